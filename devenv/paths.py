@@ -1,0 +1,53 @@
+"""Where devenv's own data lies (templates, shipped presets) and where it keeps things on this machine."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def share_dir() -> Path:
+    """The folder that holds `templates/` and `presets/`: inside the wheel, else the checkout's top."""
+    packed = _PACKAGE / "_share"
+    return packed if packed.is_dir() else _PACKAGE.parent
+
+
+def templates_dir() -> Path:
+    """The Jinja templates and the files that go into images."""
+    return share_dir() / "templates"
+
+
+def presets_dir() -> Path:
+    """The shipped presets, one folder each."""
+    return share_dir() / "presets"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Dirs:
+    """This user's folders, after XDG: `cache` may be deleted at any time, `state` holds tokens and ports."""
+
+    cache: Path
+    state: Path
+    config: Path
+
+    @property
+    def store(self) -> Path:
+        """The content-addressed artifact store."""
+        return self.cache / "store"
+
+    @property
+    def contexts(self) -> Path:
+        """Build contexts: one stable folder per environment, so that BuildKit sends only what changed."""
+        return self.cache / "contexts"
+
+    @property
+    def environments(self) -> Path:
+        """One folder per environment: token, ports and what the container gets from this host."""
+        return self.state / "envs"
+
+    @property
+    def locks(self) -> Path:
+        """Locks of shipped presets that were resolved anew on this machine."""
+        return self.state / "locks"

@@ -1,0 +1,106 @@
+"""The only subprocess door: argument lists in, text or lines out, a failure that carries all it printed."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import shlex
+import subprocess
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+log = logging.getLogger("devenv.run")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a finished process left: `code` (exit status), `out` and `err` (text)."""
+
+    command: tuple[str, ...]
+    code: int
+    out: str
+    err: str
+
+
+class ProcessError(Exception):
+    """A process ended with a status other than 0. Rooms turn it into their own error."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(f"{shlex.join(outcome.command)} ended with status {outcome.code}")
+        self.outcome = outcome
+
+
+def run(
+    command: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    stdin: str | None = None,
+    timeout_s: float | None = None,
+    check: bool = True,
+) -> Outcome:
+    """Run `command` to its end. `env` adds to this process's own.
+
+    Raises ProcessError (status not 0, with `check`), FileNotFoundError (no such program), subprocess.TimeoutExpired.
+    """
+    log.info("%s", shlex.join(command))
+    done = subprocess.run(
+        list(command),
+        env={**os.environ, **env} if env else None,
+        cwd=cwd,
+        input=stdin,
+        stdin=subprocess.DEVNULL if stdin is None else None,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=timeout_s,
+        check=False,
+    )
+    outcome = Outcome(command=tuple(command), code=done.returncode, out=done.stdout, err=done.stderr)
+    if check and outcome.code != 0:
+        raise ProcessError(outcome)
+    return outcome
+
+
+def lines(command: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Iterator[str]:
+    """Yield the process's stderr lines as they come (BuildKit reports there).
+
+    Raises ProcessError at the end when the status is not 0; the process is killed when the caller stops early.
+    """
+    log.info("%s", shlex.join(command))
+    process = subprocess.Popen(
+        list(command),
+        env={**os.environ, **env} if env else None,
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    out: list[str] = []
+    reader = threading.Thread(target=lambda: out.extend(process.stdout or ()), daemon=True)
+    reader.start()
+    tail: list[str] = []
+    try:
+        for line in process.stderr:
+            tail = [*tail[-199:], line]
+            yield line.rstrip("\n")
+        code = process.wait()
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    reader.join()
+    if code != 0:
+        raise ProcessError(Outcome(command=tuple(command), code=code, out="".join(out), err="".join(tail)))
+
+
+def interactive(command: Sequence[str]) -> int:
+    """Run `command` on this terminal and return its exit status."""
+    log.info("%s", shlex.join(command))
+    return subprocess.run(list(command), check=False).returncode
