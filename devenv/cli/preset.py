@@ -1,0 +1,153 @@
+"""Commands about presets as files: init, presets, show, validate, schema. None needs an engine or a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from devenv.cli.app import App, json_option
+from devenv.errors import PresetError
+
+if TYPE_CHECKING:
+    from devenv.preset.load import LoadedPreset
+    from devenv.preset.marks import Mark
+
+
+@click.command("init")
+@click.argument("preset", default="rapidocr")
+@click.option("--force", is_flag=True, help="Overwrite a devenv.yaml that is there already.")
+@json_option
+@click.pass_obj
+def init(app: App, preset: str, force: bool) -> None:
+    """Write a devenv.yaml that extends PRESET (rapidocr when none is given), with examples to uncomment."""
+    from devenv.preset import scaffold
+    from devenv.preset.load import load
+    from devenv.preset.marks import display
+
+    written = scaffold.write(Path.cwd(), preset, force=force)
+    loaded = load(written[0])
+    app.console.note(f"wrote {' and '.join(display(path) for path in written)}; start it with 'devenv up'")
+    if app.json:
+        app.console.json(
+            {"name": loaded.preset.name, "path": str(written[0]), "files": [str(path) for path in written]}
+        )
+
+
+@click.command("presets")
+@json_option
+@click.pass_obj
+def presets(app: App) -> None:
+    """List the shipped presets."""
+    from devenv.preset.load import find, load, shipped
+
+    every = [load(find(name, Path.cwd())) for name in shipped()]
+    if app.json:
+        app.console.json({"presets": [_summary(loaded) for loaded in every]})
+        return
+    rows = [(one.path.parent.name, _extended(one) or "-", one.preset.description) for one in every]
+    app.console.table("", ("NAME", "EXTENDS", "WHAT IT IS"), rows, stdout=True)
+
+
+@click.command("show")
+@click.argument("preset", required=False)
+@json_option
+@click.pass_obj
+def show(app: App, preset: str | None) -> None:
+    """Show a preset as resolved, each value with the file and line it came from.
+
+    PRESET is a shipped name, a file, a folder, or nothing: then devenv.yaml here.
+    """
+    from devenv.preset.load import find, load
+    from devenv.preset.outline import outline
+
+    loaded = load(find(preset, Path.cwd()))
+    if app.json:
+        origins = {_pointer(place): _position(mark) for place, mark in loaded.origins.items() if place}
+        document = loaded.preset.model_dump(mode="json", exclude_none=True)
+        app.console.json({**_summary(loaded), "preset": document, "origins": origins})
+        return
+    app.console.data(outline(loaded))
+
+
+@click.command("validate")
+@click.argument("files", nargs=-1, metavar="[FILE]...")
+@json_option
+@click.pass_obj
+def validate(app: App, files: tuple[str, ...]) -> None:
+    """Check presets and say all their mistakes at once; exit status 3 when there are any.
+
+    FILE is a file, a folder or a shipped preset's name; without one, devenv.yaml here.
+    """
+    found: list[tuple[str, tuple[PresetError, ...]]] = []
+    for argument in files or (None,):
+        path, mistakes = _mistakes(argument)
+        found.append((path, mistakes))
+        if not mistakes:
+            app.console.note(f"{path}: valid")
+    every = tuple(mistake for _, mistakes in found for mistake in mistakes)
+    if app.json:
+        rows = [
+            {"path": path, "valid": not mistakes, "problems": list(map(_row, mistakes))} for path, mistakes in found
+        ]
+        app.console.json({"valid": not every, "files": rows})
+    if every:
+        raise PresetError(f"{len(every)} mistakes", problems=every)
+
+
+@click.command("schema")
+@click.pass_obj
+def schema(app: App) -> None:
+    """Print the JSON Schema of preset files, for editors."""
+    from devenv.preset.schema import schema_text
+
+    app.console.data(schema_text())
+
+
+def _mistakes(argument: str | None) -> tuple[str, tuple[PresetError, ...]]:
+    from devenv.preset.load import find, load
+    from devenv.preset.marks import display
+
+    name = argument or "devenv.yaml"
+    try:
+        path = find(argument, Path.cwd())
+        name = display(path)
+        load(path)
+    except PresetError as error:
+        return name, error.problems or (error,)
+    return name, ()
+
+
+def _row(mistake: PresetError) -> dict[str, Any]:
+    return {"message": mistake.message, "where": mistake.where, "hint": mistake.hint, "excerpt": mistake.detail}
+
+
+def _summary(loaded: LoadedPreset) -> dict[str, Any]:
+    return {
+        "name": loaded.preset.name,
+        "description": loaded.preset.description,
+        "path": str(loaded.path),
+        "extends": _extended(loaded),
+        "chain": [str(path) for path in loaded.chain],
+        "shipped": loaded.shipped,
+    }
+
+
+def _extended(loaded: LoadedPreset) -> str | None:
+    """What the preset extends, by name when it is a shipped one."""
+    from devenv.preset.load import is_shipped
+
+    if len(loaded.chain) < 2:
+        return None
+    parent = loaded.chain[-2]
+    return parent.parent.name if is_shipped(parent) else str(parent)
+
+
+def _pointer(place: tuple[str | int, ...]) -> str:
+    """RFC 6901."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in place)
+
+
+def _position(mark: Mark) -> dict[str, Any]:
+    return {"file": str(mark.path), "line": mark.line, "column": mark.column}

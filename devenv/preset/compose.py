@@ -1,0 +1,92 @@
+"""What `extends` means: a preset laid over the one it extends, positions kept."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from devenv.preset.marks import Node, Place
+from devenv.preset.problems import Problems, quote
+
+Identity = Callable[[Node], str | None]
+"""What makes two list entries the same thing; None when the entry is not valid (which is reported elsewhere)."""
+
+
+def _pip(node: Node) -> str | None:
+    if not isinstance(node.value, str):
+        return None
+    try:
+        return canonicalize_name(Requirement(node.value).name)
+    except InvalidRequirement:
+        return None
+
+
+def _apt(node: Node) -> str | None:
+    return node.value.partition("=")[0] or None if isinstance(node.value, str) else None
+
+
+def _npm(node: Node) -> str | None:
+    if not isinstance(node.value, str):
+        return None
+    name, at, _ = node.value.rpartition("@")
+    return name if name and at else None
+
+
+def _extension(node: Node) -> str | None:
+    found = node.entries.get("id")
+    return found.value.lower() if found and isinstance(found.value, str) else None
+
+
+IDENTITIES: Mapping[str, Identity] = {"pip": _pip, "apt": _apt, "npm": _npm, "extensions": _extension}
+"""The lists that append, and what identifies an entry. Every other list (a command line) is replaced."""
+
+_WHOLE = frozenset({"base", "archive"})
+"""Mappings whose keys exclude each other: replaced, never merged."""
+
+
+def compose(parent: Node, child: Node, at: Place = ()) -> Node:
+    """`child` laid over `parent`: mappings merge, the lists of packages append (an entry replaces the one of the same
+    package), everything else replaces, null removes."""
+    key = at[-1] if at else None
+    if isinstance(parent.value, dict) and isinstance(child.value, dict) and key not in _WHOLE:
+        merged = dict(parent.value)
+        for name, node in child.value.items():
+            if node.value is None:
+                merged.pop(name, None)
+            else:
+                merged[name] = compose(merged[name], node, (*at, name)) if name in merged else node
+        return dataclasses.replace(child, value=merged)
+    if isinstance(parent.value, tuple) and isinstance(child.value, tuple) and len(at) == 1 and key in IDENTITIES:
+        identity = IDENTITIES[str(key)]
+        replaced = {identity(node) or "": node for node in child.value if identity(node)}
+        kept = [replaced.get(identity(node) or "", node) for node in parent.value]
+        placed = {id(node) for node in kept}
+        return dataclasses.replace(child, value=(*kept, *(node for node in child.value if id(node) not in placed)))
+    return child
+
+
+def without_nulls(node: Node) -> Node:
+    """The tree less every key whose value is null: there is nothing left that it could remove."""
+    if isinstance(node.value, dict):
+        entries = {key: without_nulls(value) for key, value in node.value.items() if value.value is not None}
+        return dataclasses.replace(node, value=entries)
+    if isinstance(node.value, tuple):
+        return dataclasses.replace(node, value=tuple(without_nulls(item) for item in node.value))
+    return node
+
+
+def check_duplicates(top: Node, problems: Problems) -> None:
+    """Within one file no list names a package twice: it would be a slip, not an override."""
+    for key, identity in IDENTITIES.items():
+        first: dict[str, Node] = {}
+        for node in top.entries[key].items if key in top.entries else ():
+            name = identity(node)
+            if name is None:
+                continue
+            if name in first:
+                hint = f"line {first[name].mark.line} gives it first; keep one"
+                problems.add(f"{quote(name)} is given twice in '{key}'", node.mark, hint=hint)
+            first.setdefault(name, node)

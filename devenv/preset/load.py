@@ -1,0 +1,215 @@
+"""Presets from files: found, read with what they extend, composed, checked. All mistakes at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+import yaml
+from pydantic import ValidationError
+
+from devenv import paths
+from devenv.errors import PresetError
+from devenv.preset import checks, compose, document, hostpaths, source, words
+from devenv.preset.marks import Mark, Node, Place, display
+from devenv.preset.model import Preset
+from devenv.preset.problems import Problems, given, nearest, quote
+
+PROJECT_FILE = "devenv.yaml"
+SHIPPED_FILE = "preset.yaml"
+MAX_CHAIN = 16
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedPreset:
+    """A preset and where it came from."""
+
+    preset: Preset
+    """Composed and checked; path values are absolute."""
+    path: Path
+    """The file that was asked for."""
+    chain: tuple[Path, ...]
+    """Every file that takes part: the root-most ancestor first, `path` last."""
+    project: Path | None
+    """The folder of a devenv.yaml; None for any other file."""
+    origins: Mapping[Place, Mark]
+    """Where each value that a file gives came from, by its place. Defaults are not in it."""
+    shipped: bool
+    """One of devenv's own presets."""
+
+
+def shipped() -> tuple[str, ...]:
+    """The names of the shipped presets."""
+    try:
+        return tuple(sorted(path.parent.name for path in paths.presets_dir().glob(f"*/{SHIPPED_FILE}")))
+    except OSError:
+        return ()
+
+
+def find(argument: str | None, cwd: Path) -> Path:
+    """The preset file that a command's PRESET means: a shipped name, a file, a folder with devenv.yaml, or nothing:
+    devenv.yaml in `cwd`. Raises PresetError when there is none."""
+    if argument is None:
+        return _in_folder(cwd)
+    if _NAME.fullmatch(argument) and argument in shipped():
+        return paths.presets_dir() / argument / SHIPPED_FILE
+    try:
+        path = Path(_absolute(cwd / argument))
+        if path.is_dir():
+            return _in_folder(path)
+        if path.exists() or path.is_symlink():
+            return path
+    except PermissionError:
+        return Path(_absolute(cwd / argument))  # reading it says so
+    except (OSError, ValueError):
+        raise PresetError(f"{quote(argument)} is not a usable name or path", hint=_shipped_hint(argument)) from None
+    if "/" in argument or argument.endswith((".yaml", ".yml")):
+        raise PresetError(f"there is no file {quote(argument)}", hint=_shipped_hint(Path(argument).stem))
+    raise PresetError(f"there is no preset {quote(argument)}", hint=_shipped_hint(argument))
+
+
+def load(path: Path) -> LoadedPreset:
+    """The preset in `path`, composed with what it extends. Raises PresetError; its `problems` are all mistakes."""
+    path = Path(_absolute(path))
+    problems = Problems(path)
+    chain, layers = _layers(path, problems)
+    top = layers[0]
+    for layer in layers[1:]:
+        top = compose.compose(_less(top, "name"), layer)
+    top = compose.without_nulls(top)
+    if "name" not in top.entries:
+        top = dataclasses.replace(top, value={"name": Node(value=default_name(path), mark=top.mark), **top.entries})
+    preset = None
+    cross = len(problems)
+    checks.check(top, problems)
+    cross = len(problems) - cross
+    try:
+        preset = Preset.model_validate(top.plain())
+    except ValidationError as error:
+        words.explain(error, top, problems, without_top=cross > 0)
+    problems.check()
+    assert preset is not None
+    own = is_shipped(path)
+    return LoadedPreset(
+        preset=preset,
+        path=path,
+        chain=chain,
+        project=path.parent if path.name == PROJECT_FILE and not own else None,
+        origins=MappingProxyType({at: node.mark for at, node in top.walk()}),
+        shipped=own,
+    )
+
+
+def dump(preset: Preset) -> str:
+    """The preset as YAML that loads to an equal preset from any file beside the files it names. Defaults are left
+    out."""
+    return yaml.dump(
+        preset.model_dump(mode="json", exclude_defaults=True),
+        Dumper=yaml.SafeDumper,
+        sort_keys=False,
+        allow_unicode=True,
+        default_flow_style=False,
+        width=1_000_000,
+    )
+
+
+def _layers(path: Path, problems: Problems) -> tuple[tuple[Path, ...], list[Node]]:
+    """The files from the root-most ancestor to `path`, and their trees less `extends`, with absolute paths."""
+    chain: list[Path] = []
+    layers: list[Node] = []
+    real: list[Path] = []
+    following: Path | None = path
+    root = path.parent
+    asked: Mark | None = None
+    while following is not None:
+        text = source.read(following, problems, asked=asked)
+        if is_shipped(following):
+            root = paths.presets_dir()
+        chain.append(following)
+        real.append(following.resolve())
+        tree = document.parse(text, problems)
+        compose.check_duplicates(tree, problems)
+        layers.append(hostpaths.anchor(_less(tree, "extends"), following.parent, paths.presets_dir(), problems))
+        extends = tree.entries.get("extends")
+        if extends is None or extends.value is None:
+            break
+        asked = extends.mark
+        following = _parent(extends, following, root, problems)
+        if following is not None and following.resolve() in real:
+            names = [*chain[real.index(following.resolve()) :], following]
+            cycle = " → ".join(display(one) for one in names)
+            problems.stop(f"'extends' goes round in a circle: {cycle}", asked, hint="remove one of them")
+        if len(chain) >= MAX_CHAIN and following is not None:
+            problems.stop(f"more than {MAX_CHAIN} presets extend one another", asked, hint="put some of them together")
+    return tuple(reversed(chain)), list(reversed(layers))
+
+
+def _parent(extends: Node, path: Path, root: Path, problems: Problems) -> Path | None:
+    """The file that `extends` means; stops when there is none, for then nothing more can be said."""
+    text, mark = extends.value, extends.mark
+    if not isinstance(text, str) or not text:
+        problems.stop(
+            f"'extends' takes a shipped preset's name or a path, not {given(text) if text != '' else 'nothing'}", mark,
+            hint=_shipped_hint(""),
+        )  # fmt: skip
+    if "/" not in text and not text.endswith((".yaml", ".yml")):
+        if text in shipped():
+            return paths.presets_dir() / text / SHIPPED_FILE
+        problems.stop(f"there is no preset {quote(text)}", mark, hint=_shipped_hint(text))
+    if text.startswith("/"):
+        problems.stop("'extends' takes a path relative to this file", mark, hint="or a shipped preset's name")
+    found = hostpaths.locate(text, path.parent, root, mark, problems)
+    if found is None:
+        problems.check()
+    return found
+
+
+def _in_folder(folder: Path) -> Path:
+    for name in (PROJECT_FILE, SHIPPED_FILE):
+        if (folder / name).is_file():
+            return Path(_absolute(folder / name))
+    try:
+        if (folder / PROJECT_FILE).exists() or (folder / PROJECT_FILE).is_symlink():
+            return Path(_absolute(folder / PROJECT_FILE))  # reading it says what is wrong with it
+        other = (folder / "devenv.yml").exists()
+    except OSError:
+        other = False
+    hint = "rename devenv.yml to devenv.yaml" if other else f"make one: devenv init; or name a preset: {_names()}"
+    raise PresetError(f"there is no {PROJECT_FILE} in {display(folder)}", hint=hint)
+
+
+def _shipped_hint(word: str) -> str:
+    near = nearest(word, shipped())
+    return f"{near} shipped presets: {_names()}" if near else f"shipped presets: {_names()}; a path has a '/' in it"
+
+
+def _names() -> str:
+    return ", ".join(shipped()) or "none"
+
+
+def _less(node: Node, key: str) -> Node:
+    return dataclasses.replace(node, value={name: value for name, value in node.entries.items() if name != key})
+
+
+def is_shipped(path: Path) -> bool:
+    """One of devenv's own presets."""
+    return path.is_relative_to(paths.presets_dir())
+
+
+def _absolute(path: Path) -> str:
+    """Without `..`, but with symbolic links as they are: a linked project stays where the user put it."""
+    import os.path
+
+    return os.path.abspath(path)  # noqa: PTH100
+
+
+def default_name(path: Path) -> str:
+    """From the folder for devenv.yaml and preset.yaml, else from the file; always a valid name."""
+    said = path.parent.name if path.name in {PROJECT_FILE, SHIPPED_FILE} else path.stem
+    name = re.sub(r"[^a-z0-9]+", "-", said.lower()).strip("-")[:40].strip("-")
+    return name or f"env-{hashlib.sha256(str(path.parent).encode('utf-8', 'replace')).hexdigest()[:8]}"

@@ -1,0 +1,242 @@
+"""The preset's shape. Every field is intent; what it resolves to is the lock's business."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from packaging.requirements import InvalidRequirement, Requirement
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+
+def _requirement(text: str) -> str:
+    try:
+        parsed = Requirement(text)
+    except InvalidRequirement as error:
+        raise ValueError(f"not a PEP 508 requirement: {str(error).splitlines()[0]}") from None
+    if parsed.url:
+        raise ValueError("direct references (name @ url) cannot be locked; name a version instead")
+    return text
+
+
+def _no_dots(path: str) -> str:
+    if any(part in {".", ".."} for part in path.split("/")):
+        raise ValueError("'.' and '..' cannot be parts of a path in the container")
+    return path
+
+
+# Named so that devenv.preset.words can say what each stands for. ASCII digits only: `\d` would take any script's.
+SLUG = r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"
+BOOTSTRAP = r"^(debian|ubuntu)/[a-z]+$"
+IMAGE = r"^[a-z0-9][A-Za-z0-9._:/@-]*$"
+APT = r"^[a-z0-9][a-z0-9.+-]+(=[0-9A-Za-z.+:~-]+)?$"
+NPM = r"^(@[a-z0-9._~-]+/)?[a-z0-9._~-]+@[0-9]+\.[0-9]+\.[0-9]+[0-9A-Za-z.+-]*$"
+VERSION = r"^[0-9]+(\.[0-9]+){1,2}([a-z0-9.+-]*)$"
+MINOR = r"^3\.[0-9]{1,2}$"
+ENV_NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
+ENV_VALUE = r"^[^\x00\r\n]*$"
+CONTAINER_PATH = r"^(/[A-Za-z0-9._+-]+)+$"
+URL_PATH = r"^/[A-Za-z0-9._~/?=&%{}-]*$"
+URL = r"^https?://[!-~]+$"
+SHA256 = r"^[0-9a-f]{64}$"
+ARGUMENT = r"^[^\x00\r\n]+$"
+LISTEN = r"^(unix:/run/devenv/[a-z0-9._-]+|127\.0\.0\.1:[0-9]{1,5})$"
+EXTENSION = r"^[A-Za-z0-9-]+\.[A-Za-z0-9._-]+$"
+SIZE = r"^[1-9][0-9]{0,5}[mg]$"
+
+Slug = Annotated[str, Field(pattern=SLUG)]
+PipRequirement = Annotated[str, AfterValidator(_requirement)]
+AptPackage = Annotated[str, Field(pattern=APT)]
+NpmPackage = Annotated[str, Field(pattern=NPM)]
+Version = Annotated[str, Field(pattern=VERSION)]
+MinorVersion = Annotated[str, Field(pattern=MINOR)]
+EnvName = Annotated[str, Field(pattern=ENV_NAME)]
+EnvValue = Annotated[str, Field(pattern=ENV_VALUE, max_length=4096)]
+ContainerPath = Annotated[str, Field(pattern=CONTAINER_PATH), AfterValidator(_no_dots)]
+UrlPath = Annotated[str, Field(pattern=URL_PATH)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Sha256 = Annotated[str, Field(pattern=SHA256)]
+HostPath = Annotated[str, Field(min_length=1)]
+Argument = Annotated[str, Field(pattern=ARGUMENT, max_length=4096)]
+
+
+class _Strict(BaseModel):
+    """User files: an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Base(_Strict):
+    """The root file system: a distribution bootstrapped from its packages, or a registry image."""
+
+    bootstrap: Annotated[str, Field(pattern=BOOTSTRAP)] | None = None
+    """`debian/bookworm`: made from locked .deb packages; needs no registry and no root."""
+    image: Annotated[str, Field(pattern=IMAGE)] | None = None
+    """Any Debian-family image; its digest is pinned in the lock."""
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.bootstrap is None) == (self.image is None):
+            raise ValueError("give either 'bootstrap' or 'image'")
+        return self
+
+
+class Archive(_Strict):
+    """A file that the user names by path (in the preset's folder) or address, pinned by hash."""
+
+    path: HostPath | None = None
+    """Relative to the folder of the preset's file, and inside it."""
+    url: Annotated[str, Field(pattern=URL)] | None = None
+    """An http or https address."""
+    sha256: Sha256
+    """The file's sha256, 64 hexadecimal digits."""
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.path is None) == (self.url is None):
+            raise ValueError("give either 'path' or 'url'")
+        return self
+
+
+class CodeServer(_Strict):
+    """VS Code in the browser."""
+
+    version: Version
+    """code-server's own version, such as `4.104.1`."""
+    source: Literal["npm", "release"] = "npm"
+    """`npm` compiles its native parts once per machine; `release` unpacks `archive`."""
+    archive: Archive | None = None
+    """The release tarball (code-server-VERSION-linux-ARCH.tar.gz) with its sha256, for `source: release`."""
+
+    @model_validator(mode="after")
+    def _archive_with_release(self) -> Self:
+        if (self.source == "release") != (self.archive is not None):
+            raise ValueError("'archive' goes with 'source: release', and only with it")
+        return self
+
+
+class Extension(_Strict):
+    """An editor extension: a .vsix file with its hash, baked into the editor."""
+
+    id: Annotated[str, Field(pattern=EXTENSION)]
+    """PUBLISHER.NAME, such as `ms-python.python`."""
+    version: Version
+    """The extension's version."""
+    archive: Archive
+    """Its .vsix file."""
+
+
+class Jupyter(_Strict):
+    """JupyterLab; `version` pins jupyterlab itself."""
+
+    version: Version
+    """jupyterlab's version, such as `4.4.9`."""
+
+
+class Health(_Strict):
+    """When a service counts as ready: an HTTP GET of `path` answers with `status`."""
+
+    path: UrlPath = "/"
+    """What is asked for, such as `/health`."""
+    status: Annotated[int, Field(ge=100, le=599)] = 200
+    """The HTTP status that means ready."""
+
+
+class Service(_Strict):
+    """A process the supervisor keeps running as the user."""
+
+    command: Annotated[tuple[Argument, ...], Field(min_length=1)]
+    """The program and its arguments; no shell reads them."""
+    port: Port | None = None
+    """The container port that users reach, published on a free loopback port."""
+    auth: Literal["token", "own", "none"] = "token"
+    """`token`: devenv's gateway on `port` asks for the environment's token and passes on to `listen`;
+    `own`: the service checks a token itself; `none`: open to everyone on this machine."""
+    listen: Annotated[str, Field(pattern=LISTEN)] | None = None
+    """Where the service itself listens, with `auth: token`."""
+    url: UrlPath = "/"
+    """The page to open; `{token}` stands for the token."""
+    health: Health | None = None
+    """The HTTP request that tells when it is ready."""
+    env: dict[EnvName, EnvValue] = {}
+    """Environment variables of this service only."""
+    timeout_s: Annotated[int, Field(ge=1, le=3600)] = 60
+    """Seconds it may take to become ready."""
+
+    @model_validator(mode="after")
+    def _gateway(self) -> Self:
+        if self.port is not None and self.auth == "token" and self.listen is None:
+            raise ValueError("'auth: token' needs 'listen': where the service itself listens")
+        return self
+
+
+class SmokeCheck(_Strict):
+    """A command run inside as the user; exit status 0 passes; JSON on its last line joins the report."""
+
+    run: Annotated[tuple[Argument, ...], Field(min_length=1)]
+    """The program and its arguments; no shell reads them."""
+    timeout_s: Annotated[int, Field(ge=1, le=3600)] = 120
+    """Seconds it may take."""
+
+
+class Preset(_Strict):
+    """An environment, as a person wrote it (after `extends`)."""
+
+    name: Slug
+    """The environment's name: of its container, volumes and image. Without one, the project folder's."""
+    description: Annotated[str, Field(max_length=400)] = ""
+    """What it is for, in a sentence."""
+    base: Base
+    """The root file system that all else is put on."""
+    python: MinorVersion
+    """The base system's Python, as MAJOR.MINOR."""
+    cuda: Version | None = None
+    """The CUDA version that torch and vllm are built for, such as `12.8`."""
+    torch: Version | None = None
+    """PyTorch's version."""
+    vllm: Version | None = None
+    """vLLM's version."""
+    pip: tuple[PipRequirement, ...] = ()
+    """Python packages as PEP 508 requirements: `rich`, `rich>=13`, `rich==13.9.4`. Added to those inherited."""
+    apt: tuple[AptPackage, ...] = ()
+    """Packages of the base system: `git`, `git=1:2.39.5-0+deb12u2`. Added to those inherited."""
+    npm: tuple[NpmPackage, ...] = ()
+    """npm packages with exact versions, installed globally: `typescript@5.6.3`. Added to those inherited."""
+    node: Version | None = None
+    """The version of Node.js; needed by `npm` and by code-server from npm."""
+    code_server: CodeServer | None = None
+    """VS Code in the browser."""
+    extensions: tuple[Extension, ...] = ()
+    """Editor extensions, baked in. Added to those inherited."""
+    jupyter: Jupyter | None = None
+    """JupyterLab in the browser."""
+    services: dict[Slug, Service] = {}
+    """Programs that are kept running, by name."""
+    ports: dict[Slug, Port] = {}
+    """Further container ports to publish on loopback."""
+    volumes: dict[Slug, ContainerPath] = {}
+    """Further persistent volumes: name to where it is mounted."""
+    env: dict[EnvName, EnvValue] = {}
+    """Environment variables of everything inside."""
+    files: dict[ContainerPath, HostPath] = {}
+    """Files and folders of the preset's folder that go into the image, by their path there."""
+    workspace: HostPath | None = None
+    """A folder whose content starts the container's own /workspace."""
+    smoke: dict[Slug, SmokeCheck] = {}
+    """Commands that have to pass before the environment counts as up, by name."""
+    shm_size: Annotated[str, Field(pattern=SIZE)] = "2g"
+    """Shared memory, for PyTorch's data loaders: `512m`, `2g`."""
+
+    @model_validator(mode="after")
+    def _node_for_editor(self) -> Self:
+        if self.node is None and (self.npm or (self.code_server and self.code_server.source == "npm")):
+            raise ValueError("'npm' packages and 'code_server' from npm need 'node'")
+        return self
+
+    def requirements(self) -> tuple[str, ...]:
+        """All Python requirements, those implied by `jupyter`, `torch` and `vllm` included."""
+        implied = (
+            *((f"jupyterlab=={self.jupyter.version}",) if self.jupyter else ()),
+            *((f"torch=={self.torch}",) if self.torch else ()),
+            *((f"vllm=={self.vllm}",) if self.vllm else ()),
+        )
+        return (*implied, *self.pip)

@@ -1,0 +1,133 @@
+"""What `devenv init` writes: a short preset that extends another, with examples to uncomment."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from devenv.errors import PresetError
+from devenv.preset import load
+from devenv.preset.marks import display
+from devenv.preset.schema import schema_text
+
+SCHEMA_FILE = Path(".devenv") / "preset.schema.json"
+"""Beside the project's devenv.yaml: editors read it without asking any server."""
+
+_TEXT = """\
+# yaml-language-server: $schema={schema}
+#
+# This project's environment: what is written here is laid over the preset that it extends.
+#   devenv validate   checks this file        devenv show   what it all adds up to
+#   devenv up         makes it and starts it
+
+extends: {extends}
+name: {name}
+
+# Remove the '# ' in front of what you need; a list is added to what is inherited.
+
+# Python packages. Exact versions are fixed in devenv.lock.
+# pip:
+#   - humanize>=4
+#   - rich==13.9.4
+
+# Packages of the base system.
+# apt:
+#   - tree
+
+# Environment variables. null drops one that is inherited.
+# env:
+#   LOG_LEVEL: "debug"
+
+# Persistent volumes besides /mnt/{name}, by where they are mounted.
+# volumes:
+#   models: /data/models
+
+# Programs that are kept running. devenv publishes 'port' on this machine only and asks for the token;
+# the program itself listens on 'listen'.
+# services:
+#   web:
+#     command: [python, -m, http.server, --bind, 127.0.0.1, "9001"]
+#     port: 9000
+#     listen: 127.0.0.1:9001
+#     health:
+#       path: /
+
+# Commands that have to pass before the environment counts as up.
+# smoke:
+#   imports:
+#     run: [python, -c, "import sys; print(sys.version)"]
+"""
+
+
+def text(extends: str, name: str) -> str:
+    """The content of a new devenv.yaml."""
+    return _TEXT.format(schema=SCHEMA_FILE.as_posix(), extends=_scalar(extends), name=_scalar(name))
+
+
+def write(folder: Path, preset: str, *, force: bool) -> tuple[Path, ...]:
+    """Writes devenv.yaml and its schema into `folder`; the files written, devenv.yaml first. Raises PresetError when
+    `preset` is not valid, or devenv.yaml is there already and `force` is not given."""
+    target = folder / load.PROJECT_FILE
+    if os.path.lexists(target) and not force:
+        raise PresetError(
+            f"{display(target)} is there already", hint="edit it, or overwrite it with 'devenv init --force'"
+        )
+    if target.is_dir():
+        raise PresetError(f"{display(target)} is a folder", hint="move it away")
+    load.load(load.find(preset, folder))
+    extends = _extends(preset, folder)
+    try:
+        (folder / SCHEMA_FILE).parent.mkdir(exist_ok=True)
+        _put(folder / SCHEMA_FILE, schema_text(), force=True)
+        _put(target, text(extends, load.default_name(target)), force=force)
+    except FileExistsError:
+        raise PresetError(f"{display(target)} has just been written by someone else") from None
+    except OSError as error:
+        raise PresetError(
+            f"cannot write in {display(folder)}: {(error.strerror or str(error)).lower()}",
+            hint="check the folder's permissions and free space",
+        ) from None
+    return target, folder / SCHEMA_FILE
+
+
+def _extends(preset: str, folder: Path) -> str:
+    """How a devenv.yaml in `folder` names the preset."""
+    path = load.find(preset, folder)
+    if load.is_shipped(path):
+        return path.parent.name
+    real, here = path.resolve(), folder.resolve()
+    if not real.is_relative_to(here) or real == (here / load.PROJECT_FILE):
+        raise PresetError(
+            f"{display(path)} cannot be extended from here: it lies outside the project",
+            hint="copy it into the project, or name a shipped preset: " + ", ".join(load.shipped()),
+        )
+    return f"./{real.relative_to(here)}"
+
+
+def _put(target: Path, content: str, *, force: bool) -> None:
+    descriptor, temporary = tempfile.mkstemp(prefix=".devenv-", dir=target.parent)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(content)
+        Path(temporary).chmod(0o666 & ~_umask())
+        if force:
+            Path(temporary).replace(target)
+        else:
+            os.link(temporary, target)  # unlike a rename, never overwrites
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def _scalar(value: str) -> str:
+    """A YAML scalar that loads as this text."""
+    plain = value.replace("-", "a").replace("_", "a").replace("/", "a").replace(".", "a")
+    safe = plain.isascii() and plain.isalnum() and not value[0].isdigit()
+    return value if safe and value not in {"null", "true", "false"} else json.dumps(value, ensure_ascii=False)

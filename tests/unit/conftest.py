@@ -1,0 +1,19 @@
+"""Unit tests start no process and open no connection: both raise here."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _no_side_effects(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any, **_: Any) -> Any:
+        raise AssertionError(f"a unit test reached outside: {args[:1]}")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
