@@ -1,0 +1,198 @@
+"""The content-addressed store of locked inputs: one file per sha256, read-only, put there whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from devenv.errors import FetchError
+from devenv.http import Origin, Unusable, Web
+from devenv.lock.model import Artifact, Lock
+from devenv.partial import Got, Wanted
+
+CHUNK_BYTES = 1 << 20
+
+
+class Store:
+    """Files under `root`: `sha256/ab/abcdef…` (mode 0444), `derived/KIND/KEY`, and `tmp/` for what is not done.
+
+    Safe between processes. Nothing is read again to be believed: a file under its hash was checked when it came.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, sha256: str) -> Path:
+        """Where the file with that hash lies, or would."""
+        return self.root / "sha256" / sha256[:2] / sha256
+
+    def has(self, artifact: Artifact) -> bool:
+        """Whether the artifact is here (by name and size; see `sound` for the bytes)."""
+        return self.holds(artifact.sha256, artifact.size)
+
+    def holds(self, sha256: str, size_bytes: int | None = None) -> bool:
+        """Whether a file with that hash is here, of that size when one is given."""
+        try:
+            found = self.path(sha256).stat()
+        except OSError:
+            return False
+        return size_bytes is None or found.st_size == size_bytes
+
+    def missing(self, lock: Lock) -> tuple[Artifact, ...]:
+        """The lock's artifacts that are not here."""
+        return tuple(one for one in lock.artifacts() if not self.has(one))
+
+    def sound(self, artifact: Artifact) -> bool:
+        """Read the file again and compare its hash; a wrong one is thrown out."""
+        path = self.path(artifact.sha256)
+        if not self.has(artifact) or hash_file(path) != artifact.sha256:
+            path.unlink(missing_ok=True)
+            return False
+        return True
+
+    def adopt(self, path: Path, sha256: str | None = None) -> str:
+        """Copy a local file in, hashing on the way; returns its sha256.
+
+        Copied, never linked: whoever owns `path` may write to it later. Raises FetchError when it cannot be read or
+        has another hash than the one given.
+        """
+        if sha256 is not None and self.holds(sha256):
+            return sha256
+        digest = hashlib.sha256()
+        with self._writing() as temporary:
+            try:
+                with path.open("rb") as source, temporary.open("wb") as target:
+                    while chunk := source.read(CHUNK_BYTES):
+                        digest.update(chunk)
+                        target.write(chunk)
+            except OSError as error:
+                raise FetchError(f"cannot copy {path} to the artifact store: {error.strerror}") from None
+            found = digest.hexdigest()
+            if sha256 is not None and found != sha256:
+                raise FetchError(
+                    f"{path} is not the file that was pinned",
+                    detail=f"sha256 pinned {sha256}\nsha256 found  {found}",
+                    hint="put the right file there, or pin its sha256",
+                )
+            self.commit(temporary, found)
+        return found
+
+    def commit(self, temporary: Path, sha256: str) -> Path:
+        """Give a finished, verified file of `tmp/` its place. A file that is there already stays."""
+        target = self.path(sha256)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary.chmod(0o444)
+        with temporary.open("rb") as handle:
+            os.fsync(handle)  # a power cut after the rename must not leave an empty file under a hash
+        temporary.replace(target)
+        return target
+
+    def derived(self, kind: str, key: str) -> Path:
+        """Where something made from artifacts lies, or would: `kind` is what it is, `key` a hash of its inputs."""
+        return self.root / "derived" / kind / key
+
+    def derive(self, kind: str, key: str, make: Callable[[Path], None]) -> Path:
+        """The derived file or folder; made by `make(temporary path)` when it is not here. One maker at a time."""
+        target = self.derived(kind, key)
+        if target.exists():
+            return target
+        with self.only(f"{kind}-{key}"):
+            if target.exists():
+                return target
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with self._writing() as temporary:
+                make(temporary)
+                temporary.replace(target)
+        return target
+
+    def part(self, key: str) -> Path:
+        """Where an unfinished download lies; it is kept, to be gone on with."""
+        folder = self._tmp()
+        return folder / f"{key}.part"
+
+    @contextlib.contextmanager
+    def only(self, key: str) -> Iterator[None]:
+        """Hold a lock that other threads and processes respect; the kernel lets go of it when we die."""
+        path = self._tmp() / f"{key}.lock"
+        while True:
+            handle = path.open("a")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            if _same(handle.fileno(), path):
+                break
+            handle.close()  # its last holder took the file away; wait at the new one
+        with handle:
+            yield
+            path.unlink(missing_ok=True)
+
+    def free_bytes(self) -> int:
+        """Free space where the store lies."""
+        return shutil.disk_usage(self._tmp()).free
+
+    def _tmp(self) -> Path:
+        folder = self.root / "tmp"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise FetchError(
+                f"cannot write to the artifact store at {self.root}: {error.strerror}",
+                hint="free the folder, or put the cache elsewhere with XDG_CACHE_HOME",
+            ) from None
+        return folder
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory(dir=self._tmp(), prefix="new-") as folder:
+            yield Path(folder) / "file"
+
+
+def bring(
+    store: Store,
+    web: Web,
+    wanted: Wanted,
+    places: Callable[[], Iterable[Origin | Unusable]],
+    on_bytes: Callable[[int], None] = lambda _: None,
+) -> Got:
+    """Download into the store, verified by all that is known of the file. Raises FetchError, http.Stopped.
+
+    The first of `wanted.digests` names the unfinished file, so that a later run goes on with it.
+    """
+    known = dict(wanted.digests)
+    key = wanted.digests[0][1]
+    with store.only(key):
+        sha256 = known.get("sha256")
+        if sha256 is not None and store.holds(sha256, wanted.size_bytes):
+            return Got(sha256=sha256, size_bytes=store.path(sha256).stat().st_size, url="")
+        part = store.part(key)
+        got = web.download(wanted, places(), part, on_bytes)
+        store.commit(part, got.sha256)
+    return got
+
+
+def hash_file(path: Path, algorithm: str = "sha256") -> str:
+    """The file's hash, as hex."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, algorithm).hexdigest()
+
+
+def _same(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except OSError:
+        return False
+
+
+def link(source: Path, target: Path) -> None:
+    """Put a stored file at `target`: a hard link, or a copy on another file system."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        return
+    except OSError:
+        shutil.copyfile(source, target)

@@ -1,0 +1,204 @@
+"""Container from image: decide its spec, replace what is outdated, start it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from devenv.build import Image
+from devenv.engine import LABEL, ContainerFacts, ContainerSpec, Engine, Mount, labels_json
+from devenv.environment import Environment, choose_ports, port_is_free
+from devenv.errors import EngineError, NotReadyError
+from devenv.plan import Plan, PlannedCheck, PlannedService
+
+HOST_MOUNT = "/run/devenv-host"
+RUNTIME_MOUNT = "/run/devenv"
+STOP_TIMEOUT_S = 5
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A container of ours, as its labels describe it: enough for every command without the preset."""
+
+    name: str
+    facts: ContainerFacts
+    preset: str
+    lock_digest: str
+    spec_digest: str
+    project: str
+    services: tuple[PlannedService, ...]
+    checks: tuple[PlannedCheck, ...]
+    named_ports: tuple[tuple[str, int], ...]
+
+    def port(self, inside: int) -> int | None:
+        """The host port of a container port."""
+        return dict(self.facts.ports).get(inside)
+
+    def urls(self, token: str) -> dict[str, str]:
+        """The page of every published service, token in it, and of every further port."""
+        urls = {}
+        for service in self.services:
+            if service.port is not None and (outside := self.port(service.port)):
+                urls[service.name] = f"http://127.0.0.1:{outside}{service.url.replace('{token}', token)}"
+        for name, inside in self.named_ports:
+            if name not in urls and (outside := self.port(inside)):
+                urls[name] = f"http://127.0.0.1:{outside}/"
+        return urls
+
+
+def decide(
+    plan: Plan,
+    image: Image,
+    environment: Environment,
+    *,
+    project: Path | None,
+    uid: int,
+    gid: int,
+    ports: Mapping[int, int],
+) -> ContainerSpec:
+    """The container that `plan` asks for. Pure: the same arguments give the same spec."""
+    workspace = (
+        Mount(kind="bind", source=str(project), target="/workspace")
+        if project
+        else Mount(kind="volume", source=environment.workspace_volume, target="/workspace")
+    )
+    mounts = (
+        workspace,
+        Mount(kind="volume", source=environment.data_volume, target=f"/mnt/{environment.name}"),
+        Mount(kind="bind", source=str(environment.host_folder), target=HOST_MOUNT, read_only=True),
+        *(Mount(kind="volume", source=environment.volume(name), target=target) for name, target in plan.volumes),
+    )
+    spec = ContainerSpec(
+        name=environment.container,
+        image=image.id,
+        hostname=environment.name,
+        environment=(
+            ("DEVENV_GID", str(gid)),
+            ("DEVENV_NAME", environment.name),
+            ("DEVENV_UID", str(uid)),
+            # The entrypoint gives fresh volumes to the user; a project folder keeps its owner.
+            ("DEVENV_VOLUMES", " ".join(one.target for one in mounts if one.kind == "volume")),
+        ),
+        labels=(
+            (f"{LABEL}name", environment.name),
+            (f"{LABEL}preset", plan.preset),
+            (f"{LABEL}lock", plan.lock.digest),
+            (f"{LABEL}image", plan.image),
+            (f"{LABEL}project", str(project or "")),
+            (f"{LABEL}services", labels_json([dataclasses.asdict(one) for one in plan.services])),
+            (f"{LABEL}smoke", labels_json([dataclasses.asdict(one) for one in plan.smoke])),
+            (f"{LABEL}ports", labels_json(plan.ports)),
+        ),
+        mounts=mounts,
+        tmpfs=((RUNTIME_MOUNT, "rw,exec,nosuid,nodev,mode=0755"),),
+        ports=tuple(sorted(ports.items())),
+        shm_size_bytes=plan.shm_size_bytes,
+    )
+    digest = hashlib.sha256(json.dumps(dataclasses.asdict(spec), sort_keys=True).encode()).hexdigest()
+    return dataclasses.replace(spec, labels=(*spec.labels, (f"{LABEL}spec", digest)))
+
+
+def ports_for(plan: Plan, environment: Environment, engine: Engine) -> dict[int, int]:
+    """The environment's host ports: those it has, and new free ones for what is new. Remembers them.
+
+    Raises NotReadyError when a kept port is now taken by another program.
+    """
+    kept = environment.ports()
+    wanted = tuple(inside for _, inside in plan.ports)
+    running = engine.container(environment.container)
+    own = {outside for _, outside in running.ports} if running and running.state == "running" else set()
+    others = frozenset(
+        outside
+        for one in engine.containers(f"{LABEL}name")
+        if one.name != environment.container
+        for _, outside in one.ports
+    )
+    for inside, outside in kept.items():
+        if inside in wanted and outside not in own and not port_is_free(outside):
+            raise NotReadyError(
+                f"port {outside} of 127.0.0.1, which is this environment's, is taken by another program",
+                hint=f"free it (ss -ltnp 'sport = :{outside}' shows who has it), or give it up: "
+                f"'devenv down {environment.name} --ports', then 'devenv up'",
+            )
+    chosen = choose_ports(wanted, kept, others)
+    if chosen != kept:
+        environment.keep_ports(chosen)
+    return chosen
+
+
+def check_workspace(project: Path, uid: int) -> str | None:
+    """A warning when the user inside (`uid`) cannot write the project folder. Raises NotReadyError when unreadable."""
+    if not os.access(project, os.R_OK | os.X_OK):
+        raise NotReadyError(f"cannot read the project folder {project}", hint=f"sudo chown -R $USER {project}")
+    status = project.stat()
+    writable = status.st_uid == uid or status.st_mode & 0o002
+    if not writable:
+        return (
+            f"{project} belongs to uid {status.st_uid}, you are uid {uid} inside: files can be read, not written; "
+            f"'sudo chown -R {uid} {project}' changes that"
+        )
+    return None
+
+
+def start(spec: ContainerSpec, environment: Environment, engine: Engine) -> str:
+    """Create and start the container, volumes first; one of that name is replaced. Returns its id.
+
+    Raises EngineError, NotReadyError (a port was taken in between).
+    """
+    for mount in spec.mounts:
+        if mount.kind == "volume":
+            engine.ensure_volume(mount.source, {f"{LABEL}name": environment.name})
+    engine.remove(spec.name)
+    made = engine.create(spec)
+    start_existing(spec.name, engine)
+    return made
+
+
+def start_existing(name: str, engine: Engine) -> None:
+    """Start a container that is there. Raises NotReadyError with the remedy when a port is taken."""
+    try:
+        engine.start(name)
+    except EngineError as error:
+        if "address already in use" in error.message or "port is already allocated" in error.message:
+            raise NotReadyError(
+                "a port of this environment was taken by another program meanwhile",
+                detail=error.message,
+                hint="run the command again, or free the port",
+            ) from None
+        raise
+
+
+def describe(facts: ContainerFacts) -> Running:
+    """Read a container's labels."""
+    labels = facts.labels
+    return Running(
+        name=labels.get(f"{LABEL}name", facts.name),
+        facts=facts,
+        preset=labels.get(f"{LABEL}preset", ""),
+        lock_digest=labels.get(f"{LABEL}lock", ""),
+        spec_digest=labels.get(f"{LABEL}spec", ""),
+        project=labels.get(f"{LABEL}project", ""),
+        services=tuple(
+            PlannedService(**{**one, "command": tuple(one["command"]), "env": tuple(map(tuple, one["env"]))})
+            for one in json.loads(labels.get(f"{LABEL}services", "[]"))
+        ),
+        checks=tuple(
+            PlannedCheck(**{**one, "run": tuple(one["run"])}) for one in json.loads(labels.get(f"{LABEL}smoke", "[]"))
+        ),
+        named_ports=tuple((str(n), int(p)) for n, p in json.loads(labels.get(f"{LABEL}ports", "[]"))),
+    )
+
+
+def find(name: str, engine: Engine) -> Running | None:
+    """The environment's container, running or not."""
+    facts = engine.container(f"devenv-{name}")
+    return describe(facts) if facts else None
+
+
+def everything(engine: Engine) -> tuple[Running, ...]:
+    """Every environment on this engine."""
+    return tuple(describe(facts) for facts in engine.containers(f"{LABEL}name"))

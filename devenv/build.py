@@ -1,0 +1,129 @@
+"""Image from build context: BuildKit through `docker buildx build`, with no network."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from devenv import run
+from devenv.engine import Engine
+from devenv.errors import BuildError
+from devenv.plan import Plan
+from devenv.progress import Progress
+
+_STEP = re.compile(r"^#(\d+) \[(?P<name>[^\]]+)\] (?P<text>.*)$")
+_OUTPUT = re.compile(r"^#(\d+) (?P<seconds>\d+\.\d+) (?P<text>.*)$")
+_END = re.compile(r"^#(\d+) (?P<how>DONE|CACHED|ERROR|CANCELED)\b ?(?P<text>.*)$")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """A built image: `id` is its config digest; `cached` when it was already here."""
+
+    reference: str
+    id: str
+    cached: bool
+    steps: tuple[Step, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step of a build, for the report: seconds it took, 0 when cached."""
+
+    name: str
+    seconds: float
+    cached: bool
+
+
+def find(plan: Plan, engine: Engine) -> Image | None:
+    """The plan's image, when this engine has it."""
+    found = engine.image_id(plan.image)
+    return Image(reference=plan.image, id=found, cached=True) if found else None
+
+
+def build(
+    plan: Plan, context: Callable[[], Path], engine: Engine, *, progress: Progress, no_cache: bool = False
+) -> Image:
+    """Build the plan's image, unless it is here. `context` assembles the build context and is called only when needed.
+
+    Raises BuildError with the failing step's last lines.
+    """
+    if not no_cache and (here := find(plan, engine)):
+        return here
+    folder = context()
+    arguments: list[str] = []
+    if plan.editor_image and not no_cache and engine.image_id(plan.editor_image):
+        # A named context overrides the stage of that name: the editor is compiled once per machine, not per preset.
+        arguments += ["--build-context", f"editor=docker-image://{plan.editor_image}"]
+    if no_cache:
+        arguments += ["--no-cache"]
+    steps = _buildx([*arguments, "--tag", plan.image], folder, engine, progress)
+    if plan.editor_image and not engine.image_id(plan.editor_image):
+        _buildx(["--target", "editor", "--tag", plan.editor_image], folder, engine, progress)
+    built = engine.image_id(plan.image)
+    if built is None:
+        raise BuildError(
+            f"the build ended well but the engine has no image {plan.image}",
+            hint="buildx uses another builder than this engine's own: run 'docker buildx use default'",
+        )
+    return Image(reference=plan.image, id=built, cached=False, steps=steps)
+
+
+def _buildx(arguments: list[str], folder: Path, engine: Engine, progress: Progress) -> tuple[Step, ...]:
+    command = [
+        "docker", "buildx", "build", "--network", "none", "--progress", "plain", "--provenance=false",
+        "--load", *arguments, str(folder),
+    ]  # fmt: skip
+    # The client's own context may name another engine than ours.
+    env = {"DOCKER_HOST": engine.address}
+    try:
+        return tuple(_steps(run.lines(command, env=env), progress))
+    except run.ProcessError as failed:
+        text = failed.outcome.err
+        raise BuildError(_failure(text), detail=_tail(text), hint=_hint(text)) from None
+    except FileNotFoundError:
+        raise BuildError("the 'docker' client program is not installed", hint="install docker-cli") from None
+
+
+def _steps(lines: Iterator[str], progress: Progress) -> Iterator[Step]:
+    """Follow BuildKit's plain progress: yield each finished step, tell the listener what runs."""
+    names: dict[str, str] = {}
+    for line in lines:
+        if step := _STEP.match(line):
+            names[step[1]] = f"[{step['name']}] {step['text']}"
+            progress.message(f"[{step['name']}] {_short(step['text'])}")
+        elif (end := _END.match(line)) and end[1] in names:
+            name = names.pop(end[1])
+            if end["how"] == "CACHED":
+                yield Step(name=name, seconds=0.0, cached=True)
+            elif end["how"] == "DONE":
+                seconds = re.match(r"(\d+\.\d+)s", end["text"])
+                yield Step(name=name, seconds=float(seconds[1]) if seconds else 0.0, cached=False)
+        elif (output := _OUTPUT.match(line)) and output[1] in names:
+            progress.message(f"{names[output[1]].split(']')[0]}] {_short(output['text'])}")
+
+
+def _short(text: str) -> str:
+    return " ".join(text.split())[:100]
+
+
+def _failure(text: str) -> str:
+    found = re.search(r"^ > (\[[^\]]+\])", text, re.MULTILINE)
+    return f"the image build failed at {found[1]}" if found else "the image build failed"
+
+
+def _tail(text: str) -> str:
+    lines = text.splitlines()
+    marks = [i for i, line in enumerate(lines) if line.startswith("------")]
+    chosen = lines[marks[0] + 1 : marks[1]] if len(marks) > 1 else lines[-25:]
+    return "\n".join(line[:300] for line in chosen[-25:])
+
+
+def _hint(text: str) -> str:
+    if "no space left on device" in text:
+        return "the engine's disk is full: free space with 'devenv prune' or 'docker system prune', then run again"
+    if "failed to solve: " in text and "docker-image://" in text:
+        return "buildx uses a builder that cannot see this engine's images: docker buildx use default"
+    return "run again with -v for the whole build log; what was built so far is kept"

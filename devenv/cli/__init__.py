@@ -1,0 +1,126 @@
+"""The command line: parse, call rooms, print. Commands are imported only when they run."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from devenv import __version__
+from devenv.errors import DevenvError
+
+_COMMANDS: dict[str, tuple[str, str]] = {
+    # name: (module:function, what `devenv --help` says)
+    "init": ("preset:init", "Write a devenv.yaml that extends a preset."),
+    "presets": ("preset:presets", "List the shipped presets."),
+    "show": ("preset:show", "Show a preset as resolved, and where each value came from."),
+    "validate": ("preset:validate", "Check presets; all mistakes at once."),
+    "schema": ("preset:schema", "Print the presets' JSON Schema, for editors."),
+    "lock": ("lock:lock", "Resolve a preset to exact files; check for drift."),
+    "fetch": ("lock:fetch", "Bring every locked file to this machine's store."),
+    "render": ("render:render", "Write Dockerfile, devcontainer.json and compose.yaml."),
+    "build": ("up:build", "Build the image, with no network."),
+    "up": ("up:up", "All of it, to a passed smoke test; prints the URLs."),
+    "ps": ("life:ps", "List the environments on this engine."),
+    "status": ("life:status", "One environment: services, ports, resources."),
+    "logs": ("inside:logs", "Show a service's log."),
+    "exec": ("inside:exec_", "Run a command inside."),
+    "shell": ("inside:shell", "Open a shell inside."),
+    "open": ("inside:open_", "Open an environment's page in the browser."),
+    "smoke": ("inside:smoke", "Run the smoke test again."),
+    "stop": ("life:stop", "Stop an environment; it can be started again."),
+    "start": ("life:start", "Start a stopped environment."),
+    "down": ("life:down", "Remove an environment's container; volumes stay unless told."),
+    "prune": ("life:prune", "Remove what no environment uses: images, contexts, stored files."),
+}
+
+
+class _Lazy(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, function = _COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(f"devenv.cli.{module}"), function)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in _COMMANDS:
+            import difflib
+
+            near = difflib.get_close_matches(args[0], _COMMANDS, n=1)
+            hint = f" Did you mean '{near[0]}'?" if near else ""
+            raise click.UsageError(f"No such command '{args[0]}'.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+
+@click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="devenv")
+@click.option("-v", "--verbose", is_flag=True, help="Show the commands that are run.")
+@click.option("-q", "--quiet", is_flag=True, help="Show warnings and errors only.")
+@click.pass_context
+def cli(ctx: click.Context, verbose: bool, quiet: bool) -> None:
+    """Reproducible AI development environments: one command to a container whose smoke test has passed."""
+    from devenv.cli.app import App
+
+    ctx.obj = App.make(verbose=verbose, quiet=quiet)
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line and exit with the documented status."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status (docs/reference/exit-codes.md)."""
+    logging.captureWarnings(True)
+    try:
+        cli.main(args=arguments, prog_name="devenv", standalone_mode=False)
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.UsageError as error:
+        error.show()
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted; what was done so far is kept", err=True)
+        return 130
+    except DevenvError as error:
+        from devenv.cli.app import make_console
+
+        make_console().error(error)
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader of our output went away (`devenv ps | head`): nothing is wrong.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # noqa: BLE001 - the one boundary: a bug becomes a log file and exit 70
+        return _bug(error)
+    return 0
+
+
+def _bug(error: Exception) -> int:
+    with tempfile.NamedTemporaryFile("w", prefix="devenv-bug-", suffix=".log", delete=False) as log:
+        log.write(f"devenv {__version__}, Python {sys.version}\n{sys.argv}\n\n")
+        traceback.print_exception(error, file=log)
+    click.echo(
+        f"error: a bug in devenv: {type(error).__name__}: {error}\nhint: please report it with {Path(log.name)}",
+        err=True,
+    )
+    return 70

@@ -1,0 +1,139 @@
+"""What every command gets: folders, settings, console, and the options that all share."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from devenv.console import Console
+from devenv.paths import Dirs
+
+if TYPE_CHECKING:
+    from devenv.boot import Running
+    from devenv.engine import Engine
+    from devenv.environment import Environment
+    from devenv.host import Settings
+
+_CARRIED = (
+    "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy",
+    "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "UV_DEFAULT_INDEX", "NPM_CONFIG_REGISTRY", "npm_config_registry",
+    "HF_ENDPOINT", "MODELSCOPE_DOMAIN",
+)  # fmt: skip
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+class App:
+    """One run of the command line. Engine and settings are made at first use."""
+
+    def __init__(self, *, dirs: Dirs, console: Console, verbose: bool) -> None:
+        self.dirs = dirs
+        self.console = console
+        self.verbose = verbose
+        self.json = False
+
+    @classmethod
+    def make(cls, *, verbose: bool, quiet: bool) -> App:
+        """From this process's environment variables and terminal."""
+        console = make_console(quiet=quiet)
+        if verbose:
+            console.live = False
+            handler = logging.StreamHandler(sys.stderr)
+            handler.setFormatter(logging.Formatter("    $ %(message)s"))
+            logging.getLogger("devenv.run").addHandler(handler)
+            logging.getLogger("devenv.run").setLevel(logging.INFO)
+        return cls(dirs=_dirs(), console=console, verbose=verbose)
+
+    @functools.cached_property
+    def settings(self) -> Settings:
+        """The user's mirrors, proxies, CA and identity."""
+        from devenv.host import Settings
+
+        return Settings.read(self.dirs)
+
+    @property
+    def carried(self) -> dict[str, str]:
+        """This host's proxies and hub mirrors, which programs inside need as well."""
+        return {name: value for name in _CARRIED if (value := os.environ.get(name))}
+
+    @functools.cached_property
+    def engine(self) -> Engine:
+        """The Docker Engine."""
+        from devenv.dockerhost import engine_address
+        from devenv.engine import connect
+
+        return connect(engine_address(os.environ, _home()))
+
+    def select(self, name: str | None) -> Running:
+        """The environment called `name`; without a name the project's here, else the only one there is."""
+        from devenv import boot
+        from devenv.errors import UsageError
+
+        every = boot.everything(self.engine)
+        here = str(Path.cwd())
+        if name is None:
+            found = [one for one in every if one.project == here] or list(every)
+            if len(found) == 1:
+                return found[0]
+            names = ", ".join(one.name for one in every)
+            raise UsageError(
+                f"which environment? there are: {names}" if names else "there is no environment on this engine",
+                hint="name one of them" if names else "make one: devenv up rapidocr",
+            )
+        for one in every:
+            if one.name == name:
+                return one
+        names = ", ".join(one.name for one in every) or "none"
+        raise UsageError(f"there is no environment called {name!r}; there are: {names}", hint="devenv ps")
+
+    def environment(self, name: str) -> Environment:
+        """The state of the environment called `name`."""
+        from devenv.environment import environment
+
+        return environment(name, self.dirs.environments)
+
+
+def make_console(*, quiet: bool = False) -> Console:
+    """A console for this process's terminal; NO_COLOR and CI are respected."""
+    live = sys.stderr.isatty() and "CI" not in os.environ and os.environ.get("TERM") != "dumb"
+    return Console(live=live and not quiet, colour=sys.stderr.isatty() and "NO_COLOR" not in os.environ, quiet=quiet)
+
+
+def json_option(command: _F) -> _F:
+    """Add `--json`: one JSON document on stdout, nothing else there."""
+
+    def set_json(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:  # noqa: ARG001
+        ctx.obj.json = value
+
+    return click.option(
+        "--json",
+        is_flag=True,
+        expose_value=False,
+        is_eager=False,
+        callback=set_json,
+        help="One JSON document on stdout.",
+    )(command)
+
+
+def _home() -> Path:
+    return Path(os.environ.get("HOME") or Path.home())
+
+
+def _dirs() -> Dirs:
+    home = _home()
+
+    def xdg(variable: str, default: str) -> Path:
+        return Path(os.environ.get(variable) or home / default) / "devenv"
+
+    return Dirs(
+        cache=xdg("XDG_CACHE_HOME", ".cache"),
+        state=xdg("XDG_STATE_HOME", ".local/state"),
+        config=xdg("XDG_CONFIG_HOME", ".config"),
+    )

@@ -1,0 +1,140 @@
+"""Looking into an environment: logs, exec, shell, open, smoke."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+import tarfile
+
+import click
+
+from devenv import run
+from devenv.boot import Running
+from devenv.cli.app import App, json_option
+from devenv.errors import EngineError, NotReadyError, UsageError
+
+_LOGS = "/var/log/devenv"
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.argument("service", required=False)
+@click.option("-f", "--follow", is_flag=True, help="Keep printing what comes.")
+@click.option("-n", "--lines", default=200, show_default=True, help="How many lines to begin with.")
+@click.pass_obj
+def logs(app: App, name: str | None, service: str | None, follow: bool, lines: int) -> None:
+    """Show the log of SERVICE, or of every service. With one environment, `devenv logs SERVICE` is enough."""
+    one, service = _target(app, name, service)
+    names = [service] if service else [*(s.name for s in one.services), "gateway"]
+    if one.facts.state != "running":
+        for each in names:
+            app.console.data(_stored(app, one, each, lines))
+        return
+    paths = [f"{_LOGS}/{each}/current" for each in names]
+    existing = app.engine.exec(
+        one.facts.name, ["sh", "-c", 'for f; do [ -e "$f" ] && echo "$f"; done; true', "sh", *paths]
+    )
+    command = ["tail", "-n", str(lines), *(["-F"] if follow else []), *existing[1].split()]
+    if not existing[1].strip():
+        app.console.note("no log yet")
+        return
+    with contextlib.suppress(KeyboardInterrupt):
+        for line in app.engine.follow(one.facts.name, command, user="root"):
+            app.console.data(line)
+
+
+@click.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.option("--name", help="The environment; the only one, or the project's here, when not given.")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.pass_obj
+def exec_(app: App, name: str | None, command: tuple[str, ...]) -> None:
+    """Run COMMAND inside as the user, in /workspace; its exit status becomes this one's."""
+    sys.exit(_interactive(app, app.select(name), command))
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.pass_obj
+def shell(app: App, name: str | None) -> None:
+    """Open a login shell inside."""
+    sys.exit(_interactive(app, app.select(name), ("bash", "-l")))
+
+
+@click.command("open")
+@click.argument("name", required=False)
+@click.argument("service", default="ide")
+@click.pass_obj
+def open_(app: App, name: str | None, service: str) -> None:
+    """Open an environment's page (ide, jupyter, …) in the browser, token included."""
+    one = app.select(name)
+    urls = one.urls(app.environment(one.name).token())
+    if service not in urls:
+        raise UsageError(
+            f"{one.name} has no page {service!r}; it has: {', '.join(urls) or 'none'}", hint="devenv status"
+        )
+    app.console.data(urls[service])
+    click.launch(urls[service])
+
+
+@click.command()
+@click.argument("name", required=False)
+@json_option
+@click.pass_obj
+def smoke(app: App, name: str | None) -> None:
+    """Run the smoke test again in a running environment."""
+    from devenv.cli.up import smoke_json
+    from devenv.smoke import smoke as run_smoke
+
+    one = _running(app.select(name))
+    with app.console.stages() as stages, stages.stage("smoke") as stage:
+        report = run_smoke(one, app.engine, progress=stage)
+        stage.failed = not report.passed
+    if app.json:
+        app.console.json(smoke_json(report))
+    else:
+        for check in report.checks:
+            app.console.data(
+                f"{check.name}: {'passed' if check.passed else 'FAILED'} {check.report.get('summary', '')}".rstrip()
+            )
+    report.raise_failed(one.name)
+
+
+def _target(app: App, name: str | None, service: str | None) -> tuple[Running, str | None]:
+    """`logs NAME SERVICE`, `logs NAME`, or `logs SERVICE` when there is only one environment."""
+    if name is not None and service is None:
+        with contextlib.suppress(UsageError):
+            return app.select(name), None
+        name, service = None, name
+    one = app.select(name)
+    known = {*(s.name for s in one.services), "gateway"}
+    if service is not None and service not in known:
+        raise UsageError(f"{one.name} has no service {service!r}; it has: {', '.join(sorted(known))}")
+    return one, service
+
+
+def _stored(app: App, one: Running, service: str, lines: int) -> str:
+    """The log of a service in a container that does not run."""
+    try:
+        packed = app.engine.read_archive(one.facts.name, f"{_LOGS}/{service}/current")
+    except EngineError:
+        return ""
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        handle = archive.extractfile(archive.getmembers()[0])
+        text = handle.read().decode(errors="replace") if handle else ""
+    return "\n".join(text.splitlines()[-lines:])
+
+
+def _running(one: Running) -> Running:
+    if one.facts.state != "running":
+        raise NotReadyError(f"{one.name} is not running ({one.facts.state})", hint=f"devenv start {one.name}")
+    return one
+
+
+def _interactive(app: App, one: Running, command: tuple[str, ...]) -> int:
+    _running(one)
+    terminal = ["-i", "-t"] if sys.stdin.isatty() and sys.stdout.isatty() else ["-i"]
+    return run.interactive(
+        ["docker", "--host", app.engine.address, "exec", *terminal, "--user", "dev", "--workdir", "/workspace",
+         one.facts.name, "devenv-exec", *command]
+    )  # fmt: skip

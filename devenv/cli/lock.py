@@ -1,0 +1,133 @@
+"""`devenv lock` and `devenv fetch`: fix every input, and bring it here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from devenv.artifacts import Store
+from devenv.cli.app import App, json_option
+from devenv.console import bytes_text
+from devenv.errors import DriftError, LockError
+from devenv.lock import drift, place
+from devenv.preset.load import find, load
+
+if TYPE_CHECKING:
+    from devenv.lock.change import Change
+    from devenv.lock.image import ImageFacts
+    from devenv.lock.model import Lock
+
+__all__ = ["fetch", "lock"]
+
+
+@click.command()
+@click.argument("preset", required=False)
+@click.option("--check", is_flag=True, help="Only say whether the lock fits the preset; exit 12 when it does not.")
+@click.option(
+    "--upgrade", multiple=True, is_flag=False, flag_value="*", metavar="[NAME]",
+    help="Take NAME (a package, or base, apt, pip, npm, node, code_server, uv) afresh; all when there is no NAME; "
+    "'parent' follows the lock of what the preset extends. "
+    "Several: give it again, or separate by commas.",
+)  # fmt: skip
+@json_option
+@click.pass_obj
+def lock(app: App, preset: str | None, check: bool, upgrade: tuple[str, ...]) -> None:
+    """Resolve PRESET to exact files, by hash, in a lock beside it. What still fits is kept.
+
+    PRESET is a shipped name, a YAML file, a project folder, or nothing: devenv.yaml here.
+    """
+    from devenv.lock.change import changes
+    from devenv.lock.model import read
+    from devenv.lock.resolve import resolve
+
+    loaded = load(find(preset, Path.cwd()))
+    if check:
+        path = place.lock_path(loaded, app.dirs)
+        locked = read(path)
+        _check(app, locked, drift.compare(locked, loaded.preset), path, place.command(loaded))
+        return
+    path = place.beside(loaded.path)
+    try:
+        old = read(path) if path.is_file() else None
+    except LockError as error:
+        app.console.warn(f"{error.message}; it is made anew ({error.where})")
+        old = None
+    names = tuple(name for one in upgrade for name in one.split(",") if name)
+    with app.console.stages() as stages, stages.stage("lock") as stage:
+        new = resolve(
+            loaded, settings=app.settings, store=Store(app.dirs.store), progress=stage, upgrade=names,
+            parent=place.parent_lock(loaded), previous=old, image_facts=lambda reference: _facts(app, reference),
+        )  # fmt: skip
+        stage.cached = new == old
+        stage.message(f"{len(new.artifacts())} files, {bytes_text(sum(one.size for one in new.artifacts()))}")
+    place.write(new, path)
+    _tell(app, new, changes(old, new), path, old=old is not None)
+
+
+@click.command()
+@click.argument("preset", required=False)
+@json_option
+@click.pass_obj
+def fetch(app: App, preset: str | None) -> None:
+    """Bring every locked file of PRESET to this machine's store, verified; a build then needs no network."""
+    from devenv.fetch import fetch as bring
+    from devenv.sources import archives
+
+    loaded = load(find(preset, Path.cwd()))
+    store = Store(app.dirs.store)
+    with app.console.stages() as stages:
+        with stages.stage("lock") as stage:
+            locked, stage.cached = place.locked(
+                loaded, dirs=app.dirs, settings=app.settings, store=store, progress=stage,
+                image_facts=lambda reference: _facts(app, reference),
+            )  # fmt: skip
+        with stages.stage("fetch") as stage:
+            report = bring(
+                locked, store=store, settings=app.settings, progress=stage, files=archives(loaded.preset)
+            )  # fmt: skip
+            stage.cached = report.files == 0
+    if app.json:
+        app.console.json({
+            "preset": loaded.preset.name, "lock_digest": locked.digest, "files": report.files, "bytes": report.bytes,
+            "from_cache": report.from_cache, "seconds": round(report.seconds, 3), "store": str(store.root),
+        })  # fmt: skip
+    else:
+        app.console.note(
+            f"{report.files} files fetched ({bytes_text(report.bytes)}), {report.from_cache} were here: {store.root}"
+        )
+
+
+def _check(app: App, locked: Lock, found: tuple[drift.Drift, ...], path: Path, command: str) -> None:
+    if app.json:
+        rows = [{"section": one.section, "locked": one.locked, "wanted": one.wanted} for one in found]
+        app.console.json({"lock": str(path), "lock_digest": locked.digest, "fits": not found, "drift": rows})
+    elif found:
+        rows_ = [(one.section, one.locked, one.wanted) for one in found]
+        app.console.table("", ("section", "locked", "preset"), rows_, stdout=True)
+    if found:
+        raise DriftError(f"the lock does not fit the preset: {len(found)} pins differ", where=str(path),
+                         hint=f"bring it up to date: {command}")  # fmt: skip
+    app.console.note(f"{path} fits")
+
+
+def _tell(app: App, new: Lock, changed: tuple[Change, ...], path: Path, *, old: bool) -> None:
+    if app.json:
+        rows = [{"kind": one.kind, "name": one.name, "old": one.old, "new": one.new} for one in changed]
+        app.console.json(
+            {"preset": new.preset, "lock": str(path), "lock_digest": new.digest, "files": len(new.artifacts()),
+             "bytes": sum(one.size for one in new.artifacts()), "changes": rows}
+        )  # fmt: skip
+        return
+    for one in changed if old else ():
+        app.console.note(f"  {one.kind:<9} {one.name}: {one.old or '—'} → {one.new or '—'}")
+    many = f": {len(changed)} changes" if old and changed else ": nothing changed" if old else ""
+    app.console.note(f"{path}{many}")
+
+
+def _facts(app: App, reference: str) -> ImageFacts:
+    from devenv.lock.image import ImageFacts
+
+    digest, os_release, status = app.engine.base_facts(reference)
+    return ImageFacts(digest=digest, os_release=os_release, dpkg_status=status)

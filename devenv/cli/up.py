@@ -1,0 +1,142 @@
+"""`devenv up` and `devenv build`: the main job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from devenv.cli.app import App, json_option
+from devenv.console import Console
+from devenv.errors import UsageError
+from devenv.preset.load import find
+from devenv.up import Decided, Doors, Result, decide, image_json, make_image
+from devenv.up import up as bring_up
+
+__all__ = ["build", "up"]
+
+
+@click.command()
+@click.argument("preset", required=False)
+@click.option("--name", help="The environment's name; the preset's own when not given.")
+@click.option(
+    "--workspace", type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The folder mounted at /workspace; a project's own is the default.",
+)  # fmt: skip
+@click.option("--fresh", is_flag=True, help="Replace the container even when nothing changed.")
+@click.option("--relock", is_flag=True, help="Lock anew what the mirrors no longer have, then go on.")
+@json_option
+@click.pass_obj
+def up(app: App, preset: str | None, name: str | None, workspace: Path | None, fresh: bool, relock: bool) -> None:
+    """Bring an environment up, to a passed smoke test.
+
+    PRESET is a shipped name, a YAML file, a project folder, or nothing: devenv.yaml here.
+    """
+    with app.console.stages() as stages:
+        doors = _doors(app, stages)
+        decided = decide(find(preset, Path.cwd()), doors)
+        project = workspace.resolve() if workspace else decided.loaded.project
+        environment = app.environment(name or decided.plan.preset)
+        _same_project(app, environment.name, project)
+        result = bring_up(decided, environment, doors, project=project, fresh=fresh, relock=relock)
+    token = environment.token()
+    if app.json:
+        app.console.json(_json(result, stages.reports(), token))
+    else:
+        _tell(app.console, result, stages, token)
+    result.report.raise_failed(environment.name)
+
+
+@click.command()
+@click.argument("preset", required=False)
+@click.option("--no-cache", is_flag=True, help="Build every step anew.")
+@click.option("--relock", is_flag=True, help="Lock anew what the mirrors no longer have, then go on.")
+@json_option
+@click.pass_obj
+def build(app: App, preset: str | None, no_cache: bool, relock: bool) -> None:
+    """Build the image of PRESET, with no network: everything was fetched and verified before."""
+    with app.console.stages() as stages:
+        doors = _doors(app, stages)
+        decided = decide(find(preset, Path.cwd()), doors)
+        decided, image = make_image(decided, doors, no_cache=no_cache, relock=relock)
+    if app.json:
+        report = [{"name": one.name, "seconds": one.seconds, "cached": one.cached} for one in image.steps]
+        app.console.json({
+            "preset": decided.plan.preset, "lock_digest": decided.lock.digest, "image": image_json(image),
+            "cached": image.cached, "stages": _stages(stages.reports()), "steps": report,
+        })  # fmt: skip
+    else:
+        app.console.data(image.reference)
+
+
+def _doors(app: App, stages: Any) -> Doors:
+    return Doors(dirs=app.dirs, settings=app.settings, engine=lambda: app.engine, stages=stages, carried=app.carried)
+
+
+def _same_project(app: App, name: str, project: Path | None) -> None:
+    """Refuse to take over another project's environment of the same name."""
+    from devenv import boot
+
+    running = boot.find(name, app.engine)
+    if running and running.project != str(project or ""):
+        whose = running.project or "no project"
+        raise UsageError(
+            f"an environment called {name!r} exists already, for {whose}",
+            hint=f"give this one another name ('devenv up --name …'), or remove that one: devenv down {name}",
+        )
+
+
+def _json(result: Result, stages: tuple[Any, ...], token: str) -> dict[str, Any]:
+    decided: Decided = result.decided
+    return {
+        "name": result.running.name,
+        "preset": decided.plan.preset,
+        "lock_digest": decided.lock.digest,
+        "image": image_json(result.image),
+        "container_id": result.running.facts.id,
+        "urls": result.running.urls(token),
+        "untouched": result.untouched,
+        "stages": _stages(stages),
+        "services": [{"name": one.service, "seconds": one.seconds} for one in result.ready],
+        "smoke": smoke_json(result.report),
+    }
+
+
+def _stages(reports: tuple[Any, ...]) -> list[dict[str, Any]]:
+    return [{"name": one.name, "seconds": one.seconds, "cached": one.cached} for one in reports]
+
+
+def smoke_json(report: Any) -> dict[str, Any]:
+    """`smoke` of `up --json`, and all of `smoke --json`."""
+    return {
+        "passed": report.passed,
+        "checks": [
+            {
+                "name": c.name,
+                "passed": c.passed,
+                "seconds": c.seconds,
+                "exit_code": c.exit_code,
+                "report": dict(c.report),
+            }
+            for c in report.checks
+        ],
+    }
+
+
+def _tell(console: Console, result: Result, stages: Any, token: str) -> None:
+    name = result.running.name
+    if result.untouched:
+        console.note(f"{name} is up already; nothing changed")
+    else:
+        rows = [(one.name, f"{one.seconds:.1f} s", "cached" if one.cached else "") for one in stages.reports()]
+        console.note("")
+        console.table("", ("stage", "time", ""), rows)
+        console.note(f"\n{name} is up after {stages.seconds:.1f} s")
+    for check in result.report.checks:
+        words = check.report.get("summary") or ""
+        console.note(f"smoke {check.name}: {'passed' if check.passed else 'FAILED'} {words}".rstrip())
+    urls = result.running.urls(token)
+    width = max((len(one) for one in urls), default=0)
+    for service, url in urls.items():
+        console.data(f"{service.ljust(width)}  {url}")

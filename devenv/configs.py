@@ -1,0 +1,203 @@
+"""Parsers of the user's own tool settings: pip.conf, uv.toml, npmrc, apt sources. Text in, values out."""
+
+from __future__ import annotations
+
+import base64
+import configparser
+import dataclasses
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class AptSource:
+    """One archive that apt may ask: `uri` without a trailing slash, `signed_by` key ring paths."""
+
+    uri: str
+    suites: tuple[str, ...]
+    components: tuple[str, ...]
+    signed_by: tuple[str, ...] = ()
+    trusted: bool = False
+
+
+def pip_conf(text: str, commands: tuple[str, ...] = ("global", "install", "download")) -> dict[str, str]:
+    """The options of a pip configuration file; the sections of `commands` override one another in order.
+
+    A file that pip itself could not read gives nothing: pip says what is wrong with it.
+    """
+    parser = configparser.RawConfigParser()
+    try:
+        parser.read_string(text)
+    except configparser.Error:
+        return {}
+    options: dict[str, str] = {}
+    for section in commands:
+        if parser.has_section(section):
+            options.update({key.replace("_", "-"): value for key, value in parser.items(section)})
+    return options
+
+
+def uv_toml(text: str) -> dict[str, Any]:
+    """The index settings of a uv.toml: `default` (str or None), `indexes` and `find_links` (tuples)."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return {"default": None, "indexes": (), "find_links": ()}
+    section = data.get("pip")
+    merged = {**data, **(section if isinstance(section, dict) else {})}
+    tables = [one for one in merged.get("index") or () if isinstance(one, dict) and isinstance(one.get("url"), str)]
+    default = next((one["url"] for one in tables if one.get("default")), merged.get("index-url"))
+    others = [one["url"] for one in tables if not one.get("default")]
+    return {
+        "default": default,
+        "indexes": (*others, *(merged.get("extra-index-url") or ())),
+        "find_links": tuple(merged.get("find-links") or ()),
+    }
+
+
+def npmrc(text: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """The settings of an npmrc file; `${NAME}` is an environment variable, `ca[]` lines are joined."""
+    settings: dict[str, str] = {}
+    for raw in text.splitlines():
+        line = raw.strip()
+        if not line or line[0] in ";#[":
+            continue
+        key, _, value = (part.strip() for part in line.partition("="))
+        value = re.sub(r"\$\{([^}]+)\}", lambda found: environ.get(found[1], found[0]), value)
+        if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+            value = value[1:-1]
+        if key.endswith("[]"):
+            settings[key[:-2]] = "\n".join(filter(None, (settings.get(key[:-2]), value.replace("\\n", "\n"))))
+        else:
+            settings[key] = value
+    return settings
+
+
+def npm_auth(settings: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """`Authorization` headers by address prefix (`//host/path/`), longest prefix first."""
+    headers: dict[str, str] = {}
+    names: dict[str, str] = {}
+    for key, value in settings.items():
+        if not key.startswith("//"):
+            continue
+        prefix, _, option = key.rpartition(":")
+        match option:
+            case "_authToken":
+                headers[prefix] = f"Bearer {value}"
+            case "_auth":
+                headers.setdefault(prefix, f"Basic {value}")
+            case "username":
+                names[prefix] = value
+            case _:
+                pass
+    for prefix, name in names.items():
+        secret = settings.get(f"{prefix}:_password")
+        if secret is not None:
+            password = base64.b64decode(secret).decode(errors="replace")
+            headers.setdefault(prefix, "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode())
+    return tuple(sorted(headers.items(), key=lambda one: (-len(one[0]), one[0])))
+
+
+def apt_sources(text: str, *, deb822: bool) -> tuple[AptSource, ...]:
+    """The binary archives of a sources file, in the one-line or the deb822 format (see sources.list(5))."""
+    return tuple(_deb822(text) if deb822 else _one_line(text))
+
+
+def _one_line(text: str) -> Iterator[AptSource]:
+    pattern = re.compile(
+        r"^deb\s+(?:\[(?P<options>[^\]]*)\]\s*)?(?P<uri>\S+)\s+(?P<suite>\S+)(?P<components>(\s+\S+)*)$"
+    )
+    for raw in text.splitlines():
+        found = pattern.match(raw.partition("#")[0].strip())
+        if not found:
+            continue
+        options = dict(part.partition("=")[::2] for part in (found["options"] or "").split())
+        yield AptSource(
+            uri=found["uri"].rstrip("/"),
+            suites=(found["suite"],),
+            components=tuple(found["components"].split()),
+            signed_by=tuple(filter(None, options.get("signed-by", "").split(","))),
+            trusted=options.get("trusted") == "yes",
+        )
+
+
+def _deb822(text: str) -> Iterator[AptSource]:
+    without_comments = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
+    for stanza in re.split(r"\n[ \t]*\n", without_comments):
+        fields: dict[str, str] = {}
+        key = ""
+        for line in stanza.splitlines():
+            if line[:1] in " \t" and key:
+                fields[key] += "\n" + line.strip()
+            elif ":" in line:
+                key, _, value = line.partition(":")
+                key = key.strip().lower()
+                fields[key] = value.strip()
+        if "deb" not in fields.get("types", "").split() or fields.get("enabled", "yes").lower() in {
+            "no",
+            "false",
+        }:
+            continue
+        signed = fields.get("signed-by", "")
+        for uri in fields.get("uris", "").split():
+            yield AptSource(
+                uri=uri.rstrip("/"),
+                suites=tuple(fields.get("suites", "").split()),
+                components=tuple(fields.get("components", "").split()),
+                # An inline key (an armoured block) has no path; apt's own key rings serve then.
+                signed_by=() if "BEGIN PGP" in signed else tuple(signed.split()),
+                trusted=fields.get("trusted", "").lower() == "yes",
+            )
+
+
+def apt_proxy(text: str) -> str | None:
+    """The HTTP proxy of an apt.conf file (`Acquire::http::Proxy "…";`, flat or in blocks)."""
+    plain = re.sub(r"^\s*(//|#).*$", "", text, flags=re.MULTILINE)
+    found = re.findall(r'(?i)Acquire::http::Proxy\s+"([^"]*)"', plain)
+    found += re.findall(r'(?is)Acquire\s*\{[^}]*?http\s*\{[^}]*?\bProxy\s+"([^"]*)"', plain)
+    found += re.findall(r'(?is)Acquire::http\s*\{[^}]*?\bProxy\s+"([^"]*)"', plain)
+    return found[-1] if found else None
+
+
+def apt_auth(text: str) -> tuple[tuple[str, str], ...]:
+    """`Authorization` headers by address prefix (`//host/path`), from apt's auth.conf (a netrc with paths)."""
+    found = []
+    words = re.sub(r"#.*", "", text).split()
+    for start in [n for n, word in enumerate(words) if word == "machine"]:
+        end = next((n for n in range(start + 2, len(words)) if words[n] == "machine"), len(words))
+        entry = dict(zip(words[start:end:2], words[start + 1 : end : 2], strict=False))
+        if {"machine", "login", "password"} <= entry.keys():
+            secret = base64.b64encode(f"{entry['login']}:{entry['password']}".encode()).decode()
+            found.append((f"//{entry['machine'].rpartition('://')[2].rstrip('/')}/", f"Basic {secret}"))
+    return tuple(found)
+
+
+def header_for(url: str, auth: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """The `Authorization` header for an address, as a tuple of headers; empty when nothing is set for it."""
+    bare = url.partition(":")[2].rstrip("/") + "/"
+    return next(((("Authorization", value),) for prefix, value in auth if bare.startswith(prefix)), ())
+
+
+def apt_template(text: str, release: str, arch: str) -> dict[str, str]:
+    """Archive addresses by suite, from a distribution template of python-apt (`{series}` is the release).
+
+    The archive itself is under `release`, security updates under `release-security`.
+    """
+    found: dict[str, str] = {}
+    for stanza in re.split(r"\n[ \t]*\n", text):
+        fields = dict(re.findall(rf"^(Suite|RepositoryType|BaseURI(?:-{arch})?):[ \t]*(\S+)", stanza, re.MULTILINE))
+        uri = fields.get(f"BaseURI-{arch}") or fields.get("BaseURI")
+        if uri and fields.get("RepositoryType") == "deb":
+            found.setdefault(fields.get("Suite", "").replace("{series}", release), uri.rstrip("/"))
+    return {suite: uri for suite, uri in found.items() if suite in {release, f"{release}-security"}}
+
+
+def without_secret(url: str) -> str:
+    """`url` as it may be shown: no user name, no password, no query."""
+    parts = urlsplit(url)
+    if not parts.netloc:
+        return url
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()

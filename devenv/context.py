@@ -1,0 +1,119 @@
+"""The build context: rendered files, locked artifacts as hard links, and the preset's own files.
+
+One folder per environment that is changed as little as possible, because BuildKit sends only what changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from devenv.errors import BuildError, FetchError
+from devenv.lock.model import Artifact
+from devenv.plan import Plan, walk
+from devenv.render import Rendered, artifact_files
+from devenv.rootfs import base_root
+
+if TYPE_CHECKING:
+    from devenv.artifacts import Store
+
+_EPOCH_S = 1_700_000_000
+_ROOT = "artifacts/base-root.tar"
+_ROOT_FORMAT = 1
+
+
+def assemble(plan: Plan, rendered: Rendered, store: Store, target: Path) -> Path:
+    """Make `target` the plan's build context and return it; what is already right stays untouched.
+
+    Raises FetchError for artifacts that the store lacks, BuildError when the disk does not take it.
+    """
+    try:
+        target.mkdir(parents=True, exist_ok=True, mode=0o755)
+        wanted = dict(_wanted(plan, rendered, store))
+        _remove_others(target, wanted)
+        for name, (source, mode) in wanted.items():
+            path = target / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(source, bytes):
+                _write(path, source, mode)
+            else:
+                _link(path, source)
+        # BuildKit keeps the modes of folders: the caller's umask must not reach the image.
+        for folder in (target, *(path for path in target.rglob("*") if path.is_dir())):
+            if folder.stat().st_mode & 0o777 != 0o755:
+                folder.chmod(0o755)
+    except OSError as error:
+        raise BuildError(f"cannot write the build context: {error}", hint="free disk space and run again") from None
+    return target
+
+
+def _wanted(plan: Plan, rendered: Rendered, store: Store) -> Iterator[tuple[str, tuple[bytes | Path, int]]]:
+    """Path in the context → bytes or a store file, and the mode."""
+    for name, data in rendered.context.items():
+        yield name, (data, rendered.modes.get(name, 0o644))
+    for name, artifact in artifact_files(plan):
+        path = store.path(artifact.sha256)
+        if not path.is_file():
+            raise FetchError(f"{artifact.file} is not in the store", hint="run 'devenv up' or 'devenv prefetch' again")
+        yield name, (path, 0o644)
+    if plan.lock.base.kind == "bootstrap":
+        yield _ROOT, (_root(plan.lock.base.packages, store), 0o644)
+    for file in (*plan.files, *((plan.workspace,) if plan.workspace else ())):
+        source = Path(file.source)
+        for path in walk(source):
+            name = f"{file.context}/{path.relative_to(source).as_posix()}" if path != source else file.context
+            yield name, (path.read_bytes(), 0o755 if path.stat().st_mode & 0o100 else 0o644)
+
+
+def _root(packages: tuple[Artifact, ...], store: Store) -> Path:
+    """The first-stage root of these packages, made once per store."""
+    key = hashlib.sha256("\n".join([str(_ROOT_FORMAT), *(one.sha256 for one in packages)]).encode()).hexdigest()
+    return store.derive("base-root", key, lambda path: base_root([store.path(one.sha256) for one in packages], path))
+
+
+def _remove_others(target: Path, wanted: Mapping[str, object]) -> None:
+    keep = {target / name for name in wanted}
+    folders = {parent for path in keep for parent in path.parents}
+    for path in sorted(target.rglob("*"), reverse=True):
+        if path.is_dir() and not path.is_symlink():
+            if path not in folders:
+                shutil.rmtree(path)
+        elif path not in keep:
+            path.unlink(missing_ok=True)
+
+
+def _write(path: Path, data: bytes, mode: int) -> None:
+    """Write a file whose time tells its content: BuildKit takes equal size and time for an equal file."""
+    nanoseconds = int.from_bytes(hashlib.sha256(data).digest()[:4]) % 1_000_000_000
+    time_ns = _EPOCH_S * 1_000_000_000 + nanoseconds
+    if path.is_file() and not path.is_symlink():
+        found = path.stat()
+        if found.st_mode & 0o777 == mode and found.st_mtime_ns == time_ns and path.read_bytes() == data:
+            return
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh.write_bytes(data)
+    fresh.chmod(mode)
+    os.utime(fresh, ns=(time_ns, time_ns))
+    fresh.replace(path)
+
+
+def _link(path: Path, source: Path) -> None:
+    """Hard-link a store file; copy it where the store lies on another file system."""
+    if path.exists() and (path.samefile(source) or _same_copy(path, source)):
+        return
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh.unlink(missing_ok=True)
+    try:
+        os.link(source, fresh)
+    except OSError:
+        shutil.copy2(source, fresh)
+    fresh.replace(path)
+
+
+def _same_copy(path: Path, source: Path) -> bool:
+    here, there = path.stat(), source.stat()
+    return (here.st_size, here.st_mtime_ns) == (there.st_size, there.st_mtime_ns)

@@ -1,0 +1,410 @@
+"""The only Docker door: the docker SDK for containers, volumes and images."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import io
+import json
+import re
+import tarfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar, cast
+
+from devenv import run
+from devenv.errors import EngineError
+
+MIN_ENGINE = (23, 0)
+MIN_BUILDX = (0, 11)
+LABEL = "dev.devenv."
+# os-release is usually a link to this one, and an archive of a link holds no content.
+_BASE_FILES = ("/usr/lib/os-release", "/var/lib/dpkg/status")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """A bind mount or a named volume (`source` is a name then)."""
+
+    kind: str  # bind | volume
+    source: str
+    target: str
+    read_only: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerSpec:
+    """All that a container is made from. `ports`: (container port, host port), loopback only."""
+
+    name: str
+    image: str
+    hostname: str
+    environment: tuple[tuple[str, str], ...]
+    labels: tuple[tuple[str, str], ...]
+    mounts: tuple[Mount, ...]
+    tmpfs: tuple[tuple[str, str], ...]
+    ports: tuple[tuple[int, int], ...]
+    shm_size_bytes: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerFacts:
+    """A container as the engine sees it."""
+
+    id: str
+    name: str
+    state: str  # created | running | paused | restarting | exited | dead
+    exit_code: int
+    image: str
+    labels: Mapping[str, str]
+    ports: tuple[tuple[int, int], ...]  # container port → host port
+    mounts: tuple[Mount, ...]
+    started_at: str
+
+
+_Call = TypeVar("_Call", bound=Callable[..., Any])
+
+
+def _guarded(call: _Call) -> _Call:
+    """Turn the SDK's failures into EngineError with a remedy."""
+
+    @functools.wraps(call)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        import docker.errors
+        import requests.exceptions
+
+        try:
+            return call(*args, **kwargs)
+        except docker.errors.APIError as error:
+            raise EngineError(f"Docker refused: {error.explanation or error}", hint=_hint(str(error))) from None
+        except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
+            raise EngineError(
+                f"lost the Docker Engine: {error}", hint="is dockerd still running? try: docker info"
+            ) from None
+
+    return cast("_Call", guarded)
+
+
+def _hint(text: str) -> str | None:
+    if "no space left" in text:
+        return "the engine's disk is full: free space with 'devenv prune' or 'docker system prune'"
+    if "permission denied" in text.lower():
+        return "add yourself to the docker group: sudo usermod -aG docker $USER, then log in again"
+    return None
+
+
+class Engine:
+    """A connection to one Docker Engine. Every method raises EngineError."""
+
+    def __init__(self, client: Any, *, version: str, address: str) -> None:
+        self._client = client
+        self._api = client.api
+        self.version = version
+        self.address = address
+
+    # images
+
+    @_guarded
+    def image_id(self, reference: str) -> str | None:
+        """The image's id (config digest), or None when it is not here."""
+        import docker.errors
+
+        try:
+            return str(self._api.inspect_image(reference)["Id"])
+        except docker.errors.ImageNotFound:
+            return None
+
+    @_guarded
+    def image_facts(self, reference: str) -> Mapping[str, Any]:
+        """`docker image inspect` of an image that is here."""
+        facts: Mapping[str, Any] = self._api.inspect_image(reference)
+        return facts
+
+    @_guarded
+    def images(self, repository_prefix: str) -> tuple[tuple[str, str, int], ...]:
+        """(tag, id, size in bytes) of every local tag that begins with `repository_prefix`."""
+        rows = [
+            (tag, image["Id"], int(image["Size"]))
+            for image in self._api.images()
+            for tag in image.get("RepoTags") or ()
+            if tag.startswith(repository_prefix)
+        ]
+        return tuple(sorted(rows))
+
+    @_guarded
+    def remove_image(self, reference: str) -> None:
+        """Remove a tag (and the image with its last tag)."""
+        self._api.remove_image(reference, noprune=False)
+
+    @_guarded
+    def base_facts(self, reference: str) -> tuple[str, str, str]:
+        """(digest, /etc/os-release, /var/lib/dpkg/status) of a base image, pulled unless it is here.
+
+        Read from a container that is created, never started. Raises EngineError for an image without a registry digest.
+        """
+        import docker.errors
+
+        try:
+            facts = self._api.inspect_image(reference)
+        except docker.errors.ImageNotFound:
+            self._client.images.pull(reference)
+            facts = self._api.inspect_image(reference)
+        digests = facts.get("RepoDigests") or ()
+        if not digests:
+            raise EngineError(
+                f"the image {reference} has no registry digest, so nothing can pin it",
+                hint="push it to a registry and name it from there, or use 'bootstrap'",
+            )
+        made = self._api.create_container(image=reference, command=["true"])["Id"]
+        try:
+            os_release, status = (self._file(made, path) for path in _BASE_FILES)
+            return str(digests[0]).partition("@")[2], os_release, status
+        finally:
+            self._api.remove_container(made, force=True)
+
+    def _file(self, container: str, path: str) -> str:
+        import docker.errors
+
+        try:
+            chunks, _ = self._api.get_archive(container, path)
+        except docker.errors.NotFound:
+            return ""
+        with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
+            member = archive.extractfile(archive.getmembers()[0])
+            return member.read().decode(errors="replace") if member else ""
+
+    # containers
+
+    @_guarded
+    def container(self, name: str) -> ContainerFacts | None:
+        """The container called `name`, or None."""
+        import docker.errors
+
+        try:
+            return _facts(self._api.inspect_container(name))
+        except docker.errors.NotFound:
+            return None
+
+    @_guarded
+    def containers(self, label: str) -> tuple[ContainerFacts, ...]:
+        """Every container, running or not, that carries `label`."""
+        import docker.errors
+
+        found = []
+        for row in self._api.containers(all=True, filters={"label": label}):
+            try:
+                found.append(_facts(self._api.inspect_container(row["Id"])))
+            except docker.errors.NotFound:
+                continue  # removed meanwhile
+        return tuple(sorted(found, key=lambda one: one.name))
+
+    @_guarded
+    def create(self, spec: ContainerSpec) -> str:
+        """Create (not start) a container; returns its id."""
+        host = self._api.create_host_config(
+            init=True,
+            shm_size=spec.shm_size_bytes,
+            port_bindings={f"{inside}/tcp": ("127.0.0.1", outside) for inside, outside in spec.ports},
+            mounts=[
+                {"Type": m.kind, "Source": m.source, "Target": m.target, "ReadOnly": m.read_only} for m in spec.mounts
+            ],
+            tmpfs=dict(spec.tmpfs),
+        )
+        made = self._api.create_container(
+            image=spec.image,
+            name=spec.name,
+            hostname=spec.hostname,
+            environment=dict(spec.environment),
+            labels=dict(spec.labels),
+            ports=[(inside, "tcp") for inside, _ in spec.ports],
+            host_config=host,
+        )
+        return str(made["Id"])
+
+    @_guarded
+    def start(self, name: str) -> None:
+        """Start a created or stopped container."""
+        self._api.start(name)
+
+    @_guarded
+    def stop(self, name: str, *, timeout_s: int = 10) -> None:
+        """Stop a container: TERM, then KILL after `timeout_s`."""
+        self._api.stop(name, timeout=timeout_s)
+
+    @_guarded
+    def remove(self, name: str) -> None:
+        """Remove a container, running or not. Volumes stay."""
+        import docker.errors
+
+        try:
+            self._api.remove_container(name, force=True)
+        except docker.errors.NotFound:
+            return
+
+    @_guarded
+    def container_log(self, name: str, *, tail: int = 50) -> str:
+        """The last lines that the container's own process printed."""
+        return str(self._api.logs(name, tail=tail).decode(errors="replace"))
+
+    @_guarded
+    def stats(self, name: str) -> Mapping[str, Any]:
+        """One sample of the container's CPU and memory."""
+        facts: Mapping[str, Any] = self._api.stats(name, stream=False, one_shot=True)
+        return facts
+
+    @_guarded
+    def exec(self, name: str, command: Sequence[str], *, user: str = "") -> tuple[int, str, str]:
+        """Run a command inside to its end; returns (status, stdout, stderr)."""
+        made = self._api.exec_create(name, list(command), user=user)["Id"]
+        out, err = self._api.exec_start(made, demux=True)
+        code = self._api.exec_inspect(made)["ExitCode"]
+        return int(code or 0), (out or b"").decode(errors="replace"), (err or b"").decode(errors="replace")
+
+    @_guarded
+    def follow(self, name: str, command: Sequence[str], *, user: str = "") -> Iterator[str]:
+        """Run a command inside and yield its stdout lines as they come, until it or the container ends."""
+        made = self._api.exec_create(name, list(command), user=user, stderr=False)["Id"]
+        return _lines(self._api.exec_start(made, stream=True))
+
+    @_guarded
+    def read_archive(self, name: str, path: str) -> bytes:
+        """A file or folder of a container, running or not, as a tar."""
+        chunks, _ = self._api.get_archive(name, path)
+        return b"".join(chunks)
+
+    # volumes
+
+    @_guarded
+    def ensure_volume(self, name: str, labels: Mapping[str, str]) -> None:
+        """Create the volume unless it is there."""
+        self._api.create_volume(name, labels=dict(labels))
+
+    @_guarded
+    def volumes(self, label: str) -> tuple[tuple[str, Mapping[str, str]], ...]:
+        """(name, labels) of every volume that carries `label`."""
+        found = self._api.volumes(filters={"label": label})["Volumes"] or ()
+        return tuple(sorted((one["Name"], one.get("Labels") or {}) for one in found))
+
+    @_guarded
+    def remove_volume(self, name: str) -> None:
+        """Remove a volume and what is on it."""
+        import docker.errors
+
+        try:
+            self._api.remove_volume(name, force=True)
+        except docker.errors.NotFound:
+            return
+
+    @_guarded
+    def info(self) -> Mapping[str, Any]:
+        """`docker info`."""
+        facts: Mapping[str, Any] = self._api.info()
+        return facts
+
+
+def connect(address: str | None) -> Engine:
+    """Connect to the engine at `address` (a DOCKER_HOST value, None: the SDK's default).
+
+    Raises EngineError when there is none, it is too old, or this user may not use it.
+    """
+    import docker
+    import docker.errors
+    import requests.exceptions
+
+    where = address or "unix:///var/run/docker.sock"
+    try:
+        client = docker.DockerClient(base_url=where, version="auto", timeout=60)
+        version = str(client.api.version()["Version"])
+    except (
+        docker.errors.DockerException,
+        requests.exceptions.RequestException,
+        OSError,
+        ValueError,
+    ) as error:
+        text = str(error)
+        if "ermission denied" in text:
+            raise EngineError(
+                f"this user may not use the Docker Engine at {where}",
+                hint="sudo usermod -aG docker $USER, then log in again (or: newgrp docker)",
+            ) from None
+        raise EngineError(
+            f"no Docker Engine answers at {where}",
+            hint="start it (sudo systemctl start docker), or install one: 'make engine' in a checkout, or your "
+            "distribution's docker.io and docker-buildx packages; DOCKER_HOST names another one",
+        ) from None
+    numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+    if numbers and numbers < MIN_ENGINE:
+        raise EngineError(
+            f"the Docker Engine is {version}; devenv needs {MIN_ENGINE[0]}.{MIN_ENGINE[1]} or newer",
+            hint="'make engine' in a checkout, or your distribution's newer docker.io package",
+        )
+    return Engine(client, version=version, address=where)
+
+
+def check_buildx() -> str:
+    """The version of buildx. Raises EngineError when the docker client or the plugin is missing or too old."""
+    hint = (
+        "install your distribution's docker-buildx package (docker-buildx-plugin from Docker's own), or 'make engine'"
+    )
+    try:
+        text = run.run(["docker", "buildx", "version"], timeout_s=30).out
+    except FileNotFoundError:
+        raise EngineError(
+            "the 'docker' client program is not installed", hint="install docker-cli, or 'make engine'"
+        ) from None
+    except run.ProcessError:
+        raise EngineError("docker has no buildx plugin, which builds images", hint=hint) from None
+    found = re.search(r"\bv?(\d+)\.(\d+)", text)
+    if found and (int(found[1]), int(found[2])) < MIN_BUILDX:
+        raise EngineError(f"buildx is {found[0]}; devenv needs {MIN_BUILDX[0]}.{MIN_BUILDX[1]} or newer", hint=hint)
+    return found[0] if found else text.strip()
+
+
+def _facts(raw: Mapping[str, Any]) -> ContainerFacts:
+    bindings = raw["HostConfig"].get("PortBindings") or {}
+    ports = [
+        (int(inside.split("/")[0]), int(entry["HostPort"]))
+        for inside, entries in bindings.items()
+        for entry in entries or ()
+        if entry.get("HostPort")
+    ]
+    mounts = tuple(
+        Mount(
+            kind=m["Type"],
+            source=m.get("Name") or m.get("Source", ""),
+            target=m["Destination"],
+            read_only=not m.get("RW", True),
+        )
+        for m in raw.get("Mounts") or ()
+    )
+    return ContainerFacts(
+        id=raw["Id"],
+        name=raw["Name"].lstrip("/"),
+        state=raw["State"]["Status"],
+        exit_code=int(raw["State"].get("ExitCode") or 0),
+        image=raw["Image"],
+        labels=raw["Config"].get("Labels") or {},
+        ports=tuple(sorted(ports)),
+        mounts=mounts,
+        started_at=raw["State"].get("StartedAt", ""),
+    )
+
+
+def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
+    import requests.exceptions
+    import urllib3.exceptions
+
+    rest = b""
+    try:
+        for chunk in chunks:
+            *whole, rest = (rest + chunk).split(b"\n")
+            for line in whole:
+                yield line.decode(errors="replace")
+    except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        raise EngineError(f"lost the Docker Engine: {error}", hint="is dockerd still running?") from None
+    if rest:
+        yield rest.decode(errors="replace")
+
+
+def labels_json(value: Any) -> str:
+    """A label's value: compact, sorted JSON."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))

@@ -1,0 +1,183 @@
+"""An environment's own state on this host: token, ports, and the folder its container reads.
+
+Docker's labels tell which environments exist; here lies only what must not be in Docker (the token), and the ports
+that stay the environment's for its life.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import json
+import os
+import re
+import secrets
+import shutil
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from devenv.errors import DevenvError, UsageError
+
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """One environment's folder: `DIR/host` is mounted read-only into its container, `DIR/ports.json` stays here."""
+
+    name: str
+    folder: Path
+
+    @property
+    def container(self) -> str:
+        """The container's name."""
+        return f"devenv-{self.name}"
+
+    @property
+    def data_volume(self) -> str:
+        """The persistent volume at /mnt/<env>."""
+        return f"devenv-{self.name}-data"
+
+    @property
+    def workspace_volume(self) -> str:
+        """The volume at /workspace, unless a project folder is mounted there."""
+        return f"devenv-{self.name}-workspace"
+
+    def volume(self, name: str) -> str:
+        """A further volume of the preset's."""
+        return f"devenv-{self.name}-vol-{name}"
+
+    @property
+    def host_folder(self) -> Path:
+        """What the container gets from this host, mounted read-only at /run/devenv-host."""
+        return self.folder / "host"
+
+    def token(self) -> str:
+        """The environment's token; made at the first call, 0600."""
+        path = self.host_folder / "token"
+        try:
+            if token := path.read_text().strip():
+                return token
+        except FileNotFoundError:
+            pass
+        token = secrets.token_urlsafe(32)
+        _write(path, token + "\n")
+        return token
+
+    def bring(self, variables: Mapping[str, str], ca_bundle: Path | None) -> None:
+        """Write what services and logins inside shall know of this host: proxies, mirrors, its CA bundle."""
+        _write(self.host_folder / "env", "".join(f"{k}={v}\n" for k, v in sorted(variables.items())))
+        target = self.host_folder / "ca.crt"
+        if ca_bundle:
+            _write(target, ca_bundle.read_text())
+        else:
+            target.unlink(missing_ok=True)
+
+    def ports(self) -> dict[int, int]:
+        """The host port of each container port chosen so far."""
+        try:
+            return {int(k): int(v) for k, v in self.kept("ports.json").items()}
+        except (ValueError, AttributeError):
+            return {}
+
+    def keep_ports(self, ports: Mapping[int, int]) -> None:
+        """Remember the ports for the environment's life."""
+        self.keep("ports.json", {str(k): v for k, v in sorted(ports.items())})
+
+    def keep(self, file: str, value: Any) -> None:
+        """Remember a JSON value under a file name."""
+        _write(self.folder / file, json.dumps(value) + "\n")
+
+    def kept(self, file: str) -> Any:
+        """What was kept under a file name; None when there is nothing readable."""
+        try:
+            return json.loads((self.folder / file).read_text())
+        except (OSError, ValueError):
+            return None
+
+    def forget(self) -> None:
+        """Delete token and ports."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    @contextmanager
+    def locked(self, waiting: Callable[[], None]) -> Iterator[None]:
+        """Hold the environment for one command; `waiting` is called when another one has it. Freed by a kill."""
+        with hold(self.folder / "lock", waiting):
+            yield
+
+
+@contextmanager
+def hold(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    """Hold a lock file between processes. The kernel frees it when the holder dies."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with path.open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting()
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def environment(name: str, root: Path) -> Environment:
+    """The environment called `name` with its state below `root`. Raises UsageError for a name Docker would refuse."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"{name!r} cannot name an environment",
+            hint="use 1 to 40 lower-case letters, digits and dashes, such as 'my-env'",
+        )
+    return Environment(name=name, folder=root / name)
+
+
+def choose_ports(wanted: tuple[int, ...], kept: Mapping[int, int], taken: frozenset[int]) -> dict[int, int]:
+    """A free loopback port for each container port: the kept one where there is one, else a new one.
+
+    `taken` are ports that other environments own even while they are stopped.
+    """
+    chosen = {inside: kept[inside] for inside in wanted if inside in kept}
+    for inside in wanted:
+        if inside not in chosen:
+            chosen[inside] = _free(inside, taken | frozenset(chosen.values()))
+    return chosen
+
+
+def _free(preferred: int, taken: frozenset[int]) -> int:
+    """`preferred` or one of the next hundred when free, else any: so that URLs stay easy to remember."""
+    for port in range(max(preferred, 1024), min(max(preferred, 1024) + 100, 65536)):
+        if port not in taken and port_is_free(port):
+            return port
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port not in taken:
+            return port
+
+
+def port_is_free(port: int) -> bool:
+    """Whether this host's loopback port can be bound now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def _write(path: Path, text: str) -> None:
+    """Write `text` to a 0600 file in a 0700 folder, whole or not at all."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        fresh = path.with_name(f".{path.name}.{os.getpid()}")
+        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "w") as stream:
+            stream.write(text)
+        fresh.replace(path)
+    except OSError as error:
+        raise DevenvError(
+            f"cannot keep this environment's state: {error}", hint="free disk space, or set XDG_STATE_HOME"
+        ) from None

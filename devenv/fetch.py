@@ -1,0 +1,171 @@
+"""Bring a lock's files to the store: in parallel, resumed, verified while they stream."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import time
+from collections.abc import Mapping
+
+from devenv.artifacts import Store, bring
+from devenv.errors import FetchError
+from devenv.host import Settings
+from devenv.http import NowhereError, Policy, Web
+from devenv.lock import npm
+from devenv.lock.model import Artifact, Lock
+from devenv.partial import Stopped, Wanted
+from devenv.preset.model import Archive
+from devenv.progress import Progress, Silent
+from devenv.sources import Sources, kinds
+
+TASK = "download"
+JOBS = 12
+_SPARE_BYTES = 64 << 20
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class FetchReport:
+    """What a fetch did: `files` and `bytes` that came now, `from_cache` files that were here already."""
+
+    files: int
+    bytes: int
+    seconds: float
+    from_cache: int
+
+
+class GoneError(FetchError):
+    """No mirror has these files any more: `missing`. Resolving them anew (refresh_missing) may help."""
+
+    def __init__(self, missing: tuple[Artifact, ...], errors: tuple[NowhereError, ...], kind: str) -> None:
+        names = ", ".join(one.file for one in missing[:3]) + (" …" if len(missing) > 3 else "")
+        count = f"{len(missing)} locked files are" if len(missing) > 1 else "a locked file is"
+        super().__init__(
+            f"{count} no longer on any mirror: {names}",
+            detail="\n".join(error.detail or "" for error in errors[:3]),
+            hint=_REMEDIES[kind],
+        )
+        self.missing = missing
+        self.kind = kind
+
+
+_REMEDIES = {
+    "deb": "the mirror moved on. Take its present packages with 'devenv up --relock', "
+    "or name a snapshot mirror that keeps the locked ones (mirrors: in devenv's config.yaml)",
+    "wheel": "check pip's index settings, or take another version: 'devenv lock --upgrade NAME'",
+    "tarball": "check npm's registry setting, or take another version in the preset",
+    "file": "put the file where the preset says, or correct its 'path', 'url' or 'sha256'",
+}
+
+
+def fetch(
+    lock: Lock,
+    *,
+    store: Store,
+    settings: Settings,
+    progress: Progress | None = None,
+    files: Mapping[str, Archive] | None = None,
+    policy: Policy | None = None,
+    jobs: int = JOBS,
+) -> FetchReport:
+    """Bring every file of the lock that the store lacks; `files` is what sources.archives(preset) gives.
+
+    A run that is killed loses nothing: the next one goes on. Raises FetchError (GoneError when the mirrors no longer
+    have a file).
+    """
+    started = time.monotonic()
+    progress = progress or Silent()
+    missing = store.missing(lock)
+    here = len(lock.artifacts()) - len(missing)
+    size_bytes = sum(one.size for one in missing)
+    if missing:
+        _check_space(store, size_bytes)
+        progress.start(TASK, size_bytes)
+        try:
+            with Web(settings, policy) as web:
+                sources = Sources(
+                    settings,
+                    web,
+                    node_registry=lambda: npm.default_registry(lock.node, store=store, web=web, settings=settings),
+                    files=files,
+                )
+                _bring_all(missing, lock, store=store, web=web, sources=sources, progress=progress, jobs=jobs)
+        finally:
+            progress.finish(TASK)
+    seconds = time.monotonic() - started
+    return FetchReport(files=len(missing), bytes=size_bytes, seconds=seconds, from_cache=here)
+
+
+def _check_space(store: Store, size_bytes: int) -> None:
+    free = store.free_bytes()
+    if size_bytes + _SPARE_BYTES > free:
+        raise FetchError(
+            f"not enough disk space: {size_bytes / 1e6:.0f} MB to download, {free / 1e6:.0f} MB free",
+            where=str(store.root),
+            hint="free some space ('devenv prune'), or put the cache elsewhere with XDG_CACHE_HOME",
+        )
+
+
+def _bring_all(
+    missing: tuple[Artifact, ...],
+    lock: Lock,
+    *,
+    store: Store,
+    web: Web,
+    sources: Sources,
+    progress: Progress,
+    jobs: int,
+) -> None:
+    kind_of = kinds(lock)
+
+    def one(artifact: Artifact) -> None:
+        kind = kind_of[artifact.sha256]
+        wanted = Wanted(name=artifact.file, digests=(("sha256", artifact.sha256),), size_bytes=artifact.size)
+        bring(
+            store,
+            web,
+            wanted,
+            lambda: sources.places(artifact, lock, kind),
+            lambda count: progress.advance(TASK, count),
+        )
+
+    failed: list[tuple[Artifact, FetchError]] = []
+    # The largest first: the last one to come is then a small one. Node early, for it may be asked for the registry.
+    first = lock.node.sha256 if lock.node else ""
+    queue = sorted(missing, key=lambda each: (each.sha256 != first, -each.size))
+    with concurrent.futures.ThreadPoolExecutor(jobs, thread_name_prefix="fetch") as pool:
+        futures = {pool.submit(one, artifact): artifact for artifact in queue}
+        try:
+            for future in concurrent.futures.as_completed(futures):
+                try:
+                    future.result()
+                except Stopped:
+                    continue
+                except FetchError as error:
+                    failed.append((futures[future], error))
+                    # Another file may be on its mirror all the same; a dead network or a full disk is for all.
+                    if not isinstance(error, NowhereError) or error.offline:
+                        raise
+        except BaseException:
+            web.halt()
+            raise
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+    _tell(failed, kind_of)
+
+
+def _tell(failed: list[tuple[Artifact, FetchError]], kind_of: Mapping[str, str]) -> None:
+    if not failed:
+        return
+    failed.sort(key=lambda one: one[0].file)
+    gone = [(a, e) for a, e in failed if isinstance(e, NowhereError) and e.gone]
+    for kind in ("file", "tarball", "wheel", "deb"):
+        some = [(a, e) for a, e in gone if kind_of[a.sha256] == kind]
+        if some and len(gone) == len(failed):
+            raise GoneError(tuple(a for a, _ in some), tuple(e for _, e in some), kind)
+    artifact, error = next((a, e) for a, e in failed if (a, e) not in gone)
+    more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+    raise FetchError(
+        f"{error.message}{more}",
+        detail=error.detail,
+        hint=error.hint or f"run it again; what came is kept. {_REMEDIES[kind_of[artifact.sha256]]}",
+    )

@@ -1,0 +1,260 @@
+"""Debian packages: an isolated apt resolves, the archive's own index gives paths and hashes."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from devenv.artifacts import Store
+from devenv.configs import AptSource
+from devenv.errors import LockError
+from devenv.host import Settings
+from devenv.lock.model import Deb
+from devenv.mirrors import apt_sources
+from devenv.run import ProcessError, run
+
+_ORIGINS = {"debian": "Debian", "ubuntu": "Ubuntu"}
+_CONF = """\
+Dir::Etc::main "/dev/null";
+Dir::Etc::parts "/dev/null";
+Dir::Etc::SourceList "/dev/null";
+Dir::Etc::SourceParts "{top}/sources.d";
+Dir::Etc::PreferencesParts "/dev/null";
+Dir::State "{top}/state";
+Dir::State::Lists "{top}/lists";
+Dir::Cache "{top}/cache";
+Dir::Log "{top}/log";
+APT::Architecture "{arch}";
+APT::Architectures {{ "{arch}"; }};
+APT::Install-Recommends "false";
+APT::Install-Suggests "false";
+APT::Get::AllowUnauthenticated "false";
+APT::Sandbox::User "";
+{acquire}
+Acquire::Languages "none";
+Acquire::GzipIndexes "false";
+Acquire::Retries "3";
+Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled "false";
+Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
+"""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Stanza:
+    """One package in an archive's index: its control text and the suite that has it."""
+
+    text: str
+    suite: str
+
+    def field(self, name: str) -> str:
+        """A field's first line; empty when there is none."""
+        found = re.search(rf"^{name}: *(.*)$", self.text, re.MULTILINE)
+        return found[1].strip() if found else ""
+
+
+class Apt:
+    """apt for one release, apart from this machine's own apt; works as any user. Refreshes its lists once."""
+
+    def __init__(self, *, distribution: str, release: str, settings: Settings, store: Store) -> None:
+        self.distribution = distribution
+        self.release = release
+        self.arch = settings.arch
+        self._sources = apt_sources(settings, distribution, release)
+        if not self._sources:
+            raise LockError(
+                f"this machine's apt names no mirror of {distribution}/{release}",
+                hint=f"set DEVENV_APT_MIRROR_{distribution.upper()}=ADDRESS, or in "
+                f"{settings.dirs.config / 'config.yaml'}: mirrors: {{{distribution}: ADDRESS}}",
+            )
+        self._keyring = _keyring(settings, distribution)
+        key = hashlib.sha256(repr((self._sources, self.arch)).encode()).hexdigest()[:12]
+        self._top = store.root / "apt" / f"{distribution}-{release}-{key}"
+        self._store = store
+        self._stanzas: dict[str, list[Stanza]] | None = None
+
+    def resolve(self, names: Sequence[str], *, status: str = "", keep: Iterable[Deb] = ()) -> tuple[Deb, ...]:
+        """The packages that installing `names` adds to a system with that dpkg `status`, in unpacking order.
+
+        `keep` are versions to prefer where the archive still has them. Raises LockError in apt's words.
+        """
+        with self._store.only(self._top.name):
+            self._refresh()
+            (self._top / "status").write_text(status)
+            (self._top / "preferences").write_text(self._preferences(keep))
+            listed = self._apt(
+                "apt-get", "install", "--print-uris", "-qq", "-y", "--no-remove", *names
+            )  # fmt: skip
+        files = re.findall(r"^'[^']+' (\S+)_(\S+)_(\S+)\.deb \d+", listed, re.MULTILINE)
+        return tuple(self._deb(name, version.replace("%3a", ":"), arch) for name, version, arch in files)
+
+    def status(self, debs: Iterable[Deb]) -> str:
+        """The dpkg status of a system that has just these packages.
+
+        A version that the archive has dropped is described by its successor's control data, under its own version.
+        """
+        return "\n".join(self._installed(deb) for deb in debs)
+
+    def _installed(self, deb: Deb) -> str:
+        found = self._candidates(deb.name)
+        same = [one for one in found if one.field("Version") == deb.version] or found
+        if not same:
+            return (
+                f"Package: {deb.name}\nStatus: install ok installed\nVersion: {deb.version}\nArchitecture: {deb.arch}\n"
+            )
+        text = re.sub(r"^Version: .*$", f"Version: {deb.version}", same[-1].text, flags=re.MULTILINE)
+        return text.replace("\n", "\nStatus: install ok installed\n", 1).rstrip("\n") + "\n"
+
+    def _deb(self, name: str, version: str, arch: str) -> Deb:
+        found = [one for one in self._candidates(name) if one.field("Version") == version]
+        if not found:
+            raise LockError(f"apt chose {name} {version}, which its lists do not have", hint="run it again")
+        stanza = found[0]
+        path = stanza.field("Filename").removeprefix("./")
+        return Deb(
+            name=name,
+            version=version,
+            arch=arch,
+            path=path,
+            suite=stanza.suite,
+            file=path.rpartition("/")[2],
+            size=int(stanza.field("Size")),
+            sha256=stanza.field("SHA256"),
+        )
+
+    def _candidates(self, name: str) -> list[Stanza]:
+        if self._stanzas is None:
+            self._stanzas = self._index()
+        return self._stanzas.get(name, [])
+
+    def _index(self) -> dict[str, list[Stanza]]:
+        listed = self._apt("apt-get", "indextargets", "--format", "$(FILENAME)\t$(RELEASE)", "Created-By: Packages")
+        found: dict[str, list[Stanza]] = {}
+        for line in sorted(listed.splitlines(), key=lambda one: len(one.partition("\t")[2])):
+            file, _, suite = line.partition("\t")
+            try:
+                text = Path(file).read_text(encoding="utf-8")
+            except FileNotFoundError:
+                continue
+            for stanza in text.split("\n\n"):
+                if stanza.startswith("Package: "):
+                    found.setdefault(stanza[9 : stanza.index("\n")], []).append(
+                        Stanza(text=stanza, suite=suite.rstrip("/"))
+                    )
+        return found
+
+    def _refresh(self) -> None:
+        if self._stanzas is not None:
+            return
+        self._top.mkdir(parents=True, exist_ok=True)
+        for folder in ("sources.d", "state", "lists/partial", "cache/archives/partial", "log"):
+            (self._top / folder).mkdir(parents=True, exist_ok=True)
+        (self._top / "sources.d/devenv.sources").write_text("\n".join(self._source(one) for one in self._sources))
+        (self._top / "status").touch()
+        (self._top / "preferences").write_text(self._preferences(()))
+        (self._top / "apt.conf").write_text(_CONF.format(top=self._top, arch=self.arch, acquire=_acquire()))
+        self._apt("apt-get", "update", "-qq", "--error-on=any")
+        self._stanzas = self._index()
+
+    def _source(self, source: AptSource) -> str:
+        signed = " ".join(source.signed_by) or (str(self._keyring) if self._keyring else "")
+        lines = [
+            "Types: deb",
+            f"URIs: {source.uri}",
+            f"Suites: {' '.join(source.suites)}",
+            f"Components: {' '.join(source.components)}",
+            *([f"Signed-By: {signed}"] if signed else []),
+            *(["Trusted: yes"] if source.trusted else []),
+        ]
+        return "\n".join(lines) + "\n"
+
+    def _preferences(self, keep: Iterable[Deb]) -> str:
+        origin = _ORIGINS.get(self.distribution, self.distribution)
+        pins = [f"Package: {deb.name}\nPin: version {deb.version}\nPin-Priority: 990\n" for deb in keep]
+        # Only the distribution's own packages: what a third party puts beside them is not the same elsewhere.
+        own = f"Package: *\nPin: release o={origin}\nPin-Priority: 500\n"
+        return "\n".join((*pins, own, "Package: *\nPin: release c=*\nPin-Priority: -1\n"))
+
+    def _apt(self, program: str, *arguments: str) -> str:
+        options = (
+            "-o",
+            f"Dir::State::status={self._top / 'status'}",
+            "-o",
+            f"Dir::Etc::Preferences={self._top / 'preferences'}",
+        )
+        try:
+            return run(
+                (program, *options, *arguments),
+                env={
+                    "APT_CONFIG": str(self._top / "apt.conf"),
+                    "LC_ALL": "C.UTF-8",
+                    "DEBIAN_FRONTEND": "noninteractive",
+                },
+            ).out
+        except FileNotFoundError:
+            raise LockError(
+                "this machine has no apt-get, which resolves Debian packages",
+                hint="lock on a Debian or Ubuntu machine; a locked preset needs no apt here",
+            ) from None
+        except ProcessError as error:
+            raise self._explained(error.outcome.err) from None
+
+    def _explained(self, text: str) -> LockError:
+        lines = [line for line in text.splitlines() if line.startswith(("E:", "W:"))] or text.splitlines()
+        unknown = re.findall(
+            r"(?:Unable to locate package|find any package by (?:glob|regex)|no installation candidate)\W+(\S+)", text
+        )
+        unknown += re.findall(r"Package '?([^' ]+)'? has no installation candidate", text)
+        where = f"{self.distribution}/{self.release}"
+        if unknown:
+            return LockError(f"{where} has no package {', '.join(dict.fromkeys(unknown))}", detail="\n".join(lines))
+        if "Version '" in text:
+            return LockError(f"{where} has not that version of a package", detail="\n".join(lines))
+        if "NO_PUBKEY" in text or "not signed" in text:
+            return LockError(
+                f"apt cannot check the signature of {where}",
+                detail="\n".join(lines),
+                hint=f"install {self.distribution}-archive-keyring (ubuntu-keyring for Ubuntu)",
+            )
+        if "Failed to fetch" in text:
+            hint = "check the network and the proxy, or name another mirror (mirrors: in devenv's config.yaml)"
+            return LockError(f"apt cannot reach the mirrors of {where}", detail="\n".join(lines[:3]), hint=hint)
+        return LockError(f"apt cannot resolve the packages of {where}", detail="\n".join(lines[-15:]))
+
+
+def _keyring(settings: Settings, distribution: str) -> Path | None:
+    found = sorted(settings.keyrings.glob(f"{distribution}-archive-keyring.*"))
+    return found[0] if found else None
+
+
+def _acquire() -> str:
+    """The machine's own proxy and timeout settings for apt, to be handed on."""
+    try:
+        text = run(("apt-config", "dump", "Acquire")).out
+    except (FileNotFoundError, ProcessError):
+        return ""
+    return "\n".join(re.findall(r'^Acquire::(?:https?|Check-|ForceIP|Queue)[^\n]*";$', text, re.MULTILINE))
+
+
+def minor_version(version: str) -> str:
+    """`MAJOR.MINOR` of a Debian version such as `3.11.2-1+b1` or `2:2.36-9`."""
+    found = re.match(r"(?:\d+:)?(\d+\.\d+)", version)
+    return found[1] if found else ""
+
+
+def installed(status: str) -> Mapping[str, str]:
+    """Package → version of all that a dpkg status text says is installed."""
+    found: dict[str, str] = {}
+    for text in status.split("\n\n"):
+        stanza = Stanza(text=text.strip("\n"), suite="")
+        if stanza.field("Status").endswith(" installed"):
+            found[stanza.field("Package")] = stanza.field("Version")
+    return found
+
+
+def without(status: str, names: Collection[str]) -> str:
+    """A dpkg status text less the packages of these names."""
+    stanzas = (stanza.strip("\n") for stanza in status.split("\n\n"))
+    return "\n\n".join(one for one in stanzas if one and Stanza(text=one, suite="").field("Package") not in names)

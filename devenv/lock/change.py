@@ -1,0 +1,53 @@
+"""What differs between two locks, package by package, for people to read."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+from devenv.lock.model import Artifact, Lock
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One package: its version before and after; None where it was not there."""
+
+    kind: str
+    name: str
+    old: str | None
+    new: str | None
+
+
+def changes(old: Lock | None, new: Lock) -> tuple[Change, ...]:
+    """Every package that came, went, or has another version or file; by kind and name."""
+    before, after = _versions(old) if old else {}, _versions(new)
+    return tuple(
+        Change(kind=kind, name=name, old=_shown(before.get((kind, name))), new=_shown(after.get((kind, name))))
+        for kind, name in sorted(before.keys() | after.keys())
+        if before.get((kind, name)) != after.get((kind, name))
+    )
+
+
+def _versions(lock: Lock) -> dict[tuple[str, str], frozenset[tuple[str, str]]]:
+    editor = lock.editor
+    found: dict[tuple[str, str], set[tuple[str, str]]] = {}
+
+    def add(kind: str, artifacts: Iterable[Artifact]) -> None:
+        for one in artifacts:
+            found.setdefault((kind, one.name), set()).add((one.version, one.sha256))
+
+    add("base", lock.base.packages)
+    add("apt", lock.apt)
+    add("pip", lock.wheels)
+    add("tool", (lock.uv, *((lock.node,) if lock.node else ())))
+    add("editor", (editor.archive, *editor.packages) if editor else ())
+    add("toolchain", editor.toolchain if editor else ())
+    add("npm", lock.npm.packages)
+    add("extension", lock.extensions)
+    if lock.base.image:
+        found["base", lock.base.image] = {(lock.base.digest or "", "")}
+    return {key: frozenset(value) for key, value in found.items()}
+
+
+def _shown(versions: frozenset[tuple[str, str]] | None) -> str | None:
+    return ", ".join(sorted({version for version, _ in versions})) if versions else None

@@ -1,0 +1,91 @@
+"""Whether a lock still fits its preset: the pins that decide it, in one canonical form, and what differs."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from devenv.errors import LockError
+from devenv.lock.inputs import SYSTEM_PACKAGES, TOOLCHAIN_PACKAGES
+from devenv.lock.model import Lock
+from devenv.preset.model import Archive, Preset
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Drift:
+    """One difference: what the lock was made for, and what the preset says now (`—` for nothing)."""
+
+    section: str
+    locked: str
+    wanted: str
+
+
+def inputs(preset: Preset) -> dict[str, Any]:
+    """The preset's pins by section; the order, layout and all that a lock does not resolve are left out."""
+    editor = preset.code_server
+    found = {
+        "base": preset.base.bootstrap or f"image {preset.base.image}",
+        "python": preset.python,
+        "system": sorted(SYSTEM_PACKAGES),
+        "apt": sorted(set(preset.apt)),
+        "pip": sorted({_canonical(one) for one in preset.requirements()}),
+        "npm": sorted(set(preset.npm)),
+        "node": preset.node,
+        "code_server": editor and _joined(editor.version, editor.source, editor.archive),
+        "toolchain": sorted(TOOLCHAIN_PACKAGES) if editor and editor.source == "npm" else [],
+        "extensions": sorted(_joined(one.id, one.version, one.archive) for one in preset.extensions),
+    }
+    return {section: pins for section, pins in found.items() if pins}
+
+
+def compare(lock: Lock, preset: Preset) -> tuple[Drift, ...]:
+    """The differences, by section; empty when the lock fits."""
+    wanted = inputs(preset)
+    found: list[Drift] = []
+    for section in dict.fromkeys((*wanted, *lock.inputs)):
+        before, after = _pins(lock.inputs.get(section)), _pins(wanted.get(section))
+        gone, new = sorted(before - after), sorted(after - before)
+        matched = {one: other for one in gone for other in new if _name(one) == _name(other)}
+        found += [Drift(section=section, locked=one, wanted=matched.get(one, "—")) for one in gone]
+        found += [Drift(section=section, locked="—", wanted=one) for one in new if one not in matched.values()]
+    return tuple(found)
+
+
+def require_fit(lock: Lock, preset: Preset, *, where: str | None = None, command: str = "devenv lock") -> None:
+    """Raise LockError with what differs and the `command` that mends it, unless the lock fits the preset."""
+    drift = compare(lock, preset)
+    if drift:
+        first = drift[0]
+        raise LockError(
+            f"the lock is stale: {first.section}: {first.locked} → {first.wanted}",
+            where=where,
+            detail="\n".join(f"{one.section}: {one.locked} → {one.wanted}" for one in drift[1:]) or None,
+            hint=f"bring it up to date: {command}",
+        )
+
+
+def _pins(value: Any) -> set[str]:
+    if value is None:
+        return set()
+    return {str(one) for one in value} if isinstance(value, list | tuple) else {str(value)}
+
+
+def _name(pin: str) -> str:
+    """What stays when a version changes."""
+    for sign in ("==", ">=", "<=", "~=", "!=", ">", "<", " ", "="):
+        pin = pin.partition(sign)[0]
+    return pin.rpartition("@")[0] or pin
+
+
+def _canonical(requirement: str) -> str:
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    parsed = Requirement(requirement)
+    extras = f"[{','.join(sorted(canonicalize_name(one) for one in parsed.extras))}]" if parsed.extras else ""
+    specifier = ",".join(sorted(str(one) for one in parsed.specifier))
+    return canonicalize_name(parsed.name) + extras + specifier + (f"; {parsed.marker}" if parsed.marker else "")
+
+
+def _joined(name: str, rest: str, archive: Archive | None) -> str:
+    return f"{name} {rest}" + (f" sha256 {archive.sha256}" if archive else "")

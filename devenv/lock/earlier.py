@@ -1,0 +1,96 @@
+"""What earlier locks give to a new one: sections taken over, versions preferred, layers."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from devenv.errors import LockError
+from devenv.lock.model import Deb, Lock, LockedNpm, Wheel
+
+ALL = "*"
+"""As a name to upgrade: everything."""
+PARENT = "parent"
+"""As a name to upgrade: follow the parent's lock again, wherever the pins are the same."""
+SECTIONS = ("base", "apt", "pip", "npm", "node", "code_server", "uv")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Earlier:
+    """The preset's own lock (`previous`) and its nearest ancestor's (`parent`), less what is to be taken afresh.
+
+    `inputs` are the pins of the lock in the making, `depth` the number of ancestors of its preset.
+    """
+
+    parent: Lock | None
+    previous: Lock | None
+    upgrade: frozenset[str]
+    inputs: Mapping[str, Any]
+    platform: str
+    depth: int
+
+    def __post_init__(self) -> None:
+        known = {*SECTIONS, ALL, PARENT}
+        for one in self._locks():
+            known |= {each.name for each in (*_debs(one), *one.wheels, *one.npm.packages)}
+        for name in sorted(self.upgrade - known):
+            import difflib
+
+            near = difflib.get_close_matches(name, sorted(known), 1)
+            raise LockError(
+                f"nothing called {name!r} is locked, so it cannot be upgraded",
+                hint=f"did you mean {near[0]!r}?" if near else f"sections: {', '.join(SECTIONS)}",
+            )
+
+    def take(self, sections: str, get: Callable[[Lock], Any], *, fits: Callable[[Lock], bool] | None = None) -> Any:
+        """A section of an earlier lock that was made from the same pins; None when there is none."""
+        for one in self._locks():
+            same = all(one.inputs.get(each) == self.inputs.get(each) for each in sections.split())
+            if same and (fits is None or fits(one)):
+                return get(one)
+        return None
+
+    def upgrades(self, section: str, names: Iterable[str]) -> bool:
+        """Whether the section, or any package in it, is to be taken afresh."""
+        return section in self.upgrade or bool(self.upgrade & set(names))
+
+    def debs(self) -> tuple[Deb, ...]:
+        """The Debian packages whose versions are preferred."""
+        found: dict[str, Deb] = {}
+        for one in self._locks():
+            for deb in _debs(one):
+                found.setdefault(deb.name, deb)
+        return tuple(deb for name, deb in sorted(found.items()) if name not in self.upgrade)
+
+    def wheels(self) -> tuple[Wheel, ...]:
+        """The wheels whose versions are preferred."""
+        found: dict[str, Wheel] = {}
+        for one in self._locks() if "pip" not in self.upgrade else ():
+            for wheel in one.wheels:
+                found.setdefault(wheel.name, wheel)
+        return tuple(wheel for name, wheel in sorted(found.items()) if name not in self.upgrade)
+
+    def npm(self) -> LockedNpm | None:
+        """The npm section to start from."""
+        locks = self._locks() if "npm" not in self.upgrade else ()
+        return next((one.npm for one in locks if one.npm.packages), None)
+
+    def layered(self, wheel: Wheel) -> Wheel:
+        """The wheel in its layer: an ancestor's when it has the same file, else the preset's own."""
+        if self.parent is not None:
+            layers = {each.sha256: each.layer for each in self.parent.wheels}
+        else:
+            old = self.previous.wheels if self.previous is not None else ()
+            layers = {each.sha256: each.layer for each in old if each.layer < self.depth}
+        return wheel.model_copy(update={"layer": layers.get(wheel.sha256, self.depth)})
+
+    def _locks(self) -> tuple[Lock, ...]:
+        if ALL in self.upgrade:
+            return ()
+        order = (self.parent, self.previous) if PARENT in self.upgrade else (self.previous, self.parent)
+        return tuple(one for one in order if one is not None and one.platform == self.platform)
+
+
+def _debs(lock: Lock) -> tuple[Deb, ...]:
+    return (*lock.base.packages, *lock.apt, *(lock.editor.toolchain if lock.editor else ()))

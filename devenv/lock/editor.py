@@ -1,0 +1,97 @@
+"""code-server: the npm package with all it pulls in, or a release tarball; and editor extensions."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from devenv.artifacts import Store, bring
+from devenv.errors import LockError
+from devenv.http import Web
+from devenv.lock import npm
+from devenv.lock.model import Artifact, Deb, File, LockedEditor
+from devenv.partial import Wanted
+from devenv.preset.model import Archive, CodeServer, Extension
+from devenv.progress import Progress
+from devenv.sources import Sources
+
+PACKAGE = "code-server"
+_SHRINKWRAPS = tuple(f"package/{folder}npm-shrinkwrap.json" for folder in ("", "lib/vscode/", "lib/vscode/extensions/"))
+
+
+def resolve_editor(
+    wish: CodeServer,
+    *,
+    toolchain: tuple[Deb, ...],
+    arch: str,
+    store: Store,
+    web: Web,
+    sources: Sources,
+    progress: Progress,
+) -> LockedEditor:
+    """Lock code-server. From npm, its own shrinkwraps say what else is needed. Raises LockError, FetchError."""
+    if wish.source == "release":
+        assert wish.archive is not None
+        file = f"{PACKAGE}-{wish.version}-linux-{arch}.tar.gz"
+        archive = _pinned(wish.archive, PACKAGE, wish.version, file, store=store, web=web, sources=sources)
+        return LockedEditor(version=wish.version, source="release", archive=Artifact(**archive))
+    integrity = _integrity(wish.version, sources)
+    own = npm.lock_tarballs(
+        {(PACKAGE, wish.version): integrity}, store=store, web=web, sources=sources, progress=progress
+    )[0]
+    needed = npm.shrinkwraps(_texts(store.path(own.sha256)), arch)
+    return LockedEditor(
+        version=wish.version,
+        source="npm",
+        archive=Artifact(**own.model_dump()),
+        packages=npm.lock_tarballs(needed, store=store, web=web, sources=sources, progress=progress),
+        toolchain=toolchain,
+    )
+
+
+def resolve_extensions(wishes: tuple[Extension, ...], *, store: Store, web: Web, sources: Sources) -> tuple[File, ...]:
+    """Lock the extensions, each by the hash that the preset gives; sorted by name."""
+    found = [
+        File(**_pinned(w.archive, w.id, w.version, f"{w.id}-{w.version}.vsix", store=store, web=web, sources=sources))
+        for w in wishes
+    ]
+    return tuple(sorted(found, key=lambda one: one.name.lower()))
+
+
+def _integrity(version: str, sources: Sources) -> str:
+    described = sources.described(PACKAGE, version)
+    integrity = described.get("dist", {}).get("integrity")
+    if not isinstance(integrity, str):
+        raise LockError(f"the npm registry gives no hash for {PACKAGE} {version}")
+    return integrity
+
+
+def _texts(archive: Path) -> tuple[str, ...]:
+    """The shrinkwraps' texts; the archive is read once, front to back."""
+    found: dict[str, str] = {}
+    with tarfile.open(archive, "r|gz") as tar:
+        for member in tar:
+            if member.name in _SHRINKWRAPS and (content := tar.extractfile(member)) is not None:
+                found[member.name] = content.read().decode()
+                if len(found) == len(_SHRINKWRAPS):
+                    break
+    for name in _SHRINKWRAPS:
+        if name not in found:
+            raise LockError(
+                f"this version of {PACKAGE} has no {name.removeprefix('package/')}",
+                hint="take a later version in 'code_server', or 'source: release'",
+            )
+    return tuple(found.values())
+
+
+def _pinned(
+    archive: Archive, name: str, version: str, file: str, *, store: Store, web: Web, sources: Sources
+) -> Mapping[str, object]:
+    if archive.path is not None:
+        store.adopt(Path(archive.path), archive.sha256)
+    else:
+        wanted = Wanted(name=file, digests=(("sha256", archive.sha256),))
+        bring(store, web, wanted, lambda: sources.address(archive))
+    size = store.path(archive.sha256).stat().st_size
+    return {"name": name, "version": version, "file": file, "size": size, "sha256": archive.sha256}

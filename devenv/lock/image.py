@@ -1,0 +1,30 @@
+"""A base that is a registry image: what the lock must know of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+from devenv.errors import LockError
+from devenv.lock.model import LockedBase
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ImageFacts:
+    """What the engine found in an image: its digest (`sha256:…`), /etc/os-release and /var/lib/dpkg/status."""
+
+    digest: str
+    os_release: str
+    dpkg_status: str
+
+
+def locked_image(reference: str, facts: ImageFacts) -> LockedBase:
+    """The base of that image. Raises LockError when it is no Debian or Ubuntu."""
+    fields = dict(re.findall(r'^([A-Z_]+)="?([^"\n]*)"?$', facts.os_release, re.MULTILINE))
+    distribution, release = fields.get("ID", ""), fields.get("VERSION_CODENAME", "")
+    if distribution not in {"debian", "ubuntu"} or not release or not facts.dpkg_status:
+        raise LockError(
+            f"the image {reference} is no Debian or Ubuntu (it says {fields.get('PRETTY_NAME', 'nothing')!r})",
+            hint="take a Debian-family image, or 'bootstrap: debian/bookworm'",
+        )
+    return LockedBase(kind="image", distribution=distribution, release=release, image=reference, digest=facts.digest)

@@ -1,0 +1,230 @@
+"""The lock's shape and its one text form: JSON, sorted, one artifact a line, no host names, no times."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from devenv.errors import LockError
+
+FORMAT = 1
+
+
+class _Stored(BaseModel):
+    """Stored files: keys of a newer devenv are ignored."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+# What a lock says ends up in file names, addresses and build steps: nothing in it may leave its folder or its word.
+_Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9@][A-Za-z0-9@/._+:~!-]*$", max_length=255)]
+_FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._+~!%:-]*$", max_length=255)]
+_PoolPath = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9_+~%][A-Za-z0-9._+~:%-]*(/[A-Za-z0-9_+~%][A-Za-z0-9._+~:%-]*)*$", max_length=1024)
+]
+_Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Artifact(_Stored):
+    """One locked file: what every kind has."""
+
+    name: _Word
+    version: _Word
+    file: _FileName
+    """The file's own name, unique within its kind."""
+    size: Annotated[int, Field(ge=0)]
+    """Bytes."""
+    sha256: _Hex
+
+
+class Deb(Artifact):
+    """A Debian package."""
+
+    arch: _Word
+    path: _PoolPath
+    """The path below a mirror's base, as in the Packages index (`pool/main/b/bash/…`)."""
+    suite: _Word
+    """The suite that had it (`bookworm-security`): tells which of the user's mirrors to ask first."""
+
+
+class Wheel(Artifact):
+    """A Python wheel."""
+
+    layer: int = 0
+    """The image layer it goes to: 0 for the root preset's wheels, higher for each preset that extends it."""
+
+
+class Tarball(Artifact):
+    """An npm package's tarball; `file` is `NAME-VERSION.tgz`, a scoped one `SCOPE+NAME-VERSION.tgz`."""
+
+
+class File(Artifact):
+    """Any other pinned file (a release tarball, an editor extension)."""
+
+
+class LockedBase(_Stored):
+    """The root file system: `packages` in unpacking order, or an image by digest and what it lacks (`packages`)."""
+
+    kind: Literal["bootstrap", "image"]
+    distribution: Literal["debian", "ubuntu"]
+    release: Annotated[str, Field(pattern=r"^[a-z]+$")]
+    packages: tuple[Deb, ...] = ()
+    image: Annotated[str, Field(pattern=r"^[a-z0-9][A-Za-z0-9._:/@-]*$")] | None = None
+    digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")] | None = None
+
+    @model_validator(mode="after")
+    def _of_its_kind(self) -> Self:
+        if self.kind == "bootstrap" and (not self.packages or self.image or self.digest):
+            raise ValueError("a bootstrapped base has packages and no image")
+        if self.kind == "image" and not (self.image and self.digest):
+            raise ValueError("a base image has a name and a digest")
+        return self
+
+
+class LockedEditor(_Stored):
+    """code-server: its own archive, and from npm also every tarball of its shrinkwraps and the compiler's debs."""
+
+    version: _Word
+    source: Literal["npm", "release"]
+    archive: Artifact
+    packages: tuple[Tarball, ...] = ()
+    toolchain: tuple[Deb, ...] = ()
+    """What compiles the native parts; only in the build stage, never in the image."""
+
+
+class LockedNpm(_Stored):
+    """The preset's own npm packages: tarballs, and npm's package-lock with addresses left out."""
+
+    packages: tuple[Tarball, ...] = ()
+    package_lock: dict[str, Any] = {}
+
+
+class Lock(_Stored):
+    """Every input of a build, by hash. Equal locks and templates give equal images."""
+
+    format: Literal[1] = 1
+    preset: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")]
+    platform: Literal["linux/amd64", "linux/arm64"]
+    inputs: dict[str, Any]
+    """The preset's pins that this lock resolves, by section; drift is a difference here."""
+    base: LockedBase
+    apt: tuple[Deb, ...] = ()
+    """Packages on top of the base, in unpacking order."""
+    wheels: tuple[Wheel, ...] = ()
+    uv: Wheel
+    """The installer, used in the build only."""
+    node: Wheel | None = None
+    editor: LockedEditor | None = None
+    npm: LockedNpm = LockedNpm()
+    extensions: tuple[File, ...] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        editor = self.editor
+        folders = {
+            "debs": (*self.base.packages, *self.apt),
+            "toolchain": editor.toolchain if editor else (),
+            "wheels": (*self.wheels, self.uv, *((self.node,) if self.node else ())),
+            "editor": (editor.archive, *editor.packages) if editor else (),
+            "npm": self.npm.packages,
+            "extensions": self.extensions,
+        }
+        sizes: dict[str, int] = {}
+        for artifacts in folders.values():
+            hashes: dict[str, str] = {}
+            for one in artifacts:
+                if hashes.setdefault(one.file, one.sha256) != one.sha256:
+                    raise ValueError(f"two files are called {one.file}")
+                if sizes.setdefault(one.sha256, one.size) != one.size:
+                    raise ValueError(f"{one.file} has two sizes")
+        if self.node is None and (self.npm.packages or (editor and editor.source == "npm")):
+            raise ValueError("npm packages without node")
+        return self
+
+    def artifacts(self) -> tuple[Artifact, ...]:
+        """Every locked file, each once, sorted by hash."""
+        editor = (self.editor.archive, *self.editor.packages, *self.editor.toolchain) if self.editor else ()
+        node = (self.node,) if self.node else ()
+        every = (
+            *self.base.packages, *self.apt, *self.wheels, self.uv, *node, *editor,
+            *self.npm.packages, *self.extensions,
+        )  # fmt: skip
+        return tuple(sorted({one.sha256: one for one in every}.values(), key=lambda one: one.sha256))
+
+    def dump(self) -> str:
+        """The lock's text: deterministic, one artifact a line."""
+        return _text(self.model_dump(mode="json", exclude_none=True), 0) + "\n"
+
+    @property
+    def digest(self) -> str:
+        """sha256 (hex) of the text."""
+        return hashlib.sha256(self.dump().encode()).hexdigest()
+
+
+def _text(value: Any, depth: int) -> str:
+    """JSON with containers of containers indented and leaf records on one line each: made for diffs."""
+    inner, outer = "  " * (depth + 1), "  " * depth
+    if isinstance(value, dict) and any(isinstance(v, dict | list) for v in value.values()):
+        rows = [f"{inner}{json.dumps(k)}: {_text(v, depth + 1)}" for k, v in sorted(value.items())]
+        return "{\n" + ",\n".join(rows) + f"\n{outer}}}"
+    if isinstance(value, list) and value:
+        return "[\n" + ",\n".join(inner + _text(v, depth + 1) for v in value) + f"\n{outer}]"
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+def read(path: Path) -> Lock:
+    """The lock in `path`. Raises LockError naming the file (and line) when it is missing or unreadable."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise LockError(f"no lock at {path}", hint="make one with 'devenv lock'") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise LockError(f"cannot read the lock: {error}", where=str(path)) from None
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        where = f"{path}:{error.lineno}:{error.colno}"
+        raise LockError(f"the lock is not JSON: {error.msg}", where=where, hint=_ANEW) from None
+    except RecursionError:
+        raise LockError("the lock is nested too deeply", where=str(path), hint=_ANEW) from None
+    if isinstance(data, dict) and isinstance(data.get("format"), int) and data["format"] > FORMAT:
+        raise LockError("the lock was made by a newer devenv", where=str(path), hint="update devenv")
+    try:
+        return Lock.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        reason = first["msg"].removeprefix("Value error, ")
+        raise LockError(
+            f"the lock is inconsistent{f' at {place}' if place else ''}: {reason}",
+            where=f"{path}:{_line(text, data, first['loc'], reason)}",
+            hint=_ANEW,
+        ) from None
+
+
+_ANEW = "it is not made to be edited; make it anew: devenv lock"
+
+
+def _line(text: str, data: Any, loc: tuple[str | int, ...], reason: str) -> int:
+    """The line of what is wrong: that of its record, which has a line of its own, else the last key's."""
+    marks = [reason.rpartition(" ")[2]]
+    value = data
+    for part in loc:
+        if isinstance(part, str):
+            marks.append(f'"{part}":')
+        try:
+            value = value[part]
+        except (KeyError, IndexError, TypeError):
+            break
+        if isinstance(value, dict) and isinstance(value.get("file"), str):
+            marks.append(json.dumps(value["file"]))
+    lines = text.splitlines()
+    for mark in reversed(marks):
+        for number, line in enumerate(lines, 1):
+            if mark in line:
+                return number
+    return 1

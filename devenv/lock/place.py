@@ -1,0 +1,105 @@
+"""Where locks lie, and the lock of a preset: read when it fits, made when a preset of the user's has none."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from devenv.artifacts import Store
+from devenv.errors import LockError
+from devenv.host import Settings
+from devenv.lock import drift
+from devenv.lock.image import ImageFacts
+from devenv.lock.model import Lock, read
+from devenv.paths import Dirs
+from devenv.preset.load import LoadedPreset
+from devenv.progress import Progress
+
+_USUAL = {"preset", "devenv"}
+
+
+def beside(preset: Path) -> Path:
+    """The lock's place beside a preset: `devenv.lock`, or NAME.lock for a preset file of another name."""
+    return preset.with_name("devenv.lock" if preset.stem in _USUAL else f"{preset.stem}.lock")
+
+
+def lock_path(loaded: LoadedPreset, dirs: Dirs) -> Path:
+    """The lock to read: beside the preset; for a shipped one, what this machine resolved anew comes first."""
+    return next((path for path in (relocked_path(loaded, dirs),) if path.is_file()), beside(loaded.path))
+
+
+def relocked_path(loaded: LoadedPreset, dirs: Dirs) -> Path:
+    """Where a lock resolved anew goes: beside a user's preset; for a shipped one, this user's own folder.
+
+    That name holds the shipped lock's hash: a newer devenv with another lock does not meet an old one here.
+    """
+    path = beside(loaded.path)
+    if not loaded.shipped or not path.is_file():
+        return path
+    import hashlib
+
+    return dirs.locks / f"{loaded.preset.name}-{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}.lock"
+
+
+def parent_lock(loaded: LoadedPreset) -> Lock | None:
+    """The lock of the nearest ancestor that has a readable one."""
+    for ancestor in reversed(loaded.chain[:-1]):
+        with contextlib.suppress(LockError):
+            return read(beside(ancestor))
+    return None
+
+
+def command(loaded: LoadedPreset) -> str:
+    """What to type to lock this preset."""
+    if loaded.project is not None:
+        return "devenv lock"
+    return f"devenv lock {loaded.preset.name if loaded.shipped else shlex.quote(str(loaded.path))}"
+
+
+def write(lock: Lock, path: Path) -> None:
+    """Put the lock's text there, whole or not at all. Raises LockError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".devenv-lock-", delete=False) as file:
+            temporary = Path(file.name)
+            file.write(lock.dump())
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
+    except OSError as error:
+        raise LockError(
+            f"cannot write the lock: {error.strerror}", where=str(path), hint="copy the preset to a folder of yours"
+        ) from None
+
+
+def locked(
+    loaded: LoadedPreset,
+    *,
+    dirs: Dirs,
+    settings: Settings,
+    store: Store,
+    progress: Progress,
+    image_facts: Callable[[str], ImageFacts] | None = None,
+) -> tuple[Lock, bool]:
+    """The preset's lock, and whether it was there already.
+
+    A preset without a lock is locked now; one whose lock is stale is refused (LockError).
+    """
+    from devenv.lock.resolve import resolve
+
+    path = lock_path(loaded, dirs)
+    if not path.is_file():
+        lock = resolve(
+            loaded, settings=settings, store=store, progress=progress, parent=parent_lock(loaded),
+            image_facts=image_facts,
+        )  # fmt: skip
+        write(lock, path)
+        return lock, False
+    lock = read(path)
+    drift.require_fit(lock, loaded.preset, where=str(path), command=command(loaded))
+    return lock, True

@@ -1,0 +1,295 @@
+"""Preset to lock: each section by its own resolver, and what did not change is taken over as it is."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Iterable, Sequence
+
+from devenv.artifacts import Store
+from devenv.errors import LockError
+from devenv.host import Settings
+from devenv.http import Policy, Web
+from devenv.lock import drift, npm
+from devenv.lock.apt import Apt, installed, minor_version, without
+from devenv.lock.earlier import Earlier
+from devenv.lock.editor import resolve_editor, resolve_extensions
+from devenv.lock.image import ImageFacts, locked_image
+from devenv.lock.inputs import BASE_PACKAGES, NODE_WHEEL, SYSTEM_PACKAGES, TOOLCHAIN_PACKAGES
+from devenv.lock.model import Artifact, Deb, Lock, LockedBase, LockedEditor, LockedNpm, Wheel
+from devenv.lock.wheels import own_uv, resolve_wheels
+from devenv.preset.load import LoadedPreset
+from devenv.progress import Progress
+from devenv.sources import Sources, archives
+
+_IMAGE_HINT = "a base image is looked at by the engine; take 'bootstrap' where there is none"
+
+
+def resolve(
+    loaded: LoadedPreset,
+    *,
+    settings: Settings,
+    store: Store,
+    progress: Progress,
+    upgrade: Sequence[str] = (),
+    parent: Lock | None = None,
+    previous: Lock | None = None,
+    image_facts: Callable[[str], ImageFacts] | None = None,
+    policy: Policy | None = None,
+) -> Lock:
+    """Lock a preset.
+
+    A section whose pins are those of `previous` (this preset's own lock) or `parent` (the nearest ancestor's) is
+    taken over unchanged; elsewhere their versions are preferred. `upgrade` names packages or sections to take
+    afresh, ALL, or PARENT. Raises LockError, FetchError.
+    """
+    with Web(settings, policy) as web:
+        work = _Work(
+            loaded=loaded, settings=settings, store=store, progress=progress, web=web, parent=parent,
+            previous=previous, upgrade=tuple(upgrade), image_facts=image_facts,
+        )  # fmt: skip
+        try:
+            return work.lock()
+        except LockError as error:
+            raise located(error, loaded) from None
+
+
+def refresh_missing(
+    lock: Lock,
+    missing: Iterable[Artifact],
+    loaded: LoadedPreset,
+    *,
+    settings: Settings,
+    store: Store,
+    progress: Progress,
+    image_facts: Callable[[str], ImageFacts] | None = None,
+) -> Lock:
+    """The lock with its Debian packages resolved anew, all else kept: for mirrors that dropped some (`missing`).
+
+    Packages that the archive still has keep their versions. Raises LockError when `missing` has files of other kinds.
+    """
+    for one in missing:
+        if not isinstance(one, Deb):
+            raise LockError(f"{one.file} is no Debian package", hint=f"devenv lock --upgrade {one.name}")
+    return resolve(
+        loaded, settings=settings, store=store, progress=progress, previous=lock, upgrade=("base", "apt"),
+        image_facts=image_facts,
+    )  # fmt: skip
+
+
+def located(error: LockError, loaded: LoadedPreset) -> LockError:
+    """The error with the place of the preset's entry that it is about, when it names one."""
+    if error.where is not None:
+        return error
+    told = f"{error.message}\n{error.detail or ''}"
+    for section in ("apt", "pip", "npm"):
+        for number, entry in enumerate(getattr(loaded.preset, section)):
+            mark = loaded.origins.get((section, number))
+            name = re.split(r"[\[=<>~!; ]", entry.lstrip("@"))[0].partition("@")[0]
+            if mark is not None and re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w.-])", told):
+                detail = f"{mark.excerpt()}\n{error.detail}" if error.detail else mark.excerpt()
+                return LockError(error.message, where=mark.where, detail=detail, hint=error.hint)
+    return error
+
+
+class _Work:
+    """One resolution: what is wished, what there was, and the tools."""
+
+    def __init__(
+        self,
+        *,
+        loaded: LoadedPreset,
+        settings: Settings,
+        store: Store,
+        progress: Progress,
+        web: Web,
+        parent: Lock | None,
+        previous: Lock | None,
+        upgrade: tuple[str, ...],
+        image_facts: Callable[[str], ImageFacts] | None,
+    ) -> None:
+        self.preset = loaded.preset
+        self.settings = settings
+        self.store = store
+        self.progress = progress
+        self.web = web
+        self.inputs = drift.inputs(self.preset)
+        self.platform = f"linux/{settings.arch}"
+        self._image_facts = image_facts
+        self.earlier = Earlier(
+            parent=parent, previous=previous, upgrade=frozenset(upgrade), inputs=self.inputs,
+            platform=self.platform, depth=len(loaded.chain) - 1,
+        )  # fmt: skip
+        self.node: Wheel | None = None
+        self.sources = Sources(
+            settings,
+            web,
+            node_registry=lambda: npm.default_registry(self.node, store=store, web=web, settings=settings),
+            files=archives(self.preset),
+        )
+        self._apt_: Apt | None = None
+
+    def lock(self) -> Lock:
+        """Every section in turn, each on top of what it needs."""
+        self._say("base system")
+        base = self._base()
+        status = _Once(lambda: self._status(base))
+        self._say("Node and uv")
+        uv, self.node = self._tools(base, status)
+        self._say("Python packages")
+        wheels = self._wheels(base, status)
+        self._say("Debian packages")
+        apt = self._apt_packages(base, status)
+        self._say("editor")
+        editor = self._editor(base, status)
+        self._say("npm packages")
+        npm_ = self._npm()
+        extensions = self.earlier.take("extensions", lambda one: one.extensions) or resolve_extensions(
+            self.preset.extensions, store=self.store, web=self.web, sources=self.sources
+        )
+        return Lock(
+            preset=self.preset.name, platform=self.platform, inputs=self.inputs, base=base, apt=apt, wheels=wheels,
+            uv=uv, node=self.node, editor=editor, npm=npm_, extensions=extensions,
+        )  # fmt: skip
+
+    def _say(self, text: str) -> None:
+        self.progress.message(f"resolving: {text}")
+
+    def _apt(self, base: LockedBase | None = None) -> Apt:
+        if self._apt_ is None:
+            named = f"{base.distribution}/{base.release}" if base is not None else self.preset.base.bootstrap or ""
+            distribution, _, release = named.partition("/")
+            self._apt_ = Apt(distribution=distribution, release=release, settings=self.settings, store=self.store)
+        return self._apt_
+
+    def _base(self) -> LockedBase:
+        taken: LockedBase | None = self.earlier.take("base system", lambda one: one.base)
+        names = [deb.name for deb in taken.packages] if taken else []
+        if taken is not None and not self.earlier.upgrades("base", names):
+            return taken
+        if self.preset.base.image is not None:
+            facts = self._facts(self.preset.base.image)
+            image = locked_image(self.preset.base.image, facts)
+            system = self._apt(image).resolve(SYSTEM_PACKAGES, status=facts.dpkg_status, keep=self.earlier.debs())
+            return image.model_copy(update={"packages": system})
+        apt = self._apt()
+        packages = apt.resolve((*BASE_PACKAGES, *SYSTEM_PACKAGES), keep=self.earlier.debs())
+        return LockedBase.model_validate({
+            "kind": "bootstrap", "distribution": apt.distribution, "release": apt.release, "packages": packages,
+        })  # fmt: skip
+
+    def _facts(self, reference: str) -> ImageFacts:
+        if self._image_facts is None:
+            raise LockError(f"cannot look into the image {reference}", hint=_IMAGE_HINT)
+        return self._image_facts(reference)
+
+    def _status(self, base: LockedBase) -> str:
+        if base.kind == "image":
+            assert base.image is not None
+            name = base.image.partition("@")[0]
+            of_image = self._facts(f"{name}@{base.digest}").dpkg_status
+            added = {deb.name for deb in base.packages}
+            return f"{without(of_image, added)}\n\n{self._apt(base).status(base.packages)}"
+        return self._apt(base).status(base.packages)
+
+    def _glibc(self, base: LockedBase, status: _Once) -> str:
+        version = next((deb.version for deb in base.packages if deb.name == "libc6"), None)
+        version = version or installed(status()).get("libc6")
+        if version is None:
+            raise LockError("the base has no glibc (libc6)", hint="take a Debian-family image")
+        return minor_version(version)
+
+    def _apt_packages(self, base: LockedBase, status: _Once) -> tuple[Deb, ...]:
+        taken: tuple[Deb, ...] | None = self.earlier.take(
+            "apt system python", lambda one: one.apt, fits=lambda one: one.base == base
+        )
+        if taken is not None and not self.earlier.upgrades("apt", (deb.name for deb in taken)):
+            return taken
+        interpreter = f"python{self.preset.python}"
+        try:
+            return self._apt(base).resolve((interpreter, *self.preset.apt), status=status(), keep=self.earlier.debs())
+        except LockError as error:
+            if interpreter not in error.message:
+                raise
+            raise LockError(
+                f"{base.distribution}/{base.release} has no Python {self.preset.python}",
+                hint="take the Python of that release, or another base", detail=error.detail,
+            ) from None  # fmt: skip
+
+    def _editor(self, base: LockedBase, status: _Once) -> LockedEditor | None:
+        wish = self.preset.code_server
+        if wish is None:
+            return None
+        taken: LockedEditor | None = self.earlier.take("code_server", lambda one: one.editor)
+        toolchain: tuple[Deb, ...] = ()
+        if wish.source == "npm":
+            old: tuple[Deb, ...] | None = self.earlier.take(
+                "toolchain", lambda one: one.editor.toolchain if one.editor else (), fits=lambda one: one.base == base
+            )
+            keep = old is not None and not self.earlier.upgrades("apt", (deb.name for deb in old))
+            toolchain = (old or ()) if keep else self._apt(base).resolve(
+                TOOLCHAIN_PACKAGES, status=status(), keep=self.earlier.debs()
+            )  # fmt: skip
+        if taken is not None and not self.earlier.upgrades("code_server", ()):
+            return taken.model_copy(update={"toolchain": toolchain})
+        return resolve_editor(
+            wish, toolchain=toolchain, arch=self.settings.arch, store=self.store, web=self.web,
+            sources=self.sources, progress=self.progress,
+        )  # fmt: skip
+
+    def _wheels(self, base: LockedBase, status: _Once) -> tuple[Wheel, ...]:
+        taken: tuple[Wheel, ...] | None = self.earlier.take(
+            "pip python", lambda one: one.wheels,
+            fits=lambda one: (one.base.distribution, one.base.release) == (base.distribution, base.release),
+        )  # fmt: skip
+        if taken is None or self.earlier.upgrades("pip", (wheel.name for wheel in taken)):
+            taken = self._resolve_wheels(self.preset.requirements(), base, status, keep=self.earlier.wheels())
+        return tuple(self.earlier.layered(wheel) for wheel in sorted(taken, key=lambda each: each.name))
+
+    def _resolve_wheels(
+        self, names: Sequence[str], base: LockedBase, status: _Once, *, keep: Sequence[Wheel] = (), alone: bool = False
+    ) -> tuple[Wheel, ...]:
+        return resolve_wheels(
+            names, python=self.preset.python, glibc=self._glibc(base, status), settings=self.settings,
+            store=self.store, web=self.web, keep=keep, dependencies=not alone,
+        )  # fmt: skip
+
+    def _tools(self, base: LockedBase, status: _Once) -> tuple[Wheel, Wheel | None]:
+        """uv, which installs the wheels, and Node where the preset wants it."""
+        uv: Wheel | None = self.earlier.take("python", lambda one: one.uv)
+        node: Wheel | None = self.earlier.take("node", lambda one: one.node) if self.preset.node else None
+        wanted = []
+        if uv is None or self.earlier.upgrades("uv", ()):
+            wanted.append(f"uv=={own_uv()}")
+        if self.preset.node and (node is None or self.earlier.upgrades("node", ())):
+            wanted.append(f"{NODE_WHEEL}=={self.preset.node}")
+        new = {wheel.name: wheel for wheel in self._resolve_wheels(wanted, base, status, alone=True)}
+        uv = new.get("uv", uv)
+        assert uv is not None
+        return uv, new.get(NODE_WHEEL, node)
+
+    def _npm(self) -> LockedNpm:
+        taken: LockedNpm | None = self.earlier.take("npm node", lambda one: one.npm)
+        if not self.preset.npm:
+            return LockedNpm()
+        if taken is not None and not self.earlier.upgrades("npm", (one.name for one in taken.packages)):
+            return taken
+        assert self.node is not None
+        return npm.resolve_npm(
+            self.preset.npm, node=self.node, arch=self.settings.arch, store=self.store, web=self.web,
+            sources=self.sources, settings=self.settings, progress=self.progress,
+            previous=self.earlier.npm(),
+        )  # fmt: skip
+
+
+@dataclasses.dataclass(slots=True)
+class _Once:
+    """A text made at first use."""
+
+    make: Callable[[], str]
+    made: str | None = None
+
+    def __call__(self) -> str:
+        if self.made is None:
+            self.made = self.make()
+        return self.made

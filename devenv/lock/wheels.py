@@ -1,0 +1,146 @@
+"""Python wheels: uv resolves for the image's Python and platform, the lock keeps names and hashes only."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import tempfile
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from devenv.artifacts import Store, bring
+from devenv.errors import LockError
+from devenv.host import Settings
+from devenv.http import Origin, Web
+from devenv.lock.model import Wheel
+from devenv.partial import Wanted
+from devenv.run import ProcessError, run
+
+_UV_ARCH = {"amd64": "x86_64", "arm64": "aarch64"}
+_UV_GLIBC = (17, 28, *range(31, 41))
+"""The manylinux_2_N platforms that uv knows."""
+
+
+def resolve_wheels(
+    requirements: Sequence[str],
+    *,
+    python: str,
+    glibc: str,
+    settings: Settings,
+    store: Store,
+    web: Web,
+    keep: Iterable[Wheel] = (),
+    dependencies: bool = True,
+) -> tuple[Wheel, ...]:
+    """One wheel for every package that `requirements` need, sorted by name.
+
+    `python` MAJOR.MINOR and `glibc` (2.36) are the image's; `keep` are versions to prefer where they still fit.
+    Raises LockError in uv's words.
+    """
+    if not requirements:
+        return ()
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "pylock.toml"
+        preferences = _preferences(keep)
+        if preferences:
+            output.write_text(preferences)
+        command = (
+            _uv(), "pip", "compile", "-", "--output-file", str(output), "--format", "pylock.toml", "--no-header",
+            "--python-version", python, "--python-platform", platform(settings.arch, glibc),
+            "--only-binary", ":all:", "--quiet", *(() if dependencies else ("--no-deps",)),
+        )  # fmt: skip
+        try:
+            run(command, stdin="\n".join(requirements) + "\n", cwd=Path(folder), env=dict(settings.pip.uv_env))
+        except ProcessError as error:
+            raise LockError(
+                "the Python packages cannot be resolved",
+                detail=_told(error.outcome.err),
+                hint="see 'pip:' in the preset; indexes come from pip's and uv's own settings",
+            ) from None
+        data = tomllib.loads(output.read_text(encoding="utf-8"))
+    wheels = (_wheel(package, python, glibc, settings, store, web) for package in data.get("packages", ()))
+    return tuple(sorted(wheels, key=lambda one: one.name))
+
+
+def own_uv() -> str:
+    """The version of the uv that lies beside devenv."""
+    return importlib.metadata.version("uv")
+
+
+def platform(arch: str, glibc: str) -> str:
+    """uv's name for the image's platform."""
+    minor = int(glibc.partition(".")[2] or 17)
+    return f"{_UV_ARCH.get(arch, arch)}-manylinux_2_{max(one for one in _UV_GLIBC if one <= max(minor, 17))}"
+
+
+def tags(arch: str, python: str, glibc: str) -> tuple[str, ...]:
+    """The wheel tags that the image's interpreter accepts, best first."""
+    from packaging.tags import compatible_tags, cpython_tags
+
+    machine = _UV_ARCH.get(arch, arch)
+    minor = int(glibc.partition(".")[2] or 17)
+    legacy = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
+    platforms: list[str] = []
+    for one in range(minor, 4, -1):
+        platforms.append(f"manylinux_2_{one}_{machine}")
+        if one in legacy:
+            platforms.append(f"{legacy[one]}_{machine}")
+    platforms.append(f"linux_{machine}")
+    version = tuple(int(part) for part in python.split("."))
+    interpreter = "cp" + python.replace(".", "")
+    found = [*cpython_tags(version, platforms=platforms), *compatible_tags(version, interpreter, platforms)]
+    return tuple(str(tag) for tag in found)
+
+
+def _uv() -> str:
+    import uv
+
+    return str(uv.find_uv_bin())
+
+
+def _preferences(keep: Iterable[Wheel]) -> str:
+    rows = [f'[[packages]]\nname = "{one.name}"\nversion = "{one.version}"\n' for one in keep]
+    return "\n".join(('lock-version = "1.0"\ncreated-by = "devenv"\n', *rows)) if rows else ""
+
+
+def _told(text: str) -> str:
+    return "\n".join(text.strip().splitlines()[-25:])
+
+
+def _wheel(package: Mapping[str, Any], python: str, glibc: str, settings: Settings, store: Store, web: Web) -> Wheel:
+    from packaging.utils import parse_wheel_filename
+
+    name, version = package["name"], package.get("version", "")
+    order = {tag: rank for rank, tag in enumerate(tags(settings.arch, python, glibc))}
+    ranked = []
+    for entry in package.get("wheels", ()):
+        file = entry.get("name") or unquote(urlsplit(entry.get("url") or entry.get("path", "")).path).rpartition("/")[2]
+        ranks = [order[str(tag)] for tag in parse_wheel_filename(file)[3] if str(tag) in order]
+        if ranks:
+            ranked.append((min(ranks), file, entry))
+    if not ranked:
+        raise LockError(f"{name} {version} has no wheel for Python {python} on {platform(settings.arch, glibc)}")
+    _, file, entry = min(ranked, key=lambda one: one[:2])
+    sha256, size = entry.get("hashes", {}).get("sha256"), entry.get("size")
+    if sha256 is None or size is None:
+        sha256, size = _measured(file, entry, sha256, store, web)
+    return Wheel(name=name, version=version, file=file, size=size, sha256=sha256)
+
+
+def _measured(file: str, entry: Mapping[str, Any], sha256: str | None, store: Store, web: Web) -> tuple[str, int]:
+    """Hash and size of a wheel whose index does not say them: by having it."""
+    address = entry.get("url") or entry["path"]
+    parts = urlsplit(address)
+    if parts.scheme in ("", "file"):
+        path = Path(unquote(parts.path))
+        if sha256 is None:
+            sha256 = store.adopt(path)
+        return sha256, path.stat().st_size
+    import hashlib
+
+    known = (("sha256", sha256),) if sha256 else (("name", hashlib.sha256(address.encode()).hexdigest()),)
+    wanted = Wanted(name=file, digests=known if sha256 else ())
+    got = bring(store, web, wanted, lambda: (Origin(url=address, channel="pip"),))
+    return got.sha256, got.size_bytes

@@ -1,0 +1,330 @@
+"""Every decided value of an image and its container, computed from preset and lock. Pure: it reads only what the
+preset names (templates, files, workspace) and writes nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from devenv.errors import PresetError
+from devenv.lock.model import Artifact, Lock, LockedEditor
+from devenv.paths import templates_dir
+from devenv.preset.model import Preset, Service
+
+if TYPE_CHECKING:
+    from devenv.preset.load import LoadedPreset
+
+USER = "dev"
+UID = 1000
+GROUP = "devenv"
+GID = 990
+WORKSPACE = "/workspace"
+VENV = "/opt/venv"
+IDE_PORT = 8443
+JUPYTER_PORT = 8888
+RESERVED = ("gateway", "ide", "jupyter")
+"""Service names that devenv itself gives."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedService:
+    """One supervised service, fully decided. Readiness is a GET of `health_path` with the header
+    `Authorization: Bearer TOKEN`, which both the gateway and Jupyter take."""
+
+    name: str
+    command: tuple[str, ...]
+    port: int | None
+    auth: str  # token | own | none
+    listen: str | None  # `unix:/run/devenv/…` or `127.0.0.1:PORT`
+    url: str  # path with `{token}` in it where the token goes
+    health_path: str | None
+    health_status: int
+    env: tuple[tuple[str, str], ...]
+    timeout_s: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedCheck:
+    """One smoke check."""
+
+    name: str
+    run: tuple[str, ...]
+    timeout_s: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedFile:
+    """A file or folder of the preset's that goes into the image: `source` on this machine, `context` in the build
+    context, `target` in the image."""
+
+    source: str
+    context: str
+    target: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What templates and rooms act on; they decide nothing themselves."""
+
+    preset: str
+    argument: str | None  # what names the preset on the command line; None for a project's devenv.yaml
+    description: str
+    lock: Lock
+    python: str  # MAJOR.MINOR
+    layers: tuple[int, ...]  # the wheel layers, in order
+    services: tuple[PlannedService, ...]  # `gateway` is not among them: it serves those with auth=token
+    ports: tuple[tuple[str, int], ...]  # name → container port, services' ports included
+    volumes: tuple[tuple[str, str], ...]  # further volumes: name → mount
+    env: tuple[tuple[str, str], ...]  # baked into the image, sorted; PATH included
+    files: tuple[PlannedFile, ...]
+    workspace: PlannedFile | None
+    smoke: tuple[PlannedCheck, ...]
+    shm_size_bytes: int
+    user: str  # `dev`
+    uid: int  # 1000 in the image; mapped to the host user's at boot
+    group: str  # `devenv`, which may write /opt/venv
+    gid: int
+    image: str  # devenv/<preset>:<first 16 of build_digest>
+    editor_image: str | None  # devenv/editor:<first 16 of its own digest>: compiled once, reused by every preset
+    build_digest: str  # sha256 over all that decides the image's content
+
+    @property
+    def gated(self) -> tuple[PlannedService, ...]:
+        """The services that the gateway serves."""
+        return tuple(one for one in self.services if one.auth == "token" and one.port is not None)
+
+    def artifacts(self, layer: int) -> tuple[Artifact, ...]:
+        """The wheels of one layer."""
+        return tuple(wheel for wheel in self.lock.wheels if wheel.layer == layer)
+
+
+def plan(loaded: LoadedPreset, lock: Lock) -> Plan:
+    """Decide everything. Raises PresetError for services that cannot stand side by side or files that are not there."""
+    preset = loaded.preset
+    services = _services(preset)
+    files = tuple(
+        PlannedFile(source=source, context=f"files/{number}", target=target)
+        for number, (target, source) in enumerate(sorted(preset.files.items()))
+    )
+    workspace = (
+        PlannedFile(source=preset.workspace, context="workspace", target=WORKSPACE) if preset.workspace else None
+    )
+    env = tuple(sorted(_environment(preset).items()))
+    editor = _editor_digest(lock) if lock.editor else None
+    content = {
+        "lock": lock.digest,
+        "templates": _tree(templates_dir()),
+        "python": preset.python,
+        "services": [dataclasses.asdict(service) for service in services],
+        "env": env,
+        "files": [(file.target, _tree(Path(file.source))) for file in files],
+        "workspace": _tree(Path(workspace.source)) if workspace else None,
+    }
+    digest = _sha256(content)
+    return Plan(
+        preset=preset.name,
+        argument=None if loaded.project else (preset.name if loaded.shipped else str(loaded.path)),
+        description=preset.description,
+        lock=lock,
+        python=preset.python,
+        layers=tuple(sorted({wheel.layer for wheel in lock.wheels})),
+        services=services,
+        ports=_ports(preset, services),
+        volumes=tuple(sorted(preset.volumes.items())),
+        env=env,
+        files=files,
+        workspace=workspace,
+        smoke=tuple(
+            PlannedCheck(name=name, run=check.run, timeout_s=check.timeout_s)
+            for name, check in sorted(preset.smoke.items())
+        ),
+        shm_size_bytes=_bytes(preset.shm_size),
+        user=USER,
+        uid=UID,
+        group=GROUP,
+        gid=GID,
+        image=f"devenv/{preset.name}:{digest[:16]}",
+        editor_image=f"devenv/editor:{editor[:16]}" if editor else None,
+        build_digest=digest,
+    )
+
+
+def _environment(preset: Preset) -> dict[str, str]:
+    """The image's variables. The preset's own win, but PATH is extended, never replaced."""
+    path = [
+        f"{VENV}/bin",
+        *(["/opt/node/bin"] if preset.node else []),
+        *(["/opt/npm/bin"] if preset.npm else []),
+    ]
+    usual = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    given = dict(preset.env)
+    own = given.pop("PATH", None)
+    return {
+        "LANG": "C.UTF-8",
+        "PYTHONUNBUFFERED": "1",
+        "SHELL": "/bin/bash",
+        "VIRTUAL_ENV": VENV,
+        "DEVENV_PRESET": preset.name,
+        **({"JUPYTER_RUNTIME_DIR": "/run/devenv/jupyter"} if preset.jupyter else {}),
+        **given,
+        "PATH": ":".join([*([own] if own else []), *path, usual]),
+    }
+
+
+def _services(preset: Preset) -> tuple[PlannedService, ...]:
+    """The services that `code_server` and `jupyter` imply, then the preset's own by name."""
+    if taken := sorted(set(preset.services) & set(RESERVED)):
+        raise PresetError(
+            f"services.{taken[0]}: devenv itself gives a service of this name",
+            hint=f"choose a name that is not one of {', '.join(RESERVED)}",
+        )
+    services = [
+        *([_ide(preset)] if preset.code_server else []),
+        *([_jupyter()] if preset.jupyter else []),
+        *(_own(name, service) for name, service in sorted(preset.services.items())),
+    ]
+    owners: dict[str, str] = {}
+    for service in services:
+        for place in (str(service.port) if service.port else None, service.listen):
+            if place and place in owners:
+                raise PresetError(
+                    f"services.{service.name}: {owners[place]} has {place} already",
+                    hint="give each service its own",
+                )
+            if place:
+                owners[place] = service.name
+    return tuple(services)
+
+
+def _ide(preset: Preset) -> PlannedService:
+    assert preset.code_server is not None
+    return PlannedService(
+        name="ide",
+        command=(f"{_LIB}/ide",),
+        port=IDE_PORT,
+        auth="token",
+        listen="unix:/run/devenv/ide.sock",
+        url="/?token={token}",
+        health_path="/?folder=/workspace",
+        health_status=200,
+        env=(),
+        timeout_s=60,
+    )
+
+
+def _jupyter() -> PlannedService:
+    return PlannedService(
+        name="jupyter",
+        command=(f"{_LIB}/jupyter",),
+        port=JUPYTER_PORT,
+        auth="own",
+        listen=None,
+        url="/lab?token={token}",
+        health_path="/api/status",
+        health_status=200,
+        env=(),
+        timeout_s=60,
+    )
+
+
+_LIB = "/usr/local/lib/devenv"
+
+
+def _own(name: str, service: Service) -> PlannedService:
+    health = service.health
+    return PlannedService(
+        name=name,
+        command=service.command,
+        port=service.port,
+        auth=service.auth,
+        listen=service.listen,
+        url=service.url,
+        health_path=health.path if health else None,
+        health_status=health.status if health else 200,
+        env=tuple(sorted(service.env.items())),
+        timeout_s=service.timeout_s,
+    )
+
+
+def _ports(preset: Preset, services: tuple[PlannedService, ...]) -> tuple[tuple[str, int], ...]:
+    """Every published container port by name: services first, then the preset's further ones."""
+    ports = {service.name: service.port for service in services if service.port}
+    for name, port in sorted(preset.ports.items()):
+        if name in ports or port in ports.values():
+            raise PresetError(
+                f"ports.{name}: the name or the port {port} is a service's already",
+                hint="remove it or choose another",
+            )
+        ports[name] = port
+    return tuple(ports.items())
+
+
+def _editor_digest(lock: Lock) -> str:
+    """What decides the compiled editor: base, Node, editor, toolchain, and how it is made. Not apt, not pip."""
+    assert lock.editor is not None
+    editor: LockedEditor = lock.editor
+    base = {"bootstrap": "bootstrap.j2", "image": "image.j2"}[lock.base.kind]
+    templates = _tree(templates_dir() / "dockerfile")
+    scripts = _tree(templates_dir() / "build")
+    parts: list[Any] = [
+        lock.platform,
+        lock.base.model_dump(mode="json"),
+        lock.node.sha256 if lock.node else None,
+        editor.model_dump(mode="json"),
+        {name: templates[name] for name in (base, "node.j2", "editor.j2", "mounts.j2")},
+        {name: digest for name, digest in scripts.items() if name not in _LATER_SCRIPTS},
+    ]
+    return _sha256(parts)
+
+
+_LATER_SCRIPTS = frozenset({"npm.sh", "wheels.sh"})
+"""What only stages after the editor run."""
+
+
+def _tree(root: Path) -> Mapping[str, str]:
+    """Relative path → mode and sha256 of every file below `root` (or of the file itself), sorted."""
+    return dict(_entries(root))
+
+
+def _entries(root: Path) -> Iterator[tuple[str, str]]:
+    for path in walk(root):
+        name = path.relative_to(root).as_posix() if path != root else "."
+        executable = "x" if path.stat().st_mode & 0o100 else "-"
+        yield name, executable + hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def walk(root: Path) -> Iterable[Path]:
+    """Every regular file of a folder that counts, sorted; a file itself when `root` is one.
+
+    Left out: bytecode and notebook check points, which come and go by themselves. Links that point to nothing or out
+    of the folder are refused with PresetError.
+    """
+    if root.is_file():
+        return (root,)
+    if not root.is_dir():
+        raise PresetError(f"{root} does not exist", hint="the preset names it: create it or remove the line")
+    real = root.resolve()
+    found = []
+    for path in sorted(root.rglob("*")):
+        if any(part in _LEFT_OUT for part in path.relative_to(root).parts):
+            continue
+        if path.is_symlink() and not (path.exists() and path.resolve().is_relative_to(real)):
+            raise PresetError(f"{path} is a link that leaves its folder", hint="copy the file there instead")
+        if path.is_file():
+            found.append(path)
+    return found
+
+
+_LEFT_OUT = frozenset({"__pycache__", ".ipynb_checkpoints", ".git", ".DS_Store"})
+
+
+def _sha256(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _bytes(size: str) -> int:
+    return int(size[:-1]) * {"m": 1024**2, "g": 1024**3}[size[-1]]

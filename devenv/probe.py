@@ -1,0 +1,184 @@
+"""Readiness: every service is asked in parallel until it truly answers; a dead one is an error at once."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import http.client
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from devenv.boot import Running
+from devenv.engine import Engine
+from devenv.errors import EngineError, NotReadyError
+from devenv.plan import PlannedService
+from devenv.progress import Progress
+
+_EVERY_S = 0.05
+_LOG_LINES = 20
+
+# Says "up" once the entrypoint is through, then every exit that runit's finish scripts record, until it is stopped.
+_WATCH = """
+told=
+while :; do
+  if [ -z "$told" ] && [ -e /run/devenv/up ]; then echo up; told=1; fi
+  for file in /run/devenv/exit/*; do
+    [ -e "$file" ] || continue
+    name=${file##*/}; case $name in .*) continue;; esac
+    echo "exit $name $(cat "$file")"
+  done
+  sleep 0.2
+done
+"""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """A service that answered, and how many seconds after the probing began."""
+
+    service: str
+    seconds: float
+
+
+class Watch:
+    """Follows one container from inside: `up` is set when it is booted, `failure` holds the first death."""
+
+    def __init__(self, container: str, engine: Engine) -> None:
+        self.up = threading.Event()
+        self.failed = threading.Event()
+        self.exits: dict[str, str] = {}
+        self._container = container
+        self._engine = engine
+        threading.Thread(target=self._follow, name="watch", daemon=True).start()
+
+    def _follow(self) -> None:
+        with contextlib.suppress(EngineError):
+            for line in self._engine.follow(self._container, ["sh", "-c", _WATCH], user="root"):
+                word, _, rest = line.partition(" ")
+                if word == "up":
+                    self.up.set()
+                elif word == "exit":
+                    name, _, status = rest.partition(" ")
+                    self.exits.setdefault(name, status)
+                    self.failed.set()
+        # The container's end, however it came: check() asks the engine what happened.
+        self.failed.set()
+
+    def check(self) -> None:
+        """Raise NotReadyError when a service or the container has died."""
+        if not self.failed.is_set():
+            return
+        if self.exits:
+            name, status = next(iter(self.exits.items()))
+            raise NotReadyError(
+                f"service {name!r} ended with {_status(status)} before it was ready",
+                detail=log_tail(self._engine, self._container, name),
+                hint=f"the container is left up for a look: devenv logs {self._short()} {name}",
+            )
+        facts = self._engine.container(self._container)
+        state = f"ended with status {facts.exit_code}" if facts else "is gone"
+        raise NotReadyError(
+            f"the container {state} while it started",
+            detail=self._engine.container_log(self._container, tail=_LOG_LINES) if facts else None,
+            hint=f"docker logs {self._container}",
+        )
+
+    def _short(self) -> str:
+        return self._container.removeprefix("devenv-")
+
+
+def wait_up(watch: Watch, *, timeout_s: float = 30) -> None:
+    """Wait until the entrypoint is through. Raises NotReadyError."""
+    deadline = time.monotonic() + timeout_s
+    while not watch.up.wait(0.02):
+        watch.check()
+        if time.monotonic() > deadline:
+            raise NotReadyError(f"the container did not finish booting within {timeout_s:.0f} s", hint="devenv logs")
+
+
+def wait_ready(running: Running, token: str, watch: Watch, *, progress: Progress, engine: Engine) -> tuple[Ready, ...]:
+    """Ask every published service until it answers as it should.
+
+    Raises NotReadyError: at once for a service that dies, at its own `timeout_s` for one that never answers.
+    """
+    asked = [one for one in running.services if one.port is not None and one.health_path is not None]
+    began = time.monotonic()
+    stop = threading.Event()
+    waiting = {one.name for one in asked}
+
+    def ask(service: PlannedService) -> Ready:
+        last = "no answer yet"
+        while not stop.is_set():
+            passed, last = answers(running, service, token)
+            seconds = time.monotonic() - began
+            if passed:
+                waiting.discard(service.name)
+                progress.message(f"waiting for {', '.join(sorted(waiting))}" if waiting else "all answer")
+                return Ready(service=service.name, seconds=round(seconds, 3))
+            if seconds > service.timeout_s:
+                raise NotReadyError(
+                    f"service {service.name!r} did not answer within {service.timeout_s} s: {last}",
+                    detail=log_tail(engine, running.facts.name, service.name),
+                    hint=f"devenv logs {running.name} {service.name}",
+                )
+            stop.wait(_EVERY_S)
+        raise NotReadyError(f"service {service.name!r} was given up")
+
+    progress.message(f"waiting for {', '.join(sorted(waiting))}")
+    with ThreadPoolExecutor(max_workers=max(1, len(asked))) as pool:
+        futures = [pool.submit(ask, one) for one in asked]
+        try:
+            while not all(one.done() for one in futures):
+                watch.check()
+                for one in futures:
+                    if one.done():
+                        one.result()
+                watch.failed.wait(_EVERY_S)
+            watch.check()
+            return tuple(one.result() for one in futures)
+        finally:
+            stop.set()
+
+
+def answers(running: Running, service: PlannedService, token: str, *, timeout_s: float = 5) -> tuple[bool, str]:
+    """Ask one service once; returns whether it answered as it should, and what it said in words."""
+    outside = running.port(service.port) if service.port is not None else None
+    if outside is None or service.health_path is None:
+        return True, "not published"
+    headers = {} if service.auth == "none" else {"Authorization": f"Bearer {token}"}
+    link = http.client.HTTPConnection("127.0.0.1", outside, timeout=timeout_s)
+    try:
+        link.request("GET", service.health_path, headers=headers)
+        status = link.getresponse().status
+    except (OSError, http.client.HTTPException) as error:
+        return False, type(error).__name__ if not str(error) else str(error)
+    finally:
+        link.close()
+    return status == service.health_status, f"HTTP {status}"
+
+
+def states(running: Running, token: str, *, ask: Callable[..., tuple[bool, str]] = answers) -> dict[str, str]:
+    """Every published service's state now, asked in parallel: `ready`, or what it said."""
+    asked = [one for one in running.services if one.port is not None]
+    with ThreadPoolExecutor(max_workers=max(1, len(asked))) as pool:
+        told = list(pool.map(lambda one: ask(running, one, token, timeout_s=2), asked))
+    return {one.name: "ready" if passed else said for one, (passed, said) in zip(asked, told, strict=True)}
+
+
+def log_tail(engine: Engine, container: str, service: str, *, lines: int = _LOG_LINES) -> str | None:
+    """The last lines of a service's log, read inside."""
+    try:
+        _, text, _ = engine.exec(
+            container, ["tail", "-n", str(lines), f"/var/log/devenv/{service}/current"], user="root"
+        )
+    except EngineError:
+        return None
+    return text or None
+
+
+def _status(recorded: str) -> str:
+    """runit's `finish` arguments: exit status (-1 for a signal), then the status byte or signal number."""
+    code, _, rest = recorded.partition(" ")
+    return f"signal {rest.split(' ')[0]}" if code == "-1" else f"exit status {code}"

@@ -1,0 +1,304 @@
+"""Plan → text: the Dockerfile, what goes into the image, devcontainer.json and the compose file, all in memory."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from devenv.errors import RenderError
+from devenv.lock.model import Artifact
+from devenv.paths import templates_dir
+from devenv.plan import VENV, WORKSPACE, Plan
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+MARK = "devenv render"
+"""Every rendered file says who wrote it: only such files are overwritten."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered:
+    """Rendered files by relative path: `files` are for people, `context` goes into the build context (the Dockerfile
+    is in both). `modes` holds those that are not 0644."""
+
+    files: Mapping[str, bytes]
+    context: Mapping[str, bytes]
+    modes: Mapping[str, int]
+
+    def write(self, target: Path) -> tuple[Path, ...]:
+        """Write `files` below `target`, each whole or not at all; returns those that changed.
+
+        Raises RenderError for a file in the way that devenv did not write.
+        """
+        try:
+            changed = [(target / name, data) for name, data in self.files.items() if _read(target / name) != data]
+            for path, _ in changed:
+                if (old := _read(path)) and MARK.encode() not in old:
+                    raise RenderError(
+                        f"{path} exists and is not devenv's", hint="move it away or choose another folder with -o"
+                    )
+            for path, data in changed:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                fresh = path.with_name(f".{path.name}.{os.getpid()}")
+                fresh.write_bytes(data)
+                fresh.replace(path)
+        except OSError as error:
+            raise RenderError(f"cannot write the rendered files: {error}") from None
+        return tuple(path for path, _ in changed)
+
+    def differences(self, target: Path) -> str:
+        """A unified diff from what lies below `target` to what `files` would be; empty when equal."""
+        import difflib
+
+        parts: list[str] = []
+        for name, data in self.files.items():
+            old = _read(target / name)
+            if old != data:
+                before = (old or b"").decode(errors="replace").splitlines(keepends=True)
+                after = data.decode().splitlines(keepends=True)
+                source = "/dev/null" if old is None else f"a/{name}"
+                parts += difflib.unified_diff(before, after, source, f"b/{name}")
+        return "".join(parts)
+
+
+def render(plan: Plan, *, self_contained: bool = False) -> Rendered:
+    """Render everything. `self_contained`: the files go into a folder that holds the build context as well, so
+    devcontainer.json and compose build the image there instead of asking devenv to. Raises RenderError."""
+    env = _environment()
+    base = {"bootstrap": "dockerfile/bootstrap.j2", "image": "dockerfile/image.j2"}[plan.lock.base.kind]
+    uv_scripts = f"uv-{plan.lock.uv.version}.data/scripts"
+    dockerfile = _render(env, "dockerfile/Dockerfile.j2", plan=plan, base=base, uv_scripts=uv_scripts)
+    context, modes = _static()
+    context |= {
+        "Dockerfile": dockerfile,
+        "image/etc/devenv/devenv.lock": plan.lock.dump().encode(),
+        "image/etc/devenv/environment.json": _json(_record(plan)),
+        "image/etc/devenv/gated": "".join(f"{one.name}\n" for one in plan.gated).encode(),
+    }
+    if plan.gated:
+        context["image/etc/devenv/gateway.conf"] = _render(env, "service/gateway.conf.j2", plan=plan)
+    for name, files in _supervised(env, plan):
+        for file, data in files.items():
+            context[f"image/etc/devenv/sv/{name}/{file}"] = data
+            modes[f"image/etc/devenv/sv/{name}/{file}"] = 0o755 if file != "log/config" else 0o644
+    context |= _lists(plan)
+    files = {
+        ".devcontainer/devcontainer.json": _json(devcontainer(plan, self_contained=self_contained)),
+        ".dockerignore": _render(env, "dockerignore.j2"),
+        "Dockerfile": dockerfile,
+        "compose.yaml": _render(
+            env, "compose.yaml.j2", plan=plan, mounts=_volumes(plan), self_contained=self_contained
+        ),
+    }
+    return Rendered(
+        files=MappingProxyType(files),
+        context=MappingProxyType(dict(sorted(context.items()))),
+        modes=MappingProxyType(modes),
+    )
+
+
+def artifact_files(plan: Plan) -> Iterator[tuple[str, Artifact]]:
+    """Where each locked artifact lies in the build context."""
+    lock = plan.lock
+    for deb in lock.base.packages:
+        yield f"artifacts/base/{deb.file}", deb
+    for deb in lock.apt:
+        yield f"artifacts/apt/{deb.file}", deb
+    for wheel in lock.wheels:
+        yield f"artifacts/wheels/{wheel.layer}/{wheel.file}", wheel
+    yield f"artifacts/uv/{lock.uv.file}", lock.uv
+    if lock.node:
+        yield f"artifacts/node/{lock.node.file}", lock.node
+    if lock.editor:
+        npm = lock.editor.source == "npm"
+        yield f"artifacts/editor/{'code-server.tgz' if npm else lock.editor.archive.file}", lock.editor.archive
+        for deb in lock.editor.toolchain:
+            yield f"artifacts/toolchain/{deb.file}", deb
+        for tarball in lock.editor.packages:
+            yield f"artifacts/editor/npm/{_served(tarball)}", tarball
+    for tarball in lock.npm.packages:
+        yield f"artifacts/npm/tarballs/{_served(tarball)}", tarball
+    for extension in lock.extensions:
+        yield f"artifacts/extensions/{extension.file}", extension
+
+
+def _served(tarball: Artifact) -> str:
+    """A tarball's path at a registry: npm asks for /NAME/-/BASENAME-VERSION.tgz."""
+    return f"{tarball.name}/-/{tarball.name.rpartition('/')[2]}-{tarball.version}.tgz"
+
+
+def devcontainer(plan: Plan, *, self_contained: bool) -> dict[str, Any]:
+    """devcontainer.json: the same container for editors that speak the dev container specification."""
+    published = dict(plan.ports)
+    argument = f" {shlex.quote(plan.argument)}" if plan.argument else ""
+    image: dict[str, Any] = (
+        {"build": {"dockerfile": "../Dockerfile", "context": "..", "options": ["--network=none"]}}
+        if self_contained
+        else {
+            "image": plan.image,
+            "initializeCommand": f"docker image inspect {plan.image} >/dev/null 2>&1 || devenv build{argument}",
+        }
+    )
+    return {
+        "name": plan.preset,
+        **image,
+        "appPort": [f"127.0.0.1:{port}:{port}" for port in published.values()],
+        "containerEnv": {"DEVENV_NAME": plan.preset},
+        "customizations": {
+            "devenv": {"madeBy": MARK, "preset": plan.preset, "lock": plan.lock.digest},
+            "vscode": {
+                "settings": {
+                    "python.defaultInterpreterPath": f"{VENV}/bin/python",
+                    "terminal.integrated.defaultProfile.linux": "bash",
+                }
+            },
+        },
+        "forwardPorts": list(published.values()),
+        "init": True,
+        "mounts": [f"source={name},target={path},type=volume" for name, path in _volumes(plan)],
+        "overrideCommand": False,
+        "portsAttributes": {str(port): {"label": name} for name, port in published.items()},
+        "remoteUser": plan.user,
+        "runArgs": [f"--shm-size={plan.shm_size_bytes}", f"--tmpfs={RUN_TMPFS}"],
+        "updateRemoteUserUID": True,
+        "workspaceFolder": WORKSPACE,
+        "workspaceMount": f"source=${{localWorkspaceFolder}},target={WORKSPACE},type=bind",
+    }
+
+
+RUN_TMPFS = "/run/devenv:nosuid,nodev,mode=0755"
+"""A mount for what only one boot knows (the token, sockets): memory, so that no snapshot of the container has it."""
+
+
+def _volumes(plan: Plan) -> tuple[tuple[str, str], ...]:
+    """Named volumes and where they are mounted, the environment's own first."""
+    own = (f"devenv-{plan.preset}-data", f"/mnt/{plan.preset}")
+    return (own, *((f"devenv-{plan.preset}-vol-{name}", path) for name, path in plan.volumes))
+
+
+def _record(plan: Plan) -> dict[str, Any]:
+    """What the image says about itself, for people and for devenvs that know only the image."""
+    return {
+        "preset": plan.preset,
+        "python": plan.python,
+        "build": plan.build_digest,
+        "lock": plan.lock.digest,
+        "user": plan.user,
+        "services": [dataclasses.asdict(service) for service in plan.services],
+    }
+
+
+def _supervised(env: Environment, plan: Plan) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """The supervisor's folder of each service, the gateway included."""
+    commands = [(one.name, one.command, one.env) for one in plan.services]
+    if plan.gated:
+        commands.append(
+            ("gateway", ("/usr/sbin/nginx", "-e", "stderr", "-c", "/etc/devenv/gateway.conf", "-g", "daemon off;"), ())
+        )
+    for name, command, variables in commands:
+        yield (
+            name,
+            {
+                "run": _render(env, "service/run.j2", command=command, variables=variables),
+                "finish": _render(env, "service/finish.j2", name=name),
+                "log/run": _render(env, "service/log.j2", name=name),
+            },
+        )
+
+
+def _lists(plan: Plan) -> dict[str, bytes]:
+    """The orders and requirements that installers read beside the artifacts."""
+    lock = plan.lock
+    lists = {"artifacts/base/order": "".join(f"{deb.file}\n" for deb in lock.base.packages)}
+    if lock.apt:
+        lists["artifacts/apt/order"] = "".join(f"{deb.file}\n" for deb in lock.apt)
+    if lock.editor and lock.editor.toolchain:
+        lists["artifacts/toolchain/order"] = "".join(f"{deb.file}\n" for deb in lock.editor.toolchain)
+    for layer in plan.layers:
+        lists[f"artifacts/wheels/{layer}/requirements.txt"] = "".join(
+            f"{wheel.name}=={wheel.version} --hash=sha256:{wheel.sha256}\n" for wheel in plan.artifacts(layer)
+        )
+    if lock.npm.packages:
+        wanted = lock.npm.package_lock.get("packages", {}).get("", {}).get("dependencies", {})
+        lists["artifacts/npm/package.json"] = json.dumps({"private": True, "dependencies": wanted}, indent=1)
+        lists["artifacts/npm/package-lock.json"] = json.dumps(_addressed(lock.npm.package_lock, lock.npm.packages))
+    return {name: text.encode() for name, text in lists.items()}
+
+
+def _addressed(package_lock: Mapping[str, Any], tarballs: tuple[Artifact, ...]) -> dict[str, Any]:
+    """npm's lock with the loopback registry's address of every tarball: the lock itself names no host."""
+    files = {(one.name, one.version): one.file for one in tarballs}
+    packages = {}
+    for place, entry in package_lock.get("packages", {}).items():
+        name = entry.get("name") or place.rpartition("node_modules/")[2]
+        file = files.get((name, entry.get("version", "")))
+        packages[place] = {**entry, "resolved": f"http://127.0.0.1:4873/{name}/-/{file}"} if place and file else entry
+    return {**package_lock, "packages": packages}
+
+
+def _static() -> tuple[dict[str, bytes], dict[str, int]]:
+    """The files that go into every image and build as they are."""
+    files: dict[str, bytes] = {}
+    modes: dict[str, int] = {}
+    for folder in ("build", "image"):
+        for path in sorted((templates_dir() / folder).rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                name = f"{folder}/{path.relative_to(templates_dir() / folder).as_posix()}"
+                files[name] = path.read_bytes()
+                # A wheel's files have no executable bits once unpacked: what starts with #! is a program.
+                if folder == "image" and files[name].startswith(b"#!"):
+                    modes[name] = 0o755
+    return files, modes
+
+
+def _environment() -> Environment:
+    import jinja2
+
+    env = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(templates_dir()),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 - the output is shell and Docker text, quoted by the filters below
+    )
+    env.filters |= {"sh": shlex.quote, "docker": _docker_quote, "ident": _identifier}
+    env.globals |= {"workdir": WORKSPACE, "run_tmpfs": RUN_TMPFS}
+    return env
+
+
+def _render(env: Environment, template: str, **values: object) -> bytes:
+    import jinja2
+
+    try:
+        return env.get_template(template).render(values).encode()
+    except jinja2.TemplateError as error:
+        raise RenderError(f"template {template}: {error}", hint="this is a mistake in devenv's templates") from None
+
+
+def _docker_quote(value: str) -> str:
+    """A value of ENV or LABEL: double-quoted, with nothing in it that Docker would expand."""
+    return '"' + re.sub(r'([\\"$])', r"\\\1", value) + '"'
+
+
+def _identifier(name: str) -> str:
+    return name.replace("-", "_")
+
+
+def _json(value: object) -> bytes:
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None

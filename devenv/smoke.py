@@ -1,0 +1,89 @@
+"""The smoke test: the preset's checks, run inside as the user, reported as data."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from devenv.boot import Running
+from devenv.engine import Engine
+from devenv.errors import SmokeError
+from devenv.plan import PlannedCheck
+from devenv.progress import Progress
+
+_TAIL_LINES = 20
+_TIMED_OUT = 124  # coreutils' timeout
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One check's result. `report` is the JSON object on the last line it printed, if any."""
+
+    name: str
+    passed: bool
+    exit_code: int
+    seconds: float
+    report: Mapping[str, Any]
+    tail: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """The whole smoke test."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check passed."""
+        return all(one.passed for one in self.checks)
+
+    def raise_failed(self, environment: str) -> None:
+        """Raise SmokeError naming the checks that failed, with the end of what they printed."""
+        failed = [one for one in self.checks if not one.passed]
+        if not failed:
+            return
+        first = failed[0]
+        how = "ran out of time" if first.exit_code == _TIMED_OUT else f"ended with status {first.exit_code}"
+        raise SmokeError(
+            f"smoke check {first.name!r} {how}" + (f" (and {len(failed) - 1} more failed)" if failed[1:] else ""),
+            detail=first.tail or None,
+            hint=f"the environment is up for a look: devenv shell {environment}; again: devenv smoke {environment}",
+        )
+
+
+def smoke(running: Running, engine: Engine, *, progress: Progress) -> Report:
+    """Run every check, one after another. Raises EngineError only; failures are in the report."""
+    checks = []
+    for check in running.checks:
+        progress.message(check.name)
+        checks.append(_run(check, running, engine))
+    return Report(checks=tuple(checks))
+
+
+def _run(check: PlannedCheck, running: Running, engine: Engine) -> Check:
+    command = ["devenv-exec", "timeout", "-k", "5", str(check.timeout_s), *check.run]
+    began = time.monotonic()
+    code, out, err = engine.exec(running.facts.name, command, user="dev")
+    report = _last_json(out)
+    said = [line for line in f"{err}\n{out}".splitlines() if line.strip()]
+    return Check(
+        name=check.name,
+        passed=code == 0,
+        exit_code=code,
+        seconds=round(time.monotonic() - began, 3),
+        report=report,
+        tail="\n".join(said[-_TAIL_LINES:]),
+    )
+
+
+def _last_json(text: str) -> dict[str, Any]:
+    lines = text.strip().splitlines()
+    try:
+        value = json.loads(lines[-1]) if lines else {}
+    except json.JSONDecodeError:
+        return {}
+    return value if isinstance(value, dict) else {}

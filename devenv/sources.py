@@ -1,0 +1,260 @@
+"""Where a locked file can be had, through the user's own settings: mirrors, indexes, registries, local folders."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote, urljoin, urlsplit
+
+from devenv.configs import header_for
+from devenv.errors import DevenvError, FetchError
+from devenv.host import Settings
+from devenv.http import NowhereError, Origin, Unusable, Web
+from devenv.lock.model import Artifact, Deb, Lock
+from devenv.mirrors import apt_sources
+from devenv.partial import Wanted
+from devenv.preset.model import Archive, Preset
+
+T = TypeVar("T")
+Place = Origin | Unusable
+
+
+def archives(preset: Preset) -> dict[str, Archive]:
+    """The files that the preset itself names (by path or address), by sha256."""
+    editor = preset.code_server.archive if preset.code_server else None
+    return {one.sha256: one for one in (editor, *(e.archive for e in preset.extensions)) if one is not None}
+
+
+class Sources:
+    """Answers `places(artifact)`: what to ask for a file, in order. Pages and the registry are looked up once."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        web: Web,
+        *,
+        node_registry: Callable[[], str] | None = None,
+        files: Mapping[str, Archive] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._web = web
+        self._node_registry = node_registry
+        self._files = files or {}
+        self._pages = _Once[tuple[tuple[str, str, str | None], ...]]()
+        self._registry = _Once[str]()
+
+    def deb(self, deb: Deb, distribution: str, release: str) -> Iterator[Place]:
+        """apt's own folder, then each archive of that suite, then the other archives of the release."""
+        if self._settings.apt_archives is not None:
+            name = f"{deb.name}_{deb.version.replace(':', '%3a')}_{deb.arch}.deb"
+            if (self._settings.apt_archives / name).is_file():
+                yield Origin(url=(self._settings.apt_archives / name).as_uri())
+        sources = apt_sources(self._settings, distribution, release)
+        first = [one.uri for one in sources if deb.suite in one.suites]
+        others = [one.uri for one in sources if deb.suite not in one.suites]
+        if not sources:
+            yield Unusable(url=f"{distribution}/{release}", why=_no_mirror(distribution), gone=False)
+        for uri in dict.fromkeys((*first, *others)):
+            url = f"{uri}/{quote(deb.path, safe='/~')}"
+            yield Origin(url=url, channel="apt", headers=header_for(url, self._settings.apt_auth))
+
+    def wheel(self, wheel: Artifact) -> Iterator[Place]:
+        """Local folders first, then each index, then pip's default one."""
+        pip = self._settings.pip
+        for place in pip.find_links:
+            folder = Path(urlsplit(place).path if place.startswith("file:") else place).expanduser()
+            if "://" not in place.replace("file://", "") and (folder / wheel.file).is_file():
+                yield Origin(url=(folder / wheel.file).resolve().as_uri())
+            elif place.startswith(("http://", "https://")):
+                yield from self._listed(place, wheel)
+        for index in () if pip.no_index else (*pip.extra_indexes, self._default_index()):
+            yield from self._listed(f"{index.rstrip('/')}/{_canonical(wheel.name)}/", wheel)
+
+    def tarball(self, name: str, version: str) -> Iterator[Place]:
+        """The scope's registry, or the user's, or npm's default; by the usual path, then by what it says itself."""
+        try:
+            registry = self.registry(name)
+        except DevenvError as error:
+            yield Unusable(url=name, why=error.message)
+            return
+        headers = self._npm_headers(registry)
+        base = name.rpartition("/")[2]
+        usual = f"{registry}/{name}/-/{base}-{version}.tgz"
+        yield Origin(url=usual, channel="npm", headers=headers)
+        try:
+            told = self.described(name, version).get("dist", {}).get("tarball")
+        except NowhereError as error:
+            yield from error.reasons
+            return
+        if isinstance(told, str) and told != usual:
+            yield Origin(url=told, channel="npm", headers=self._npm_headers(told))
+
+    def described(self, name: str, version: str) -> dict[str, Any]:
+        """What the registry says of one version of an npm package. Raises NowhereError."""
+        registry = self.registry(name)
+        place = Origin(
+            url=f"{registry}/{name.replace('/', '%2f')}/{version}",
+            channel="npm",
+            headers=self._npm_headers(registry),
+        )
+        try:
+            value = json.loads(self._web.page(place)[0])
+        except ValueError:
+            value = None
+        if not isinstance(value, dict):
+            why = Unusable(url=place.url, why="does not answer as an npm registry")
+            raise NowhereError(Wanted(name=f"{name}@{version}"), (why,))
+        return value
+
+    def address(self, archive: Archive) -> tuple[Place, ...]:
+        """What a preset's own archive names."""
+        if archive.path is not None:
+            return (Origin(url=Path(archive.path).resolve().as_uri()),)
+        return (Origin(url=archive.url or ""),)
+
+    def file(self, artifact: Artifact) -> Iterator[Place]:
+        """What the preset names: a path or an address."""
+        archive = self._files.get(artifact.sha256)
+        if archive is None:
+            yield Unusable(url=artifact.file, why="the preset does not say where it is", gone=True)
+        else:
+            yield from self.address(archive)
+
+    def places(self, artifact: Artifact, lock: Lock, kind: str) -> Iterator[Place]:
+        """What to ask for one of the lock's files; `kind` as `kinds` gives it."""
+        match kind:
+            case "deb":
+                assert isinstance(artifact, Deb)
+                return self.deb(artifact, lock.base.distribution, lock.base.release)
+            case "wheel":
+                return self.wheel(artifact)
+            case "tarball":
+                return self.tarball(artifact.name, artifact.version)
+            case _:
+                return self.file(artifact)
+
+    def registry(self, name: str) -> str:
+        """The npm registry for a package of that name, without a trailing slash."""
+        scope = name.partition("/")[0] if name.startswith("@") else ""
+        scoped = dict(self._settings.npm.scopes).get(scope)
+        return (scoped or self._registry.get("", self._default_registry)).rstrip("/")
+
+    def _default_registry(self) -> str:
+        if self._settings.npm.registry:
+            return self._settings.npm.registry
+        if self._node_registry is None:
+            raise FetchError("no npm registry is known", hint="npm config set registry ADDRESS")
+        return self._node_registry()
+
+    def _npm_headers(self, url: str) -> tuple[tuple[str, str], ...]:
+        return header_for(url, self._settings.npm.auth)
+
+    def _default_index(self) -> str:
+        if self._settings.pip.index:
+            return self._settings.pip.index
+        from pypi_simple import PYPI_SIMPLE_ENDPOINT
+
+        return PYPI_SIMPLE_ENDPOINT
+
+    def _listed(self, page: str, wheel: Artifact) -> Iterator[Place]:
+        try:
+            links = self._pages.get(page, lambda: self._read(page, _canonical(wheel.name)))
+        except NowhereError as error:
+            yield from error.reasons
+            return
+        found = [(url, sha256) for name, url, sha256 in links if name == wheel.file]
+        for url, sha256 in found:
+            if sha256 is not None and sha256 != wheel.sha256:
+                yield Unusable(url=url, why=f"the index says sha256 {sha256}, locked is {wheel.sha256}")
+            else:
+                yield from self._cached(url)
+                yield Origin(url=url, channel="pip")
+        if not found:
+            yield Unusable(url=page, why=f"does not list {wheel.file}", gone=True)
+
+    def _cached(self, url: str) -> Iterator[Origin]:
+        """pip's own download of that address, where its cache has one (layout of pip 23.2 and later)."""
+        if self._settings.pip.cache is not None:
+            name = hashlib.sha224(url.encode()).hexdigest()
+            body = self._settings.pip.cache.joinpath("http-v2", *name[:5], f"{name}.body")
+            if body.is_file():
+                yield Origin(url=body.resolve().as_uri())
+
+    def _read(self, page: str, project: str) -> tuple[tuple[str, str, str | None], ...]:
+        """(file name, address, sha256 or None) of every file on an index page, HTML or JSON."""
+        asked = page
+        if page.startswith("file:"):
+            asked = page.rstrip("/") + "/index.html"
+        accept = "application/vnd.pypi.simple.v1+json, text/html;q=0.5"
+        text, final, kind = self._web.page(Origin(url=asked, channel="pip", headers=(("Accept", accept),)))
+        from pypi_simple import ProjectPage
+
+        try:
+            if "json" in kind:
+                parsed = ProjectPage.from_json_data(json.loads(text), base_url=final)
+            else:
+                parsed = ProjectPage.from_html(project, text, base_url=final)
+        except Exception as error:  # noqa: BLE001 (whatever a broken index page makes the parser raise)
+            why = Unusable(url=page, why=f"its index page cannot be read: {type(error).__name__}")
+            raise NowhereError(Wanted(name=page), (why,)) from None
+        return tuple(
+            (one.filename, urljoin(final, one.url).partition("#")[0], one.digests.get("sha256"))
+            for one in parsed.packages
+        )
+
+
+def kinds(lock: Lock) -> dict[str, str]:
+    """What each file of the lock is, by sha256: `deb`, `wheel`, `tarball` or `file`."""
+    editor = lock.editor
+    found: dict[str, str] = {}
+    found.update({one.sha256: "file" for one in lock.extensions})
+    if editor is not None:
+        found[editor.archive.sha256] = "tarball" if editor.source == "npm" else "file"
+        found.update({one.sha256: "tarball" for one in editor.packages})
+    found.update({one.sha256: "tarball" for one in lock.npm.packages})
+    found.update({one.sha256: "deb" for one in (*lock.base.packages, *lock.apt, *(editor.toolchain if editor else ()))})
+    found.update({one.sha256: "wheel" for one in (*lock.wheels, lock.uv, *((lock.node,) if lock.node else ()))})
+    return found
+
+
+def tarball_file(name: str, version: str) -> str:
+    """The one file name of an npm tarball: `+` stands between scope and name, for no npm name has it."""
+    return f"{name.removeprefix('@').replace('/', '+')}-{version}.tgz"
+
+
+def _canonical(name: str) -> str:
+    from packaging.utils import canonicalize_name
+
+    return canonicalize_name(name)
+
+
+def _no_mirror(distribution: str) -> str:
+    variable = f"DEVENV_APT_MIRROR_{distribution.upper()}"
+    return f"this machine's apt names no {distribution} mirror; set {variable}, or mirrors: in devenv's config.yaml"
+
+
+class _Once(Generic[T]):
+    """Values looked up once each, by one thread while the others wait. A failure is remembered too."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._guards: dict[str, threading.Lock] = {}
+        self._values: dict[str, T | DevenvError] = {}
+
+    def get(self, key: str, make: Callable[[], T]) -> T:
+        with self._guard:
+            guard = self._guards.setdefault(key, threading.Lock())
+        with guard:
+            if key not in self._values:
+                try:
+                    self._values[key] = make()
+                except DevenvError as error:
+                    self._values[key] = error
+            value = self._values[key]
+        if isinstance(value, DevenvError):
+            raise value
+        return value

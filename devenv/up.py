@@ -1,0 +1,263 @@
+"""The whole line: preset → lock → fetch → render → build → boot → probe → smoke → report."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from devenv import boot, probe
+from devenv.artifacts import Store
+from devenv.boot import Running
+from devenv.build import Image, build
+from devenv.build import find as find_image
+from devenv.context import assemble
+from devenv.engine import Engine, check_buildx
+from devenv.environment import Environment, hold
+from devenv.errors import DevenvError
+from devenv.fetch import GoneError, fetch
+from devenv.host import Settings
+from devenv.lock.image import ImageFacts
+from devenv.lock.model import Lock
+from devenv.lock.place import locked, relocked_path
+from devenv.lock.place import write as write_lock
+from devenv.lock.resolve import refresh_missing
+from devenv.paths import Dirs
+from devenv.plan import UID, Plan, plan
+from devenv.preset.load import LoadedPreset, load
+from devenv.render import render
+from devenv.smoke import Check, Report, smoke
+from devenv.sources import archives
+from devenv.stages import Stages
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Doors:
+    """What the line acts through. `engine` connects at its first call."""
+
+    dirs: Dirs
+    settings: Settings
+    engine: Callable[[], Engine]
+    stages: Stages
+    carried: Mapping[str, str]  # this host's proxies and mirrors, for the container
+
+    @property
+    def store(self) -> Store:
+        """The artifact store."""
+        return Store(self.dirs.store)
+
+    def image_facts(self, reference: str) -> ImageFacts:
+        """What the lock must know of a base image; the engine pulls it when it is not here."""
+        digest, os_release, status = self.engine().base_facts(reference)
+        return ImageFacts(digest=digest, os_release=os_release, dpkg_status=status)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """Preset, lock and plan of one run."""
+
+    loaded: LoadedPreset
+    lock: Lock
+    plan: Plan
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What `up` reached. `report` may hold failed checks: the caller decides what to say."""
+
+    running: Running
+    image: Image
+    decided: Decided
+    report: Report
+    ready: tuple[probe.Ready, ...]
+    untouched: bool
+
+
+def decide(path: Path, doors: Doors) -> Decided:
+    """Preset and lock to plan. A preset of the user's own is locked by itself the first time."""
+    with doors.stages.stage("preset") as stage:
+        loaded = load(path)
+        stage.cached = True
+        stage.message(f"{loaded.preset.name} ({loaded.path})")
+    with doors.stages.stage("lock") as stage:
+        lock, stage.cached = locked(
+            loaded, dirs=doors.dirs, settings=doors.settings, store=doors.store, progress=stage,
+            image_facts=doors.image_facts,
+        )  # fmt: skip
+        stage.message(f"{len(lock.artifacts())} files")
+    return Decided(loaded=loaded, lock=lock, plan=plan(loaded, lock))
+
+
+def make_image(
+    decided: Decided, doors: Doors, *, no_cache: bool = False, relock: bool = False
+) -> tuple[Decided, Image]:
+    """Fetch what is missing and build, unless the image is here. Two runs at once build once.
+
+    With `relock`, Debian packages that no mirror has any more are locked anew; the plan that was built is returned.
+    Raises FetchError, BuildError, EngineError.
+    """
+    engine = doors.engine()
+    if not no_cache and (here := find_image(decided.plan, engine)):
+        return decided, here
+    check_buildx()
+    folder = doors.dirs.contexts / decided.plan.preset
+    with hold(folder.with_suffix(".lock"), lambda: doors.stages.note("another devenv builds this preset; waiting")):
+        if not no_cache and (here := find_image(decided.plan, engine)):
+            return decided, here
+        try:
+            _fetch(decided, doors)
+        except GoneError as gone:
+            if not relock or gone.kind != "deb":
+                raise
+            decided = _relocked(decided, gone, doors)
+            _fetch(decided, doors)
+        with doors.stages.stage("render"):
+            assemble(decided.plan, render(decided.plan), doors.store, folder)
+        with doors.stages.stage("build") as stage:
+            image = build(decided.plan, lambda: folder, engine, progress=stage, no_cache=no_cache)
+            stage.cached = image.cached
+            stage.message(image.reference)
+    return decided, image
+
+
+def _fetch(decided: Decided, doors: Doors) -> None:
+    with doors.stages.stage("fetch") as stage:
+        fetched = fetch(
+            decided.lock, store=doors.store, settings=doors.settings, progress=stage,
+            files=archives(decided.loaded.preset),
+        )  # fmt: skip
+        stage.cached = fetched.files == 0
+
+
+def _relocked(decided: Decided, gone: GoneError, doors: Doors) -> Decided:
+    """The same preset with a lock whose missing Debian packages were resolved anew. Said plainly; never silent."""
+    names = ", ".join(one.file for one in gone.missing[:3]) + (" …" if gone.missing[3:] else "")
+    doors.stages.note(f"no mirror has {len(gone.missing)} locked Debian packages any more ({names}): locking them anew")
+    with doors.stages.stage("relock") as stage:
+        lock = refresh_missing(
+            decided.lock, gone.missing, decided.loaded, settings=doors.settings, store=doors.store, progress=stage,
+            image_facts=doors.image_facts,
+        )  # fmt: skip
+        place = relocked_path(decided.loaded, doors.dirs)
+        write_lock(lock, place)
+        stage.message(str(place))
+    return dataclasses.replace(decided, lock=lock, plan=plan(decided.loaded, lock))
+
+
+def up(
+    decided: Decided,
+    environment: Environment,
+    doors: Doors,
+    *,
+    project: Path | None,
+    fresh: bool = False,
+    relock: bool = False,
+) -> Result:
+    """Image to a running, probed and smoke-tested container. Raises NotReadyError, EngineError, BuildError, …"""
+    engine = doors.engine()
+    uid, gid = container_user(doors.settings)
+    with environment.locked(lambda: doors.stages.note("another devenv command holds this environment; waiting")):
+        decided, image = make_image(decided, doors, relock=relock)
+        token = environment.token()
+        environment.bring(doors.carried, doors.settings.ca_bundle)
+        if project and (warning := boot.check_workspace(project, uid)):
+            doors.stages.note(f"warning: {warning}")
+        spec = boot.decide(
+            decided.plan, image, environment, project=project, uid=uid, gid=gid,
+            ports=boot.ports_for(decided.plan, environment, engine),
+        )  # fmt: skip
+        running = boot.find(environment.name, engine)
+        same = running is not None and not fresh and running.spec_digest == dict(spec.labels)["dev.devenv.spec"]
+        if running and same and running.facts.state == "running":
+            known = _recall(environment, running)
+            if known and all(state == "ready" for state in probe.states(running, token).values()):
+                return Result(running=running, image=image, decided=decided, report=known, ready=(), untouched=True)
+        with doors.stages.stage("boot") as stage:
+            if running and same:
+                if running.facts.state != "running":
+                    boot.start_existing(spec.name, engine)
+            else:
+                if running:
+                    doors.stages.note(f"{_changes(running, decided)}: the container is replaced, its volumes are kept")
+                    if running.facts.state == "running":
+                        engine.stop(spec.name, timeout_s=boot.STOP_TIMEOUT_S)
+                boot.start(spec, environment, engine)
+            found = boot.find(environment.name, engine)
+            if found is None:
+                raise DevenvError("the container vanished while it started")
+            running = found
+            watch = probe.Watch(spec.name, engine)
+            probe.wait_up(watch)
+            stage.message(spec.name)
+        report, ready = _probe_and_smoke(running, token, watch, doors)
+        _remember(environment, running, report)
+        return Result(running=running, image=image, decided=decided, report=report, ready=ready, untouched=False)
+
+
+def _probe_and_smoke(
+    running: Running, token: str, watch: probe.Watch, doors: Doors
+) -> tuple[Report, tuple[probe.Ready, ...]]:
+    """Both at once: the smoke test needs no service, so it does not wait for them."""
+    told: list[Report | BaseException] = []
+
+    def run_smoke() -> None:
+        try:
+            with doors.stages.stage("smoke") as stage:
+                report = smoke(running, doors.engine(), progress=stage)
+                stage.failed = not report.passed
+                stage.message(
+                    ", ".join(f"{c.name} {'passed' if c.passed else 'FAILED'}" for c in report.checks) or "no checks"
+                )
+                told.append(report)
+        except BaseException as error:  # noqa: BLE001 - carried to the waiting thread and raised there
+            told.append(error)
+
+    # A daemon: when a service has died, the command ends without waiting for the smoke test.
+    thread = threading.Thread(target=run_smoke, name="smoke", daemon=True)
+    thread.start()
+    with doors.stages.stage("ready") as stage:
+        ready = probe.wait_ready(running, token, watch, progress=stage, engine=doors.engine())
+        stage.message(", ".join(f"{one.service} {one.seconds:.1f} s" for one in ready))
+    thread.join()
+    outcome = told[0]
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome, ready
+
+
+def container_user(settings: Settings) -> tuple[int, int]:
+    """(uid, gid) of the user inside: the host user's, so that files in a project stay theirs; never root."""
+    return (settings.uid or UID, settings.gid or UID)
+
+
+def _changes(running: Running, decided: Decided) -> str:
+    """In words, why the container that runs is not the one wanted."""
+    if running.lock_digest != decided.lock.digest:
+        return "the lock changed"
+    if running.facts.labels.get("dev.devenv.image") != decided.plan.image:
+        return "the image changed"
+    return "ports, volumes, services or the user changed"
+
+
+def _remember(environment: Environment, running: Running, report: Report) -> None:
+    """Keep the smoke report of this very container: a later `up` that finds it running need not repeat it."""
+    environment.keep("smoke.json", {"container": running.facts.id, "report": dataclasses.asdict(report)})
+
+
+def _recall(environment: Environment, running: Running) -> Report | None:
+    """The passed smoke report of this very container, if it was ever reached."""
+    kept: Any = environment.kept("smoke.json")
+    try:
+        if kept["container"] != running.facts.id:
+            return None
+        report = Report(checks=tuple(Check(**one) for one in kept["report"]["checks"]))
+    except (KeyError, TypeError):
+        return None
+    return report if report.passed else None
+
+
+def image_json(image: Image) -> dict[str, str]:
+    """`image` of `up --json` and `build --json`: its reference and id (config digest)."""
+    return {"reference": image.reference, "id": image.id, "digest": image.id}

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from devenv import environment as module
+from devenv.environment import choose_ports, environment
+from devenv.errors import UsageError
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> module.Environment:
+    return environment("ocr", tmp_path)
+
+
+def test_token_is_random_private_and_kept(env: module.Environment, tmp_path: Path) -> None:
+    token = env.token()
+    assert len(token) >= 43
+    assert env.token() == token
+    assert environment("other", tmp_path).token() != token
+    assert stat.S_IMODE((env.host_folder / "token").stat().st_mode) == 0o600
+    assert stat.S_IMODE(env.host_folder.stat().st_mode) == 0o700
+
+
+def test_forget_gives_a_new_token(env: module.Environment) -> None:
+    token = env.token()
+    env.forget()
+    assert env.token() != token
+
+
+@pytest.mark.parametrize("name", ["", "A", "-a", "a-", "a_b", "a" * 41, "a/b", "ä", "a\n"])
+def test_bad_names_are_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError):
+        environment(name, tmp_path)
+
+
+def test_bring_writes_and_removes_the_ca(env: module.Environment, tmp_path: Path) -> None:
+    bundle = tmp_path / "ca.pem"
+    bundle.write_text("CERT")
+    env.bring({"https_proxy": "http://p:1"}, bundle)
+    assert (env.host_folder / "env").read_text() == "https_proxy=http://p:1\n"
+    assert (env.host_folder / "ca.crt").read_text() == "CERT"
+    env.bring({}, None)
+    assert not (env.host_folder / "ca.crt").exists()
+
+
+def test_ports_prefer_the_containers_own_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "port_is_free", lambda _: True)
+    assert choose_ports((8443, 8888), {}, frozenset()) == {8443: 8443, 8888: 8888}
+
+
+def test_ports_avoid_what_others_own_and_what_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "port_is_free", lambda port: port != 8444)
+    assert choose_ports((8443,), {}, frozenset({8443})) == {8443: 8445}
+
+
+def test_kept_ports_stay_and_dropped_ones_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "port_is_free", lambda _: True)
+    assert choose_ports((8443, 9000), {8443: 12345, 7000: 7001}, frozenset()) == {8443: 12345, 9000: 9000}
+
+
+def test_two_container_ports_never_share_a_host_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "port_is_free", lambda port: port > 8443)
+    chosen = choose_ports((8443, 8444), {}, frozenset())
+    assert len(set(chosen.values())) == 2
+
+
+def test_kept_survives_garbage(env: module.Environment) -> None:
+    env.keep_ports({8443: 9000})
+    assert env.ports() == {8443: 9000}
+    (env.folder / "ports.json").write_text("{ not json")
+    assert env.ports() == {}
+    env.keep("ports.json", [1])
+    assert env.ports() == {}
