@@ -1,0 +1,69 @@
+# Every target does its own set-up. Start with: make up
+.DEFAULT_GOAL := help
+.PHONY: help up down engine test test-unit lint format lock bench docs golden clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# The stamps say which set of packages a virtual environment holds.
+USER_STAMP := $(VENV)/.installed
+DEV_STAMP := $(VENV)/.installed-dev
+PRESET ?= rapidocr
+
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+up: $(USER_STAMP) engine ## Do all the set-up and bring an environment up: make up [PRESET=rapidocr]
+	$(BIN)/devenv up $(PRESET) --relock
+
+down: $(USER_STAMP) ## Remove that environment's container (its volumes stay)
+	$(BIN)/devenv down $(PRESET)
+
+engine: ## Make sure that a Docker Engine with buildx answers
+	@tools/engine.sh
+
+test: $(DEV_STAMP) engine ## Do all the set-up and run every test
+	tools/test-tools.sh
+	$(BIN)/pytest
+
+test-unit: $(DEV_STAMP) ## The tests that need no engine
+	$(BIN)/pytest tests/unit tests/golden
+
+lint: $(DEV_STAMP) ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(DEV_STAMP) ## Let ruff rewrite
+	$(BIN)/ruff check --fix-only -q .
+	$(BIN)/ruff format .
+
+lock: $(DEV_STAMP) ## Resolve the shipped presets anew
+	for preset in presets/*/; do $(BIN)/devenv lock --upgrade "$${preset%/}/preset.yaml" || exit; done
+
+golden: $(DEV_STAMP) ## Write the golden files anew
+	$(BIN)/pytest tests/golden --update-golden
+
+bench: $(DEV_STAMP) engine ## Measure; prints the tables of docs/benchmarks.md
+	tools/test-tools.sh
+	$(BIN)/python -m benchmarks
+
+docs: $(DEV_STAMP) ## Write the generated reference anew
+	$(BIN)/python tools/reference.py
+
+clean: ## Remove what was built in this checkout
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 …" >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || tools/python-venv.sh $(PYTHON)
+	$(PYTHON) -m venv $(VENV)
+
+$(USER_STAMP): pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(DEV_STAMP): pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@ $(USER_STAMP)

@@ -1,0 +1,87 @@
+"""The web pages, opened in a real headless Chromium as a user would."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.integration.conftest import Cli
+
+pytestmark = pytest.mark.engine
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with sync_playwright() as play:
+        chromium = play.chromium.launch(
+            executable_path="/usr/bin/chromium",
+            args=["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+                  "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+        )  # fmt: skip
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Browser, tmp_path: Path) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    opened = context.new_page()
+    yield opened
+    opened.screenshot(path=str(tmp_path / "last.png"))
+    context.close()
+
+
+def _until(cli: Cli, path: str, wanted: str, *, seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        done = cli("exec", "--name", "t-python", "cat", path)
+        if done.code == 0 and done.out.strip() == wanted:
+            return
+        time.sleep(0.5)
+    raise AssertionError(f"{path} never held {wanted!r}")
+
+
+def test_vs_code_shows_the_workbench_and_its_terminal_runs_a_command(
+    page: Page, up_python: Mapping[str, Any], cli: Cli
+) -> None:
+    page.goto(up_python["urls"]["ide"])
+    expect(page.locator(".monaco-workbench")).to_be_visible(timeout=60_000)
+    assert "token" not in page.url
+    expect(page.locator(".explorer-folders-view")).to_be_visible(timeout=60_000)
+    page.keyboard.press("Control+Shift+Backquote")
+    expect(page.locator(".terminal-wrapper.active .xterm-screen")).to_be_visible(timeout=60_000)
+    page.wait_for_timeout(1500)  # the shell's prompt is drawn on a canvas: nothing in the page tells when it is there
+    page.keyboard.type("echo $((6*7)) $(id -un) $(which python) > /tmp/from-ide\n")
+    _until(cli, "/tmp/from-ide", "42 dev /opt/venv/bin/python")
+
+
+def test_jupyterlab_runs_a_notebook_cell(page: Page, up_python: Mapping[str, Any]) -> None:
+    page.goto(up_python["urls"]["jupyter"])
+    card = page.locator(".jp-LauncherCard[data-category='Notebook']").first
+    card.click(timeout=60_000)
+    cell = page.locator(".jp-Notebook .jp-Cell .cm-content").first
+    cell.click(timeout=60_000)
+    page.keyboard.type("import sys; print(6 * 7, sys.prefix)")
+    page.keyboard.press("Shift+Enter")
+    expect(page.locator(".jp-OutputArea-output").first).to_contain_text("42 /opt/venv", timeout=60_000)
+
+
+def test_jupyterlab_opens_a_terminal(page: Page, up_python: Mapping[str, Any], cli: Cli) -> None:
+    page.goto(up_python["urls"]["jupyter"])
+    page.locator(".jp-LauncherCard[data-category='Other']", has_text="Terminal").click(timeout=60_000)
+    expect(page.locator(".jp-Terminal .xterm-screen")).to_be_visible(timeout=60_000)
+    page.wait_for_timeout(1500)
+    page.locator(".jp-Terminal").click()
+    page.keyboard.type("echo $((6*7)) $(id -un) > /tmp/from-jupyter\n")
+    _until(cli, "/tmp/from-jupyter", "42 dev")
+
+
+def test_a_browser_without_the_token_is_turned_away(page: Page, up_python: Mapping[str, Any]) -> None:
+    page.goto(up_python["urls"]["ide"].partition("?")[0])
+    expect(page.locator("body")).to_contain_text("token")
+    assert page.locator(".monaco-workbench").count() == 0

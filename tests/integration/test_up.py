@@ -1,0 +1,296 @@
+"""What `devenv up` promises, seen on the real engine with the `python` preset."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.conftest import Cli, docker, get
+
+pytestmark = pytest.mark.engine
+BOX = "devenv-t-python"
+
+
+def _token(url: str) -> str:
+    return url.partition("token=")[2]
+
+
+def test_the_report_has_the_documented_keys(up_python: Mapping[str, Any]) -> None:
+    assert {"name", "preset", "lock_digest", "image", "container_id", "urls", "stages", "smoke"} <= set(up_python)
+    assert up_python["smoke"]["passed"] is True
+    assert up_python["smoke"]["checks"], "a passed smoke test without a check says nothing"
+    assert {"ide", "jupyter"} <= set(up_python["urls"])
+
+
+def test_the_printed_urls_open_straight_in(up_python: Mapping[str, Any]) -> None:
+    for url in up_python["urls"].values():
+        status, _ = get(url)
+        assert status in (200, 302)
+
+
+@pytest.mark.parametrize("service", ["ide", "jupyter"])
+def test_without_the_token_nothing_answers(service: str, up_python: Mapping[str, Any]) -> None:
+    base = up_python["urls"][service].split("?")[0].rsplit("/lab", 1)[0].rstrip("/")
+    for path in ("/", "/api/contents", "/api/terminals", "/?token=wrong", "/vscode-remote-resource?path=/etc/passwd"):
+        status, body = get(base + path)
+        assert status in (302, 401, 403, 404), f"{path} answered {status}"
+        if status == 302:
+            assert "login" in get(base + "/login")[1].lower() or service == "jupyter"
+        assert "vscode-workbench" not in body
+        assert "notebook_dir" not in body
+
+
+def test_ports_are_bound_to_loopback_only(up_python: Mapping[str, Any]) -> None:
+    bindings = json.loads(docker("inspect", BOX))[0]["NetworkSettings"]["Ports"]
+    hosts = {entry["HostIp"] for entries in bindings.values() for entry in entries or ()}
+    assert hosts == {"127.0.0.1"}
+
+
+def test_the_token_is_nowhere_but_in_its_file(up_python: Mapping[str, Any], cli: Cli) -> None:
+    token = _token(up_python["urls"]["jupyter"])
+    assert len(token) >= 40
+    get(up_python["urls"]["ide"])
+    get(up_python["urls"]["jupyter"])
+    image = up_python["image"]["id"]
+    for place, text in {
+        "inspect": docker("inspect", BOX),
+        "image": docker("image", "inspect", image) + docker("history", "--no-trunc", image),
+        "docker logs": docker("logs", BOX),
+        "process list": docker("exec", "-u", "root", BOX, "sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"),
+        "service logs": cli.ok("logs", "t-python").out,
+        "written layer": docker("exec", "-u", "root", BOX, "sh", "-c", f"grep -rlF -e {token} /etc /var /home /opt/venv /tmp || true"),
+    }.items():
+        assert token not in text, f"the token shows in: {place}"
+        assert place != "written layer" or not text.strip(), text
+
+
+def test_inside_one_is_the_host_user_and_may_sudo(cli: Cli) -> None:
+    uid = os.getuid() or 1000
+    gid = os.getgid() or 1000
+    out = cli.ok("exec", "--name", "t-python", "sh", "-c", "id -u; id -g; sudo -n id -u; touch /workspace/x /mnt/t-python/x; pwd").out
+    assert out.split() == [str(uid), str(gid), "0", "/workspace"]
+
+
+def test_services_run_as_the_user(up_python: Mapping[str, Any]) -> None:
+    rows = docker("exec", BOX, "ps", "-eo", "user:20,args", "--no-headers").splitlines()
+    served = [row for row in rows if "code-server" in row or "jupyter" in row or "nginx" in row]
+    assert len(served) >= 3
+    assert {row.split()[0] for row in served} == {"dev"}
+
+
+def test_shared_memory_is_enough_for_data_loaders(up_python: Mapping[str, Any]) -> None:
+    size = docker("exec", BOX, "df", "-B1", "--output=size", "/dev/shm").split()[1]
+    assert int(size) >= 2 * 1024**3
+
+
+def test_up_again_changes_nothing_and_is_quick(up_python: Mapping[str, Any], cli: Cli) -> None:
+    again = cli.ok("up", "python", "--name", "t-python", "--json")
+    told = again.json()
+    assert told["untouched"] is True
+    assert told["urls"] == up_python["urls"]
+    assert told["container_id"] == up_python["container_id"]
+    assert again.seconds < 2.0, "1 s on a quiet machine; benchmarks/ measures it"
+
+
+def test_a_service_that_dies_is_restarted(up_python: Mapping[str, Any], cli: Cli) -> None:
+    docker("exec", "-u", "root", BOX, "pkill", "-9", "-f", "jupyter")
+    deadline = time.monotonic() + 30
+    url = up_python["urls"]["jupyter"]
+    time.sleep(0.5)
+    while time.monotonic() < deadline:
+        try:
+            if get(url)[0] == 200:
+                break
+        except OSError:
+            time.sleep(0.2)
+    else:
+        pytest.fail("jupyter did not come back")
+    assert cli.ok("status", "t-python", "--json").json()["services"]["jupyter"] == "ready"
+
+
+def test_ps_and_status_and_logs_tell_of_it(up_python: Mapping[str, Any], cli: Cli) -> None:
+    rows = cli.ok("ps", "--json").json()
+    assert "t-python" in {row["name"] for row in rows}
+    status = cli.ok("status", "t-python", "--json").json()
+    assert status["services"] == {name: "ready" for name in status["services"]}
+    assert status["memory_bytes"] > 10_000_000
+    assert cli.ok("logs", "t-python", "jupyter").out.strip()
+
+
+def test_exec_passes_the_exit_status_on(cli: Cli, up_python: Mapping[str, Any]) -> None:
+    assert cli("exec", "--name", "t-python", "sh", "-c", "exit 37").code == 37
+
+
+def test_smoke_again(cli: Cli, up_python: Mapping[str, Any]) -> None:
+    assert cli.ok("smoke", "t-python", "--json").json()["passed"] is True
+
+
+def test_another_environment_of_the_same_preset_lives_beside_it(cli: Cli, up_python: Mapping[str, Any]) -> None:
+    other = cli.ok("up", "python", "--name", "t-other", "--json").json()
+    try:
+        assert set(other["urls"].values()).isdisjoint(up_python["urls"].values())
+        ours = [get(url)[0] for url in up_python["urls"].values()]
+        assert all(status in (200, 302) for status in ours)
+        wrong = other["urls"]["jupyter"].partition("?")[0] + "?token=" + _token(up_python["urls"]["jupyter"])
+        assert get(wrong.replace("/lab", "/api/contents"))[0] == 403
+    finally:
+        cli.ok("down", "--volumes", "t-other")
+
+
+def test_stop_is_quick_start_keeps_ports_and_files(cli: Cli) -> None:
+    first = cli.ok("up", "python", "--name", "t-stop", "--json").json()
+    try:
+        cli.ok("exec", "--name", "t-stop", "sh", "-c", "echo kept > ~/note; echo kept > /mnt/t-stop/note")
+        began = time.monotonic()
+        docker("stop", "devenv-t-stop")
+        assert time.monotonic() - began < 3.0
+        code = json.loads(docker("inspect", "devenv-t-stop"))[0]["State"]["ExitCode"]
+        assert code != 137, "it was killed, not stopped"
+        assert "jupyter" in cli.ok("logs", "t-stop", "jupyter").out.lower(), "logs of a stopped environment"
+        started = cli.ok("start", "t-stop", "--json").json()
+        assert started["urls"] == first["urls"]
+        assert cli.ok("exec", "--name", "t-stop", "cat", "/home/dev/note").out == "kept\n"
+        cli.ok("down", "t-stop")
+        again = cli.ok("up", "python", "--name", "t-stop", "--json").json()
+        assert again["urls"] == first["urls"], "ports and token are the environment's for its life"
+        assert cli.ok("exec", "--name", "t-stop", "cat", "/mnt/t-stop/note").out == "kept\n", "the volume survived down"
+    finally:
+        cli.ok("down", "--volumes", "t-stop")
+    assert "t-stop" not in docker("volume", "ls", "-q")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = tmp_path / "t-project"
+    folder.mkdir()
+    folder.chmod(0o777)
+    return folder
+
+
+def _write(project: Path, text: str) -> None:
+    (project / "devenv.yaml").write_text("extends: python\nname: t-project\nsmoke:\n  kernel: null\n" + text)
+
+
+def test_a_project_is_mounted_locked_and_replaced_when_it_changes(cli: Cli, project: Path) -> None:
+    (project / "hello.txt").write_text("from the host\n")
+    _write(project, "env:\n  COLOUR: green\n")
+    try:
+        first = cli.ok("up", "--json", cwd=project)
+        assert (project / "devenv.lock").exists(), "a user's preset locks by itself the first time"
+        assert cli.ok("exec", "cat", "hello.txt", cwd=project).out == "from the host\n"
+        cli.ok("exec", "sh", "-c", "echo kept > /mnt/t-project/note; echo back > made.txt", cwd=project)
+        assert (project / "made.txt").read_text() == "back\n"
+        assert (project / "made.txt").stat().st_uid == (os.getuid() or 1000)
+        lock = (project / "devenv.lock").read_bytes()
+        _write(project, "env:\n  COLOUR: red\n")
+        second = cli.ok("up", "--json", cwd=project)
+        assert "replaced" in second.err
+        assert second.json()["container_id"] != first.json()["container_id"]
+        assert second.json()["urls"] == first.json()["urls"]
+        assert cli.ok("exec", "printenv", "COLOUR", cwd=project).out == "red\n"
+        assert cli.ok("exec", "cat", "/mnt/t-project/note", cwd=project).out == "kept\n"
+        assert (project / "devenv.lock").read_bytes() == lock, "nothing that is locked changed"
+        _write(project, "env:\n  COLOUR: red\npip:\n  - tomli==2.0.1\n")
+        stale = cli("up", cwd=project)
+        assert stale.code == 4
+        assert "tomli" in stale.err
+        assert "devenv lock" in stale.err
+    finally:
+        cli("down", "--volumes", "t-project")
+
+
+def test_a_service_that_fails_is_one_clear_error_within_two_seconds(cli: Cli, project: Path) -> None:
+    _write(
+        project,
+        "services:\n  broken:\n    command: [sh, -c, 'echo I cannot find my shoes >&2; date +%s.%N >/workspace/died; exit 3']\n"
+        "    port: 7777\n    auth: none\n    health: {path: /}\n    timeout_s: 300\n",
+    )
+    try:
+        done = cli("up", cwd=project)
+        ended = time.time()
+        assert done.code == 9, done.err
+        assert "broken" in done.err
+        assert "exit status 3" in done.err
+        assert "I cannot find my shoes" in done.err
+        # runit restarts it every second, so the file tells of the last death before devenv ended.
+        assert ended - (project / "died").stat().st_mtime < 2.0 + 1.0
+        assert "Traceback" not in done.err
+    finally:
+        cli("down", "--volumes", "t-project")
+
+
+def test_a_failing_smoke_test_is_exit_10_and_leaves_it_up(cli: Cli, project: Path) -> None:
+    _write(project, "  wrong:\n    run: [python, -c, 'import sys; print(\"the text is blurred\"); sys.exit(1)']\n")
+    try:
+        done = cli("up", "--json", cwd=project)
+        assert done.code == 10
+        assert done.json()["smoke"]["passed"] is False
+        assert "the text is blurred" in done.err
+        assert cli.ok("exec", "true", cwd=project).code == 0
+        assert cli("up", "--json", cwd=project).code == 10, "a failed smoke test is not remembered as passed"
+    finally:
+        cli("down", "--volumes", "t-project")
+
+
+def test_a_port_that_another_program_took_is_named(cli: Cli, project: Path) -> None:
+    _write(project, "")
+    try:
+        first = cli.ok("up", "--json", cwd=project).json()
+        cli.ok("down", "t-project")
+        port = int(first["urls"]["ide"].split(":")[2].split("/")[0])
+        with socket.socket() as taken:
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            taken.bind(("127.0.0.1", port))
+            taken.listen()
+            done = cli("up", cwd=project)
+        assert done.code == 9
+        assert str(port) in done.err
+        assert "hint:" in done.err
+        cli.ok("up", "--json", cwd=project)
+    finally:
+        cli("down", "--volumes", "t-project")
+
+
+def test_two_at_once_build_and_boot_once(cli: Cli, project: Path) -> None:
+    _write(project, "env:\n  TWICE: '1'\n")
+    try:
+        runs = [
+            subprocess.Popen(cli.command("up", "--json"), env=cli.env, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            for _ in range(2)
+        ]
+        outs = [one.communicate(timeout=600) for one in runs]
+        assert [one.returncode for one in runs] == [0, 0], outs
+        told = [json.loads(out) for out, _ in outs]
+        assert told[0]["container_id"] == told[1]["container_id"]
+        assert sorted(one["untouched"] for one in told) == [False, True]
+    finally:
+        cli("down", "--volumes", "t-project")
+
+
+def test_without_an_engine_there_is_one_clear_error(cli: Cli, tmp_path: Path) -> None:
+    done = cli("up", "python", env={"DOCKER_HOST": f"unix://{tmp_path}/none.sock"})
+    assert done.code == 6
+    assert "no Docker Engine answers" in done.err
+    assert "hint:" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_without_buildx_there_is_one_clear_error(cli: Cli, tmp_path: Path, project: Path) -> None:
+    _write(project, "env:\n  NEVER: built\n")
+    shim = tmp_path / "bin" / "docker"
+    shim.parent.mkdir()
+    real = shutil.which("docker")
+    shim.write_text(f'#!/bin/sh\n[ "$1" = buildx ] && {{ echo "docker: \'buildx\' is not a docker command" >&2; exit 1; }}\nexec {real} "$@"\n')
+    shim.chmod(0o755)
+    done = cli("build", cwd=project, env={"PATH": f"{shim.parent}:{os.environ['PATH']}"})
+    assert done.code == 6
+    assert "buildx" in done.err
