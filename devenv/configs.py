@@ -162,6 +162,16 @@ def apt_proxy(text: str) -> str | None:
     return found[-1] if found else None
 
 
+def os_release(text: str) -> str:
+    """`debian/bookworm` or `ubuntu/noble` from os-release(5), by what a derivative is like; empty for others."""
+    fields = dict(re.findall(r'^([A-Z_]+)="?([^"\n]*)"?$', text, re.MULTILINE))
+    for name in (fields.get("ID", ""), *fields.get("ID_LIKE", "").split()):
+        codename = fields.get(f"{name.upper()}_CODENAME") or fields.get("VERSION_CODENAME", "")
+        if name in {"debian", "ubuntu"} and codename:
+            return f"{name}/{codename}"
+    return ""
+
+
 def apt_auth(text: str) -> tuple[tuple[str, str], ...]:
     """`Authorization` headers by address prefix (`//host/path`), from apt's auth.conf (a netrc with paths)."""
     found = []

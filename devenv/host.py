@@ -62,6 +62,8 @@ class Settings:
     gid: int
     arch: str
     """Debian's name: `amd64`, `arm64`."""
+    release: str = ""
+    """This machine's own: `debian/bookworm`; empty for another kind of system."""
     pip: PipSettings = PipSettings()
     npm: NpmSettings = NpmSettings()
     apt: tuple[AptSource, ...] = ()
@@ -93,6 +95,7 @@ class Settings:
             uid=os.getuid(),
             gid=os.getgid(),
             arch=_ARCHITECTURES.get(platform.machine().lower(), platform.machine().lower()),
+            release=configs.os_release(_text(root / "etc/os-release")),
             pip=_pip(environ, home, root),
             npm=_npm(environ, home, root),
             apt=_apt(root),

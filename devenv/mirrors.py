@@ -6,6 +6,8 @@ from devenv.configs import AptSource, apt_template
 from devenv.host import Settings
 
 SECURITY = "-security"
+COMPONENTS = {"debian": ("main",), "ubuntu": ("main", "universe")}
+"""What is resolved from, whatever more the machine's own sources name: the same everywhere."""
 
 
 def apt_sources(settings: Settings, distribution: str, release: str) -> tuple[AptSource, ...]:
@@ -19,7 +21,7 @@ def apt_sources(settings: Settings, distribution: str, release: str) -> tuple[Ap
         AptSource(
             uri=one.uri,
             suites=tuple(s for s in one.suites if s.rstrip("/") in pockets),
-            components=("main",),
+            components=tuple(c for c in COMPONENTS.get(distribution, ("main",)) if c in one.components),
             signed_by=one.signed_by,
             trusted=one.trusted,
         )
@@ -37,7 +39,7 @@ def _named(settings: Settings, distribution: str, release: str) -> list[AptSourc
     if archive and not security:
         # Debian keeps security updates in an archive of their own, beside the main one on nearly all mirrors.
         security = f"{archive}{SECURITY}" if distribution == "debian" else archive
-    return _pair(archive, security, release)
+    return _pair(archive, security, distribution, release)
 
 
 def _listed(settings: Settings, distribution: str, release: str) -> list[AptSource]:
@@ -48,13 +50,15 @@ def _listed(settings: Settings, distribution: str, release: str) -> list[AptSour
     except OSError:
         return []
     found = apt_template(text, release, settings.arch)
-    return _pair(found.get(release), found.get(f"{release}{SECURITY}", found.get(release)), release)
+    security = found.get(f"{release}{SECURITY}", found.get(release))
+    return _pair(found.get(release), security, distribution, release)
 
 
-def _pair(archive: str | None, security: str | None, release: str) -> list[AptSource]:
+def _pair(archive: str | None, security: str | None, distribution: str, release: str) -> list[AptSource]:
     found = []
+    components = COMPONENTS[distribution]
     if archive:
-        found.append(AptSource(uri=archive, suites=(release, f"{release}-updates"), components=("main",)))
+        found.append(AptSource(uri=archive, suites=(release, f"{release}-updates"), components=components))
     if security:
-        found.append(AptSource(uri=security, suites=(f"{release}{SECURITY}",), components=("main",)))
+        found.append(AptSource(uri=security, suites=(f"{release}{SECURITY}",), components=components))
     return found

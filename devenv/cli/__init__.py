@@ -92,7 +92,8 @@ def run(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status (docs/reference/exit-codes.md)."""
     logging.captureWarnings(True)
     try:
-        cli.main(args=arguments, prog_name="devenv", standalone_mode=False)
+        # Without standalone mode click returns the status of `ctx.exit(n)` instead of raising Exit.
+        status = cli.main(args=arguments, prog_name="devenv", standalone_mode=False)
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.UsageError as error:
@@ -112,7 +113,7 @@ def run(arguments: list[str] | None = None) -> int:
         return 0
     except Exception as error:  # noqa: BLE001 - the one boundary: a bug becomes a log file and exit 70
         return _bug(error)
-    return 0
+    return status if isinstance(status, int) else 0
 
 
 def _bug(error: Exception) -> int:

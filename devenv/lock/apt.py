@@ -17,6 +17,7 @@ from devenv.mirrors import apt_sources
 from devenv.run import ProcessError, run
 
 _ORIGINS = {"debian": "Debian", "ubuntu": "Ubuntu"}
+_KEYS = {"debian": "debian-archive-keyring", "ubuntu": "ubuntu-keyring"}
 _CONF = """\
 Dir::Etc::main "/dev/null";
 Dir::Etc::parts "/dev/null";
@@ -58,7 +59,9 @@ class Stanza:
 class Apt:
     """apt for one release, apart from this machine's own apt; works as any user. Refreshes its lists once."""
 
-    def __init__(self, *, distribution: str, release: str, settings: Settings, store: Store) -> None:
+    def __init__(
+        self, *, distribution: str, release: str, settings: Settings, store: Store, keyring: Path | None = None
+    ) -> None:
         self.distribution = distribution
         self.release = release
         self.arch = settings.arch
@@ -69,7 +72,7 @@ class Apt:
                 hint=f"set DEVENV_APT_MIRROR_{distribution.upper()}=ADDRESS, or in "
                 f"{settings.dirs.config / 'config.yaml'}: mirrors: {{{distribution}: ADDRESS}}",
             )
-        self._keyring = _keyring(settings, distribution)
+        self._keyring = keyring
         key = hashlib.sha256(repr((self._sources, self.arch)).encode()).hexdigest()[:12]
         self._top = store.root / "apt" / f"{distribution}-{release}-{key}"
         self._store = store
@@ -216,17 +219,12 @@ class Apt:
             return LockError(
                 f"apt cannot check the signature of {where}",
                 detail="\n".join(lines),
-                hint=f"install {self.distribution}-archive-keyring (ubuntu-keyring for Ubuntu)",
+                hint=f"install the keys of that archive: {_KEYS.get(self.distribution, 'its key ring')}",
             )
         if "Failed to fetch" in text:
             hint = "check the network and the proxy, or name another mirror (mirrors: in devenv's config.yaml)"
             return LockError(f"apt cannot reach the mirrors of {where}", detail="\n".join(lines[:3]), hint=hint)
         return LockError(f"apt cannot resolve the packages of {where}", detail="\n".join(lines[-15:]))
-
-
-def _keyring(settings: Settings, distribution: str) -> Path | None:
-    found = sorted(settings.keyrings.glob(f"{distribution}-archive-keyring.*"))
-    return found[0] if found else None
 
 
 def _acquire() -> str:

@@ -16,6 +16,7 @@ from devenv.lock.earlier import Earlier
 from devenv.lock.editor import resolve_editor, resolve_extensions
 from devenv.lock.image import ImageFacts, locked_image
 from devenv.lock.inputs import BASE_PACKAGES, NODE_WHEEL, SYSTEM_PACKAGES, TOOLCHAIN_PACKAGES
+from devenv.lock.keyring import keyring
 from devenv.lock.model import Artifact, Deb, Lock, LockedBase, LockedEditor, LockedNpm, Wheel
 from devenv.lock.wheels import own_uv, resolve_wheels
 from devenv.preset.load import LoadedPreset
@@ -159,7 +160,10 @@ class _Work:
         if self._apt_ is None:
             named = f"{base.distribution}/{base.release}" if base is not None else self.preset.base.bootstrap or ""
             distribution, _, release = named.partition("/")
-            self._apt_ = Apt(distribution=distribution, release=release, settings=self.settings, store=self.store)
+            keys = keyring(distribution, settings=self.settings, store=self.store, web=self.web)
+            self._apt_ = Apt(
+                distribution=distribution, release=release, settings=self.settings, store=self.store, keyring=keys
+            )
         return self._apt_
 
     def _base(self) -> LockedBase:

@@ -1,0 +1,63 @@
+"""The keys that sign a distribution's archive: the machine's own, else from the package that its own apt can vouch for."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from devenv.artifacts import Store, bring
+from devenv.errors import LockError
+from devenv.host import Settings
+from devenv.http import Web
+from devenv.lock.apt import Apt
+from devenv.lock.model import Deb
+from devenv.partial import Wanted
+from devenv.run import ProcessError, run
+from devenv.sources import Sources
+
+_PACKAGES = {"debian": "debian-archive-keyring", "ubuntu": "ubuntu-keyring"}
+
+
+def keyring(distribution: str, *, settings: Settings, store: Store, web: Web) -> Path | None:
+    """A key ring file for that distribution's archive; None when this machine has no way to one.
+
+    On another distribution than its own, a machine seldom has it installed; its own archive has the package, signed
+    with keys that it does have. Nothing is installed: the file goes to the store.
+    """
+    found = sorted(settings.keyrings.glob(f"{distribution}-archive-keyring.*"))
+    if found:
+        return found[0]
+    own, _, release = settings.release.partition("/")
+    if not own or own == distribution:
+        return None
+    suites = [suite for source in settings.apt if "main" in source.components for suite in source.suites]
+    for suite in dict.fromkeys((release, *(one for one in suites if one.isalpha()))):
+        try:
+            deb = _package(_PACKAGES[distribution], own, suite, settings, store)
+        except LockError:
+            continue
+        wanted = Wanted(name=deb.file, digests=(("sha256", deb.sha256),), size_bytes=deb.size)
+        sources = Sources(settings, web)
+        bring(store, web, wanted, lambda deb=deb, suite=suite: sources.deb(deb, own, suite))  # type: ignore[misc]
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                run(("dpkg-deb", "--extract", str(store.path(deb.sha256)), folder))
+            except (FileNotFoundError, ProcessError):
+                return None
+            files = sorted(Path(folder).glob(f"usr/share/keyrings/{distribution}-archive-keyring.*"))
+            if files:
+                content = files[0].read_bytes()
+                return store.derive("keyring", f"{deb.sha256[:16]}-{files[0].name}", lambda path: _write(path, content))
+    return None
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+
+def _package(name: str, distribution: str, release: str, settings: Settings, store: Store) -> Deb:
+    apt = Apt(distribution=distribution, release=release, settings=settings, store=store)
+    found = [deb for deb in apt.resolve((name,)) if deb.name == name]
+    if not found:
+        raise LockError(f"{distribution}/{release} has no {name}")
+    return found[0]
