@@ -39,7 +39,7 @@ format: $(DEV_STAMP) ## Let ruff rewrite
 	$(BIN)/ruff format .
 
 lock: $(DEV_STAMP) ## Resolve the shipped presets anew
-	for preset in presets/*/; do $(BIN)/devenv lock --upgrade "$${preset%/}/preset.yaml" || exit; done
+	for preset in presets/*/; do $(BIN)/devenv lock "$${preset%/}/preset.yaml" --upgrade || exit; done
 
 golden: $(DEV_STAMP) ## Write the golden files anew
 	$(BIN)/pytest tests/golden --update-golden

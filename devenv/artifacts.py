@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from devenv.errors import FetchError
-from devenv.http import Origin, Unusable, Web
+from devenv.http.partial import Got, Wanted
+from devenv.http.web import Origin, Unusable, Web
 from devenv.lock.model import Artifact, Lock
-from devenv.partial import Got, Wanted
 
 CHUNK_BYTES = 1 << 20
 

@@ -10,14 +10,19 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from devenv.build import Image
-from devenv.engine import LABEL, ContainerFacts, ContainerSpec, Engine, Mount, labels_json
-from devenv.environment import Environment, choose_ports, port_is_free
+from devenv.container import ContainerFacts, ContainerSpec, Mount
+from devenv.engine import LABEL, Engine, labels_json
+from devenv.environment import Environment, choose_ports, kept_ports, port_is_free
 from devenv.errors import EngineError, NotReadyError
 from devenv.plan import Plan, PlannedCheck, PlannedService
 
 HOST_MOUNT = "/run/devenv-host"
 RUNTIME_MOUNT = "/run/devenv"
 STOP_TIMEOUT_S = 5
+
+
+class PortTakenError(NotReadyError):
+    """Another program bound a port between its choice and the container's start."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +93,7 @@ def decide(
             (f"{LABEL}preset", plan.preset),
             (f"{LABEL}lock", plan.lock.digest),
             (f"{LABEL}image", plan.image),
+            (f"{LABEL}editor", plan.editor_image or ""),
             (f"{LABEL}project", str(project or "")),
             (f"{LABEL}services", labels_json([dataclasses.asdict(one) for one in plan.services])),
             (f"{LABEL}smoke", labels_json([dataclasses.asdict(one) for one in plan.smoke])),
@@ -102,12 +108,12 @@ def decide(
     return dataclasses.replace(spec, labels=(*spec.labels, (f"{LABEL}spec", digest)))
 
 
-def ports_for(plan: Plan, environment: Environment, engine: Engine) -> dict[int, int]:
-    """The environment's host ports: those it has, and new free ones for what is new. Remembers them.
+def ports_for(plan: Plan, environment: Environment, engine: Engine, *, anew: bool = False) -> dict[int, int]:
+    """The environment's host ports: those it has (unless `anew`), and free ones for what is new. Remembers them.
 
     Raises NotReadyError when a kept port is now taken by another program.
     """
-    kept = environment.ports()
+    kept = {} if anew else environment.ports()
     wanted = tuple(inside for _, inside in plan.ports)
     running = engine.container(environment.container)
     own = {outside for _, outside in running.ports} if running and running.state == "running" else set()
@@ -122,8 +128,9 @@ def ports_for(plan: Plan, environment: Environment, engine: Engine) -> dict[int,
             raise NotReadyError(
                 f"port {outside} of 127.0.0.1, which is this environment's, is taken by another program",
                 hint=f"free it (ss -ltnp 'sport = :{outside}' shows who has it), or give it up: "
-                f"'devenv down {environment.name} --ports', then 'devenv up'",
+                f"'devenv down {environment.name} --ports', then the same 'devenv up' again",
             )
+    others |= kept_ports(environment.folder.parent, environment.name)
     chosen = choose_ports(wanted, kept, others)
     if chosen != kept:
         environment.keep_ports(chosen)
@@ -159,12 +166,12 @@ def start(spec: ContainerSpec, environment: Environment, engine: Engine) -> str:
 
 
 def start_existing(name: str, engine: Engine) -> None:
-    """Start a container that is there. Raises NotReadyError with the remedy when a port is taken."""
+    """Start a container that is there. Raises PortTakenError, EngineError."""
     try:
         engine.start(name)
     except EngineError as error:
         if "address already in use" in error.message or "port is already allocated" in error.message:
-            raise NotReadyError(
+            raise PortTakenError(
                 "a port of this environment was taken by another program meanwhile",
                 detail=error.message,
                 hint="run the command again, or free the port",

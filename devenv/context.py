@@ -26,14 +26,17 @@ _ROOT = "artifacts/base-root.tar"
 _ROOT_FORMAT = 1
 
 
-def assemble(plan: Plan, rendered: Rendered, store: Store, target: Path) -> Path:
-    """Make `target` the plan's build context and return it; what is already right stays untouched.
+def assemble(plan: Plan, rendered: Rendered, store: Store, target: Path, *, with_files: bool = False) -> Path:
+    """Make `target` the plan's build context and return it; what is already right stays untouched, all else goes.
 
+    `with_files` puts the files for people there as well.
     Raises FetchError for artifacts that the store lacks, BuildError when the disk does not take it.
     """
     try:
         target.mkdir(parents=True, exist_ok=True, mode=0o755)
         wanted = dict(_wanted(plan, rendered, store))
+        if with_files:
+            wanted |= {name: (data, 0o644) for name, data in rendered.files.items()}
         _remove_others(target, wanted)
         for name, (source, mode) in wanted.items():
             path = target / name

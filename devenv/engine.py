@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import io
 import json
@@ -12,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 from devenv import run
+from devenv.container import ContainerFacts, ContainerSpec, container_facts
 from devenv.errors import EngineError
 
 MIN_ENGINE = (23, 0)
@@ -19,46 +19,6 @@ MIN_BUILDX = (0, 11)
 LABEL = "dev.devenv."
 # os-release is usually a link to this one, and an archive of a link holds no content.
 _BASE_FILES = ("/usr/lib/os-release", "/var/lib/dpkg/status")
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Mount:
-    """A bind mount or a named volume (`source` is a name then)."""
-
-    kind: str  # bind | volume
-    source: str
-    target: str
-    read_only: bool = False
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerSpec:
-    """All that a container is made from. `ports`: (container port, host port), loopback only."""
-
-    name: str
-    image: str
-    hostname: str
-    environment: tuple[tuple[str, str], ...]
-    labels: tuple[tuple[str, str], ...]
-    mounts: tuple[Mount, ...]
-    tmpfs: tuple[tuple[str, str], ...]
-    ports: tuple[tuple[int, int], ...]
-    shm_size_bytes: int
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerFacts:
-    """A container as the engine sees it."""
-
-    id: str
-    name: str
-    state: str  # created | running | paused | restarting | exited | dead
-    exit_code: int
-    image: str
-    labels: Mapping[str, str]
-    ports: tuple[tuple[int, int], ...]  # container port → host port
-    mounts: tuple[Mount, ...]
-    started_at: str
 
 
 _Call = TypeVar("_Call", bound=Callable[..., Any])
@@ -180,7 +140,7 @@ class Engine:
         import docker.errors
 
         try:
-            return _facts(self._api.inspect_container(name))
+            return container_facts(self._api.inspect_container(name))
         except docker.errors.NotFound:
             return None
 
@@ -192,7 +152,7 @@ class Engine:
         found = []
         for row in self._api.containers(all=True, filters={"label": label}):
             try:
-                found.append(_facts(self._api.inspect_container(row["Id"])))
+                found.append(container_facts(self._api.inspect_container(row["Id"])))
             except docker.errors.NotFound:
                 continue  # removed meanwhile
         return tuple(sorted(found, key=lambda one: one.name))
@@ -357,36 +317,6 @@ def check_buildx() -> str:
     if found and (int(found[1]), int(found[2])) < MIN_BUILDX:
         raise EngineError(f"buildx is {found[0]}; devenv needs {MIN_BUILDX[0]}.{MIN_BUILDX[1]} or newer", hint=hint)
     return found[0] if found else text.strip()
-
-
-def _facts(raw: Mapping[str, Any]) -> ContainerFacts:
-    bindings = raw["HostConfig"].get("PortBindings") or {}
-    ports = [
-        (int(inside.split("/")[0]), int(entry["HostPort"]))
-        for inside, entries in bindings.items()
-        for entry in entries or ()
-        if entry.get("HostPort")
-    ]
-    mounts = tuple(
-        Mount(
-            kind=m["Type"],
-            source=m.get("Name") or m.get("Source", ""),
-            target=m["Destination"],
-            read_only=not m.get("RW", True),
-        )
-        for m in raw.get("Mounts") or ()
-    )
-    return ContainerFacts(
-        id=raw["Id"],
-        name=raw["Name"].lstrip("/"),
-        state=raw["State"]["Status"],
-        exit_code=int(raw["State"].get("ExitCode") or 0),
-        image=raw["Image"],
-        labels=raw["Config"].get("Labels") or {},
-        ports=tuple(sorted(ports)),
-        mounts=mounts,
-        started_at=raw["State"].get("StartedAt", ""),
-    )
 
 
 def _lines(chunks: Iterator[bytes]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import fcntl
+import html
 import json
 import os
 import re
@@ -19,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from devenv.errors import DevenvError, UsageError
+from devenv.errors import NotReadyError, UsageError
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 
@@ -67,14 +68,18 @@ class Environment:
         _write(path, token + "\n")
         return token
 
-    def bring(self, variables: Mapping[str, str], ca_bundle: Path | None) -> None:
-        """Write what services and logins inside shall know of this host: proxies, mirrors, its CA bundle."""
-        _write(self.host_folder / "env", "".join(f"{k}={v}\n" for k, v in sorted(variables.items())))
-        target = self.host_folder / "ca.crt"
-        if ca_bundle:
-            _write(target, ca_bundle.read_text())
-        else:
-            target.unlink(missing_ok=True)
+    def bring(self, variables: Mapping[str, str], ca_bundle: Path | None, apt_sources: str) -> None:
+        """Write what the container shall know of this host: proxies and mirrors, its CA bundle, apt's sources."""
+        texts = {
+            "env": "".join(f"{k}={v}\n" for k, v in sorted(variables.items())),
+            "ca.crt": _read(ca_bundle) if ca_bundle else "",
+            "apt.sources": apt_sources,
+        }
+        for name, text in texts.items():
+            if text:
+                _write(self.host_folder / name, text)
+            else:
+                (self.host_folder / name).unlink(missing_ok=True)
 
     def ports(self) -> dict[int, int]:
         """The host port of each container port chosen so far."""
@@ -97,6 +102,15 @@ class Environment:
             return json.loads((self.folder / file).read_text())
         except (OSError, ValueError):
             return None
+
+    def page(self, service: str, url: str) -> Path:
+        """An HTML file (0600) that leads to `url`: how to hand a browser a token without showing it."""
+        path = self.folder / f"open-{service}.html"
+        address = html.escape(url, quote=True)
+        _write(
+            path, f'<!doctype html><meta http-equiv="refresh" content="0;url={address}"><a href="{address}">open</a>\n'
+        )
+        return path
 
     def forget(self) -> None:
         """Delete token and ports."""
@@ -168,6 +182,19 @@ def port_is_free(port: int) -> bool:
         return True
 
 
+def kept_ports(root: Path, but: str) -> frozenset[int]:
+    """Every host port that an environment other than `but` has chosen, whether its container is there or not."""
+    others = (Environment(name=one.name, folder=one) for one in root.glob("*") if one.name != but)
+    return frozenset(outside for one in others for outside in one.ports().values())
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError as error:
+        raise NotReadyError(f"cannot read the CA bundle: {error}", hint="correct SSL_CERT_FILE") from None
+
+
 def _write(path: Path, text: str) -> None:
     """Write `text` to a 0600 file in a 0700 folder, whole or not at all."""
     try:
@@ -178,6 +205,6 @@ def _write(path: Path, text: str) -> None:
             stream.write(text)
         fresh.replace(path)
     except OSError as error:
-        raise DevenvError(
+        raise NotReadyError(
             f"cannot keep this environment's state: {error}", hint="free disk space, or set XDG_STATE_HOME"
         ) from None

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from devenv.artifacts import Store, bring
 from devenv.errors import FetchError
 from devenv.host import Settings
-from devenv.http import NowhereError, Policy, Web
+from devenv.http.partial import Stopped, Wanted
+from devenv.http.web import NowhereError, Policy, Web
 from devenv.lock import npm
 from devenv.lock.model import Artifact, Lock
-from devenv.partial import Stopped, Wanted
 from devenv.preset.model import Archive
 from devenv.progress import Progress, Silent
 from devenv.sources import Sources, kinds

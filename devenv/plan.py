@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devenv.errors import PresetError
-from devenv.lock.model import Artifact, Lock, LockedEditor
+from devenv.lock.model import Lock, LockedEditor, Wheel
 from devenv.paths import templates_dir
 from devenv.preset.model import Preset, Service
 
@@ -26,6 +26,8 @@ WORKSPACE = "/workspace"
 VENV = "/opt/venv"
 IDE_PORT = 8443
 JUPYTER_PORT = 8888
+ANY_STATUS = 0
+"""As `health_status`: every answer below 500 will do."""
 RESERVED = ("gateway", "ide", "jupyter")
 """Service names that devenv itself gives."""
 
@@ -97,7 +99,16 @@ class Plan:
         """The services that the gateway serves."""
         return tuple(one for one in self.services if one.auth == "token" and one.port is not None)
 
-    def artifacts(self, layer: int) -> tuple[Artifact, ...]:
+    @property
+    def python_from_apt(self) -> bool:
+        """Whether the interpreter comes with the preset's Debian packages, which then go in before the wheels."""
+        return any(deb.name == f"python{self.python}" for deb in self.lock.apt)
+
+    def has(self, service: str) -> bool:
+        """Whether there is a service of that name."""
+        return any(one.name == service for one in self.services)
+
+    def wheels(self, layer: int) -> tuple[Wheel, ...]:
         """The wheels of one layer."""
         return tuple(wheel for wheel in self.lock.wheels if wheel.layer == layer)
 
@@ -234,6 +245,13 @@ def _jupyter() -> PlannedService:
 _LIB = "/usr/local/lib/devenv"
 
 
+def _opening(service: Service) -> str:
+    """The page to open: the gateway needs the token in it, whether the preset writes it there or not."""
+    if service.port is None or service.auth != "token" or "{token}" in service.url:
+        return service.url
+    return f"{service.url}{'&' if '?' in service.url else '?'}token={{token}}"
+
+
 def _own(name: str, service: Service) -> PlannedService:
     health = service.health
     return PlannedService(
@@ -242,9 +260,10 @@ def _own(name: str, service: Service) -> PlannedService:
         port=service.port,
         auth=service.auth,
         listen=service.listen,
-        url=service.url,
-        health_path=health.path if health else None,
-        health_status=health.status if health else 200,
+        url=_opening(service),
+        # A published service without `health` is ready when it answers at all.
+        health_path=health.path if health else ("/" if service.port else None),
+        health_status=health.status if health else ANY_STATUS,
         env=tuple(sorted(service.env.items())),
         timeout_s=service.timeout_s,
     )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from devenv.errors import RenderError
 from devenv.lock.model import Artifact
 from devenv.paths import templates_dir
-from devenv.plan import VENV, WORKSPACE, Plan
+from devenv.plan import VENV, WORKSPACE, Plan, walk
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -54,6 +54,10 @@ class Rendered:
             raise RenderError(f"cannot write the rendered files: {error}") from None
         return tuple(path for path, _ in changed)
 
+    def owns(self, target: Path) -> bool:
+        """Whether `target` is a folder that devenv wrote as a whole before."""
+        return MARK.encode() in (_read(target / "Dockerfile") or b"") and (target / "artifacts").is_dir()
+
     def differences(self, target: Path) -> str:
         """A unified diff from what lies below `target` to what `files` would be; empty when equal."""
         import difflib
@@ -76,7 +80,7 @@ def render(plan: Plan, *, self_contained: bool = False) -> Rendered:
     base = {"bootstrap": "dockerfile/bootstrap.j2", "image": "dockerfile/image.j2"}[plan.lock.base.kind]
     uv_scripts = f"uv-{plan.lock.uv.version}.data/scripts"
     dockerfile = _render(env, "dockerfile/Dockerfile.j2", plan=plan, base=base, uv_scripts=uv_scripts)
-    context, modes = _static()
+    context, modes = _static(plan)
     context |= {
         "Dockerfile": dockerfile,
         "image/etc/devenv/devenv.lock": plan.lock.dump().encode(),
@@ -92,7 +96,7 @@ def render(plan: Plan, *, self_contained: bool = False) -> Rendered:
     context |= _lists(plan)
     files = {
         ".devcontainer/devcontainer.json": _json(devcontainer(plan, self_contained=self_contained)),
-        ".dockerignore": _render(env, "dockerignore.j2"),
+        **({".dockerignore": _render(env, "dockerignore.j2")} if self_contained else {}),
         "Dockerfile": dockerfile,
         "compose.yaml": _render(
             env, "compose.yaml.j2", plan=plan, mounts=_volumes(plan), self_contained=self_contained
@@ -150,7 +154,8 @@ def devcontainer(plan: Plan, *, self_contained: bool) -> dict[str, Any]:
     return {
         "name": plan.preset,
         **image,
-        "appPort": [f"127.0.0.1:{port}:{port}" for port in published.values()],
+        # The engine chooses the host's side ('docker port' tells it): fixed ports would keep two environments apart.
+        "appPort": [f"127.0.0.1::{port}" for port in published.values()],
         "containerEnv": {"DEVENV_NAME": plan.preset},
         "customizations": {
             "devenv": {"madeBy": MARK, "preset": plan.preset, "lock": plan.lock.digest},
@@ -224,7 +229,7 @@ def _lists(plan: Plan) -> dict[str, bytes]:
         lists["artifacts/toolchain/order"] = "".join(f"{deb.file}\n" for deb in lock.editor.toolchain)
     for layer in plan.layers:
         lists[f"artifacts/wheels/{layer}/requirements.txt"] = "".join(
-            f"{wheel.name}=={wheel.version} --hash=sha256:{wheel.sha256}\n" for wheel in plan.artifacts(layer)
+            f"{wheel.name}=={wheel.version} --hash=sha256:{wheel.sha256}\n" for wheel in plan.wheels(layer)
         )
     if lock.npm.packages:
         wanted = lock.npm.package_lock.get("packages", {}).get("", {}).get("dependencies", {})
@@ -244,18 +249,26 @@ def _addressed(package_lock: Mapping[str, Any], tarballs: tuple[Artifact, ...]) 
     return {**package_lock, "packages": packages}
 
 
-def _static() -> tuple[dict[str, bytes], dict[str, int]]:
-    """The files that go into every image and build as they are."""
+_OF_IDE = ("usr/local/bin/code-server", "usr/local/lib/devenv/ide")
+_OF_JUPYTER = ("usr/local/lib/devenv/jupyter",)
+
+
+def _static(plan: Plan) -> tuple[dict[str, bytes], dict[str, int]]:
+    """The files that go into image and build as they are; those of services that the plan lacks stay away."""
+    absent = (*(() if plan.lock.editor else _OF_IDE), *(() if plan.has("jupyter") else _OF_JUPYTER))
     files: dict[str, bytes] = {}
     modes: dict[str, int] = {}
     for folder in ("build", "image"):
-        for path in sorted((templates_dir() / folder).rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
-                name = f"{folder}/{path.relative_to(templates_dir() / folder).as_posix()}"
-                files[name] = path.read_bytes()
-                # A wheel's files have no executable bits once unpacked: what starts with #! is a program.
-                if folder == "image" and files[name].startswith(b"#!"):
-                    modes[name] = 0o755
+        root = templates_dir() / folder
+        for path in walk(root):
+            inner = path.relative_to(root).as_posix()
+            if folder == "image" and inner.startswith(absent):
+                continue
+            name = f"{folder}/{inner}"
+            files[name] = path.read_bytes()
+            # Files of a wheel lose their executable bits: what starts with #! is a program.
+            if folder == "image" and files[name].startswith(b"#!"):
+                modes[name] = 0o755
     return files, modes
 
 

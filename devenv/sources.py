@@ -13,10 +13,10 @@ from urllib.parse import quote, urljoin, urlsplit
 from devenv.configs import header_for
 from devenv.errors import DevenvError, FetchError
 from devenv.host import Settings
-from devenv.http import NowhereError, Origin, Unusable, Web
+from devenv.http.partial import Wanted
+from devenv.http.web import NowhereError, Origin, Unusable, Web
 from devenv.lock.model import Artifact, Deb, Lock
 from devenv.mirrors import apt_sources
-from devenv.partial import Wanted
 from devenv.preset.model import Archive, Preset
 
 T = TypeVar("T")

@@ -11,12 +11,14 @@ from typing import Any
 from devenv import boot, probe
 from devenv.artifacts import Store
 from devenv.boot import Running
+from devenv.brought import brought
 from devenv.build import Image, build
 from devenv.build import find as find_image
+from devenv.container import ContainerSpec
 from devenv.context import assemble
 from devenv.engine import Engine, check_buildx
 from devenv.environment import Environment, hold
-from devenv.errors import DevenvError
+from devenv.errors import NotReadyError
 from devenv.fetch import GoneError, fetch
 from devenv.host import Settings
 from devenv.lock.image import ImageFacts
@@ -31,6 +33,8 @@ from devenv.render import render
 from devenv.smoke import Check, Report, smoke
 from devenv.sources import archives
 from devenv.stages import Stages
+
+_PORT_ATTEMPTS = 3
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,40 +161,45 @@ def up(
 ) -> Result:
     """Image to a running, probed and smoke-tested container. Raises NotReadyError, EngineError, BuildError, …"""
     engine = doors.engine()
-    uid, gid = container_user(doors.settings)
+    uid, _ = container_user(doors.settings)
     with environment.locked(lambda: doors.stages.note("another devenv command holds this environment; waiting")):
         decided, image = make_image(decided, doors, relock=relock)
         token = environment.token()
-        environment.bring(doors.carried, doors.settings.ca_bundle)
+        told = brought(doors.settings, doors.carried, decided.lock.base.distribution)
+        environment.bring(told.variables, told.ca_bundle, told.apt_sources)
         if project and (warning := boot.check_workspace(project, uid)):
             doors.stages.note(f"warning: {warning}")
-        spec = boot.decide(
-            decided.plan, image, environment, project=project, uid=uid, gid=gid,
-            ports=boot.ports_for(decided.plan, environment, engine),
-        )  # fmt: skip
+        had_ports = bool(environment.ports())
+        spec = _spec(decided, image, environment, doors, project)
         running = boot.find(environment.name, engine)
         same = running is not None and not fresh and running.spec_digest == dict(spec.labels)["dev.devenv.spec"]
         if running and same and running.facts.state == "running":
             known = _recall(environment, running)
             if known and all(state == "ready" for state in probe.states(running, token).values()):
                 return Result(running=running, image=image, decided=decided, report=known, ready=(), untouched=True)
+        if running and not same:
+            doors.stages.note(f"{_changes(running, decided)}: the container is replaced, its volumes are kept")
         with doors.stages.stage("boot") as stage:
+            stage.message(spec.name)
             if running and same:
-                if running.facts.state != "running":
-                    boot.start_existing(spec.name, engine)
+                _wake(running, engine)
             else:
-                if running:
-                    doors.stages.note(f"{_changes(running, decided)}: the container is replaced, its volumes are kept")
-                    if running.facts.state == "running":
-                        engine.stop(spec.name, timeout_s=boot.STOP_TIMEOUT_S)
-                boot.start(spec, environment, engine)
-            found = boot.find(environment.name, engine)
-            if found is None:
-                raise DevenvError("the container vanished while it started")
-            running = found
+                if running and running.facts.state == "running":
+                    engine.stop(spec.name, timeout_s=boot.STOP_TIMEOUT_S)
+                for attempt in range(_PORT_ATTEMPTS):
+                    try:
+                        boot.start(spec, environment, engine)
+                        break
+                    except boot.PortTakenError:
+                        # Ports that were chosen just now and lost to another program: choose others.
+                        if had_ports or attempt == _PORT_ATTEMPTS - 1:
+                            raise
+                        spec = _spec(decided, image, environment, doors, project, new_ports=True)
             watch = probe.Watch(spec.name, engine)
             probe.wait_up(watch)
-            stage.message(spec.name)
+        running = boot.find(environment.name, engine)
+        if running is None:
+            raise NotReadyError("the container vanished while it started", hint="did someone remove it? run it again")
         report, ready = _probe_and_smoke(running, token, watch, doors)
         _remember(environment, running, report)
         return Result(running=running, image=image, decided=decided, report=report, ready=ready, untouched=False)
@@ -227,6 +236,28 @@ def _probe_and_smoke(
     return outcome, ready
 
 
+def _spec(
+    decided: Decided,
+    image: Image,
+    environment: Environment,
+    doors: Doors,
+    project: Path | None,
+    *,
+    new_ports: bool = False,
+) -> ContainerSpec:
+    uid, gid = container_user(doors.settings)
+    ports = boot.ports_for(decided.plan, environment, doors.engine(), anew=new_ports)
+    return boot.decide(decided.plan, image, environment, project=project, uid=uid, gid=gid, ports=ports)
+
+
+def _wake(running: Running, engine: Engine) -> None:
+    """Go on with the container that is there: start it, or forget deaths of services that are over."""
+    if running.facts.state != "running":
+        boot.start_existing(running.facts.name, engine)
+    else:
+        engine.exec(running.facts.name, ["sh", "-c", f"rm -f {boot.RUNTIME_MOUNT}/exit/*"], user="root")
+
+
 def container_user(settings: Settings) -> tuple[int, int]:
     """(uid, gid) of the user inside: the host user's, so that files in a project stay theirs; never root."""
     return (settings.uid or UID, settings.gid or UID)
@@ -238,7 +269,7 @@ def _changes(running: Running, decided: Decided) -> str:
         return "the lock changed"
     if running.facts.labels.get("dev.devenv.image") != decided.plan.image:
         return "the image changed"
-    return "ports, volumes, services or the user changed"
+    return "ports, volumes, services, checks or the user changed"
 
 
 def _remember(environment: Environment, running: Running, report: Report) -> None:

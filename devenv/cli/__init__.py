@@ -14,7 +14,7 @@ from typing import NoReturn
 import click
 
 from devenv import __version__
-from devenv.errors import DevenvError
+from devenv.errors import DevenvError, UsageError
 
 _COMMANDS: dict[str, tuple[str, str]] = {
     # name: (module:function, what `devenv --help` says)
@@ -96,9 +96,12 @@ def run(arguments: list[str] | None = None) -> int:
         status = cli.main(args=arguments, prog_name="devenv", standalone_mode=False)
     except click.exceptions.Exit as done:
         return done.exit_code
-    except click.UsageError as error:
-        error.show()
-        return 2
+    except click.ClickException as error:
+        from devenv.cli.app import make_console
+
+        asked = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "devenv"
+        make_console().error(UsageError(error.format_message(), hint=f"{asked} --help"))
+        return UsageError.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted; what was done so far is kept", err=True)
         return 130

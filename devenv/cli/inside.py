@@ -9,7 +9,7 @@ import tarfile
 
 import click
 
-from devenv import run
+from devenv import boot, run
 from devenv.boot import Running
 from devenv.cli.app import App, json_option
 from devenv.errors import EngineError, NotReadyError, UsageError
@@ -74,7 +74,10 @@ def open_(app: App, name: str | None, service: str) -> None:
             f"{one.name} has no page {service!r}; it has: {', '.join(urls) or 'none'}", hint="devenv status"
         )
     app.console.data(urls[service])
-    click.launch(urls[service])
+    # A page that leads on, readable by this user only: a browser's arguments show in the process list.
+    page = app.environment(one.name).page(service, urls[service])
+    if click.launch(page.as_uri()) != 0:
+        app.console.note("no browser here: open the address above")
 
 
 @click.command()
@@ -103,7 +106,8 @@ def smoke(app: App, name: str | None) -> None:
 def _target(app: App, name: str | None, service: str | None) -> tuple[Running, str | None]:
     """`logs NAME SERVICE`, `logs NAME`, or `logs SERVICE` when there is only one environment."""
     if name is not None and service is None:
-        with contextlib.suppress(UsageError):
+        environments = boot.everything(app.engine)
+        if any(one.name == name for one in environments) or len(environments) != 1:
             return app.select(name), None
         name, service = None, name
     one = app.select(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import click
@@ -10,6 +11,7 @@ from devenv import boot, probe
 from devenv.cli.app import App, json_option
 from devenv.console import bytes_text
 from devenv.engine import LABEL
+from devenv.environment import hold
 from devenv.errors import UsageError
 
 
@@ -143,7 +145,11 @@ def prune(app: App, everything: bool) -> None:
             freed += size
     folders = [app.dirs.contexts, *([app.dirs.store] if everything else [])]
     for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
+        # A build that runs now holds its context: wait for it.
+        with contextlib.ExitStack() as held:
+            for lock in folder.glob("*.lock"):
+                held.enter_context(hold(lock, lambda: app.console.note("a build is running; waiting")))
+            shutil.rmtree(folder, ignore_errors=True)
     if app.json:
         app.console.json({"images": removed, "bytes": freed, "folders": [str(one) for one in folders]})
     else:

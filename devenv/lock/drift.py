@@ -43,11 +43,11 @@ def compare(lock: Lock, preset: Preset) -> tuple[Drift, ...]:
     wanted = inputs(preset)
     found: list[Drift] = []
     for section in dict.fromkeys((*wanted, *lock.inputs)):
-        before, after = _pins(lock.inputs.get(section)), _pins(wanted.get(section))
-        gone, new = sorted(before - after), sorted(after - before)
-        matched = {one: other for one in gone for other in new if _name(one) == _name(other)}
-        found += [Drift(section=section, locked=one, wanted=matched.get(one, "—")) for one in gone]
-        found += [Drift(section=section, locked="—", wanted=one) for one in new if one not in matched.values()]
+        before, after = lock.inputs.get(section), wanted.get(section)
+        if isinstance(before, list) or isinstance(after, list):
+            found += _listed(section, {str(one) for one in before or ()}, {str(one) for one in after or ()})
+        elif before != after:
+            found.append(Drift(section=section, locked=_shown(before), wanted=_shown(after)))
     return tuple(found)
 
 
@@ -64,10 +64,19 @@ def require_fit(lock: Lock, preset: Preset, *, where: str | None = None, command
         )
 
 
-def _pins(value: Any) -> set[str]:
-    if value is None:
-        return set()
-    return {str(one) for one in value} if isinstance(value, list | tuple) else {str(value)}
+def _listed(section: str, before: set[str], after: set[str]) -> list[Drift]:
+    """What left a list and what came, as one change where only the version differs."""
+    gone, new = sorted(before - after), sorted(after - before)
+    changed = {one: next((other for other in new if _name(one) == _name(other)), None) for one in gone}
+    came = [one for one in new if one not in changed.values()]
+    return [
+        *(Drift(section=section, locked=one, wanted=changed[one] or "—") for one in gone),
+        *(Drift(section=section, locked="—", wanted=one) for one in came),
+    ]
+
+
+def _shown(pin: Any) -> str:
+    return "—" if pin is None else str(pin)
 
 
 def _name(pin: str) -> str:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from devenv.artifacts import Store, bring
 from devenv.errors import LockError
-from devenv.http import Web
+from devenv.http.partial import Wanted
+from devenv.http.web import Web
 from devenv.lock import npm
 from devenv.lock.model import Artifact, Deb, File, LockedEditor
-from devenv.partial import Wanted
 from devenv.preset.model import Archive, CodeServer, Extension
 from devenv.progress import Progress
 from devenv.sources import Sources

@@ -1,19 +1,19 @@
-"""The keys that sign a distribution's archive: the machine's own, else from the package that its own apt can vouch for."""
+"""The keys that sign a distribution's archive: the machine's own, else from a package that its own apt vouches for."""
 
 from __future__ import annotations
 
-import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from devenv.artifacts import Store, bring
 from devenv.errors import LockError
 from devenv.host import Settings
-from devenv.http import Web
+from devenv.http.partial import Wanted
+from devenv.http.web import Web
 from devenv.lock.apt import Apt
 from devenv.lock.model import Deb
-from devenv.partial import Wanted
 from devenv.run import ProcessError, run
-from devenv.sources import Sources
+from devenv.sources import Place, Sources
 
 _PACKAGES = {"debian": "debian-archive-keyring", "ubuntu": "ubuntu-keyring"}
 
@@ -36,23 +36,23 @@ def keyring(distribution: str, *, settings: Settings, store: Store, web: Web) ->
             deb = _package(_PACKAGES[distribution], own, suite, settings, store)
         except LockError:
             continue
-        wanted = Wanted(name=deb.file, digests=(("sha256", deb.sha256),), size_bytes=deb.size)
-        sources = Sources(settings, web)
-        bring(store, web, wanted, lambda deb=deb, suite=suite: sources.deb(deb, own, suite))  # type: ignore[misc]
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                run(("dpkg-deb", "--extract", str(store.path(deb.sha256)), folder))
-            except (FileNotFoundError, ProcessError):
-                return None
-            files = sorted(Path(folder).glob(f"usr/share/keyrings/{distribution}-archive-keyring.*"))
-            if files:
-                content = files[0].read_bytes()
-                return store.derive("keyring", f"{deb.sha256[:16]}-{files[0].name}", lambda path: _write(path, content))
+        found = _unpacked(deb, distribution, Sources(settings, web).deb(deb, own, suite), store=store, web=web)
+        return found[0] if found else None
     return None
 
 
-def _write(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
+def _unpacked(deb: Deb, distribution: str, places: Iterable[Place], *, store: Store, web: Web) -> list[Path]:
+    wanted = Wanted(name=deb.file, digests=(("sha256", deb.sha256),), size_bytes=deb.size)
+    bring(store, web, wanted, lambda: places)
+
+    def unpack(target: Path) -> None:
+        run(("dpkg-deb", "--extract", str(store.path(deb.sha256)), str(target)))
+
+    try:
+        folder = store.derive("keyring", deb.sha256, unpack)
+    except (FileNotFoundError, ProcessError):
+        return []
+    return sorted(folder.glob(f"usr/share/keyrings/{distribution}-archive-keyring.*"))
 
 
 def _package(name: str, distribution: str, release: str, settings: Settings, store: Store) -> Deb:

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 from devenv.artifacts import Store, bring
 from devenv.errors import FetchError, LockError
 from devenv.host import Settings
-from devenv.http import Web
+from devenv.http.partial import Wanted
+from devenv.http.web import Web
 from devenv.lock.model import LockedNpm, Tarball, Wheel
-from devenv.partial import Wanted
 from devenv.progress import Progress
 from devenv.run import ProcessError, run
 from devenv.sources import Sources, tarball_file

@@ -8,16 +8,20 @@ import shlex
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from devenv.artifacts import Store
 from devenv.errors import LockError
-from devenv.host import Settings
 from devenv.lock import drift
-from devenv.lock.image import ImageFacts
 from devenv.lock.model import Lock, read
-from devenv.paths import Dirs
 from devenv.preset.load import LoadedPreset
-from devenv.progress import Progress
+
+if TYPE_CHECKING:
+    # What locking needs (the store, the network) is not imported by those who only read a lock.
+    from devenv.artifacts import Store
+    from devenv.host import Settings
+    from devenv.lock.image import ImageFacts
+    from devenv.paths import Dirs
+    from devenv.progress import Progress
 
 _USUAL = {"preset", "devenv"}
 
@@ -90,10 +94,10 @@ def locked(
 
     A preset without a lock is locked now; one whose lock is stale is refused (LockError).
     """
-    from devenv.lock.resolve import resolve
-
     path = lock_path(loaded, dirs)
     if not path.is_file():
+        from devenv.lock.resolve import resolve
+
         lock = resolve(
             loaded, settings=settings, store=store, progress=progress, parent=parent_lock(loaded),
             image_facts=image_facts,

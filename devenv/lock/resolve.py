@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from devenv.artifacts import Store
 from devenv.errors import LockError
 from devenv.host import Settings
-from devenv.http import Policy, Web
+from devenv.http.web import Policy, Web
 from devenv.lock import drift, npm
 from devenv.lock.apt import Apt, installed, minor_version, without
 from devenv.lock.earlier import Earlier

@@ -13,9 +13,9 @@ from urllib.parse import unquote, urlsplit
 from devenv.artifacts import Store, bring
 from devenv.errors import LockError
 from devenv.host import Settings
-from devenv.http import Origin, Web
+from devenv.http.partial import Wanted
+from devenv.http.web import Origin, Web
 from devenv.lock.model import Wheel
-from devenv.partial import Wanted
 from devenv.run import ProcessError, run
 
 _UV_ARCH = {"amd64": "x86_64", "arm64": "aarch64"}

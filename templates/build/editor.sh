@@ -13,11 +13,19 @@ tar -xzf /run/editor/code-server.tgz -C /opt/code-server --strip-components=1 --
 cd /opt/code-server
 npm ci --omit=dev --foreground-scripts
 kill "$registry"
-# Compilers' leftovers, which record paths and times, and parts for other systems.
-find . -depth \( -name obj.target -o -name .deps -o -name __pycache__ \) -type d -exec rm -rf {} +
-find . \( -name '*.o' -o -name '*.a' -o -name '*.pyc' -o -name config.gypi -o -name .package-lock.json \) -type f -delete
-find . -path '*/build/*' \( -name Makefile -o -name '*.mk' -o -name 'gyp-mac-tool' \) -type f -delete
-find . -path '*/prebuilds/*' -mindepth 2 -type d -path '*/prebuilds/*' ! -name 'linux-*' -prune -exec rm -rf {} +
-find . -name '*.map' -type f -delete
+# Of what was compiled only the modules stay: the rest records paths and times. Nor do parts for other systems.
+find . -name binding.gyp -printf '%h/build\n' | while read -r built; do
+    if [ -d "$built" ]; then find "$built" -type f ! -path "$built/Release/*.node" -delete; fi
+done
+find . -path '*/obj.target/*' -type f -delete
+arch=$(node -p process.arch)
+find . -depth -type d -regextype posix-extended -regex '.*/(linux|darwin|win32|win10|freebsd|android)-[a-z0-9]+' \
+    \( -path '*/prebuilds/*' -o -path '*/bin/*' -o -path '*/third_party/*' \) ! -name "linux-$arch" -exec rm -rf {} +
+for other in x64 arm64; do
+    if [ "$other" != "$arch" ]; then find . -depth -type d -path "*/bin/$other" -exec rm -rf {} +; fi
+done
+find . -type f \( -name '*.exe' -o -name '*.dll' -o -name '*.pdb' -o -name '*.dylib' -o -name '*.pyc' -o -name '*.map' \
+    -o -name .package-lock.json \) -delete
+find . -depth -type d -empty -delete
 node out/node/entry.js --version
 rm -rf /tmp/*

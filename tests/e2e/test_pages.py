@@ -36,6 +36,11 @@ def page(browser: Browser, tmp_path: Path) -> Iterator[Page]:
     context.close()
 
 
+def _lab(urls: Mapping[str, str], workspace: str) -> str:
+    """JupyterLab with a workspace of its own, so that no test finds what another one left open."""
+    return urls["jupyter"].replace("/lab?", f"/lab/workspaces/{workspace}?reset&")
+
+
 def _until(cli: Cli, path: str, wanted: str, *, seconds: float = 20) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -53,15 +58,19 @@ def test_vs_code_shows_the_workbench_and_its_terminal_runs_a_command(
     expect(page.locator(".monaco-workbench")).to_be_visible(timeout=60_000)
     assert "token" not in page.url
     expect(page.locator(".explorer-folders-view")).to_be_visible(timeout=60_000)
-    page.keyboard.press("Control+Shift+Backquote")
-    expect(page.locator(".terminal-wrapper.active .xterm-screen")).to_be_visible(timeout=60_000)
-    page.wait_for_timeout(1500)  # the shell's prompt is drawn on a canvas: nothing in the page tells when it is there
+    page.keyboard.press("F1")
+    expect(page.locator(".quick-input-widget input").first).to_be_visible(timeout=30_000)
+    page.keyboard.type("Terminal: Create New Terminal")
+    expect(page.locator(".quick-input-list .monaco-list-row.focused")).to_contain_text("Create New Terminal")
+    page.keyboard.press("Enter")
+    expect(page.locator(".terminal.xterm.focus")).to_be_visible(timeout=60_000)
+    page.wait_for_timeout(2000)  # the shell's prompt is drawn on a canvas: nothing in the page tells when it is there
     page.keyboard.type("echo $((6*7)) $(id -un) $(which python) > /tmp/from-ide\n")
     _until(cli, "/tmp/from-ide", "42 dev /opt/venv/bin/python")
 
 
 def test_jupyterlab_runs_a_notebook_cell(page: Page, up_python: Mapping[str, Any]) -> None:
-    page.goto(up_python["urls"]["jupyter"])
+    page.goto(_lab(up_python["urls"], "cell"))
     card = page.locator(".jp-LauncherCard[data-category='Notebook']").first
     card.click(timeout=60_000)
     cell = page.locator(".jp-Notebook .jp-Cell .cm-content").first
@@ -72,7 +81,7 @@ def test_jupyterlab_runs_a_notebook_cell(page: Page, up_python: Mapping[str, Any
 
 
 def test_jupyterlab_opens_a_terminal(page: Page, up_python: Mapping[str, Any], cli: Cli) -> None:
-    page.goto(up_python["urls"]["jupyter"])
+    page.goto(_lab(up_python["urls"], "terminal"))
     page.locator(".jp-LauncherCard[data-category='Other']", has_text="Terminal").click(timeout=60_000)
     expect(page.locator(".jp-Terminal .xterm-screen")).to_be_visible(timeout=60_000)
     page.wait_for_timeout(1500)

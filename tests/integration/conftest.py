@@ -47,7 +47,12 @@ class Cli:
     def __call__(self, *arguments: str, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Done:
         began = time.monotonic()
         done = subprocess.run(
-            self.command(*arguments), env={**self.env, **(env or {})}, cwd=cwd, capture_output=True, text=True, check=False
+            self.command(*arguments),
+            env={**self.env, **(env or {})},
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         seconds = time.monotonic() - began
         return Done(code=done.returncode, out=done.stdout, err=done.stderr, seconds=seconds)

@@ -33,7 +33,11 @@ def devcontainer(rendered: Path) -> Iterator[Mapping[str, Any]]:
     script = TOOLS / "node_modules" / "@devcontainers" / "cli" / "devcontainer.js"
     env = {**os.environ, "PATH": f"{node.parent}:{os.environ['PATH']}"}
     done = subprocess.run(
-        [str(node), str(script), "up", "--workspace-folder", str(rendered)], env=env, capture_output=True, text=True, check=False
+        [str(node), str(script), "up", "--workspace-folder", str(rendered)],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
     assert lines, done.stderr[-3000:]
@@ -51,5 +55,7 @@ def test_the_devcontainer_cli_brings_it_up(devcontainer: Mapping[str, Any]) -> N
 
 def test_its_user_works_in_the_environment(devcontainer: Mapping[str, Any]) -> None:
     box = devcontainer["containerId"]
-    out = docker("exec", "-u", "dev", box, "devenv-exec", "sh", "-c", "which python jupyter && ls -d /workspace/.devcontainer")
+    out = docker(
+        "exec", "-u", "dev", box, "devenv-exec", "sh", "-c", "which python jupyter && ls -d /workspace/.devcontainer"
+    )
     assert out.split() == ["/opt/venv/bin/python", "/opt/venv/bin/jupyter", "/workspace/.devcontainer"]

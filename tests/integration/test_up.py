@@ -67,7 +67,9 @@ def test_the_token_is_nowhere_but_in_its_file(up_python: Mapping[str, Any], cli:
         "docker logs": docker("logs", BOX),
         "process list": docker("exec", "-u", "root", BOX, "sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"),
         "service logs": cli.ok("logs", "t-python").out,
-        "written layer": docker("exec", "-u", "root", BOX, "sh", "-c", f"grep -rlF -e {token} /etc /var /home /opt/venv /tmp || true"),
+        "written layer": docker(
+            "exec", "-u", "root", BOX, "sh", "-c", f"grep -rlF -e {token} /etc /var /home /opt/venv /tmp || true"
+        ),
     }.items():
         assert token not in text, f"the token shows in: {place}"
         assert place != "written layer" or not text.strip(), text
@@ -76,7 +78,9 @@ def test_the_token_is_nowhere_but_in_its_file(up_python: Mapping[str, Any], cli:
 def test_inside_one_is_the_host_user_and_may_sudo(cli: Cli) -> None:
     uid = os.getuid() or 1000
     gid = os.getgid() or 1000
-    out = cli.ok("exec", "--name", "t-python", "sh", "-c", "id -u; id -g; sudo -n id -u; touch /workspace/x /mnt/t-python/x; pwd").out
+    out = cli.ok(
+        "exec", "--name", "t-python", "sh", "-c", "id -u; id -g; sudo -n id -u; touch /workspace/x /mnt/t-python/x; pwd"
+    ).out
     assert out.split() == [str(uid), str(gid), "0", "/workspace"]
 
 
@@ -121,7 +125,7 @@ def test_ps_and_status_and_logs_tell_of_it(up_python: Mapping[str, Any], cli: Cl
     rows = cli.ok("ps", "--json").json()
     assert "t-python" in {row["name"] for row in rows}
     status = cli.ok("status", "t-python", "--json").json()
-    assert status["services"] == {name: "ready" for name in status["services"]}
+    assert status["services"] == dict.fromkeys(status["services"], "ready")
     assert status["memory_bytes"] > 10_000_000
     assert cli.ok("logs", "t-python", "jupyter").out.strip()
 
@@ -211,7 +215,8 @@ def test_a_project_is_mounted_locked_and_replaced_when_it_changes(cli: Cli, proj
 def test_a_service_that_fails_is_one_clear_error_within_two_seconds(cli: Cli, project: Path) -> None:
     _write(
         project,
-        "services:\n  broken:\n    command: [sh, -c, 'echo I cannot find my shoes >&2; date +%s.%N >/workspace/died; exit 3']\n"
+        "services:\n  broken:\n"
+        "    command: [sh, -c, 'echo I cannot find my shoes >&2; date > /workspace/died; exit 3']\n"
         "    port: 7777\n    auth: none\n    health: {path: /}\n    timeout_s: 300\n",
     )
     try:
@@ -264,7 +269,14 @@ def test_two_at_once_build_and_boot_once(cli: Cli, project: Path) -> None:
     _write(project, "env:\n  TWICE: '1'\n")
     try:
         runs = [
-            subprocess.Popen(cli.command("up", "--json"), env=cli.env, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            subprocess.Popen(
+                cli.command("up", "--json"),
+                env=cli.env,
+                cwd=project,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
             for _ in range(2)
         ]
         outs = [one.communicate(timeout=600) for one in runs]
@@ -289,7 +301,9 @@ def test_without_buildx_there_is_one_clear_error(cli: Cli, tmp_path: Path, proje
     shim = tmp_path / "bin" / "docker"
     shim.parent.mkdir()
     real = shutil.which("docker")
-    shim.write_text(f'#!/bin/sh\n[ "$1" = buildx ] && {{ echo "docker: \'buildx\' is not a docker command" >&2; exit 1; }}\nexec {real} "$@"\n')
+    shim.write_text(
+        f'#!/bin/sh\nif [ "$1" = buildx ]; then echo "not a docker command" >&2; exit 1; fi\nexec {real} "$@"\n'
+    )
     shim.chmod(0o755)
     done = cli("build", cwd=project, env={"PATH": f"{shim.parent}:{os.environ['PATH']}"})
     assert done.code == 6

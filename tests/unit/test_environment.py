@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from devenv import environment as module
-from devenv.environment import choose_ports, environment
+from devenv.environment import choose_ports, environment, kept_ports
 from devenv.errors import UsageError
 
 
@@ -39,11 +39,27 @@ def test_bad_names_are_refused(name: str, tmp_path: Path) -> None:
 def test_bring_writes_and_removes_the_ca(env: module.Environment, tmp_path: Path) -> None:
     bundle = tmp_path / "ca.pem"
     bundle.write_text("CERT")
-    env.bring({"https_proxy": "http://p:1"}, bundle)
+    env.bring({"https_proxy": "http://p:1"}, bundle, "Types: deb\n")
     assert (env.host_folder / "env").read_text() == "https_proxy=http://p:1\n"
     assert (env.host_folder / "ca.crt").read_text() == "CERT"
-    env.bring({}, None)
-    assert not (env.host_folder / "ca.crt").exists()
+    assert (env.host_folder / "apt.sources").read_text() == "Types: deb\n"
+    assert stat.S_IMODE((env.host_folder / "apt.sources").stat().st_mode) == 0o600
+    env.bring({}, None, "")
+    assert {path.name for path in env.host_folder.iterdir()} == set()
+
+
+def test_ports_of_other_environments_are_known_without_their_containers(
+    env: module.Environment, tmp_path: Path
+) -> None:
+    env.keep_ports({8443: 9000})
+    environment("other", tmp_path).keep_ports({8443: 9001})
+    assert kept_ports(tmp_path, "ocr") == {9001}
+
+
+def test_a_page_for_the_browser_is_private(env: module.Environment) -> None:
+    page = env.page("ide", "http://127.0.0.1:1/?token=a&b")
+    assert "token=a&amp;b" in page.read_text()
+    assert stat.S_IMODE(page.stat().st_mode) == 0o600
 
 
 def test_ports_prefer_the_containers_own_number(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,8 +15,8 @@ from urllib.parse import unquote, urlsplit
 
 from devenv.configs import without_secret
 from devenv.errors import FetchError
-from devenv.partial import Again, Got, Partial, Refused, Stopped, Wanted
-from devenv.transport import Streaming, check_status, trust
+from devenv.http.partial import Again, Got, Partial, Refused, Stopped, Wanted
+from devenv.http.transport import Streaming, check_status, trust
 
 if TYPE_CHECKING:
     import httpx
@@ -27,7 +27,6 @@ Channel = Literal["apt", "pip", "npm", "plain"]
 """Whose proxy and certificates a request goes with."""
 
 T = TypeVar("T")
-_CHUNK_BYTES = 1 << 18
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,18 +198,17 @@ class Web:
                 file.restart()
                 raise Again("it will not go on from where the download stopped")
             check_status(answer, self.policy.longest_wait_s)
-            goes_on = answer.headers.get("content-range", "").startswith(f"bytes {have}-")
-            if have and not (answer.status_code == 206 and goes_on):
-                if answer.status_code == 206:
-                    file.restart()
-                    raise Again("it answered with another range than asked for")
+            if answer.status_code == 206 and not answer.headers.get("content-range", "").startswith(f"bytes {have}-"):
+                file.restart()
+                raise Again("it answered with another range than asked for")
+            if answer.status_code == 200 and have:
                 file.restart()
                 have = 0
             length = answer.headers.get("content-length", "")
             if expected is not None and length.isdigit() and have + int(length) != expected:
                 file.restart()
                 raise Refused(f"has another size: {have + int(length)} bytes, locked are {expected}")
-            for chunk in answer.iter_raw(_CHUNK_BYTES):
+            for chunk in answer.iter_raw():  # as they come: a chunk size would hold bytes back, lost at a break
                 if self.stop.is_set():
                     raise Stopped
                 file.write(chunk)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devenv.errors import FetchError
-from devenv.partial import Again, Refused
+from devenv.http.partial import Again, Refused
 
 if TYPE_CHECKING:
     import ssl

@@ -1,0 +1,84 @@
+"""`python -m benchmarks [NAME…] [--cold] [--json]`: measure, print the tables, record them in docs/benchmarks.md."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from benchmarks import document, machine
+from benchmarks.cold import cold
+from benchmarks.command import Bench, FailedError, tell
+from benchmarks.devcontainer import devcontainer
+from benchmarks.quick import help_, render
+from benchmarks.rebuild import rebuild
+from benchmarks.result import Result
+from benchmarks.warm import noop, warm
+
+BENCHMARKS: dict[str, Callable[[Bench], Result]] = {
+    "warm": warm,
+    "noop": noop,
+    "help": help_,
+    "render": render,
+    "rebuild": rebuild,
+    "cold": cold,
+    "devcontainer": devcontainer,
+}
+_DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the chosen benchmarks; 1 when one of them could not be measured or a goal was missed."""
+    options = _parser().parse_args(arguments)
+    names = options.names or [name for name in BENCHMARKS if name != "cold" or options.cold]
+    if "cold" in names and not options.cold:
+        sys.exit("cold removes devenv's images and the builder's cache: say --cold as well")
+    bench = Bench(rounds=options.rounds, cold=options.cold)
+    ran_on = machine.describe()
+    results: list[Result] = []
+    failed = []
+    try:
+        for name in names:
+            tell(f"{name} …")
+            try:
+                results.append(BENCHMARKS[name](bench))
+            except FailedError as error:
+                failed.append(name)
+                tell(f"  could not be measured: {error}")
+    finally:
+        bench.sweep()
+    _report(results, ran_on, as_json=options.json)
+    if not options.no_record:
+        document.write(_DOCUMENT, {one.name: f"{one.markdown()}\n\n{_on(ran_on)}" for one in results})
+    return 1 if failed or any(not goal.met for one in results for goal in one.goals) else 0
+
+
+def _report(results: Sequence[Result], ran_on: str, *, as_json: bool) -> None:
+    if as_json:
+        document_ = {"machine": ran_on, "results": [one.as_json() for one in results]}
+        print(json.dumps(document_, indent=2, ensure_ascii=False))
+        return
+    print(f"{ran_on}\n\n" + "\n\n".join(one.markdown() for one in results))
+
+
+def _on(ran_on: str) -> str:
+    return f"<small>{ran_on}</small>"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], metavar="NAME", help=", ".join(BENCHMARKS))
+    parser.add_argument("--rounds", type=int, default=5, help="paired runs of each (default: %(default)s)")
+    parser.add_argument(
+        "--cold", action="store_true",
+        help="also what begins with nothing: removes devenv's images and the builder's whole cache; takes many minutes",
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="one JSON document on stdout instead of the tables")
+    parser.add_argument("--no-record", action="store_true", help="leave docs/benchmarks.md as it is")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""What a container is told of this host, so that `pip`, `npm` and `apt-get` inside find what they find outside."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+from devenv.host import Settings
+
+_SYSTEM_BUNDLES = (
+    Path("/etc/ssl/certs/ca-certificates.crt"),  # Debian, Ubuntu, Arch
+    Path("/etc/pki/tls/certs/ca-bundle.crt"),  # Fedora, RHEL
+    Path("/etc/ssl/ca-bundle.pem"),  # openSUSE
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Brought:
+    """`variables` for every process inside, a CA bundle, and apt's sources (deb822 text). May hold credentials."""
+
+    variables: Mapping[str, str]
+    ca_bundle: Path | None
+    apt_sources: str
+
+
+def brought(settings: Settings, carried: Mapping[str, str], distribution: str) -> Brought:
+    """From the user's settings and the variables that the command line `carried` over.
+
+    Addresses that only this host can reach (files, its own loopback) are left out.
+    """
+    pip = settings.pip
+    variables = {
+        "PIP_INDEX_URL": pip.index or "",
+        "PIP_EXTRA_INDEX_URL": " ".join(pip.extra_indexes),
+        **carried,
+    }
+    reachable = {
+        name: " ".join(word for word in value.split(" ") if not _local(word)) for name, value in variables.items()
+    }
+    bundle = settings.ca_bundle or next((path for path in _SYSTEM_BUNDLES if path.is_file()), None)
+    return Brought(
+        variables={name: value for name, value in reachable.items() if value},
+        ca_bundle=bundle,
+        apt_sources=_apt_sources(settings, distribution),
+    )
+
+
+def _apt_sources(settings: Settings, distribution: str) -> str:
+    """The user's own sources, as far as they are the distribution's: signed by its key ring, or with its name in it."""
+    mine = [
+        one
+        for one in settings.apt
+        if not _local(one.uri) and (f"/{distribution}" in one.uri or any(distribution in key for key in one.signed_by))
+    ]
+    key = f"/usr/share/keyrings/{distribution}-archive-keyring.gpg"
+    return "\n".join(
+        f"Types: deb\nURIs: {one.uri}\nSuites: {' '.join(one.suites)}\n"
+        f"Components: {' '.join(one.components)}\nSigned-By: {key}\n"
+        for one in mine
+    )
+
+
+def _local(address: str) -> bool:
+    return address.startswith(("file:", "/", "./")) or "://127." in address or "://localhost" in address

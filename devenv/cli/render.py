@@ -1,0 +1,100 @@
+"""`devenv render`: the plan as files for people and other tools."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from devenv.cli.app import App, json_option
+from devenv.errors import DriftError, RenderError
+
+if TYPE_CHECKING:
+    from devenv.plan import Plan
+    from devenv.preset.load import LoadedPreset
+    from devenv.render import Rendered
+
+
+@click.command("render")
+@click.argument("preset", required=False)
+@click.option(
+    "-o", "--output", type=click.Path(file_okay=False, path_type=Path),
+    help="The folder to write to; the project's, else the current one, when not given.",
+)  # fmt: skip
+@click.option("--check", is_flag=True, help="Write nothing; exit status 12 and a diff when files would change.")
+@click.option(
+    "--with-artifacts", is_flag=True,
+    help="Also put every input of the build there: a folder that 'docker buildx build' needs nothing else for.",
+)  # fmt: skip
+@json_option
+@click.pass_obj
+def render(app: App, preset: str | None, output: Path | None, check: bool, with_artifacts: bool) -> None:
+    """Write Dockerfile, .devcontainer/devcontainer.json and compose.yaml of PRESET.
+
+    PRESET is a shipped name, a file, a folder, or nothing: then devenv.yaml here. The lock must be there.
+    """
+    from devenv.lock import drift
+    from devenv.lock.model import read
+    from devenv.lock.place import lock_path
+    from devenv.plan import plan
+    from devenv.preset.load import find, load
+    from devenv.render import render as render_plan
+
+    loaded = load(find(preset, Path.cwd()))
+    place = lock_path(loaded, app.dirs)
+    lock = read(place)
+    drift.require_fit(lock, loaded.preset, where=str(place))
+    decided = plan(loaded, lock)
+    rendered = render_plan(decided, self_contained=with_artifacts)
+    target = (output or loaded.project or Path.cwd()).absolute()
+    if check:
+        _check(app, decided, rendered, target)
+        return
+    changed = _whole(app, loaded, decided, rendered, target) if with_artifacts else rendered.write(target)
+    if app.json:
+        app.console.json({
+            "preset": decided.preset, "lock_digest": lock.digest, "image": decided.image, "folder": str(target),
+            "files": list(rendered.files), "changed": [path.relative_to(target).as_posix() for path in changed],
+        })  # fmt: skip
+        return
+    for path in changed:
+        app.console.note(f"wrote {path}")
+    if not changed:
+        app.console.note(f"{target}: up to date")
+
+
+def _check(app: App, decided: Plan, rendered: Rendered, target: Path) -> None:
+    """Tell what differs. Raises DriftError when anything does."""
+    difference = rendered.differences(target)
+    if app.json:
+        app.console.json({
+            "preset": decided.preset, "folder": str(target), "matches": not difference, "diff": difference,
+        })  # fmt: skip
+    elif difference:
+        app.console.data(difference)
+    if difference:
+        raise DriftError(f"rendered files in {target} are not what the preset and lock give", hint="devenv render")
+    app.console.note(f"{target}: up to date")
+
+
+def _whole(app: App, loaded: LoadedPreset, decided: Plan, rendered: Rendered, target: Path) -> tuple[Path, ...]:
+    """Write the build context and the files into one folder of their own, after fetching what is missing."""
+    from devenv.artifacts import Store
+    from devenv.context import assemble
+    from devenv.fetch import fetch
+    from devenv.sources import archives
+
+    if target.is_dir() and any(target.iterdir()) and not rendered.owns(target):
+        raise RenderError(
+            f"{target} is not empty, and all of it would be replaced", hint="choose a folder of its own with -o"
+        )
+    store = Store(app.dirs.store)
+    with app.console.stages() as stages, stages.stage("fetch") as stage:
+        report = fetch(
+            decided.lock, store=store, settings=app.settings, progress=stage, files=archives(loaded.preset)
+        )  # fmt: skip
+        stage.cached = report.files == 0
+    changed = tuple(target / name for name in rendered.files if not (target / name).is_file())
+    assemble(decided, rendered, store, target, with_files=True)
+    return changed

@@ -1,0 +1,78 @@
+"""Containers as values: what one is made from, and what the engine says of one."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """A bind mount or a named volume (`source` is a name then)."""
+
+    kind: str  # bind | volume
+    source: str
+    target: str
+    read_only: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerSpec:
+    """All that a container is made from. `ports`: (container port, host port), loopback only."""
+
+    name: str
+    image: str
+    hostname: str
+    environment: tuple[tuple[str, str], ...]
+    labels: tuple[tuple[str, str], ...]
+    mounts: tuple[Mount, ...]
+    tmpfs: tuple[tuple[str, str], ...]
+    ports: tuple[tuple[int, int], ...]
+    shm_size_bytes: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerFacts:
+    """A container as the engine sees it."""
+
+    id: str
+    name: str
+    state: str  # created | running | paused | restarting | exited | dead
+    exit_code: int
+    image: str
+    labels: Mapping[str, str]
+    ports: tuple[tuple[int, int], ...]  # container port → host port
+    mounts: tuple[Mount, ...]
+    started_at: str
+
+
+def container_facts(raw: Mapping[str, Any]) -> ContainerFacts:
+    """From the engine's answer to `inspect`."""
+    bindings = raw["HostConfig"].get("PortBindings") or {}
+    ports = [
+        (int(inside.split("/")[0]), int(entry["HostPort"]))
+        for inside, entries in bindings.items()
+        for entry in entries or ()
+        if entry.get("HostPort")
+    ]
+    mounts = tuple(
+        Mount(
+            kind=m["Type"],
+            source=m.get("Name") or m.get("Source", ""),
+            target=m["Destination"],
+            read_only=not m.get("RW", True),
+        )
+        for m in raw.get("Mounts") or ()
+    )
+    return ContainerFacts(
+        id=raw["Id"],
+        name=raw["Name"].lstrip("/"),
+        state=raw["State"]["Status"],
+        exit_code=int(raw["State"].get("ExitCode") or 0),
+        image=raw["Image"],
+        labels=raw["Config"].get("Labels") or {},
+        ports=tuple(sorted(ports)),
+        mounts=mounts,
+        started_at=raw["State"].get("StartedAt", ""),
+    )

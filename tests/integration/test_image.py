@@ -1,0 +1,271 @@
+"""The image by itself, started with plain docker: what its entrypoint and gateway promise to whoever boots it."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import subprocess
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.conftest import docker
+
+pytestmark = pytest.mark.engine
+TOKEN = "tEst-token_0123456789abcdefghijklmnopqrstuvw"
+HOSTILE = 'it\'s "quoted" $HOME `id` $(id) \\ a=b ; & |'
+
+Box = Callable[..., str]
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Path:
+    """What devenv mounts at /run/devenv-host."""
+    folder = tmp_path / "host"
+    folder.mkdir(mode=0o700)
+    (folder / "token").write_text(TOKEN + "\n")
+    (folder / "token").chmod(0o600)
+    return folder
+
+
+@pytest.fixture
+def box(up_python: Mapping[str, Any]) -> Iterator[Box]:
+    """Start the image with further `docker run` arguments; returns the container's name, gone after the test."""
+    made: list[str] = []
+
+    def start(*arguments: str, wait: bool = True) -> str:
+        name = f"t-image-{uuid.uuid4().hex[:8]}"
+        made.append(name)
+        docker("run", "-d", "--init", "--name", name, *arguments, up_python["image"]["id"])
+        if wait:
+            docker("exec", name, "devenv-exec", "true")
+        return name
+
+    yield start
+    for name in made:
+        subprocess.run(["docker", "rm", "-f", "-v", name], capture_output=True, check=False)
+
+
+def _inside(name: str, *command: str) -> str:
+    return docker("exec", name, "devenv-exec", *command)
+
+
+def _ask(port: int, path: str, headers: Mapping[str, str] | None = None) -> http.client.HTTPResponse:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as link:
+        link.request("GET", path, headers=dict(headers or {}))
+        answer = link.getresponse()
+        answer.read()
+        return answer
+
+
+def _gateway(name: str) -> int:
+    """The published port of the gateway, once it answers."""
+    port = int(docker("port", name, "8443").strip().rpartition(":")[2])
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            _ask(port, "/")
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return port
+    raise AssertionError("the gateway did not answer")
+
+
+@pytest.fixture
+def gateway(box: Box, host: Path) -> int:
+    return _gateway(box("-v", f"{host}:/run/devenv-host:ro", "-e", "DEVENV_NAME=my-env", "-p", "127.0.0.1::8443"))
+
+
+@pytest.mark.parametrize(
+    ("path", "clean"),
+    [
+        (f"/?token={TOKEN}", "/"),
+        (f"/a/b?token={TOKEN}", "/a/b"),
+        (f"/a?token={TOKEN}&b=1", "/a?b=1"),
+        (f"/a?b=1&token={TOKEN}", "/a?b=1"),
+        (f"/a?b=1&token={TOKEN}&c=2", "/a?b=1&c=2"),
+        (f"//other.example/a?token={TOKEN}", "/other.example/a"),
+        (f"/%0d%0aSet-Cookie:x?token={TOKEN}", "/%0d%0aSet-Cookie:x"),
+    ],
+)
+def test_a_token_in_the_address_becomes_a_cookie(gateway: int, path: str, clean: str) -> None:
+    answer = _ask(gateway, path)
+    assert answer.status == 302
+    assert answer.headers["Location"] == clean
+    cookies = answer.headers.get_all("Set-Cookie")
+    assert cookies == [f"devenv_my_env_ide={TOKEN}; Path=/; HttpOnly; SameSite=Lax"]
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/", {}),
+        ("/?token=", {}),
+        (f"/?token={TOKEN[:-1]}", {}),
+        (f"/?token={TOKEN}x", {}),
+        (f"/?token={TOKEN.upper()}", {}),
+        (f"/?nottoken={TOKEN}", {}),
+        ("/", {"Cookie": "devenv_my_env_ide=wrong"}),
+        ("/", {"Cookie": f"devenv_other_ide={TOKEN}"}),
+        ("/", {"Authorization": f"Bearer {TOKEN}x"}),
+        ("/", {"Authorization": f"Basic {TOKEN}"}),
+        ("/", {"X-Forwarded-For": "127.0.0.1", "Upgrade": "websocket", "Connection": "Upgrade"}),
+    ],
+)
+def test_anything_else_is_turned_away(gateway: int, path: str, headers: Mapping[str, str]) -> None:
+    answer = _ask(gateway, path, headers)
+    assert answer.status == 401
+    assert "Set-Cookie" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Cookie": f"a=b; devenv_my_env_ide={TOKEN}"}, {"Authorization": f"Bearer {TOKEN}"}],
+    ids=["cookie", "header"],
+)
+def test_cookie_or_header_let_a_request_pass(gateway: int, headers: Mapping[str, str]) -> None:
+    deadline = time.monotonic() + 30
+    while (status := _ask(gateway, "/?folder=/workspace", headers).status) == 502 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert status == 200
+
+
+def test_variables_of_the_host_arrive_as_they_are(box: Box, host: Path) -> None:
+    (host / "env").write_text(f"HTTPS_PROXY={HOSTILE}\nnot a line\n1BAD=x\nEMPTY=\nLAST=no newline at the end")
+    name = box("-v", f"{host}:/run/devenv-host:ro")
+    for shell in (("devenv-exec", "printenv"), ("devenv-exec", "bash", "-lc", "printenv HTTPS_PROXY"), None):
+        if shell is None:
+            pid = docker("exec", name, "pgrep", "-ox", "runsvdir").strip()
+            text = docker("exec", "-u", "dev", name, "cat", f"/proc/{pid}/environ").replace("\0", "\n")
+        else:
+            text = docker("exec", name, *shell)
+        assert HOSTILE in text
+    assert "LAST=no newline at the end" in _inside(name, "printenv")
+    assert "1BAD" not in _inside(name, "printenv")
+    assert "HTTPS_PROXY" not in docker("inspect", name)
+    modes = docker("exec", name, "stat", "-c", "%a %U", "/run/devenv/env.sh", "/run/devenv/token")
+    assert modes.split("\n")[:2] == ["600 dev", "600 dev"]
+
+
+def test_a_private_ca_is_trusted_beside_the_public_ones(box: Box, host: Path) -> None:
+    system = docker("run", "--rm", "--entrypoint", "cat", _image(box, host), "/etc/ssl/certs/ca-certificates.crt")
+    (host / "ca.crt").write_text("-----BEGIN CERTIFICATE-----\nprivate\n-----END CERTIFICATE-----\n")
+    name = box("-v", f"{host}:/run/devenv-host:ro")
+    for variable in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "NODE_EXTRA_CA_CERTS", "GIT_SSL_CAINFO"):
+        path = _inside(name, "printenv", variable).strip()
+        bundle = _inside(name, "cat", path)
+        assert bundle.startswith(system[:200])
+        assert "private" in bundle
+
+
+def _until(true: Callable[[], bool], *, seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.1)
+
+
+def _image(box: Box, host: Path) -> str:
+    return docker("inspect", "-f", "{{.Image}}", box("-v", f"{host}:/run/devenv-host:ro")).strip()
+
+
+@pytest.mark.parametrize(("uid", "gid"), [(1234, 1235), (33, 20), (501, 20)])
+def test_the_user_gets_the_hosts_numbers(box: Box, host: Path, tmp_path: Path, uid: int, gid: int) -> None:
+    """33 is www-data's, 20 is dialout's: numbers that the image has already."""
+    bind = tmp_path / "project"
+    bind.mkdir()
+    (bind / "mine.txt").write_text("x")
+    before = (bind.stat().st_uid, (bind / "mine.txt").stat().st_uid)
+    name = box(
+        "-e", f"DEVENV_UID={uid}", "-e", f"DEVENV_GID={gid}", "-e", "DEVENV_NAME=env", "-v", "/mnt/env",
+        "-v", f"{bind}:/project", "-v", f"{host}:/run/devenv-host:ro",
+    )  # fmt: skip
+    assert _inside(name, "sh", "-c", "id -u; id -g; id -un; sudo -n id -u").split() == [str(uid), str(gid), "dev", "0"]
+    _inside(name, "sh", "-c", "touch /mnt/env/x ~/x /workspace/x /opt/venv/lib/python3.11/site-packages/x")
+    owners = docker("exec", name, "stat", "-c", "%u", "/home/dev/.bashrc", "/mnt/env", "/workspace").split()
+    assert set(owners) == {str(uid)}
+    assert (bind.stat().st_uid, (bind / "mine.txt").stat().st_uid) == before, "a folder of the host is never touched"
+    docker("restart", "-t", "5", name)
+    assert _inside(name, "id", "-u").strip() == str(uid)
+
+
+@pytest.mark.parametrize("arguments", [("-e", "DEVENV_UID=0"), ("-e", "DEVENV_UID=x;id"), ("-u", "1234")])
+def test_root_is_refused_and_so_is_nonsense(up_python: Mapping[str, Any], arguments: tuple[str, ...]) -> None:
+    command = ["docker", "run", "--rm", *arguments, up_python["image"]["id"], "true"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 64
+    assert "devenv: " in done.stderr
+
+
+def test_a_token_that_could_be_configuration_is_refused(up_python: Mapping[str, Any], host: Path) -> None:
+    (host / "token").write_text('x"; } evil {\n')
+    command = ["docker", "run", "--rm", "-v", f"{host}:/run/devenv-host:ro", up_python["image"]["id"], "true"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 64
+    assert "evil" not in done.stderr
+
+
+def test_started_by_hand_it_makes_a_token_of_its_own(box: Box) -> None:
+    name = box("-p", "127.0.0.1::8443")
+    token = docker("exec", name, "cat", "/run/devenv/token").strip()
+    assert len(token) == 48
+    logs = subprocess.run(["docker", "logs", name], capture_output=True, text=True, check=True)
+    assert "/run/devenv/token" in logs.stderr
+    assert token not in logs.stderr + logs.stdout
+    port = _gateway(name)
+    assert _ask(port, f"/?token={token}").status == 302
+    assert _ask(port, f"/?token={TOKEN}").status == 401
+
+
+def test_a_command_runs_as_the_user_without_services(up_python: Mapping[str, Any]) -> None:
+    out = docker(
+        "run", "--rm", up_python["image"]["id"], "sh", "-c", "id -un; command -v python; pgrep -c runsv || true"
+    )
+    assert out.split() == ["dev", "/opt/venv/bin/python", "0"]
+
+
+def test_a_dead_service_is_recorded_told_and_restarted(box: Box, host: Path) -> None:
+    name = box("-v", f"{host}:/run/devenv-host:ro")
+
+    def master() -> str:
+        return docker("exec", name, "sh", "-c", "pgrep -ox nginx || true").strip()
+
+    def log() -> str:
+        return subprocess.run(["docker", "logs", name], capture_output=True, text=True, check=True).stderr
+
+    _until(lambda: docker("exec", name, "sh", "-c", "pgrep -cx nginx || true").strip() == "2")
+    first = master()
+    docker("exec", name, "kill", "-9", first)
+    _until(lambda: "devenv: service gateway ended: status -1 signal 9 count 1" in log(), seconds=2)
+    assert docker("exec", name, "cat", "/run/devenv/exit/gateway") == "-1 9 1\n"
+    _until(lambda: master() not in ("", first), seconds=5)
+
+
+def test_stop_takes_less_than_three_seconds_even_with_a_service_that_hangs(box: Box, host: Path) -> None:
+    name = box("-v", f"{host}:/run/devenv-host:ro")
+    script = r"""mkdir /run/devenv/sv/.stuck && cd /run/devenv/sv
+        printf '#!/bin/sh\ntrap "" TERM\nwhile :; do sleep 1; done\n' > .stuck/run
+        chmod +x .stuck/run && mv .stuck stuck"""
+    _inside(name, "sh", "-c", script)
+    _until(lambda: "run: " in docker("exec", name, "sh", "-c", "sv status /run/devenv/sv/stuck || true"))
+    began = time.monotonic()
+    docker("stop", "-t", "10", name)
+    assert time.monotonic() - began < 3.0
+    assert docker("inspect", "-f", "{{.State.ExitCode}}", name).strip() == "0"
+
+
+def test_the_supervisors_death_ends_the_container(box: Box, host: Path) -> None:
+    name = box("-v", f"{host}:/run/devenv-host:ro")
+    docker("exec", name, "pkill", "-KILL", "runsvdir")
+    assert docker("wait", name).strip() == "70"
+
+
+def test_memory_that_may_not_hold_programs_is_enough(box: Box, host: Path) -> None:
+    name = box("-v", f"{host}:/run/devenv-host:ro", "--tmpfs", "/run/devenv:rw,noexec,nosuid,nodev,mode=0755")
+    _until(lambda: docker("exec", name, "sh", "-c", "sv status /run/devenv/sv/* || true").count("run: /run") == 3)

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import hashlib
+import threading
+from pathlib import Path
+
+import pytest
+
+from devenv.artifacts import Store, link
+from devenv.errors import FetchError
+from devenv.lock.model import Artifact
+
+BODY = b"some bytes"
+SHA = hashlib.sha256(BODY).hexdigest()
+ONE = Artifact(name="one", version="1", file="one.bin", size=len(BODY), sha256=SHA)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "source"
+    path.write_bytes(BODY)
+    return path
+
+
+def test_an_adopted_file_is_a_read_only_copy_under_its_hash(store: Store, source: Path) -> None:
+    assert store.adopt(source, SHA) == SHA
+    assert store.path(SHA).read_bytes() == BODY
+    assert store.path(SHA).stat().st_mode & 0o777 == 0o444
+    assert store.path(SHA).stat().st_ino != source.stat().st_ino
+    assert store.has(ONE)
+    source.unlink()
+    assert store.adopt(source, SHA) == SHA, "it is here; the source is not needed"
+
+
+def test_a_wrong_file_is_refused_and_leaves_nothing(store: Store, source: Path) -> None:
+    with pytest.raises(FetchError, match="not the file that was pinned"):
+        store.adopt(source, "0" * 64)
+    assert not store.holds("0" * 64)
+    assert [path for path in store.root.rglob("*") if path.is_file()] == []
+
+
+def test_a_source_that_cannot_be_read_is_an_error(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(FetchError, match="No such file"):
+        store.adopt(tmp_path / "missing", SHA)
+
+
+def test_a_file_of_another_size_does_not_count(store: Store, source: Path) -> None:
+    store.adopt(source)
+    assert not store.has(ONE.model_copy(update={"size": 3}))
+
+
+def test_a_rotten_file_is_found_and_thrown_out(store: Store, source: Path) -> None:
+    store.adopt(source)
+    assert store.sound(ONE)
+    path = store.path(SHA)
+    path.chmod(0o644)
+    path.write_bytes(b"some byteX")
+    assert store.has(ONE), "nothing is read again to be believed"
+    assert not store.sound(ONE)
+    assert not store.has(ONE)
+
+
+def test_something_derived_is_made_once(store: Store) -> None:
+    made = []
+
+    def make(path: Path) -> None:
+        made.append(1)
+        path.write_text("x")
+
+    threads = [threading.Thread(target=store.derive, args=("kind", "key", make)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert made == [1]
+    assert store.derived("kind", "key").read_text() == "x"
+
+
+def test_something_derived_that_fails_is_not_there(store: Store) -> None:
+    def make(path: Path) -> None:
+        path.mkdir()
+        (path / "half").touch()
+        raise FetchError("no")
+
+    with pytest.raises(FetchError):
+        store.derive("kind", "key", make)
+    assert not store.derived("kind", "key").exists()
+    assert list((store.root / "tmp").iterdir()) == [] or all(
+        path.suffix == ".lock" for path in (store.root / "tmp").iterdir()
+    )
+
+
+def test_only_one_at_a_time(store: Store) -> None:
+    inside, most = [0], [0]
+    guard = threading.Lock()
+
+    def work() -> None:
+        with store.only("key"):
+            with guard:
+                inside[0] += 1
+                most[0] = max(most[0], inside[0])
+            threading.Event().wait(0.005)
+            with guard:
+                inside[0] -= 1
+
+    threads = [threading.Thread(target=work) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1]
+
+
+def test_a_link_shares_the_bytes(store: Store, source: Path, tmp_path: Path) -> None:
+    store.adopt(source)
+    target = tmp_path / "context" / "a" / "one.bin"
+    link(store.path(SHA), target)
+    link(store.path(SHA), target)
+    assert target.stat().st_ino == store.path(SHA).stat().st_ino
+
+
+def test_a_store_that_cannot_be_written_is_an_error(tmp_path: Path, source: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(FetchError, match="cannot write to the artifact store"):
+        Store(tmp_path / "file").adopt(source)

@@ -1,0 +1,191 @@
+"""The benchmarks' own arithmetic and text: what they print can be trusted without running them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks import __main__ as command_line
+from benchmarks import byhand, cold, document, measure, warm
+from benchmarks.measure import Series
+from benchmarks.result import Goal, Result, Table, number, row
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "benchmarks.md"
+
+
+def test_a_series_gives_median_and_range() -> None:
+    series = Series(name="x", samples=(3.0, 1.0, 2.0, 10.0))
+    assert (series.median, series.low, series.high) == (2.5, 1.0, 10.0)
+    with pytest.raises(ValueError, match="no samples"):
+        Series(name="x", samples=())
+
+
+def test_a_ratio_is_taken_pair_by_pair() -> None:
+    """One slow moment of the machine hits both of a pair: the ratio of medians would be 2, the pairs say 1."""
+    ours, theirs = Series(name="a", samples=(1.0, 2.0, 9.0)), Series(name="b", samples=(1.0, 1.0, 9.0))
+    assert measure.ratios("r", ours, theirs).samples == (1.0, 2.0, 1.0)
+    assert measure.ratios("r", ours, theirs).median == 1.0
+    with pytest.raises(ValueError, match="3 runs against 1"):
+        measure.ratios("r", ours, Series(name="c", samples=(1.0,)))
+
+
+def test_turns_alternate_who_begins_and_leave_the_warm_up_out() -> None:
+    calls: list[str] = []
+
+    def act(name: str) -> str:
+        calls.append(name)
+        return f"{name}{len(calls)}"
+
+    ours, theirs = measure.alternate(2, (lambda: act("a"), lambda: act("b")), warm_up=1)
+    assert calls == ["b", "a", "a", "b", "b", "a"]
+    assert (ours, theirs) == (("a3", "a6"), ("b4", "b5"))
+
+
+def test_take_turns_keeps_each_sides_answers_in_order() -> None:
+    numbers = iter(range(100))
+    ours, theirs = measure.take_turns(2, lambda: next(numbers), lambda: str(next(numbers)))
+    assert (ours, theirs) == ((3, 4), ("2", "5"))
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [(1.234, "s", "1.23 s"), (123.4, "s", "123 s"), (0.0456, "ms", "46 ms"), (1.149, "×", "1.15 ×")],
+)
+def test_numbers_for_people(value: float, unit: str, text: str) -> None:
+    assert number(value, unit) == text
+
+
+def test_an_unknown_unit_is_a_mistake() -> None:
+    with pytest.raises(ValueError, match="unknown unit"):
+        number(1.0, "h")
+
+
+def test_a_goal_says_whether_it_was_met() -> None:
+    assert Goal(text="t", figure=1.15, limit=1.15, unit="×").line() == "- t: 1.15 × (goal: at most 1.15 ×), met"
+    assert Goal(text="t", figure=1.2, limit=1.15, unit="×").line().endswith("**not met**")
+
+
+def test_a_table_is_aligned_and_escapes_bars() -> None:
+    table = Table(title="T:", columns=("", "median"), rows=(("a|b", "1 s"), ("longer name", "10.25 s")))
+    assert table.markdown().splitlines() == [
+        "T:",
+        "",
+        "|             |  median |",
+        "| ----------- | ------: |",
+        "| a\\|b        |     1 s |",
+        "| longer name | 10.25 s |",
+    ]
+
+
+def test_a_row_shows_the_unit_once_in_a_range() -> None:
+    assert row(Series(name="x", samples=(1.0, 2.0, 4.0)), "s") == ("x", "2.00 s", "1.00–4.00 s", "3")
+
+
+def test_a_result_as_markdown_and_json() -> None:
+    goal = Goal(text="quick", figure=2.0, limit=1.0, unit="s")
+    table = Table(title="", columns=("", "median"), rows=(("x", "1 s"),))
+    result = Result(name="n", title="N", goals=(goal,), tables=(table,), remarks=("One.", "Two."), data={"k": [1]})
+    text = result.markdown()
+    assert text.startswith("## N\n\n- quick: 2.00 s (goal: at most 1.00 s), **not met**\n\n|")
+    assert text.endswith("\n\nOne.\nTwo.")
+    told = result.as_json()
+    assert told["goals"][0]["met"] is False
+    assert told["k"] == [1]
+
+
+def test_stages_that_run_at_once_count_as_the_longest() -> None:
+    report = {
+        "stages": [
+            {"name": "boot", "seconds": 1.0, "cached": False},
+            {"name": "ready", "seconds": 2.0, "cached": False},
+            {"name": "smoke", "seconds": 3.0, "cached": False},
+        ],
+        "services": [{"name": "ide", "seconds": 1.5}],
+    }
+    staged = {one.name: one.samples for one in warm.stages([report], Series(name="up", samples=(4.5,)))}
+    assert staged == {"boot": (1.0,), "ready": (2.0,), "smoke": (3.0,), "service ide": (1.5,), "*the rest*": (0.5,)}
+
+
+def test_a_service_by_hand_runs_its_own_command() -> None:
+    jupyter = {"name": "j", "command": ["python", "-m", "lab"], "listen": None, "port": 8888, "env": [["A", "b c"]]}
+    assert byhand.script(jupyter).endswith("export A='b c'; exec python -m lab")
+    ide = {"name": "ide", "command": ["/lib/ide"], "listen": "unix:/run/ide.sock", "port": 8443, "env": []}
+    assert "s#--socket /run/ide.sock --socket-mode [0-9]*#--bind-addr 0.0.0.0:8443#" in byhand.script(ide)
+
+
+def test_the_editors_start_script_has_the_socket_that_is_swapped() -> None:
+    """Started by hand it would listen where nobody asks."""
+    script = Path(__file__).parents[2] / "templates/image/usr/local/lib/devenv/ide"
+    assert "--socket /run/devenv/ide.sock --socket-mode 0600" in script.read_text()
+
+
+def test_build_steps_are_sorted_shortened_and_without_cached_ones() -> None:
+    steps = [
+        {"name": "[base 1/2] RUN --mount=type=bind,source=x sh /run/a.sh", "seconds": 2.0, "cached": False},
+        {"name": "[base 2/2] COPY", "seconds": 5.0, "cached": True},
+        *({"name": f"[s {i}/20] RUN", "seconds": 10.0 + i, "cached": False} for i in range(20)),
+    ]
+    rows = cold.step_table(steps).rows
+    assert rows[0] == ("`[s 19/20] RUN`", "29.00 s")
+    assert len(rows) == 16
+    assert rows[-1] == ("6 further steps", number(sum([2.0, *(10.0 + i for i in range(5))]), "s"))
+    assert not any("COPY" in name for name, _ in rows)
+    assert "--mount" not in cold.step_table(steps[:1]).rows[0][0]
+
+
+def test_the_stage_table_accounts_for_the_whole_time() -> None:
+    table = cold.stage_table([{"name": "fetch", "seconds": 3.0}, {"name": "build", "seconds": 6.0}], 10.0)
+    assert table.rows[-2:] == (("*the rest*", "1.00 s", "10 %"), ("**together**", "10.00 s", ""))
+
+
+def test_sections_are_replaced_and_nothing_else() -> None:
+    text = "before\n<!-- a -->\nold\n<!-- /a -->\nbetween\n<!-- b -->\nkept\n<!-- /b -->\n"
+    assert document.replace(text, {"a": "new \\1\n"}) == text.replace("old", "new \\1")
+    with pytest.raises(ValueError, match="<!-- c -->"):
+        document.replace(text, {"c": "x"})
+
+
+def test_the_document_has_a_place_for_every_benchmark() -> None:
+    document.replace(DOCUMENT.read_text(encoding="utf-8"), dict.fromkeys(command_line.BENCHMARKS, "x"))
+
+
+def test_a_document_is_written_whole(tmp_path: Path) -> None:
+    path = tmp_path / "d.md"
+    path.write_text("<!-- a --><!-- /a -->")
+    document.write(path, {"a": "new"})
+    assert path.read_text() == "<!-- a -->\nnew\n<!-- /a -->"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_cold_is_never_run_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SystemExit, match="--cold"):
+        command_line.main(["cold"])
+    ran: list[str] = []
+
+    class NoBench:
+        def __init__(self, **_: object) -> None: ...
+        def sweep(self) -> None: ...
+
+    empty = Result(name="x", title="X", goals=(), tables=(), remarks=(), data={})
+    monkeypatch.setattr(command_line, "Bench", NoBench)
+    monkeypatch.setattr(command_line.machine, "describe", lambda: "a machine")
+    everything = {name: (lambda _, n=name: ran.append(n) or empty) for name in command_line.BENCHMARKS}
+    monkeypatch.setattr(command_line, "BENCHMARKS", everything)
+    assert command_line.main(["--no-record"]) == 0
+    assert "cold" not in ran
+    assert "warm" in ran
+
+
+def test_a_missed_goal_is_status_1(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    class NoBench:
+        def __init__(self, **_: object) -> None: ...
+        def sweep(self) -> None: ...
+
+    slow = Goal(text="quick", figure=2.0, limit=1.0, unit="s")
+    missed = Result(name="help", title="H", goals=(slow,), tables=(), remarks=(), data={})
+    monkeypatch.setattr(command_line, "Bench", NoBench)
+    monkeypatch.setattr(command_line.machine, "describe", lambda: "a machine")
+    monkeypatch.setattr(command_line, "BENCHMARKS", {"help": lambda _: missed})
+    assert command_line.main(["help", "--no-record", "--json"]) == 1
+    assert '"met": false' in capsys.readouterr().out

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devenv import context
+from devenv.artifacts import Store
+from devenv.context import assemble
+from devenv.errors import FetchError
+from devenv.lock.model import Lock
+from devenv.plan import Plan, plan
+from devenv.render import render
+from tests.unit.examples import extension, loaded, lock, npm
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """A store whose files hold their own names; the root file system is made up as well."""
+    monkeypatch.setattr(
+        context, "base_root", lambda packages, target: target.write_bytes(b"root of %d" % len(packages))
+    )
+    return Store(tmp_path / "store")
+
+
+def _fill(store: Store, made: Lock) -> None:
+    for one in made.artifacts():
+        path = store.path(one.sha256)
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(one.file.encode())
+
+
+def _assemble(store: Store, target: Path, made: Lock | None = None, **changes: Any) -> Plan:
+    made = made or lock()
+    _fill(store, made)
+    decided = plan(loaded(**changes), made)
+    assemble(decided, render(decided), store, target)
+    return decided
+
+
+def _state(target: Path) -> dict[str, tuple[int, int]]:
+    return {
+        path.relative_to(target).as_posix(): (path.stat().st_ino, path.stat().st_mtime_ns)
+        for path in target.rglob("*") if path.is_file()
+    }  # fmt: skip
+
+
+def test_everything_the_dockerfile_mounts_is_there(store: Store, tmp_path: Path) -> None:
+    import re
+
+    target = tmp_path / "context"
+    _assemble(store, target, lock(npm=npm(), extensions=(extension(),)))
+    for source in re.findall(r"type=bind,source=([^,]+)", (target / "Dockerfile").read_text()):
+        assert (target / source).exists(), source
+    assert (target / "artifacts/base-root.tar").read_bytes() == b"root of 2"
+    assert (target / "artifacts/wheels/1/pillow-1.0-py3-none-any.whl").exists()
+
+
+def test_artifacts_are_links_not_copies(store: Store, tmp_path: Path) -> None:
+    _assemble(store, tmp_path / "context")
+    path = tmp_path / "context" / "artifacts/apt/git_1.0-1_amd64.deb"
+    assert path.stat().st_nlink > 1
+
+
+def test_a_second_time_changes_nothing(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "space").mkdir()
+    (tmp_path / "space" / "note.txt").write_text("one")
+    _assemble(store, tmp_path / "context", workspace=str(tmp_path / "space"))
+    before = _state(tmp_path / "context")
+    _assemble(store, tmp_path / "context", workspace=str(tmp_path / "space"))
+    assert _state(tmp_path / "context") == before
+
+
+def test_what_is_no_longer_wanted_goes(store: Store, tmp_path: Path) -> None:
+    target = tmp_path / "context"
+    _assemble(store, target)
+    (target / "stray").mkdir()
+    (target / "stray" / "file").write_text("x")
+    (target / "link").symlink_to("/etc")
+    _assemble(store, target, lock(apt=()))
+    assert not (target / "artifacts/apt").exists()
+    assert not (target / "stray").exists()
+    assert not (target / "link").is_symlink()
+    assert Path("/etc").is_dir()
+
+
+def test_equal_size_never_means_equal_time(store: Store, tmp_path: Path) -> None:
+    """BuildKit sends a file again only when its size or time differs."""
+    space = tmp_path / "space"
+    space.mkdir()
+    (space / "note.txt").write_text("one")
+    os.utime(space / "note.txt", ns=(0, 0))
+    _assemble(store, tmp_path / "context", workspace=str(space))
+    copied = tmp_path / "context" / "workspace" / "note.txt"
+    before = copied.stat().st_mtime_ns
+    (space / "note.txt").write_text("two")
+    os.utime(space / "note.txt", ns=(0, 0))
+    _assemble(store, tmp_path / "context", workspace=str(space))
+    assert copied.read_text() == "two"
+    assert copied.stat().st_mtime_ns != before
+    assert copied.stat().st_mtime_ns // 10**9 == before // 10**9, "the image's times, in seconds, stay"
+
+
+def test_the_callers_umask_does_not_reach_the_image(store: Store, tmp_path: Path) -> None:
+    old = os.umask(0o077)
+    try:
+        _assemble(store, tmp_path / "context")
+    finally:
+        os.umask(old)
+    modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "context").rglob("*") if path.is_dir()}
+    assert modes == {0o755}
+    assert (tmp_path / "context/image/usr/local/lib/devenv/entrypoint").stat().st_mode & 0o777 == 0o755
+    assert (tmp_path / "context/image/etc/devenv/environment.json").stat().st_mode & 0o777 == 0o644
+
+
+def test_a_missing_artifact_is_named(store: Store, tmp_path: Path) -> None:
+    made = lock()
+    _fill(store, made)
+    store.path(made.apt[0].sha256).unlink()
+    decided = plan(loaded(), made)
+    with pytest.raises(FetchError, match=made.apt[0].file.replace("+", r"\+")):
+        assemble(decided, render(decided), store, tmp_path / "context")
+
+
+def test_with_files_the_folder_is_whole(store: Store, tmp_path: Path) -> None:
+    made = lock()
+    _fill(store, made)
+    decided = plan(loaded(), made)
+    rendered = render(decided, self_contained=True)
+    assemble(decided, rendered, store, tmp_path / "context", with_files=True)
+    assert rendered.differences(tmp_path / "context") == ""
+    assert rendered.owns(tmp_path / "context")

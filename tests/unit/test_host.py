@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from devenv.errors import UsageError
+from devenv.host import Settings
+from devenv.mirrors import apt_sources
+from devenv.paths import Dirs
+
+
+def read(root: Path, environ: Mapping[str, str] | None = None) -> Settings:
+    home = root / "home"
+    dirs = Dirs(cache=home / "c", state=home / "s", config=home / ".config/devenv")
+    return Settings.read(dirs, {"HOME": str(home), **(environ or {})}, root=root)
+
+
+def put(root: Path, files: Mapping[str, str]) -> None:
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def test_a_bare_machine_has_defaults(tmp_path: Path) -> None:
+    found = read(tmp_path)
+    assert (found.pip.index, found.pip.extra_indexes, found.npm.registry, found.apt) == (None, (), None, ())
+    assert dict(found.pip.uv_env) == {"UV_NATIVE_TLS": "true", "UV_SYSTEM_CERTS": "true"}
+
+
+def test_pips_files_in_pips_order_and_the_environment_last(tmp_path: Path) -> None:
+    put(tmp_path, {
+        "etc/pip.conf": "[global]\nindex-url=https://global/simple\nextra-index-url=\n  https://x/simple\n  https://y/simple\n",
+        "home/.config/pip/pip.conf": "[global]\nindex-url=https://user/simple\n",
+    })  # fmt: skip
+    assert read(tmp_path).pip.index == "https://user/simple"
+    assert read(tmp_path).pip.extra_indexes == ("https://x/simple", "https://y/simple")
+    env = {"PIP_INDEX_URL": "https://env/simple", "PIP_FIND_LINKS": "/a /b", "PIP_NO_INDEX": "1"}
+    pip = read(tmp_path, env).pip
+    assert (pip.index, pip.find_links, pip.no_index) == ("https://env/simple", ("/a", "/b"), True)
+    put(tmp_path, {"mine.conf": "[global]\nindex-url=https://mine/simple\n"})
+    assert read(tmp_path, {"PIP_CONFIG_FILE": str(tmp_path / "mine.conf")}).pip.index == "https://mine/simple"
+    assert read(tmp_path, {"PIP_CONFIG_FILE": "/dev/null"}).pip.index is None
+
+
+def test_pips_settings_reach_uv_unless_uv_has_its_own(tmp_path: Path) -> None:
+    put(tmp_path, {
+        "etc/pip.conf": "[global]\nindex-url=https://i/simple\nextra-index-url=https://x/simple\nfind-links=/w\nproxy=http://p\n"
+    })  # fmt: skip
+    env = dict(read(tmp_path).pip.uv_env)
+    assert env["UV_DEFAULT_INDEX"] == "https://i/simple"
+    assert env["UV_EXTRA_INDEX_URL"] == "https://x/simple"
+    assert env["UV_FIND_LINKS"] == "/w"
+    assert env["UV_INDEX_STRATEGY"] == "unsafe-best-match"
+    assert env["ALL_PROXY"] == "http://p"
+    own = read(tmp_path, {"UV_DEFAULT_INDEX": "https://uv/simple", "UV_INDEX": "in=https://n/simple"}).pip
+    assert own.index == "https://uv/simple"
+    assert own.extra_indexes == ("https://n/simple", "https://x/simple")
+    assert "UV_DEFAULT_INDEX" not in dict(own.uv_env)
+
+
+def test_npms_files_and_environment(tmp_path: Path) -> None:
+    put(tmp_path, {
+        "etc/npmrc": "registry=https://global/\n",
+        "home/.npmrc": "registry=https://user/npm/\n@me:registry=https://mine/\n//user/npm/:_authToken=${T}\nhttps-proxy=http://p\n",
+    })  # fmt: skip
+    npm = read(tmp_path, {"T": "tok"}).npm
+    assert npm.registry == "https://user/npm/"
+    assert npm.scopes == (("@me", "https://mine/"),)
+    assert npm.auth == (("//user/npm/", "Bearer tok"),)
+    assert npm.proxy == "http://p"
+    assert "tok" not in repr(npm)
+    assert read(tmp_path, {"npm_config_registry": "https://env/"}).npm.registry == "https://env/"
+    assert read(tmp_path, {"NPM_CONFIG_REGISTRY": "https://env/"}).npm.registry == "https://env/"
+
+
+DEBIAN = (
+    "deb http://m/debian bookworm main\ndeb http://m/debian bookworm-updates main\n"
+    "deb http://s/debian-security bookworm-security main\n"
+)
+OTHERS = "deb http://docker/linux/debian bookworm stable\ndeb http://b/debian bookworm-backports main\n"
+
+
+def test_the_machines_sources_of_a_release(tmp_path: Path) -> None:
+    put(tmp_path, {
+        "etc/apt/sources.list": DEBIAN,
+        "etc/apt/sources.list.d/x.list": OTHERS,
+        "etc/apt/sources.list.d/readme.txt": "deb http://not bookworm main\n",
+    })  # fmt: skip
+    settings = read(tmp_path)
+    uris = [(one.uri, one.suites) for one in apt_sources(settings, "debian", "bookworm")]
+    assert uris == [
+        ("http://m/debian", ("bookworm",)), ("http://m/debian", ("bookworm-updates",)),
+        ("http://s/debian-security", ("bookworm-security",)),
+    ]  # fmt: skip
+    assert apt_sources(settings, "debian", "trixie") == ()
+
+
+def test_a_list_of_mirrors_in_a_file_is_as_many_sources(tmp_path: Path) -> None:
+    put(tmp_path, {
+        "etc/apt/sources.list": "deb mirror+file:/etc/apt/mirrors.txt noble main universe\n",
+        "etc/apt/mirrors.txt": "http://one/ubuntu/\tpriority:1\n# note\n\nhttp://two/ubuntu\n",
+    })  # fmt: skip
+    found = apt_sources(read(tmp_path), "ubuntu", "noble")
+    assert [one.uri for one in found] == ["http://one/ubuntu", "http://two/ubuntu"]
+    assert found[0].components == ("main", "universe")
+
+
+def test_mirrors_named_for_devenv_come_first(tmp_path: Path) -> None:
+    put(tmp_path, {
+        "etc/apt/sources.list": DEBIAN,
+        "home/.config/devenv/config.yaml": "mirrors:\n  debian: http://snap/debian/\n",
+    })  # fmt: skip
+    found = apt_sources(read(tmp_path), "debian", "bookworm")
+    assert [one.uri for one in found[:2]] == ["http://snap/debian", "http://snap/debian-security"]
+    assert len(found) == 5
+    env = {"DEVENV_APT_MIRROR_DEBIAN": "http://env/debian", "DEVENV_APT_MIRROR_DEBIAN_SECURITY": "http://sec/d"}
+    assert [one.uri for one in apt_sources(read(tmp_path, env), "debian", "bookworm")[:2]] == [
+        "http://env/debian",
+        "http://sec/d",
+    ]
+    one = apt_sources(read(tmp_path, {"DEVENV_APT_MIRROR_UBUNTU": "http://u/ubuntu"}), "ubuntu", "noble")
+    assert [source.uri for source in one] == ["http://u/ubuntu", "http://u/ubuntu"]
+
+
+def test_another_distribution_comes_from_python_apts_templates(tmp_path: Path) -> None:
+    put(tmp_path, {
+        "etc/apt/sources.list": DEBIAN,
+        "usr/share/python-apt/templates/Ubuntu.info": "Suite: noble\nRepositoryType: deb\nBaseURI: http://arch/ubuntu/\n",
+    })  # fmt: skip
+    found = apt_sources(read(tmp_path), "ubuntu", "noble")
+    assert {one.uri for one in found} == {"http://arch/ubuntu"}
+    assert [one.suites for one in found] == [("noble", "noble-updates"), ("noble-security",)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["mirors: {debian: http://x}", "mirrors: {fedora: http://x}", "mirrors: {debian: 3}", "mirrors: [1]", "[", "x"],
+)  # fmt: skip
+def test_a_mistake_in_devenvs_configuration_is_said(text: str, tmp_path: Path) -> None:
+    put(tmp_path, {"home/.config/devenv/config.yaml": text})
+    with pytest.raises(UsageError) as caught:
+        read(tmp_path)
+    assert "config.yaml" in (caught.value.where or "")
+    assert "mirrors" in (caught.value.hint or "")

@@ -1,0 +1,269 @@
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from devenv.errors import RenderError
+from devenv.lock.model import LockedBase
+from devenv.plan import plan
+from devenv.render import Rendered, artifact_files, render
+from tests.unit.examples import deb, editor_release, extension, loaded, lock, npm
+
+SCHEMA = json.loads((Path(__file__).parents[1] / "data" / "devContainer.base.schema.json").read_text())
+HOSTILE = "a'b\"c $HOME `id` $(id) \\ #{x} {{ y }} {% z %} ;&|"
+
+
+def _render(lock_changes: dict[str, Any] | None = None, *, self_contained: bool = False, **changes: Any) -> Rendered:
+    return render(plan(loaded(**changes), lock(**(lock_changes or {}))), self_contained=self_contained)
+
+
+def _dockerfile(rendered: Rendered) -> str:
+    return rendered.files["Dockerfile"].decode()
+
+
+def _stages(dockerfile: str) -> list[str]:
+    return re.findall(r"^FROM \S+ AS (\S+)$", dockerfile, re.MULTILINE)
+
+
+def test_the_same_plan_gives_the_same_bytes() -> None:
+    assert _render().context == _render().context
+    assert _render().files == _render().files
+
+
+def test_nothing_in_the_dockerfile_needs_a_network_or_a_front_end_from_a_registry() -> None:
+    text = _dockerfile(_render())
+    assert "syntax=" not in text
+    assert not re.search(r"https?://", text)
+    assert re.findall(r"^FROM (\S+)", text, re.MULTILINE) == [
+        "scratch",
+        "scratch",
+        *["base"] * 2,
+        "scratch",
+        *["base"] * 2,
+    ]
+
+
+def test_a_bootstrapped_base_has_these_stages() -> None:
+    assert _stages(_dockerfile(_render())) == [
+        "bootstrap", "base", "node", "editor-build", "editor", "installer", "environment",
+    ]  # fmt: skip
+
+
+def test_an_image_base_is_pinned_by_digest() -> None:
+    base = LockedBase(
+        kind="image", distribution="debian", release="trixie", image="registry.example/debian:13",
+        digest="sha256:" + "a" * 64, packages=(deb("sudo"),),
+    )  # fmt: skip
+    text = _dockerfile(_render({"base": base}))
+    assert f"FROM registry.example/debian:13@sha256:{'a' * 64} AS base" in text
+    assert "bootstrap" not in text
+
+
+def test_without_editor_and_node_their_stages_and_files_are_gone() -> None:
+    rendered = _render({"editor": None, "node": None}, code_server=None, jupyter=None, node=None)
+    assert _stages(_dockerfile(rendered)) == ["bootstrap", "base", "installer", "environment"]
+    assert not [name for name in rendered.context if "gateway" in name or "jupyter" in name or "code-server" in name]
+    assert rendered.context["image/etc/devenv/gated"] == b""
+
+
+def test_a_release_is_unpacked_and_nothing_is_compiled() -> None:
+    text = _dockerfile(_render({"editor": editor_release()}))
+    assert "tar -xzf /run/editor/cs-linux.tar.gz" in text
+    assert "toolchain" not in text
+    assert "editor.sh" not in text
+
+
+def test_npm_packages_and_extensions_have_steps_of_their_own() -> None:
+    rendered = _render({"npm": npm(), "extensions": (extension(),)}, npm=("@acme/cli@3.1.0",))
+    text = _dockerfile(rendered)
+    assert "sh /run/build/npm.sh" in text
+    assert (
+        "/run/extensions/Acme.Tool-1.2.3.vsix extension /opt/code-server/lib/vscode/extensions/acme.tool-1.2.3" in text
+    )
+    package_lock = json.loads(rendered.context["artifacts/npm/package-lock.json"])
+    entry = package_lock["packages"]["node_modules/@acme/cli"]
+    assert entry["resolved"] == "http://127.0.0.1:4873/@acme/cli/-/cli-3.1.0.tgz"
+    assert entry["integrity"] == "sha512-x"
+    assert json.loads(rendered.context["artifacts/npm/package.json"])["dependencies"] == {"@acme/cli": "3.1.0"}
+
+
+def test_each_wheel_layer_is_a_step_with_hashes() -> None:
+    rendered = _render()
+    text = _dockerfile(rendered)
+    assert text.index("source=artifacts/wheels/0") < text.index("source=artifacts/wheels/1")
+    line = rendered.context["artifacts/wheels/1/requirements.txt"].decode()
+    assert re.fullmatch(r"pillow==1\.0 --hash=sha256:[0-9a-f]{64}\n", line)
+
+
+def test_debian_packages_come_after_wheels_unless_python_is_among_them() -> None:
+    text = _dockerfile(_render())
+    assert text.index("source=artifacts/wheels/1") < text.index("source=artifacts/apt")
+    text = _dockerfile(_render({"apt": (deb("python3.11"), deb("git"))}))
+    assert text.index("source=artifacts/apt") < text.index("source=artifacts/wheels/0")
+    assert text.count("source=artifacts/apt") == 1
+
+
+def test_orders_name_every_package_once() -> None:
+    rendered = _render()
+    assert rendered.context["artifacts/base/order"] == b"dash_1.0-1_amd64.deb\npython3_1.0-1_amd64.deb\n"
+    assert rendered.context["artifacts/toolchain/order"] == b"g++_1.0-1_amd64.deb\n"
+
+
+def test_every_locked_artifact_has_one_place() -> None:
+    full = lock(npm=npm(), extensions=(extension(),))
+    places = dict(artifact_files(plan(loaded(), full)))
+    assert {one.sha256 for one in places.values()} == {one.sha256 for one in full.artifacts()}
+    assert places["artifacts/editor/npm/@scope/ws/-/ws-2.0.0.tgz"].name == "@scope/ws"
+
+
+def test_values_reach_the_shell_and_docker_as_they_are(tmp_path: Path) -> None:
+    rendered = _render(
+        env={"QUOTED": HOSTILE},
+        services={"app": {"command": ("app", HOSTILE), "env": {"INNER": HOSTILE}, "port": 9000, "auth": "none"}},
+    )
+    line = next(line for line in _dockerfile(rendered).splitlines() if line.startswith("ENV QUOTED="))
+    assert line.startswith('ENV QUOTED="')
+    assert line.endswith('"')
+    assert re.sub(r"\\(.)", r"\1", line.removeprefix('ENV QUOTED="')[:-1]) == HOSTILE
+    assert not re.search(r"(?<!\\)\$", line)
+    run = rendered.context["image/etc/devenv/sv/app/run"].decode()
+    import shlex
+
+    assert shlex.split(run.splitlines()[-1]) == ["exec", "app", HOSTILE]
+    assert f"export INNER={shlex.quote(HOSTILE)}" in run
+
+
+def test_services_have_what_the_supervisor_wants() -> None:
+    rendered = _render()
+    for service in ("ide", "jupyter", "gateway"):
+        for file in ("run", "finish", "log/run"):
+            name = f"image/etc/devenv/sv/{service}/{file}"
+            assert rendered.context[name].startswith(b"#!/bin/sh\n")
+            assert rendered.modes[name] == 0o755
+
+
+def test_programs_are_executable_and_the_rest_is_not() -> None:
+    rendered = _render()
+    programs = {name for name, mode in rendered.modes.items() if mode == 0o755 and "/sv/" not in name}
+    assert programs == {
+        "image/usr/local/bin/code-server",
+        "image/usr/local/bin/devenv-exec",
+        "image/usr/local/lib/devenv/entrypoint",
+        "image/usr/local/lib/devenv/finish",
+        "image/usr/local/lib/devenv/ide",
+        "image/usr/local/lib/devenv/jupyter",
+    }
+
+
+def test_the_gateway_serves_what_asks_for_it() -> None:
+    services = {
+        "my-app": {"command": ("app",), "port": 9000, "listen": "127.0.0.1:9001"},
+        "open": {"command": ("app",), "port": 9002, "auth": "none"},
+    }
+    rendered = _render(services=services)
+    conf = rendered.context["image/etc/devenv/gateway.conf"].decode()
+    assert re.findall(r"listen (\d+);", conf) == ["8443", "9000"]
+    assert "server unix:/run/devenv/ide.sock;" in conf
+    assert "server 127.0.0.1:9001;" in conf
+    assert "$devenv_pass_my_app" in conf
+    assert rendered.context["image/etc/devenv/gated"] == b"ide\nmy-app\n"
+
+
+@pytest.mark.parametrize("self_contained", [False, True])
+def test_devcontainer_json_satisfies_the_specification(self_contained: bool) -> None:
+    rendered = _render(self_contained=self_contained, volumes={"cache": "/cache"}, ports={"api": 9000})
+    document = json.loads(rendered.files[".devcontainer/devcontainer.json"])
+    jsonschema.Draft201909Validator(SCHEMA).validate(document)
+    assert document["overrideCommand"] is False
+    assert document["remoteUser"] == "dev"
+    assert set(document["appPort"]) == {f"127.0.0.1::{port}" for port in (8443, 8888, 9000)}
+    assert "source=devenv-demo-vol-cache,target=/cache,type=volume" in document["mounts"]
+    assert ("image" in document) is not self_contained
+    assert ("build" in document) is self_contained
+
+
+def test_the_schema_would_catch_a_mistake() -> None:
+    document = json.loads(_render().files[".devcontainer/devcontainer.json"])
+    document["forwardPorts"] = "8443"
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.Draft201909Validator(SCHEMA).validate(document)
+
+
+def test_compose_publishes_on_loopback_only() -> None:
+    document = yaml.safe_load(_render(volumes={"cache": "/cache"}).files["compose.yaml"])
+    service = document["services"]["environment"]
+    assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+    assert service["init"] is True
+    assert service["shm_size"] == 2 * 1024**3
+    assert "devenv-demo-vol-cache:/cache" in service["volumes"]
+    assert set(document["volumes"]) == {"devenv-demo-data", "devenv-demo-vol-cache"}
+
+
+def test_a_self_contained_folder_builds_by_itself() -> None:
+    rendered = _render(self_contained=True)
+    assert "!artifacts" in rendered.files[".dockerignore"].decode()
+    assert yaml.safe_load(rendered.files["compose.yaml"])["services"]["environment"]["build"] == {
+        "context": ".", "network": "none",
+    }  # fmt: skip
+    assert ".dockerignore" not in _render().files, "a project's own is left alone"
+
+
+def test_no_file_names_a_public_host() -> None:
+    rendered = _render(self_contained=True)
+    own = r"http://(127\.0\.0\.1|localhost|devenv_)"
+    for name, data in (*rendered.files.items(), *rendered.context.items()):
+        if not name.endswith("devenv.lock"):
+            assert not re.search(r"https?://", re.sub(own, "", data.decode(errors="replace"))), name
+
+
+# Writing.
+
+
+def test_write_says_what_changed_and_touches_nothing_else(tmp_path: Path) -> None:
+    rendered = _render()
+    assert {path.relative_to(tmp_path).as_posix() for path in rendered.write(tmp_path)} == set(rendered.files)
+    assert rendered.differences(tmp_path) == ""
+    assert rendered.write(tmp_path) == ()
+    (tmp_path / "compose.yaml").write_text("# devenv render\nold: true\n")
+    assert rendered.differences(tmp_path).startswith("--- a/compose.yaml\n+++ b/compose.yaml\n")
+    assert rendered.write(tmp_path) == (tmp_path / "compose.yaml",)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".devcontainer", "Dockerfile", "compose.yaml"]
+
+
+def test_differences_of_files_that_are_not_there(tmp_path: Path) -> None:
+    assert "--- /dev/null\n+++ b/Dockerfile\n" in _render().differences(tmp_path)
+
+
+def test_a_file_of_the_users_is_never_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM alpine\n")
+    with pytest.raises(RenderError, match="is not devenv's"):
+        _render().write(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["Dockerfile"], "nothing was written before the refusal"
+
+
+def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / ".devcontainer").write_text("a file")
+    with pytest.raises(RenderError, match="cannot write"):
+        _render().write(tmp_path)
+
+
+def test_owning_a_folder_takes_more_than_a_dockerfile(tmp_path: Path) -> None:
+    rendered = _render(self_contained=True)
+    assert not rendered.owns(tmp_path)
+    rendered.write(tmp_path)
+    assert not rendered.owns(tmp_path)
+    (tmp_path / "artifacts").mkdir()
+    assert rendered.owns(tmp_path)
+
+
+def test_rendering_starts_no_process() -> None:
+    with pytest.raises(AssertionError):
+        subprocess.Popen(["true"])
+    _render()
