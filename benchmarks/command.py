@@ -76,12 +76,10 @@ class Bench:
 
     def sweep(self) -> None:
         """Remove every container, volume and folder of the benchmarks."""
-        names = {one.name for one in (self.folder / "state" / "devenv").rglob(f"{PREFIX}*") if one.is_dir()}
-        for name in sorted(names):
-            self.devenv("down", "--volumes", name)
-        remove_containers(f"^{PREFIX}")
-        for volume in docker("volume", "ls", "-q", "--filter", f"name=^{PREFIX}").split():
-            docker("volume", "rm", "-f", volume)
+        for prefix in (PREFIX, f"devenv-{PREFIX}"):
+            remove_containers(f"^{prefix}")
+            if volumes := docker("volume", "ls", "-q", "--filter", f"name=^{prefix}").split():
+                docker("volume", "rm", "-f", *volumes)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -283,25 +283,28 @@ def _ports(preset: Preset, services: tuple[PlannedService, ...]) -> tuple[tuple[
 
 
 def _editor_digest(lock: Lock) -> str:
-    """What decides the compiled editor: base, Node, editor, toolchain, and how it is made. Not apt, not pip."""
+    """What decides the compiled editor: release, compiler, Node, its own sources, how it is made.
+
+    Not the base's other packages, apt or pip: an update of those, or a registry image of the same release as base,
+    does not compile it again.
+    """
     assert lock.editor is not None
     editor: LockedEditor = lock.editor
-    base = {"bootstrap": "bootstrap.j2", "image": "image.j2"}[lock.base.kind]
-    templates = _tree(templates_dir() / "dockerfile")
-    scripts = _tree(templates_dir() / "build")
+    templates, scripts = _tree(templates_dir() / "dockerfile"), _tree(templates_dir() / "build")
     parts: list[Any] = [
         lock.platform,
-        lock.base.model_dump(mode="json"),
+        lock.base.distribution,
+        lock.base.release,
+        [(deb.name, deb.version) for deb in editor.toolchain if deb.name in _COMPILER],
         lock.node.sha256 if lock.node else None,
-        editor.model_dump(mode="json"),
-        {name: templates[name] for name in (base, "node.j2", "editor.j2", "mounts.j2")},
-        {name: digest for name, digest in scripts.items() if name not in _LATER_SCRIPTS},
+        [editor.version, editor.source, editor.archive.sha256, [one.sha256 for one in editor.packages]],
+        {name: templates[name] for name in ("node.j2", "editor.j2")},
+        {name: scripts[name] for name in ("editor.sh", "node.sh", "registry.mjs", "unpack.py")},
     ]
     return _sha256(parts)
 
 
-_LATER_SCRIPTS = frozenset({"npm.sh", "wheels.sh"})
-"""What only stages after the editor run."""
+_COMPILER = frozenset({"g++", "make", "libkrb5-dev"})
 
 
 def _tree(root: Path) -> Mapping[str, str]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 log = logging.getLogger("devenv.run")
+output = logging.getLogger("devenv.output")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +90,7 @@ def lines(command: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: 
     try:
         for line in process.stderr:
             tail = [*tail[-199:], line]
+            output.info("%s", line.rstrip("\n"))
             yield line.rstrip("\n")
         code = process.wait()
     finally:

@@ -45,10 +45,11 @@ class App:
         console = make_console(quiet=quiet)
         if verbose:
             console.live = False
-            handler = logging.StreamHandler(sys.stderr)
-            handler.setFormatter(logging.Formatter("    $ %(message)s"))
-            logging.getLogger("devenv.run").addHandler(handler)
-            logging.getLogger("devenv.run").setLevel(logging.INFO)
+            for name, form in (("devenv.run", "    $ %(message)s"), ("devenv.output", "      %(message)s")):
+                handler = logging.StreamHandler(sys.stderr)
+                handler.setFormatter(logging.Formatter(form))
+                logging.getLogger(name).addHandler(handler)
+                logging.getLogger(name).setLevel(logging.INFO)
         return cls(dirs=_dirs(), console=console, verbose=verbose)
 
     @functools.cached_property

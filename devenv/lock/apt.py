@@ -83,8 +83,8 @@ class Apt:
 
         `keep` are versions to prefer where the archive still has them. Raises LockError in apt's words.
         """
+        self._refresh()
         with self._store.only(self._top.name):
-            self._refresh()
             (self._top / "status").write_text(status)
             (self._top / "preferences").write_text(self._preferences(keep))
             listed = self._apt(
@@ -128,9 +128,7 @@ class Apt:
         )
 
     def _candidates(self, name: str) -> list[Stanza]:
-        if self._stanzas is None:
-            self._stanzas = self._index()
-        return self._stanzas.get(name, [])
+        return self._refresh().get(name, [])
 
     def _index(self) -> dict[str, list[Stanza]]:
         listed = self._apt("apt-get", "indextargets", "--format", "$(FILENAME)\t$(RELEASE)", "Created-By: Packages")
@@ -148,9 +146,15 @@ class Apt:
                     )
         return found
 
-    def _refresh(self) -> None:
-        if self._stanzas is not None:
-            return
+    def _refresh(self) -> dict[str, list[Stanza]]:
+        """The archive's present index, by package; apt's lists are brought up to date at the first call."""
+        if self._stanzas is None:
+            with self._store.only(self._top.name):
+                self._update()
+                self._stanzas = self._index()
+        return self._stanzas
+
+    def _update(self) -> None:
         self._top.mkdir(parents=True, exist_ok=True)
         for folder in ("sources.d", "state", "lists/partial", "cache/archives/partial", "log"):
             (self._top / folder).mkdir(parents=True, exist_ok=True)
@@ -159,7 +163,6 @@ class Apt:
         (self._top / "preferences").write_text(self._preferences(()))
         (self._top / "apt.conf").write_text(_CONF.format(top=self._top, arch=self.arch, acquire=_acquire()))
         self._apt("apt-get", "update", "-qq", "--error-on=any")
-        self._stanzas = self._index()
 
     def _source(self, source: AptSource) -> str:
         signed = " ".join(source.signed_by) or (str(self._keyring) if self._keyring else "")

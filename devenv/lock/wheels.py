@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import sys
 import tempfile
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -47,12 +48,19 @@ def resolve_wheels(
         if preferences:
             output.write_text(preferences)
         command = (
-            _uv(), "pip", "compile", "-", "--output-file", str(output), "--format", "pylock.toml", "--no-header",
+            # Its own interpreter, named: for another Python than this one uv would go and download that.
+            _uv(), "pip", "compile", "-", "--python", sys.executable,
+            "--output-file", str(output), "--format", "pylock.toml", "--no-header",
             "--python-version", python, "--python-platform", platform(settings.arch, glibc),
             "--only-binary", ":all:", "--quiet", *(() if dependencies else ("--no-deps",)),
         )  # fmt: skip
         try:
-            run(command, stdin="\n".join(requirements) + "\n", cwd=Path(folder), env=dict(settings.pip.uv_env))
+            run(
+                command,
+                stdin="\n".join(requirements) + "\n",
+                cwd=Path(folder),
+                env={**dict(settings.pip.uv_env), "UV_PYTHON_DOWNLOADS": "never"},
+            )
         except ProcessError as error:
             raise LockError(
                 "the Python packages cannot be resolved",

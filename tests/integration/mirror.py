@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Self
+from urllib.parse import unquote
 
 from devenv.configs import AptSource
 from devenv.host import NpmSettings, PipSettings, Settings
@@ -84,6 +85,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         mirror, path = self.owner, self.path.partition("?")[0]
         mirror.requests.append((path, self.headers.get("Range", "")))
         mirror.headers.setdefault(path, []).append(dict(self.headers))
+        path = path if path in mirror.files else unquote(path)
         body = mirror.files.get(path)
         if path.startswith("/loop"):
             self._answer(302, b"", {"Location": f"/loop{time.monotonic_ns()}"})
@@ -153,7 +155,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _send_head(self, status: int, length: int, headers: Mapping[str, str]) -> None:
         self.send_response(status)
-        for name, value in {"Content-Length": str(length), **headers}.items():
+        kind = "text/html" if self.path.startswith("/simple/") else "application/octet-stream"
+        for name, value in {"Content-Type": kind, "Content-Length": str(length), **headers}.items():
             self.send_header(name, value)
         self.end_headers()
 

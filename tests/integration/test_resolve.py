@@ -1,0 +1,282 @@
+"""Resolve with the real apt and uv against a small world on loopback: a Debian archive, an index, a registry."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import io
+import json
+import shutil
+import tarfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+
+from devenv.artifacts import Store
+from devenv.configs import AptSource
+from devenv.errors import LockError
+from devenv.fetch import GoneError, fetch
+from devenv.host import Settings
+from devenv.lock import drift
+from devenv.lock.change import changes
+from devenv.lock.inputs import NODE_WHEEL
+from devenv.lock.model import Lock
+from devenv.lock.resolve import refresh_missing, resolve
+from devenv.lock.wheels import own_uv
+from devenv.preset.load import LoadedPreset
+from devenv.preset.model import Preset
+from devenv.progress import Silent
+from tests.integration.mirror import Mirror, settings
+
+pytestmark = pytest.mark.skipif(shutil.which("apt-get") is None, reason="apt resolves Debian packages")
+
+ESSENTIAL = ("libc6", "dpkg", "bash")
+
+
+class Small:
+    """The small world, changeable: packages come and go as on real mirrors."""
+
+    def __init__(self, mirror: Mirror) -> None:
+        self.mirror = mirror
+        self.debs: dict[tuple[str, str], str] = {}
+        for name in ESSENTIAL:
+            self.deb(name, "2.36-1", essential=True, depends="libc6" if name != "libc6" else "")
+        for name in ("apt", "ca-certificates", "nginx", "procps", "runit", "sudo", "g++", "make", "libkrb5-dev"):
+            self.deb(name, "1.0")
+        self.deb("python3.11", "3.11.2-6")
+        self.deb("python3", "3.11.2-1", depends="python3.11")
+        self.deb("git", "1:2.39-1", depends="git-man (>= 1)")
+        self.deb("git-man", "1:2.39-1")
+        self.publish()
+        self.wheel("uv", own_uv())
+        self.wheel(NODE_WHEEL, "24.19.0")
+        self.wheel("top", "1.0", requires=("leaf>=1",))
+        self.wheel("leaf", "1.0")
+        self.tarball("left", "1.0.0")
+        self.tarball("@scope/right", "2.0.0")
+        self.code_server("4.139.1")
+
+    def deb(self, name: str, version: str, *, essential: bool = False, depends: str = "") -> None:
+        path = f"pool/main/{name}_{version.replace(':', '%3a')}_amd64.deb"
+        body = f"{name} {version}".encode()
+        self.mirror.files[f"/debian/{path}"] = body
+        fields = {
+            "Package": name, "Version": version, "Architecture": "amd64", "Maintainer": "x <x@example.org>",
+            "Priority": "required" if essential else "optional", "Filename": path, "Size": str(len(body)),
+            "SHA256": hashlib.sha256(body).hexdigest(), "Description": name,
+            **({"Essential": "yes"} if essential else {}), **({"Depends": depends} if depends else {}),
+        }  # fmt: skip
+        self.debs[name, version] = "".join(f"{key}: {value}\n" for key, value in fields.items())
+
+    def drop(self, name: str, version: str) -> None:
+        path = f"/debian/pool/main/{name}_{version.replace(':', '%3a')}_amd64.deb"
+        del self.mirror.files[path]
+        del self.debs[name, version]
+
+    def publish(self) -> None:
+        packages = "\n".join(self.debs.values()).encode()
+        place = "main/binary-amd64/Packages"
+        release = (
+            "Origin: Debian\nSuite: stable\nCodename: bookworm\nArchitectures: amd64\nComponents: main\n"
+            "Date: Sun, 22 Nov 2026 10:00:00 UTC\nSHA256:\n"
+            f" {hashlib.sha256(packages).hexdigest()} {len(packages)} {place}\n"
+        )
+        self.mirror.files["/debian/dists/bookworm/Release"] = release.encode()
+        self.mirror.files[f"/debian/dists/bookworm/{place}"] = packages
+
+    def wheel(self, name: str, version: str, *, requires: Sequence[str] = ()) -> None:
+        file = f"{name.replace('-', '_')}-{version}-py3-none-any.whl"
+        info = f"{name.replace('-', '_')}-{version}.dist-info"
+        metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        metadata += "".join(f"Requires-Dist: {one}\n" for one in requires)
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
+            archive.writestr(f"{info}/METADATA", metadata)
+            archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+            archive.writestr(f"{info}/RECORD", "")
+        self.mirror.files[f"/files/{file}"] = buffer.getvalue()
+        self.mirror.files[f"/files/{file}.metadata"] = metadata.encode()
+        page = f"/simple/{name}/"
+        sha256 = hashlib.sha256(buffer.getvalue()).hexdigest()
+        link = (
+            f'<a href="/files/{file}#sha256={sha256}" data-core-metadata="sha256='
+            f'{hashlib.sha256(metadata.encode()).hexdigest()}">{file}</a>'
+        )
+        self.mirror.files[page] = self.mirror.files.get(page, b"<!DOCTYPE html>") + link.encode()
+
+    def tarball(self, name: str, version: str, files: dict[str, str] | None = None) -> str:
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+            for path, text in {"package.json": json.dumps({"name": name, "version": version}), **(files or {})}.items():
+                member = tarfile.TarInfo(f"package/{path}")
+                member.size = len(text)
+                archive.addfile(member, io.BytesIO(text.encode()))
+        body = buffer.getvalue()
+        integrity = f"sha512-{base64.b64encode(hashlib.sha512(body).digest()).decode()}"
+        self.mirror.files[f"/npm/{name}/-/{name.rpartition('/')[2]}-{version}.tgz"] = body
+        described = {"name": name, "version": version, "dist": {"integrity": integrity}}
+        self.mirror.files[f"/npm/{name.replace('/', '%2f')}/{version}"] = json.dumps(described).encode()
+        return integrity
+
+    def code_server(self, version: str) -> None:
+        right = {"version": "2.0.0", "integrity": self.tarball("@scope/right", "2.0.0")}
+        left = {"version": "1.0.0", "integrity": self.tarball("left", "1.0.0")}
+        skipped = {"version": "9.9.9", "integrity": "sha512-x", "os": ["darwin"]}
+        wraps = {
+            "npm-shrinkwrap.json": {"node_modules/left": left, "node_modules/mac": skipped},
+            "lib/vscode/npm-shrinkwrap.json": {"node_modules/@scope/right": right, "node_modules/left": left},
+            "lib/vscode/extensions/npm-shrinkwrap.json": {"node_modules/t": {**left, "dev": True}},
+        }
+        files = {path: json.dumps({"lockfileVersion": 3, "packages": packages}) for path, packages in wraps.items()}
+        self.tarball("code-server", version, files)
+
+
+@pytest.fixture
+def small() -> Iterator[Small]:
+    with Mirror() as mirror:
+        yield Small(mirror)
+
+
+@pytest.fixture
+def mine(small: Small, tmp_path: Path) -> Settings:
+    base = settings(tmp_path, small.mirror)
+    source = AptSource(uri=f"{small.mirror.url}/debian", suites=("bookworm",), components=("main",), trusted=True)
+    env = (("UV_DEFAULT_INDEX", f"{small.mirror.url}/simple"), ("UV_NO_CACHE", "1"))
+    none = (("UV_EXTRA_INDEX_URL", ""), ("UV_FIND_LINKS", ""))
+    return dataclasses.replace(base, apt=(source,), pip=dataclasses.replace(base.pip, uv_env=(*env, *none)))
+
+
+def preset(**changes: Any) -> LoadedPreset:
+    data: dict[str, Any] = {
+        "name": "t", "base": {"bootstrap": "debian/bookworm"}, "python": "3.11", "node": "24.19.0",
+        "code_server": {"version": "4.139.1"}, "pip": ("top",), "apt": ("git",), **changes,
+    }  # fmt: skip
+    path = Path("/p/devenv.yaml")
+    return LoadedPreset(
+        preset=Preset.model_validate(data), path=path, chain=(path,), project=None, origins=MappingProxyType({}),
+        shipped=False,
+    )  # fmt: skip
+
+
+def make(one: LoadedPreset, mine: Settings, root: Path, **more: Any) -> Lock:
+    return resolve(one, settings=mine, store=Store(root / "store"), progress=Silent(), **more)
+
+
+def names(artifacts: Sequence[Any]) -> set[str]:
+    return {one.name for one in artifacts}
+
+
+def test_a_preset_is_locked_whole_and_can_be_fetched(small: Small, mine: Settings, tmp_path: Path) -> None:
+    made = make(preset(), mine, tmp_path)
+    assert names(made.base.packages) == {
+        *ESSENTIAL, "apt", "ca-certificates", "nginx", "procps", "runit", "sudo", "python3", "python3.11",
+    }  # fmt: skip
+    order = [deb.name for deb in made.base.packages]
+    assert order.index("libc6") < order.index("bash")
+    assert names(made.apt) == {"git", "git-man"}
+    assert {one.version for one in made.apt} == {"1:2.39-1"}
+    assert names(made.wheels) == {"top", "leaf"}
+    assert made.editor is not None
+    assert names(made.editor.packages) == {"left", "@scope/right"}
+    assert names(made.editor.toolchain) == {"g++", "make", "libkrb5-dev"}
+    assert drift.compare(made, preset().preset) == ()
+    assert "127.0.0.1" not in made.dump()
+    fetch(made, store=Store(tmp_path / "fresh"), settings=mine)
+    assert Store(tmp_path / "fresh").missing(made) == ()
+
+
+def test_the_same_inputs_give_the_same_bytes(small: Small, mine: Settings, tmp_path: Path) -> None:
+    first = make(preset(), mine, tmp_path / "a")
+    assert make(preset(), mine, tmp_path / "b").dump() == first.dump()
+    before = len(small.mirror.requests)
+    assert make(preset(), mine, tmp_path / "c", previous=first).dump() == first.dump()
+    assert len(small.mirror.requests) == before, "what is up to date costs no network"
+
+
+def test_new_versions_are_taken_only_when_asked_for(small: Small, mine: Settings, tmp_path: Path) -> None:
+    first = make(preset(), mine, tmp_path)
+    small.wheel("leaf", "2.0")
+    small.wheel("extra", "1.0", requires=("leaf",))
+    small.deb("git-man", "1:2.40-1")
+    small.deb("jq", "1.6-1")
+    small.publish()
+    more = make(preset(pip=("top", "extra"), apt=("git", "jq")), mine, tmp_path, previous=first)
+    assert [(one.kind, one.name) for one in changes(first, more)] == [("apt", "jq"), ("pip", "extra")]
+    newer = make(preset(), mine, tmp_path, previous=first, upgrade=("leaf",))
+    assert [(one.name, one.old, one.new) for one in changes(first, newer)] == [("leaf", "1.0", "2.0")]
+    newer = make(preset(), mine, tmp_path, previous=first, upgrade=("git-man",))
+    assert [(one.name, one.new) for one in changes(first, newer)] == [("git-man", "1:2.40-1")]
+    newest = make(preset(), mine, tmp_path, previous=first, upgrade=("*",))
+    assert {one.name for one in changes(first, newest)} == {"leaf", "git-man"}
+
+
+def test_six_months_on_the_mirror_has_dropped_packages(small: Small, mine: Settings, tmp_path: Path) -> None:
+    first = make(preset(), mine, tmp_path)
+    small.drop("git-man", "1:2.39-1")
+    small.drop("libc6", "2.36-1")
+    small.deb("git-man", "1:2.39-2")
+    small.deb("libc6", "2.36-2", essential=True)
+    small.deb("sudo", "1.1")
+    small.publish()
+    with pytest.raises(GoneError) as caught:
+        fetch(first, store=Store(tmp_path / "fresh"), settings=mine)
+    assert names(caught.value.missing) == {"git-man", "libc6"}
+    again = refresh_missing(
+        first, caught.value.missing, preset(), settings=mine, store=Store(tmp_path / "fresh"), progress=Silent()
+    )
+    assert {(one.name, one.new) for one in changes(first, again)} == {("git-man", "1:2.39-2"), ("libc6", "2.36-2")}
+    fetch(again, store=Store(tmp_path / "fresh"), settings=mine)
+    assert drift.compare(again, preset().preset) == ()
+
+
+def test_adding_to_a_base_whose_packages_the_mirror_dropped(small: Small, mine: Settings, tmp_path: Path) -> None:
+    first = make(preset(), mine, tmp_path)
+    small.drop("bash", "2.36-1")
+    small.deb("bash", "2.37-1", essential=True, depends="libc6")
+    small.deb("jq", "1.6-1", depends="bash (>= 2)")
+    small.publish()
+    more = make(preset(apt=("git", "jq")), mine, tmp_path, previous=first)
+    assert more.base == first.base
+    assert names(more.apt) == {"git", "git-man", "jq"}
+
+
+def test_a_third_partys_packages_are_not_taken(small: Small, mine: Settings, tmp_path: Path) -> None:
+    release = small.mirror.files["/debian/dists/bookworm/Release"]
+    small.mirror.files["/debian/dists/bookworm/Release"] = release.replace(b"Origin: Debian", b"Origin: Somebody")
+    with pytest.raises(LockError):
+        make(preset(), mine, tmp_path)
+
+
+def test_an_unsigned_archive_is_refused(small: Small, mine: Settings, tmp_path: Path) -> None:
+    untrusted = dataclasses.replace(mine, apt=(dataclasses.replace(mine.apt[0], trusted=False),), keyrings=tmp_path)
+    with pytest.raises(LockError, match="cannot check the signature"):
+        make(preset(), untrusted, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"apt": ("nosuch",)}, "has no package nosuch"),
+        ({"apt": ("git=9",)}, "has not that version"),
+        ({"pip": ("nosuch",)}, "Python packages cannot be resolved"),
+        ({"python": "3.12"}, "has no Python 3.12"),
+        ({"node": "1.2.3"}, "Python packages cannot be resolved"),
+    ],
+)
+def test_what_cannot_be_resolved_is_one_error(
+    change: dict[str, Any], words: str, small: Small, mine: Settings, tmp_path: Path
+) -> None:
+    with pytest.raises(LockError, match=words) as caught:
+        make(preset(**change), mine, tmp_path)
+    assert caught.value.exit_code == 4
+
+
+def test_a_tampered_npm_tarball_never_gets_into_a_lock(small: Small, mine: Settings, tmp_path: Path) -> None:
+    small.mirror.always["/npm/left/-/left-1.0.0.tgz"] = "flip"
+    with pytest.raises(Exception, match=r"left@1\.0\.0"):
+        make(preset(), mine, tmp_path)

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devenv.artifacts import Store
+from devenv.errors import LockError
+from devenv.lock import place
+from devenv.lock import resolve as room
+from devenv.lock.model import Lock, read
+from devenv.paths import Dirs
+from devenv.preset.load import LoadedPreset
+from devenv.progress import Silent
+
+from .conftest import loaded, lock, preset, settings
+
+
+@pytest.fixture
+def dirs(tmp_path: Path) -> Dirs:
+    return settings(tmp_path).dirs
+
+
+def get(one: LoadedPreset, dirs: Dirs, root: Path) -> tuple[Lock, bool]:
+    return place.locked(one, dirs=dirs, settings=settings(root), store=Store(root / "store"), progress=Silent())
+
+
+@pytest.fixture
+def resolved(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    calls: list[Any] = []
+
+    def resolve(one: LoadedPreset, **more: Any) -> Lock:
+        calls.append(more)
+        return lock(one.preset)
+
+    monkeypatch.setattr(room, "resolve", resolve)
+    return calls
+
+
+def test_the_lock_lies_beside_the_preset() -> None:
+    assert place.beside(Path("/p/devenv.yaml")) == Path("/p/devenv.lock")
+    assert place.beside(Path("/presets/x/preset.yaml")) == Path("/presets/x/devenv.lock")
+    assert place.beside(Path("/p/gpu.yaml")) == Path("/p/gpu.lock")
+
+
+def test_a_preset_without_a_lock_is_locked_the_first_time(tmp_path: Path, dirs: Dirs, resolved: list[Any]) -> None:
+    one = loaded(preset(), tmp_path / "devenv.yaml")
+    assert get(one, dirs, tmp_path) == (lock(preset()), False)
+    assert get(one, dirs, tmp_path) == (lock(preset()), True)
+    assert len(resolved) == 1
+    assert [path.name for path in tmp_path.glob("*devenv*lock*")] == ["devenv.lock"]
+
+
+def test_the_nearest_ancestors_lock_is_what_it_starts_from(tmp_path: Path, dirs: Dirs, resolved: list[Any]) -> None:
+    far, near = tmp_path / "far/preset.yaml", tmp_path / "near/preset.yaml"
+    place.write(lock(preset(name="far")), place.beside(far))
+    one = loaded(preset(), tmp_path / "p/devenv.yaml", far, near)
+    get(one, dirs, tmp_path)
+    assert resolved[0]["parent"].preset == "far"
+    place.write(lock(preset(name="near")), place.beside(near))
+    assert place.parent_lock(one) == lock(preset(name="near"))
+    place.beside(near).write_text("broken")
+    assert place.parent_lock(one) == lock(preset(name="far"))
+
+
+def test_a_stale_lock_is_refused_and_not_replaced(tmp_path: Path, dirs: Dirs, resolved: list[Any]) -> None:
+    path = tmp_path / "devenv.lock"
+    place.write(lock(preset()), path)
+    before = path.read_text()
+    with pytest.raises(LockError, match="stale") as caught:
+        get(loaded(preset(python="3.12"), tmp_path / "devenv.yaml"), dirs, tmp_path)
+    assert caught.value.where == str(path)
+    assert path.read_text() == before
+    assert resolved == []
+
+
+def test_what_to_type_depends_on_the_preset() -> None:
+    assert place.command(loaded(preset())) == "devenv lock"
+    assert place.command(loaded(preset(name="python"), Path("/s/preset.yaml"), shipped=True)) == "devenv lock python"
+    other = dataclasses.replace(loaded(preset(), Path("/a b/gpu.yaml")), project=None)
+    assert place.command(other) == "devenv lock '/a b/gpu.yaml'"
+
+
+def test_a_shipped_presets_new_lock_lies_in_the_users_folder_until_the_shipped_one_changes(
+    tmp_path: Path, dirs: Dirs
+) -> None:
+    one = loaded(preset(), tmp_path / "preset.yaml", shipped=True)
+    beside = place.beside(one.path)
+    assert place.relocked_path(one, dirs) == beside, "none is shipped yet"
+    place.write(lock(preset()), beside)
+    mine = place.relocked_path(one, dirs)
+    assert mine.parent == dirs.locks
+    assert place.lock_path(one, dirs) == beside
+    place.write(lock(preset()), mine)
+    assert place.lock_path(one, dirs) == mine
+    place.write(lock(preset(), apt=()), beside)
+    assert place.lock_path(one, dirs) == beside, "a newer devenv ships another lock"
+
+
+def test_a_users_relock_goes_beside_the_preset(tmp_path: Path, dirs: Dirs) -> None:
+    one = loaded(preset(), tmp_path / "devenv.yaml")
+    place.write(lock(preset()), place.beside(one.path))
+    assert place.relocked_path(one, dirs) == tmp_path / "devenv.lock"
+
+
+def test_a_lock_is_written_whole_with_the_users_own_mode(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "devenv.lock"
+    place.write(lock(preset()), path)
+    assert read(path) == lock(preset())
+    plain = tmp_path / "plain"
+    plain.touch()
+    assert path.stat().st_mode == plain.stat().st_mode
+    assert [one.name for one in path.parent.iterdir()] == ["devenv.lock"]
+
+
+def test_a_lock_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(LockError, match="cannot write the lock"):
+        place.write(lock(preset()), tmp_path / "file" / "devenv.lock")

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devenv.artifacts import Store
+from devenv.errors import LockError
+from devenv.host import PipSettings
+from devenv.http.web import Web
+from devenv.lock import wheels
+from devenv.lock.model import Wheel
+from devenv.run import Outcome, ProcessError
+
+from .conftest import settings, sha, wheel
+
+
+class Uv:
+    """Stands in for uv: remembers how it was called, writes what it is told."""
+
+    def __init__(self, text: str = "", error: str = "") -> None:
+        self.text = text
+        self.error = error
+        self.command: tuple[str, ...] = ()
+        self.stdin = ""
+        self.env: Mapping[str, str] = {}
+        self.before: str | None = None
+
+    def __call__(self, command: tuple[str, ...], *, stdin: str, cwd: Path, env: Mapping[str, str], **_: Any) -> Outcome:
+        self.command, self.stdin, self.env = command, stdin, env
+        output = cwd / "pylock.toml"
+        self.before = output.read_text() if output.exists() else None
+        if self.error:
+            raise ProcessError(Outcome(command=command, code=1, out="", err=self.error))
+        output.write_text(self.text)
+        return Outcome(command=command, code=0, out="", err="")
+
+
+def resolve(uv: Uv, root: Path, monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...] = ("a",), **more: Any) -> Any:
+    monkeypatch.setattr(wheels, "run", uv)
+    mine = dataclasses.replace(settings(root), pip=PipSettings(uv_env=(("UV_DEFAULT_INDEX", "https://i/simple"),)))
+    return wheels.resolve_wheels(
+        names, python="3.11", glibc="2.36", settings=mine, store=Store(root / "store"), web=Web(mine), **more
+    )
+
+
+def entry(name: str, version: str, *files: str, size: int | None = 7, hashed: bool = True) -> str:
+    parts = []
+    for file in files:
+        hashes = f'hashes = {{ sha256 = "{sha(file)}" }}' if hashed else "hashes = {}"
+        parts.append(f'{{ url = "https://host/x/{file}", {f"size = {size}, " if size else ""}{hashes} }}')
+    return f'[[packages]]\nname = "{name}"\nversion = "{version}"\nwheels = [{", ".join(parts)}]\n'
+
+
+def test_uv_is_asked_for_the_images_platform_through_the_users_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uv = Uv(entry("b", "2", "b-2-py3-none-any.whl") + entry("a", "1", "a-1-py3-none-any.whl"))
+    found = resolve(uv, tmp_path, monkeypatch, ("a>=1", "b"))
+    assert [one.name for one in found] == ["a", "b"]
+    assert found[1] == Wheel(
+        name="b", version="2", file="b-2-py3-none-any.whl", size=7, sha256=sha("b-2-py3-none-any.whl")
+    )
+    assert uv.stdin == "a>=1\nb\n"
+    assert uv.env == {"UV_DEFAULT_INDEX": "https://i/simple", "UV_PYTHON_DOWNLOADS": "never"}
+    assert "--python" in uv.command
+    joined = " ".join(uv.command)
+    assert "--python-version 3.11 --python-platform x86_64-manylinux_2_36 --only-binary :all:" in joined
+    assert uv.before is None
+
+
+def test_versions_to_keep_are_given_as_preferences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    uv = Uv("")
+    resolve(uv, tmp_path, monkeypatch, keep=[wheel("b", "7"), wheel("c", "8")])
+    assert 'name = "b"\nversion = "7"' in (uv.before or "")
+    assert 'name = "c"\nversion = "8"' in (uv.before or "")
+
+
+def test_nothing_to_resolve_asks_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    uv = Uv()
+    assert resolve(uv, tmp_path, monkeypatch, ()) == ()
+    assert uv.command == ()
+
+
+def test_the_best_wheel_for_the_image_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = (
+        "a-1-py3-none-any.whl",
+        "a-1-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl",
+        "a-1-cp311-cp311-manylinux_2_28_x86_64.whl",
+        "a-1-cp311-cp311-manylinux_2_39_x86_64.whl",
+        "a-1-cp311-cp311-musllinux_1_2_x86_64.whl",
+        "a-1-cp311-cp311-manylinux_2_28_aarch64.whl",
+        "a-1-cp312-cp312-manylinux_2_28_x86_64.whl",
+        "a-1-cp39-abi3-manylinux_2_28_x86_64.whl",
+    )
+    found = resolve(Uv(entry("a", "1", *files)), tmp_path, monkeypatch)
+    assert found[0].file == "a-1-cp311-cp311-manylinux_2_28_x86_64.whl"
+    found = resolve(Uv(entry("a", "1", *files[:1], *files[4:])), tmp_path, monkeypatch)
+    assert found[0].file == "a-1-cp39-abi3-manylinux_2_28_x86_64.whl"
+
+
+def test_no_wheel_for_the_image_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(LockError, match=r"a 1 has no wheel for Python 3\.11"):
+        resolve(Uv(entry("a", "1", "a-1-cp312-cp312-win_amd64.whl")), tmp_path, monkeypatch)
+
+
+def test_uvs_words_are_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(LockError) as caught:
+        resolve(Uv(error="error: there is no version of a==9"), tmp_path, monkeypatch)
+    assert "no version of a==9" in (caught.value.detail or "")
+
+
+def test_a_local_wheel_without_size_or_hash_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "a-1+cpu-py3-none-any.whl"
+    file.write_bytes(b"wheel")
+    text = f'[[packages]]\nname = "a"\nversion = "1+cpu"\nwheels = [{{ url = "file://{tmp_path}/a-1%2Bcpu-py3-none-any.whl", hashes = {{}} }}]\n'  # noqa: E501
+    found = resolve(Uv(text), tmp_path, monkeypatch)
+    assert found[0].file == file.name
+    assert (found[0].size, found[0].sha256) == (5, sha("wheel"))
+
+
+@pytest.mark.parametrize(
+    ("arch", "glibc", "name"),
+    [
+        ("amd64", "2.36", "x86_64-manylinux_2_36"),
+        ("amd64", "2.41", "x86_64-manylinux_2_40"),
+        ("arm64", "2.29", "aarch64-manylinux_2_28"),
+        ("amd64", "2.12", "x86_64-manylinux_2_17"),
+    ],
+)
+def test_the_platform_is_one_that_uv_knows(arch: str, glibc: str, name: str) -> None:
+    assert wheels.platform(arch, glibc) == name

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from devenv.cli import run
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(variable, str(tmp_path / "home"))
+
+
+def test_render_writes_then_has_nothing_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = tmp_path / "out"
+    assert run(["render", "python", "-o", str(target), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["changed"] == told["files"] == [".devcontainer/devcontainer.json", "Dockerfile", "compose.yaml"]
+    assert told["preset"] == "python"
+    assert told["image"] in (target / "compose.yaml").read_text()
+    assert run(["render", "python", "-o", str(target), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["changed"] == []
+
+
+def test_check_is_exit_12_with_a_diff_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["render", "python", "-o", str(tmp_path)]) == 0
+    assert run(["render", "python", "-o", str(tmp_path), "--check"]) == 0
+    (tmp_path / "compose.yaml").write_text("# devenv render\n")
+    capsys.readouterr()
+    assert run(["render", "python", "-o", str(tmp_path), "--check"]) == 12
+    said = capsys.readouterr()
+    assert "--- a/compose.yaml" in said.out
+    assert "devenv render" in said.err
+    assert (tmp_path / "compose.yaml").read_text() == "# devenv render\n"
+    assert run(["render", "python", "-o", str(tmp_path), "--check", "--json"]) == 12
+    assert json.loads(capsys.readouterr().out)["matches"] is False
+
+
+def test_a_file_of_the_users_is_exit_5(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "compose.yaml").write_text("services: {}\n")
+    assert run(["render", "python", "-o", str(tmp_path)]) == 5
+    assert "is not devenv's" in capsys.readouterr().err
+
+
+def test_a_preset_without_a_lock_is_exit_4(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "devenv.yaml").write_text("extends: python\n")
+    assert run(["render", str(tmp_path)]) == 4
+    assert "devenv lock" in capsys.readouterr().err
+
+
+def test_a_whole_folder_never_replaces_another(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    assert run(["render", "python", "-o", str(tmp_path), "--with-artifacts"]) == 5
+    assert "not empty" in capsys.readouterr().err
+    assert (tmp_path / "thesis.txt").exists()
+
+
+def test_render_imports_nothing_heavy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import importlib
+    import sys
+
+    for name in [one for one in sys.modules if one.split(".")[0] in {"docker", "httpx", "rich"}]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in [one for one in sys.modules if one.startswith("devenv.")]:
+        monkeypatch.delitem(sys.modules, name)
+    assert importlib.import_module("devenv.cli").run(["render", "python", "-o", str(tmp_path)]) == 0
+    assert not {one.split(".")[0] for one in sys.modules} & {"docker", "httpx", "rich"}
