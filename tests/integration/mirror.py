@@ -116,11 +116,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 self._send_head(200, len(body), {})
                 self.wfile.write(_flipped(body)[: len(body) // 2])
                 self.close_connection = True
-            case "stall":
+            case "stall" | "hang":
                 self._send_head(status, len(rest), ranged)
                 self.wfile.write(rest[: len(rest) // 2])
                 self.wfile.flush()
-                time.sleep(1.0)
+                time.sleep(1.0 if fault == "stall" else 12)
                 self.close_connection = True
             case "wrong-range":
                 self._answer(206, body[1:], {"Content-Range": f"bytes 1-{len(body) - 1}/{len(body)}"})

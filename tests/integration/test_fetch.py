@@ -6,6 +6,7 @@ import dataclasses
 import errno
 import hashlib
 import os
+import pickle
 import random
 import signal
 import subprocess
@@ -394,6 +395,23 @@ def _one_seed(rng: random.Random, root: Path) -> int:
         return mirrors[0].injected + mirrors[1].injected
 
 
+_SCRIPT = """
+import pickle, sys
+from pathlib import Path
+from devenv.artifacts import Store
+from devenv.fetch import fetch
+from devenv.lock.model import read
+root = Path(sys.argv[1])
+settings = pickle.loads((root / "settings").read_bytes())
+fetch(read(root / "devenv.lock"), store=Store(root / "store"), settings=settings, jobs=2)
+"""
+
+
+def _in_a_process(root: Path, mine: Settings) -> subprocess.Popen[bytes]:
+    (root / "settings").write_bytes(pickle.dumps(mine))
+    return subprocess.Popen([sys.executable, "-c", _SCRIPT, str(root)], stderr=subprocess.DEVNULL)
+
+
 def test_a_kill_loses_nothing(tmp_path: Path) -> None:
     """SIGKILL at random moments of a slow fetch; every run goes on, the last one ends it, no byte is wrong."""
     world = make_world({f"k{n}.deb": _body(n, 200_000) for n in range(12)})
@@ -401,20 +419,10 @@ def test_a_kill_loses_nothing(tmp_path: Path) -> None:
     with two_mirrors(world) as mirrors:
         for path in list(mirrors[0].files):
             mirrors[0].always[path] = "slow"
-        script = (
-            "import sys, pickle; from pathlib import Path\n"
-            "from devenv.fetch import fetch; from devenv.artifacts import Store; from devenv.lock.model import read\n"
-            "root = Path(sys.argv[1]); settings = pickle.loads((root / 'settings').read_bytes())\n"
-            "fetch(read(root / 'devenv.lock'), store=Store(root / 'store'), settings=settings, jobs=2)\n"
-        )
-        import pickle
-
-        mine: Settings = settings(tmp_path, mirrors[0])
-        (tmp_path / "settings").write_bytes(pickle.dumps(mine))
         rng, done = random.Random(5), False
         store = Store(tmp_path / "store")
         for kill in range(12):
-            process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], env={**os.environ})
+            process = _in_a_process(tmp_path, settings(tmp_path, mirrors[0]))
             try:
                 done = process.wait(timeout=None if kill == 11 else rng.uniform(0.35, 0.8)) == 0
             except subprocess.TimeoutExpired:
@@ -425,3 +433,20 @@ def test_a_kill_loses_nothing(tmp_path: Path) -> None:
                 break
         assert done
         assert store.missing(world.lock) == ()
+
+
+def test_an_interrupt_ends_it_soon_even_while_a_mirror_stalls(tmp_path: Path) -> None:
+    world = make_world({"slow.deb": _body(1)})
+    (tmp_path / "devenv.lock").write_text(world.lock.dump())
+    with two_mirrors(world) as (mirror, _):
+        mirror.always[world.paths["slow.deb"]] = "hang"
+        process = _in_a_process(tmp_path, settings(tmp_path, mirror))
+        deadline = time.monotonic() + 20
+        while not any(path == world.paths["slow.deb"] for path, _ in mirror.requests):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        time.sleep(0.3)
+        asked = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=20) != 0
+        assert time.monotonic() - asked < 3
