@@ -81,13 +81,7 @@ def decide(
         name=environment.container,
         image=image.id,
         hostname=environment.name,
-        environment=(
-            ("DEVENV_GID", str(gid)),
-            ("DEVENV_NAME", environment.name),
-            ("DEVENV_UID", str(uid)),
-            # The entrypoint gives fresh volumes to the user; a project folder keeps its owner.
-            ("DEVENV_VOLUMES", " ".join(one.target for one in mounts if one.kind == "volume")),
-        ),
+        environment=(("DEVENV_GID", str(gid)), ("DEVENV_NAME", environment.name), ("DEVENV_UID", str(uid))),
         labels=(
             (f"{LABEL}name", environment.name),
             (f"{LABEL}preset", plan.preset),

@@ -68,11 +68,16 @@ class NowhereError(FetchError):
 
     def __init__(self, wanted: Wanted, reasons: tuple[Unusable, ...]) -> None:
         told = "\n".join(f"{without_secret(one.url)}: {one.why}" for one in reasons)
-        super().__init__(f"cannot get {wanted.name}", detail=told or "no source is configured for it")
+        offline = bool(reasons) and all(one.offline for one in reasons)
+        super().__init__(
+            f"cannot get {wanted.name}",
+            detail=told or "no source is configured for it",
+            hint="check the network, and the proxy and mirror settings; what came is kept" if offline else None,
+        )
         self.wanted = wanted
         self.reasons = reasons
-        self.offline = bool(reasons) and all(one.offline for one in reasons)
-        self.gone = all(one.gone for one in reasons)
+        self.offline = offline
+        self.gone = bool(reasons) and all(one.gone for one in reasons)
 
 
 class Web:

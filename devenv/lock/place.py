@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,12 +67,8 @@ def write(lock: Lock, path: Path) -> None:
     """Put the lock's text there, whole or not at all. Raises LockError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".devenv-lock-", delete=False) as file:
-            temporary = Path(file.name)
-            file.write(lock.dump())
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary.write_text(lock.dump(), encoding="utf-8")
         temporary.replace(path)
     except OSError as error:
         raise LockError(

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+import pytest
+
+from devenv import boot
+from devenv.build import Image
+from devenv.container import ContainerFacts, ContainerSpec
+from devenv.engine import labels_json
+from devenv.environment import Environment, environment
+from devenv.errors import NotReadyError
+from devenv.plan import Plan, plan
+from tests.unit.examples import loaded, lock
+
+IMAGE = Image(reference="devenv/demo:1", id="sha256:1", cached=True)
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> Environment:
+    return environment("demo", tmp_path)
+
+
+def _spec(env: Environment, *, of: Plan | None = None, project: Path | None = None, uid: int = 1000) -> ContainerSpec:
+    decided = of or plan(loaded(), lock())
+    ports = {inside: inside + 1 for _, inside in decided.ports}
+    return boot.decide(decided, IMAGE, env, project=project, uid=uid, gid=uid, ports=ports)
+
+
+def _digest(spec: ContainerSpec) -> str:
+    return dict(spec.labels)["dev.devenv.spec"]
+
+
+def test_equal_wishes_give_equal_specs(env: Environment) -> None:
+    assert _spec(env) == _spec(env)
+
+
+def test_a_spec_changes_with_what_the_container_is_made_of(env: Environment, tmp_path: Path) -> None:
+    one = _digest(_spec(env))
+    assert _digest(_spec(env, uid=1001)) != one
+    assert _digest(_spec(env, project=tmp_path)) != one
+    assert _digest(_spec(env, of=dataclasses.replace(plan(loaded(), lock()), shm_size_bytes=1))) != one
+
+
+def test_no_token_is_in_a_spec(env: Environment) -> None:
+    token = env.token()
+    assert token not in repr(_spec(env))
+
+
+def test_a_project_is_mounted_else_a_volume(env: Environment, tmp_path: Path) -> None:
+    by_target = {mount.target: mount for mount in _spec(env).mounts}
+    assert (by_target["/workspace"].kind, by_target["/workspace"].source) == ("volume", "devenv-demo-workspace")
+    assert by_target["/mnt/demo"].kind == "volume"
+    assert by_target["/run/devenv-host"].read_only
+    mounted = {mount.target: mount for mount in _spec(env, project=tmp_path).mounts}
+    assert (mounted["/workspace"].kind, mounted["/workspace"].source) == ("bind", str(tmp_path))
+
+
+def test_labels_describe_the_container_without_its_preset(env: Environment) -> None:
+    decided = plan(loaded(), lock())
+    spec = _spec(env, of=decided)
+    facts = ContainerFacts(
+        id="1", name=spec.name, state="running", exit_code=0, image=IMAGE.id, labels=dict(spec.labels),
+        ports=spec.ports, mounts=spec.mounts, started_at="",
+    )  # fmt: skip
+    running = boot.describe(facts)
+    assert running.services == decided.services
+    assert running.checks == decided.smoke
+    assert running.spec_digest == _digest(spec)
+    urls = running.urls("TOKEN")
+    assert urls["ide"] == "http://127.0.0.1:8444/?token=TOKEN"
+    assert urls["jupyter"] == "http://127.0.0.1:8889/lab?token=TOKEN"
+
+
+def test_foreign_labels_are_survived() -> None:
+    facts = ContainerFacts(
+        id="1", name="devenv-x", state="exited", exit_code=1, image="i", labels={}, ports=(), mounts=(), started_at=""
+    )
+    assert boot.describe(facts).services == ()
+
+
+def test_a_workspace_that_cannot_be_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(NotReadyError, match="cannot read the project folder"):
+        boot.check_workspace(tmp_path, 1000)
+
+
+def test_a_workspace_of_someone_else_is_a_warning_with_the_remedy(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    assert boot.check_workspace(tmp_path, tmp_path.stat().st_uid) is None
+    warning = boot.check_workspace(tmp_path, tmp_path.stat().st_uid + 1)
+    assert warning is not None
+    assert "chown" in warning
+
+
+def test_label_values_are_stable() -> None:
+    assert labels_json({"b": 1, "a": [2]}) == '{"a":[2],"b":1}'

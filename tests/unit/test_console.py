@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from devenv import cli
+from devenv.console import Console, bytes_text
+from devenv.errors import PresetError
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (6_670_000_000, "6.7 GB"), (2e13, "20000.0 GB")]
+)
+def test_bytes_for_people(count: float, text: str) -> None:
+    assert bytes_text(count) == text
+
+
+def test_an_error_says_where_what_and_what_next(capsys: pytest.CaptureFixture[str]) -> None:
+    Console().error(
+        PresetError("unknown key 'x'", where="devenv.yaml:7:5", detail="7 | x: 1\n  | ^", hint="did you mean 'y'?")
+    )
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == "error: devenv.yaml:7:5: unknown key 'x'\n  7 | x: 1\n    | ^\nhint: did you mean 'y'?\n"
+
+
+def test_all_mistakes_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    Console().error(PresetError("2 mistakes", problems=(PresetError("one"), PresetError("two"))))
+    assert capsys.readouterr().err == "error: one\nerror: two\n2 mistakes\n"
+
+
+def test_quiet_keeps_warnings_and_errors(capsys: pytest.CaptureFixture[str]) -> None:
+    console = Console(quiet=True)
+    console.note("left out")
+    console.warn("kept")
+    assert capsys.readouterr().err == "warning: kept\n"
+
+
+def test_json_is_one_document_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    Console().json({"text": "发票"})
+    assert json.loads(capsys.readouterr().out) == {"text": "发票"}
+
+
+def test_stages_without_a_terminal_are_timed_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    with Console().stages() as stages:
+        with stages.stage("fetch") as stage:
+            stage.start("download", 1000)
+            stage.advance("download", 1000)
+            stage.finish("download")
+        with stages.stage("build") as stage:
+            stage.cached = True
+        with pytest.raises(RuntimeError), stages.stage("boot"):
+            raise RuntimeError
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("  ✓ fetch")
+    assert "1.0 kB of 1.0 kB" in lines[0]
+    assert lines[1].startswith("  = build")
+    assert lines[2].startswith("  ✗ boot")
+    assert [(one.name, one.cached) for one in stages.reports()] == [("fetch", False), ("build", True), ("boot", False)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--help"], 0, ""),
+        (["--version"], 0, ""),
+        (["upp"], 2, "Did you mean 'up'?"),
+        (["up", "--nope"], 2, "No such option"),
+        (["validate", "no-such-preset"], 3, "no-such-preset"),
+    ],
+)  # fmt: skip
+def test_exit_statuses(arguments: list[str], code: int, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(arguments) == code
+    out, err = capsys.readouterr()
+    assert words in out + err
+    assert "Traceback" not in err
+
+
+def test_a_bug_is_a_log_and_exit_70(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from devenv.cli.app import App
+
+    def broken(**_: object) -> App:
+        raise ZeroDivisionError("by nought")
+
+    monkeypatch.setattr(App, "make", broken)
+    assert cli.run(["presets"]) == 70
+    err = capsys.readouterr().err
+    assert "by nought" in err
+    assert "Traceback" not in err
+
+
+def test_interruption_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    from devenv.cli.app import App
+
+    def interrupted(**_: object) -> App:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(App, "make", interrupted)
+    assert cli.run(["presets"]) == 130

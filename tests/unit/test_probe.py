@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from devenv import probe
+from devenv.boot import Running
+from devenv.container import ContainerFacts
+from devenv.errors import EngineError, NotReadyError
+from devenv.plan import ANY_STATUS, PlannedService
+from devenv.progress import Silent
+
+
+def _service(name: str, port: int, *, timeout_s: int = 30, status: int = 200) -> PlannedService:
+    return PlannedService(
+        name=name, command=("x",), port=port, auth="none", listen=None, url="/", health_path="/", health_status=status,
+        env=(), timeout_s=timeout_s,
+    )  # fmt: skip
+
+
+def _running(*services: PlannedService, state: str = "running") -> Running:
+    facts = ContainerFacts(
+        id="1", name="devenv-demo", state=state, exit_code=137, image="i", labels={},
+        ports=tuple((one.port or 0, one.port or 0) for one in services), mounts=(), started_at="",
+    )  # fmt: skip
+    return Running(
+        name="demo", facts=facts, preset="demo", lock_digest="", spec_digest="", project="", services=services,
+        checks=(), named_ports=(),
+    )  # fmt: skip
+
+
+class FakeEngine:
+    """What Watch and the error texts ask of an engine."""
+
+    def __init__(self, events: Sequence[tuple[float, str]] = (), *, state: str = "running") -> None:
+        self.events = events
+        self.state = state
+        self.stopped = threading.Event()
+
+    def follow(self, name: str, command: Sequence[str], *, user: str = "") -> Iterator[str]:
+        for after_s, line in self.events:
+            if self.stopped.wait(after_s):
+                return
+            yield line
+        self.stopped.wait(5)
+
+    def container(self, name: str) -> ContainerFacts | None:
+        return _running(state=self.state).facts
+
+    def container_log(self, name: str, *, tail: int = 50) -> str:
+        return "the entrypoint said this"
+
+    def exec(self, name: str, command: Sequence[str], *, user: str = "") -> tuple[int, str, str]:
+        return 0, "the log's last line\n", ""
+
+
+def _wait(running: Running, engine: Any) -> tuple[probe.Ready, ...]:
+    watch = probe.Watch(running.facts.name, engine)
+    try:
+        return probe.wait_ready(running, "token", watch, progress=Silent(), engine=engine)
+    finally:
+        engine.stopped.set()
+
+
+def test_every_service_is_asked_until_it_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, int] = {"a": 0, "b": 0}
+
+    def answers(running: Running, service: PlannedService, token: str) -> tuple[bool, str]:
+        asked[service.name] += 1
+        return asked[service.name] >= 3, "HTTP 502"
+
+    monkeypatch.setattr(probe, "answers", answers)
+    ready = _wait(_running(_service("a", 1), _service("b", 2)), FakeEngine([(0, "up")]))
+    assert [one.service for one in ready] == ["a", "b"]
+    assert asked == {"a": 3, "b": 3}
+
+
+def test_a_service_that_dies_is_told_at_once_with_its_status_and_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "answers", lambda *_: (False, "HTTP 502"))
+    began = time.monotonic()
+    with pytest.raises(NotReadyError, match=r"service 'b' ended with exit status 3") as told:
+        _wait(
+            _running(_service("a", 1, timeout_s=300), _service("b", 2)), FakeEngine([(0, "up"), (0.1, "exit b 3 0 1")])
+        )
+    assert time.monotonic() - began < 2
+    assert told.value.detail == "the log's last line\n"
+    assert "devenv logs demo b" in (told.value.hint or "")
+
+
+def test_a_signal_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "answers", lambda *_: (False, ""))
+    with pytest.raises(NotReadyError, match="signal 9"):
+        _wait(_running(_service("a", 1)), FakeEngine([(0, "exit a -1 9 1")]))
+
+
+def test_a_service_that_never_answers_ends_at_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "answers", lambda *_: (False, "HTTP 502"))
+    with pytest.raises(NotReadyError, match=r"'a' did not answer within 1 s: HTTP 502"):
+        _wait(_running(_service("a", 1, timeout_s=1)), FakeEngine([(0, "up")]))
+
+
+def test_a_container_that_dies_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Dying(FakeEngine):
+        def follow(self, name: str, command: Sequence[str], *, user: str = "") -> Iterator[str]:
+            yield "up"
+            raise EngineError("gone")
+
+    monkeypatch.setattr(probe, "answers", lambda *_: (False, ""))
+    with pytest.raises(NotReadyError, match="ended with status 137") as told:
+        _wait(_running(_service("a", 1)), Dying(state="exited"))
+    assert told.value.detail == "the entrypoint said this"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "given", "passes"),
+    [(200, 200, True), (200, 302, False), (ANY_STATUS, 404, True), (ANY_STATUS, 502, False)],
+)
+def test_what_counts_as_an_answer(wanted: int, given: int, passes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Link:
+        def __init__(self, *_: Any, **__: Any) -> None:
+            self.status = given
+
+        def request(self, *_: Any, **__: Any) -> None: ...
+        def getresponse(self) -> Link:
+            return self
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr(probe.http.client, "HTTPConnection", Link)
+    service = _service("a", 1, status=wanted)
+    assert probe.answers(_running(service), service, "t")[0] is passes
