@@ -39,7 +39,8 @@ format: $(DEV_STAMP) ## Let ruff rewrite
 	$(BIN)/ruff format .
 
 lock: $(DEV_STAMP) ## Resolve the shipped presets anew
-	for preset in presets/*/; do $(BIN)/devenv lock "$${preset%/}/preset.yaml" --upgrade || exit; done
+	$(BIN)/devenv lock python --upgrade
+	$(BIN)/devenv lock rapidocr --upgrade parent
 
 golden: $(DEV_STAMP) ## Write the golden files anew
 	$(BIN)/pytest tests/golden --update-golden

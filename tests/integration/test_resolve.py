@@ -19,11 +19,12 @@ import pytest
 
 from devenv.artifacts import Store
 from devenv.configs import AptSource
-from devenv.errors import LockError
+from devenv.errors import FetchError, LockError
 from devenv.fetch import GoneError, fetch
 from devenv.host import Settings
 from devenv.lock import drift
 from devenv.lock.change import changes
+from devenv.lock.image import ImageFacts
 from devenv.lock.inputs import NODE_WHEEL
 from devenv.lock.model import Lock
 from devenv.lock.resolve import refresh_missing, resolve
@@ -31,6 +32,7 @@ from devenv.lock.wheels import own_uv
 from devenv.preset.load import LoadedPreset
 from devenv.preset.model import Preset
 from devenv.progress import Silent
+from devenv.sources import archives
 from tests.integration.mirror import Mirror, settings
 
 pytestmark = pytest.mark.skipif(shutil.which("apt-get") is None, reason="apt resolves Debian packages")
@@ -280,3 +282,56 @@ def test_a_tampered_npm_tarball_never_gets_into_a_lock(small: Small, mine: Setti
     small.mirror.always["/npm/left/-/left-1.0.0.tgz"] = "flip"
     with pytest.raises(Exception, match=r"left@1\.0\.0"):
         make(preset(), mine, tmp_path)
+
+
+def test_a_base_image_is_locked_by_digest_with_only_what_it_lacks(small: Small, mine: Settings, tmp_path: Path) -> None:
+    has = ("libc6", "dpkg", "bash", "python3.11", "sudo")
+    status = "\n".join(
+        small.debs[next(key for key in small.debs if key[0] == name)].replace(
+            "\n", "\nStatus: install ok installed\n", 1
+        )
+        for name in has
+    )
+    facts = ImageFacts(
+        digest="sha256:" + "d" * 64, os_release='ID=debian\nVERSION_CODENAME="bookworm"\n', dpkg_status=status
+    )
+    asked: list[str] = []
+
+    def look(reference: str) -> ImageFacts:
+        asked.append(reference)
+        return facts
+
+    made = make(preset(base={"image": "debian:bookworm"}), mine, tmp_path, image_facts=look)
+    assert (made.base.kind, made.base.image, made.base.digest) == ("image", "debian:bookworm", facts.digest)
+    assert names(made.base.packages) == {"nginx", "procps", "python3", "runit"}
+    assert names(made.apt) == {"git", "git-man"}
+    assert asked[0] == "debian:bookworm"
+    assert all(one == f"debian:bookworm@{facts.digest}" for one in asked[1:])
+    alpine = dataclasses.replace(facts, os_release="ID=alpine\nPRETTY_NAME=Alpine\n")
+    with pytest.raises(LockError, match="no Debian or Ubuntu"):
+        make(preset(base={"image": "alpine"}), mine, tmp_path, image_facts=lambda _: alpine)
+
+
+def test_files_that_the_preset_pins_are_locked_by_their_hash(small: Small, mine: Settings, tmp_path: Path) -> None:
+    near, far = b"near", b"far"
+    (tmp_path / "cs.tar.gz").write_bytes(near)
+    small.mirror.files["/a.vsix"] = far
+    shas = [hashlib.sha256(body).hexdigest() for body in (near, far)]
+    server = {
+        "version": "4.139.1",
+        "source": "release",
+        "archive": {"path": str(tmp_path / "cs.tar.gz"), "sha256": shas[0]},
+    }
+    extension = {"id": "a.b", "version": "1.0", "archive": {"url": f"{small.mirror.url}/a.vsix", "sha256": shas[1]}}
+    one = preset(code_server=server, extensions=(extension,))
+    made = make(one, mine, tmp_path)
+    assert made.editor is not None
+    assert (made.editor.source, made.editor.archive.sha256, made.editor.archive.size) == ("release", shas[0], 4)
+    assert (made.editor.packages, made.editor.toolchain) == ((), ())
+    assert (made.extensions[0].file, made.extensions[0].sha256) == ("a.b-1.0.vsix", shas[1])
+    assert "127.0.0.1" not in made.dump()
+    fetch(made, store=Store(tmp_path / "fresh"), settings=mine, files=archives(one.preset))
+    assert Store(tmp_path / "fresh").missing(made) == ()
+    (tmp_path / "cs.tar.gz").write_bytes(b"changed")
+    with pytest.raises(FetchError, match="not the file that was pinned"):
+        make(one, mine, tmp_path / "other")

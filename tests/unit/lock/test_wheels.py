@@ -116,7 +116,8 @@ def test_uvs_words_are_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_a_local_wheel_without_size_or_hash_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "a-1+cpu-py3-none-any.whl"
     file.write_bytes(b"wheel")
-    text = f'[[packages]]\nname = "a"\nversion = "1+cpu"\nwheels = [{{ url = "file://{tmp_path}/a-1%2Bcpu-py3-none-any.whl", hashes = {{}} }}]\n'  # noqa: E501
+    entries = f'wheels = [{{ url = "file://{tmp_path}/a-1%2Bcpu-py3-none-any.whl", hashes = {{}} }}]'
+    text = f'[[packages]]\nname = "a"\nversion = "1+cpu"\n{entries}\n'
     found = resolve(Uv(text), tmp_path, monkeypatch)
     assert found[0].file == file.name
     assert (found[0].size, found[0].sha256) == (5, sha("wheel"))
