@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks import document, machine
 from benchmarks.cold import cold
 from benchmarks.command import Bench, FailedError, tell
-from benchmarks.devcontainer import devcontainer
+from benchmarks.devcontainer import devcontainer, measurable
 from benchmarks.quick import help_, render
 from benchmarks.rebuild import rebuild
 from benchmarks.result import Result
@@ -32,7 +32,7 @@ _DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the chosen benchmarks; 1 when one of them could not be measured or a goal was missed."""
     options = _parser().parse_args(arguments)
-    names = options.names or [name for name in BENCHMARKS if name != "cold" or options.cold]
+    names = options.names or [name for name in BENCHMARKS if options.cold or _usual(name)]
     if "cold" in names and not options.cold:
         sys.exit("cold removes devenv's images and the builder's cache: say --cold as well")
     bench = Bench(rounds=options.rounds, cold=options.cold)
@@ -53,6 +53,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not options.no_record:
         document.write(_DOCUMENT, {one.name: f"{one.markdown()}\n\n{_on(ran_on)}" for one in results})
     return 1 if failed or any(not goal.met for one in results for goal in one.goals) else 0
+
+
+def _usual(name: str) -> bool:
+    """Whether a benchmark runs when none is named and nothing may be removed."""
+    if name == "devcontainer" and not measurable():
+        tell("devcontainer: left out, its image is made by --cold")
+        return False
+    return name != "cold"
 
 
 def _report(results: Sequence[Result], ran_on: str, *, as_json: bool) -> None:

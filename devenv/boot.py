@@ -145,21 +145,16 @@ def check_workspace(project: Path, uid: int) -> str | None:
     return None
 
 
-def start(spec: ContainerSpec, environment: Environment, engine: Engine) -> str:
-    """Create and start the container, volumes first; one of that name is replaced. Returns its id.
-
-    Raises EngineError, NotReadyError (a port was taken in between).
-    """
+def create(spec: ContainerSpec, environment: Environment, engine: Engine) -> None:
+    """Create the container, volumes first; one of that name is replaced. Raises EngineError."""
     for mount in spec.mounts:
         if mount.kind == "volume":
             engine.ensure_volume(mount.source, {f"{LABEL}name": environment.name})
     engine.remove(spec.name)
-    made = engine.create(spec)
-    start_existing(spec.name, engine)
-    return made
+    engine.create(spec)
 
 
-def start_existing(name: str, engine: Engine) -> None:
+def start(name: str, engine: Engine) -> None:
     """Start a container that is there. Raises PortTakenError, EngineError."""
     try:
         engine.start(name)

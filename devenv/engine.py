@@ -220,6 +220,11 @@ class Engine:
         return int(code or 0), (out or b"").decode(errors="replace"), (err or b"").decode(errors="replace")
 
     @_guarded
+    def attach(self, name: str) -> Iterator[str]:
+        """Yield the lines that the container's own process prints from now on, until it ends."""
+        return _lines(self._api.attach(name, stdout=True, stderr=True, stream=True, logs=False))
+
+    @_guarded
     def follow(self, name: str, command: Sequence[str], *, user: str = "") -> Iterator[str]:
         """Run a command inside and yield its stdout lines as they come, until it or the container ends."""
         made = self._api.exec_create(name, list(command), user=user, stderr=False)["Id"]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import http.client
+import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from devenv.boot import Running
@@ -19,19 +20,9 @@ from devenv.progress import Progress
 _EVERY_S = 0.05
 _LOG_LINES = 20
 
-# Says "up" once the entrypoint is through, then every exit that runit's finish scripts record, until it is stopped.
-_WATCH = """
-told=
-while :; do
-  if [ -z "$told" ] && [ -e /run/devenv/up ]; then echo up; told=1; fi
-  for file in /run/devenv/exit/*; do
-    [ -e "$file" ] || continue
-    name=${file##*/}; case $name in .*) continue;; esac
-    echo "exit $name $(cat "$file")"
-  done
-  if [ -n "$told" ]; then sleep 0.2; else sleep 0.02; fi
-done
-"""
+# What the entrypoint and its `finish` script print (templates/image/usr/local/lib/devenv).
+_UP = "devenv: up"
+_EXIT = re.compile(r"devenv: service (?P<name>\S+) ended: status (?P<status>-?\d+) signal (?P<signal>\d+)")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,25 +34,30 @@ class Ready:
 
 
 class Watch:
-    """Follows one container from inside: `up` is set when it is booted, `failure` holds the first death."""
+    """Follows what one container prints: `up` is set when it is booted, `exits` holds services that died.
 
-    def __init__(self, container: str, engine: Engine) -> None:
+    Made before the container starts, so that no line is missed; `up` is given for one that runs already.
+    """
+
+    def __init__(self, container: str, engine: Engine, *, up: bool = False) -> None:
         self.up = threading.Event()
         self.failed = threading.Event()
         self.exits: dict[str, str] = {}
         self._container = container
         self._engine = engine
-        threading.Thread(target=self._follow, name="watch", daemon=True).start()
+        if up:
+            self.up.set()
+        lines = engine.attach(container)
+        threading.Thread(target=self._follow, args=(lines,), name="watch", daemon=True).start()
 
-    def _follow(self) -> None:
+    def _follow(self, lines: Iterator[str]) -> None:
         with contextlib.suppress(EngineError):
-            for line in self._engine.follow(self._container, ["sh", "-c", _WATCH], user="root"):
-                word, _, rest = line.partition(" ")
-                if word == "up":
+            for line in lines:
+                if line.strip() == _UP:
                     self.up.set()
-                elif word == "exit":
-                    name, _, status = rest.partition(" ")
-                    self.exits.setdefault(name, status)
+                elif found := _EXIT.match(line):
+                    how = f"signal {found['signal']}" if found["status"] == "-1" else f"exit status {found['status']}"
+                    self.exits.setdefault(found["name"], how)
                     self.failed.set()
         # The container's end, however it came: check() asks the engine what happened.
         self.failed.set()
@@ -73,7 +69,7 @@ class Watch:
         if self.exits:
             name, status = next(iter(self.exits.items()))
             raise NotReadyError(
-                f"service {name!r} ended with {_status(status)} before it was ready",
+                f"service {name!r} ended with {status} before it was ready",
                 detail=log_tail(self._engine, self._container, name),
                 hint=f"the container is left up for a look: devenv logs {self._short()} {name}",
             )
@@ -178,9 +174,3 @@ def log_tail(engine: Engine, container: str, service: str, *, lines: int = _LOG_
     except EngineError:
         return None
     return text or None
-
-
-def _status(recorded: str) -> str:
-    """runit's `finish` arguments: exit status (-1 for a signal), then the status byte or signal number."""
-    code, _, rest = recorded.partition(" ")
-    return f"signal {rest.split(' ')[0]}" if code == "-1" else f"exit status {code}"

@@ -182,20 +182,21 @@ def up(
         with doors.stages.stage("boot") as stage:
             stage.message(spec.name)
             if running and same:
-                _wake(running, engine)
+                watch = wake(running, engine)
             else:
                 if running and running.facts.state == "running":
                     engine.stop(spec.name, timeout_s=boot.STOP_TIMEOUT_S)
                 for attempt in range(_PORT_ATTEMPTS):
+                    boot.create(spec, environment, engine)
+                    watch = probe.Watch(spec.name, engine)
                     try:
-                        boot.start(spec, environment, engine)
+                        boot.start(spec.name, engine)
                         break
                     except boot.PortTakenError:
                         # Ports that were chosen just now and lost to another program: choose others.
                         if had_ports or attempt == _PORT_ATTEMPTS - 1:
                             raise
                         spec = _spec(decided, image, environment, doors, project, new_ports=True)
-            watch = probe.Watch(spec.name, engine)
             probe.wait_up(watch)
         running = boot.find(environment.name, engine)
         if running is None:
@@ -250,12 +251,13 @@ def _spec(
     return boot.decide(decided.plan, image, environment, project=project, uid=uid, gid=gid, ports=ports)
 
 
-def _wake(running: Running, engine: Engine) -> None:
-    """Go on with the container that is there: start it, or forget deaths of services that are over."""
-    if running.facts.state != "running":
-        boot.start_existing(running.facts.name, engine)
-    else:
-        engine.exec(running.facts.name, ["sh", "-c", f"rm -f {boot.RUNTIME_MOUNT}/exit/*"], user="root")
+def wake(running: Running, engine: Engine) -> probe.Watch:
+    """Go on with the container that is there: started unless it runs. Raises PortTakenError, EngineError."""
+    if running.facts.state == "running":
+        return probe.Watch(running.facts.name, engine, up=True)
+    watch = probe.Watch(running.facts.name, engine)
+    boot.start(running.facts.name, engine)
+    return watch
 
 
 def container_user(settings: Settings) -> tuple[int, int]:

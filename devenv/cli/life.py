@@ -76,6 +76,8 @@ def stop(app: App, names: tuple[str, ...]) -> None:
 @click.pass_obj
 def start(app: App, name: str | None) -> None:
     """Start a stopped environment and wait until its services answer."""
+    from devenv.up import wake
+
     one = app.select(name)
     environment = app.environment(one.name)
     with (
@@ -84,8 +86,7 @@ def start(app: App, name: str | None) -> None:
     ):
         with stages.stage("boot") as stage:
             stage.cached = one.facts.state == "running"
-            boot.start_existing(one.facts.name, app.engine)
-            watch = probe.Watch(one.facts.name, app.engine)
+            watch = wake(one, app.engine)
             probe.wait_up(watch)
         with stages.stage("ready") as stage:
             probe.wait_ready(one, environment.token(), watch, progress=stage, engine=app.engine)

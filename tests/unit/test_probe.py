@@ -41,7 +41,7 @@ class FakeEngine:
         self.state = state
         self.stopped = threading.Event()
 
-    def follow(self, name: str, command: Sequence[str], *, user: str = "") -> Iterator[str]:
+    def attach(self, name: str) -> Iterator[str]:
         for after_s, line in self.events:
             if self.stopped.wait(after_s):
                 return
@@ -74,7 +74,7 @@ def test_every_service_is_asked_until_it_answers(monkeypatch: pytest.MonkeyPatch
         return asked[service.name] >= 3, "HTTP 502"
 
     monkeypatch.setattr(probe, "answers", answers)
-    ready = _wait(_running(_service("a", 1), _service("b", 2)), FakeEngine([(0, "up")]))
+    ready = _wait(_running(_service("a", 1), _service("b", 2)), FakeEngine([(0, "devenv: up")]))
     assert [one.service for one in ready] == ["a", "b"]
     assert asked == {"a": 3, "b": 3}
 
@@ -84,7 +84,8 @@ def test_a_service_that_dies_is_told_at_once_with_its_status_and_log(monkeypatch
     began = time.monotonic()
     with pytest.raises(NotReadyError, match=r"service 'b' ended with exit status 3") as told:
         _wait(
-            _running(_service("a", 1, timeout_s=300), _service("b", 2)), FakeEngine([(0, "up"), (0.1, "exit b 3 0 1")])
+            _running(_service("a", 1, timeout_s=300), _service("b", 2)),
+            FakeEngine([(0, "devenv: up"), (0.1, "devenv: service b ended: status 3 signal 0 count 1")]),
         )
     assert time.monotonic() - began < 2
     assert told.value.detail == "the log's last line\n"
@@ -94,19 +95,19 @@ def test_a_service_that_dies_is_told_at_once_with_its_status_and_log(monkeypatch
 def test_a_signal_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "answers", lambda *_: (False, ""))
     with pytest.raises(NotReadyError, match="signal 9"):
-        _wait(_running(_service("a", 1)), FakeEngine([(0, "exit a -1 9 1")]))
+        _wait(_running(_service("a", 1)), FakeEngine([(0, "devenv: service a ended: status -1 signal 9 count 1")]))
 
 
 def test_a_service_that_never_answers_ends_at_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "answers", lambda *_: (False, "HTTP 502"))
     with pytest.raises(NotReadyError, match=r"'a' did not answer within 1 s: HTTP 502"):
-        _wait(_running(_service("a", 1, timeout_s=1)), FakeEngine([(0, "up")]))
+        _wait(_running(_service("a", 1, timeout_s=1)), FakeEngine([(0, "devenv: up")]))
 
 
 def test_a_container_that_dies_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     class Dying(FakeEngine):
-        def follow(self, name: str, command: Sequence[str], *, user: str = "") -> Iterator[str]:
-            yield "up"
+        def attach(self, name: str) -> Iterator[str]:
+            yield "devenv: up"
             raise EngineError("gone")
 
     monkeypatch.setattr(probe, "answers", lambda *_: (False, ""))
