@@ -157,13 +157,15 @@ def bring(
     wanted: Wanted,
     places: Callable[[], Iterable[Origin | Unusable]],
     on_bytes: Callable[[int], None] = lambda _: None,
+    *,
+    key: str | None = None,
 ) -> Got:
     """Download into the store, verified by all that is known of the file. Raises FetchError, http.Stopped.
 
-    The first of `wanted.digests` names the unfinished file, so that a later run goes on with it.
+    `key`, else the first of `wanted.digests`, names the unfinished file, so that a later run goes on with it.
     """
     known = dict(wanted.digests)
-    key = wanted.digests[0][1]
+    key = key or wanted.digests[0][1]
     with store.only(key):
         sha256 = known.get("sha256")
         if sha256 is not None and store.holds(sha256, wanted.size_bytes):
@@ -185,14 +187,3 @@ def _same(descriptor: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except OSError:
         return False
-
-
-def link(source: Path, target: Path) -> None:
-    """Put a stored file at `target`: a hard link, or a copy on another file system."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(source, target)
-    except FileExistsError:
-        return
-    except OSError:
-        shutil.copyfile(source, target)

@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, TypeVar
 
 from devenv.build import Image
 from devenv.container import ContainerFacts, ContainerSpec, Mount
@@ -43,12 +44,17 @@ class Running:
         """The host port of a container port."""
         return dict(self.facts.ports).get(inside)
 
-    def urls(self, token: str) -> dict[str, str]:
-        """The page of every published service, token in it, and of every further port."""
+    @property
+    def host_folder(self) -> str:
+        """The folder of its owner's that it reads."""
+        return next((one.source for one in self.facts.mounts if one.target == HOST_MOUNT), "")
+
+    def urls(self, token: str | None) -> dict[str, str]:
+        """The page of every published service, token in it, and of every further port. None: the token is not ours."""
         urls = {}
         for service in self.services:
             if service.port is not None and (outside := self.port(service.port)):
-                urls[service.name] = f"http://127.0.0.1:{outside}{service.url.replace('{token}', token)}"
+                urls[service.name] = f"http://127.0.0.1:{outside}{service.url.replace('{token}', token or 'TOKEN')}"
         for name, inside in self.named_ports:
             if name not in urls and (outside := self.port(inside)):
                 urls[name] = f"http://127.0.0.1:{outside}/"
@@ -178,15 +184,28 @@ def describe(facts: ContainerFacts) -> Running:
         lock_digest=labels.get(f"{LABEL}lock", ""),
         spec_digest=labels.get(f"{LABEL}spec", ""),
         project=labels.get(f"{LABEL}project", ""),
-        services=tuple(
-            PlannedService(**{**one, "command": tuple(one["command"]), "env": tuple(map(tuple, one["env"]))})
-            for one in json.loads(labels.get(f"{LABEL}services", "[]"))
-        ),
-        checks=tuple(
-            PlannedCheck(**{**one, "run": tuple(one["run"])}) for one in json.loads(labels.get(f"{LABEL}smoke", "[]"))
-        ),
-        named_ports=tuple((str(n), int(p)) for n, p in json.loads(labels.get(f"{LABEL}ports", "[]"))),
+        services=_values(PlannedService, labels.get(f"{LABEL}services")),
+        checks=_values(PlannedCheck, labels.get(f"{LABEL}smoke")),
+        named_ports=tuple((str(n), int(p)) for n, p in json.loads(labels.get(f"{LABEL}ports") or "[]")),
     )
+
+
+_Value = TypeVar("_Value", PlannedService, PlannedCheck)
+
+
+def _values(kind: type[_Value], label: str | None) -> tuple[_Value, ...]:
+    """Values from a label that another version of devenv may have written: what is unknown or lacking is left out."""
+    known = {field.name for field in dataclasses.fields(kind)}
+    values = []
+    for one in json.loads(label or "[]"):
+        fields = {name: _frozen(value) for name, value in one.items() if name in known}
+        if fields.keys() == known:
+            values.append(kind(**fields))
+    return tuple(values)
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(one) for one in value) if isinstance(value, list) else value
 
 
 def find(name: str, engine: Engine) -> Running | None:

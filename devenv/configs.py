@@ -96,7 +96,10 @@ def npm_auth(settings: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     for prefix, name in names.items():
         secret = settings.get(f"{prefix}:_password")
         if secret is not None:
-            password = base64.b64decode(secret).decode(errors="replace")
+            try:
+                password = base64.b64decode(secret, validate=True).decode(errors="replace")
+            except ValueError:
+                continue  # `${NPM_PASSWORD}` that is not set, say: npm itself could not use it either
             headers.setdefault(prefix, "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode())
     return tuple(sorted(headers.items(), key=lambda one: (-len(one[0]), one[0])))
 
@@ -188,7 +191,9 @@ def apt_auth(text: str) -> tuple[tuple[str, str], ...]:
 def header_for(url: str, auth: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
     """The `Authorization` header for an address, as a tuple of headers; empty when nothing is set for it."""
     bare = url.partition(":")[2].rstrip("/") + "/"
-    return next(((("Authorization", value),) for prefix, value in auth if bare.startswith(prefix)), ())
+    return next(
+        ((("Authorization", value),) for prefix, value in auth if bare.startswith(prefix.rstrip("/") + "/")), ()
+    )
 
 
 def apt_template(text: str, release: str, arch: str) -> dict[str, str]:

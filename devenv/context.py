@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from devenv.errors import BuildError, FetchError
 from devenv.lock.model import Artifact
 from devenv.plan import Plan, walk
-from devenv.render import Rendered, artifact_files
+from devenv.render import CONTEXT_MARKER, Rendered, artifact_files
 from devenv.rootfs import base_root
 
 if TYPE_CHECKING:
@@ -37,12 +37,17 @@ def assemble(plan: Plan, rendered: Rendered, store: Store, target: Path, *, with
         wanted = dict(_wanted(plan, rendered, store))
         if with_files:
             wanted |= {name: (data, 0o644) for name, data in rendered.files.items()}
+            wanted[CONTEXT_MARKER] = (b"devenv made this folder and replaces all of it\n", 0o644)
         _remove_others(target, wanted)
         for name, (source, mode) in wanted.items():
+            if ".." in Path(name).parts:
+                raise BuildError(f"{name} leaves the build context", hint="the lock was tampered with: devenv lock")
             path = target / name
             path.parent.mkdir(parents=True, exist_ok=True)
             if isinstance(source, bytes):
                 _write(path, source, mode)
+            elif with_files:
+                _copy(path, source)
             else:
                 _link(path, source)
         # BuildKit keeps the modes of folders: the caller's umask must not reach the image.
@@ -61,7 +66,7 @@ def _wanted(plan: Plan, rendered: Rendered, store: Store) -> Iterator[tuple[str,
     for name, artifact in artifact_files(plan):
         path = store.path(artifact.sha256)
         if not path.is_file():
-            raise FetchError(f"{artifact.file} is not in the store", hint="run 'devenv up' or 'devenv prefetch' again")
+            raise FetchError(f"{artifact.file} is not in the store", hint="run 'devenv up' or 'devenv fetch' again")
         yield name, (path, 0o644)
     if plan.lock.base.kind == "bootstrap":
         yield _ROOT, (_root(plan.lock.base.packages, store), 0o644)
@@ -114,6 +119,15 @@ def _link(path: Path, source: Path) -> None:
         os.link(source, fresh)
     except OSError:
         shutil.copy2(source, fresh)
+    fresh.replace(path)
+
+
+def _copy(path: Path, source: Path) -> None:
+    """A copy of a store file: what someone changes in a folder of theirs must not reach the store."""
+    if path.exists() and not path.samefile(source) and _same_copy(path, source):
+        return
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    shutil.copy2(source, fresh)
     fresh.replace(path)
 
 

@@ -74,12 +74,6 @@ class Engine:
             return None
 
     @_guarded
-    def image_facts(self, reference: str) -> Mapping[str, Any]:
-        """`docker image inspect` of an image that is here."""
-        facts: Mapping[str, Any] = self._api.inspect_image(reference)
-        return facts
-
-    @_guarded
     def images(self, repository_prefix: str) -> tuple[tuple[str, str, int], ...]:
         """(tag, id, size in bytes) of every local tag that begins with `repository_prefix`."""
         rows = [
@@ -108,7 +102,9 @@ class Engine:
         except docker.errors.ImageNotFound:
             self._client.images.pull(reference)
             facts = self._api.inspect_image(reference)
-        digests = facts.get("RepoDigests") or ()
+        # An image may be known to several registries: the digest is that of the one named here.
+        repository = re.sub(r":[^/:]*$", "", reference.partition("@")[0])
+        digests = [one for one in facts.get("RepoDigests") or () if one.partition("@")[0].endswith(repository)]
         if not digests:
             raise EngineError(
                 f"the image {reference} has no registry digest, so nothing can pin it",
@@ -259,12 +255,6 @@ class Engine:
         except docker.errors.NotFound:
             return
 
-    @_guarded
-    def info(self) -> Mapping[str, Any]:
-        """`docker info`."""
-        facts: Mapping[str, Any] = self._api.info()
-        return facts
-
 
 def connect(address: str | None) -> Engine:
     """Connect to the engine at `address` (a DOCKER_HOST value, None: the SDK's default).
@@ -316,7 +306,7 @@ def check_buildx() -> str:
         raise EngineError(
             "the 'docker' client program is not installed", hint="install docker-cli, or 'make engine'"
         ) from None
-    except run.ProcessError:
+    except (run.ProcessError, run.TimeoutExpired):
         raise EngineError("docker has no buildx plugin, which builds images", hint=hint) from None
     found = re.search(r"\bv?(\d+)\.(\d+)", text)
     if found and (int(found[1]), int(found[2])) < MIN_BUILDX:

@@ -68,18 +68,34 @@ class Environment:
         _write(path, token + "\n")
         return token
 
-    def bring(self, variables: Mapping[str, str], ca_bundle: Path | None, apt_sources: str) -> None:
-        """Write what the container shall know of this host: proxies and mirrors, its CA bundle, apt's sources."""
+    def known_token(self) -> str | None:
+        """The token if there is one: of another user's environment there is none here."""
+        try:
+            return (self.host_folder / "token").read_text().strip() or None
+        except OSError:
+            return None
+
+    def bring(self, variables: Mapping[str, str], ca_bundle: Path | None, apt_sources: str) -> bool:
+        """Write what the container shall know of this host: proxies and mirrors, its CA bundle, apt's sources.
+
+        Returns whether anything is other than before.
+        """
         texts = {
             "env": "".join(f"{k}={v}\n" for k, v in sorted(variables.items())),
             "ca.crt": _read(ca_bundle) if ca_bundle else "",
             "apt.sources": apt_sources,
         }
+        changed = False
         for name, text in texts.items():
+            path = self.host_folder / name
+            if text == (_read(path) if path.is_file() else ""):
+                continue
+            changed = True
             if text:
-                _write(self.host_folder / name, text)
+                _write(path, text)
             else:
-                (self.host_folder / name).unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
+        return changed
 
     def ports(self) -> dict[int, int]:
         """The host port of each container port chosen so far."""
@@ -126,14 +142,34 @@ class Environment:
 @contextmanager
 def hold(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
     """Hold a lock file between processes. The kernel frees it when the holder dies."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with path.open("w") as handle:
+    told = False
+    while True:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            waiting()
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            handle = path.open("w")
+        except OSError as error:
+            raise NotReadyError(
+                f"cannot write {path}: {error.strerror}", hint="free disk space, or that folder"
+            ) from None
+        with handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if not told:
+                    waiting()
+                told = True
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            # 'down --volumes' and 'prune' take the folder away with the lock in it: then wait at the new one.
+            if _is_still(path, handle.fileno()):
+                yield
+                return
+
+
+def _is_still(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def environment(name: str, root: Path) -> Environment:

@@ -124,6 +124,11 @@ def plan(loaded: LoadedPreset, lock: Lock) -> Plan:
     workspace = (
         PlannedFile(source=preset.workspace, context="workspace", target=WORKSPACE) if preset.workspace else None
     )
+    for planned in (*files, *((workspace,) if workspace else ())):
+        if not any(True for _ in walk(Path(planned.source))):
+            raise PresetError(
+                f"{planned.source} is an empty folder", hint=f"put a file there that is to be at {planned.target}"
+            )
     env = tuple(sorted(_environment(preset).items()))
     editor = _editor_digest(lock) if lock.editor else None
     content = {
@@ -200,14 +205,13 @@ def _services(preset: Preset) -> tuple[PlannedService, ...]:
     ]
     owners: dict[str, str] = {}
     for service in services:
-        for place in (str(service.port) if service.port else None, service.listen):
-            if place and place in owners:
+        for place in (str(service.port or ""), service.listen or ""):
+            key = place.removeprefix("127.0.0.1:")  # with port 8888 one place inside the container
+            if key and key in owners:
                 raise PresetError(
-                    f"services.{service.name}: {owners[place]} has {place} already",
-                    hint="give each service its own",
+                    f"services.{service.name}: {owners[key]} has {place} already", hint="give each service its own"
                 )
-            if place:
-                owners[place] = service.name
+            owners[key] = service.name
     return tuple(services)
 
 

@@ -122,20 +122,29 @@ def wait_ready(running: Running, token: str, watch: Watch, *, progress: Progress
             stop.wait(_EVERY_S)
         raise NotReadyError(f"service {service.name!r} was given up")
 
-    progress.message(f"waiting for {', '.join(sorted(waiting))}")
-    with ThreadPoolExecutor(max_workers=max(1, len(asked))) as pool:
-        futures = [pool.submit(ask, one) for one in asked]
+    told: dict[str, Ready | NotReadyError] = {}
+
+    def run(service: PlannedService) -> None:
         try:
-            while not all(one.done() for one in futures):
-                watch.check()
-                for one in futures:
-                    if one.done():
-                        one.result()
-                watch.failed.wait(_EVERY_S)
+            told[service.name] = ask(service)
+        except NotReadyError as error:
+            told[service.name] = error
+
+    progress.message(f"waiting for {', '.join(sorted(waiting))}")
+    # Daemons: a service that keeps a request open must not hold up the news that another one died.
+    for one in asked:
+        threading.Thread(target=run, args=(one,), name=f"probe {one.name}", daemon=True).start()
+    try:
+        while True:
             watch.check()
-            return tuple(one.result() for one in futures)
-        finally:
-            stop.set()
+            for outcome in list(told.values()):
+                if isinstance(outcome, NotReadyError):
+                    raise outcome
+            if len(told) == len(asked):
+                return tuple(one for one in (told[each.name] for each in asked) if isinstance(one, Ready))
+            watch.failed.wait(_EVERY_S)
+    finally:
+        stop.set()
 
 
 def answers(running: Running, service: PlannedService, token: str, *, timeout_s: float = 5) -> tuple[bool, str]:

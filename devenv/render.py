@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 MARK = "devenv render"
 """Every rendered file says who wrote it: only such files are overwritten."""
 
+CONTEXT_MARKER = ".devenv-context"
+"""In a folder that `render --with-artifacts` made and may make anew."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Rendered:
@@ -55,8 +58,8 @@ class Rendered:
         return tuple(path for path, _ in changed)
 
     def owns(self, target: Path) -> bool:
-        """Whether `target` is a folder that devenv wrote as a whole before."""
-        return MARK.encode() in (_read(target / "Dockerfile") or b"") and (target / "artifacts").is_dir()
+        """Whether `target` is a folder that devenv wrote as a whole before: all in it may be replaced."""
+        return (target / CONTEXT_MARKER).is_file()
 
     def differences(self, target: Path) -> str:
         """A unified diff from what lies below `target` to what `files` would be; empty when equal."""

@@ -37,6 +37,8 @@ def base_root(packages: Sequence[Path], target: Path) -> None:
                 try:
                     _unpack(package, root, made)
                 except (OSError, EOFError, ValueError, lzma.LZMAError, tarfile.TarError) as error:
+                    if isinstance(error, OSError) and error.errno is not None:
+                        raise  # the disk's trouble, not the package's
                     raise BuildError(
                         f"cannot unpack {package.name}: {error}", hint="remove it from the store and fetch it again"
                     ) from None

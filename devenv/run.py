@@ -11,6 +11,8 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+TimeoutExpired = subprocess.TimeoutExpired
+
 log = logging.getLogger("devenv.run")
 output = logging.getLogger("devenv.output")
 
@@ -102,7 +104,18 @@ def lines(command: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: 
         raise ProcessError(Outcome(command=tuple(command), code=code, out="".join(out), err="".join(tail)))
 
 
-def interactive(command: Sequence[str]) -> int:
-    """Run `command` on this terminal and return its exit status."""
+def interactive(command: Sequence[str], *, hold_stdin: bool = False) -> int:
+    """Run `command` on this terminal and return its exit status.
+
+    With `hold_stdin` its standard input is a pipe that stays open for as long as this process lives, so that the
+    other end can tell when it is gone. Raises FileNotFoundError.
+    """
     log.info("%s", shlex.join(command))
-    return subprocess.run(list(command), check=False).returncode
+    with subprocess.Popen(list(command), stdin=subprocess.PIPE if hold_stdin else None) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            # The terminal sent it to the child as well, which ends in its own way.
+            if process.stdin:
+                process.stdin.close()
+            return process.wait()

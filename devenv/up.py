@@ -18,7 +18,7 @@ from devenv.container import ContainerSpec
 from devenv.context import assemble
 from devenv.engine import Engine, check_buildx
 from devenv.environment import Environment, hold
-from devenv.errors import NotReadyError
+from devenv.errors import NotReadyError, UsageError
 from devenv.fetch import GoneError, fetch
 from devenv.host import Settings
 from devenv.lock.image import ImageFacts
@@ -163,10 +163,11 @@ def up(
     engine = doors.engine()
     uid, _ = container_user(doors.settings)
     with environment.locked(lambda: doors.stages.note("another devenv command holds this environment; waiting")):
+        _check_owner(boot.find(environment.name, engine), environment, project)
         decided, image = make_image(decided, doors, relock=relock)
         token = environment.token()
         told = brought(doors.settings, doors.carried, decided.lock.base.distribution)
-        environment.bring(told.variables, told.ca_bundle, told.apt_sources)
+        brought_anew = environment.bring(told.variables, told.ca_bundle, told.apt_sources)
         if project and (warning := boot.check_workspace(project, uid)):
             doors.stages.note(f"warning: {warning}")
         had_ports = bool(environment.ports())
@@ -176,6 +177,10 @@ def up(
         if running and same and running.facts.state == "running":
             known = _recall(environment, running)
             if known and all(state == "ready" for state in probe.states(running, token).values()):
+                if brought_anew:
+                    doors.stages.note(
+                        "proxies, mirrors or certificates changed: 'devenv up --fresh' brings them inside"
+                    )
                 return Result(running=running, image=image, decided=decided, report=known, ready=(), untouched=True)
         if running and not same:
             doors.stages.note(f"{_changes(running, decided)}: the container is replaced, its volumes are kept")
@@ -231,10 +236,23 @@ def _probe_and_smoke(
         ready = probe.wait_ready(running, token, watch, progress=stage, engine=doors.engine())
         stage.message(", ".join(f"{one.service} {one.seconds:.1f} s" for one in ready))
     thread.join()
+    watch.check()
     outcome = told[0]
     if isinstance(outcome, BaseException):
         raise outcome
     return outcome, ready
+
+
+def _check_owner(running: Running | None, environment: Environment, project: Path | None) -> None:
+    """Refuse to take over what is another project's or another user's environment. Raises UsageError."""
+    if running is None:
+        return
+    hint = f"give this one another name: devenv up --name …; 'devenv down {running.name}' removes that one"
+    if running.project != str(project or ""):
+        whose = running.project or "no project"
+        raise UsageError(f"an environment called {running.name!r} exists already, for {whose}", hint=hint)
+    if running.host_folder != str(environment.host_folder):
+        raise UsageError(f"the environment {running.name!r} is another user's ({running.host_folder})", hint=hint)
 
 
 def _spec(

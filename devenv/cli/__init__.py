@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import importlib
 import logging
 import os
+import signal
 import sys
 import tempfile
 import traceback
@@ -15,8 +17,10 @@ from typing import NoReturn
 import click
 
 from devenv import __version__
-from devenv.errors import DevenvError, UsageError
+from devenv.errors import DevenvError, FetchError, UsageError
 
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+"""A full or read-only disk, or a folder that is not the user's: not a bug of devenv's."""
 _COMMANDS: dict[str, tuple[str, str]] = {
     # name: (module:function, what `devenv --help` says)
     "init": ("preset:init", "Write a devenv.yaml that extends a preset."),
@@ -95,6 +99,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status (docs/reference/exit-codes.md)."""
     logging.captureWarnings(True)
+    # A polite end takes the build down with us, and leaves no file half written.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         # Without standalone mode click returns the status of `ctx.exit(n)` instead of raising Exit.
         status = cli.main(args=arguments, prog_name="devenv", standalone_mode=False)
@@ -119,7 +125,15 @@ def run(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:  # noqa: BLE001 - the one boundary: a bug becomes a log file and exit 70
-        return _bug(error)
+        if not isinstance(error, OSError) or error.errno not in _DISK:
+            return _bug(error)
+        from devenv.cli.app import make_console
+
+        where = str(error.filename) if error.filename else None
+        make_console().error(
+            FetchError(f"{error.strerror}", where=where, hint="free disk space, or correct that folder")
+        )
+        return FetchError.exit_code
     return status if isinstance(status, int) else 0
 
 

@@ -78,9 +78,12 @@ class App:
         from devenv.errors import UsageError
 
         every = boot.everything(self.engine)
-        here = str(Path.cwd())
+        here = Path.cwd()
         if name is None:
-            found = [one for one in every if one.project == here] or list(every)
+            found = [one for one in every if one.project == str(here)]
+            if not found and (here / "devenv.yaml").exists():
+                raise UsageError("this project has no environment", hint="devenv up; others go by name: devenv ps")
+            found = found or list(every)
             if len(found) == 1:
                 return found[0]
             names = ", ".join(one.name for one in every)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import sys
 import tarfile
@@ -35,13 +34,16 @@ def logs(app: App, name: str | None, service: str | None, follow: bool, lines: i
     existing = app.engine.exec(
         one.facts.name, ["sh", "-c", 'for f; do [ -e "$f" ] && echo "$f"; done; true', "sh", *paths]
     )
-    command = ["tail", "-n", str(lines), *(["-F"] if follow else []), *existing[1].split()]
     if not existing[1].strip():
         app.console.note("no log yet")
         return
-    with contextlib.suppress(KeyboardInterrupt):
-        for line in app.engine.follow(one.facts.name, command, user="root"):
-            app.console.data(line)
+    if follow:
+        # An exec outlives its client: this one ends when its standard input does.
+        script = 'tail -n "$0" -F "$@" & reader=$!; cat > /dev/null; kill $reader'
+        command = ["sh", "-c", script, str(lines), *existing[1].split()]
+        sys.exit(_inside(app, one, ["-i", "--user", "root"], command, hold_stdin=True))
+    for line in app.engine.follow(one.facts.name, ["tail", "-n", str(lines), *existing[1].split()], user="root"):
+        app.console.data(line)
 
 
 @click.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -138,7 +140,15 @@ def _running(one: Running) -> Running:
 def _interactive(app: App, one: Running, command: tuple[str, ...]) -> int:
     _running(one)
     terminal = ["-i", "-t"] if sys.stdin.isatty() and sys.stdout.isatty() else ["-i"]
-    return run.interactive(
-        ["docker", "--host", app.engine.address, "exec", *terminal, "--user", "dev", "--workdir", "/workspace",
-         one.facts.name, "devenv-exec", *command]
-    )  # fmt: skip
+    options = [*terminal, "--user", "dev", "--workdir", "/workspace"]
+    return _inside(app, one, options, ["devenv-exec", *command])
+
+
+def _inside(app: App, one: Running, options: list[str], command: list[str], *, hold_stdin: bool = False) -> int:
+    """Run a command inside on this terminal, through the docker client."""
+    try:
+        return run.interactive(
+            ["docker", "--host", app.engine.address, "exec", *options, one.facts.name, *command], hold_stdin=hold_stdin
+        )
+    except FileNotFoundError:
+        raise EngineError("the 'docker' client program is not installed", hint="install docker-cli") from None

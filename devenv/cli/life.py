@@ -12,7 +12,7 @@ from devenv.cli.app import App, json_option
 from devenv.console import bytes_text
 from devenv.engine import LABEL
 from devenv.environment import hold
-from devenv.errors import UsageError
+from devenv.errors import EngineError, UsageError
 
 
 @click.command()
@@ -38,9 +38,9 @@ def ps(app: App) -> None:
 def status(app: App, name: str | None) -> None:
     """Show one environment: its services now, URLs, volumes, memory."""
     one = app.select(name)
-    token = app.environment(one.name).token()
+    token = app.environment(one.name).known_token()
     live = one.facts.state == "running"
-    services = probe.states(one, token) if live else {}
+    services = probe.states(one, token or "") if live else {}
     memory = _memory(app.engine.stats(one.facts.name)) if live else None
     if app.json:
         app.console.json({
@@ -64,9 +64,10 @@ def status(app: App, name: str | None) -> None:
 def stop(app: App, names: tuple[str, ...]) -> None:
     """Stop environments; everything in them is kept."""
     chosen = _chosen(app, names)
-    for one in chosen:
-        app.engine.stop(one.facts.name, timeout_s=boot.STOP_TIMEOUT_S)
-        app.console.note(f"{one.name} is stopped")
+    for name in chosen:
+        if one := boot.find(name, app.engine):
+            app.engine.stop(one.facts.name, timeout_s=boot.STOP_TIMEOUT_S)
+        app.console.note(f"{name} is stopped")
     _done(app, chosen)
 
 
@@ -106,21 +107,19 @@ def start(app: App, name: str | None) -> None:
 @click.pass_obj
 def down(app: App, names: tuple[str, ...], volumes: bool, ports: bool) -> None:
     """Remove environments' containers. Volumes, token and ports stay unless told."""
-    chosen = _chosen(app, names, also_without_container=True)
-    for one in chosen:
-        name = one if isinstance(one, str) else one.name
+    for name in (chosen := _chosen(app, names, also_without_container=True)):
         environment = app.environment(name)
         with environment.locked(lambda: app.console.note("another devenv command holds this environment; waiting")):
-            if not isinstance(one, str):
+            one = boot.find(name, app.engine)  # now: another command may have made or removed it meanwhile
+            if one:
                 if one.facts.state == "running":
                     app.engine.stop(one.facts.name, timeout_s=boot.STOP_TIMEOUT_S)
                 app.engine.remove(one.facts.name)
             if ports:
                 environment.keep_ports({})
             if volumes:
-                for volume, labels in app.engine.volumes(f"{LABEL}name={name}"):
-                    if labels.get(f"{LABEL}name") == name:
-                        app.engine.remove_volume(volume)
+                for volume, _ in app.engine.volumes(f"{LABEL}name={name}"):
+                    app.engine.remove_volume(volume)
                 environment.forget()
         app.console.note(f"{name} is down" + ("; its volumes are removed" if volumes else "; its volumes are kept"))
     _done(app, chosen)
@@ -136,51 +135,59 @@ def prune(app: App, everything: bool) -> None:
     """Remove what no environment uses: old images of devenv's, build contexts; with --all the stored files too."""
     import shutil
 
-    used = {one.facts.image for one in boot.everything(app.engine)}
-    editors = {one.facts.labels.get(f"{LABEL}editor", "") for one in boot.everything(app.engine)}
-    removed, freed = [], 0
-    for tag, image, size in app.engine.images("devenv/"):
-        if image not in used and tag not in editors and (everything or not tag.startswith("devenv/editor:")):
-            app.engine.remove_image(tag)
-            removed.append(tag)
-            freed += size
     folders = [app.dirs.contexts, *([app.dirs.store] if everything else [])]
-    for folder in folders:
-        # A build that runs now holds its context: wait for it.
-        with contextlib.ExitStack() as held:
-            for lock in folder.glob("*.lock"):
-                held.enter_context(hold(lock, lambda: app.console.note("a build is running; waiting")))
+    with contextlib.ExitStack() as held:
+        # A build, fetch or lock that runs now holds its lock: wait for it, and take nothing that it is about to use.
+        locks = [*app.dirs.contexts.glob("*.lock"), *((app.dirs.store / "tmp").glob("*.lock") if everything else ())]
+        for lock in locks:
+            held.enter_context(hold(lock, lambda: app.console.note("another devenv command is at work; waiting")))
+        removed, kept = _remove_images(app, everything=everything)
+        for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)
     if app.json:
-        app.console.json({"images": removed, "bytes": freed, "folders": [str(one) for one in folders]})
-    else:
-        app.console.note(
-            f"removed {len(removed)} images ({bytes_text(freed)} at most: layers are shared) and {len(folders)} folders"
-        )
+        app.console.json({"images": removed, "kept": kept, "folders": [str(one) for one in folders]})
+        return
+    app.console.note(f"removed {len(removed)} images and {len(folders)} folders")
+    for tag in kept:
+        app.console.note(f"kept {tag}: a container that is not devenv's uses it")
 
 
-def _chosen(app: App, names: tuple[str, ...], *, also_without_container: bool = False) -> list[Any]:
+def _remove_images(app: App, *, everything: bool) -> tuple[list[str], list[str]]:
+    """Remove devenv's images that no environment uses; returns (removed, kept: in use by other containers)."""
+    environments = boot.everything(app.engine)
+    used = {one.facts.image for one in environments}
+    editors = {one.facts.labels.get(f"{LABEL}editor", "") for one in environments}
+    removed, kept = [], []
+    for tag, image, _ in app.engine.images("devenv/"):
+        if image in used or tag in editors or (tag.startswith("devenv/editor:") and not everything):
+            continue
+        try:
+            app.engine.remove_image(tag)
+            removed.append(tag)
+        except EngineError:
+            kept.append(tag)
+    return removed, kept
+
+
+def _chosen(app: App, names: tuple[str, ...], *, also_without_container: bool = False) -> list[str]:
+    """The named environments, each once; without a name, the one `select` finds."""
     if not names:
-        return [app.select(None)]
-    known = {one.name: one for one in boot.everything(app.engine)}
-    chosen: list[Any] = []
+        return [app.select(None).name]
+    known = {one.name for one in boot.everything(app.engine)}
     for name in names:
-        if name in known:
-            chosen.append(known[name])
-        elif also_without_container and app.environment(name).folder.exists():
-            chosen.append(name)  # its container is gone, its volumes and state are not
-        else:
+        # Its container may be gone while its volumes and state are not.
+        if name not in known and not (also_without_container and app.environment(name).folder.exists()):
             raise UsageError(f"there is no environment called {name!r}", hint="devenv ps lists them")
-    return chosen
+    return list(dict.fromkeys(names))
 
 
-def _done(app: App, chosen: list[Any]) -> None:
+def _done(app: App, chosen: list[str]) -> None:
     if app.json:
-        app.console.json([one if isinstance(one, str) else one.name for one in chosen])
+        app.console.json(chosen)
 
 
 def _short(app: App, one: boot.Running) -> dict[str, Any]:
-    token = app.environment(one.name).token()
+    token = app.environment(one.name).known_token()
     return {
         "name": one.name,
         "preset": one.preset,
@@ -195,7 +202,7 @@ def _short(app: App, one: boot.Running) -> dict[str, Any]:
 
 
 def _ide(app: App, one: boot.Running) -> str:
-    urls = one.urls(app.environment(one.name).token()) if one.facts.state == "running" else {}
+    urls = one.urls(app.environment(one.name).known_token()) if one.facts.state == "running" else {}
     return next(iter(urls.values()), "-")
 
 

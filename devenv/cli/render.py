@@ -85,6 +85,10 @@ def _whole(app: App, loaded: LoadedPreset, decided: Plan, rendered: Rendered, ta
     from devenv.fetch import fetch
     from devenv.sources import archives
 
+    if loaded.path.is_relative_to(target.resolve()):
+        raise RenderError(
+            f"{target} holds the preset, and all of it would be replaced", hint="choose a folder of its own with -o"
+        )
     if target.is_dir() and any(target.iterdir()) and not rendered.owns(target):
         raise RenderError(
             f"{target} is not empty, and all of it would be replaced", hint="choose a folder of its own with -o"

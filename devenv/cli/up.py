@@ -9,7 +9,6 @@ import click
 
 from devenv.cli.app import App, json_option
 from devenv.console import Console
-from devenv.errors import UsageError
 from devenv.preset.load import find
 from devenv.up import Decided, Doors, Result, decide, image_json, make_image
 from devenv.up import up as bring_up
@@ -38,7 +37,6 @@ def up(app: App, preset: str | None, name: str | None, workspace: Path | None, f
         decided = decide(find(preset, Path.cwd()), doors)
         project = workspace.resolve() if workspace else decided.loaded.project
         environment = app.environment(name or decided.plan.preset)
-        _same_project(app, environment.name, project)
         result = bring_up(decided, environment, doors, project=project, fresh=fresh, relock=relock)
     token = environment.token()
     if app.json:
@@ -72,19 +70,6 @@ def build(app: App, preset: str | None, no_cache: bool, relock: bool) -> None:
 
 def _doors(app: App, stages: Any) -> Doors:
     return Doors(dirs=app.dirs, settings=app.settings, engine=lambda: app.engine, stages=stages, carried=app.carried)
-
-
-def _same_project(app: App, name: str, project: Path | None) -> None:
-    """Refuse to take over another project's environment of the same name."""
-    from devenv import boot
-
-    running = boot.find(name, app.engine)
-    if running and running.project != str(project or ""):
-        whose = running.project or "no project"
-        raise UsageError(
-            f"an environment called {name!r} exists already, for {whose}",
-            hint=f"give this one another name ('devenv up --name …'), or remove that one: devenv down {name}",
-        )
 
 
 def _json(result: Result, stages: tuple[Any, ...], token: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import socket
 import time
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from devenv.errors import FetchError
 from devenv.http.partial import Again, Refused
@@ -47,7 +47,7 @@ class Streaming:
 
         try:
             request = self._client.build_request("GET", self._url, headers=self._headers)
-            auth = httpx.NetRCAuth(str(self._netrc)) if self._netrc else httpx.USE_CLIENT_DEFAULT
+            auth = _netrc_auth(self._netrc)
             self._answer = self._client.send(request, stream=True, auth=auth)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise _transport(error) from None
@@ -121,5 +121,20 @@ def trust(settings: Settings, channel: str) -> ssl.SSLContext:
         except (OSError, ssl.SSLError) as error:
             raise FetchError(f"cannot use the CA bundle {file}: {error}") from None
     if channel == "npm" and settings.npm.ca:
-        context.load_verify_locations(cadata=settings.npm.ca)
+        try:
+            context.load_verify_locations(cadata=settings.npm.ca)
+        except ssl.SSLError as error:
+            raise FetchError(f"cannot use npm's 'ca' setting: {error}", hint="npm config get ca") from None
     return context
+
+
+def _netrc_auth(path: Path | None) -> Any:
+    """Logins from ~/.netrc; a file that cannot be read as one is left alone, as curl does."""
+    import netrc
+
+    import httpx
+
+    try:
+        return httpx.NetRCAuth(str(path)) if path else httpx.USE_CLIENT_DEFAULT
+    except (OSError, netrc.NetrcParseError):
+        return httpx.USE_CLIENT_DEFAULT

@@ -7,9 +7,10 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from devenv.errors import LockError
+from devenv.lock.inputs import NODE_WHEEL
 
 FORMAT = 1
 
@@ -21,7 +22,13 @@ class _Stored(BaseModel):
 
 
 # What a lock says ends up in file names, addresses and build steps: nothing in it may leave its folder or its word.
-_Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9@][A-Za-z0-9@/._+:~!-]*$", max_length=255)]
+def _no_dots(text: str) -> str:
+    if {"", ".", ".."} & set(text.split("/")):
+        raise ValueError("a name with an empty, '.' or '..' part")
+    return text
+
+
+_Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9@][A-Za-z0-9@/._+:~!-]*$", max_length=255), AfterValidator(_no_dots)]
 _FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._+~!%:-]*$", max_length=255)]
 _PoolPath = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9_+~%][A-Za-z0-9._+~:%-]*(/[A-Za-z0-9_+~%][A-Za-z0-9._+~:%-]*)*$", max_length=1024)
@@ -141,6 +148,9 @@ class Lock(_Stored):
                     raise ValueError(f"two files are called {one.file}")
                 if sizes.setdefault(one.sha256, one.size) != one.size:
                     raise ValueError(f"{one.file} has two sizes")
+        # fetch may run npm from the node wheel on this machine: it must be no other package's file.
+        if (self.node and self.node.name != NODE_WHEEL) or self.uv.name != "uv":
+            raise ValueError(f"node must be {NODE_WHEEL}, and uv must be uv")
         if self.node is None and (self.npm.packages or (editor and editor.source == "npm")):
             raise ValueError("npm packages without node")
         return self

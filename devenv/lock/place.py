@@ -100,5 +100,10 @@ def locked(
         write(lock, path)
         return lock, False
     lock = read(path)
+    if lock.platform != f"linux/{settings.arch}":
+        raise LockError(
+            f"the lock is for {lock.platform}, this machine is linux/{settings.arch}", where=str(path),
+            hint=f"lock it for this machine: {command(loaded)}",
+        )  # fmt: skip
     drift.require_fit(lock, loaded.preset, where=str(path), command=command(loaded))
     return lock, True

@@ -148,7 +148,7 @@ def _measured(file: str, entry: Mapping[str, Any], sha256: str | None, store: St
         return sha256, path.stat().st_size
     import hashlib
 
-    known = (("sha256", sha256),) if sha256 else (("name", hashlib.sha256(address.encode()).hexdigest()),)
-    wanted = Wanted(name=file, digests=known if sha256 else ())
-    got = bring(store, web, wanted, lambda: (Origin(url=address, channel="pip"),))
+    wanted = Wanted(name=file, digests=(("sha256", sha256),) if sha256 else ())
+    key = hashlib.sha256(address.encode()).hexdigest()
+    got = bring(store, web, wanted, lambda: (Origin(url=address, channel="pip"),), key=key)
     return got.sha256, got.size_bytes

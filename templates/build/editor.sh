@@ -7,7 +7,7 @@ export npm_config_nodedir=/run/node/node-headers npm_config_registry=http://127.
 export npm_config_legacy_peer_deps=true npm_config_audit=false npm_config_fund=false npm_config_update_notifier=false
 node /run/build/registry.mjs /run/editor/npm 4873 &
 registry=$!
-while [ ! -e /tmp/registry-ready ]; do sleep 0.02; done
+while [ ! -e /tmp/registry-ready ]; do kill -0 "$registry" || exit 1; sleep 0.02; done
 mkdir /opt/code-server
 tar -xzf /run/editor/code-server.tgz -C /opt/code-server --strip-components=1 --no-same-owner
 cd /opt/code-server

@@ -265,6 +265,91 @@ def test_a_port_that_another_program_took_is_named(cli: Cli, project: Path) -> N
         cli("down", "--volumes", "t-project")
 
 
+def test_stop_lets_a_service_finish(cli: Cli, project: Path) -> None:
+    script = "trap 'sleep 1; echo saved > /workspace/saved; exit 0' TERM; echo ready; while :; do sleep 0.1; done"
+    _write(project, f"services:\n  database:\n    command: [sh, -c, {json.dumps(script)}]\n")
+    try:
+        cli.ok("up", "--json", cwd=project)
+        time.sleep(1)
+        began = time.monotonic()
+        cli.ok("stop", "t-project")
+        assert time.monotonic() - began < 4.0
+        assert (project / "saved").read_text() == "saved\n", "it was killed before it had saved"
+    finally:
+        cli("down", "--volumes", "t-project")
+
+
+def test_a_preset_without_services_boots(cli: Cli, project: Path) -> None:
+    (project / "devenv.yaml").write_text(
+        "extends: python\nname: t-project\ncode_server: null\njupyter: null\nnode: null\nsmoke:\n"
+        "  kernel: null\n  python:\n    run: [python, -c, 'print(42)']\n"
+    )
+    try:
+        told = cli.ok("up", "--json", cwd=project).json()
+        assert told["urls"] == {}
+        assert told["smoke"]["passed"] is True
+    finally:
+        cli("down", "--volumes", "t-project")
+
+
+def test_an_own_service_behind_the_gateway_asks_for_the_token(cli: Cli, project: Path) -> None:
+    name = "a-service-with-a-name-of-forty-character"
+    assert len(name) == 40
+    _write(
+        project,
+        f"services:\n  {name}:\n    command: [python, -m, http.server, --bind, 127.0.0.1, '9001']\n"
+        "    port: 9000\n    listen: 127.0.0.1:9001\n",
+    )
+    try:
+        told = cli.ok("up", "--json", cwd=project).json()
+        url = told["urls"][name]
+        assert get(url)[0] == 302
+        assert get(url.partition("?")[0])[0] == 401
+        token = url.partition("token=")[2]
+        assert "devenv.yaml" in get(url.partition("?")[0], {"Authorization": f"Bearer {token}"})[1]
+    finally:
+        cli("down", "--volumes", "t-project")
+
+
+def test_nothing_of_ours_stays_running_inside(cli: Cli, up_python: Mapping[str, Any]) -> None:
+    follower = subprocess.Popen(
+        cli.command("logs", "t-python", "jupyter", "-f"), env=cli.env, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert follower.stdout is not None
+    assert follower.stdout.readline().strip(), "it follows at once"
+    assert "tail -n" in docker("exec", BOX, "ps", "-eo", "args")
+    follower.kill()
+    follower.communicate()
+    deadline = time.monotonic() + 10
+    while "tail -n" in (left := docker("exec", BOX, "ps", "-eo", "args")) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert "tail -n" not in left
+    assert "sleep" not in left
+
+
+def test_another_users_environment_is_not_taken_over(cli: Cli, up_python: Mapping[str, Any], tmp_path: Path) -> None:
+    other = {"XDG_STATE_HOME": str(tmp_path)}
+    done = cli("up", "python", "--name", "t-python", env=other)
+    assert done.code == 2
+    assert "another user's" in done.err
+    row = next(one for one in cli("ps", "--json", env=other).json() if one["name"] == "t-python")
+    assert "TOKEN" in row["urls"]["ide"], "the token of someone else is not known here, and none is made up"
+    assert not (tmp_path / "devenv" / "envs" / "t-python" / "host" / "token").exists()
+
+
+def test_prune_removes_what_nothing_uses_and_nothing_else(
+    cli: Cli, up_python: Mapping[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nLABEL t=prune\n")
+    subprocess.run(["docker", "buildx", "build", "-q", "--load", "-t", "devenv/t-prune:1", str(tmp_path)], check=True)
+    told = cli.ok("prune", "--json").json()
+    assert "devenv/t-prune:1" in told["images"]
+    assert not [tag for tag in told["images"] if tag.startswith("devenv/editor:")]
+    assert up_python["image"]["reference"] not in told["images"]
+    assert cli.ok("up", "python", "--name", "t-python", "--json").json()["untouched"] is True
+
+
 def test_two_at_once_build_and_boot_once(cli: Cli, project: Path) -> None:
     _write(project, "env:\n  TWICE: '1'\n")
     try:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from devenv.artifacts import Store, link
+from devenv.artifacts import Store
 from devenv.errors import FetchError
 from devenv.lock.model import Artifact
 
@@ -114,14 +114,6 @@ def test_only_one_at_a_time(store: Store) -> None:
     for thread in threads:
         thread.join()
     assert most == [1]
-
-
-def test_a_link_shares_the_bytes(store: Store, source: Path, tmp_path: Path) -> None:
-    store.adopt(source)
-    target = tmp_path / "context" / "a" / "one.bin"
-    link(store.path(SHA), target)
-    link(store.path(SHA), target)
-    assert target.stat().st_ino == store.path(SHA).stat().st_ino
 
 
 def test_a_store_that_cannot_be_written_is_an_error(tmp_path: Path, source: Path) -> None:

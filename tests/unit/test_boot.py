@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 from pathlib import Path
 
@@ -79,6 +80,20 @@ def test_foreign_labels_are_survived() -> None:
         id="1", name="devenv-x", state="exited", exit_code=1, image="i", labels={}, ports=(), mounts=(), started_at=""
     )
     assert boot.describe(facts).services == ()
+
+
+def test_labels_of_another_version_are_survived(env: Environment) -> None:
+    spec = _spec(env)
+    labels = dict(spec.labels)
+    services = json.loads(labels["dev.devenv.services"])
+    services[0]["a_field_of_the_future"] = 1
+    del services[1]["timeout_s"]
+    labels["dev.devenv.services"] = json.dumps(services)
+    facts = ContainerFacts(
+        id="1", name="devenv-demo", state="running", exit_code=0, image="i", labels=labels, ports=(), mounts=(),
+        started_at="",
+    )  # fmt: skip
+    assert [one.name for one in boot.describe(facts).services] == [services[0]["name"]]
 
 
 def test_a_workspace_that_cannot_be_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,6 +62,11 @@ def test_two_services_cannot_listen_at_one_place() -> None:
         _plan(services={"first": service, "second": {**service, "port": 9002}})
 
 
+def test_a_service_cannot_listen_at_the_port_of_another() -> None:
+    with pytest.raises(PresetError, match=r"services\.app: jupyter has 127\.0\.0\.1:8888 already"):
+        _plan(services={"app": {"command": ("app",), "port": 9000, "listen": "127.0.0.1:8888"}})
+
+
 @pytest.mark.parametrize("ports", [{"app": 8443}, {"ide": 9000}])
 def test_a_further_port_cannot_be_a_services(ports: dict[str, int]) -> None:
     with pytest.raises(PresetError, match=r"ports\."):

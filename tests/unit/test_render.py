@@ -260,6 +260,8 @@ def test_owning_a_folder_takes_more_than_a_dockerfile(tmp_path: Path) -> None:
     rendered.write(tmp_path)
     assert not rendered.owns(tmp_path)
     (tmp_path / "artifacts").mkdir()
+    assert not rendered.owns(tmp_path), "a project with artifacts of its own, where 'devenv render' ran"
+    (tmp_path / ".devenv-context").touch()
     assert rendered.owns(tmp_path)
 
 
