@@ -18,6 +18,6 @@ def describe() -> str:
         ["docker", "version", "--format", "{{.Server.Version}}"], capture_output=True, text=True, check=True
     ).stdout.strip()
     return (
-        f"devenv {__version__}, {cores} CPU cores, {memory / 1e6:.0f} GB of memory, Linux {platform.release()}, "
+        f"devenv {__version__}, {cores} CPU cores, {memory / 1e6:.0f} GB of memory, Linux, "
         f"Docker Engine {engine}, Python {platform.python_version()}; load when it began: {os.getloadavg()[0]:.1f}."
     )
