@@ -74,8 +74,10 @@ def test_jupyterlab_runs_a_notebook_cell(page: Page, up_python: Mapping[str, Any
     card = page.locator(".jp-LauncherCard[data-category='Notebook']").first
     card.click(timeout=60_000)
     cell = page.locator(".jp-Notebook .jp-Cell .cm-content").first
-    cell.click(timeout=60_000)
+    expect(page.get_by_role("button", name="| Idle").first).to_be_visible(timeout=60_000)
+    cell.click()
     page.keyboard.type("import sys; print(6 * 7, sys.prefix)")
+    expect(cell).to_contain_text("sys.prefix")
     page.keyboard.press("Shift+Enter")
     expect(page.locator(".jp-OutputArea-output").first).to_contain_text("42 /opt/venv", timeout=60_000)
 
