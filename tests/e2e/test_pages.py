@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -41,13 +40,19 @@ def _lab(urls: Mapping[str, str], workspace: str) -> str:
     return urls["jupyter"].replace("/lab?", f"/lab/workspaces/{workspace}?reset&")
 
 
-def _until(cli: Cli, path: str, wanted: str, *, seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        done = cli("exec", "--name", "t-python", "cat", path)
-        if done.code == 0 and done.out.strip() == wanted:
-            return
-        time.sleep(0.5)
+def _type_until(page: Page, cli: Cli, command: str, path: str, wanted: str) -> None:
+    """Type a command into the terminal that has the focus until its result is there.
+
+    The shell's prompt is drawn on a canvas: nothing in the page tells when it takes keys, and the first are lost.
+    """
+    for _ in range(10):
+        page.keyboard.press("Enter")
+        page.keyboard.type(f"{command} > {path}\n")
+        for _ in range(8):
+            page.wait_for_timeout(500)
+            done = cli("exec", "--name", "t-python", "cat", path)
+            if done.code == 0 and done.out.strip() == wanted:
+                return
     raise AssertionError(f"{path} never held {wanted!r}")
 
 
@@ -64,9 +69,7 @@ def test_vs_code_shows_the_workbench_and_its_terminal_runs_a_command(
     expect(page.locator(".quick-input-list .monaco-list-row.focused")).to_contain_text("Create New Terminal")
     page.keyboard.press("Enter")
     expect(page.locator(".terminal.xterm.focus")).to_be_visible(timeout=60_000)
-    page.wait_for_timeout(2000)  # the shell's prompt is drawn on a canvas: nothing in the page tells when it is there
-    page.keyboard.type("echo $((6*7)) $(id -un) $(which python) > /tmp/from-ide\n")
-    _until(cli, "/tmp/from-ide", "42 dev /opt/venv/bin/python")
+    _type_until(page, cli, "echo $((6*7)) $(id -un) $(which python)", "/tmp/from-ide", "42 dev /opt/venv/bin/python")
 
 
 def test_jupyterlab_runs_a_notebook_cell(page: Page, up_python: Mapping[str, Any]) -> None:
@@ -86,10 +89,8 @@ def test_jupyterlab_opens_a_terminal(page: Page, up_python: Mapping[str, Any], c
     page.goto(_lab(up_python["urls"], "terminal"))
     page.locator(".jp-LauncherCard[data-category='Other']", has_text="Terminal").click(timeout=60_000)
     expect(page.locator(".jp-Terminal .xterm-screen")).to_be_visible(timeout=60_000)
-    page.wait_for_timeout(1500)
     page.locator(".jp-Terminal").click()
-    page.keyboard.type("echo $((6*7)) $(id -un) > /tmp/from-jupyter\n")
-    _until(cli, "/tmp/from-jupyter", "42 dev")
+    _type_until(page, cli, "echo $((6*7)) $(id -un)", "/tmp/from-jupyter", "42 dev")
 
 
 def test_a_browser_without_the_token_is_turned_away(page: Page, up_python: Mapping[str, Any]) -> None:
