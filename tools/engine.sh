@@ -18,11 +18,11 @@ major() { docker version --format '{{.Server.Version}}' 2>/dev/null | cut -d. -f
 
 missing=
 if engine_answers; then
-    [ "$(major)" -ge 23 ] 2>/dev/null || missing="a newer engine (this one is $(major), 23 is needed)"
+    [ "$(major)" -ge 23 ] 2>/dev/null || missing="Docker Engine 23 or newer (this one is $(major))"
 elif ! engine_installed; then
-    missing="a Docker Engine"
+    missing="Docker Engine"
 fi
-buildx_installed || missing="${missing:+$missing, }docker buildx"
+buildx_installed || missing="${missing:+$missing and no }docker buildx"
 
 if [ "${1:-}" = --check ]; then
     [ -z "$missing" ] || { say "missing: $missing"; exit 1; }
@@ -55,8 +55,9 @@ if [ -n "$missing" ]; then
     if [ "$ID" = debian ] && [ "${VERSION_ID:-0}" -lt 13 ]; then
         packages="docker.io docker-cli docker-buildx containerd runc iptables"
         say "    $packages"
-        say "    (Debian $VERSION_ID's own engine is too old: these four come from Debian 13, pinned to just them, by"
-        say "     /etc/apt/sources.list.d/devenv-trixie.sources and /etc/apt/preferences.d/devenv-trixie)"
+        say "    (Debian $VERSION_ID's own engine is too old: docker.io, docker-cli, docker-buildx and containerd come from"
+        say "     Debian 13, pinned to just these by /etc/apt/sources.list.d/devenv-trixie.sources and"
+        say "     /etc/apt/preferences.d/devenv-trixie)"
     else
         say "    $packages"
     fi
@@ -65,13 +66,17 @@ if [ -n "$missing" ]; then
 
     if [ "$ID" = debian ] && [ "${VERSION_ID:-0}" -lt 13 ]; then
         # The machine's own Debian source, with the suite changed: so a mirror, a proxy and a key stay the user's.
-        if [ -r /etc/apt/sources.list.d/debian.sources ]; then
+        old_format=
+        if [ ! -r /etc/apt/sources.list.d/debian.sources ]; then
+            old_format=$(grep -hE '^deb .*[ /]bookworm main' /etc/apt/sources.list | head -n 1)
+            [ -n "$old_format" ] ||
+                die "no Debian mirror in this machine's apt sources" "install Docker Engine 23 or newer by hand"
+        fi
+        if [ -z "$old_format" ]; then
             sed -n '1,/^$/p' /etc/apt/sources.list.d/debian.sources |
                 sed -e '/^#/d' -e 's/^Suites:.*/Suites: trixie/' -e 's/^Components:.*/Components: main/'
         else
-            line=$(grep -hE '^deb .*[ /]bookworm main' /etc/apt/sources.list | head -n 1)
-            [ -n "$line" ] || die "no Debian mirror in this machine's apt sources" "install Docker Engine 23 or newer by hand"
-            uri=$(printf '%s' "$line" | sed -E 's/^deb (\[[^]]*\] )?([^ ]+).*/\2/')
+            uri=$(printf '%s' "$old_format" | sed -E 's/^deb (\[[^]]*\] )?([^ ]+).*/\2/')
             printf 'Types: deb\nURIs: %s\nSuites: trixie\nComponents: main\nSigned-By: %s\n' \
                 "$uri" /usr/share/keyrings/debian-archive-keyring.gpg
         fi | $root tee /etc/apt/sources.list.d/devenv-trixie.sources >/dev/null
@@ -101,10 +106,12 @@ if ! engine_answers; then
     tries=0
     until engine_answers; do
         tries=$((tries + 1))
+        if docker version 2>&1 | grep -qi 'permission denied'; then
+            die "the engine runs, but this user may not use it yet" \
+                "sudo usermod -aG docker $(id -un), then log in again and run this once more"
+        fi
         if [ "$tries" -gt 120 ]; then
             tail -n 5 /var/log/dockerd.log >&2 2>/dev/null || true
-            docker version 2>&1 | grep -qi 'permission denied' &&
-                die "this user may not use the Docker Engine" "sudo usermod -aG docker $(id -un), then log in again"
             die "the Docker Engine did not start within 60 s" "see /var/log/dockerd.log or: journalctl -u docker"
         fi
         sleep 0.5
