@@ -6,33 +6,32 @@ import dataclasses
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from devenv import boot, probe
-from devenv.artifacts import Store
 from devenv.boot import Running
 from devenv.brought import brought
 from devenv.build import Image, build
 from devenv.build import find as find_image
 from devenv.container import ContainerSpec
-from devenv.context import assemble
 from devenv.engine import Engine, check_buildx
 from devenv.environment import Environment, hold
 from devenv.errors import NotReadyError, UsageError
-from devenv.fetch import GoneError, fetch
 from devenv.host import Settings
 from devenv.lock.image import ImageFacts
 from devenv.lock.model import Lock
 from devenv.lock.place import locked, relocked_path
 from devenv.lock.place import write as write_lock
-from devenv.lock.resolve import refresh_missing
 from devenv.paths import Dirs
 from devenv.plan import UID, Plan, plan
 from devenv.preset.load import LoadedPreset, load
-from devenv.render import render
 from devenv.smoke import Check, Report, smoke
-from devenv.sources import archives
 from devenv.stages import Stages
+
+if TYPE_CHECKING:
+    from devenv.artifacts import Store
+    from devenv.fetch import GoneError
+
 
 _PORT_ATTEMPTS = 3
 
@@ -50,6 +49,8 @@ class Doors:
     @property
     def store(self) -> Store:
         """The artifact store."""
+        from devenv.artifacts import Store
+
         return Store(self.dirs.store)
 
     def image_facts(self, reference: str) -> ImageFacts:
@@ -105,6 +106,11 @@ def make_image(
     engine = doors.engine()
     if not no_cache and (here := find_image(decided.plan, engine)):
         return decided, here
+    # Only here, for an image that has to be made: a warm start does without these.
+    from devenv.context import assemble
+    from devenv.fetch import GoneError
+    from devenv.render import render
+
     check_buildx()
     folder = doors.dirs.contexts / decided.plan.preset
     with hold(folder.with_suffix(".lock"), lambda: doors.stages.note("another devenv builds this preset; waiting")):
@@ -127,6 +133,9 @@ def make_image(
 
 
 def _fetch(decided: Decided, doors: Doors) -> None:
+    from devenv.fetch import fetch
+    from devenv.sources import archives
+
     with doors.stages.stage("fetch") as stage:
         fetched = fetch(
             decided.lock, store=doors.store, settings=doors.settings, progress=stage,
@@ -137,6 +146,8 @@ def _fetch(decided: Decided, doors: Doors) -> None:
 
 def _relocked(decided: Decided, gone: GoneError, doors: Doors) -> Decided:
     """The same preset with a lock whose missing Debian packages were resolved anew. Said plainly; never silent."""
+    from devenv.lock.resolve import refresh_missing
+
     names = ", ".join(one.file for one in gone.missing[:3]) + (" …" if gone.missing[3:] else "")
     doors.stages.note(f"no mirror has {len(gone.missing)} locked Debian packages any more ({names}): locking them anew")
     with doors.stages.stage("relock") as stage:
@@ -191,56 +202,78 @@ def up(
             else:
                 if running and running.facts.state == "running":
                     engine.stop(spec.name, timeout_s=boot.STOP_TIMEOUT_S)
-                for attempt in range(_PORT_ATTEMPTS):
-                    boot.create(spec, environment, engine)
-                    watch = probe.Watch(spec.name, engine)
-                    try:
-                        boot.start(spec.name, engine)
-                        break
-                    except boot.PortTakenError:
-                        # Ports that were chosen just now and lost to another program: choose others.
-                        if had_ports or attempt == _PORT_ATTEMPTS - 1:
-                            raise
-                        spec = _spec(decided, image, environment, doors, project, new_ports=True)
+                watch = _start_new(spec, decided, image, environment, doors, project, may_move=not had_ports)
+            running = boot.find(environment.name, engine)
+            if running is None:
+                raise NotReadyError("the container vanished while it started", hint="did someone remove it? once more")
+            smoking = _Smoking(running, doors)
             probe.wait_up(watch)
-        running = boot.find(environment.name, engine)
-        if running is None:
-            raise NotReadyError("the container vanished while it started", hint="did someone remove it? run it again")
-        report, ready = _probe_and_smoke(running, token, watch, doors)
+        with doors.stages.stage("ready") as stage:
+            ready = probe.wait_ready(running, token, watch, progress=stage, engine=engine)
+            stage.message(", ".join(f"{one.service} {one.seconds:.1f} s" for one in ready))
+        report = smoking.report()
+        watch.check()
         _remember(environment, running, report)
         return Result(running=running, image=image, decided=decided, report=report, ready=ready, untouched=False)
 
 
-def _probe_and_smoke(
-    running: Running, token: str, watch: probe.Watch, doors: Doors
-) -> tuple[Report, tuple[probe.Ready, ...]]:
-    """Both at once: the smoke test needs no service, so it does not wait for them."""
-    told: list[Report | BaseException] = []
+class _Smoking:
+    """The smoke test in a thread of its own: it needs no service, so it starts with them.
 
-    def run_smoke() -> None:
+    A daemon: when a service has died, the command ends without waiting for the smoke test.
+    """
+
+    def __init__(self, running: Running, doors: Doors) -> None:
+        self._running = running
+        self._doors = doors
+        self._told: list[Report | BaseException] = []
+        self._thread = threading.Thread(target=self._run, name="smoke", daemon=True)
+        self._thread.start()
+
+    def report(self) -> Report:
+        """Wait for it. Raises what it raised."""
+        self._thread.join()
+        outcome = self._told[0]
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    def _run(self) -> None:
         try:
-            with doors.stages.stage("smoke") as stage:
-                report = smoke(running, doors.engine(), progress=stage)
+            with self._doors.stages.stage("smoke") as stage:
+                report = smoke(self._running, self._doors.engine(), progress=stage)
                 stage.failed = not report.passed
-                stage.message(
-                    ", ".join(f"{c.name} {'passed' if c.passed else 'FAILED'}" for c in report.checks) or "no checks"
-                )
-                told.append(report)
+                words = [f"{one.name} {'passed' if one.passed else 'FAILED'}" for one in report.checks]
+                stage.message(", ".join(words) or "no checks")
+                self._told.append(report)
         except BaseException as error:  # noqa: BLE001 - carried to the waiting thread and raised there
-            told.append(error)
+            self._told.append(error)
 
-    # A daemon: when a service has died, the command ends without waiting for the smoke test.
-    thread = threading.Thread(target=run_smoke, name="smoke", daemon=True)
-    thread.start()
-    with doors.stages.stage("ready") as stage:
-        ready = probe.wait_ready(running, token, watch, progress=stage, engine=doors.engine())
-        stage.message(", ".join(f"{one.service} {one.seconds:.1f} s" for one in ready))
-    thread.join()
-    watch.check()
-    outcome = told[0]
-    if isinstance(outcome, BaseException):
-        raise outcome
-    return outcome, ready
+
+def _start_new(
+    spec: ContainerSpec,
+    decided: Decided,
+    image: Image,
+    environment: Environment,
+    doors: Doors,
+    project: Path | None,
+    *,
+    may_move: bool,
+) -> probe.Watch:
+    """Create and start the container. With `may_move`, a port lost to another program meanwhile is chosen again."""
+    engine = doors.engine()
+    for attempt in range(_PORT_ATTEMPTS):
+        boot.create(spec, environment, engine)
+        watch = probe.Watch(spec.name, engine)
+        try:
+            boot.start(spec.name, engine)
+        except boot.PortTakenError:
+            if not may_move or attempt == _PORT_ATTEMPTS - 1:
+                raise
+            spec = _spec(decided, image, environment, doors, project, new_ports=True)
+        else:
+            return watch
+    raise AssertionError("unreachable")
 
 
 def _check_owner(running: Running | None, environment: Environment, project: Path | None) -> None:

@@ -24,7 +24,9 @@ __all__ = ["build", "up"]
     help="The folder mounted at /workspace; a project's own is the default.",
 )  # fmt: skip
 @click.option("--fresh", is_flag=True, help="Replace the container even when nothing changed.")
-@click.option("--relock", is_flag=True, help="Lock anew what the mirrors no longer have, then go on.")
+@click.option(
+    "--relock", is_flag=True, envvar="DEVENV_RELOCK", help="Lock anew what the mirrors no longer have, then go on."
+)
 @json_option
 @click.pass_obj
 def up(app: App, preset: str | None, name: str | None, workspace: Path | None, fresh: bool, relock: bool) -> None:
@@ -49,7 +51,9 @@ def up(app: App, preset: str | None, name: str | None, workspace: Path | None, f
 @click.command()
 @click.argument("preset", required=False)
 @click.option("--no-cache", is_flag=True, help="Build every step anew.")
-@click.option("--relock", is_flag=True, help="Lock anew what the mirrors no longer have, then go on.")
+@click.option(
+    "--relock", is_flag=True, envvar="DEVENV_RELOCK", help="Lock anew what the mirrors no longer have, then go on."
+)
 @json_option
 @click.pass_obj
 def build(app: App, preset: str | None, no_cache: bool, relock: bool) -> None:

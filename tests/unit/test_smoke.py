@@ -18,7 +18,7 @@ class FakeEngine:
         self.commands: list[Sequence[str]] = []
 
     def exec(self, name: str, command: Sequence[str], *, user: str = "") -> tuple[int, str, str]:
-        assert user == "dev"
+        assert command[0] == "devenv-exec", "which makes the user of it"
         self.commands.append(command)
         return self.results.pop(0)
 
