@@ -76,27 +76,17 @@ class Rendered:
         return "".join(parts)
 
 
-def render(plan: Plan, *, self_contained: bool = False) -> Rendered:
-    """Render everything. `self_contained`: the files go into a folder that holds the build context as well, so
-    devcontainer.json and compose build the image there instead of asking devenv to. Raises RenderError."""
+def render(plan: Plan, *, self_contained: bool = False, with_context: bool = True) -> Rendered:
+    """Render the files for people and, unless `with_context` is off, those of the build context.
+
+    `self_contained`: the files go into a folder that holds the build context as well, so devcontainer.json and compose
+    build the image there instead of asking devenv to. Raises RenderError.
+    """
     env = _environment()
     base = {"bootstrap": "dockerfile/bootstrap.j2", "image": "dockerfile/image.j2"}[plan.lock.base.kind]
     uv_scripts = f"uv-{plan.lock.uv.version}.data/scripts"
     dockerfile = _render(env, "dockerfile/Dockerfile.j2", plan=plan, base=base, uv_scripts=uv_scripts)
-    context, modes = _static(plan)
-    context |= {
-        "Dockerfile": dockerfile,
-        "image/etc/devenv/devenv.lock": plan.lock.dump().encode(),
-        "image/etc/devenv/environment.json": _json(_record(plan)),
-        "image/etc/devenv/gated": "".join(f"{one.name}\n" for one in plan.gated).encode(),
-    }
-    if plan.gated:
-        context["image/etc/devenv/gateway.conf"] = _render(env, "service/gateway.conf.j2", plan=plan)
-    for name, files in _supervised(env, plan):
-        for file, data in files.items():
-            context[f"image/etc/devenv/sv/{name}/{file}"] = data
-            modes[f"image/etc/devenv/sv/{name}/{file}"] = 0o755 if file != "log/config" else 0o644
-    context |= _lists(plan)
+    context, modes = _context(env, plan, dockerfile) if with_context else ({}, {})
     files = {
         ".devcontainer/devcontainer.json": _json(devcontainer(plan, self_contained=self_contained)),
         **({".dockerignore": _render(env, "dockerignore.j2")} if self_contained else {}),
@@ -110,6 +100,24 @@ def render(plan: Plan, *, self_contained: bool = False) -> Rendered:
         context=MappingProxyType(dict(sorted(context.items()))),
         modes=MappingProxyType(modes),
     )
+
+
+def _context(env: Environment, plan: Plan, dockerfile: bytes) -> tuple[dict[str, bytes], dict[str, int]]:
+    """The rendered part of the build context, and the modes that are not 0644."""
+    context, modes = _static(plan)
+    context |= {
+        "Dockerfile": dockerfile,
+        "image/etc/devenv/devenv.lock": plan.lock.dump().encode(),
+        "image/etc/devenv/environment.json": _json(_record(plan)),
+        "image/etc/devenv/gated": "".join(f"{one.name}\n" for one in plan.gated).encode(),
+    }
+    if plan.gated:
+        context["image/etc/devenv/gateway.conf"] = _render(env, "service/gateway.conf.j2", plan=plan)
+    for name, files in _supervised(env, plan):
+        for file, data in files.items():
+            context[f"image/etc/devenv/sv/{name}/{file}"] = data
+            modes[f"image/etc/devenv/sv/{name}/{file}"] = 0o755 if file != "log/config" else 0o644
+    return context | _lists(plan), modes
 
 
 def artifact_files(plan: Plan) -> Iterator[tuple[str, Artifact]]:
@@ -253,7 +261,7 @@ def _addressed(package_lock: Mapping[str, Any], tarballs: tuple[Artifact, ...]) 
 
 
 _OF_IDE = ("usr/local/bin/code-server", "usr/local/lib/devenv/ide")
-_OF_JUPYTER = ("usr/local/lib/devenv/jupyter",)
+_OF_JUPYTER = ("usr/local/lib/devenv/jupyter", "etc/jupyter/")
 
 
 def _static(plan: Plan) -> tuple[dict[str, bytes], dict[str, int]]:

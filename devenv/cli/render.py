@@ -46,7 +46,7 @@ def render(app: App, preset: str | None, output: Path | None, check: bool, with_
     lock = read(place)
     drift.require_fit(lock, loaded.preset, where=str(place))
     decided = plan(loaded, lock)
-    rendered = render_plan(decided, self_contained=with_artifacts)
+    rendered = render_plan(decided, self_contained=with_artifacts, with_context=with_artifacts)
     target = (output or loaded.project or Path.cwd()).absolute()
     if check:
         _check(app, decided, rendered, target)
