@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-PREFIX = "b5-"
+PREFIX = "bench-"
 """Environments, containers, volumes and images of the benchmarks are called so, and are gone at the end."""
 PRESET = "rapidocr"
 

