@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from devenv import run
@@ -43,16 +43,8 @@ def find(plan: Plan, engine: Engine) -> Image | None:
     return Image(reference=plan.image, id=found, cached=True) if found else None
 
 
-def build(
-    plan: Plan, context: Callable[[], Path], engine: Engine, *, progress: Progress, no_cache: bool = False
-) -> Image:
-    """Build the plan's image, unless it is here. `context` assembles the build context and is called only when needed.
-
-    Raises BuildError with the failing step's last lines.
-    """
-    if not no_cache and (here := find(plan, engine)):
-        return here
-    folder = context()
+def build(plan: Plan, folder: Path, engine: Engine, *, progress: Progress, no_cache: bool = False) -> Image:
+    """Build the plan's image from the context in `folder`. Raises BuildError with the failing step's last lines."""
     arguments: list[str] = []
     if plan.editor_image and not no_cache and engine.image_id(plan.editor_image):
         # A named context overrides the stage of that name: the editor is compiled once per machine, not per preset.

@@ -112,21 +112,10 @@ class Engine:
             )
         made = self._api.create_container(image=reference, command=["true"])["Id"]
         try:
-            os_release, status = (self._file(made, path) for path in _BASE_FILES)
+            os_release, status = (self.read_file(made, path) for path in _BASE_FILES)
             return str(digests[0]).partition("@")[2], os_release, status
         finally:
             self._api.remove_container(made, force=True)
-
-    def _file(self, container: str, path: str) -> str:
-        import docker.errors
-
-        try:
-            chunks, _ = self._api.get_archive(container, path)
-        except docker.errors.NotFound:
-            return ""
-        with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
-            member = archive.extractfile(archive.getmembers()[0])
-            return member.read().decode(errors="replace") if member else ""
 
     # containers
 
@@ -227,10 +216,17 @@ class Engine:
         return _lines(self._api.exec_start(made, stream=True))
 
     @_guarded
-    def read_archive(self, name: str, path: str) -> bytes:
-        """A file or folder of a container, running or not, as a tar."""
-        chunks, _ = self._api.get_archive(name, path)
-        return b"".join(chunks)
+    def read_file(self, name: str, path: str) -> str:
+        """A text file of a container, running or not; empty when it is not there."""
+        import docker.errors
+
+        try:
+            chunks, _ = self._api.get_archive(name, path)
+        except docker.errors.NotFound:
+            return ""
+        with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
+            member = archive.extractfile(archive.getmembers()[0])
+            return member.read().decode(errors="replace") if member else ""
 
     # volumes
 

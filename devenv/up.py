@@ -18,7 +18,7 @@ from devenv.engine import Engine, check_buildx
 from devenv.environment import Environment, hold
 from devenv.errors import NotReadyError, UsageError
 from devenv.host import Settings
-from devenv.lock.image import ImageFacts
+from devenv.lock.image import ImageFacts, look_into
 from devenv.lock.model import Lock
 from devenv.lock.place import locked, relocked_path
 from devenv.lock.place import write as write_lock
@@ -55,8 +55,7 @@ class Doors:
 
     def image_facts(self, reference: str) -> ImageFacts:
         """What the lock must know of a base image; the engine pulls it when it is not here."""
-        digest, os_release, status = self.engine().base_facts(reference)
-        return ImageFacts(digest=digest, os_release=os_release, dpkg_status=status)
+        return look_into(reference, self.engine())
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,8 +125,7 @@ def make_image(
         with doors.stages.stage("render"):
             assemble(decided.plan, render(decided.plan), doors.store, folder)
         with doors.stages.stage("build") as stage:
-            image = build(decided.plan, lambda: folder, engine, progress=stage, no_cache=no_cache)
-            stage.cached = image.cached
+            image = build(decided.plan, folder, engine, progress=stage, no_cache=no_cache)
             stage.message(image.reference)
     return decided, image
 

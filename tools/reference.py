@@ -12,7 +12,7 @@ import sys
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import click
 from pydantic import BaseModel
@@ -213,7 +213,7 @@ def _places(cls: type[BaseModel], prefix: str) -> Iterator[tuple[str, tuple[type
 
 def _inner(annotation: Any) -> tuple[type[BaseModel] | None, str]:
     """The model in an annotation, and how a path goes on to it."""
-    bare = _bare(annotation)
+    bare = words.inner_type(annotation)
     origin = get_origin(bare)
     if isinstance(bare, type) and issubclass(bare, BaseModel):
         return bare, ""
@@ -245,7 +245,7 @@ def _takes(annotation: Any) -> str:
     for alias, said in _NAMED:
         if annotation == alias:
             return said
-    bare, meta = _bare(annotation), list(_constraints(annotation))
+    bare, meta = words.inner_type(annotation), list(_constraints(annotation))
     for alias, said in _NAMED:
         if any(annotation == other for other in (Union[alias, None], alias | None)):  # noqa: UP007
             return said
@@ -267,18 +267,6 @@ def _takes(annotation: Any) -> str:
     longest = _limit(meta, "max_length")
     text = words.EXPECTED.get(str(pattern), "text")
     return text + (f", at most {longest} characters" if longest else "")
-
-
-def _bare(annotation: Any) -> Any:
-    """Less `Annotated` and `| None`."""
-    while True:
-        origin = get_origin(annotation)
-        if origin is Annotated:
-            annotation = get_args(annotation)[0]
-        elif origin in {Union, types.UnionType}:
-            annotation = next(one for one in get_args(annotation) if one is not type(None))
-        else:
-            return annotation
 
 
 def _constraints(annotation: Any) -> Iterator[Any]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import sys
-import tarfile
 
 import click
 
@@ -28,7 +26,8 @@ def logs(app: App, name: str | None, service: str | None, follow: bool, lines: i
     names = [service] if service else [*(s.name for s in one.services), "gateway"]
     if one.facts.state != "running":
         for each in names:
-            app.console.data(_stored(app, one, each, lines))
+            text = app.engine.read_file(one.facts.name, f"{_LOGS}/{each}/current")
+            app.console.data("\n".join(text.splitlines()[-lines:]))
         return
     paths = [f"{_LOGS}/{each}/current" for each in names]
     existing = app.engine.exec(
@@ -117,18 +116,6 @@ def _target(app: App, name: str | None, service: str | None) -> tuple[Running, s
     if service is not None and service not in known:
         raise UsageError(f"{one.name} has no service {service!r}; it has: {', '.join(sorted(known))}")
     return one, service
-
-
-def _stored(app: App, one: Running, service: str, lines: int) -> str:
-    """The log of a service in a container that does not run."""
-    try:
-        packed = app.engine.read_archive(one.facts.name, f"{_LOGS}/{service}/current")
-    except EngineError:
-        return ""
-    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-        handle = archive.extractfile(archive.getmembers()[0])
-        text = handle.read().decode(errors="replace") if handle else ""
-    return "\n".join(text.splitlines()[-lines:])
 
 
 def _running(one: Running) -> Running:

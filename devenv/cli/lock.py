@@ -12,11 +12,11 @@ from devenv.cli.app import App, json_option
 from devenv.console import bytes_text
 from devenv.errors import DriftError, LockError
 from devenv.lock import drift, place
+from devenv.lock.image import look_into
 from devenv.preset.load import find, load
 
 if TYPE_CHECKING:
     from devenv.lock.change import Change
-    from devenv.lock.image import ImageFacts
     from devenv.lock.model import Lock
 
 __all__ = ["fetch", "lock"]
@@ -58,7 +58,8 @@ def lock(app: App, preset: str | None, check: bool, upgrade: tuple[str, ...]) ->
     with app.console.stages() as stages, stages.stage("lock") as stage:
         new = resolve(
             loaded, settings=app.settings, store=Store(app.dirs.store), progress=stage, upgrade=names,
-            parent=place.parent_lock(loaded), previous=old, image_facts=lambda reference: _facts(app, reference),
+            parent=place.parent_lock(loaded), previous=old,
+            image_facts=lambda reference: look_into(reference, app.engine),
         )  # fmt: skip
         stage.cached = new == old
         stage.message(f"{len(new.artifacts())} files, {bytes_text(sum(one.size for one in new.artifacts()))}")
@@ -81,7 +82,7 @@ def fetch(app: App, preset: str | None) -> None:
         with stages.stage("lock") as stage:
             locked, stage.cached = place.locked(
                 loaded, dirs=app.dirs, settings=app.settings, store=store, progress=stage,
-                image_facts=lambda reference: _facts(app, reference),
+                image_facts=lambda reference: look_into(reference, app.engine),
             )  # fmt: skip
         with stages.stage("fetch") as stage:
             report = bring(
@@ -124,10 +125,3 @@ def _tell(app: App, new: Lock, changed: tuple[Change, ...], path: Path, *, old: 
         app.console.note(f"  {one.kind:<9} {one.name}: {one.old or '—'} → {one.new or '—'}")
     many = f": {len(changed)} changes" if old and changed else ": nothing changed" if old else ""
     app.console.note(f"{path}{many}")
-
-
-def _facts(app: App, reference: str) -> ImageFacts:
-    from devenv.lock.image import ImageFacts
-
-    digest, os_release, status = app.engine.base_facts(reference)
-    return ImageFacts(digest=digest, os_release=os_release, dpkg_status=status)

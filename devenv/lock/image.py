@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from typing import TYPE_CHECKING
 
 from devenv.errors import LockError
 from devenv.lock.model import LockedBase
+
+if TYPE_CHECKING:
+    from devenv.engine import Engine
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +20,12 @@ class ImageFacts:
     digest: str
     os_release: str
     dpkg_status: str
+
+
+def look_into(reference: str, engine: Engine) -> ImageFacts:
+    """What the engine finds in an image, which it pulls when it is not here. Raises EngineError."""
+    digest, os_release, status = engine.base_facts(reference)
+    return ImageFacts(digest=digest, os_release=os_release, dpkg_status=status)
 
 
 def locked_image(reference: str, facts: ImageFacts) -> LockedBase:

@@ -79,7 +79,7 @@ def _explain(finding: ErrorDetails, top: Node, problems: Problems) -> None:
         words = f"{label(place)} takes {_TYPES[kind]}, not {given(value)}"
         problems.add(words, mark, hint=_conversion(kind, value, place))
     elif kind == "literal_error":
-        choices = [choice for choice in get_args(_bare(_annotation(place))) if isinstance(choice, str)]
+        choices = [choice for choice in get_args(inner_type(_annotation(place))) if isinstance(choice, str)]
         hint = nearest(value, choices) if isinstance(value, str) else None
         problems.add(f"{label(place)} is one of {', '.join(map(quote, choices))}, not {given(value)}", mark, hint=hint)
     else:
@@ -166,7 +166,7 @@ def label(place: Place) -> str:
 
 def fields(place: Place) -> tuple[str, ...]:
     """The keys that the model knows at a place; empty where any name is allowed."""
-    annotation = _bare(_annotation(place))
+    annotation = inner_type(_annotation(place))
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return (*annotation.model_fields, *(("extends",) if not place else ()))
     return ()
@@ -175,7 +175,7 @@ def fields(place: Place) -> tuple[str, ...]:
 def _annotation(place: Place) -> object:
     annotation: object = model.Preset
     for part in place:
-        bare = _bare(annotation)
+        bare = inner_type(annotation)
         if isinstance(bare, type) and issubclass(bare, BaseModel):
             field = bare.model_fields.get(str(part))
             if field is None:
@@ -184,10 +184,10 @@ def _annotation(place: Place) -> object:
         else:
             arguments = [one for one in get_args(bare) if one is not Ellipsis]
             annotation = arguments[-1] if arguments else None
-    return _bare(annotation) if not hasattr(annotation, "__metadata__") else annotation
+    return inner_type(annotation) if not hasattr(annotation, "__metadata__") else annotation
 
 
-def _bare(annotation: object) -> object:
+def inner_type(annotation: Any) -> object:
     """Less `Annotated` and `| None`."""
     while True:
         origin = get_origin(annotation)
