@@ -132,8 +132,7 @@ class OtherMachine:
     def devenv(self, *arguments: str) -> str:
         """Run devenv as that user; its stdout."""
         done = subprocess.run(
-            ["setpriv", f"--reuid={self.uid}", f"--regid={self.uid}", "--clear-groups", "--inh-caps=-all",
-             "sh", "-c", 'umask 077; exec "$@"', "sh", _python(self.uid), "-m", "devenv", *arguments],
+            _as_user(self.uid, _python(self.uid), "-m", "devenv", *arguments),
             cwd=self.checkout, env=self._environment(), capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr[-4000:]
@@ -154,14 +153,16 @@ class OtherMachine:
         }
 
 
+def _as_user(uid: int, *command: str) -> list[str]:
+    user = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--inh-caps=-all"]
+    return [*user, "sh", "-c", 'umask 077; exec "$@"', "sh", *command]
+
+
 def _python(uid: int) -> str:
     """A Python of this version that the user may run: this one may lie in root's own home."""
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     for found in (sys.executable, f"/usr/local/bin/{version}", f"/usr/bin/{version}"):
-        tried = subprocess.run(
-            ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", found, "-c", ""],
-            capture_output=True, check=False,
-        )  # fmt: skip
+        tried = subprocess.run(_as_user(uid, found, "-c", ""), capture_output=True, check=False)
         if tried.returncode == 0:
             return found
     raise AssertionError(f"user {uid} may run no {version} on this machine")
