@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from devenv import __version__
 from devenv.errors import PresetError
 from devenv.lock.model import Lock, LockedEditor, Wheel
 from devenv.paths import templates_dir
@@ -132,6 +133,8 @@ def plan(loaded: LoadedPreset, lock: Lock) -> Plan:
     env = tuple(sorted(_environment(preset).items()))
     editor = _editor_digest(lock) if lock.editor else None
     content = {
+        "devenv": __version__,  # the image names it, and our code decides what is in it as the templates do
+        "description": preset.description,
         "lock": lock.digest,
         "templates": _tree(templates_dir()),
         "python": preset.python,

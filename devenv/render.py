@@ -16,6 +16,7 @@ from devenv.errors import RenderError
 from devenv.lock.model import Artifact
 from devenv.paths import templates_dir
 from devenv.plan import VENV, WORKSPACE, Plan, walk
+from devenv.sbom import provenance, sbom
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -110,6 +111,8 @@ def _context(env: Environment, plan: Plan, dockerfile: bytes) -> tuple[dict[str,
         "image/etc/devenv/devenv.lock": plan.lock.dump().encode(),
         "image/etc/devenv/environment.json": _json(_record(plan)),
         "image/etc/devenv/gated": "".join(f"{one.name}\n" for one in plan.gated).encode(),
+        "image/etc/devenv/provenance.json": provenance(plan.lock, plan.build_digest),
+        "image/etc/devenv/sbom.cdx.json": sbom(plan.lock),
     }
     if plan.gated:
         context["image/etc/devenv/gateway.conf"] = _render(env, "service/gateway.conf.j2", plan=plan)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from devenv.lock.change import Change
     from devenv.lock.model import Lock
 
-__all__ = ["fetch", "lock"]
+__all__ = ["fetch", "lock", "sbom"]
 
 
 @click.command()
@@ -98,6 +98,24 @@ def fetch(app: App, preset: str | None) -> None:
         app.console.note(
             f"{report.files} files fetched ({bytes_text(report.bytes)}), {report.from_cache} were here: {store.root}"
         )
+
+
+@click.command()
+@click.argument("preset", required=False)
+@click.pass_obj
+def sbom(app: App, preset: str | None) -> None:
+    """Print the CycloneDX bill of materials of PRESET's image; the image has the same at /etc/devenv/sbom.cdx.json.
+
+    PRESET is a shipped name, a file, a folder, or nothing: then devenv.yaml here. The lock must be there.
+    """
+    from devenv.lock.model import read
+    from devenv.sbom import sbom as bill
+
+    loaded = load(find(preset, Path.cwd()))
+    path = place.lock_path(loaded, app.dirs)
+    locked = read(path)
+    drift.require_fit(locked, loaded.preset, where=str(path), command=place.command(loaded))
+    app.console.data(bill(locked).decode())
 
 
 def _check(app: App, locked: Lock, found: tuple[drift.Drift, ...], path: Path, command: str) -> None:
