@@ -145,22 +145,18 @@ def _parts(lock: Lock) -> Iterator[tuple[str, Artifact, PackageURL]]:
         return PackageURL("npm", scope or None, name, one.version)
 
     for part, debs in (("base", base.packages), ("apt", lock.apt)):
-        for one in debs:
-            yield part, one, deb(one)
-    for one in lock.wheels:
-        yield "wheels", one, wheel(one)
+        yield from ((part, one, deb(one)) for one in debs)
+    yield from (("wheels", one, wheel(one)) for one in lock.wheels)
     if lock.node:
         yield "node", lock.node, wheel(lock.node)
     if editor:
         released = PackageURL("generic", None, editor.archive.name, editor.archive.version)
         yield "editor", editor.archive, tarball(editor.archive) if editor.source == "npm" else released
-        for one in editor.packages:
-            yield "editor", one, tarball(one)
-    for one in lock.npm.packages:
-        yield "npm", one, tarball(one)
-    for one in lock.extensions:
-        publisher, _, name = one.name.lower().partition(".")
-        yield "extensions", one, PackageURL("vscode-extension", publisher, name, one.version)
+        yield from (("editor", one, tarball(one)) for one in editor.packages)
+    yield from (("npm", one, tarball(one)) for one in lock.npm.packages)
+    for extension in lock.extensions:
+        publisher, _, name = extension.name.lower().partition(".")
+        yield "extensions", extension, PackageURL("vscode-extension", publisher, name, extension.version)
 
 
 def _text(value: dict[str, Any]) -> bytes:
