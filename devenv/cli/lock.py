@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from devenv.artifacts import Store
-from devenv.cli.app import App, json_option
+from devenv.cli.app import App, from_option, json_option
 from devenv.console import bytes_text
 from devenv.errors import DriftError, LockError
 from devenv.lock import drift, place
@@ -69,6 +69,7 @@ def lock(app: App, preset: str | None, check: bool, upgrade: tuple[str, ...]) ->
 
 @click.command()
 @click.argument("preset", required=False)
+@from_option
 @json_option
 @click.pass_obj
 def fetch(app: App, preset: str | None) -> None:

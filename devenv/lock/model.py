@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
 from pathlib import Path
@@ -28,11 +29,17 @@ def _no_dots(text: str) -> str:
     return text
 
 
+def _on_the_calendar(text: str) -> str:
+    dt.datetime.strptime(text, "%Y%m%dT%H%M%S%z")
+    return text
+
+
 _Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9@][A-Za-z0-9@/._+:~!-]*$", max_length=255), AfterValidator(_no_dots)]
 _FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._+~!%:-]*$", max_length=255)]
 _PoolPath = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9_+~%][A-Za-z0-9._+~:%-]*(/[A-Za-z0-9_+~%][A-Za-z0-9._+~:%-]*)*$", max_length=1024)
 ]
+_Instant = Annotated[str, Field(pattern=r"^[0-9]{8}T[0-9]{6}Z$"), AfterValidator(_on_the_calendar)]
 _Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -128,6 +135,9 @@ class Lock(_Stored):
     editor: LockedEditor | None = None
     npm: LockedNpm = LockedNpm()
     extensions: tuple[File, ...] = ()
+    archives: dict[Literal["base", "apt", "toolchain"], dict[_Word, _Instant]] | None = None
+    """When the archive itself was made (the `Date` of its Release file, `20261122T100000Z`) that packages of a section
+    came from, by suite: what a snapshot service is asked for once mirrors have dropped them."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -164,6 +174,15 @@ class Lock(_Stored):
             *self.npm.packages, *self.extensions,
         )  # fmt: skip
         return tuple(sorted({one.sha256: one for one in every}.values(), key=lambda one: one.sha256))
+
+    def debs(self) -> dict[str, tuple[Deb, ...]]:
+        """The Debian packages, by the section that they were resolved in."""
+        toolchain = self.editor.toolchain if self.editor else ()
+        return {"base": self.base.packages, "apt": self.apt, "toolchain": toolchain}
+
+    def archived(self, section: str) -> dict[str, str]:
+        """`archives` of one section; empty when the lock does not tell."""
+        return next((told for name, told in (self.archives or {}).items() if name == section), {})
 
     def dump(self) -> str:
         """The lock's text: deterministic, one artifact a line."""

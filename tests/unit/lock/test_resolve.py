@@ -49,6 +49,9 @@ class Stage:
                 words = [name.strip("?") for name in names]
                 return tuple(deb(name, "2.36-2") for name in (["libc6", *words] if first == "base" else words))
 
+            def made(self, debs: Any) -> dict[str, str]:
+                return {}
+
             def status(self, debs: Any) -> str:
                 return "".join(f"Package: {one.name}\n" for one in debs)
 
