@@ -254,12 +254,12 @@ def _lists(plan: Plan) -> dict[str, bytes]:
 
 def _addressed(package_lock: Mapping[str, Any], tarballs: tuple[Artifact, ...]) -> dict[str, Any]:
     """npm's lock with the loopback registry's address of every tarball: the lock itself names no host."""
-    files = {(one.name, one.version): one.file for one in tarballs}
+    served = {(one.name, one.version): _served(one) for one in tarballs}
     packages = {}
     for place, entry in package_lock.get("packages", {}).items():
         name = entry.get("name") or place.rpartition("node_modules/")[2]
-        file = files.get((name, entry.get("version", "")))
-        packages[place] = {**entry, "resolved": f"http://127.0.0.1:4873/{name}/-/{file}"} if place and file else entry
+        path = served.get((name, entry.get("version", "")))
+        packages[place] = {**entry, "resolved": f"http://127.0.0.1:4873/{path}"} if place and path else entry
     return {**package_lock, "packages": packages}
 
 

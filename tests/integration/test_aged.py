@@ -25,7 +25,12 @@ from tests.integration.mirror import Mirror, World, make_world, serve, settings
 from tests.integration.test_fetch import QUICK, _body, assert_sound
 
 MADE = "20261122T100000Z"
-FILES = {"old.deb": _body(1), "kept.deb": _body(2), "pack_age-1-py3-none-any.whl": _body(3), "left.tgz": _body(4)}
+FILES = {
+    "old_1_amd64.deb": _body(1),
+    "kept_1_amd64.deb": _body(2),
+    "pack_age-1-py3-none-any.whl": _body(3),
+    "left-1.tgz": _body(4),
+}
 
 
 @pytest.fixture
@@ -36,10 +41,10 @@ def world() -> World:
 
 @pytest.fixture
 def mirror(world: World) -> Iterator[Mirror]:
-    """A mirror that has dropped old.deb."""
+    """A mirror that has dropped old_1_amd64.deb."""
     with Mirror() as mirror:
         serve(world, mirror)
-        del mirror.files[world.paths["old.deb"]]
+        del mirror.files[world.paths["old_1_amd64.deb"]]
         yield mirror
 
 
@@ -74,7 +79,7 @@ def test_without_any_help_the_error_names_the_file_and_the_ways_out(
 ) -> None:
     with pytest.raises(GoneError) as caught:
         fetch(world.lock, store=Store(tmp_path / "store"), settings=settings(tmp_path, mirror), policy=QUICK)
-    assert [one.file for one in caught.value.missing] == ["old.deb"]
+    assert [one.file for one in caught.value.missing] == ["old_1_amd64.deb"]
     assert all(word in (caught.value.hint or "") for word in ("--relock", "snapshots:", "--from"))
     assert caught.value.exit_code == 8
 
@@ -84,38 +89,40 @@ def test_a_snapshot_service_has_what_mirrors_dropped(
     time: str, world: World, mirror: Mirror, service: Mirror, tmp_path: Path
 ) -> None:
     """Its picture of that state may be some hours younger than the state."""
-    service.files[f"/archive/debian/{time}/pool/old.deb"] = FILES["old.deb"]
+    service.files[f"/archive/debian/{time}/pool/old_1_amd64.deb"] = FILES["old_1_amd64.deb"]
     _fetch(world.lock, _mine(tmp_path, mirror, service), tmp_path)
-    assert {path.rpartition("/")[2] for path, _ in service.requests} == {"old.deb"}, "only what the mirrors lack"
+    assert {path.rpartition("/")[2] for path, _ in service.requests} == {"old_1_amd64.deb"}, (
+        "only what the mirrors lack"
+    )
 
 
 @pytest.mark.parametrize(
     ("suite", "distribution", "place"),
     [
-        ("bookworm-security", "debian", f"/archive/debian-security/{MADE}/pool/old.deb"),
-        ("bookworm-updates", "debian", f"/archive/debian/{MADE}/pool/old.deb"),
-        ("bookworm-security", "ubuntu", f"/ubuntu/{MADE}/pool/old.deb"),
+        ("bookworm-security", "debian", f"/archive/debian-security/{MADE}/pool/old_1_amd64.deb"),
+        ("bookworm-updates", "debian", f"/archive/debian/{MADE}/pool/old_1_amd64.deb"),
+        ("bookworm-security", "ubuntu", f"/ubuntu/{MADE}/pool/old_1_amd64.deb"),
     ],
 )
 def test_each_archive_has_its_layout(
     suite: str, distribution: str, place: str, world: World, mirror: Mirror, service: Mirror, tmp_path: Path
 ) -> None:
-    service.files[place] = FILES["old.deb"]
+    service.files[place] = FILES["old_1_amd64.deb"]
     _fetch(_as(world.lock, suite=suite, distribution=distribution), _mine(tmp_path, mirror, service), tmp_path)
 
 
 @pytest.mark.parametrize("fault", ["flip", "short", "long", "empty", "portal", "loop", "packed", "stall"])
 def test_a_lying_snapshot_is_refused(fault: str, world: World, mirror: Mirror, service: Mirror, tmp_path: Path) -> None:
     for time in (MADE, "20261122T180000Z", "20261123T100000Z"):
-        service.files[f"/archive/debian/{time}/pool/old.deb"] = FILES["old.deb"]
-        service.always[f"/archive/debian/{time}/pool/old.deb"] = fault
+        service.files[f"/archive/debian/{time}/pool/old_1_amd64.deb"] = FILES["old_1_amd64.deb"]
+        service.always[f"/archive/debian/{time}/pool/old_1_amd64.deb"] = fault
     store = Store(tmp_path / "store")
     with pytest.raises(FetchError) as caught:
         fetch(world.lock, store=store, settings=_mine(tmp_path, mirror, service), policy=QUICK)
-    assert "old.deb" in f"{caught.value.message}{caught.value.detail}"
+    assert "old_1_amd64.deb" in f"{caught.value.message}{caught.value.detail}"
     assert service.url in (caught.value.detail or "")
     assert_sound(store)
-    assert [one.file for one in store.missing(world.lock)] == ["old.deb"]
+    assert [one.file for one in store.missing(world.lock)] == ["old_1_amd64.deb"]
     service.always.clear()
     _fetch(world.lock, _mine(tmp_path, mirror, service), tmp_path)
 
@@ -127,7 +134,7 @@ def test_what_nobody_has_is_gone_and_so_is_what_an_old_lock_has_no_date_of(
     lock = world.lock.model_copy(update={"archives": None}) if aged else world.lock
     with pytest.raises(GoneError) as caught:
         fetch(lock, store=Store(tmp_path / "store"), settings=_mine(tmp_path, mirror, service), policy=QUICK)
-    assert [one.file for one in caught.value.missing] == ["old.deb"]
+    assert [one.file for one in caught.value.missing] == ["old_1_amd64.deb"]
     assert len(service.requests) == (0 if aged else 3)
     assert ("does not say which day" in (caught.value.detail or "")) is aged
 
@@ -162,19 +169,22 @@ def test_another_store_is_such_a_folder(world: World, tmp_path: Path) -> None:
 
 
 def test_a_folder_gives_only_what_the_hash_says(world: World, mirror: Mirror, tmp_path: Path) -> None:
-    wrong = bytes([FILES["old.deb"][0] ^ 1]) + FILES["old.deb"][1:]
-    folder = _folder(tmp_path, **{"old.deb": wrong, "kept.deb": FILES["kept.deb"] + b"!", "x": b"old.deb"})
+    wrong = bytes([FILES["old_1_amd64.deb"][0] ^ 1]) + FILES["old_1_amd64.deb"][1:]
+    folder = _folder(
+        tmp_path,
+        **{"old_1_amd64.deb": wrong, "kept_1_amd64.deb": FILES["kept_1_amd64.deb"] + b"!", "x": b"old_1_amd64.deb"},
+    )
     mine = dataclasses.replace(settings(tmp_path, mirror), folders=(folder,))
     with pytest.raises(GoneError) as caught:
         fetch(world.lock, store=Store(tmp_path / "store"), settings=mine, policy=QUICK)
-    assert [one.file for one in caught.value.missing] == ["old.deb"]
+    assert [one.file for one in caught.value.missing] == ["old_1_amd64.deb"]
     assert_sound(Store(tmp_path / "store"))
-    (folder / "deep/er/right").write_bytes(FILES["old.deb"])
+    (folder / "deep/er/right").write_bytes(FILES["old_1_amd64.deb"])
     _fetch(world.lock, mine, tmp_path)
 
 
 def test_a_folder_with_odd_things_in_it_is_no_obstacle(world: World, mirror: Mirror, tmp_path: Path) -> None:
-    folder = _folder(tmp_path, good=FILES["old.deb"])
+    folder = _folder(tmp_path, good=FILES["old_1_amd64.deb"])
     os.mkfifo(folder / "pipe")
     (folder / "loop").symlink_to(folder)
     (folder / "dangling").symlink_to(folder / "nowhere")
