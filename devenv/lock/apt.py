@@ -231,6 +231,12 @@ class Apt:
             return LockError(f"{where} has no package {', '.join(dict.fromkeys(unknown))}", detail="\n".join(lines))
         if "Version '" in text:
             return LockError(f"{where} has not that version of a package", detail="\n".join(lines))
+        if "Hash Sum mismatch" in text or "unexpected size" in text:
+            return LockError(
+                f"an archive of {where} is not what it says it is: an index has another hash or size than was signed",
+                detail="\n".join(lines[:3]),
+                hint="it may be in the middle of an update: run it again in some minutes, or name another mirror",
+            )
         if "NO_PUBKEY" in text or "not signed" in text:
             return LockError(
                 f"apt cannot check the signature of {where}",
