@@ -42,7 +42,9 @@ lock: $(DEV_STAMP) ## Resolve the shipped presets anew
 	$(BIN)/devenv lock python --upgrade
 	$(BIN)/devenv lock rapidocr --upgrade parent
 
-golden: $(DEV_STAMP) ## Write the golden files anew
+golden: $(DEV_STAMP) ## Write the golden files anew, and the templates' digest in the shipped locks
+	$(BIN)/devenv lock python
+	$(BIN)/devenv lock rapidocr
 	$(BIN)/pytest tests/golden --update-golden
 
 bench: $(DEV_STAMP) engine ## Measure; prints the tables of docs/benchmarks.md

@@ -51,9 +51,9 @@ def build(plan: Plan, folder: Path, engine: Engine, *, progress: Progress, no_ca
         arguments += ["--build-context", f"editor=docker-image://{plan.editor_image}"]
     if no_cache:
         arguments += ["--no-cache"]
-    steps = _buildx([*arguments, "--tag", plan.image], folder, engine, progress)
+    steps = buildx([*arguments, "--load", "--tag", plan.image], folder, engine, progress)
     if plan.editor_image and not engine.image_id(plan.editor_image):
-        _buildx(["--target", "editor", "--tag", plan.editor_image], folder, engine, progress)
+        buildx(["--load", "--target", "editor", "--tag", plan.editor_image], folder, engine, progress)
     built = engine.image_id(plan.image)
     if built is None:
         raise BuildError(
@@ -63,10 +63,11 @@ def build(plan: Plan, folder: Path, engine: Engine, *, progress: Progress, no_ca
     return Image(reference=plan.image, id=built, cached=False, steps=steps)
 
 
-def _buildx(arguments: list[str], folder: Path, engine: Engine, progress: Progress) -> tuple[Step, ...]:
+def buildx(arguments: list[str], folder: Path, engine: Engine, progress: Progress) -> tuple[Step, ...]:
+    """Build the folder's Dockerfile with no network; `arguments` say what becomes of it. Raises BuildError."""
     command = [
         "docker", "buildx", "build", "--network", "none", "--progress", "plain", "--provenance=false",
-        "--load", *arguments, str(folder),
+        *arguments, str(folder),
     ]  # fmt: skip
     # The client's own context may name another engine than ours.
     env = {"DOCKER_HOST": engine.address}

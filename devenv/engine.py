@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import json
 import re
 import tarfile
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar, cast
 
 from devenv import run
@@ -74,6 +77,12 @@ class Engine:
             return None
 
     @_guarded
+    def image_facts(self, reference: str) -> Mapping[str, Any]:
+        """What the engine says of an image (`docker image inspect`). Raises EngineError when it is not here."""
+        facts: Mapping[str, Any] = self._api.inspect_image(reference)
+        return facts
+
+    @_guarded
     def images(self, repository_prefix: str) -> tuple[tuple[str, str, int], ...]:
         """(tag, id, size in bytes) of every local tag that begins with `repository_prefix`."""
         rows = [
@@ -110,10 +119,37 @@ class Engine:
                 f"the image {reference} has no registry digest, so nothing can pin it",
                 hint="push it to a registry and name it from there, or use 'bootstrap'",
             )
+        with self._laid_open(reference) as made:
+            os_release, status = (self.read_file(made, path) for path in _BASE_FILES)
+        return str(digests[0]).partition("@")[2], os_release, status
+
+    @_guarded
+    def take_out(self, reference: str, paths: Mapping[str, Path]) -> None:
+        """Copy files and folders (path in the image → path here, which must not exist) out of an image.
+
+        What the image lacks is left out. Nothing of the image runs.
+        """
+        import docker.errors
+
+        with self._laid_open(reference) as made:
+            for inside, target in paths.items():
+                try:
+                    chunks, _ = self._api.get_archive(made, inside)
+                except docker.errors.NotFound:
+                    continue
+                with tempfile.TemporaryFile() as spool:
+                    spool.writelines(chunks)
+                    spool.seek(0)
+                    with tarfile.open(fileobj=spool) as archive, tempfile.TemporaryDirectory(dir=target.parent) as new:
+                        archive.extractall(new, filter="data")
+                        (Path(new) / PurePosixPath(inside).name).rename(target)
+
+    @contextlib.contextmanager
+    def _laid_open(self, reference: str) -> Iterator[str]:
+        """A container of the image that is never started: its files can be read."""
         made = self._api.create_container(image=reference, command=["true"])["Id"]
         try:
-            os_release, status = (self.read_file(made, path) for path in _BASE_FILES)
-            return str(digests[0]).partition("@")[2], os_release, status
+            yield made
         finally:
             self._api.remove_container(made, force=True)
 

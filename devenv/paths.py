@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import hashlib
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -17,6 +19,21 @@ def share_dir() -> Path:
 def templates_dir() -> Path:
     """The Jinja templates and the files that go into images."""
     return share_dir() / "templates"
+
+
+@functools.cache
+def templates_digest() -> str:
+    """sha256 (hex) over the names and contents of all templates: it decides an image as much as its inputs do.
+
+    Modes do not count, because a wheel loses them.
+    """
+    root = templates_dir()
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            content = hashlib.sha256(path.read_bytes()).hexdigest()
+            digest.update(f"{path.relative_to(root).as_posix()}\0{content}\n".encode())
+    return digest.hexdigest()
 
 
 def presets_dir() -> Path:

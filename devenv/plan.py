@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from devenv import __version__
 from devenv.errors import PresetError
 from devenv.lock.model import Lock, LockedEditor, Wheel
-from devenv.paths import templates_dir
+from devenv.paths import templates_digest, templates_dir
+from devenv.preset import portable
 from devenv.preset.model import Preset, Service
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class Plan:
     argument: str | None  # what names the preset on the command line; None for a project's devenv.yaml
     description: str
     lock: Lock
+    carried: str  # the preset as the image carries it: YAML without this machine's paths
     python: str  # MAJOR.MINOR
     layers: tuple[int, ...]  # the wheel layers, in order
     services: tuple[PlannedService, ...]  # `gateway` is not among them: it serves those with auth=token
@@ -119,11 +121,10 @@ def plan(loaded: LoadedPreset, lock: Lock) -> Plan:
     preset = loaded.preset
     services = _services(preset)
     files = tuple(
-        PlannedFile(source=source, context=f"files/{number}", target=target)
-        for number, (target, source) in enumerate(sorted(preset.files.items()))
+        PlannedFile(source=source, context=name, target=target) for name, source, target in portable.numbered(preset)
     )
     workspace = (
-        PlannedFile(source=preset.workspace, context="workspace", target=WORKSPACE) if preset.workspace else None
+        PlannedFile(source=preset.workspace, context=portable.WORKSPACE, target=WORKSPACE) if preset.workspace else None
     )
     for planned in (*files, *((workspace,) if workspace else ())):
         if not any(True for _ in walk(Path(planned.source))):
@@ -132,11 +133,12 @@ def plan(loaded: LoadedPreset, lock: Lock) -> Plan:
             )
     env = tuple(sorted(_environment(preset).items()))
     editor = _editor_digest(lock) if lock.editor else None
+    carried = portable.portable(preset)
     content = {
         "devenv": __version__,  # the image names it, and our code decides what is in it as the templates do
-        "description": preset.description,
         "lock": lock.digest,
-        "templates": _tree(templates_dir()),
+        "preset": carried,
+        "templates": templates_digest(),
         "python": preset.python,
         "services": [dataclasses.asdict(service) for service in services],
         "env": env,
@@ -149,6 +151,7 @@ def plan(loaded: LoadedPreset, lock: Lock) -> Plan:
         argument=None if loaded.project else (preset.name if loaded.shipped else str(loaded.path)),
         description=preset.description,
         lock=lock,
+        carried=carried,
         python=preset.python,
         layers=tuple(sorted({wheel.layer for wheel in lock.wheels})),
         services=services,

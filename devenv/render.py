@@ -108,6 +108,7 @@ def _context(env: Environment, plan: Plan, dockerfile: bytes) -> tuple[dict[str,
     context, modes = _static(plan)
     context |= {
         "Dockerfile": dockerfile,
+        "image/etc/devenv/preset.yaml": plan.carried.encode(),
         "image/etc/devenv/devenv.lock": plan.lock.dump().encode(),
         "image/etc/devenv/environment.json": _json(_record(plan)),
         "image/etc/devenv/gated": "".join(f"{one.name}\n" for one in plan.gated).encode(),

@@ -116,12 +116,12 @@ def make_image(
         if not no_cache and (here := find_image(decided.plan, engine)):
             return decided, here
         try:
-            _fetch(decided, doors)
+            bring_files(decided, doors)
         except GoneError as gone:
             if not relock or gone.kind != "deb":
                 raise
             decided = _relocked(decided, gone, doors)
-            _fetch(decided, doors)
+            bring_files(decided, doors)
         with doors.stages.stage("render"):
             assemble(decided.plan, render(decided.plan), doors.store, folder)
         with doors.stages.stage("build") as stage:
@@ -130,7 +130,8 @@ def make_image(
     return decided, image
 
 
-def _fetch(decided: Decided, doors: Doors) -> None:
+def bring_files(decided: Decided, doors: Doors) -> None:
+    """Fetch what the store lacks of the lock's files. Raises FetchError."""
     from devenv.fetch import fetch
     from devenv.sources import archives
 

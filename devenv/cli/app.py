@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from devenv.engine import Engine
     from devenv.environment import Environment
     from devenv.host import Settings
+    from devenv.stages import Stages
+    from devenv.up import Doors
 
 _CARRIED = (
     "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy",
@@ -74,6 +76,14 @@ class App:
         from devenv.engine import connect
 
         return connect(engine_address(os.environ, _home()))
+
+    def doors(self, stages: Stages) -> Doors:
+        """What the line acts through."""
+        from devenv.up import Doors
+
+        return Doors(
+            dirs=self.dirs, settings=self.settings, engine=lambda: self.engine, stages=stages, carried=self.carried
+        )
 
     def select(self, name: str | None) -> Running:
         """The environment called `name`; without a name the project's here, else the only one there is."""

@@ -10,7 +10,7 @@ import click
 from devenv.cli.app import App, from_option, json_option
 from devenv.console import Console
 from devenv.preset.load import find
-from devenv.up import Decided, Doors, Result, decide, image_json, make_image
+from devenv.up import Decided, Result, decide, image_json, make_image
 from devenv.up import up as bring_up
 
 __all__ = ["build", "up"]
@@ -36,7 +36,7 @@ def up(app: App, preset: str | None, name: str | None, workspace: Path | None, f
     PRESET is a shipped name, a YAML file, a project folder, or nothing: devenv.yaml here.
     """
     with app.console.stages() as stages:
-        doors = _doors(app, stages)
+        doors = app.doors(stages)
         decided = decide(find(preset, Path.cwd()), doors)
         project = workspace.resolve() if workspace else decided.loaded.project
         environment = app.environment(name or decided.plan.preset)
@@ -61,7 +61,7 @@ def up(app: App, preset: str | None, name: str | None, workspace: Path | None, f
 def build(app: App, preset: str | None, no_cache: bool, relock: bool) -> None:
     """Build the image of PRESET, with no network: everything was fetched and verified before."""
     with app.console.stages() as stages:
-        doors = _doors(app, stages)
+        doors = app.doors(stages)
         decided = decide(find(preset, Path.cwd()), doors)
         decided, image = make_image(decided, doors, no_cache=no_cache, relock=relock)
     if app.json:
@@ -72,10 +72,6 @@ def build(app: App, preset: str | None, no_cache: bool, relock: bool) -> None:
         })  # fmt: skip
     else:
         app.console.data(image.reference)
-
-
-def _doors(app: App, stages: Any) -> Doors:
-    return Doors(dirs=app.dirs, settings=app.settings, engine=lambda: app.engine, stages=stages, carried=app.carried)
 
 
 def _json(result: Result, stages: tuple[Any, ...], token: str) -> dict[str, Any]:

@@ -8,7 +8,11 @@ from typing import Any
 from devenv.errors import LockError
 from devenv.lock.inputs import SYSTEM_PACKAGES, TOOLCHAIN_PACKAGES
 from devenv.lock.model import Lock
+from devenv.paths import templates_digest
 from devenv.preset.model import Archive, Preset
+
+TEMPLATES = "templates"
+"""The section of what devenv itself brings to the image: another devenv may bring something else."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +38,7 @@ def inputs(preset: Preset) -> dict[str, Any]:
         "code_server": editor and _joined(editor.version, editor.source, editor.archive),
         "toolchain": sorted(TOOLCHAIN_PACKAGES) if editor and editor.source == "npm" else [],
         "extensions": sorted(_joined(one.id, one.version, one.archive) for one in preset.extensions),
+        TEMPLATES: templates_digest(),
     }
     return {section: pins for section, pins in found.items() if pins}
 
@@ -54,6 +59,12 @@ def compare(lock: Lock, preset: Preset) -> tuple[Drift, ...]:
 def require_fit(lock: Lock, preset: Preset, *, where: str | None = None, command: str = "devenv lock") -> None:
     """Raise LockError with what differs and the `command` that mends it, unless the lock fits the preset."""
     drift = compare(lock, preset)
+    if drift and all(one.section == TEMPLATES for one in drift):
+        raise LockError(
+            "the lock was made with another devenv's templates: the image would not be the one it stands for",
+            where=where,
+            hint=f"take this devenv's, the packages stay as they are: {command}; or use the devenv that made it",
+        )
     if drift:
         first = drift[0]
         raise LockError(

@@ -29,7 +29,7 @@ def _modules() -> dict[str, Path]:
 # The data-flow line of docs/architecture.md. A room may import rooms that stand before it, and the doors.
 LINE = (
     ("preset",), ("lock",), ("sources", "artifacts", "fetch"), ("rootfs",), ("sbom",), ("plan",), ("render",), ("context",),
-    ("build",), ("boot",), ("probe",), ("smoke",), ("up",), ("cli",),
+    ("build",), ("canonical",), ("identity",), ("boot",), ("probe",), ("smoke",), ("up",), ("verify",), ("cli",),
 )  # fmt: skip
 DOORS = {
     "errors", "paths", "progress", "run", "http", "engine", "dockerhost", "console", "stages", "environment", "host",

@@ -110,8 +110,10 @@ def test_wheel_layers_are_in_order() -> None:
     ],
     ids=lambda changes: next(iter(changes)),
 )
-def test_the_image_stays_when_only_the_container_changes(changes: dict[str, Any]) -> None:
-    assert _plan(**changes).build_digest == _plan().build_digest
+def test_the_image_carries_the_whole_preset_and_what_is_heavy_stays(changes: dict[str, Any]) -> None:
+    changed, before = _plan(**changes), _plan()
+    assert changed.build_digest != before.build_digest
+    assert (changed.lock, changed.layers, changed.editor_image) == (before.lock, before.layers, before.editor_image)
 
 
 @pytest.mark.parametrize(

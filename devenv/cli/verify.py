@@ -1,0 +1,122 @@
+"""`devenv verify`: the proof that an image is what its preset and lock give."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from devenv.cli.app import App, json_option
+from devenv.errors import DriftError, PresetError, UsageError
+
+if TYPE_CHECKING:
+    from devenv.identity import Identity
+    from devenv.up import Decided, Doors
+    from devenv.verify import Verdict
+
+_SHOWN = 40
+
+
+@click.command()
+@click.argument("what", required=False, metavar="[PRESET|ENV|IMAGE]")
+@click.option(
+    "--digest", "only_digest", is_flag=True,
+    help="Print the image's identity and build nothing. The image reads itself: only for one that you trust.",
+)  # fmt: skip
+@click.option("--expect", metavar="sha256:…", help="The identity it must have; exit status 12 when it has another.")
+@json_option
+@click.pass_obj
+def verify(app: App, what: str | None, only_digest: bool, expect: str | None) -> None:
+    """Build an image again from its preset and lock, with no cache, and compare the two byte for byte.
+
+    The image is that of PRESET (made when it is not here; nothing means devenv.yaml here), that of an environment, or
+    any image that devenv built: it carries its preset and lock. When it is not the same: the files that differ, and
+    exit status 12. The identity does not depend on the machine: who sees the same digest has the same image.
+    """
+    from devenv.verify import identity
+    from devenv.verify import verify as prove
+
+    with app.console.stages() as stages, tempfile.TemporaryDirectory(prefix="devenv-verify-") as folder:
+        doors = app.doors(stages)
+        reference, decided = _subject(app, doors, what, Path(folder))
+        if only_digest:
+            found: Identity = identity(reference, decided.lock, doors)
+        else:
+            verdict = prove(reference, decided, doors)
+            found = verdict.image
+    wrong = expect is not None and expect != found.digest
+    if app.json:
+        app.console.json({
+            "image": reference, "preset": decided.plan.preset, "lock_digest": decided.lock.digest,
+            "digest": found.digest,
+            **({} if only_digest else _rebuilt(verdict)), **({"expected": expect} if expect else {}),
+            "layers": [{"name": one.name, "diff_id": one.diff_id, "bytes": one.size_bytes, "entries": len(one.entries)}
+                       for one in found.layers],
+        })  # fmt: skip
+    elif only_digest:
+        app.console.data(found.digest)
+    else:
+        _tell(app, verdict)
+    if wrong:
+        raise DriftError(
+            f"{reference} is {found.digest}, not {expect}", hint="devenv verify, without --expect, tells more"
+        )
+    if not only_digest and not verdict.equal:
+        raise DriftError(
+            f"{reference} is not what its preset and lock give: {len(verdict.differences)} differences",
+            hint="'devenv build --no-cache' makes the image anew; if it differs again, please report which files do",
+        )
+
+
+def _subject(app: App, doors: Doors, what: str | None, folder: Path) -> tuple[str, Decided]:
+    """The image's reference, and what it is said to be made from."""
+    from devenv import boot
+    from devenv.preset.load import find
+    from devenv.up import decide, make_image
+    from devenv.verify import restore
+
+    try:
+        path = find(what, Path.cwd())
+    except PresetError:
+        if what is None:
+            raise
+        running = next((one for one in boot.everything(app.engine) if one.name == what), None)
+        reference = running.facts.labels["dev.devenv.image"] if running else what
+        if app.engine.image_id(reference) is None:
+            raise UsageError(
+                f"there is no preset, environment or image called {what!r}",
+                hint="devenv presets; devenv ps; docker images",
+            ) from None
+        return reference, decide(restore(reference, folder, doors), doors)
+    decided, image = make_image(decide(path, doors), doors)
+    return image.reference, decided
+
+
+def _rebuilt(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "equal": verdict.equal,
+        "rebuilt_digest": verdict.rebuilt.digest,
+        "differences": [{"path": one.path, "layer": one.layer, "what": one.what} for one in verdict.differences],
+    }
+
+
+def _tell(app: App, verdict: Verdict) -> None:
+    again = {layer.name: layer for layer in verdict.rebuilt.layers}
+    rows = [
+        (
+            layer.name, f"{layer.size_bytes / 1e6:.1f} MB", str(len(layer.entries)),
+            "equal" if layer.name in again and layer.diff_id == again[layer.name].diff_id else "DIFFERENT",
+        )
+        for layer in verdict.image.layers
+    ]  # fmt: skip
+    app.console.note("")
+    app.console.table("", ("layer", "size", "entries", ""), rows)
+    for one in verdict.differences[:_SHOWN]:
+        app.console.note(f"{one.layer}: {one.path}: {one.what}")
+    if len(verdict.differences) > _SHOWN:
+        app.console.note(f"… and {len(verdict.differences) - _SHOWN} more: --json has all")
+    if verdict.equal:
+        app.console.note(f"\n{verdict.image.reference} is what its preset and lock give, byte for byte")
+    app.console.data(verdict.image.digest)

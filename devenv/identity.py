@@ -1,0 +1,114 @@
+"""Image to identity: the digest that its content has as a canonical image, whichever engine built it, and when.
+
+The identity is the config digest (sha256 of the OCI image configuration) of the image that `canonical.py` describes.
+The engine mounts the image into a build step that reads it in place, so nothing is saved, copied or unpacked; the step
+is cached by the image's content, so asking again costs nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from devenv import build, canonical
+from devenv.canonical import Entry, Layer
+from devenv.engine import Engine
+from devenv.errors import BuildError
+from devenv.progress import Progress
+
+_CREATED = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(canonical.EPOCH_S))
+# What of an image's configuration says how it runs (OCI image specification, "config").
+_CONFIG = (
+    "User", "ExposedPorts", "Env", "Entrypoint", "Cmd", "Volumes", "WorkingDir", "Labels", "StopSignal", "Healthcheck",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """An image in canonical form: `digest` (`sha256:…`) is that of `config`.
+
+    Layers lie lowest first; those of a registry image below them are left out.
+    """
+
+    reference: str
+    digest: str
+    config: Mapping[str, Any]
+    layers: tuple[Layer, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """The layers' uncompressed size."""
+        return sum(layer.size_bytes for layer in self.layers)
+
+
+def identities(
+    references: Sequence[str], engine: Engine, *, reader: str | None = None, progress: Progress, base: str | None = None
+) -> tuple[Identity, ...]:
+    """The identity of each image. `reader` is a trusted image whose Python reads them; without one each reads itself.
+
+    `base`: the registry image (by digest) that they all begin with: its layers stay as they are. Raises BuildError.
+    """
+    assert reader is None or reader in references
+    with tempfile.TemporaryDirectory(prefix="devenv-identity-") as folder:
+        context, out = Path(folder) / "context", Path(folder) / "out"
+        context.mkdir()
+        (context / "canonical.py").write_bytes(Path(canonical.__file__).read_bytes())
+        readers = [references.index(reader or reference) for reference in references]
+        (context / "Dockerfile").write_text(_dockerfile(readers, base), encoding="utf-8")
+        images = [f"image{number}=docker-image://{reference}" for number, reference in enumerate(references)]
+        arguments = [part for image in images for part in ("--build-context", image)]
+        build.buildx([*arguments, "--output", f"type=local,dest={out}"], context, engine, progress)
+        return tuple(
+            _identity(reference, out / str(number) / "canonical.json", engine, base)
+            for number, reference in enumerate(references)
+        )
+
+
+def _dockerfile(readers: Sequence[int], base: str | None) -> str:
+    """One step for each image: they run at the same time. An image that reads itself is not hashed by BuildKit before,
+    because it is the step's root as well."""
+    lines = [f"FROM {base} AS base"] if base else []
+    below = " --mount=type=bind,from=base,target=/base" if base else ""
+    command = json.dumps(["python3", "-I", "-B", "/canonical.py", "/image", "/out", *(["/base"] if base else [])])
+    for number, reader in enumerate(readers):
+        script = "--mount=type=bind,source=canonical.py,target=/canonical.py"
+        mounts = f"--mount=type=bind,from=image{number},target=/image{below} {script}"
+        lines += [f"FROM image{reader} AS read{number}", "USER 0", f"RUN {mounts} {command}"]
+    copies = [f"COPY --from=read{number} /out /{number}" for number in range(len(readers))]
+    return "\n".join([*lines, "FROM scratch", *copies, ""])
+
+
+def _identity(reference: str, told: Path, engine: Engine, base: str | None) -> Identity:
+    try:
+        rows = json.loads(told.read_text(encoding="utf-8"))
+        found = tuple(
+            Layer(**{**row, "entries": tuple(Entry(*_tuples(fields)) for fields in row["entries"])}) for row in rows
+        )
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise BuildError(f"{reference} could not be read: {error}", hint="run again with -v") from None
+    facts = engine.image_facts(reference)
+    below: list[str] = engine.image_facts(base)["RootFS"]["Layers"] if base else []
+    config = {
+        "architecture": facts["Architecture"],
+        "os": facts["Os"],
+        "created": _CREATED,
+        "config": {name: facts["Config"][name] for name in _CONFIG if facts["Config"].get(name)},
+        "rootfs": {"type": "layers", "diff_ids": [*below, *(layer.diff_id for layer in found)]},
+        "history": [
+            *({"created": _CREATED, "created_by": f"base {base}"} for _ in below),
+            *({"created": _CREATED, "created_by": f"devenv {layer.name}"} for layer in found),
+        ],
+    }
+    text = json.dumps(config, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    digest = f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+    return Identity(reference=reference, digest=digest, config=config, layers=found)
+
+
+def _tuples(fields: Sequence[Any]) -> list[Any]:
+    return [tuple(one) if isinstance(one, list) else one for one in fields]

@@ -1,0 +1,75 @@
+"""A preset that stands by itself: what an image carries, so that whoever has the image can build it again.
+
+Its files lie where the build context has them (`files/N`, `workspace`, `archives/SHA256`), not where this machine does.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+
+import yaml
+
+from devenv.errors import PresetError
+from devenv.preset.load import dump
+from devenv.preset.model import Archive, Preset
+
+WORKSPACE = "workspace"
+
+
+def numbered(preset: Preset) -> tuple[tuple[str, str, str], ...]:
+    """(portable name, path on this machine, path in the image) of each of the preset's `files`."""
+    return tuple(
+        (f"files/{number}", source, target) for number, (target, source) in enumerate(sorted(preset.files.items()))
+    )
+
+
+def portable(preset: Preset) -> str:
+    """The composed preset as YAML, with nothing of this machine in it."""
+    editor = preset.code_server
+    changes = {
+        "files": {target: name for name, _, target in numbered(preset)},
+        "workspace": preset.workspace and WORKSPACE,
+        "code_server": editor and editor.model_copy(update={"archive": _moved(editor.archive)}),
+        "extensions": tuple(one.model_copy(update={"archive": _moved(one.archive)}) for one in preset.extensions),
+    }
+    return dump(preset.model_copy(update=changes))
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Carried:
+    """The files that a portable preset names: `files` by their path in the image, `archives` by hash."""
+
+    files: Mapping[str, str]
+    workspace: bool
+    archives: tuple[str, ...]
+
+
+def carried(text: str) -> Carried:
+    """What has to lie beside a portable preset before it loads. Raises PresetError for one that is none of ours."""
+    try:
+        data = yaml.safe_load(text)
+        editor, extensions = data.get("code_server") or {}, data.get("extensions") or ()
+        found = [(one.get("archive") or {}).get("path") for one in (editor, *extensions)]
+        names, workspace = dict(data.get("files") or {}), data.get("workspace")
+    except (yaml.YAMLError, AttributeError, TypeError, ValueError):
+        raise PresetError("the preset that the image carries cannot be read") from None
+    paths = [*names.values(), *([workspace] if workspace else []), *(one for one in found if one)]
+    if strange := [one for one in paths if not _NAME.fullmatch(str(one))]:
+        raise PresetError(f"the preset that the image carries names {strange[0]!r}, which is not a file of its own")
+    return Carried(
+        files={str(target): str(name) for target, name in names.items()},
+        workspace=bool(workspace),
+        archives=tuple(sorted({str(one).removeprefix(_ARCHIVES) for one in found if one})),
+    )
+
+
+_ARCHIVES = "archives/"
+_NAME = re.compile(rf"files/[0-9]{{1,4}}|{WORKSPACE}|{_ARCHIVES}[0-9a-f]{{64}}")
+
+
+def _moved(archive: Archive | None) -> Archive | None:
+    if archive is None or archive.path is None:
+        return archive
+    return archive.model_copy(update={"path": f"{_ARCHIVES}{archive.sha256}"})

@@ -1,0 +1,153 @@
+"""The proof: an image is built again from nothing but its preset and lock, and compared with what is there."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from devenv.build import build
+from devenv.canonical import Entry
+from devenv.engine import check_buildx
+from devenv.environment import hold
+from devenv.errors import FetchError, UsageError
+from devenv.identity import Identity, identities
+from devenv.lock.model import Lock
+from devenv.plan import WORKSPACE
+from devenv.preset import portable
+from devenv.up import Decided, Doors, bring_files
+
+_RECORD = "/etc/devenv"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One path that is not the same in both: `what` says how, in words."""
+
+    path: str
+    layer: str
+    what: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """`image` is what was asked about, `rebuilt` what its preset and lock give; equal digests are equal images."""
+
+    image: Identity
+    rebuilt: Identity
+    differences: tuple[Difference, ...]
+
+    @property
+    def equal(self) -> bool:
+        """Whether both are the same image."""
+        return self.image.digest == self.rebuilt.digest
+
+
+def restore(reference: str, folder: Path, doors: Doors) -> Path:
+    """Put the preset and lock that an image carries into `folder`, with the preset's files; returns the preset's path.
+
+    Raises UsageError for an image that carries none, FetchError for a pinned archive that is not in the store.
+    """
+    engine, path = doors.engine(), folder / "preset.yaml"
+    engine.take_out(reference, {f"{_RECORD}/preset.yaml": path, f"{_RECORD}/devenv.lock": folder / "devenv.lock"})
+    if not path.is_file() or not (folder / "devenv.lock").is_file():
+        raise UsageError(
+            f"the image {reference} carries no preset and lock, so there is nothing to build it from",
+            hint="only images that devenv built can be verified",
+        )
+    named = portable.carried(path.read_text(encoding="utf-8"))
+    (folder / "files").mkdir()
+    wanted = {target: folder / name for target, name in named.files.items()}
+    engine.take_out(reference, wanted | ({WORKSPACE: folder / portable.WORKSPACE} if named.workspace else {}))
+    (folder / "archives").mkdir()
+    for sha256 in named.archives:
+        held = doors.store.path(sha256)
+        if not held.is_file():
+            raise FetchError(
+                f"the store has not the file {sha256} that the preset pins by path",
+                hint="fetch it on this machine first, from the project that has it: devenv fetch",
+            )
+        shutil.copyfile(held, folder / "archives" / sha256)
+    return path
+
+
+def identity(reference: str, lock: Lock, doors: Doors) -> Identity:
+    """The identity of one image, read by its own Python: it tells nothing of an image that is not trusted."""
+    with doors.stages.stage("read") as stage:
+        return identities([reference], doors.engine(), progress=stage, base=_base(lock))[0]
+
+
+def verify(reference: str, decided: Decided, doors: Doors) -> Verdict:
+    """Build `decided` anew from the first step on and compare it with the image. Raises BuildError, FetchError."""
+    from devenv.context import assemble
+    from devenv.render import render
+
+    engine = doors.engine()
+    check_buildx()
+    name = f"verify-{decided.plan.build_digest[:16]}"
+    # Without a name for the editor, it is compiled here and now, and the one that is kept is not looked at.
+    plan = dataclasses.replace(decided.plan, image=f"devenv/{name.replace('-', ':')}", editor_image=None)
+    folder = doors.dirs.contexts / name
+    with hold(folder.with_suffix(".lock"), lambda: doors.stages.note("another devenv verifies this; waiting")):
+        bring_files(decided, doors)
+        try:
+            with doors.stages.stage("render"):
+                assemble(plan, render(plan), doors.store, folder)
+            with doors.stages.stage("build") as stage:
+                rebuilt = build(plan, folder, engine, progress=stage, no_cache=True)
+            with doors.stages.stage("compare") as stage:
+                image, anew = identities(
+                    [reference, rebuilt.reference], engine, reader=rebuilt.reference, progress=stage,
+                    base=_base(decided.lock),
+                )  # fmt: skip
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            if engine.image_id(plan.image):
+                engine.remove_image(plan.image)
+    return Verdict(image=image, rebuilt=anew, differences=tuple(differences(image, anew)))
+
+
+def _base(lock: Lock) -> str | None:
+    """The registry image that the lock begins with."""
+    return f"{lock.base.image}@{lock.base.digest}" if lock.base.kind == "image" else None
+
+
+def differences(image: Identity, rebuilt: Identity) -> Iterator[Difference]:
+    """What is not the same, by path; then what differs in the configuration."""
+    ours, theirs = _by_path(image), _by_path(rebuilt)
+    for path in sorted(ours.keys() | theirs.keys()):
+        (here, entry), (there, other) = ours.get(path, ("", None)), theirs.get(path, ("", None))
+        if entry is None or other is None:
+            yield Difference(
+                path=path, layer=here or there, what=f"only in the {'rebuild' if entry is None else 'image'}"
+            )
+        elif entry != other:
+            yield Difference(path=path, layer=here, what=_words(entry, other))
+        elif here != there:
+            yield Difference(path=path, layer=here, what=f"layer {here} → {there}")
+    for name in sorted(image.config["config"].keys() | rebuilt.config["config"].keys()):
+        before, after = image.config["config"].get(name), rebuilt.config["config"].get(name)
+        if before != after:
+            yield Difference(path=name, layer="configuration", what=f"{before} → {after}")
+
+
+def _by_path(identity: Identity) -> dict[str, tuple[str, Entry]]:
+    return {entry.path: (layer.name, entry) for layer in identity.layers for entry in layer.entries}
+
+
+def _words(before: Entry, after: Entry) -> str:
+    """How two entries of one path differ; a content by its size and the beginning of its hash."""
+    if before.kind != after.kind:
+        return f"{before.kind} → {after.kind}"
+    parts = []
+    if before.mode != after.mode:
+        parts.append(f"mode {before.mode:04o} → {after.mode:04o}")
+    if (before.uid, before.gid) != (after.uid, after.gid):
+        parts.append(f"owner {before.uid}:{before.gid} → {after.uid}:{after.gid}")
+    if before.sha256 != after.sha256:
+        parts.append(f"content {before.size_bytes} B {before.sha256[:12]} → {after.size_bytes} B {after.sha256[:12]}")
+    for name in ("target", "device", "capability"):
+        one, other = getattr(before, name), getattr(after, name)
+        parts += [f"{name} {one} → {other}"] if one != other else []
+    return ", ".join(parts)

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from devenv.errors import PresetError
+from devenv.preset.load import load
+from devenv.preset.portable import carried, portable
+
+PRESET = """\
+base: {bootstrap: debian/bookworm}
+python: "3.11"
+node: 24.19.0
+code_server: {version: 4.139.1}
+extensions:
+  - {id: acme.tool, version: 1.2.3, archive: {path: tool.vsix, sha256: %s}}
+files:
+  /usr/share/b: b
+  /usr/share/a.txt: a.txt
+workspace: start
+env: {A: "yes"}
+"""
+SHA = "ab" * 32
+
+
+def _project(folder: Path) -> Path:
+    for name in ("b/inner.txt", "a.txt", "start/readme.md", "tool.vsix"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    (folder / "preset.yaml").write_text(PRESET % SHA)
+    return folder / "preset.yaml"
+
+
+def test_nothing_of_this_machine_is_in_it(tmp_path: Path) -> None:
+    text = portable(load(_project(tmp_path)).preset)
+    assert str(tmp_path) not in text
+    assert "files/0" in text
+
+
+def test_it_loads_beside_the_files_that_it_names(tmp_path: Path) -> None:
+    preset = load(_project(tmp_path / "here")).preset
+    text = portable(preset)
+    named = carried(text)
+    assert named.files == {"/usr/share/a.txt": "files/0", "/usr/share/b": "files/1"}
+    assert (named.workspace, named.archives) == (True, (SHA,))
+    there = tmp_path / "there"
+    for name in ("files/0", "files/1/inner.txt", "workspace/readme.md", f"archives/{SHA}"):
+        (there / name).parent.mkdir(parents=True, exist_ok=True)
+        (there / name).write_text("x")
+    (there / "preset.yaml").write_text(text)
+    again = load(there / "preset.yaml").preset
+    # The same wherever it is loaded: so an image's own preset gives the same image.
+    assert portable(again) == text
+    assert again.model_dump(exclude={"files", "workspace", "extensions"}) == preset.model_dump(
+        exclude={"files", "workspace", "extensions"}
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "files: {/a: ../../etc/shadow}", "files: {/a: /etc/shadow}", "workspace: /root", "files: [a]", "- a", "{", "3",
+        "extensions: [{archive: {path: ../x}}]", "code_server: {archive: {path: archives/../../x}}",
+        "files: {/a: files/0/../../x}", "extensions: 3",
+    ],
+)  # fmt: skip
+def test_an_image_cannot_name_files_of_this_machine(text: str) -> None:
+    with pytest.raises(PresetError):
+        carried(text)
