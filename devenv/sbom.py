@@ -4,7 +4,6 @@ both made from the lock alone: equal locks give equal bytes."""
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from packageurl import PackageURL
 
 SPEC_VERSION = "1.6"
-_NAMESPACE = uuid.UUID("6f9c2d0e-4a0b-5e57-9d51-0c2b7c3f8a11")
+_NAMESPACE = "6f9c2d0e-4a0b-5e57-9d51-0c2b7c3f8a11"
 """Made up once: serial numbers are UUIDv5 of the lock's digest in it."""
 
 
@@ -26,6 +25,8 @@ def sbom(lock: Lock) -> bytes:
     Left out is what only the build uses (the installer, the compiler): `provenance` names it. Of a base that is a
     registry image the bill has the image by digest; what that image holds it does not know.
     """
+    import uuid
+
     from cyclonedx.model import Property
     from cyclonedx.model.bom import Bom, BomMetaData
     from cyclonedx.model.component import Component, ComponentType
@@ -45,7 +46,7 @@ def sbom(lock: Lock) -> bytes:
     bom = Bom(
         components=components,
         metadata=BomMetaData(component=image, tools=ToolRepository(components=(tool,))),
-        serial_number=uuid.uuid5(_NAMESPACE, lock.digest),
+        serial_number=uuid.uuid5(uuid.UUID(_NAMESPACE), lock.digest),
     )
     bom.register_dependency(image, components)
     document = json.loads(JsonV1Dot6(bom).output_as_string())

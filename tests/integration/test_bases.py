@@ -143,6 +143,20 @@ walk("/opt/code-server");
     assert provenance["buildDefinition"]["internalParameters"]["build"] == labels["dev.devenv.image.build"]
 
 
+def test_a_lock_that_lost_what_others_need_does_not_build(cli: Cli, tmp_path: Path) -> None:
+    project = _project(tmp_path / "t-lost", "extends: python\nname: t-lost\n")
+    cli.ok("lock", cwd=project)
+    path = project / "devenv.lock"
+    lines = path.read_text().splitlines()
+    kept = [line for line in lines if '"name": "liberror-perl"' not in line]
+    assert len(kept) == len(lines) - 1
+    path.write_text("\n".join(kept) + "\n")
+    done = cli("build", cwd=project)
+    assert done.code == 7
+    assert "git depends on liberror-perl" in done.err
+    assert "Unmet dependencies" in done.err
+
+
 def test_apt_and_pip_work_inside(cli: Cli, up_python: Mapping[str, Any]) -> None:
     inside = ["exec", "--name", "t-python"]
     cli.ok(*inside, "sh", "-c", "sudo apt-get update -qq && sudo apt-get install -y -qq hello >/dev/null && hello")
