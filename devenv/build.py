@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from devenv import run
+from devenv.artifacts import Store
 from devenv.engine import Engine
 from devenv.errors import BuildError
 from devenv.plan import Plan
@@ -43,17 +44,13 @@ def find(plan: Plan, engine: Engine) -> Image | None:
     return Image(reference=plan.image, id=found, cached=True) if found else None
 
 
-def build(plan: Plan, folder: Path, engine: Engine, *, progress: Progress, no_cache: bool = False) -> Image:
+def build(
+    plan: Plan, folder: Path, engine: Engine, store: Store, *, progress: Progress, no_cache: bool = False
+) -> Image:
     """Build the plan's image from the context in `folder`. Raises BuildError with the failing step's last lines."""
-    arguments: list[str] = []
-    if plan.editor_image and not no_cache and engine.image_id(plan.editor_image):
-        # A named context overrides the stage of that name: the editor is compiled once per machine, not per preset.
-        arguments += ["--build-context", f"editor=docker-image://{plan.editor_image}"]
-    if no_cache:
-        arguments += ["--no-cache"]
+    arguments = ["--no-cache"] if no_cache else list(_kept_editor(plan, engine, store, progress))
     steps = buildx([*arguments, "--load", "--tag", plan.image], folder, engine, progress)
-    if plan.editor_image and not engine.image_id(plan.editor_image):
-        buildx(["--load", "--target", "editor", "--tag", plan.editor_image], folder, engine, progress)
+    _keep_editor(plan, folder, engine, store, progress)
     built = engine.image_id(plan.image)
     if built is None:
         raise BuildError(
@@ -61,6 +58,35 @@ def build(plan: Plan, folder: Path, engine: Engine, *, progress: Progress, no_ca
             hint="buildx uses another builder than this engine's own: run 'docker buildx use default'",
         )
     return Image(reference=plan.image, id=built, cached=False, steps=steps)
+
+
+def _kept_editor(plan: Plan, engine: Engine, store: Store, progress: Progress) -> Iterator[str]:
+    """The arguments that put the finished editor in the place of the stages that compile it, when there is one.
+
+    A named context overrides the stage of that name. The store keeps the editor for engines that have it no longer.
+    """
+    if plan.editor is None or plan.editor_image is None:
+        return
+    image, kept = plan.editor_image, store.derived("editor", plan.editor)
+    if engine.image_id(image) is None:
+        if not kept.is_dir():
+            return
+        progress.message("the editor, compiled before")
+        buildx(["--load", "--tag", image], kept, engine, progress)
+    yield from ("--build-context", f"editor=docker-image://{image}")
+
+
+def _keep_editor(plan: Plan, folder: Path, engine: Engine, store: Store, progress: Progress) -> None:
+    """Keep the editor that was just compiled: a folder that builds to an image of nothing else."""
+    if plan.editor is None:
+        return
+
+    def export(place: Path) -> None:
+        place.mkdir()
+        buildx(["--target", "editor", "--output", f"type=tar,dest={place / 'editor.tar'}"], folder, engine, progress)
+        (place / "Dockerfile").write_text("FROM scratch\nADD editor.tar /\n", encoding="utf-8")
+
+    store.derive("editor", plan.editor, export)
 
 
 def buildx(arguments: list[str], folder: Path, engine: Engine, progress: Progress) -> tuple[Step, ...]:

@@ -94,8 +94,13 @@ class Plan:
     group: str  # `devenv`, which may write /opt/venv
     gid: int
     image: str  # devenv/<preset>:<first 16 of build_digest>
-    editor_image: str | None  # devenv/editor:<first 16 of its own digest>: compiled once, reused by every preset
+    editor: str | None  # sha256 over all that decides the compiled editor: made once, reused by every preset
     build_digest: str  # sha256 over all that decides the image's content
+
+    @property
+    def editor_image(self) -> str | None:
+        """The tag of the finished editor."""
+        return f"devenv/editor:{self.editor[:16]}" if self.editor else None
 
     @property
     def gated(self) -> tuple[PlannedService, ...]:
@@ -132,7 +137,6 @@ def plan(loaded: LoadedPreset, lock: Lock) -> Plan:
                 f"{planned.source} is an empty folder", hint=f"put a file there that is to be at {planned.target}"
             )
     env = tuple(sorted(_environment(preset).items()))
-    editor = _editor_digest(lock) if lock.editor else None
     carried = portable.portable(preset)
     content = {
         "devenv": __version__,  # the image names it, and our code decides what is in it as the templates do
@@ -170,7 +174,7 @@ def plan(loaded: LoadedPreset, lock: Lock) -> Plan:
         group=GROUP,
         gid=GID,
         image=f"devenv/{preset.name}:{digest[:16]}",
-        editor_image=f"devenv/editor:{editor[:16]}" if editor else None,
+        editor=_editor_digest(lock) if lock.editor else None,
         build_digest=digest,
     )
 

@@ -125,7 +125,7 @@ def make_image(
         with doors.stages.stage("render"):
             assemble(decided.plan, render(decided.plan), doors.store, folder)
         with doors.stages.stage("build") as stage:
-            image = build(decided.plan, folder, engine, progress=stage, no_cache=no_cache)
+            image = build(decided.plan, folder, engine, doors.store, progress=stage, no_cache=no_cache)
             stage.message(image.reference)
     return decided, image
 

@@ -85,19 +85,19 @@ def verify(reference: str, decided: Decided, doors: Doors) -> Verdict:
 
     engine = doors.engine()
     check_buildx()
-    name = f"verify-{decided.plan.build_digest[:16]}"
-    # Without a name for the editor, it is compiled here and now, and the one that is kept is not looked at.
-    plan = dataclasses.replace(decided.plan, image=f"devenv/{name.replace('-', ':')}", editor_image=None)
-    folder = doors.dirs.contexts / name
+    # Without a digest of the editor none that is kept is looked at, and the new one is not kept.
+    image = f"devenv/verify:{decided.plan.build_digest[:16]}"
+    plan = dataclasses.replace(decided.plan, image=image, editor=None)
+    folder = doors.dirs.contexts / f"verify-{plan.preset}"
     with hold(folder.with_suffix(".lock"), lambda: doors.stages.note("another devenv verifies this; waiting")):
         bring_files(decided, doors)
         try:
             with doors.stages.stage("render"):
                 assemble(plan, render(plan), doors.store, folder)
             with doors.stages.stage("build") as stage:
-                rebuilt = build(plan, folder, engine, progress=stage, no_cache=True)
+                rebuilt = build(plan, folder, engine, doors.store, progress=stage, no_cache=True)
             with doors.stages.stage("compare") as stage:
-                image, anew = identities(
+                subject, anew = identities(
                     [reference, rebuilt.reference], engine, reader=rebuilt.reference, progress=stage,
                     base=_base(decided.lock),
                 )  # fmt: skip
@@ -105,7 +105,7 @@ def verify(reference: str, decided: Decided, doors: Doors) -> Verdict:
             shutil.rmtree(folder, ignore_errors=True)
             if engine.image_id(plan.image):
                 engine.remove_image(plan.image)
-    return Verdict(image=image, rebuilt=anew, differences=tuple(differences(image, anew)))
+    return Verdict(image=subject, rebuilt=anew, differences=tuple(differences(subject, anew)))
 
 
 def _base(lock: Lock) -> str | None:

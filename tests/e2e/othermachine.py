@@ -1,0 +1,167 @@
+"""Another machine, as far as one machine can be one: a second engine with its own host name and clock, and a user with
+other habits.
+
+The engine runs in namespaces of its own (host name, network, mounts, processes), keeps its data on a tmpfs, which lists
+folders in another order than a disk, and starts its build steps through a runc that lets them see another time. The user
+has another number, umask, time zone, locale, home, and a checkout at another path. Needs root.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import devenv
+from devenv.paths import presets_dir, templates_dir
+
+UID = 4321
+CLOCK = "@2031-03-04 05:06:07"
+HOSTNAME = "somewhere-else"
+
+_RUNC = """\
+#!{python}
+import json, os, sys
+arguments = sys.argv[1:]
+if "run" in arguments or "create" in arguments:
+    bundle = arguments[arguments.index("--bundle") + 1] if "--bundle" in arguments else os.getcwd()
+    path = os.path.join(bundle, "config.json")
+    with open(path) as file:
+        config = json.load(file)
+    # Below /dev, which is a tmpfs: a mount point anywhere else would stay in the image.
+    config["mounts"].append(
+        {{"destination": "/dev/faketime.so", "type": "bind", "source": {library!r}, "options": ["bind", "ro"]}}
+    )
+    config["process"]["env"] += ["LD_PRELOAD=/dev/faketime.so", "FAKETIME={clock}", "DONT_FAKE_MONOTONIC=1"]
+    with open(path, "w") as file:
+        json.dump(config, file)
+os.execv({runc!r}, ["runc", *arguments])
+"""
+
+_ENGINE = """\
+set -eu
+hostname {hostname}
+mount -t tmpfs tmpfs /run
+mkdir -p {data}
+mount -t tmpfs -o size=12g tmpfs {data}
+export PATH={bin}:$PATH DOCKER_RAMDISK=1
+umask 022
+exec dockerd --data-root {data} --exec-root {top}/exec --pidfile {top}/pid -H unix://{socket} \
+    --bridge none --iptables=false --ip6tables=false
+"""
+
+
+class OtherMachine:
+    """Runs devenv there. `saw` is what a build step said of its clock."""
+
+    def __init__(self, top: Path) -> None:
+        self.top = top
+        self.socket = top / "docker.sock"
+        self.home = top / "home"
+        self.checkout = top / "another" / "path to it"
+        self.uid = UID
+        self._log = top / "dockerd.log"
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Start the engine, stop it at the end."""
+        shim = self.top / "bin" / "runc"
+        shim.parent.mkdir(parents=True)
+        (library,) = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+        shim.write_text(
+            _RUNC.format(python=sys.executable, library=str(library), clock=CLOCK, runc=shutil.which("runc"))
+        )
+        shim.chmod(0o755)
+        script = _ENGINE.format(
+            hostname=HOSTNAME, data=self.top / "data", bin=shim.parent, top=self.top, socket=self.socket
+        )
+        with self._log.open("wb") as log:
+            engine = subprocess.Popen(
+                ["unshare", "--mount", "--uts", "--net", "--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", script],
+                stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+        try:
+            self._wait(engine)
+            self._settle()
+            yield
+        finally:
+            os.killpg(engine.pid, signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                engine.wait(timeout=30)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(engine.pid, signal.SIGKILL)
+            engine.wait()
+
+    def _wait(self, engine: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and engine.poll() is None:
+            done = subprocess.run(
+                ["docker", "-H", f"unix://{self.socket}", "version"], capture_output=True, check=False
+            )
+            if done.returncode == 0:
+                return
+            time.sleep(0.2)
+        raise AssertionError(f"the second engine did not start:\n{self._log.read_text(errors='replace')[-3000:]}")
+
+    def _settle(self) -> None:
+        """The user's home, cache and checkout, all theirs alone."""
+        package = Path(devenv.__file__).parent
+        shutil.copytree(package, self.checkout / "devenv", ignore=shutil.ignore_patterns("__pycache__", "_share"))
+        shutil.copytree(templates_dir(), self.checkout / "templates")
+        shutil.copytree(presets_dir(), self.checkout / "presets")
+        store = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "devenv" / "store"
+        shutil.copytree(
+            store, self.home / "cache/devenv/store", ignore=shutil.ignore_patterns("tmp", "apt", "derived", "*.lock")
+        )
+        self.socket.chmod(0o666)
+        for place in (self.top, *self.top.parents):
+            if place.stat().st_mode & 0o005 != 0o005:
+                place.chmod(place.stat().st_mode | 0o055)
+        for top in (self.home, self.checkout):
+            for folder, _, files in os.walk(top):
+                for path in (Path(folder), *(Path(folder) / name for name in files)):
+                    os.chown(path, self.uid, self.uid)
+                    path.chmod(0o700 if path.is_dir() else 0o600)
+
+    def devenv(self, *arguments: str) -> str:
+        """Run devenv as that user; its stdout."""
+        done = subprocess.run(
+            ["setpriv", f"--reuid={self.uid}", f"--regid={self.uid}", "--clear-groups", "--inh-caps=-all",
+             "sh", "-c", 'umask 077; exec "$@"', "sh", _python(self.uid), "-m", "devenv", *arguments],
+            cwd=self.checkout, env=self._environment(), capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-4000:]
+        return done.stdout
+
+    def _environment(self) -> dict[str, str]:
+        packages = os.pathsep.join(path for path in sys.path if path.endswith(("site-packages", "dist-packages")))
+        return {
+            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "HOME": str(self.home),
+            "XDG_CACHE_HOME": str(self.home / "cache"),
+            "PYTHONPATH": f"{self.checkout}{os.pathsep}{packages}",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "DOCKER_HOST": f"unix://{self.socket}",
+            "TZ": "Pacific/Chatham",
+            "LC_ALL": "tr_TR.UTF-8",
+            "HOSTNAME": HOSTNAME,
+        }
+
+
+def _python(uid: int) -> str:
+    """A Python of this version that the user may run: this one may lie in root's own home."""
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    for found in (sys.executable, f"/usr/local/bin/{version}", f"/usr/bin/{version}"):
+        tried = subprocess.run(
+            ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", found, "-c", ""],
+            capture_output=True, check=False,
+        )  # fmt: skip
+        if tried.returncode == 0:
+            return found
+    raise AssertionError(f"user {uid} may run no {version} on this machine")
