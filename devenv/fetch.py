@@ -49,10 +49,12 @@ class GoneError(FetchError):
 
 
 _REMEDIES = {
-    "deb": "the mirror moved on. Take its present packages with 'devenv up --relock', "
-    "or name a snapshot mirror that keeps the locked ones (mirrors: in devenv's config.yaml)",
-    "wheel": "check pip's index settings, or take another version: 'devenv lock --upgrade NAME'",
-    "tarball": "check npm's registry setting, or take another version in the preset",
+    "deb": "the mirror moved on. Take its present packages with 'devenv up --relock', name a snapshot service that "
+    "keeps the locked ones (snapshots: in devenv's config.yaml), or a folder that has them: --from DIR",
+    "wheel": "check pip's index settings, take another version: 'devenv lock --upgrade NAME', "
+    "or name a folder that has it: --from DIR",
+    "tarball": "check npm's registry setting, take another version in the preset, "
+    "or name a folder that has it: --from DIR",
     "file": "put the file where the preset says, or correct its 'path', 'url' or 'sha256'",
 }
 

@@ -69,6 +69,8 @@ class Settings:
     apt: tuple[AptSource, ...] = ()
     apt_mirrors: tuple[tuple[str, str], ...] = ()
     """Mirrors named for devenv itself: `debian`, `debian-security`, `ubuntu` to an address."""
+    apt_snapshots: tuple[tuple[str, str], ...] = ()
+    """Snapshot services, which keep what mirrors have dropped: `debian`, `ubuntu` to an address."""
     apt_templates: Path | None = None
     """python-apt's distribution templates, where the machine has them."""
     apt_archives: Path | None = None
@@ -80,6 +82,8 @@ class Settings:
     keyrings: Path = Path("/usr/share/keyrings")
     ca_bundle: Path | None = None
     """A CA bundle the user named for all programs."""
+    folders: tuple[Path, ...] = ()
+    """Folders that may hold locked files, asked before anything else."""
 
     @classmethod
     def read(cls, dirs: Dirs, environ: Mapping[str, str] = os.environ, *, root: Path = Path("/")) -> Settings:
@@ -89,6 +93,7 @@ class Settings:
         """
         home = Path(environ.get("HOME") or Path.home())
         templates, archives = root / "usr/share/python-apt/templates", root / "var/cache/apt/archives"
+        own = _own(environ, dirs.config / "config.yaml")
         bundle = environ.get("SSL_CERT_FILE") or environ.get("REQUESTS_CA_BUNDLE") or environ.get("CURL_CA_BUNDLE")
         return cls(
             dirs=dirs,
@@ -99,7 +104,8 @@ class Settings:
             pip=_pip(environ, home, root),
             npm=_npm(environ, home, root),
             apt=_apt(root),
-            apt_mirrors=_mirrors(environ, dirs.config / "config.yaml"),
+            apt_mirrors=own["mirrors"],
+            apt_snapshots=own["snapshots"],
             apt_templates=templates if templates.is_dir() else None,
             apt_archives=archives if archives.is_dir() else None,
             apt_auth=_apt_auth(root),
@@ -253,29 +259,44 @@ def _apt_proxy(root: Path) -> str | None:
     return found[-1] if found and "://" in found[-1] else None
 
 
-def _mirrors(environ: Mapping[str, str], path: Path) -> tuple[tuple[str, str], ...]:
-    known = {one for name in _DISTRIBUTIONS for one in (name, f"{name}-security")}
-    mirrors = _config_file(path, known)
-    for name in known:
-        value = environ.get("DEVENV_APT_MIRROR_" + name.upper().replace("-", "_"))
-        if value:
-            mirrors[name] = value
-    return tuple(sorted((name, url.rstrip("/")) for name, url in mirrors.items()))
+_KNOWN = {
+    # section of config.yaml: (names in it, their environment variables' prefix)
+    "mirrors": (frozenset({*_DISTRIBUTIONS, *(f"{one}-security" for one in _DISTRIBUTIONS)}), "DEVENV_APT_MIRROR_"),
+    "snapshots": (frozenset(_DISTRIBUTIONS), "DEVENV_APT_SNAPSHOT_"),
+}
 
 
-def _config_file(path: Path, known: set[str]) -> dict[str, str]:
+def _own(environ: Mapping[str, str], path: Path) -> dict[str, tuple[tuple[str, str], ...]]:
+    """devenv's own settings: addresses by section and name, from the environment and then config.yaml."""
+    found = _config_file(path)
+    for section, (names, prefix) in _KNOWN.items():
+        for name in names:
+            if value := environ.get(prefix + name.upper().replace("-", "_")):
+                found[section][name] = value
+    return {section: tuple(sorted((k, url.rstrip("/")) for k, url in urls.items())) for section, urls in found.items()}
+
+
+def _config_file(path: Path) -> dict[str, dict[str, str]]:
     if not path.is_file():
-        return {}
+        return {section: {} for section in _KNOWN}
     import yaml
 
-    hint = "known settings: mirrors: {" + ", ".join(f"{name}: URL" for name in sorted(known)) + "}"
+    known = "; ".join(
+        f"{section}: {{{', '.join(f'{name}: URL' for name in sorted(names))}}}"
+        for section, (names, _) in _KNOWN.items()
+    )
+    hint = f"known settings: {known}"
     try:
         data = yaml.safe_load(_text(path)) or {}
     except yaml.YAMLError as error:
         raise UsageError(f"not YAML: {str(error).splitlines()[0]}", where=str(path), hint=hint) from None
-    mirrors = data.get("mirrors", {}) if isinstance(data, dict) else None
-    if not isinstance(mirrors, dict) or set(data) - {"mirrors"} or set(mirrors) - known:
+    if not isinstance(data, dict) or set(data) - set(_KNOWN):
         raise UsageError("unknown settings in devenv's configuration", where=str(path), hint=hint)
-    if not all(isinstance(url, str) and "://" in url for url in mirrors.values()):
-        raise UsageError("a mirror must be an address (scheme://host/path)", where=str(path), hint=hint)
-    return mirrors
+    found = {section: data.get(section, {}) for section in _KNOWN}
+    for section, urls in found.items():
+        if not isinstance(urls, dict) or set(urls) - _KNOWN[section][0]:
+            raise UsageError("unknown settings in devenv's configuration", where=str(path), hint=hint)
+        if not all(isinstance(url, str) and "://" in url for url in urls.values()):
+            what = f"a {section.removesuffix('s')} must be an address (scheme://host/path)"
+            raise UsageError(what, where=str(path), hint=hint)
+    return {section: dict(urls) for section, urls in found.items()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 from devenv.configs import AptSource, apt_template
 from devenv.host import Settings
 
@@ -31,6 +33,29 @@ def apt_sources(settings: Settings, distribution: str, release: str) -> tuple[Ap
     named = _named(settings, distribution, release)
     listed = [] if named or own else _listed(settings, distribution, release)
     return (*named, *own, *listed)
+
+
+SNAPSHOT_LATER_H = (0, 8, 24)
+"""Hours after an archive's date at which a snapshot service is asked: it takes its picture some time after that."""
+
+
+def snapshots(settings: Settings, distribution: str, suite: str, made: str) -> tuple[str, ...]:
+    """Bases of the snapshots of the archive of `suite` as it was when it was `made` (`20261122T100000Z`).
+
+    Layouts: Debian's service, BASE/archive/debian/TIME and BASE/archive/debian-security/TIME, where any time stands for
+    the last picture before it; Ubuntu's, BASE/ubuntu/TIME with all pockets in one. Empty when the user names none.
+    """
+    base = dict(settings.apt_snapshots).get(distribution)
+    if base is None:
+        return ()
+    security = SECURITY if suite.endswith(SECURITY) else ""
+    archive = f"archive/debian{security}" if distribution == "debian" else distribution
+    first = dt.datetime.strptime(made, _INSTANT).replace(tzinfo=dt.UTC)
+    times = [(first + dt.timedelta(hours=hours)).strftime(_INSTANT) for hours in SNAPSHOT_LATER_H]
+    return tuple(f"{base}/{archive}/{time}" for time in times)
+
+
+_INSTANT = "%Y%m%dT%H%M%SZ"
 
 
 def _named(settings: Settings, distribution: str, release: str) -> list[AptSource]:

@@ -16,6 +16,7 @@ from devenv.errors import RenderError
 from devenv.lock.model import Artifact
 from devenv.paths import templates_dir
 from devenv.plan import VENV, WORKSPACE, Plan, walk
+from devenv.sbom import provenance, sbom
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -111,6 +112,8 @@ def _context(env: Environment, plan: Plan, dockerfile: bytes) -> tuple[dict[str,
         "image/etc/devenv/devenv.lock": plan.lock.dump().encode(),
         "image/etc/devenv/environment.json": _json(_record(plan)),
         "image/etc/devenv/gated": "".join(f"{one.name}\n" for one in plan.gated).encode(),
+        "image/etc/devenv/provenance.json": provenance(plan.lock, plan.build_digest),
+        "image/etc/devenv/sbom.cdx.json": sbom(plan.lock),
     }
     if plan.gated:
         context["image/etc/devenv/gateway.conf"] = _render(env, "service/gateway.conf.j2", plan=plan)
@@ -252,12 +255,12 @@ def _lists(plan: Plan) -> dict[str, bytes]:
 
 def _addressed(package_lock: Mapping[str, Any], tarballs: tuple[Artifact, ...]) -> dict[str, Any]:
     """npm's lock with the loopback registry's address of every tarball: the lock itself names no host."""
-    files = {(one.name, one.version): one.file for one in tarballs}
+    served = {(one.name, one.version): _served(one) for one in tarballs}
     packages = {}
     for place, entry in package_lock.get("packages", {}).items():
         name = entry.get("name") or place.rpartition("node_modules/")[2]
-        file = files.get((name, entry.get("version", "")))
-        packages[place] = {**entry, "resolved": f"http://127.0.0.1:4873/{name}/-/{file}"} if place and file else entry
+        path = served.get((name, entry.get("version", "")))
+        packages[place] = {**entry, "resolved": f"http://127.0.0.1:4873/{path}"} if place and path else entry
     return {**package_lock, "packages": packages}
 
 

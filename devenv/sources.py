@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote, urljoin, urlsplit
 
 from devenv.configs import header_for
-from devenv.errors import DevenvError, FetchError
+from devenv.errors import DevenvError, FetchError, UsageError
 from devenv.host import Settings
 from devenv.http.partial import Wanted
 from devenv.http.web import NowhereError, Origin, Unusable, Web
 from devenv.lock.model import Artifact, Deb, Lock
-from devenv.mirrors import apt_sources
+from devenv.mirrors import apt_sources, snapshots
 from devenv.preset.model import Archive, Preset
 
 T = TypeVar("T")
@@ -44,11 +45,13 @@ class Sources:
         self._web = web
         self._node_registry = node_registry
         self._files = files or {}
+        self._folders = Folders(settings.folders)
         self._pages = _Once[tuple[tuple[str, str, str | None], ...]]()
         self._registry = _Once[str]()
 
-    def deb(self, deb: Deb, distribution: str, release: str) -> Iterator[Place]:
-        """apt's own folder, then each archive of that suite, then the other archives of the release."""
+    def deb(self, deb: Deb, distribution: str, release: str, made: str | None = None) -> Iterator[Place]:
+        """apt's own folder, each archive of that suite, the other archives of the release, and at last the user's
+        snapshot service, for the archive as it was when it was `made`."""
         if self._settings.apt_archives is not None:
             name = f"{deb.name}_{deb.version.replace(':', '%3a')}_{deb.arch}.deb"
             if (self._settings.apt_archives / name).is_file():
@@ -60,6 +63,12 @@ class Sources:
             yield Unusable(url=f"{distribution}/{release}", why=_no_mirror(distribution), gone=False)
         for uri in dict.fromkeys((*first, *others)):
             url = f"{uri}/{quote(deb.path, safe='/~')}"
+            yield Origin(url=url, channel="apt", headers=header_for(url, self._settings.apt_auth))
+        service = dict(self._settings.apt_snapshots).get(distribution)
+        if service and made is None:
+            yield Unusable(url=service, why="the lock does not say which day to ask for; it is an old one", gone=True)
+        for base in snapshots(self._settings, distribution, deb.suite, made) if made else ():
+            url = f"{base}/{quote(deb.path, safe='/~')}"
             yield Origin(url=url, channel="apt", headers=header_for(url, self._settings.apt_auth))
 
     def wheel(self, wheel: Artifact) -> Iterator[Place]:
@@ -125,11 +134,17 @@ class Sources:
             yield from self.address(archive)
 
     def places(self, artifact: Artifact, lock: Lock, kind: str) -> Iterator[Place]:
-        """What to ask for one of the lock's files; `kind` as `kinds` gives it."""
+        """What to ask for one of the lock's files; `kind` as `kinds` gives it. The user's own folders come first."""
+        found = self._folders.find(artifact)
+        if found is not None:
+            yield Origin(url=found.resolve().as_uri())
+        yield from self._places(artifact, lock, kind)
+
+    def _places(self, artifact: Artifact, lock: Lock, kind: str) -> Iterator[Place]:
         match kind:
             case "deb":
                 assert isinstance(artifact, Deb)
-                return self.deb(artifact, lock.base.distribution, lock.base.release)
+                return self.deb(artifact, lock.base.distribution, lock.base.release, _made(lock, artifact))
             case "wheel":
                 return self.wheel(artifact)
             case "tarball":
@@ -221,6 +236,14 @@ def kinds(lock: Lock) -> dict[str, str]:
     return found
 
 
+def _made(lock: Lock, deb: Deb) -> str | None:
+    """When the archive was made that this package of the lock came from, where the lock says so."""
+    for section, debs in lock.debs().items():
+        if (told := lock.archived(section).get(deb.suite)) and any(one.sha256 == deb.sha256 for one in debs):
+            return told
+    return None
+
+
 def tarball_file(name: str, version: str) -> str:
     """The one file name of an npm tarball: `+` stands between scope and name, for no npm name has it."""
     return f"{name.removeprefix('@').replace('/', '+')}-{version}.tgz"
@@ -235,6 +258,35 @@ def _canonical(name: str) -> str:
 def _no_mirror(distribution: str) -> str:
     variable = f"DEVENV_APT_MIRROR_{distribution.upper()}"
     return f"this machine's apt names no {distribution} mirror; set {variable}, or mirrors: in devenv's config.yaml"
+
+
+class Folders:
+    """Files that the user has in folders: looked up by size, believed by hash, whatever their names are."""
+
+    def __init__(self, folders: Iterable[Path]) -> None:
+        self._folders = tuple(folders)
+        self._by_size = _Once[Mapping[int, tuple[Path, ...]]]()
+
+    def find(self, artifact: Artifact) -> Path | None:
+        """A file with the artifact's size and sha256; None when there is none. Raises UsageError for a bad folder."""
+        if not self._folders:
+            return None
+        for path in self._by_size.get("", self._listed).get(artifact.size, ()):
+            with contextlib.suppress(OSError), path.open("rb") as handle:
+                if hashlib.file_digest(handle, "sha256").hexdigest() == artifact.sha256:
+                    return path
+        return None
+
+    def _listed(self) -> Mapping[int, tuple[Path, ...]]:
+        found: dict[int, list[Path]] = {}
+        for folder in self._folders:
+            if not folder.is_dir():
+                raise UsageError(f"{folder} is not a folder", hint="name a folder that holds locked files")
+            for path in sorted(folder.rglob("*")):
+                with contextlib.suppress(OSError):
+                    if path.is_file():
+                        found.setdefault(path.stat().st_size, []).append(path)
+        return {size: tuple(paths) for size, paths in found.items()}
 
 
 class _Once(Generic[T]):

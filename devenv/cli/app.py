@@ -40,6 +40,7 @@ class App:
         self.console = console
         self.verbose = verbose
         self.json = False
+        self.folders: tuple[Path, ...] = ()
 
     @classmethod
     def make(cls, *, verbose: bool, quiet: bool) -> App:
@@ -57,9 +58,11 @@ class App:
     @functools.cached_property
     def settings(self) -> Settings:
         """The user's mirrors, proxies, CA and identity."""
+        import dataclasses
+
         from devenv.host import Settings
 
-        return Settings.read(self.dirs)
+        return dataclasses.replace(Settings.read(self.dirs), folders=self.folders)
 
     @property
     def carried(self) -> dict[str, str]:
@@ -133,6 +136,25 @@ def json_option(command: _F) -> _F:
         is_eager=False,
         callback=set_json,
         help="One JSON document on stdout.",
+    )(command)
+
+
+def from_option(command: _F) -> _F:
+    """Add `--from DIR`: folders that are asked for locked files before any mirror."""
+
+    def set_folders(ctx: click.Context, parameter: click.Parameter, value: tuple[Path, ...]) -> None:  # noqa: ARG001
+        ctx.obj.folders = value
+
+    return click.option(
+        "--from",
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        multiple=True,
+        expose_value=False,
+        callback=set_folders,
+        envvar="DEVENV_FROM",
+        metavar="DIR",
+        help="Take locked files from this folder where their hash is right, before any mirror is asked. "
+        "Several: give it again.",
     )(command)
 
 

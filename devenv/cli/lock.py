@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from devenv.artifacts import Store
-from devenv.cli.app import App, json_option
+from devenv.cli.app import App, from_option, json_option
 from devenv.console import bytes_text
 from devenv.errors import DriftError, LockError
 from devenv.lock import drift, place
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from devenv.lock.change import Change
     from devenv.lock.model import Lock
 
-__all__ = ["fetch", "lock"]
+__all__ = ["fetch", "lock", "sbom"]
 
 
 @click.command()
@@ -69,6 +69,7 @@ def lock(app: App, preset: str | None, check: bool, upgrade: tuple[str, ...]) ->
 
 @click.command()
 @click.argument("preset", required=False)
+@from_option
 @json_option
 @click.pass_obj
 def fetch(app: App, preset: str | None) -> None:
@@ -98,6 +99,24 @@ def fetch(app: App, preset: str | None) -> None:
         app.console.note(
             f"{report.files} files fetched ({bytes_text(report.bytes)}), {report.from_cache} were here: {store.root}"
         )
+
+
+@click.command()
+@click.argument("preset", required=False)
+@click.pass_obj
+def sbom(app: App, preset: str | None) -> None:
+    """Print the CycloneDX bill of materials of PRESET's image; the image has the same at /etc/devenv/sbom.cdx.json.
+
+    PRESET is a shipped name, a file, a folder, or nothing: then devenv.yaml here. The lock must be there.
+    """
+    from devenv.lock.model import read
+    from devenv.sbom import sbom as bill
+
+    loaded = load(find(preset, Path.cwd()))
+    path = place.lock_path(loaded, app.dirs)
+    locked = read(path)
+    drift.require_fit(locked, loaded.preset, where=str(path), command=place.command(loaded))
+    app.console.data(bill(locked).decode())
 
 
 def _check(app: App, locked: Lock, found: tuple[drift.Drift, ...], path: Path, command: str) -> None:

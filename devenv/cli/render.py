@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from devenv.cli.app import App, json_option
+from devenv.cli.app import App, from_option, json_option
 from devenv.errors import DriftError, RenderError
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     "--with-artifacts", is_flag=True,
     help="Also put every input of the build there: a folder that 'docker buildx build' needs nothing else for.",
 )  # fmt: skip
+@from_option
 @json_option
 @click.pass_obj
 def render(app: App, preset: str | None, output: Path | None, check: bool, with_artifacts: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from devenv.cli.app import App, json_option
+from devenv.cli.app import App, from_option, json_option
 from devenv.console import Console
 from devenv.preset.load import find
 from devenv.up import Decided, Result, decide, image_json, make_image
@@ -27,6 +27,7 @@ __all__ = ["build", "up"]
 @click.option(
     "--relock", is_flag=True, envvar="DEVENV_RELOCK", help="Lock anew what the mirrors no longer have, then go on."
 )
+@from_option
 @json_option
 @click.pass_obj
 def up(app: App, preset: str | None, name: str | None, workspace: Path | None, fresh: bool, relock: bool) -> None:
@@ -54,6 +55,7 @@ def up(app: App, preset: str | None, name: str | None, workspace: Path | None, f
 @click.option(
     "--relock", is_flag=True, envvar="DEVENV_RELOCK", help="Lock anew what the mirrors no longer have, then go on."
 )
+@from_option
 @json_option
 @click.pass_obj
 def build(app: App, preset: str | None, no_cache: bool, relock: bool) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import email.utils
 import hashlib
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC
 from pathlib import Path
 
 from devenv.artifacts import Store
@@ -77,6 +80,7 @@ class Apt:
         self._top = store.root / "apt" / f"{distribution}-{release}-{key}"
         self._store = store
         self._stanzas: dict[str, list[Stanza]] | None = None
+        self._made: dict[str, str] = {}
 
     def resolve(self, names: Sequence[str], *, status: str = "", keep: Iterable[Deb] = ()) -> tuple[Deb, ...]:
         """The packages that installing `names` adds to a system with that dpkg `status`, in unpacking order.
@@ -99,6 +103,11 @@ class Apt:
         A version that the archive has dropped is described by its successor's control data, under its own version.
         """
         return "\n".join(self._installed(deb) for deb in debs)
+
+    def made(self, debs: Iterable[Deb]) -> dict[str, str]:
+        """When the archives that these came from were made, by suite, in their own words (`20261122T100000Z`)."""
+        self._refresh()
+        return {suite: self._made[suite] for suite in sorted({deb.suite for deb in debs} & set(self._made))}
 
     def _installed(self, deb: Deb) -> str:
         found = self._candidates(deb.name)
@@ -131,14 +140,18 @@ class Apt:
         return self._refresh().get(name, [])
 
     def _index(self) -> dict[str, list[Stanza]]:
-        listed = self._apt("apt-get", "indextargets", "--format", "$(FILENAME)\t$(RELEASE)", "Created-By: Packages")
+        form = "$(FILENAME)\t$(METAKEY)\t$(RELEASE)"
+        listed = self._apt("apt-get", "indextargets", "--format", form, "Created-By: Packages")
         found: dict[str, list[Stanza]] = {}
-        for line in sorted(listed.splitlines(), key=lambda one: len(one.partition("\t")[2])):
-            file, _, suite = line.partition("\t")
+        rows = [line.split("\t") for line in listed.splitlines()]
+        for file, key, suite in sorted(rows, key=lambda row: len(row[2])):
             try:
                 text = Path(file).read_text(encoding="utf-8")
             except FileNotFoundError:
                 continue
+            if made := _date(file.removesuffix(key.replace("/", "_"))):
+                # Of several mirrors of a suite the one that is furthest on: it had all that was taken.
+                self._made[suite.rstrip("/")] = max(made, self._made.get(suite.rstrip("/"), ""))
             for stanza in text.split("\n\n"):
                 if stanza.startswith("Package: "):
                     found.setdefault(stanza[9 : stanza.index("\n")], []).append(
@@ -218,6 +231,12 @@ class Apt:
             return LockError(f"{where} has no package {', '.join(dict.fromkeys(unknown))}", detail="\n".join(lines))
         if "Version '" in text:
             return LockError(f"{where} has not that version of a package", detail="\n".join(lines))
+        if "Hash Sum mismatch" in text or "unexpected size" in text:
+            return LockError(
+                f"an archive of {where} is not what it says it is: an index has another hash or size than was signed",
+                detail="\n".join(lines[:3]),
+                hint="it may be in the middle of an update: run it again in some minutes, or name another mirror",
+            )
         if "NO_PUBKEY" in text or "not signed" in text:
             return LockError(
                 f"apt cannot check the signature of {where}",
@@ -237,6 +256,16 @@ def _acquire() -> str:
     except (FileNotFoundError, ProcessError):
         return ""
     return "\n".join(re.findall(r'^Acquire::(?:https?|Check-|ForceIP|Queue)[^\n]*";$', text, re.MULTILINE))
+
+
+def _date(lists: str) -> str:
+    """The `Date` in the Release file whose place among apt's lists begins so; empty when it tells none."""
+    for name in ("InRelease", "Release"):
+        with contextlib.suppress(OSError, ValueError):
+            found = re.search(r"^Date: *(.+)$", Path(lists + name).read_text(encoding="utf-8"), re.MULTILINE)
+            if found:
+                return email.utils.parsedate_to_datetime(found[1]).astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+    return ""
 
 
 def minor_version(version: str) -> str:

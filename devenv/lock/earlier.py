@@ -71,6 +71,13 @@ class Earlier:
                 found.setdefault(wheel.name, wheel)
         return tuple(wheel for name, wheel in sorted(found.items()) if name not in self.upgrade)
 
+    def archives(self, section: str, debs: tuple[Deb, ...]) -> dict[str, str] | None:
+        """What an earlier lock with the same packages in that section says of when their archives were made."""
+        for one in (self.previous, self.parent):
+            if one is not None and one.debs()[section] == debs and (found := one.archived(section)):
+                return found
+        return None
+
     def npm(self) -> LockedNpm | None:
         """The npm section to start from."""
         locks = self._locks() if "npm" not in self.upgrade else ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
 from pathlib import Path
@@ -28,11 +29,17 @@ def _no_dots(text: str) -> str:
     return text
 
 
+def _on_the_calendar(text: str) -> str:
+    dt.datetime.strptime(text, "%Y%m%dT%H%M%S%z")
+    return text
+
+
 _Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9@][A-Za-z0-9@/._+:~!-]*$", max_length=255), AfterValidator(_no_dots)]
 _FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._+~!%:-]*$", max_length=255)]
 _PoolPath = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9_+~%][A-Za-z0-9._+~:%-]*(/[A-Za-z0-9_+~%][A-Za-z0-9._+~:%-]*)*$", max_length=1024)
 ]
+_Instant = Annotated[str, Field(pattern=r"^[0-9]{8}T[0-9]{6}Z$"), AfterValidator(_on_the_calendar)]
 _Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -61,7 +68,7 @@ class Deb(Artifact):
 class Wheel(Artifact):
     """A Python wheel."""
 
-    layer: int = 0
+    layer: Annotated[int, Field(ge=0)] = 0
     """The image layer it goes to: 0 for the root preset's wheels, higher for each preset that extends it."""
 
 
@@ -128,6 +135,9 @@ class Lock(_Stored):
     editor: LockedEditor | None = None
     npm: LockedNpm = LockedNpm()
     extensions: tuple[File, ...] = ()
+    archives: dict[Literal["base", "apt", "toolchain"], dict[_Word, _Instant]] | None = None
+    """When the archive itself was made (the `Date` of its Release file, `20261122T100000Z`) that packages of a section
+    came from, by suite: what a snapshot service is asked for once mirrors have dropped them."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -147,7 +157,7 @@ class Lock(_Stored):
                 if hashes.setdefault(one.file, one.sha256) != one.sha256:
                     raise ValueError(f"two files are called {one.file}")
                 if sizes.setdefault(one.sha256, one.size) != one.size:
-                    raise ValueError(f"{one.file} has two sizes")
+                    raise ValueError(f"two sizes are given for {one.file}")
         # fetch may run npm from the node wheel on this machine: it must be no other package's file.
         if (self.node and self.node.name != NODE_WHEEL) or self.uv.name != "uv":
             raise ValueError(f"node must be {NODE_WHEEL}, and uv must be uv")
@@ -164,6 +174,15 @@ class Lock(_Stored):
             *self.npm.packages, *self.extensions,
         )  # fmt: skip
         return tuple(sorted({one.sha256: one for one in every}.values(), key=lambda one: one.sha256))
+
+    def debs(self) -> dict[str, tuple[Deb, ...]]:
+        """The Debian packages, by the section that they were resolved in."""
+        toolchain = self.editor.toolchain if self.editor else ()
+        return {"base": self.base.packages, "apt": self.apt, "toolchain": toolchain}
+
+    def archived(self, section: str) -> dict[str, str]:
+        """`archives` of one section; empty when the lock does not tell."""
+        return next((told for name, told in (self.archives or {}).items() if name == section), {})
 
     def dump(self) -> str:
         """The lock's text: deterministic, one artifact a line."""
@@ -204,16 +223,24 @@ def read(path: Path) -> Lock:
     if isinstance(data, dict) and isinstance(data.get("format"), int) and data["format"] > FORMAT:
         raise LockError("the lock was made by a newer devenv", where=str(path), hint="update devenv")
     try:
-        return Lock.model_validate(data)
+        lock = Lock.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        reason = first["msg"].removeprefix("Value error, ")
-        raise LockError(
-            f"the lock is inconsistent{f' at {place}' if place else ''}: {reason}",
-            where=f"{path}:{_line(text, data, first['loc'], reason)}",
-            hint=_ANEW,
-        ) from None
+        raise _inconsistent(path, text, data, first["loc"], first["msg"].removeprefix("Value error, ")) from None
+    from devenv.lock.consistency import contradictions
+
+    for loc, reason in contradictions(lock):
+        raise _inconsistent(path, text, data, loc, reason)
+    return lock
+
+
+def _inconsistent(path: Path, text: str, data: Any, loc: tuple[str | int, ...], reason: str) -> LockError:
+    place = ".".join(str(part) for part in loc)
+    return LockError(
+        f"the lock is inconsistent{f' at {place}' if place else ''}: {reason}",
+        where=f"{path}:{_line(text, data, loc, reason)}",
+        hint=_ANEW,
+    )
 
 
 _ANEW = "it is not made to be edited; make it anew: devenv lock"
@@ -222,6 +249,7 @@ _ANEW = "it is not made to be edited; make it anew: devenv lock"
 def _line(text: str, data: Any, loc: tuple[str | int, ...], reason: str) -> int:
     """The line of what is wrong: that of its record, which has a line of its own, else the last key's."""
     marks = [reason.rpartition(" ")[2]]
+    record: dict[str, Any] = {}
     value = data
     for part in loc:
         if isinstance(part, str):
@@ -230,9 +258,14 @@ def _line(text: str, data: Any, loc: tuple[str | int, ...], reason: str) -> int:
             value = value[part]
         except (KeyError, IndexError, TypeError):
             break
-        if isinstance(value, dict) and isinstance(value.get("file"), str):
-            marks.append(json.dumps(value["file"]))
+        if isinstance(value, dict) and not any(isinstance(one, dict | list) for one in value.values()):
+            record = value
     lines = text.splitlines()
+    if words := [json.dumps(one, ensure_ascii=False) for one in record.values() if isinstance(one, str)]:
+        # Of two records that are the same the later one is meant: it is the one too many.
+        for number, line in reversed(tuple(enumerate(lines, 1))):
+            if all(word in line for word in words):
+                return number
     for mark in reversed(marks):
         for number, line in enumerate(lines, 1):
             if mark in line:

@@ -129,6 +129,8 @@ class _Work:
             files=archives(self.preset),
         )
         self._apt_: Apt | None = None
+        self._resolved: dict[str, tuple[Deb, ...]] = {}
+        """The Debian packages that were resolved now, by section; others were taken over."""
 
     def lock(self) -> Lock:
         """Every section in turn, each on top of what it needs."""
@@ -148,10 +150,19 @@ class _Work:
         extensions = self.earlier.take("extensions", lambda one: one.extensions) or resolve_extensions(
             self.preset.extensions, store=self.store, web=self.web, sources=self.sources
         )
-        return Lock(
+        made = Lock(
             preset=self.preset.name, platform=self.platform, inputs=self.inputs, base=base, apt=apt, wheels=wheels,
             uv=uv, node=self.node, editor=editor, npm=npm_, extensions=extensions,
         )  # fmt: skip
+        archives = {section: self._archives(section, debs, base) for section, debs in made.debs().items() if debs}
+        known = {section: told for section, told in archives.items() if told}
+        return made.model_copy(update={"archives": known}) if known else made
+
+    def _archives(self, section: str, debs: tuple[Deb, ...], base: LockedBase) -> dict[str, str]:
+        """When the archives of a section's packages were made. An earlier lock's word stays while the packages do."""
+        if earlier := self.earlier.archives(section, debs):
+            return earlier
+        return self._apt(base).made(debs) if self._resolved.get(section) == debs else {}
 
     def _say(self, text: str) -> None:
         self.progress.message(f"resolving: {text}")
@@ -175,9 +186,11 @@ class _Work:
             facts = self._facts(self.preset.base.image)
             image = locked_image(self.preset.base.image, facts)
             system = self._apt(image).resolve(SYSTEM_PACKAGES, status=facts.dpkg_status, keep=self.earlier.debs())
+            self._resolved["base"] = system
             return image.model_copy(update={"packages": system})
         apt = self._apt()
         packages = apt.resolve((*BASE_PACKAGES, *SYSTEM_PACKAGES), keep=self.earlier.debs())
+        self._resolved["base"] = packages
         return LockedBase.model_validate({
             "kind": "bootstrap", "distribution": apt.distribution, "release": apt.release, "packages": packages,
         })  # fmt: skip
@@ -211,7 +224,7 @@ class _Work:
             return taken
         interpreter = f"python{self.preset.python}"
         try:
-            return self._apt(base).resolve((interpreter, *self.preset.apt), status=status(), keep=self.earlier.debs())
+            found = self._apt(base).resolve((interpreter, *self.preset.apt), status=status(), keep=self.earlier.debs())
         except LockError as error:
             if interpreter not in error.message:
                 raise
@@ -219,6 +232,8 @@ class _Work:
                 f"{base.distribution}/{base.release} has no Python {self.preset.python}",
                 hint="take the Python of that release, or another base", detail=error.detail,
             ) from None  # fmt: skip
+        self._resolved["apt"] = found
+        return found
 
     def _editor(self, base: LockedBase, status: _Once) -> LockedEditor | None:
         wish = self.preset.code_server
@@ -231,9 +246,11 @@ class _Work:
                 "toolchain", lambda one: one.editor.toolchain if one.editor else (), fits=lambda one: one.base == base
             )
             keep = old is not None and not self.earlier.upgrades("apt", (deb.name for deb in old))
-            toolchain = (old or ()) if keep else self._apt(base).resolve(
-                TOOLCHAIN_PACKAGES, status=status(), keep=self.earlier.debs()
-            )  # fmt: skip
+            if keep:
+                toolchain = old or ()
+            else:
+                toolchain = self._apt(base).resolve(TOOLCHAIN_PACKAGES, status=status(), keep=self.earlier.debs())
+                self._resolved["toolchain"] = toolchain
         if taken is not None and not self.earlier.upgrades("code_server", ()):
             return taken.model_copy(update={"toolchain": toolchain})
         return resolve_editor(

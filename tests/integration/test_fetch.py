@@ -29,7 +29,7 @@ from devenv.preset.model import Archive
 from tests.integration.mirror import FAULTS, LASTING, PASSING, Mirror, World, make_world, serve, settings, two_mirrors
 
 QUICK = Policy(attempts=4, backoff_s=0.005, read_timeout_s=0.25, connect_timeout_s=1, longest_wait_s=0.2)
-DEB, WHEEL, TARBALL = "tool.deb", "pack_age-1-py3-none-any.whl", "left.tgz"
+DEB, WHEEL, TARBALL = "tool_1_amd64.deb", "pack_age-1-py3-none-any.whl", "left-1.tgz"
 
 
 def _body(seed: int, size: int = 5000) -> bytes:
@@ -123,14 +123,14 @@ def test_no_good_mirror_is_one_error_that_names_the_file(
 
 
 def test_files_that_no_mirror_has_are_listed_all(world: World, mirrors: tuple[Mirror, Mirror], tmp_path: Path) -> None:
-    lost = make_world({"one.deb": _body(7), "two.deb": _body(8), WHEEL: _body(2)})
+    lost = make_world({"one_1_amd64.deb": _body(7), "two_1_amd64.deb": _body(8), WHEEL: _body(2)})
     for mirror in mirrors:
         serve(lost, mirror)
-        for file in ("one.deb", "two.deb"):
+        for file in ("one_1_amd64.deb", "two_1_amd64.deb"):
             del mirror.files[lost.paths[file]]
     with pytest.raises(GoneError) as caught:
         _fetch(lost.lock, tmp_path, *mirrors)
-    assert [one.file for one in caught.value.missing] == ["one.deb", "two.deb"]
+    assert [one.file for one in caught.value.missing] == ["one_1_amd64.deb", "two_1_amd64.deb"]
     assert caught.value.kind == "deb"
     assert "relock" in (caught.value.hint or "")
 
@@ -367,7 +367,7 @@ def test_no_fault_ever_puts_a_wrong_byte_in_the_store(tmp_path: Path) -> None:
 
 
 def _one_seed(rng: random.Random, root: Path) -> int:
-    suffixes = (".deb", "-1-py3-none-any.whl", ".tgz")
+    suffixes = ("_1_amd64.deb", "-1-py3-none-any.whl", "-1.tgz")
     files = {f"f{n}{rng.choice(suffixes)}": rng.randbytes(rng.choice((1, 50, 4096, 300_000))) for n in range(8)}
     world = make_world(files)
     store = Store(root / "store")
@@ -414,7 +414,7 @@ def _in_a_process(root: Path, mine: Settings) -> subprocess.Popen[bytes]:
 
 def test_a_kill_loses_nothing(tmp_path: Path) -> None:
     """SIGKILL at random moments of a slow fetch; every run goes on, the last one ends it, no byte is wrong."""
-    world = make_world({f"k{n}.deb": _body(n, 200_000) for n in range(12)})
+    world = make_world({f"k{n}_1_amd64.deb": _body(n, 200_000) for n in range(12)})
     (tmp_path / "devenv.lock").write_text(world.lock.dump())
     with two_mirrors(world) as mirrors:
         for path in list(mirrors[0].files):
@@ -436,13 +436,13 @@ def test_a_kill_loses_nothing(tmp_path: Path) -> None:
 
 
 def test_an_interrupt_ends_it_soon_even_while_a_mirror_stalls(tmp_path: Path) -> None:
-    world = make_world({"slow.deb": _body(1)})
+    world = make_world({"slow_1_amd64.deb": _body(1)})
     (tmp_path / "devenv.lock").write_text(world.lock.dump())
     with two_mirrors(world) as (mirror, _):
-        mirror.always[world.paths["slow.deb"]] = "hang"
+        mirror.always[world.paths["slow_1_amd64.deb"]] = "hang"
         process = _in_a_process(tmp_path, settings(tmp_path, mirror))
         deadline = time.monotonic() + 20
-        while not any(path == world.paths["slow.deb"] for path, _ in mirror.requests):
+        while not any(path == world.paths["slow_1_amd64.deb"] for path, _ in mirror.requests):
             assert time.monotonic() < deadline
             time.sleep(0.05)
         time.sleep(0.3)

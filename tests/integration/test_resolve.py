@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import re
 import shutil
 import tarfile
 import zipfile
@@ -80,12 +81,12 @@ class Small:
         del self.mirror.files[path]
         del self.debs[name, version]
 
-    def publish(self) -> None:
+    def publish(self, date: str = "Sat, 22 Nov 2025 10:00:00 UTC") -> None:
         packages = "\n".join(self.debs.values()).encode()
         place = "main/binary-amd64/Packages"
         release = (
             "Origin: Debian\nSuite: stable\nCodename: bookworm\nArchitectures: amd64\nComponents: main\n"
-            "Date: Sun, 22 Nov 2026 10:00:00 UTC\nSHA256:\n"
+            f"Date: {date}\nSHA256:\n"
             f" {hashlib.sha256(packages).hexdigest()} {len(packages)} {place}\n"
         )
         self.mirror.files["/debian/dists/bookworm/Release"] = release.encode()
@@ -234,6 +235,33 @@ def test_six_months_on_the_mirror_has_dropped_packages(small: Small, mine: Setti
     assert {(one.name, one.new) for one in changes(first, again)} == {("git-man", "1:2.39-2"), ("libc6", "2.36-2")}
     fetch(again, store=Store(tmp_path / "fresh"), settings=mine)
     assert drift.compare(again, preset().preset) == ()
+
+
+def test_the_lock_says_how_old_its_archives_are(small: Small, mine: Settings, tmp_path: Path) -> None:
+    old, new = {"bookworm": "20251122T100000Z"}, {"bookworm": "20251203T091005Z"}
+    first = make(preset(), mine, tmp_path)
+    assert first.archives == {"base": old, "apt": old, "toolchain": old}
+    small.deb("jq", "1.6-1")
+    small.publish("Wed, 03 Dec 2025 09:10:05 UTC")
+    again = make(preset(), mine, tmp_path, previous=first, upgrade=("base", "apt"))
+    assert again.dump() == first.dump(), "the same packages: the first date stays, and so do the bytes"
+    more = make(preset(apt=("git", "jq")), mine, tmp_path, previous=first)
+    assert more.archives == {"base": old, "apt": new, "toolchain": old}, "what is taken over keeps its date"
+    child = make(preset(apt=("git", "jq")), mine, tmp_path, parent=first)
+    assert child.archives == more.archives
+    aged = first.model_copy(update={"archives": None})
+    assert make(preset(), mine, tmp_path, previous=aged).dump() == aged.dump()
+    mixed = make(preset(apt=("git", "jq")), mine, tmp_path, previous=aged)
+    assert mixed.archives == {"apt": new}, "of what an old lock has nobody knows the date"
+
+
+@pytest.mark.parametrize("date", ["", "yesterday", "Sun, 99 Nov 2026 10:00:00 UTC"])
+def test_an_archive_without_a_date_is_no_obstacle(date: str, small: Small, mine: Settings, tmp_path: Path) -> None:
+    release = small.mirror.files["/debian/dists/bookworm/Release"]
+    small.mirror.files["/debian/dists/bookworm/Release"] = re.sub(
+        rb"(?m)^Date: .*\n", f"Date: {date}\n".encode() if date else b"", release
+    )
+    assert make(preset(), mine, tmp_path).archives is None
 
 
 def test_adding_to_a_base_whose_packages_the_mirror_dropped(small: Small, mine: Settings, tmp_path: Path) -> None:

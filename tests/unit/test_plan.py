@@ -103,7 +103,6 @@ def test_wheel_layers_are_in_order() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"description": "another text"},
         {"ports": {"more": 9000}},
         {"volumes": {"cache": "/cache"}},
         {"shm_size": "8g"},

