@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devenv import __version__
 from devenv.errors import PresetError
 from devenv.lock.model import Lock, LockedEditor, Wheel
 from devenv.paths import templates_digest, templates_dir
@@ -139,7 +138,6 @@ def plan(loaded: LoadedPreset, lock: Lock) -> Plan:
     env = tuple(sorted(_environment(preset).items()))
     carried = portable.portable(preset)
     content = {
-        "devenv": __version__,  # the image names it, and our code decides what is in it as the templates do
         "lock": lock.digest,
         "preset": carried,
         "templates": templates_digest(),

@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from devenv import __version__
 from devenv.lock.model import Artifact, Deb, Lock
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def sbom(lock: Lock) -> bytes:
         bom_ref=f"devenv:{lock.preset}",
         properties=(Property(name=name, value=value) for name, value in properties.items()),
     )
-    tool = Component(name="devenv", version=__version__, type=ComponentType.APPLICATION, bom_ref="devenv")
+    tool = Component(name="devenv", version=_maker(lock), type=ComponentType.APPLICATION, bom_ref="devenv")
     bom = Bom(
         components=components,
         metadata=BomMetaData(component=image, tools=ToolRepository(components=(tool,))),
@@ -81,8 +80,13 @@ def provenance(lock: Lock, build_digest: str) -> bytes:
                 *({"name": one.file, "digest": {"sha256": one.sha256}} for one in _once(build_only)),
             ],
         },
-        "runDetails": {"builder": {"id": "urn:devenv", "version": {"devenv": __version__}}},
+        "runDetails": {"builder": {"id": "urn:devenv", "version": {"templates": _maker(lock)}}},
     })  # fmt: skip
+
+
+def _maker(lock: Lock) -> str:
+    """What stands for the devenv that builds: its templates. Its version does not decide the image, and must not."""
+    return str(lock.inputs.get("templates", "unknown"))
 
 
 def _once(artifacts: tuple[Artifact, ...]) -> list[Artifact]:
