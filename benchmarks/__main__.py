@@ -12,6 +12,7 @@ from benchmarks import document, machine
 from benchmarks.cold import cold
 from benchmarks.command import Bench, FailedError, tell
 from benchmarks.devcontainer import devcontainer, measurable
+from benchmarks.fetching import fetching
 from benchmarks.quick import help_, render
 from benchmarks.rebuild import rebuild
 from benchmarks.result import Result
@@ -23,6 +24,7 @@ BENCHMARKS: dict[str, Callable[[Bench], Result]] = {
     "help": help_,
     "render": render,
     "rebuild": rebuild,
+    "fetch": fetching,
     "cold": cold,
     "devcontainer": devcontainer,
 }

@@ -6,31 +6,90 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.command import PRESET, Bench, call, remove_images, tell
-from benchmarks.result import Result, Table, number
+from benchmarks import handwritten
+from benchmarks.command import PREFIX, PRESET, Bench, Done, call, remove_images, tell
+from benchmarks.measure import Series
+from benchmarks.result import Goal, Result, Table, number
 
 _SHOWN = 15
 
 
 def cold(bench: Bench) -> Result:
-    """`devenv build` with an empty store and an empty builder cache, and where the time goes."""
+    """`devenv build` from nothing, then with only its store, against the hand-written image; what identity costs."""
+    cache, plain, tag = bench.folder / "cache", bench.folder / "naive", f"{PREFIX}naive-cold"
+    tell("  a plain base image, for the hand-written one only")
+    handwritten.base(bench)
+    handwritten.write(plain, bench)
     forget_images()
-    cache = bench.folder / "cache"
-    tell("  an empty cache: everything is downloaded and built, the editor compiled")
-    done = bench.devenv("build", PRESET, "--json", env={"XDG_CACHE_HOME": str(cache)})
-    report = done.json()
+    byhand = handwritten.build(plain, tag)
+    tell(f"    by hand                    {byhand:6.1f} s")
+    forget_images()
+    remove_images(tag)
+    first = bench.devenv("build", PRESET, "--json", env={"XDG_CACHE_HOME": str(cache)})
+    tell(f"    devenv, nothing there      {first.seconds:6.1f} s")
     files, size = folder_size(cache / "devenv" / "store")
+    forget_images()
+    again = bench.devenv("build", PRESET, "--json", env={"XDG_CACHE_HOME": str(cache)})
+    tell(f"    devenv, store full         {again.seconds:6.1f} s")
+    unchanged = Series(
+        name="`devenv build`, nothing changed",
+        samples=tuple(bench.devenv("build", PRESET).seconds for _ in range(bench.rounds)),
+    )
+    identity = _identity(bench, first.json()["image"]["reference"])
+    return _result(first, again, byhand, unchanged, identity, (files, size))
+
+
+def _identity(bench: Bench, reference: str) -> dict[str, float]:
+    """Seconds for the identity, not cached and cached, and for what reading a saved image alone would cost."""
+    saved = call("sh", "-c", 'docker save "$1" | sha256sum', "sh", reference).seconds
+    told = bench.devenv("verify", PRESET, "--digest", "--json")
+    size = sum(layer["bytes"] for layer in told.json()["layers"])
+    cached = bench.devenv("verify", PRESET, "--digest", "--json").seconds
+    tell(f"    identity                   {told.seconds:6.1f} s for {size / 1e9:.2f} GB, again {cached:.1f} s")
+    return {"seconds": told.seconds, "cached": cached, "saved": saved, "gigabytes": size / 1e9}
+
+
+def _result(
+    first: Done, again: Done, byhand: float, unchanged: Series, identity: Mapping[str, float], stored: tuple[int, int]
+) -> Result:
+    report, (files, size) = first.json(), stored
+    gigabytes = identity["gigabytes"]
+    rows = (
+        ("by hand, cached nowhere", number(byhand, "s"), ""),
+        ("`devenv build`, nothing there", number(first.seconds, "s"), number(first.seconds / byhand, "×")),
+        ("`devenv build`, store full, engine empty", number(again.seconds, "s"), number(again.seconds / byhand, "×")),
+        ("`devenv build`, nothing changed", number(unchanged.median, "s"), ""),
+    )
+    price = (
+        ("the everyday build", number(0, "s"), number(0, "s")),
+        ("`devenv verify --digest`", number(identity["seconds"], "s"), number(identity["seconds"] / gigabytes, "s")),
+        ("… asked again", number(identity["cached"], "s"), number(identity["cached"] / gigabytes, "s")),
+        ("*`docker save` and one hash*", number(identity["saved"], "s"), number(identity["saved"] / gigabytes, "s")),
+    )
     return Result(
         name="cold",
         title="Cold build",
-        goals=(),
-        tables=(stage_table(report["stages"], done.seconds), step_table(report["steps"])),
+        goals=(
+            Goal(text="nothing there, against by hand", figure=first.seconds / byhand, limit=0.6, unit="×"),
+            Goal(text="store full, engine empty", figure=again.seconds / byhand, limit=0.25, unit="×"),
+            Goal(text="nothing changed", figure=unchanged.median, limit=1.0, unit="s"),
+        ),
+        tables=(
+            Table(title="", columns=("", "time", "ratio"), rows=rows),
+            Table(title=f"What identity costs ({gigabytes:.2f} GB):", columns=("", "time", "per GB"), rows=price),
+            stage_table(report["stages"], first.seconds, "Stages, nothing there:"),
+            stage_table(again.json()["stages"], again.seconds, "Stages, store full:"),
+            step_table(report["steps"]),
+        ),
         remarks=(
-            f"One run. {files} files, {size / 1e6:.0f} MB, were downloaded and checked by the stage `fetch`.",
+            f"One run. {files} files, {size / 1e6:.0f} MB, lie in the store after the first build, the compiled editor",
+            "among them: the stage `fetch` downloads and checks the others. By hand is `benchmarks/naive`: apt-get,",
+            "pip and npm over the network, on a base image that it gets for nothing, in the same BuildKit.",
             "The build steps overlap: BuildKit runs what does not depend on one another at the same time.",
         ),
-        data={**report, "seconds": round(done.seconds, 2), "files": files, "bytes": size},
-    )
+        data={**report, "seconds": round(first.seconds, 2), "files": files, "bytes": size, "by_hand": byhand,
+              "store_full": again.seconds, "unchanged": unchanged.as_json(), "identity": dict(identity)},
+    )  # fmt: skip
 
 
 def forget_images() -> None:
@@ -39,12 +98,12 @@ def forget_images() -> None:
     call("docker", "buildx", "prune", "--all", "--force")
 
 
-def stage_table(stages: Sequence[Mapping[str, Any]], wall_s: float) -> Table:
+def stage_table(stages: Sequence[Mapping[str, Any]], wall_s: float, title: str) -> Table:
     """The stages in order, the rest, the sum."""
     rows = [(one["name"], number(one["seconds"], "s"), share(one["seconds"], wall_s)) for one in stages]
     rest = wall_s - sum(one["seconds"] for one in stages)
     rows += [("*the rest*", number(rest, "s"), share(rest, wall_s)), ("**together**", number(wall_s, "s"), "")]
-    return Table(title="Stages:", columns=("stage", "time", "share"), rows=tuple(rows))
+    return Table(title=title, columns=("stage", "time", "share"), rows=tuple(rows))
 
 
 def step_table(steps: Sequence[Mapping[str, Any]]) -> Table:

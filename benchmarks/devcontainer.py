@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import http.client
 import json
-import shutil
 import socket
 import threading
 import time
@@ -16,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks import handwritten
 from benchmarks.cold import forget_images
 from benchmarks.command import PREFIX, PRESET, Bench, FailedError, call, docker, remove_containers, tell
 from benchmarks.measure import Series, alternate, ratios
@@ -23,14 +23,11 @@ from benchmarks.result import Goal, Result, number, row, table
 
 NAME = f"{PREFIX}beside"
 _ROOT = Path(__file__).parents[1]
-_NAIVE = Path(__file__).parent / "naive"
 _CLI = _ROOT / ".venv" / "tools" / "node_modules" / "@devcontainers" / "cli" / "devcontainer.js"
-_BASE = f"{PREFIX}plain"
 _IMAGE = f"{PREFIX}naive"
 _CONTAINER = f"{PREFIX}naive"
 _EVERY_S = 0.02
 _TIMEOUT_S = 120
-_SECRETS = ("apt", "ca", "npmrc", "pip")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,15 +132,15 @@ def _stopped_naive(naive: Naive) -> float:
 def _first(bench: Bench) -> dict[str, float]:
     """Both from nothing but a base image and devenv's store; the hand-written one has to download, too."""
     tell("  a plain base image, for the hand-written one only")
-    _plain_base(bench)
+    handwritten.base(bench)
     forget_images()
     done = bench.devenv("up", PRESET, "--name", NAME, "--json")
     stages = {one["name"]: float(one["seconds"]) for one in done.json()["stages"]}
     tell(f"    devenv        {done.seconds:6.1f} s (store full, no image)")
     bench.down(NAME)
     call("docker", "buildx", "prune", "--all", "--force")
-    options = [f"--secret=id={one},src={bench.folder / 'naive' / one}" for one in _SECRETS]
-    build = {"dockerfile": "Dockerfile", "args": {"BASE": _BASE}, "options": options}
+    options = handwritten.secret_options(bench.folder / "naive")
+    build = {"dockerfile": "Dockerfile", "args": {"BASE": handwritten.BASE}, "options": options}
     naive = _write(bench.folder / "naive", bench, {"build": build})
     seconds = naive.up()
     tell(f"    devcontainer  {seconds:6.1f} s (no image)")
@@ -152,34 +149,10 @@ def _first(bench: Bench) -> dict[str, float]:
     return {"devenv": done.seconds, "devcontainer": seconds, "build": stages.get("build", 0.0)}
 
 
-def _plain_base(bench: Bench) -> None:
-    """devenv's own base stage as an image without a history: what a registry's Debian image would be."""
-    context = bench.folder / "whole"
-    bench.devenv("render", PRESET, "--with-artifacts", "-o", str(context))
-    call("docker", "buildx", "build", "--target", "base", "--tag", f"{_BASE}-stage", "--load", str(context))
-    made = docker("create", f"{_BASE}-stage", "true").strip()
-    archive = bench.folder / "base.tar"
-    docker("export", "-o", str(archive), made)
-    docker("rm", made)
-    docker("import", str(archive), _BASE)
-    docker("rmi", f"{_BASE}-stage")
-    archive.unlink()
-
-
 def _write(folder: Path, bench: Bench, image: Mapping[str, Any]) -> Naive:
     """The dev container's folder: its files, the user's own mirrors as build secrets, the same wheels pinned."""
-    place = folder / ".devcontainer"
-    place.mkdir(parents=True, exist_ok=True)
-    for source in (_NAIVE / "Dockerfile", _NAIVE / "start-ide", _NAIVE / "start-jupyter"):
-        shutil.copy(source, place / source.name)
+    place = handwritten.write(folder, bench)
     preset = bench.devenv("show", PRESET, "--json").json()["preset"]
-    shutil.copy(preset["files"]["/usr/local/share/devenv/ocr_check.py"], place / "ocr_check.py")
-    lock = json.loads((_ROOT / "presets" / PRESET / "devenv.lock").read_text())
-    (place / "requirements.txt").write_text("".join(f"{one['name']}=={one['version']}\n" for one in lock["wheels"]))
-    for name, text in _secrets(bench).items():
-        secret = folder / name
-        secret.write_text(text)
-        secret.chmod(0o600)
     ports = (_free(), _free())
     start = "sh /workspace/.devcontainer/start-"
     settings = {
@@ -200,32 +173,6 @@ def _write(folder: Path, bench: Bench, image: Mapping[str, Any]) -> Naive:
     }
     (place / "devcontainer.json").write_text(json.dumps(settings, indent=2))
     return Naive(folder=folder, ide=ports[0], jupyter=ports[1])
-
-
-def _secrets(bench: Bench) -> dict[str, str]:
-    """What the user's own tools are configured with, as the files that these tools read."""
-    import ssl
-
-    from devenv.host import Settings
-    from devenv.mirrors import apt_sources
-    from devenv.paths import Dirs
-
-    settings = Settings.read(Dirs(cache=bench.cache, state=bench.folder, config=bench.folder))
-    sources = apt_sources(settings, "debian", "bookworm")
-    apt = [f"deb {one.uri} {suite} {' '.join(one.components)}\n" for one in sources for suite in one.suites]
-    pip = settings.pip
-    indexes = [one for one in pip.extra_indexes if one.startswith("http")]
-    lines = ["[global]", *([f"index-url = {pip.index}"] if pip.index else [])]
-    lines += [f"extra-index-url = {' '.join(indexes)}"] if indexes else []
-    bundle = settings.ca_bundle or Path(ssl.get_default_verify_paths().cafile or "/etc/ssl/certs/ca-certificates.crt")
-    npm = settings.npm
-    npmrc = [f"registry={npm.registry}"] if npm.registry else []
-    return {
-        "apt": "".join(apt),
-        "ca": bundle.read_text(),
-        "npmrc": "\n".join([*npmrc, *(f"{scope}:registry={url}" for scope, url in npm.scopes), ""]),
-        "pip": "\n".join([*lines, ""]),
-    }
 
 
 def _free() -> int:

@@ -135,7 +135,7 @@ def test_build_steps_are_sorted_shortened_and_without_cached_ones() -> None:
 
 
 def test_the_stage_table_accounts_for_the_whole_time() -> None:
-    table = cold.stage_table([{"name": "fetch", "seconds": 3.0}, {"name": "build", "seconds": 6.0}], 10.0)
+    table = cold.stage_table([{"name": "fetch", "seconds": 3.0}, {"name": "build", "seconds": 6.0}], 10.0, "T")
     assert table.rows[-2:] == (("*the rest*", "1.00 s", "10 %"), ("**together**", "10.00 s", ""))
 
 
@@ -174,10 +174,10 @@ def test_cold_is_never_run_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command_line, "BENCHMARKS", everything)
     monkeypatch.setattr(command_line, "measurable", lambda: False)
     assert command_line.main(["--no-record"]) == 0
-    assert ran == ["warm", "noop", "help", "render", "rebuild"]
+    assert ran == ["warm", "noop", "help", "render", "rebuild", "fetch"]
     monkeypatch.setattr(command_line, "measurable", lambda: True)
     assert command_line.main(["--no-record"]) == 0
-    assert ran[5:] == ["warm", "noop", "help", "render", "rebuild", "devcontainer"]
+    assert ran[6:] == ["warm", "noop", "help", "render", "rebuild", "fetch", "devcontainer"]
 
 
 def test_a_missed_goal_is_status_1(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
