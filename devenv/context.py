@@ -26,10 +26,10 @@ _ROOT = "artifacts/base-root.tar"
 _ROOT_FORMAT = 1
 
 
-def assemble(plan: Plan, rendered: Rendered, store: Store, target: Path, *, with_files: bool = False) -> Path:
+def assemble(plan: Plan, rendered: Rendered, store: Store | None, target: Path, *, with_files: bool = False) -> Path:
     """Make `target` the plan's build context and return it; what is already right stays untouched, all else goes.
 
-    `with_files` puts the files for people there as well.
+    `with_files` puts the files for people there as well. Without a store there are no artifacts: the build brings them.
     Raises FetchError for artifacts that the store lacks, BuildError when the disk does not take it.
     """
     try:
@@ -59,10 +59,22 @@ def assemble(plan: Plan, rendered: Rendered, store: Store, target: Path, *, with
     return target
 
 
-def _wanted(plan: Plan, rendered: Rendered, store: Store) -> Iterator[tuple[str, tuple[bytes | Path, int]]]:
+def own_files(plan: Plan) -> Iterator[tuple[str, tuple[bytes, int]]]:
+    """The preset's own files: path in the context → bytes, and the mode."""
+    for file in (*plan.files, *((plan.workspace,) if plan.workspace else ())):
+        source = Path(file.source)
+        for path in walk(source):
+            name = f"{file.context}/{path.relative_to(source).as_posix()}" if path != source else file.context
+            yield name, (path.read_bytes(), 0o755 if path.stat().st_mode & 0o100 else 0o644)
+
+
+def _wanted(plan: Plan, rendered: Rendered, store: Store | None) -> Iterator[tuple[str, tuple[bytes | Path, int]]]:
     """Path in the context → bytes or a store file, and the mode."""
     for name, data in rendered.context.items():
         yield name, (data, rendered.modes.get(name, 0o644))
+    yield from own_files(plan)
+    if store is None:
+        return
     for name, artifact in artifact_files(plan):
         path = store.path(artifact.sha256)
         if not path.is_file():
@@ -70,11 +82,6 @@ def _wanted(plan: Plan, rendered: Rendered, store: Store) -> Iterator[tuple[str,
         yield name, (path, 0o644)
     if plan.lock.base.kind == "bootstrap":
         yield _ROOT, (_root(plan.lock.base.packages, store), 0o644)
-    for file in (*plan.files, *((plan.workspace,) if plan.workspace else ())):
-        source = Path(file.source)
-        for path in walk(source):
-            name = f"{file.context}/{path.relative_to(source).as_posix()}" if path != source else file.context
-            yield name, (path.read_bytes(), 0o755 if path.stat().st_mode & 0o100 else 0o644)
 
 
 def _root(packages: tuple[Artifact, ...], store: Store) -> Path:

