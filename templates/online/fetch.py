@@ -164,7 +164,9 @@ def debs(missing, kept):
         options += ["-o", f"Dir::Etc::SourceList={SECRETS}/apt", "-o", "Dir::Etc::SourceParts=/dev/null"]
     if os.path.exists(f"{SECRETS}/ca"):
         options += ["-o", f"Acquire::https::CAInfo={SECRETS}/ca"]
-    rows = run(["apt-get", *options, "indextargets", "--format", "$(RELEASE) $(REPO_URI)", "Created-By: Packages"])
+    # Without release info: with it, apt tells only of archives whose lists it has.
+    wanted = ["--no-release-info", "--format", "$(RELEASE) $(REPO_URI)", "Created-By: Packages"]
+    rows = run(["apt-get", *options, "indextargets", *wanted])
     archives = [tuple(row.split(" ", 1)) for row in rows.stdout.splitlines() if " " in row]
     if not archives:
         return ["apt in this image has no sources: give it some as the build secret 'apt'"]
