@@ -1,4 +1,4 @@
-"""A preset as a small folder for a project's repository: its image is built over the network, on machines without devenv.
+"""A preset as a small folder for a project's repository: machines without devenv build its image over the network.
 
 The folder has the rendered build context and no artifacts. The Dockerfile's first stage brings what the lock names with
 the apt, pip and npm of a plain image, and every later stage is the one that `devenv build` runs: the same image.
@@ -57,7 +57,9 @@ def folder(plan: Plan, named: Mapping[str, Archive]) -> Rendered:
 
 def _scripts() -> dict[str, bytes]:
     scripts = {f"online/{path.name}": path.read_bytes() for path in (templates_dir() / "online").glob("*.py")}
-    modules = {f"online/devenv/{Path(str(one.__file__)).name}": Path(str(one.__file__)).read_bytes() for one in _MODULES}
+    modules = {
+        f"online/devenv/{Path(str(one.__file__)).name}": Path(str(one.__file__)).read_bytes() for one in _MODULES
+    }
     return scripts | modules
 
 
@@ -87,7 +89,7 @@ def differences(rendered: Rendered, target: Path) -> str:
 
 
 def free(rendered: Rendered, target: Path) -> bool:
-    """Whether `target` may be replaced: it is not there, empty, devenv's, or has only what `devenv render` puts there."""
+    """Whether `target` may be replaced: it is empty, devenv's, or has only what a plain `devenv render` wrote."""
     found = [*target.iterdir()] if target.is_dir() else []
     plain = target / "devcontainer.json"
     return not found or rendered.owns(target) or (found == [plain] and MARK.encode() in plain.read_bytes())

@@ -78,9 +78,7 @@ class Rendered:
         return "".join(parts)
 
 
-def render(
-    plan: Plan, *, self_contained: bool = False, with_context: bool = True, online: bool = False
-) -> Rendered:
+def render(plan: Plan, *, self_contained: bool = False, with_context: bool = True, online: bool = False) -> Rendered:
     """Render the files for people and, unless `with_context` is off, those of the build context.
 
     `self_contained`: the files go into a folder that holds the build context as well, so devcontainer.json and compose
@@ -91,9 +89,7 @@ def render(
     base = {"bootstrap": "dockerfile/bootstrap.j2", "image": "dockerfile/image.j2"}[plan.lock.base.kind]
     uv_scripts = f"uv-{plan.lock.uv.version}.data/scripts"
     tools = f"{plan.lock.base.image}@{plan.lock.base.digest}" if plan.lock.base.image else _plain_image(plan)
-    dockerfile = _render(
-        env, "dockerfile/Dockerfile.j2", plan=plan, base=base, uv_scripts=uv_scripts, tools=tools
-    )
+    dockerfile = _render(env, "dockerfile/Dockerfile.j2", plan=plan, base=base, uv_scripts=uv_scripts, tools=tools)
     context, modes = _context(env, plan, dockerfile) if with_context else ({}, {})
     document = devcontainer(plan, self_contained=self_contained, online=online)
     files = {

@@ -35,9 +35,7 @@ if TYPE_CHECKING:
 @from_option
 @json_option
 @click.pass_obj
-def render(
-    app: App, preset: str | None, output: Path | None, check: bool, with_artifacts: bool, online: bool
-) -> None:
+def render(app: App, preset: str | None, output: Path | None, check: bool, with_artifacts: bool, online: bool) -> None:
     """Write Dockerfile, .devcontainer/devcontainer.json and compose.yaml of PRESET.
 
     PRESET is a shipped name, a file, a folder, or nothing: then devenv.yaml here. The lock must be there.

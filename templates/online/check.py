@@ -15,7 +15,7 @@ with open(os.path.join(folder, "online", "SHA256SUMS"), encoding="utf-8") as str
         mode, sha256, path = line.rstrip("\n").split(" ", 2)
         wanted[path] = (int(mode, 8), sha256)
 found = {}
-for top, folders, names in os.walk(folder):
+for top, _, names in os.walk(folder):
     os.chmod(top, 0o755)
     for name in names:
         path = os.path.join(top, name)

@@ -24,6 +24,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ARTIFACTS, LOCK, ROOT = "/artifacts", "/run/devenv.lock", "/base-root"
 SECRETS = "/run/secrets"
 JOBS = 6
+PART = 20
+"""Files that one process of pip or npm brings: each reads an index page or two for a file, one after the other."""
+LONGEST_S = 1800
 DAY_S = 24 * 3600
 REMEDY = {
     "deb": "Mirrors drop packages that newer ones replace. Give apt a snapshot archive as the build secret 'apt'\n"
@@ -225,7 +228,9 @@ def in_parts(missing, kept, bring):
                 return lines(done)
         return []
 
-    parts = [some for some in (missing[start::JOBS] for start in range(JOBS)) if some]
+    count = max(JOBS, -(-len(missing) // PART))
+    queue = sorted(missing, key=lambda one: -one["size"])  # large ones first, and each in a part of its own
+    parts = [some for some in (queue[start::count] for start in range(count)) if some]
     with ThreadPoolExecutor(JOBS) as pool:
         return [line for told in pool.map(part, parts) for line in told]
 
@@ -248,7 +253,10 @@ def pip(some, room, python):
 
 
 def pack(some, room, npm):
-    env = {"npm_config_update_notifier": "false", "npm_config_cache": f"{room}-cache", "HOME": room}
+    # npm waits five minutes for a connection that has died before it asks again.
+    patience = {"npm_config_fetch_timeout": "30000", "npm_config_fetch_retries": "4"}
+    patience["npm_config_fetch_retry_mintimeout"] = "1000"
+    env = {"npm_config_update_notifier": "false", "npm_config_cache": f"{room}-cache", "HOME": room, **patience}
     if os.path.exists(f"{SECRETS}/npmrc"):
         env["npm_config_userconfig"] = f"{SECRETS}/npmrc"
     if os.path.exists(f"{SECRETS}/ca"):
@@ -307,9 +315,20 @@ def unpack(base):
 
 
 def run(command, env=None, cwd=None):
-    return subprocess.run(
-        command, env={**os.environ, **(env or {})}, cwd=cwd, capture_output=True, text=True, check=False
-    )
+    """Run a program to its end, which is not later than LONGEST_S. Its output is in the result."""
+    try:
+        return subprocess.run(
+            command,
+            env={**os.environ, **(env or {})},
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=LONGEST_S,
+        )
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(command, 124, "", f"{command[0]} was not ready after {LONGEST_S} s")
 
 
 def digest(path):
@@ -326,7 +345,10 @@ def lines(done):
 
 
 def fail(gone, places, told):
-    some = [f"  {kind}: {one['file']} (sha256 {one['sha256']}) for artifacts/{places[one['sha256']][0]}" for kind, one in gone]
+    some = [
+        f"  {kind}: {one['file']} (sha256 {one['sha256']}) for artifacts/{places[one['sha256']][0]}"
+        for kind, one in gone
+    ]
     more = [f"  and {len(some) - 10} more"] if len(some) > 10 else []
     remedies = [REMEDY[kind] for kind in dict.fromkeys(kind for kind, _ in gone)]
     text = ["locked files that could not be had with their hash:", *some[:10], *more]

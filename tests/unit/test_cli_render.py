@@ -68,3 +68,37 @@ def test_render_imports_nothing_heavy(tmp_path: Path, monkeypatch: pytest.Monkey
         monkeypatch.delitem(sys.modules, name)
     assert importlib.import_module("devenv.cli").run(["render", "python", "-o", str(tmp_path)]) == 0
     assert not {one.split(".")[0] for one in sys.modules} & {"docker", "httpx", "rich"}
+
+
+def test_online_writes_one_folder_and_sees_what_was_changed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["render", "python", "-o", str(tmp_path), "--online"]
+    assert run([*command, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["folder"] == str(tmp_path / ".devcontainer")
+    assert {path.name for path in tmp_path.iterdir()} - {"home"} == {".devcontainer"}
+    assert {"devcontainer.json", "Dockerfile", "image/etc/devenv/devenv.lock"} <= set(told["changed"])
+    assert run([*command, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["changed"] == []
+    assert run([*command, "--check"]) == 0
+    (tmp_path / ".devcontainer/build/npm.sh").write_text("echo\n")
+    (tmp_path / ".devcontainer/image/planted").touch()
+    assert run([*command, "--check"]) == 12
+    assert "image/planted" in capsys.readouterr().out
+    assert run(command) == 0
+    assert not (tmp_path / ".devcontainer/image/planted").exists()
+    assert run([*command, "--check"]) == 0
+
+
+def test_online_takes_the_place_of_a_plain_rendering_and_of_nothing_else(tmp_path: Path) -> None:
+    assert run(["render", "python", "-o", str(tmp_path)]) == 0
+    assert run(["render", "python", "-o", str(tmp_path), "--online"]) == 0
+    (tmp_path / "mine/.devcontainer").mkdir(parents=True)
+    (tmp_path / "mine/.devcontainer/devcontainer.json").write_text("{}")
+    assert run(["render", "python", "-o", str(tmp_path / "mine"), "--online"]) == 5
+    assert (tmp_path / "mine/.devcontainer/devcontainer.json").read_text() == "{}"
+
+
+def test_online_and_with_artifacts_exclude_each_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["render", "python", "-o", str(tmp_path), "--online", "--with-artifacts"]) == 2
+    assert "exclude each other" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
