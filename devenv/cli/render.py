@@ -73,7 +73,8 @@ def render(app: App, preset: str | None, output: Path | None, check: bool, with_
     if app.json:
         app.console.json({
             "preset": decided.preset, "lock_digest": lock.digest, "image": decided.image, "folder": str(target),
-            "files": list(rendered.files), "changed": [path.relative_to(target).as_posix() for path in changed],
+            "files": sorted(rendered.files.keys() | rendered.context.keys()) if online else list(rendered.files),
+            "changed": [path.relative_to(target).as_posix() for path in changed],
         })  # fmt: skip
         return
     for path in changed:
