@@ -38,6 +38,8 @@ REMEDY = {
 
 
 def main(python, kept_folder):
+    os.umask(0o022)
+    plain_modes(ARTIFACTS)
     with open(LOCK, encoding="utf-8") as stream:
         lock = json.load(stream)
     records = locked(lock)
@@ -67,6 +69,14 @@ def main(python, kept_folder):
     if lock["base"]["kind"] == "bootstrap":
         unpack(base)
     kept.forget()
+
+
+def plain_modes(folder):
+    """Installers copy some of the lists, modes included, and a checkout has those of its owner's umask."""
+    for top, _, names in os.walk(folder):
+        os.chmod(top, 0o755)
+        for name in names:
+            os.chmod(os.path.join(top, name), 0o644)
 
 
 def locked(lock):

@@ -255,6 +255,14 @@ def test_only_files_with_a_locked_hash_are_kept(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "kept").iterdir()] == [good]
 
 
+def test_lists_that_installers_copy_have_plain_modes(tmp_path: Path) -> None:
+    (tmp_path / "npm").mkdir(mode=0o700)
+    (tmp_path / "npm/package.json").touch(0o600)
+    _script().plain_modes(str(tmp_path))
+    assert (tmp_path / "npm").stat().st_mode & 0o777 == 0o755
+    assert (tmp_path / "npm/package.json").stat().st_mode & 0o777 == 0o644
+
+
 def test_the_archives_of_the_suite_are_asked_first() -> None:
     archives = [("bookworm", "a/"), ("bookworm-security", "s/"), ("bookworm-updates", "a/")]
     assert _script().nearest(archives, "bookworm-security") == ["s/", "a/"]
