@@ -167,14 +167,15 @@ def devcontainer(plan: Plan, *, self_contained: bool, online: bool = False) -> d
     """devcontainer.json: the same container for editors that speak the dev container specification."""
     published = dict(plan.ports)
     argument = f" {shlex.quote(plan.argument)}" if plan.argument else ""
+    # Not "build": clients then ask a registry for the last stage's root, and ours is made from scratch.
+    build = f"devenv build{argument}"
+    if self_contained:
+        where = ".devcontainer" if online else "--network none ."
+        build = f"docker buildx build --load --tag {plan.image} {where}"
     image: dict[str, Any] = {
         "image": plan.image,
-        "initializeCommand": f"docker image inspect {plan.image} >/dev/null 2>&1 || devenv build{argument}",
+        "initializeCommand": f"docker image inspect {plan.image} >/dev/null 2>&1 || {build}",
     }
-    if online:
-        image = {"build": {"dockerfile": "Dockerfile", "context": "."}}
-    elif self_contained:
-        image = {"build": {"dockerfile": "../Dockerfile", "context": "..", "options": ["--network=none"]}}
     return {
         "name": plan.preset,
         **image,

@@ -185,8 +185,8 @@ def test_devcontainer_json_satisfies_the_specification(self_contained: bool) -> 
     assert document["remoteUser"] == "dev"
     assert set(document["appPort"]) == {f"127.0.0.1::{port}" for port in (8443, 8888, 9000)}
     assert "source=devenv-demo-vol-cache,target=/cache,type=volume" in document["mounts"]
-    assert ("image" in document) is not self_contained
-    assert ("build" in document) is self_contained
+    assert ("docker buildx build" in document["initializeCommand"]) is self_contained
+    assert ("devenv build" in document["initializeCommand"]) is not self_contained
 
 
 def test_the_schema_would_catch_a_mistake() -> None:
