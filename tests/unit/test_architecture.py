@@ -28,12 +28,12 @@ def _modules() -> dict[str, Path]:
 
 # The data-flow line of docs/architecture.md. A room may import rooms that stand before it, and the doors.
 LINE = (
-    ("preset",), ("lock",), ("sources", "artifacts", "fetch"), ("rootfs",), ("plan",), ("render",), ("context",),
-    ("build",), ("boot",), ("probe",), ("smoke",), ("up",), ("cli",),
+    ("preset",), ("compat",), ("lock",), ("sources", "artifacts", "fetch"), ("rootfs",), ("plan",), ("render",), ("context",),
+    ("build",), ("gpu",), ("doctor",), ("first",), ("boot",), ("probe",), ("smoke", "proof"), ("up",), ("cli",),
 )  # fmt: skip
 DOORS = {
     "errors", "paths", "progress", "run", "http", "engine", "dockerhost", "console", "stages", "environment", "host",
-    "configs", "mirrors", "container", "brought",
+    "configs", "mirrors", "container", "brought", "machine",
 }  # fmt: skip
 # The resolvers need bytes that are hashed at lock time (npm's tarballs), so they use the store and its fetcher.
 ALLOWED = {("lock", "artifacts"), ("lock", "fetch"), ("lock", "sources")}
