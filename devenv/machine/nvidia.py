@@ -245,11 +245,20 @@ _SONAMES = {
 
 
 def _programs(root: Path) -> Iterator[str]:
+    """The real programs: some cloud images put scripts of the same name before them."""
     for program in _PROGRAMS:
-        for folder in _PROGRAM_FOLDERS:
-            if (root / folder / program).is_file():
-                yield f"/{(root / folder / program).resolve().relative_to(root.resolve())}"
-                break
+        files = [root / folder / program for folder in _PROGRAM_FOLDERS]
+        found = next((one for one in files if one.is_file() and _is_binary(one)), None)
+        if found:
+            yield f"/{found.resolve().relative_to(root.resolve())}"
+
+
+def _is_binary(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == b"\x7fELF"
+    except OSError:
+        return False
 
 
 def _cdi(root: Path) -> Iterator[Cdi]:

@@ -29,7 +29,7 @@ def _modules() -> dict[str, Path]:
 # The data-flow line of docs/architecture.md. A room may import rooms that stand before it, and the doors.
 LINE = (
     ("preset",), ("compat",), ("lock",), ("sources", "artifacts", "fetch"), ("rootfs",), ("plan",), ("render",), ("context",),
-    ("build",), ("gpu",), ("doctor",), ("first",), ("boot",), ("probe",), ("smoke", "proof"), ("up",), ("cli",),
+    ("build",), ("gpu",), ("doctor",), ("boot",), ("first",), ("probe",), ("smoke", "proof"), ("up",), ("cli",),
 )  # fmt: skip
 DOORS = {
     "errors", "paths", "progress", "run", "http", "engine", "dockerhost", "console", "stages", "environment", "host",
