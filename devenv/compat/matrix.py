@@ -38,7 +38,7 @@ _Driver = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+){0,2}$")]
 class _Row(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    source: Annotated[str, Field(min_length=3)]
+    source: Annotated[str, Field(min_length=1)]
     """Where the row's facts come from."""
 
 
