@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     from devenv.machine.model import Machine
     from devenv.preset.model import Preset
 
-_UNPACKED = 3.0
-"""Image bytes for each byte of a Debian package or npm tarball (measured; see docs/how-to/doctor.md)."""
-_UNPACKED_WHEEL = 2.1
+_UNPACKED = 3.2
+"""Image bytes for each byte of a Debian package or npm tarball, as measured on the shipped presets."""
+_UNPACKED_WHEEL = 3.0
+"""The same for wheels, their bytecode included; large ones, which are mostly compiled code, pack less well."""
+_UNPACKED_LARGE = 2.3
+_LARGE_BYTES = 50_000_000
 _EDITOR_BYTES = 420_000_000
 _CUDA_WHEEL = re.compile(r"nvidia-cuda-runtime(-cu\d+)?")
 
@@ -42,8 +45,9 @@ def needs(lock: Lock, missing: Iterable[Artifact], *, image_here: bool, weights_
 def image_bytes(lock: Lock) -> int:
     """How large the image will be, roughly: the packages unpacked."""
     packed = sum(one.size for one in (*lock.base.packages, *lock.apt, *lock.npm.packages))
-    wheels = sum(one.size for one in (*lock.wheels, *((lock.node,) if lock.node else ())))
-    return int(packed * _UNPACKED + wheels * _UNPACKED_WHEEL + (_EDITOR_BYTES if lock.editor else 0))
+    wheels = [one.size for one in (*lock.wheels, *((lock.node,) if lock.node else ()))]
+    unpacked = sum(size * (_UNPACKED_LARGE if size >= _LARGE_BYTES else _UNPACKED_WHEEL) for size in wheels)
+    return int(packed * _UNPACKED + unpacked + (_EDITOR_BYTES if lock.editor else 0))
 
 
 def locked_cuda(lock: Lock) -> str:

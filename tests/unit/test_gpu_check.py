@@ -135,7 +135,7 @@ def _running(uuid: str = UUID) -> Running:
             ports=(),
             mounts=(),
             started_at="",
-        )  # fmt: skip
+        )
     )
 
 

@@ -11,10 +11,12 @@ import yaml
 
 from devenv import gpu
 from devenv.compat.matrix import read
-from devenv.doctor.examine import examine
+from devenv.doctor.examine import examine, image_bytes, locked_cuda, needs
 from devenv.doctor.finding import Needs, blockers, refuse
 from devenv.errors import MachineError
+from devenv.lock.model import read as read_lock
 from devenv.machine.model import Machine, from_json, to_json
+from devenv.paths import presets_dir
 from tests.unit import examples
 
 FOLDER = Path(__file__).parents[2] / "data" / "machines"
@@ -86,8 +88,8 @@ def _preset(case: dict[str, Any]) -> Any:
 def test_verdict(case: dict[str, Any]) -> None:
     machine, ask, force = healthy(case), case.get("ask"), case.get("force", "auto")
     wanted = {**case.get("needs", {})}
-    needs = Needs(**{**wanted, "kinds": frozenset(wanted.get("kinds", ()))})
-    findings = examine(machine, _preset(case), needs, read(), gpus=ask, mode=force)
+    given = Needs(**{**wanted, "kinds": frozenset(wanted.get("kinds", ()))})
+    findings = examine(machine, _preset(case), given, read(), gpus=ask, mode=force)
     by_level = {level: [one.id for one in findings if one.level == level] for level in ("blocker", "warning")}
     assert sorted(by_level["blocker"]) == sorted(case.get("blockers", [])), findings
     assert sorted(by_level["warning"]) == sorted(case.get("warnings", [])), findings
@@ -125,3 +127,23 @@ def test_a_quick_look_asks_less_but_refuses_the_same_gpu() -> None:
     findings = examine(healthy(case), _preset(case), Needs(), read(), full=False)
     assert [one.id for one in blockers(findings)] == ["gpu.cuda"]
     assert not {"user", "engine.buildx"} & {one.id for one in findings}
+
+
+@pytest.mark.parametrize(("name", "size"), [("python", 966e6), ("rapidocr", 1330e6)])
+def test_the_image_is_estimated_within_a_sixth_of_what_it_was_built_to(name: str, size: float) -> None:
+    locked = read_lock(presets_dir() / name / "devenv.lock")
+    assert image_bytes(locked) == pytest.approx(size, rel=1 / 6)
+
+
+def test_what_a_lock_needs() -> None:
+    cuda = examples.wheel("nvidia-cuda-runtime-cu12", "12.8.90")
+    locked = examples.lock(wheels=(cuda, examples.wheel("pillow")))
+    found = needs(locked, locked.artifacts(), image_here=False, weights_bytes=7)
+    assert found.cuda == "12.8"
+    assert found.download_bytes == sum(one.size for one in locked.artifacts())
+    assert found.kinds == {"deb", "wheel", "tarball", "weights"}
+    assert found.weights_bytes == 7
+    here = needs(locked, locked.artifacts(), image_here=True)
+    assert (here.download_bytes, here.image_bytes, here.kinds, here.cuda) == (0, 0, frozenset(), "12.8")
+    assert locked_cuda(examples.lock(wheels=(examples.wheel("nvidia-cuda-runtime", "13.0.96"),))) == "13.0"
+    assert locked_cuda(examples.lock()) == ""
