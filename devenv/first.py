@@ -105,13 +105,13 @@ def _kept(running: Running, wants: bool, asked: Asked) -> Access | None:
 def _look(
     loaded: LoadedPreset, needed: Needs, engine: Engine, settings: Settings, asked: Asked, *, with_gpu: bool = True
 ) -> Machine:
-    from devenv.compat.matrix import Matrix, read
+    from devenv.compat.matrix import read
     from devenv.doctor.examine import examine
     from devenv.doctor.finding import refuse
     from devenv.machine.gather import quick
 
     machine = quick(settings, engine, with_gpu=with_gpu)
-    matrix = read(settings.dirs.config) if with_gpu else Matrix()
+    matrix = read(settings.dirs.config) if with_gpu else None
     findings = examine(machine, loaded.preset, needed, matrix, gpus=asked.gpus, mode=asked.mode or "auto", full=False)
     refuse(findings, name=f"{loaded.preset.name!r}")
     return machine

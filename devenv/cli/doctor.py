@@ -15,7 +15,9 @@ from devenv.errors import LockError, MachineError, UsageError
 from devenv.gpu import MODES
 
 if TYPE_CHECKING:
+    from devenv.compat.matrix import Matrix
     from devenv.http.web import Origin
+    from devenv.lock.model import Lock
     from devenv.machine.model import Machine
     from devenv.preset.load import LoadedPreset
 
@@ -41,17 +43,14 @@ def doctor(app: App, preset: str | None, offline: bool, gpus: str | None, gpu_mo
     PRESET is a shipped name, a YAML file, a project folder, or nothing: devenv.yaml here, or without one just the
     machine.
     """
-    from devenv.compat.matrix import read
     from devenv.doctor.examine import examine
 
     loaded = _loaded(preset)
-    needed = _needs(app, loaded) if loaded else Needs()
+    lock = _lock(app, loaded) if loaded else None
     machine = _recorded(recorded) if recorded else _gather(app, loaded, offline=offline)
-    if machine.engine and not machine.engine.problem and loaded and not recorded and _image_here(app, loaded):
-        needed = dataclasses.replace(needed, download_bytes=0, image_bytes=0, kinds=frozenset())
-    findings = examine(
-        machine, loaded.preset if loaded else None, needed, read(app.dirs.config), gpus=gpus, mode=gpu_mode
-    )
+    needed = _needs(app, loaded, lock, machine, elsewhere=recorded is not None)
+    matrix = _matrix(app) if gpus or (loaded and _has_versions(loaded)) else None
+    findings = examine(machine, loaded.preset if loaded else None, needed, matrix, gpus=gpus, mode=gpu_mode)
     if app.json:
         app.console.json(_json(machine, loaded, needed, findings))
     else:
@@ -67,39 +66,60 @@ def doctor(app: App, preset: str | None, offline: bool, gpus: str | None, gpu_mo
 
 
 def _loaded(preset: str | None) -> LoadedPreset | None:
-    from devenv.preset.load import PROJECT_FILE, find, load
-
     here = Path.cwd()
-    if preset is None and not (here / PROJECT_FILE).exists():
+    if preset is None and not (here / "devenv.yaml").exists():
         return None
+    from devenv.preset.load import find, load
+
     return load(find(preset, here))
 
 
-def _needs(app: App, loaded: LoadedPreset) -> Needs:
-    """What the lock says; nothing is known of a preset that has none yet."""
+def _has_versions(loaded: LoadedPreset) -> bool:
+    """Whether the compatibility matrix has anything to say about a preset."""
+    preset = loaded.preset
+    return bool(preset.gpu or preset.torch or preset.vllm or preset.cuda)
+
+
+def _matrix(app: App) -> Matrix:
+    from devenv.compat.matrix import read
+
+    return read(app.dirs.config)
+
+
+def _lock(app: App, loaded: LoadedPreset) -> Lock | None:
+    from devenv.lock import place
+    from devenv.lock.model import read
+
+    try:
+        return read(place.lock_path(loaded, app.dirs))
+    except LockError:
+        return None  # nothing is known yet of a preset that was never locked
+
+
+def _needs(app: App, loaded: LoadedPreset | None, lock: Lock | None, machine: Machine, *, elsewhere: bool) -> Needs:
+    """What the lock says; on another machine nothing of it is there."""
+    if loaded is None:
+        return Needs()
+    if lock is None:
+        return Needs(kinds=frozenset({"deb", "wheel"}))
     from devenv.artifacts import Store
     from devenv.doctor.examine import needs
-    from devenv.lock import place
-    from devenv.lock.model import read
 
-    path = place.lock_path(loaded, app.dirs)
-    try:
-        lock = read(path)
-    except LockError:
-        return Needs(kinds=frozenset({"deb", "wheel"}))
-    return needs(lock, Store(app.dirs.store).missing(lock), image_here=False)
+    here = not elsewhere and _image_here(loaded, lock, machine)
+    missing = lock.artifacts() if elsewhere else Store(app.dirs.store).missing(lock)
+    return needs(lock, missing, image_here=here)
 
 
-def _image_here(app: App, loaded: LoadedPreset) -> bool:
-    from devenv.build import find
-    from devenv.errors import DevenvError
-    from devenv.lock import place
-    from devenv.lock.model import read
+def _image_here(loaded: LoadedPreset, lock: Lock, machine: Machine) -> bool:
+    from devenv.dockerhost import ask
+    from devenv.errors import PresetError
     from devenv.plan import plan
 
+    if machine.engine is None or machine.engine.problem:
+        return False
     try:
-        return find(plan(loaded, read(place.lock_path(loaded, app.dirs))), app.engine) is not None
-    except DevenvError:
+        return ask(machine.engine.address, f"/images/{plan(loaded, lock).image}/json") is not None
+    except (PresetError, OSError, ValueError):
         return False
 
 
@@ -108,7 +128,9 @@ def _gather(app: App, loaded: LoadedPreset | None, *, offline: bool) -> Machine:
 
     ports = _ports(loaded) if loaded else ()
     origins = None if offline else _origins(app, loaded)
-    return gather(app.settings, lambda: app.engine, ports=ports, origins=origins, carried=app.carried)
+    return gather(
+        app.settings, app.engine_address, lambda: app.engine, ports=ports, origins=origins, carried=app.carried
+    )
 
 
 def _ports(loaded: LoadedPreset) -> tuple[int, ...]:

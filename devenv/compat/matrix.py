@@ -5,14 +5,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from devenv.compat.versions import allows, numbers
 from devenv.errors import UsageError
-
-if TYPE_CHECKING:
-    from packaging.specifiers import SpecifierSet
 
 USER_FILE = "compatibility.yaml"
 """In devenv's configuration folder."""
@@ -47,7 +45,7 @@ class _Versions(_Row):
 
     def holds(self, version: str) -> bool:
         """Whether the row is about that version (pre-releases and local parts such as `+cu128` too)."""
-        return _set(self.versions).contains(_public(version), prereleases=True)
+        return allows(self.versions, version)
 
 
 class TorchRow(_Versions):
@@ -163,24 +161,3 @@ def _loader() -> Any:
 
     # The C parser, where PyYAML has it: six times as quick.
     return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-@functools.cache
-def _set(text: str) -> SpecifierSet:
-    from packaging.specifiers import SpecifierSet
-
-    return SpecifierSet(text)
-
-
-def allows(specifier: str, version: str) -> bool:
-    """Whether a specifier holds a version."""
-    return _set(specifier).contains(_public(version), prereleases=True)
-
-
-def _public(version: str) -> str:
-    return version.partition("+")[0]
-
-
-def numbers(version: str) -> tuple[int, ...]:
-    """A version of numbers (driver, capability, CUDA) to compare: `525.60.13` → (525, 60, 13)."""
-    return tuple(int(part) for part in version.split(".") if part.isdigit())

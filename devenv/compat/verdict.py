@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from devenv.compat.matrix import Matrix, TorchRow, VllmRow, allows, numbers
+from devenv.compat.versions import allows, numbers
 
 if TYPE_CHECKING:
+    from devenv.compat.matrix import Matrix, TorchRow, VllmRow
     from devenv.preset.load import LoadedPreset
     from devenv.preset.marks import Mark
     from devenv.preset.model import Preset

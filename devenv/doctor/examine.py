@@ -62,31 +62,40 @@ def examine(
     machine: Machine,
     preset: Preset | None,
     needed: Needs,
-    matrix: Matrix,
+    matrix: Matrix | None,
     *,
     gpus: str | None = None,
     mode: str = "auto",
     full: bool = True,
 ) -> tuple[Finding, ...]:
-    """Everything, in the order in which it is read. Without `full` only what can stop `up` and costs nothing."""
+    """Everything, in the order in which it is read. `matrix` may be None where neither preset nor `gpus` name a version
+    or a GPU. Without `full` only what can stop `up` and costs nothing."""
     return tuple(_examine(machine, preset, needed, matrix, gpus, mode, full))
 
 
 def _examine(
-    machine: Machine, preset: Preset | None, needed: Needs, matrix: Matrix, gpus: str | None, mode: str, full: bool
+    machine: Machine,
+    preset: Preset | None,
+    needed: Needs,
+    matrix: Matrix | None,
+    gpus: str | None,
+    mode: str,
+    full: bool,
 ) -> Iterator[Finding]:
     yield from host.engine(machine, full=full)
     yield from host.disk(machine, needed)
     yield host.memory(machine, gpu.memory_bytes(preset.memory) if preset and preset.memory else 0)
     wish = preset.gpu if preset else None
     if wish or gpus is not None or full:
-        from devenv.compat.verdict import cuda_of
+        cuda: str | None = needed.cuda
+        if not cuda and preset and matrix:
+            from devenv.compat.verdict import cuda_of
 
-        cuda = needed.cuda or (cuda_of(preset, matrix) if preset else None)
+            cuda = cuda_of(preset, matrix)
         yield from gpu.examine(machine, wish, matrix, cuda=cuda, gpus=gpus, mode=mode)
     if not full:
         return
-    if preset is not None:
+    if preset is not None and matrix is not None:
         from devenv.compat.verdict import clashes
 
         for one in clashes(preset, matrix):

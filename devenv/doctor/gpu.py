@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from devenv import gpu
-from devenv.compat.matrix import Matrix, numbers
+from devenv.compat.versions import numbers
 from devenv.doctor.finding import BLOCKER, Finding, blocker, ok, warning
 from devenv.doctor.host import NOMINAL
 from devenv.errors import MachineError, UsageError
 from devenv.machine.model import Machine
 
 if TYPE_CHECKING:
+    from devenv.compat.matrix import Matrix
     from devenv.preset.model import Gpu as Wish
 
 _CHECK = "nvidia-smi shows what the driver sees"
@@ -61,7 +62,13 @@ def presence(machine: Machine, *, required: bool) -> Finding:
 
 
 def examine(
-    machine: Machine, wish: Wish | None, matrix: Matrix, *, cuda: str | None, gpus: str | None, mode: str = "auto"
+    machine: Machine,
+    wish: Wish | None,
+    matrix: Matrix | None,
+    *,
+    cuda: str | None,
+    gpus: str | None,
+    mode: str = "auto",
 ) -> Iterator[Finding]:
     """`gpus` is what `--gpus` says (None: nothing said); `cuda` what the preset's wheels are built for."""
     if machine.engine and machine.engine.remote:
@@ -90,9 +97,10 @@ def examine(
     if wish:
         yield from _size(devices, wish)
         yield from _able(devices, wish)
-    if cuda:
-        yield from _cuda(machine, devices, cuda, matrix)
-    yield from _generation(machine, devices, matrix)
+    if matrix:
+        if cuda:
+            yield from _cuda(machine, devices, cuda, matrix)
+        yield from _generation(machine, devices, matrix)
     yield from _way(machine, gpus or "all", mode)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from devenv.engine import MIN_BUILDX, check_buildx
+from devenv import dockerhost
+from devenv.engine import check_buildx
 from devenv.errors import EngineError
 from devenv.machine.model import EngineFacts
 
@@ -15,18 +17,35 @@ if TYPE_CHECKING:
     from devenv.engine import Engine
 
 
-def ask(connect: Callable[[], Engine]) -> EngineFacts:
-    """Ask the engine, and buildx; what is wrong with them is a fact too."""
+def ask(address: str, connect: Callable[[], Engine]) -> EngineFacts:
+    """Ask the engine, and buildx at the same time; what is wrong with them is a fact too.
+
+    `connect` is called when there is no plain answer at `address`: it knows what that means.
+    """
+    told: list[tuple[str, str]] = []
+    asking = threading.Thread(target=lambda: told.append(_buildx()), name="buildx")
+    asking.start()
     try:
-        engine = connect()
-        info, version = engine.about()
-    except EngineError as error:
-        return EngineFacts(problem=error.message, remedy=error.hint or "")
+        info, version = dockerhost.ask(address, "/info"), dockerhost.ask(address, "/version")
+        if not (isinstance(info, dict) and isinstance(version, dict)):
+            raise ValueError("not an engine's answer")
+    except (OSError, ValueError):
+        try:
+            engine = connect()
+            info, version = engine.about()
+        except EngineError as error:
+            return EngineFacts(address=address, problem=error.message, remedy=error.hint or "")
+    asking.join()
+    buildx, problem = told[0]
+    return facts(info, version, address=address, buildx=buildx, buildx_problem=problem)
+
+
+def _buildx() -> tuple[str, str]:
+    """(version, problem)."""
     try:
-        buildx, problem = check_buildx(), ""
+        return check_buildx(), ""
     except EngineError as error:
-        buildx, problem = "", f"{error.message}; {error.hint}"
-    return facts(info, version, address=engine.address, buildx=buildx, buildx_problem=problem)
+        return "", f"{error.message}; {error.hint}"
 
 
 def facts(
@@ -64,6 +83,3 @@ def is_remote(address: str) -> bool:
         return False
     host = address.partition("://")[2].partition("/")[0].rpartition("@")[2].rpartition(":")[0]
     return host not in {"localhost", "127.0.0.1", "[::1]", "::1"}
-
-
-OLDEST_BUILDX = ".".join(map(str, MIN_BUILDX))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 def gather(
     settings: Settings,
+    address: str,
     connect: Callable[[], Engine],
     *,
     ports: Sequence[int] = (),
@@ -39,7 +40,7 @@ def gather(
         return ask(settings, origins, carried or {}, deadline_s=DEADLINE_S)
 
     questions: dict[str, Callable[[], Any]] = {
-        "engine": lambda: engines.ask(connect),
+        "engine": lambda: engines.ask(address, connect),
         "nvidia": lambda: nvidia.look(root),
         "network": network,
     }

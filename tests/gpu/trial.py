@@ -75,7 +75,7 @@ def main() -> int:
     home = Path("/tmp/devenv-trial")
     settings = Settings.read(Dirs(cache=home, state=home, config=home))
     began = time.monotonic()
-    machine = gather(settings, lambda: engine)
+    machine = gather(settings, engine.address, lambda: engine)
     say("facts", seconds=round(time.monotonic() - began, 3), driver=machine.nvidia.driver, source=machine.nvidia.source,
         gpus=[(one.index, one.name, one.capability, one.memory_bytes) for one in machine.nvidia.gpus],
         ways=[dataclasses.asdict(one) for one in gpu.ways(machine)])  # fmt: skip

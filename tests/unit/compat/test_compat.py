@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from devenv.cli import run
-from devenv.compat.matrix import Matrix, numbers, read
+from devenv.compat.matrix import Matrix, read
 from devenv.compat.verdict import clashes, cuda_of
+from devenv.compat.versions import numbers
 from devenv.errors import PresetError, UsageError
 from devenv.lock.place import fits
 from devenv.preset.load import load
