@@ -102,12 +102,15 @@ def _needs(app: App, loaded: LoadedPreset | None, lock: Lock | None, machine: Ma
         return Needs()
     if lock is None:
         return Needs(kinds=frozenset({"deb", "wheel"}))
-    from devenv.artifacts import Store
     from devenv.doctor.examine import needs
 
-    here = not elsewhere and _image_here(loaded, lock, machine)
-    missing = lock.artifacts() if elsewhere else Store(app.dirs.store).missing(lock)
-    return needs(lock, missing, image_here=here)
+    if elsewhere:
+        return needs(lock, lock.artifacts(), image_here=False)
+    if _image_here(loaded, lock, machine):
+        return needs(lock, (), image_here=True)
+    from devenv.artifacts import Store
+
+    return needs(lock, Store(app.dirs.store).missing(lock), image_here=False)
 
 
 def _image_here(loaded: LoadedPreset, lock: Lock, machine: Machine) -> bool:

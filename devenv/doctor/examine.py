@@ -29,10 +29,12 @@ _CUDA_WHEEL = re.compile(r"nvidia-cuda-runtime(-cu\d+)?")
 
 def needs(lock: Lock, missing: Iterable[Artifact], *, image_here: bool, weights_bytes: int = 0) -> Needs:
     """What is still to be brought and made for a lock. `missing`: its artifacts that the store lacks."""
-    from devenv.sources import kinds
-
     absent = () if image_here else tuple(missing)
-    kind = kinds(lock) if absent else {}
+    kind: dict[str, str] = {}
+    if absent:
+        from devenv.sources import kinds
+
+        kind = kinds(lock)
     return Needs(
         download_bytes=sum(one.size for one in absent),
         image_bytes=0 if image_here else image_bytes(lock),
@@ -93,6 +95,13 @@ def _examine(
 
             cuda = cuda_of(preset, matrix)
         yield from gpu.examine(machine, wish, matrix, cuda=cuda, gpus=gpus, mode=mode)
+    said = ".".join(preset.cuda.split(".")[:2]) if preset and preset.cuda else ""
+    if said and needed.cuda and said != needed.cuda:
+        yield warning(
+            "compat.lock",
+            f"the preset says CUDA {said}, and its lock brings CUDA {needed.cuda}",
+            "name the index that has PyTorch for it (PIP_EXTRA_INDEX_URL), then: devenv lock --upgrade torch",
+        )
     if not full:
         return
     if preset is not None and matrix is not None:

@@ -270,3 +270,23 @@ def test_rendering_starts_no_process() -> None:
     with pytest.raises(AssertionError):
         subprocess.Popen(["true"])
     _render()
+
+
+@pytest.mark.parametrize(("required", "told"), [(True, True), (False, "optional")])
+def test_a_gpu_is_asked_for_where_the_preset_needs_one(required: bool, told: Any) -> None:
+    rendered = _render(gpu={"required": required})
+    container = json.loads(rendered.files[".devcontainer/devcontainer.json"])
+    jsonschema.validate(container, SCHEMA)
+    assert container["hostRequirements"] == {"gpu": told}
+    service = yaml.safe_load(rendered.files["compose.yaml"])["services"]["environment"]
+    assert ("deploy" in service) is required
+    if required:
+        (device,) = service["deploy"]["resources"]["reservations"]["devices"]
+        assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu", "compute", "utility"])
+
+
+def test_without_a_gpu_nothing_is_rendered_of_it_and_the_image_is_the_same() -> None:
+    bare, wanted = plan(loaded(), lock()), plan(loaded(gpu={}), lock())
+    assert bare.build_digest == wanted.build_digest
+    files = _render().files
+    assert not any(word in data for data in files.values() for word in (b"nvidia", b"hostRequirements"))
