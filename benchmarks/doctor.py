@@ -12,16 +12,17 @@ from benchmarks.result import Goal, Result, row, table
 
 _MAX_OFFLINE_S = 0.3
 _MAX_UNREACHABLE_S = 1.5
-# Addresses kept for documentation: no packet comes back, so every probe runs into its time-out. The name is of a domain
-# that never resolves.
+# A proxy at an address kept for documentation: no packet comes back, so every probe runs into its time-out.
 _NOWHERE = {
-    "PIP_INDEX_URL": "http://192.0.2.1/simple", "NPM_CONFIG_REGISTRY": "http://198.51.100.1/",
-    "DEVENV_APT_MIRROR_DEBIAN": "http://nowhere.invalid/debian", "HF_ENDPOINT": "http://203.0.113.1",
+    **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "http://192.0.2.1:3128"),
+    **dict.fromkeys(("NO_PROXY", "no_proxy"), ""), "HF_ENDPOINT": "http://203.0.113.1",
 }  # fmt: skip
+_WITH_BYTECODE = {"PYTHONDONTWRITEBYTECODE": ""}
+"""As an installed devenv has it."""
 
 
 def _seconds(bench: Bench, *arguments: str, away: bool = False) -> float:
-    return bench.devenv("doctor", *arguments, env=_NOWHERE if away else None).seconds
+    return bench.devenv("doctor", *arguments, env={**_WITH_BYTECODE, **(_NOWHERE if away else {})}).seconds
 
 
 def doctor(bench: Bench) -> Result:

@@ -15,10 +15,12 @@ from devenv.errors import LockError, MachineError, UsageError
 from devenv.gpu import MODES
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from devenv.compat.matrix import Matrix
     from devenv.http.web import Origin
     from devenv.lock.model import Lock
-    from devenv.machine.model import Machine
+    from devenv.machine.model import EngineFacts, Machine
     from devenv.preset.load import LoadedPreset
 
 _SIGNS = {"ok": "ok     ", "warning": "warning", "blocker": "BLOCKER"}
@@ -45,9 +47,11 @@ def doctor(app: App, preset: str | None, offline: bool, gpus: str | None, gpu_mo
     """
     from devenv.doctor.examine import examine
 
+    # The engine and buildx answer while Python reads the preset.
+    told = [] if recorded else [_asked(app)]
     loaded = _loaded(preset)
     lock = _lock(app, loaded) if loaded else None
-    machine = _recorded(recorded) if recorded else _gather(app, loaded, offline=offline)
+    machine = _recorded(recorded) if recorded else _gather(app, loaded, told[0], offline=offline)
     needed = _needs(app, loaded, lock, machine, elsewhere=recorded is not None)
     matrix = _matrix(app) if gpus or (loaded and _has_versions(loaded)) else None
     findings = examine(machine, loaded.preset if loaded else None, needed, matrix, gpus=gpus, mode=gpu_mode)
@@ -126,14 +130,20 @@ def _image_here(loaded: LoadedPreset, lock: Lock, machine: Machine) -> bool:
         return False
 
 
-def _gather(app: App, loaded: LoadedPreset | None, *, offline: bool) -> Machine:
+def _gather(app: App, loaded: LoadedPreset | None, told: Future[EngineFacts], *, offline: bool) -> Machine:
     from devenv.machine.gather import gather
 
     ports = _ports(loaded) if loaded else ()
     origins = None if offline else _origins(app, loaded)
-    return gather(
-        app.settings, app.engine_address, lambda: app.engine, ports=ports, origins=origins, carried=app.carried
-    )
+    return gather(app.settings, told.result, ports=ports, origins=origins, carried=app.carried)
+
+
+def _asked(app: App) -> Future[EngineFacts]:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from devenv.machine.engine import ask
+
+    return ThreadPoolExecutor(1).submit(ask, lambda: app.engine_address, lambda: app.engine)
 
 
 def _ports(loaded: LoadedPreset) -> tuple[int, ...]:

@@ -17,11 +17,15 @@ if TYPE_CHECKING:
     from devenv.engine import Engine
 
 
-def ask(address: str, connect: Callable[[], Engine]) -> EngineFacts:
+def ask(where: Callable[[], str], connect: Callable[[], Engine]) -> EngineFacts:
     """Ask the engine, and buildx at the same time; what is wrong with them is a fact too.
 
-    `connect` is called when there is no plain answer at `address`: it knows what that means.
+    `where` tells the address; `connect` is called when there is no plain answer there: it knows what that means.
     """
+    try:
+        address = where()
+    except EngineError as error:
+        return EngineFacts(problem=error.message, remedy=error.hint or "")
     told: list[tuple[str, str]] = []
     asking = threading.Thread(target=lambda: told.append(_buildx()), name="buildx")
     asking.start()

@@ -21,15 +21,14 @@ if TYPE_CHECKING:
 
 def gather(
     settings: Settings,
-    address: str,
-    connect: Callable[[], Engine],
+    engine: Callable[[], EngineFacts],
     *,
     ports: Sequence[int] = (),
     origins: Sequence[tuple[str, Origin]] | None = None,
     carried: Mapping[str, str] | None = None,
     root: Path = Path("/"),
 ) -> Machine:
-    """Ask engine, driver, kernel and (unless `origins` is None) the network."""
+    """Ask engine (see `machine.engine.ask`), driver, kernel and, unless `origins` is None, the network."""
     told: dict[str, Any] = {"engine": EngineFacts(), "nvidia": Nvidia(), "network": None}
 
     def network() -> Network | None:
@@ -40,7 +39,7 @@ def gather(
         return ask(settings, origins, carried or {}, deadline_s=DEADLINE_S)
 
     questions: dict[str, Callable[[], Any]] = {
-        "engine": lambda: engines.ask(address, connect),
+        "engine": engine,
         "nvidia": lambda: nvidia.look(root),
         "network": network,
     }

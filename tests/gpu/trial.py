@@ -31,6 +31,7 @@ from devenv.doctor.finding import Needs  # noqa: E402
 from devenv.engine import LABEL, Engine, connect, labels_json  # noqa: E402
 from devenv.errors import MachineError  # noqa: E402
 from devenv.host import Settings  # noqa: E402
+from devenv.machine.engine import ask  # noqa: E402
 from devenv.machine.gather import gather  # noqa: E402
 from devenv.machine.model import Cdi, Machine, to_json  # noqa: E402
 from devenv.machine.usage import usage  # noqa: E402
@@ -75,7 +76,7 @@ def main() -> int:
     home = Path("/tmp/devenv-trial")
     settings = Settings.read(Dirs(cache=home, state=home, config=home))
     began = time.monotonic()
-    machine = gather(settings, engine.address, lambda: engine)
+    machine = gather(settings, lambda: ask(lambda: engine.address, lambda: engine))
     say("facts", seconds=round(time.monotonic() - began, 3), driver=machine.nvidia.driver, source=machine.nvidia.source,
         gpus=[(one.index, one.name, one.capability, one.memory_bytes) for one in machine.nvidia.gpus],
         ways=[dataclasses.asdict(one) for one in gpu.ways(machine)])  # fmt: skip

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from devenv.machine.engine import facts, is_remote
+from devenv import dockerhost
+from devenv.errors import EngineError
+from devenv.machine import engine
+from devenv.machine.engine import ask, facts, is_remote
 
 
 def test_docker() -> None:
@@ -39,3 +42,24 @@ def test_podman() -> None:
 )
 def test_where_an_engine_is(address: str, remote: bool) -> None:
     assert is_remote(address) is remote
+
+
+def _refuse(*_: object) -> object:
+    raise EngineError("no engine answers", hint="start it")
+
+
+def test_asking(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = {"/info": {"ServerVersion": "28.3.0"}, "/version": {}}
+    monkeypatch.setattr(dockerhost, "ask", lambda _, path: answers[path])
+    monkeypatch.setattr(engine, "check_buildx", lambda: "0.25")
+    found = ask(lambda: "unix:///x", _refuse)  # type: ignore[arg-type]
+    assert (found.version, found.buildx, found.problem) == ("28.3.0", "0.25", "")
+    monkeypatch.setattr(engine, "check_buildx", _refuse)
+    assert ask(lambda: "unix:///x", _refuse).buildx_problem == "no engine answers; start it"  # type: ignore[arg-type]
+
+
+def test_asking_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "check_buildx", lambda: "0.25")
+    for where in (lambda: "unix:///nowhere", lambda: "tcp://127.0.0.1:1", _refuse):
+        found = ask(where, _refuse)  # type: ignore[arg-type]
+        assert (found.problem, found.remedy) == ("no engine answers", "start it")
