@@ -59,7 +59,11 @@ def test_asking(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_asking_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(*_: object) -> object:
+        raise ConnectionRefusedError
+
     monkeypatch.setattr(engine, "check_buildx", lambda: "0.25")
-    for where in (lambda: "unix:///nowhere", lambda: "tcp://127.0.0.1:1", _refuse):
+    monkeypatch.setattr(dockerhost, "ask", nobody)
+    for where in (lambda: "unix:///nowhere", _refuse):
         found = ask(where, _refuse)  # type: ignore[arg-type]
         assert (found.problem, found.remedy) == ("no engine answers", "start it")
