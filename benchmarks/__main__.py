@@ -12,6 +12,7 @@ from benchmarks import document, machine
 from benchmarks.cold import cold
 from benchmarks.command import Bench, FailedError, tell
 from benchmarks.devcontainer import devcontainer, measurable
+from benchmarks.doctor import doctor
 from benchmarks.fetching import fetching
 from benchmarks.quick import help_, render
 from benchmarks.rebuild import rebuild
@@ -23,6 +24,7 @@ BENCHMARKS: dict[str, Callable[[Bench], Result]] = {
     "noop": noop,
     "help": help_,
     "render": render,
+    "doctor": doctor,
     "rebuild": rebuild,
     "fetch": fetching,
     "cold": cold,

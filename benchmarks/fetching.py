@@ -68,8 +68,6 @@ def fetching(bench: Bench) -> Result:
             Goal(text="as it is, time against `pip download`", figure=whole.median, limit=0.5, unit="×"),
         ),
         tables=(table("", (*(row(one, "s") for one in series), row(single, "×"), row(whole, "×"))),),
-        remarks=(
-            f"{len(wheels)} wheels, {megabytes:.0f} MB, from this machine's index; both verify every byte.",
-        ),
+        remarks=(f"{len(wheels)} wheels, {megabytes:.0f} MB, from this machine's index; both verify every byte.",),
         data={"series": [one.as_json() for one in series], "megabytes": megabytes},
     )

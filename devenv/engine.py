@@ -64,6 +64,11 @@ class Engine:
         self.version = version
         self.address = address
 
+    @_guarded
+    def about(self) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """What the engine says of itself: (`info`, `version`)."""
+        return self._api.info(), self._api.version()
+
     # images
 
     @_guarded
@@ -189,6 +194,15 @@ class Engine:
                 {"Type": m.kind, "Source": m.source, "Target": m.target, "ReadOnly": m.read_only} for m in spec.mounts
             ],
             tmpfs=dict(spec.tmpfs),
+            device_requests=[
+                {"Driver": one.driver, "DeviceIDs": list(one.ids), "Capabilities": [list(one.capabilities)]}
+                if one.capabilities
+                else {"Driver": one.driver, "DeviceIDs": list(one.ids)}
+                for one in spec.device_requests
+            ]
+            or None,
+            devices=[f"{path}:{path}:rw" for path in spec.devices] or None,
+            runtime=spec.runtime or None,
         )
         made = self._api.create_container(
             image=spec.image,
@@ -231,6 +245,13 @@ class Engine:
         """One sample of the container's CPU and memory."""
         facts: Mapping[str, Any] = self._api.stats(name, stream=False, one_shot=True)
         return facts
+
+    @_guarded
+    def pids(self, name: str) -> frozenset[int]:
+        """The numbers, on the engine's own machine, of the processes in a running container."""
+        told = self._api.top(name)
+        column = [str(one).upper() for one in told["Titles"]].index("PID")
+        return frozenset(int(row[column]) for row in told["Processes"] or ())
 
     @_guarded
     def exec(self, name: str, command: Sequence[str], *, user: str = "") -> tuple[int, str, str]:

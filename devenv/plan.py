@@ -88,6 +88,7 @@ class Plan:
     workspace: PlannedFile | None
     smoke: tuple[PlannedCheck, ...]
     shm_size_bytes: int
+    gpu: str  # required | optional | empty: none
     user: str  # `dev`
     uid: int  # 1000 in the image; mapped to the host user's at boot
     group: str  # `devenv`, which may write /opt/venv
@@ -167,6 +168,7 @@ def plan(loaded: LoadedPreset, lock: Lock) -> Plan:
             for name, check in sorted(preset.smoke.items())
         ),
         shm_size_bytes=_bytes(preset.shm_size),
+        gpu=("required" if preset.gpu.required else "optional") if preset.gpu else "",
         user=USER,
         uid=UID,
         group=GROUP,

@@ -70,12 +70,18 @@ class App:
         return {name: value for name in _CARRIED if (value := os.environ.get(name))}
 
     @functools.cached_property
+    def engine_address(self) -> str:
+        """Where the Docker Engine is."""
+        from devenv.dockerhost import engine_address
+
+        return engine_address(os.environ, _home())
+
+    @functools.cached_property
     def engine(self) -> Engine:
         """The Docker Engine."""
-        from devenv.dockerhost import engine_address
         from devenv.engine import connect
 
-        return connect(engine_address(os.environ, _home()))
+        return connect(self.engine_address)
 
     def doors(self, stages: Stages) -> Doors:
         """What the line acts through."""

@@ -48,6 +48,8 @@ def lock(app: App, preset: str | None, check: bool, upgrade: tuple[str, ...]) ->
         locked = read(path)
         _check(app, locked, drift.compare(locked, loaded.preset), path, place.command(loaded))
         return
+    for words in place.fits(loaded, app.dirs.config):
+        app.console.warn(words)
     path = place.beside(loaded.path)
     try:
         old = read(path) if path.is_file() else None

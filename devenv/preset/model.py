@@ -42,6 +42,7 @@ ARGUMENT = r"^[^\x00\r\n]+$"
 LISTEN = r"^(unix:/run/devenv/[a-z0-9._-]+|127\.0\.0\.1:[0-9]{1,5})$"
 EXTENSION = r"^[A-Za-z0-9-]+\.[A-Za-z0-9._-]+$"
 SIZE = r"^[1-9][0-9]{0,5}[mg]$"
+CAPABILITY = r"^[1-9][0-9]?\.[0-9]$"
 
 Slug = Annotated[str, Field(pattern=SLUG)]
 PipRequirement = Annotated[str, AfterValidator(_requirement)]
@@ -178,6 +179,19 @@ class SmokeCheck(_Strict):
     """Seconds it may take."""
 
 
+class Gpu(_Strict):
+    """The GPU that the environment computes on. Without this section it gets none, unless `--gpus` gives it some."""
+
+    required: bool = True
+    """`false`: it also works on the CPU, and takes GPUs where there are some."""
+    count: Annotated[int, Field(ge=1, le=64)] = 1
+    """How many it needs at least; it gets all that the machine has, or those that `--gpus` names."""
+    memory: Annotated[str, Field(pattern=SIZE)] | None = None
+    """The memory that each has to have, as it is sold: `16g`."""
+    min_capability: Annotated[str, Field(pattern=CAPABILITY)] | None = None
+    """The oldest compute capability that will do: `8.0` is Ampere, `9.0` Hopper."""
+
+
 class Preset(_Strict):
     """An environment, as a person wrote it (after `extends`)."""
 
@@ -195,6 +209,10 @@ class Preset(_Strict):
     """PyTorch's version."""
     vllm: Version | None = None
     """vLLM's version."""
+    gpu: Gpu | None = None
+    """The GPU that it needs, if any."""
+    memory: Annotated[str, Field(pattern=SIZE)] | None = None
+    """Main memory that the machine has to have: `13g`."""
     pip: tuple[PipRequirement, ...] = ()
     """Python packages as PEP 508 requirements: `rich`, `rich>=13`, `rich==13.9.4`. Added to those inherited."""
     apt: tuple[AptPackage, ...] = ()

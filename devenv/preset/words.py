@@ -32,6 +32,7 @@ EXPECTED: Mapping[str, str] = {
     model.LISTEN: "'127.0.0.1:PORT' or 'unix:/run/devenv/NAME'",
     model.EXTENSION: "an extension's id, PUBLISHER.NAME",
     model.SIZE: "a size in megabytes or gigabytes, such as '512m' or '2g'",
+    model.CAPABILITY: "a compute capability, such as '8.0'",
 }
 """What a pattern of the model stands for."""
 
