@@ -231,9 +231,21 @@ class Engine:
     # volumes
 
     @_guarded
-    def ensure_volume(self, name: str, labels: Mapping[str, str]) -> None:
-        """Create the volume unless it is there."""
-        self._api.create_volume(name, labels=dict(labels))
+    def ensure_volume(self, name: str, labels: Mapping[str, str], *, folder: str | None = None) -> None:
+        """Create the volume unless it is there; `folder` of this host is then what it holds."""
+        options = {"type": "none", "o": "bind", "device": folder} if folder else None
+        self._api.create_volume(name, driver="local", driver_opts=options, labels=dict(labels))
+
+    @_guarded
+    def volume_folder(self, name: str) -> str | None:
+        """The host's folder that a volume holds: empty for one of the engine's own, None when there is no volume."""
+        import docker.errors
+
+        try:
+            options = self._api.inspect_volume(name).get("Options") or {}
+        except docker.errors.NotFound:
+            return None
+        return str(options.get("device", ""))
 
     @_guarded
     def volumes(self, label: str) -> tuple[tuple[str, Mapping[str, str]], ...]:

@@ -54,6 +54,24 @@ class NpmSettings:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class HubSettings:
+    """Where model weights come from and lie. Tokens are not here: the hubs' own clients find them."""
+
+    dir: Path
+    """The store of weights."""
+    dir_from: str = "the default"
+    """What named it, for messages."""
+    order: tuple[str, ...] = ()
+    """Hubs to ask first; empty for the preset's own order."""
+    huggingface: str | None = None
+    """HF_ENDPOINT: another address of that hub."""
+    modelscope: str | None = None
+    """MODELSCOPE_ENDPOINT or MODELSCOPE_DOMAIN: another address of that hub."""
+    caches: tuple[tuple[str, Path], ...] = ()
+    """The hubs' own caches on this machine: hub and folder."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """This user's own settings, as far as they say where files come from and who the user is."""
 
@@ -80,6 +98,7 @@ class Settings:
     keyrings: Path = Path("/usr/share/keyrings")
     ca_bundle: Path | None = None
     """A CA bundle the user named for all programs."""
+    hubs: HubSettings = HubSettings(dir=Path("weights"))
 
     @classmethod
     def read(cls, dirs: Dirs, environ: Mapping[str, str] = os.environ, *, root: Path = Path("/")) -> Settings:
@@ -106,6 +125,7 @@ class Settings:
             apt_proxy=_apt_proxy(root),
             keyrings=root / "usr/share/keyrings",
             ca_bundle=_existing(bundle),
+            hubs=_hubs(environ, home, dirs.config / "config.yaml"),
         )
 
 
@@ -254,28 +274,95 @@ def _apt_proxy(root: Path) -> str | None:
 
 
 def _mirrors(environ: Mapping[str, str], path: Path) -> tuple[tuple[str, str], ...]:
-    known = {one for name in _DISTRIBUTIONS for one in (name, f"{name}-security")}
-    mirrors = _config_file(path, known)
-    for name in known:
+    mirrors = dict(_config(path).get("mirrors", {}))
+    for name in _MIRRORS:
         value = environ.get("DEVENV_APT_MIRROR_" + name.upper().replace("-", "_"))
         if value:
             mirrors[name] = value
     return tuple(sorted((name, url.rstrip("/")) for name, url in mirrors.items()))
 
 
-def _config_file(path: Path, known: set[str]) -> dict[str, str]:
+def _hubs(environ: Mapping[str, str], home: Path, path: Path) -> HubSettings:
+    config = _config(path)
+    weights = config.get("weights", {})
+    data = Path(environ.get("XDG_DATA_HOME") or home / ".local/share") / "devenv" / "weights"
+    folder, named = str(data), "the default"
+    if weights.get("dir"):
+        folder, named = weights["dir"], str(path)
+    if environ.get("DEVENV_WEIGHTS_DIR"):
+        folder, named = environ["DEVENV_WEIGHTS_DIR"], "DEVENV_WEIGHTS_DIR"
+    order = weights.get("sources") or (("modelscope",) if config.get("region") == "cn" else ())
+    domain = environ.get("MODELSCOPE_ENDPOINT") or environ.get("MODELSCOPE_DOMAIN")
+    cache = Path(environ.get("XDG_CACHE_HOME") or home / ".cache")
+    hf_home = Path(environ.get("HF_HOME") or cache / "huggingface")
+    hf_cache = environ.get("HF_HUB_CACHE") or environ.get("HUGGINGFACE_HUB_CACHE") or hf_home / "hub"
+    ms_cache = environ.get("MODELSCOPE_CACHE") or home / ".cache/modelscope"
+    return HubSettings(
+        dir=weights_dir(folder, home, named),
+        dir_from=named,
+        order=tuple(order),
+        huggingface=(environ.get("HF_ENDPOINT") or "").rstrip("/") or None,
+        modelscope=(domain if "://" in domain else f"https://{domain}").rstrip("/") if domain else None,
+        caches=(("huggingface", Path(hf_cache).expanduser()), ("modelscope", Path(ms_cache).expanduser())),
+    )
+
+
+def weights_dir(text: str, home: Path, named: str) -> Path:
+    """The store's folder as the user wrote it. Raises UsageError for an export that is not mounted."""
+    if text.startswith("nfs://"):
+        server, _, export = text.removeprefix("nfs://").partition("/")
+        raise UsageError(
+            f"{text} is an export, and mounting one needs root",
+            where=named,
+            hint=f"mount it, then name the folder: sudo mkdir -p /mnt/weights && "
+            f"sudo mount -t nfs {server}:/{export} /mnt/weights, and --weights-dir /mnt/weights",
+        )
+    if "://" in text:
+        raise UsageError(f"{text} is no folder of this machine", where=named, hint="mount it and name the folder")
+    path = Path(text)
+    if text.startswith("~"):
+        path = home / text.lstrip("~").lstrip("/")
+    if not path.is_absolute():
+        if named != "--weights-dir":
+            raise UsageError(f"{text!r} is not an absolute path", where=named, hint="write it from / or ~")
+        path = path.absolute()
+    return path
+
+
+_MIRRORS = frozenset(one for name in _DISTRIBUTIONS for one in (name, f"{name}-security"))
+_HUBS = ("huggingface", "modelscope")
+_KNOWN = (
+    "known settings: mirrors: {" + ", ".join(f"{name}: URL" for name in sorted(_MIRRORS)) + "}; region: cn; "
+    "weights: {dir: FOLDER, sources: [huggingface, modelscope]}"
+)
+
+
+def _config(path: Path) -> dict[str, Any]:
+    """devenv's own config.yaml, checked. Raises UsageError."""
     if not path.is_file():
         return {}
     import yaml
 
-    hint = "known settings: mirrors: {" + ", ".join(f"{name}: URL" for name in sorted(known)) + "}"
     try:
         data = yaml.safe_load(_text(path)) or {}
     except yaml.YAMLError as error:
-        raise UsageError(f"not YAML: {str(error).splitlines()[0]}", where=str(path), hint=hint) from None
-    mirrors = data.get("mirrors", {}) if isinstance(data, dict) else None
-    if not isinstance(mirrors, dict) or set(data) - {"mirrors"} or set(mirrors) - known:
-        raise UsageError("unknown settings in devenv's configuration", where=str(path), hint=hint)
+        raise UsageError(f"not YAML: {str(error).splitlines()[0]}", where=str(path), hint=_KNOWN) from None
+
+    def refuse(text: str) -> UsageError:
+        return UsageError(text, where=str(path), hint=_KNOWN)
+
+    if not isinstance(data, dict) or set(data) - {"mirrors", "region", "weights"}:
+        raise refuse("unknown settings in devenv's configuration")
+    mirrors, weights = data.get("mirrors", {}), data.get("weights", {})
+    if not isinstance(mirrors, dict) or set(mirrors) - _MIRRORS:
+        raise refuse("unknown settings in devenv's configuration")
     if not all(isinstance(url, str) and "://" in url for url in mirrors.values()):
-        raise UsageError("a mirror must be an address (scheme://host/path)", where=str(path), hint=hint)
-    return mirrors
+        raise refuse("a mirror must be an address (scheme://host/path)")
+    if not isinstance(weights, dict) or set(weights) - {"dir", "sources"}:
+        raise refuse("unknown settings in devenv's configuration")
+    sources = weights.get("sources", [])
+    if not isinstance(weights.get("dir", ""), str) or not isinstance(sources, list) or set(sources) - set(_HUBS):
+        raise refuse("weights: a folder (dir) and a list of hubs (sources)")
+    if data.get("region", "cn") != "cn":
+        raise refuse("the only region that changes anything is 'cn'")
+    return data

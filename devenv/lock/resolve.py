@@ -17,7 +17,7 @@ from devenv.lock.editor import resolve_editor, resolve_extensions
 from devenv.lock.image import ImageFacts, locked_image
 from devenv.lock.inputs import BASE_PACKAGES, NODE_WHEEL, SYSTEM_PACKAGES, TOOLCHAIN_PACKAGES
 from devenv.lock.keyring import keyring
-from devenv.lock.model import Artifact, Deb, Lock, LockedBase, LockedEditor, LockedNpm, Wheel
+from devenv.lock.model import Artifact, Deb, Lock, LockedBase, LockedEditor, LockedModel, LockedNpm, Wheel
 from devenv.lock.wheels import own_uv, resolve_wheels
 from devenv.preset.load import LoadedPreset
 from devenv.progress import Progress
@@ -150,8 +150,19 @@ class _Work:
         )
         return Lock(
             preset=self.preset.name, platform=self.platform, inputs=self.inputs, base=base, apt=apt, wheels=wheels,
-            uv=uv, node=self.node, editor=editor, npm=npm_, extensions=extensions,
+            uv=uv, node=self.node, editor=editor, npm=npm_, extensions=extensions, model=self._model(),
         )  # fmt: skip
+
+    def _model(self) -> LockedModel | None:
+        if self.preset.model is None:
+            return None
+        taken: LockedModel | None = self.earlier.take("model", lambda one: one.model)
+        if taken is not None and not self.earlier.upgrades("model", ()):
+            return taken
+        from devenv.lock.hub import resolve_model
+
+        self._say("model")
+        return resolve_model(self.preset.model, settings=self.settings, web=self.web, store=self.store)
 
     def _say(self, text: str) -> None:
         self.progress.message(f"resolving: {text}")
