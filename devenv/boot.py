@@ -82,12 +82,18 @@ def decide(
         Mount(kind="volume", source=environment.data_volume, target=f"/mnt/{environment.name}"),
         Mount(kind="bind", source=str(environment.host_folder), target=HOST_MOUNT, read_only=True),
         *(Mount(kind="volume", source=environment.volume(name), target=target) for name, target in plan.volumes),
+        *_model_mount(plan, environment),
     )
     spec = ContainerSpec(
         name=environment.container,
         image=image.id,
         hostname=environment.name,
-        environment=(("DEVENV_GID", str(gid)), ("DEVENV_NAME", environment.name), ("DEVENV_UID", str(uid))),
+        environment=(
+            ("DEVENV_GID", str(gid)),
+            ("DEVENV_NAME", environment.name),
+            ("DEVENV_UID", str(uid)),
+            *_model_environment(plan, environment),
+        ),
         labels=(
             (f"{LABEL}name", environment.name),
             (f"{LABEL}preset", plan.preset),
@@ -98,6 +104,7 @@ def decide(
             (f"{LABEL}services", labels_json([dataclasses.asdict(one) for one in plan.services])),
             (f"{LABEL}smoke", labels_json([dataclasses.asdict(one) for one in plan.smoke])),
             (f"{LABEL}ports", labels_json(plan.ports)),
+            *(((f"{LABEL}model", plan.model.locked.key),) if plan.model else ()),
         ),
         mounts=mounts,
         tmpfs=((RUNTIME_MOUNT, "rw,exec,nosuid,nodev,mode=0755"),),
@@ -106,6 +113,21 @@ def decide(
     )
     digest = hashlib.sha256(json.dumps(dataclasses.asdict(spec), sort_keys=True).encode()).hexdigest()
     return dataclasses.replace(spec, labels=(*spec.labels, (f"{LABEL}spec", digest)))
+
+
+def _model_mount(plan: Plan, environment: Environment) -> tuple[Mount, ...]:
+    if plan.model is None:
+        return ()
+    target = plan.model.mount or f"/mnt/{environment.name}/model"
+    return (Mount(kind="volume", source=plan.model.volume, target=target, read_only=True),)
+
+
+def _model_environment(plan: Plan, environment: Environment) -> tuple[tuple[str, str], ...]:
+    if plan.model is None:
+        return ()
+    data = f"/mnt/{environment.name}"
+    places = {"data": data, "mount": plan.model.mount or f"{data}/model"}
+    return tuple((name, value.format(**places)) for name, value in plan.model.env)
 
 
 def ports_for(plan: Plan, environment: Environment, engine: Engine, *, anew: bool = False) -> dict[int, int]:
@@ -154,7 +176,7 @@ def check_workspace(project: Path, uid: int) -> str | None:
 def create(spec: ContainerSpec, environment: Environment, engine: Engine) -> None:
     """Create the container, volumes first; one of that name is replaced. Raises EngineError."""
     for mount in spec.mounts:
-        if mount.kind == "volume":
+        if mount.kind == "volume" and not mount.source.startswith("devenv-model-"):  # weights.volume made that one
             engine.ensure_volume(mount.source, {f"{LABEL}name": environment.name})
     engine.remove(spec.name)
     engine.create(spec)

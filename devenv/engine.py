@@ -143,6 +143,13 @@ class Engine:
         return tuple(sorted(found, key=lambda one: one.name))
 
     @_guarded
+    def containers_with(self, volume: str) -> tuple[ContainerFacts, ...]:
+        """Every container, running or not, that has this volume mounted."""
+        rows = self._api.containers(all=True, filters={"volume": volume})
+        found = [self.container(row["Id"]) for row in rows]
+        return tuple(sorted((one for one in found if one), key=lambda one: one.name))
+
+    @_guarded
     def create(self, spec: ContainerSpec) -> str:
         """Create (not start) a container; returns its id."""
         host = self._api.create_host_config(

@@ -91,9 +91,9 @@ class _HuggingFace:
         return hf_hub_url(id_, path, revision=revision, endpoint=self._endpoint)
 
     def headers(self) -> Mapping[str, str]:
-        from huggingface_hub.utils import build_hf_headers
+        from huggingface_hub import HfApi
 
-        return build_hf_headers(library_name="devenv")
+        return dict(HfApi(endpoint=self._endpoint, library_name="devenv")._build_hf_headers())
 
     def denied(self, id_: str, *, missing: bool = False) -> FetchError:
         from huggingface_hub import constants, get_token
@@ -152,13 +152,13 @@ class _ModelScope:
         return str(self._api().legacy.get_download_url(id_, "model", path, revision))
 
     def headers(self) -> Mapping[str, str]:
-        token = self._api()._config.token  # noqa: SLF001 - the client has no public word for it
+        token = self._api()._config.token
         # As the client does: older services of the hub know the cookie, newer ones the header.
         return {"Authorization": f"Bearer {token}", "Cookie": f"m_session_id={token}"} if token else {}
 
     def denied(self, id_: str) -> FetchError:
         api = self._api()
-        page = f"{api._config.endpoint}/models/{id_}"  # noqa: SLF001
+        page = f"{api._config.endpoint}/models/{id_}"
         return FetchError(
             f"ModelScope does not let you have {id_}",
             where=page,

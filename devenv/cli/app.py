@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import logging
 import os
@@ -38,6 +39,7 @@ class App:
         self.console = console
         self.verbose = verbose
         self.json = False
+        self.weights_dir: str | None = None
 
     @classmethod
     def make(cls, *, verbose: bool, quiet: bool) -> App:
@@ -57,7 +59,14 @@ class App:
         """The user's mirrors, proxies, CA and identity."""
         from devenv.host import Settings
 
-        return Settings.read(self.dirs)
+        settings = Settings.read(self.dirs)
+        if self.weights_dir is None:
+            return settings
+        from devenv.host import weights_dir
+
+        folder = weights_dir(self.weights_dir, _home(), "--weights-dir")
+        hubs = dataclasses.replace(settings.hubs, dir=folder, dir_from="--weights-dir")
+        return dataclasses.replace(settings, hubs=hubs)
 
     @property
     def carried(self) -> dict[str, str]:
@@ -123,6 +132,32 @@ def json_option(command: _F) -> _F:
         is_eager=False,
         callback=set_json,
         help="One JSON document on stdout.",
+    )(command)
+
+
+def weights_dir_option(command: _F) -> _F:
+    """Add `--weights-dir`: another store of weights for this run."""
+
+    def set_dir(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:  # noqa: ARG001
+        ctx.obj.weights_dir = value
+
+    return click.option(
+        "--weights-dir",
+        metavar="FOLDER",
+        expose_value=False,
+        callback=set_dir,
+        help="Where the store of weights lies; also DEVENV_WEIGHTS_DIR, or 'weights: {dir: …}' in config.yaml.",
+    )(command)
+
+
+def source_option(command: _F) -> _F:
+    """Add `--source`: which hubs to ask."""
+    return click.option(
+        "--source",
+        "sources",
+        multiple=True,
+        type=click.Choice(["huggingface", "modelscope"]),
+        help="Bring weights from this hub only; several: in this order.",
     )(command)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from devenv.cli.app import App, json_option
+from devenv.cli.app import App, json_option, source_option, weights_dir_option
 from devenv.console import Console
 from devenv.preset.load import find
 from devenv.up import Decided, Doors, Result, decide, image_json, make_image
@@ -27,15 +27,20 @@ __all__ = ["build", "up"]
 @click.option(
     "--relock", is_flag=True, envvar="DEVENV_RELOCK", help="Lock anew what the mirrors no longer have, then go on."
 )
+@source_option
+@weights_dir_option
 @json_option
 @click.pass_obj
-def up(app: App, preset: str | None, name: str | None, workspace: Path | None, fresh: bool, relock: bool) -> None:
+def up(
+    app: App, preset: str | None, name: str | None, workspace: Path | None, fresh: bool, relock: bool,
+    sources: tuple[str, ...],
+) -> None:  # fmt: skip
     """Bring an environment up, to a passed smoke test.
 
     PRESET is a shipped name, a YAML file, a project folder, or nothing: devenv.yaml here.
     """
     with app.console.stages() as stages:
-        doors = _doors(app, stages)
+        doors = _doors(app, stages, sources)
         decided = decide(find(preset, Path.cwd()), doors)
         project = workspace.resolve() if workspace else decided.loaded.project
         environment = app.environment(name or decided.plan.preset)
@@ -72,8 +77,11 @@ def build(app: App, preset: str | None, no_cache: bool, relock: bool) -> None:
         app.console.data(image.reference)
 
 
-def _doors(app: App, stages: Any) -> Doors:
-    return Doors(dirs=app.dirs, settings=app.settings, engine=lambda: app.engine, stages=stages, carried=app.carried)
+def _doors(app: App, stages: Any, sources: tuple[str, ...] = ()) -> Doors:
+    return Doors(
+        dirs=app.dirs, settings=app.settings, engine=lambda: app.engine, stages=stages, carried=app.carried,
+        weight_sources=sources,
+    )  # fmt: skip
 
 
 def _json(result: Result, stages: tuple[Any, ...], token: str) -> dict[str, Any]:
@@ -85,6 +93,7 @@ def _json(result: Result, stages: tuple[Any, ...], token: str) -> dict[str, Any]
         "image": image_json(result.image),
         "container_id": result.running.facts.id,
         "urls": result.running.urls(token),
+        "model": result.running.facts.labels.get("dev.devenv.model"),
         "untouched": result.untouched,
         "stages": _stages(stages),
         "services": [{"name": one.service, "seconds": one.seconds} for one in result.ready],

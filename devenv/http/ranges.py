@@ -74,9 +74,7 @@ class Ranges:
             with contextlib.suppress(Exception):
                 one.shutdown()
 
-    def read(
-        self, place: Place, start: int, end: int, size: int, take: Callable[[int, bytes], None]
-    ) -> None:
+    def read(self, place: Place, start: int, end: int, size: int, take: Callable[[int, bytes], None]) -> None:
         """Bytes `start` to `end` (exclusive) of a file of `size` bytes: `take(offset, bytes)` gets them as they come.
 
         Raises Refused (Denied), Again (NoRanges), Stopped, and what `take` raises.
@@ -116,11 +114,13 @@ class Ranges:
 
     def _stream(self, answer: Any, offset: int, end: int, take: Callable[[int, bytes], None]) -> None:
         """Hand the body over, to its end."""
+        from urllib3.exceptions import HTTPError
+
         began, since = time.monotonic(), offset
         while offset < end:
             try:
                 chunk = answer.read1(READ_BYTES)
-            except Exception as error:
+            except (HTTPError, OSError, ValueError) as error:
                 raise _broken(error) from None
             if self.stop.is_set():
                 raise Stopped
@@ -141,6 +141,8 @@ class Ranges:
 
     def _ask(self, place: Place, headers: dict[str, str]) -> Any:
         """GET, redirects followed; what is for the hub's own host goes to no other."""
+        from urllib3.exceptions import HTTPError
+
         if self.stop.is_set():
             raise Stopped
         known = self._final.get(place.url)
@@ -153,7 +155,7 @@ class Ranges:
                     "GET", url, headers={"User-Agent": "devenv", **own, **headers}, redirect=False, retries=False,
                     preload_content=False, decode_content=False,
                 )  # fmt: skip
-            except Exception as error:
+            except (HTTPError, OSError, ValueError) as error:
                 raise _broken(error) from None
             self._open.add(answer)
             if answer.status in (200, 206):

@@ -27,11 +27,7 @@ _JOBS = 8
 def resolve_model(wish: Model, *, settings: Settings, web: Web, store: Store) -> LockedModel:
     """Every file of the model by size and sha256. Raises LockError when hubs differ, FetchError, UsageError."""
     named = (("huggingface", wish.huggingface), ("modelscope", wish.modelscope))
-    sources = tuple(
-        ModelSource(hub=name, id=one.id, revision=one.revision)  # type: ignore[arg-type]
-        for name, one in named
-        if one is not None
-    )
+    sources = tuple(ModelSource(hub=name, id=one.id, revision=one.revision) for name, one in named if one is not None)
     found = {source.hub: _files(source, wish, settings, web, store) for source in sources}
     first, *others = sources
     for other in others:
@@ -68,9 +64,7 @@ def _files(source: ModelSource, wish: Model, settings: Settings, web: Web, store
     listed = [one for one in asked.files(source.id, source.revision) if wanted(one.path, wish)]
     with ThreadPoolExecutor(_JOBS, thread_name_prefix="hash") as pool:
         hashes = list(pool.map(lambda one: one.sha256 or _hash(one, source, asked, web, store), listed))
-    files = [
-        {"path": one.path, "size": one.size, "sha256": sha256} for one, sha256 in zip(listed, hashes, strict=True)
-    ]
+    files = [{"path": one.path, "size": one.size, "sha256": sha256} for one, sha256 in zip(listed, hashes, strict=True)]
     try:
         return tuple(ModelFile.model_validate(one) for one in sorted(files, key=lambda each: str(each["path"])))
     except ValueError as error:

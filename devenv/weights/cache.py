@@ -8,11 +8,13 @@ import os
 import shutil
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from devenv.artifacts import hash_file
 from devenv.lock.model import LockedModel, ModelFile
-from devenv.weights.store import Weights
+from devenv.progress import Progress
+from devenv.weights.store import Weights, hash_jobs
 
 _FICLONE = 0x40049409
 
@@ -21,7 +23,12 @@ class Places:
     """Where the files of a model may lie. A file is taken only when its content has the locked hash."""
 
     def __init__(
-        self, model: LockedModel, *, store: Weights, caches: Sequence[tuple[str, Path]] = (), folders: Sequence[Path] = ()
+        self,
+        model: LockedModel,
+        *,
+        store: Weights,
+        caches: Sequence[tuple[str, Path]] = (),
+        folders: Sequence[Path] = (),
     ) -> None:
         self._model = model
         self._store = store
@@ -75,6 +82,36 @@ class Places:
                 if file.path not in gone:
                     found[file.sha256] = (*found.get(file.sha256, ()), one.folder / file.path)
         return found
+
+
+def take(model: LockedModel, folder: Path, *, store: Weights, progress: Progress) -> tuple[ModelFile, ...]:
+    """Copy the model's missing files from a folder that has them by path or, renamed, anywhere below; those taken.
+
+    Copied, never linked: the folder is someone's to change. Raises OSError for our own disk.
+    """
+    by_size: dict[int, list[Path]] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            by_size.setdefault(path.stat().st_size, []).append(path)
+    missing = store.missing(model)
+    progress.start("import", sum(one.size for one in missing))
+
+    def one(file: ModelFile) -> bool:
+        there = by_size.get(file.size, [])
+        for path in sorted(there, key=lambda each: each != folder / file.path):
+            temporary = store.parts(model.key) / f"{file.sha256}.{threading.get_ident()}"
+            copy(path, temporary)
+            if hash_file(temporary) == file.sha256:
+                store.put(model, file, temporary)
+                progress.advance("import", file.size)
+                return True
+            temporary.unlink()
+        return False
+
+    with ThreadPoolExecutor(hash_jobs(), thread_name_prefix="import") as pool:
+        taken = tuple(file for file, ok in zip(missing, pool.map(one, missing), strict=True) if ok)
+    progress.finish("import")
+    return taken
 
 
 def _blob_folders(model: LockedModel, caches: dict[str, Path]) -> tuple[Path, ...]:

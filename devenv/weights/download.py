@@ -188,9 +188,9 @@ class Download:
         part = Part(file, self._store.parts(self._model.key) / file.sha256, piece_bytes=self._piece_bytes)
         part.__enter__()
         arriving = _Arriving(part)
-        arriving.resumed = part.bytes > 0
+        arriving.resumed = part.total > 0
         arriving.plan()
-        self._count(part.bytes)
+        self._count(part.total)
         self._active.append(arriving)
         self._hashing += 1
         self._hashers.submit(self._hash, arriving)
@@ -236,7 +236,7 @@ class Download:
             end = file.size if whole else part.start(piece) + part.length(piece)
             if start >= end and not (whole and not part.complete):
                 return True
-            reached = part.bytes if whole else part.have(piece)
+            reached = part.total if whole else part.have(piece)
 
             def take(offset: int, chunk: bytes) -> None:
                 new = part.write(offset, chunk, source.number)
@@ -251,7 +251,9 @@ class Download:
             except Refused as refused:
                 self._refuse(arriving, source, refused)
             except Again as again:
-                tries = self._again(arriving, source, again, tries, (part.bytes if whole else part.have(piece)) > reached)
+                tries = self._again(
+                    arriving, source, again, tries, (part.total if whole else part.have(piece)) > reached
+                )
             else:
                 return True
         return False
@@ -294,8 +296,8 @@ class Download:
     def _small_file(self, file: ModelFile) -> None:
         with Part(file, self._store.parts(self._model.key) / file.sha256, piece_bytes=max(1, file.size)) as part:
             arriving = _Arriving(part)
-            arriving.resumed = part.bytes > 0
-            self._count(part.bytes)
+            arriving.resumed = part.total > 0
+            self._count(part.total)
             while True:
                 try:
                     if file.size:
@@ -423,7 +425,7 @@ class Download:
         if not count:
             return
         if source is not None:
-            with source._guard:  # noqa: SLF001
+            with source._guard:
                 source.received += count
         self._progress.advance(self._task, count)
 

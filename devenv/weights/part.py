@@ -7,6 +7,7 @@ import os
 import struct
 import threading
 from pathlib import Path
+from typing import Self
 
 from devenv.lock.model import ModelFile
 
@@ -34,7 +35,7 @@ class Part:
         self._masks: list[int] = []
         self._fd = self._map_fd = -1
 
-    def __enter__(self) -> Part:
+    def __enter__(self) -> Self:
         """Open, going on with what lies there."""
         self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
@@ -98,14 +99,14 @@ class Part:
         return self._done[piece] >= self.length(piece)
 
     @property
-    def bytes(self) -> int:
+    def total(self) -> int:
         """How many bytes of the file are there."""
         return sum(self._done)
 
     @property
     def complete(self) -> bool:
         """Whether all of them are; not yet whether they are right."""
-        return self.bytes == self.file.size
+        return self.total == self.file.size
 
     def contiguous(self) -> int:
         """How many bytes are there from the file's beginning on."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import os
 import time
 from collections.abc import Callable, Sequence
 
@@ -65,10 +64,11 @@ def prefetch(
                 return _done(began, model, store, here=here, linked=len(missing))
             wanted = _once(rest)
             _check_space(wanted, model, store)
+            asked = tuple(_source(model, name, settings) for name in order)
             with ranges or Ranges(settings) as web:
                 download = Download(
-                    model, wanted, store=store, web=web, sources=tuple(_source(model, name, settings) for name in order),
-                    progress=progress, task=TASK,
+                    model, wanted, store=store, web=web, sources=asked, progress=progress,
+                    task=TASK,
                 )  # fmt: skip
                 download.run()
             _twins(rest, wanted, model, store)
@@ -153,7 +153,7 @@ def _check_space(wanted: Sequence[ModelFile], model: LockedModel, store: Weights
     needed = 0
     for file in wanted:
         part = store.parts(model.key) / file.sha256
-        kept = os.stat(part).st_blocks * 512 if part.exists() else 0
+        kept = part.stat().st_blocks * 512 if part.exists() else 0
         needed += max(0, file.size - kept)
     free = store.free_bytes()
     if needed + _SPARE_BYTES > free:

@@ -136,7 +136,9 @@ class Weights:
             return found[0]
         keys = ", ".join(one.model.key for one in (found or every)) or "none"
         raise UsageError(
-            f"{name!r} is more than one model: {keys}" if found else f"no model called {name!r} here; there are: {keys}",
+            f"{name!r} is more than one model: {keys}"
+            if found
+            else f"no model called {name!r} here; there are: {keys}",
             hint="devenv weights list",
         )
 
@@ -212,7 +214,7 @@ def hash_jobs() -> int:
 
 def _looks(path: str) -> tuple[int, int, int] | None:
     try:
-        facts = os.stat(path)
+        facts = os.stat(path)  # noqa: PTH116 - asked for thousands of files
     except OSError:
         return None
     return facts.st_size, facts.st_mtime_ns, facts.st_ino

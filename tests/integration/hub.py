@@ -24,7 +24,20 @@ from devenv.lock.model import LockedModel, ModelFile, ModelSource, files_digest
 from devenv.paths import Dirs
 
 ID, COMMIT = "acme/Tiny-1.0", "c0ffee" + "0" * 34
-PASSING = ("429", "500", "502", "503", "reset", "truncated", "stall", "wrong-range", "416", "no-range", "expired", "slow")
+PASSING = (
+    "429",
+    "500",
+    "502",
+    "503",
+    "reset",
+    "truncated",
+    "stall",
+    "wrong-range",
+    "416",
+    "no-range",
+    "expired",
+    "slow",
+)
 """Faults after which a further try at the same hub gets the file."""
 LASTING = ("401", "403", "404", "410", "flip", "long", "short", "moved", "portal", "loop", "packed", "trickle")
 """Faults of a hub whose file is of no use."""

@@ -29,11 +29,11 @@ def _modules() -> dict[str, Path]:
 # The data-flow line of docs/architecture.md. A room may import rooms that stand before it, and the doors.
 LINE = (
     ("preset",), ("lock",), ("sources", "artifacts", "fetch"), ("rootfs",), ("plan",), ("render",), ("context",),
-    ("build",), ("boot",), ("probe",), ("smoke",), ("up",), ("cli",),
+    ("build",), ("weights",), ("boot",), ("probe",), ("smoke",), ("up",), ("cli",),
 )  # fmt: skip
 DOORS = {
     "errors", "paths", "progress", "run", "http", "engine", "dockerhost", "console", "stages", "environment", "host",
-    "configs", "mirrors", "container", "brought",
+    "configs", "mirrors", "container", "brought", "hubs",
 }  # fmt: skip
 # The resolvers need bytes that are hashed at lock time (npm's tarballs), so they use the store and its fetcher.
 ALLOWED = {("lock", "artifacts"), ("lock", "fetch"), ("lock", "sources")}
