@@ -2,77 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import hashlib
 import random
 import threading
 from collections import deque
-from collections.abc import Mapping
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
-from devenv.configs import without_secret
 from devenv.errors import FetchError
 from devenv.http.partial import Again, Refused, Stopped
-from devenv.http.ranges import Denied, NoRanges, Place, Ranges
-from devenv.hubs import Hub
+from devenv.http.ranges import Denied, NoRanges, Ranges
 from devenv.lock.model import LockedModel, ModelFile
 from devenv.progress import Progress
+from devenv.weights.arriving import WHOLE, Arriving, Source
 from devenv.weights.part import PIECE_BYTES, Part
 from devenv.weights.store import Weights, hash_jobs
 
 CONNECTIONS = 8
 _HASH_BYTES = 1 << 20
-_WHOLE = -1
-
-
-@dataclasses.dataclass(kw_only=True)
-class Source:
-    """A hub that has the model. `dead`: why nothing is asked of it any more."""
-
-    hub: Hub
-    id: str
-    revision: str
-    number: int
-    dead: str | None = None
-    denied: bool = False
-    received: int = 0
-    _guard: threading.Lock = dataclasses.field(default_factory=threading.Lock)
-
-    @functools.cached_property
-    def headers(self) -> Mapping[str, str]:
-        """What its own host may see."""
-        return self.hub.headers()
-
-    def place(self, path: str) -> Place:
-        """Where it has a file."""
-        with self._guard:  # the hubs' clients are imported by the first one who asks
-            return Place(url=self.hub.url(self.id, self.revision, path), headers=self.headers)
-
-
-class _Arriving:
-    """A file under way: its part, who has which piece, and what its sources said."""
-
-    def __init__(self, part: Part) -> None:
-        self.part = part
-        self.file: ModelFile = part.file
-        self.todo: deque[int] = deque()
-        self.working = 0
-        self.ranged = True
-        self.resumed = False
-        self.only: int | None = None
-        self.refused: dict[int, str] = {}
-        self.said: list[str] = []
-        self.epoch = 0
-        self.over = False
-
-    def plan(self) -> None:
-        """Queue what is not there."""
-        if self.ranged:
-            self.todo = deque(i for i in range(self.part.count) if not self.part.full(i))
-        else:
-            self.todo = deque([] if self.part.complete else [_WHOLE])
 
 
 class Download:
@@ -95,7 +42,7 @@ class Download:
         self._large = deque(sorted((one for one in files if one.size > piece_bytes), key=lambda one: -one.size))
         self._small = deque(sorted((one for one in files if one.size <= piece_bytes), key=lambda one: one.path))
         self._size = sum(one.size for one in files)
-        self._active: list[_Arriving] = []
+        self._active: list[Arriving] = []
         self._state = threading.Condition()
         self._hashing = 0
         self._failed: list[FetchError] = []
@@ -160,7 +107,7 @@ class Download:
                     arriving.working -= 1
                     self._state.notify_all()
 
-    def _claim(self, small_first: bool) -> ModelFile | tuple[_Arriving, int] | None:
+    def _claim(self, small_first: bool) -> ModelFile | tuple[Arriving, int] | None:
         """The next thing to do; None when there is nothing more to come."""
         with self._state:
             while True:
@@ -172,7 +119,7 @@ class Download:
                 if small_first and self._small:
                     return self._small.popleft()
                 for one in self._active:
-                    if one.todo and not one.over and (one.todo[0] != _WHOLE or one.working == 0):
+                    if one.todo and not one.over and (one.todo[0] != WHOLE or one.working == 0):
                         one.working += 1
                         return one, one.todo.popleft()
                 if self._large and self._hashing < hash_jobs():
@@ -187,7 +134,7 @@ class Download:
     def _open(self, file: ModelFile) -> None:
         part = Part(file, self._store.parts(self._model.key) / file.sha256, piece_bytes=self._piece_bytes)
         part.__enter__()
-        arriving = _Arriving(part)
+        arriving = Arriving(part)
         arriving.resumed = part.total > 0
         arriving.plan()
         self._count(part.total)
@@ -195,7 +142,7 @@ class Download:
         self._hashing += 1
         self._hashers.submit(self._hash, arriving)
 
-    def _bring_piece(self, arriving: _Arriving, piece: int) -> None:
+    def _bring_piece(self, arriving: Arriving, piece: int) -> None:
         part, epoch = arriving.part, arriving.epoch
         try:
             self._from_sources(arriving, piece)
@@ -211,7 +158,7 @@ class Download:
         with part.changed:
             part.changed.notify_all()
 
-    def _from_sources(self, arriving: _Arriving, piece: int) -> None:
+    def _from_sources(self, arriving: Arriving, piece: int) -> None:
         """One piece from the first source that gives it. Raises FetchError when none does, NoRanges."""
         while True:
             source = self._next_source(arriving)
@@ -220,18 +167,18 @@ class Download:
             if self._from_source(arriving, piece, source):
                 return
 
-    def _next_source(self, arriving: _Arriving) -> Source | None:
+    def _next_source(self, arriving: Arriving) -> Source | None:
         usable = [one for one in self._sources if one.dead is None and one.number not in arriving.refused]
         if arriving.only is not None:
             return next((one for one in usable if one.number == arriving.only), None) or next(iter(usable), None)
         return next(iter(usable), None)
 
-    def _from_source(self, arriving: _Arriving, piece: int, source: Source) -> bool:
+    def _from_source(self, arriving: Arriving, piece: int, source: Source) -> bool:
         """Try with patience. False: this source will not give it."""
         part, file = arriving.part, arriving.file
         tries = 0
         while source.dead is None and source.number not in arriving.refused:
-            whole = piece == _WHOLE
+            whole = piece == WHOLE
             start = 0 if whole else part.start(piece) + part.have(piece)
             end = file.size if whole else part.start(piece) + part.length(piece)
             if start >= end and not (whole and not part.complete):
@@ -245,8 +192,6 @@ class Download:
             try:
                 self._web.read(source.place(file.path), start, end, file.size, take)
             except NoRanges:
-                if whole:
-                    raise AssertionError("unreachable") from None
                 raise
             except Refused as refused:
                 self._refuse(arriving, source, refused)
@@ -258,7 +203,7 @@ class Download:
                 return True
         return False
 
-    def _again(self, arriving: _Arriving, source: Source, again: Again, tries: int, further: bool) -> int:
+    def _again(self, arriving: Arriving, source: Source, again: Again, tries: int, further: bool) -> int:
         """Wait before the next try; after the last one the source is refused."""
         tries = 1 if further and not again.slow else tries + 1
         others = any(
@@ -276,26 +221,22 @@ class Download:
                 raise Stopped
         return tries
 
-    def _refuse(self, arriving: _Arriving, source: Source, refused: Refused) -> None:
+    def _refuse(self, arriving: Arriving, source: Source, refused: Refused) -> None:
         with self._state:
             if source.number in arriving.refused:
                 return
-            arriving.refused[source.number] = str(refused)
-            arriving.said.append(f"{source.hub.name} ({without_secret(self._url(source, arriving))}): {refused}")
+            arriving.refuse(source, str(refused))
             if isinstance(refused, Denied):
                 source.denied = True
             if isinstance(refused, Denied) or refused.offline:
                 source.dead = str(refused)
             self._remark(f"{source.hub.name}: {arriving.file.path}: {refused}")
 
-    def _url(self, source: Source, arriving: _Arriving) -> str:
-        return source.place(arriving.file.path).url
-
     # ---- small files
 
     def _small_file(self, file: ModelFile) -> None:
         with Part(file, self._store.parts(self._model.key) / file.sha256, piece_bytes=max(1, file.size)) as part:
-            arriving = _Arriving(part)
+            arriving = Arriving(part)
             arriving.resumed = part.total > 0
             self._count(part.total)
             while True:
@@ -325,7 +266,7 @@ class Download:
 
     # ---- hashing behind the download
 
-    def _hash(self, arriving: _Arriving) -> None:
+    def _hash(self, arriving: Arriving) -> None:
         part, file = arriving.part, arriving.file
         try:
             while True:
@@ -369,7 +310,7 @@ class Download:
                 self._hashing -= 1
                 self._state.notify_all()
 
-    def _settle(self, arriving: _Arriving) -> None:
+    def _settle(self, arriving: Arriving) -> None:
         with self._state:
             while arriving.working and not self._web.stop.is_set():
                 self._state.wait(0.2)
@@ -388,7 +329,7 @@ class Download:
             digest.update(buffer[:count])
             start += count
 
-    def _mismatch(self, arriving: _Arriving, found: str) -> None:
+    def _mismatch(self, arriving: Arriving, found: str) -> None:
         """All bytes are there and they are wrong: whose? Throws away only what may be. Raises FetchError."""
         part = arriving.part
         whose = part.whose()
@@ -412,9 +353,8 @@ class Download:
         number = next(iter(whose), self._sources[0].number)
         source = next((one for one in self._sources if one.number == number), self._sources[0])
         arriving.only = None
-        why = f"has another file of that name: sha256 {found}, locked is {arriving.file.sha256}"
-        arriving.refused[number] = why
-        arriving.said.append(f"{source.hub.name} ({without_secret(self._url(source, arriving))}): {why}")
+        locked = arriving.file.sha256
+        arriving.refuse(source, f"has another file of that name: sha256 {found}, locked is {locked}")
         self._remark(f"{source.hub.name} gave wrong bytes for {arriving.file.path}")
         if self._next_source(arriving) is None:
             raise self._nowhere(arriving.file, arriving.said)
@@ -425,8 +365,7 @@ class Download:
         if not count:
             return
         if source is not None:
-            with source._guard:
-                source.received += count
+            source.count(count)
         self._progress.advance(self._task, count)
 
     def _remark(self, text: str) -> None:

@@ -14,7 +14,8 @@ from devenv.hubs import NAMES
 from devenv.lock.model import LockedModel, ModelFile
 from devenv.progress import Progress, Silent
 from devenv.weights import cache
-from devenv.weights.download import Download, Source
+from devenv.weights.arriving import Source
+from devenv.weights.download import Download
 from devenv.weights.store import Weights
 
 TASK = "weights"
