@@ -9,6 +9,7 @@ import json
 import socket
 import socketserver
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from devenv.errors import UsageError
 from devenv.lock.model import LockedModel, ModelFile
-from devenv.weights.store import Weights
+from devenv.weights.store import Stored, Weights
 
 _LARGEST_REQUEST = 1 << 20
+_LOOK_EVERY_S = 1.0
 _POINTER_BYTES = 134
 """How long a git-lfs pointer is: clients are told, and do nothing with it."""
 
@@ -35,6 +37,8 @@ class Server:
             server_of = owner
 
         self.store = store
+        self.looked_s = 0.0
+        self._every: tuple[Stored, ...] = ()
         self.token = token
         self.told = told
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -58,10 +62,18 @@ class Server:
         self._http.shutdown()
         self._http.server_close()
 
+    def every(self) -> tuple[Stored, ...]:
+        """What is in the store, looked at once a second at most: a look asks for the state of every file."""
+        now = time.monotonic()
+        if now - self.looked_s > _LOOK_EVERY_S or not self.looked_s:
+            self._every = self.store.every()
+            self.looked_s = now
+        return self._every
+
     def find(self, id_: str, revision: str) -> tuple[LockedModel, str] | None:
         """A complete model by hub id and revision (a branch's name: the last one that came), with its commit."""
         found = []
-        for one in self.store.every():
+        for one in self.every():
             for source in one.model.sources:
                 if source.id == id_ and one.complete:
                     commit = _commit(one.model, source.revision)
@@ -75,7 +87,7 @@ class Server:
 
     def has(self, id_: str) -> bool:
         """Whether any revision of it is here."""
-        return any(source.id == id_ for one in self.store.every() for source in one.model.sources)
+        return any(source.id == id_ for one in self.every() for source in one.model.sources)
 
 
 @contextlib.contextmanager

@@ -127,16 +127,20 @@ class Hub:
                 self.injected.append(fault)
             return fault
 
-    def count(self, sent: int) -> None:
-        """Bytes of files that went out; waits for their turn when the rate is limited."""
+    def turn(self, count: int) -> None:
+        """Wait until so many bytes may go out, when the rate is limited."""
+        if not self.rate_bytes_s:
+            return
         with self._guard:
-            self.sent += sent
-            if not self.rate_bytes_s:
-                return
             now = time.monotonic()
-            self._next = max(self._next, now) + sent / self.rate_bytes_s
+            self._next = max(self._next, now) + count / self.rate_bytes_s
             pause = self._next - now
         time.sleep(pause)
+
+    def count(self, sent: int) -> None:
+        """Bytes of files that went out."""
+        with self._guard:
+            self.sent += sent
 
 
 class _Server(http.server.ThreadingHTTPServer):
@@ -363,14 +367,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _send(self, data: bytes) -> None:
         if self.command == "HEAD":
             return
-        if not self.owner.rate_bytes_s:
-            self.owner.count(len(data))
-            self.wfile.write(data)
-            return
-        for at in range(0, len(data), 4096):
-            chunk = data[at : at + 4096]
-            self.owner.count(len(chunk))
+        step = 512 if self.owner.rate_bytes_s else max(1, len(data))
+        for at in range(0, len(data), step):
+            chunk = data[at : at + step]
+            self.owner.turn(len(chunk))
             self.wfile.write(chunk)
+            self.owner.count(len(chunk))
 
     def _sendfile(self, path: Path, start: int, end: int) -> None:
         self.wfile.flush()
@@ -380,6 +382,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 if sent == 0:
                     return
                 self.owner.count(sent)
+                self.owner.turn(sent)
                 start += sent
 
     def _json(self, value: Any) -> None:
