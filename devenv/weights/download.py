@@ -7,7 +7,6 @@ import random
 import threading
 from collections import deque
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from pathlib import Path
 
 from devenv.errors import FetchError
 from devenv.http.partial import Again, Refused, Stopped
@@ -258,11 +257,7 @@ class Download:
                         self._failed.append(error)
                     return
             part.discard()
-        self._store.put(self._model, file, self._finished(part))
-
-    def _finished(self, part: Part) -> Path:
-        part.path.chmod(0o444)
-        return part.path
+        self._store.put(self._model, file, part.path)
 
     # ---- hashing behind the download
 
@@ -318,7 +313,7 @@ class Download:
             self._active.remove(arriving)
         arriving.part.close()
         arriving.part.discard()
-        self._store.put(self._model, arriving.file, self._finished(arriving.part))
+        self._store.put(self._model, arriving.file, arriving.part.path)
 
     def _hash_to(self, part: Part, digest: hashlib._Hash, start: int, end: int) -> None:
         buffer = memoryview(bytearray(min(_HASH_BYTES, max(1, end - start))))

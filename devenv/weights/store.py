@@ -83,6 +83,8 @@ class Weights:
         """Give a verified file its place, and its stamp after that."""
         target = self.folder(model.key) / file.path
         target.parent.mkdir(parents=True, exist_ok=True)
+        if verified.stat().st_nlink == 1:  # a hard link's mode is that of the cache that it belongs to as well
+            verified.chmod(0o444)
         verified.replace(target)
         self.stamp(model.key, file)
 

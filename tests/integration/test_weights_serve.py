@@ -149,7 +149,7 @@ def _at(chosen: object, url: str) -> object:
 @pytest.mark.parametrize("token", ["", "wrong", TOKEN + "x"])
 def test_without_the_token_nothing_is_told(token: str, server: Server) -> None:
     for path in (f"/api/models/{ID}", f"/{ID}/resolve/{COMMIT}/config.json", "/acme/other/resolve/main/x"):
-        status, headers, body = _get(server, path, {"Authorization": f"Bearer {token}"} if token else {})
+        status, _, body = _get(server, path, {"Authorization": f"Bearer {token}"} if token else {})
         assert status == 401
         assert b"tiny" not in body
         assert ID.encode() not in body
