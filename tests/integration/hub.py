@@ -7,7 +7,6 @@ import dataclasses
 import hashlib
 import http.server
 import json
-import os
 import random
 import socket
 import struct
@@ -376,9 +375,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _sendfile(self, path: Path, start: int, end: int) -> None:
         self.wfile.flush()
+        step = 1 << 20 if self.owner.rate_bytes_s else 1 << 26
         with path.open("rb") as file:
             while start < end:
-                sent = os.sendfile(self.connection.fileno(), file.fileno(), start, min(end - start, 1 << 20))
+                sent = self.connection.sendfile(file, start, min(end - start, step))
                 if sent == 0:
                     return
                 self.owner.count(sent)
@@ -405,7 +405,7 @@ def _cookie(text: str) -> str:
 
 
 def _git(body: bytes | Path) -> str:
-    data = body if isinstance(body, bytes) else b""
+    data = body if isinstance(body, bytes) else b"" if body.stat().st_size >= 1 << 20 else body.read_bytes()
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
 
@@ -431,3 +431,21 @@ def settings(root: Path, *, huggingface: Hub | None = None, modelscope: Hub | No
             modelscope=modelscope.url if modelscope else "http://127.0.0.1:9", **more,
         ),
     )  # fmt: skip
+
+
+def main(folder: str) -> None:
+    """Serve a folder until stdin is closed; prints the address."""
+    import sys
+
+    root = Path(folder)
+    with Hub({str(path.relative_to(root)): path for path in sorted(root.rglob("*")) if path.is_file()}) as hub:
+        for path in hub.files:
+            hub.sha256(path)
+        print(hub.url, flush=True)
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    import sys
+
+    main(sys.argv[1])
