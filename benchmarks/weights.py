@@ -202,9 +202,8 @@ def _compare(bench: Bench, name: str, url: str, rounds: int) -> tuple[_Runs, tup
             shutil.rmtree(target, ignore_errors=True)
             target.mkdir()
             os.sync()
-            return _measured(
-                command, {**common, "HF_HOME": str(target / "hf"), "MODELSCOPE_CACHE": str(target / "ms"), **env}
-            )
+            caches = {"HF_HOME": str(target / "hf"), "MODELSCOPE_CACHE": str(target / "ms")}
+            return _measured(command, {**common, **caches})
 
         return once
 
