@@ -23,8 +23,9 @@ from devenv.http.web import Policy
 if TYPE_CHECKING:
     from devenv.host import Settings
 
-READ_BYTES = 1 << 18
-"""At most so much at once: what a kill can lose for each connection."""
+READ_BYTES = 1 << 20
+"""At most so much at once, of what has arrived: it does not wait for more. A kill loses no more than this for each
+connection, and on a slow one next to nothing."""
 _AGAIN = {408, 425, 429, 500, 502, 503, 504}
 _MOVED = {301, 302, 303, 307, 308}
 _TRICKLE_S = 15.0
@@ -56,6 +57,7 @@ class Ranges:
         self.stop = threading.Event()
         self._settings = settings
         self._pools: dict[str | None, Any] = {}
+        self._by_host: dict[tuple[str, str], Any] = {}
         self._final: dict[str, str] = {}
         self._open: set[Any] = set()
         self._guard = threading.Lock()
@@ -192,13 +194,17 @@ class Ranges:
 
     def _pool(self, url: str) -> Any:
         parts = urlsplit(url)
-        proxies = getproxies()
-        proxy = proxies.get(parts.scheme) or proxies.get("all")
-        if proxy is not None and proxy_bypass(parts.netloc):
-            proxy = None
         with self._guard:
+            pool = self._by_host.get((parts.scheme, parts.netloc))
+            if pool is not None:
+                return pool
+            proxies = getproxies()
+            proxy = proxies.get(parts.scheme) or proxies.get("all")
+            if proxy is not None and proxy_bypass(parts.netloc):
+                proxy = None
             if proxy not in self._pools:
                 self._pools[proxy] = self._new_pool(proxy)
+            self._by_host[parts.scheme, parts.netloc] = self._pools[proxy]
             return self._pools[proxy]
 
     def _new_pool(self, proxy: str | None) -> Any:

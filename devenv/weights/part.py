@@ -72,8 +72,9 @@ class Part:
             if max(ends, default=0) <= os.fstat(self._fd).st_size:
                 return
             self._piece = max(1, min(self._wished, size))  # someone cut the file: its map says nothing
-        os.ftruncate(self._fd, 0)
-        os.ftruncate(self._map_fd, 0)
+        for fd in (self._fd, self._map_fd):
+            if os.fstat(fd).st_size:  # a truncated file is written to disk when it is closed, even if it was empty
+                os.ftruncate(fd, 0)
         os.pwrite(self._map_fd, _HEAD.pack(_MAGIC, self._piece, size), 0)
         self._done, self._masks = [0] * self.count, [0] * self.count
 

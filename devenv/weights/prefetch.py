@@ -53,6 +53,7 @@ def prefetch(
     began = time.monotonic()
     order = source_order(model, sources, settings.hubs.order)
     if store.present(model):
+        store.know(model)
         return _report(began, here=len(model.files))
     progress = progress or Silent()
     with store.only(model.key, waiting):

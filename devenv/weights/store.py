@@ -53,22 +53,31 @@ class Weights:
         """Whether the model is complete."""
         return not self.missing(model)
 
+    def know(self, model: LockedModel) -> None:
+        """Another preset may have the same content from elsewhere: `weights serve` then knows it by that name too."""
+        known = self.find(model.key)
+        if known is None or any(one not in known.sources for one in model.sources):
+            with contextlib.suppress(OSError):  # a store that is only read is as good
+                self._write_down(model)
+
     def begin(self, model: LockedModel) -> None:
         """Make its folders and write down what it is. Raises FetchError."""
         try:
             for folder in (self.folder(model.key), self.parts(model.key), self.root / "state"):
                 folder.mkdir(parents=True, exist_ok=True)
-            path = self._manifest(model.key)
-            known = self.find(model.key)
-            # One content may be known to several hubs and revisions: each preset adds its own.
-            more = tuple(one for one in (known.sources if known else ()) if one not in model.sources)
-            text = json.dumps(model.model_copy(update={"sources": (*model.sources, *more)}).model_dump(mode="json"))
-            if not path.is_file() or path.read_text(encoding="utf-8") != text:
-                temporary = path.with_name(f".{path.name}.{os.getpid()}")
-                temporary.write_text(text, encoding="utf-8")
-                temporary.replace(path)
+            self._write_down(model)
         except OSError as error:
             raise self.failed(error) from None
+
+    def _write_down(self, model: LockedModel) -> None:
+        """One content may be known to several hubs and revisions: each preset adds its own."""
+        path, known = self._manifest(model.key), self.find(model.key)
+        more = tuple(one for one in (known.sources if known else ()) if one not in model.sources)
+        text = json.dumps(model.model_copy(update={"sources": (*model.sources, *more)}).model_dump(mode="json"))
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            temporary = path.with_name(f".{path.name}.{os.getpid()}")
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(path)
 
     def failed(self, error: OSError) -> FetchError:
         """The error of a store that cannot be written."""
