@@ -215,7 +215,7 @@ def _compare(bench: Bench, name: str, url: str, rounds: int) -> tuple[_Runs, tup
             run([_program("hf"), "download", _ID, "--revision", _COMMIT]),
             run([_program("modelscope"), "download", _ID]),
         ),
-        warm_up=1,
+        warm_up=0,
     )
     shutil.rmtree(target, ignore_errors=True)
     ours, hf, scope = (

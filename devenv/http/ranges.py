@@ -57,7 +57,7 @@ class Ranges:
         self.stop = threading.Event()
         self._settings = settings
         self._pools: dict[str | None, Any] = {}
-        self._by_host: dict[tuple[str, str], Any] = {}
+        self._by_host: dict[str, tuple[bool, Any]] = {}
         self._final: dict[str, str] = {}
         self._open: set[Any] = set()
         self._guard = threading.Lock()
@@ -147,16 +147,12 @@ class Ranges:
 
         if self.stop.is_set():
             raise Stopped
-        known = self._final.get(place.url)
-        url = known or place.url
+        url = self._final.get(place.url) or place.url
         home = _host(place.url)
         for _ in range(self.policy.redirects):
-            own = place.headers if _host(url) == home else {}
+            own = place.headers if url is place.url or _host(url) == home else {}
             try:
-                answer = self._pool(url).request(
-                    "GET", url, headers={"User-Agent": "devenv", **own, **headers}, redirect=False, retries=False,
-                    preload_content=False, decode_content=False,
-                )  # fmt: skip
+                answer = self._get(url, {"User-Agent": "devenv", **own, **headers})
             except (HTTPError, OSError, ValueError) as error:
                 raise _broken(error) from None
             self._open.add(answer)
@@ -192,20 +188,28 @@ class Ranges:
     def _wait(self, retry_after: str) -> float:
         return retry_after_s(retry_after, self.policy.longest_wait_s)
 
-    def _pool(self, url: str) -> Any:
-        parts = urlsplit(url)
+    def _get(self, url: str, headers: dict[str, str]) -> Any:
+        how = {"redirect": False, "retries": False, "preload_content": False, "decode_content": False}
+        host = _host(url)
         with self._guard:
-            pool = self._by_host.get((parts.scheme, parts.netloc))
-            if pool is not None:
-                return pool
-            proxies = getproxies()
-            proxy = proxies.get(parts.scheme) or proxies.get("all")
-            if proxy is not None and proxy_bypass(parts.netloc):
-                proxy = None
-            if proxy not in self._pools:
-                self._pools[proxy] = self._new_pool(proxy)
-            self._by_host[parts.scheme, parts.netloc] = self._pools[proxy]
-            return self._pools[proxy]
+            if host not in self._by_host:
+                self._by_host[host] = self._connections(url)
+            direct, pool = self._by_host[host]
+        if direct:  # past the manager, which costs as much as the request itself
+            return pool.urlopen("GET", url[url.index("/", 8) :], headers=headers, assert_same_host=False, **how)
+        return pool.request("GET", url, headers=headers, **how)
+
+    def _connections(self, url: str) -> tuple[bool, Any]:
+        """Whether a host is reached directly, and its connections; else the proxy's."""
+        parts = urlsplit(url)
+        proxies = getproxies()
+        proxy = proxies.get(parts.scheme) or proxies.get("all")
+        if proxy is not None and proxy_bypass(parts.netloc):
+            proxy = None
+        if proxy not in self._pools:
+            self._pools[proxy] = self._new_pool(proxy)
+        pool = self._pools[proxy]
+        return proxy is None, pool.connection_from_url(url) if proxy is None else pool
 
     def _new_pool(self, proxy: str | None) -> Any:
         import urllib3
@@ -228,9 +232,9 @@ class Ranges:
         return urllib3.ProxyManager(address, proxy_headers=make_headers(proxy_basic_auth=login), **options)
 
 
-def _host(url: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port
+def _host(url: str) -> str:
+    """Scheme, host and port; whoever writes a default port is taken for another host, which only costs a header."""
+    return url[:end] if (end := url.find("/", 8)) > 0 else url
 
 
 def _broken(error: Exception) -> Again | Refused:
