@@ -27,6 +27,7 @@ from devenv.plan import UID, Plan, plan
 from devenv.preset.load import LoadedPreset, load
 from devenv.smoke import Check, Report, smoke
 from devenv.stages import Stages
+from devenv.weights.beside import Bringing
 
 if TYPE_CHECKING:
     from devenv.artifacts import Store
@@ -174,7 +175,10 @@ def up(
     uid, _ = container_user(doors.settings)
     with environment.locked(lambda: doors.stages.note("another devenv command holds this environment; waiting")):
         _check_owner(boot.find(environment.name, engine), environment, project)
-        bringing = _Bringing(decided, doors)
+        bringing = Bringing(
+            decided.lock.model, settings=doors.settings, stages=doors.stages, engine=doors.engine,
+            sources=doors.weight_sources,
+        )  # fmt: skip
         try:
             decided, image = make_image(decided, doors, relock=relock)
         except BaseException:
@@ -220,65 +224,6 @@ def up(
         watch.check()
         _remember(environment, running, report)
         return Result(running=running, image=image, decided=decided, report=report, ready=ready, untouched=False)
-
-
-class _Bringing:
-    """The weights in a thread of their own, while the image is fetched and built. Nothing to do: no thread, no time."""
-
-    def __init__(self, decided: Decided, doors: Doors) -> None:
-        self._doors = doors
-        self._model = decided.lock.model
-        self._told: list[BaseException] = []
-        self._thread: threading.Thread | None = None
-        if self._model is None:
-            return
-        from devenv.weights.store import Weights
-
-        self._store = Weights(doors.settings.hubs.dir)
-        if not self._store.present(self._model):
-            from devenv.http.ranges import Ranges
-
-            self._web = Ranges(doors.settings)
-            self._thread = threading.Thread(target=self._run, name="weights", daemon=True)
-            self._thread.start()
-
-    def halt(self) -> None:
-        """The other half failed: end soon, what came is kept."""
-        if self._thread is not None:
-            self._web.halt()
-            self._thread.join(timeout=10)
-
-    def finish(self) -> None:
-        """Wait for the weights, and make their volume. Raises what bringing them raised."""
-        if self._model is None:
-            return
-        if self._thread is not None:
-            try:
-                self._thread.join()
-            except BaseException:
-                self.halt()
-                raise
-        if self._told:
-            raise self._told[0]
-        from devenv.weights import volume
-
-        volume.ensure(self._model, self._store.folder(self._model.key), self._doors.engine())
-
-    def _run(self) -> None:
-        from devenv.weights.prefetch import prefetch
-
-        assert self._model is not None
-        try:
-            with self._doors.stages.stage("weights") as stage:
-                brought_ = prefetch(
-                    self._model, store=self._store, settings=self._doors.settings, progress=stage, ranges=self._web,
-                    sources=self._doors.weight_sources,
-                    waiting=lambda: stage.message("another devenv brings this model; waiting"),
-                )  # fmt: skip
-                stage.cached = brought_.files == 0
-                stage.message(self._model.key)
-        except BaseException as error:  # noqa: BLE001 - carried to the waiting thread and raised there
-            self._told.append(error)
 
 
 class _Smoking:
