@@ -18,6 +18,7 @@ from benchmarks.quick import help_, render
 from benchmarks.rebuild import rebuild
 from benchmarks.result import Result
 from benchmarks.warm import noop, warm
+from benchmarks.weights import weights
 
 BENCHMARKS: dict[str, Callable[[Bench], Result]] = {
     "warm": warm,
@@ -29,6 +30,7 @@ BENCHMARKS: dict[str, Callable[[Bench], Result]] = {
     "fetch": fetching,
     "cold": cold,
     "devcontainer": devcontainer,
+    "weights": weights,
 }
 _DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 

@@ -87,13 +87,18 @@ def decide(
         Mount(kind="bind", source=str(environment.host_folder), target=HOST_MOUNT, read_only=True),
         *(Mount(kind="volume", source=environment.volume(name), target=target) for name, target in plan.volumes),
         *(gpu.mounts if gpu else ()),
+        *_model_mount(plan, environment),
     )
     variables = {"DEVENV_GID": str(gid), "DEVENV_NAME": environment.name, "DEVENV_UID": str(uid)}
     spec = ContainerSpec(
         name=environment.container,
         image=image.id,
         hostname=environment.name,
-        environment=tuple(sorted({**variables, **dict(gpu.environment if gpu else ())}.items())),
+        environment=tuple(
+            sorted(
+                {**variables, **dict(gpu.environment if gpu else ()), **_model_environment(plan, environment)}.items()
+            )
+        ),
         labels=(
             (f"{LABEL}name", environment.name),
             (f"{LABEL}preset", plan.preset),
@@ -105,6 +110,7 @@ def decide(
             (f"{LABEL}smoke", labels_json([dataclasses.asdict(one) for one in plan.smoke])),
             (f"{LABEL}ports", labels_json(plan.ports)),
             *(((f"{LABEL}gpu", labels_json(to_json(gpu))),) if gpu else ()),
+            *(((f"{LABEL}model", plan.model.locked.key),) if plan.model else ()),
         ),
         mounts=mounts,
         tmpfs=((RUNTIME_MOUNT, "rw,exec,nosuid,nodev,mode=0755"),),
@@ -121,6 +127,21 @@ def decide(
 
 
 _OF_GPUS = frozenset({"device_requests", "devices", "runtime"})
+
+
+def _model_mount(plan: Plan, environment: Environment) -> tuple[Mount, ...]:
+    if plan.model is None:
+        return ()
+    target = plan.model.mount or f"/mnt/{environment.name}/model"
+    return (Mount(kind="volume", source=plan.model.volume, target=target, read_only=True),)
+
+
+def _model_environment(plan: Plan, environment: Environment) -> dict[str, str]:
+    if plan.model is None:
+        return {}
+    data = f"/mnt/{environment.name}"
+    places = {"data": data, "mount": plan.model.mount or f"{data}/model"}
+    return {name: value.format(**places) for name, value in plan.model.env}
 
 
 def ports_for(plan: Plan, environment: Environment, engine: Engine, *, anew: bool = False) -> dict[int, int]:
@@ -169,7 +190,7 @@ def check_workspace(project: Path, uid: int) -> str | None:
 def create(spec: ContainerSpec, environment: Environment, engine: Engine) -> None:
     """Create the container, volumes first; one of that name is replaced. Raises EngineError."""
     for mount in spec.mounts:
-        if mount.kind == "volume":
+        if mount.kind == "volume" and not mount.source.startswith("devenv-model-"):  # weights.volume made that one
             engine.ensure_volume(mount.source, {f"{LABEL}name": environment.name})
     engine.remove(spec.name)
     engine.create(spec)

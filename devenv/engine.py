@@ -13,12 +13,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar, cast
 
-from devenv import run
 from devenv.container import ContainerFacts, ContainerSpec, container_facts
 from devenv.errors import EngineError
 
 MIN_ENGINE = (23, 0)
-MIN_BUILDX = (0, 11)
 LABEL = "dev.devenv."
 # os-release is usually a link to this one, and an archive of a link holds no content.
 _BASE_FILES = ("/usr/lib/os-release", "/var/lib/dpkg/status")
@@ -184,6 +182,13 @@ class Engine:
         return tuple(sorted(found, key=lambda one: one.name))
 
     @_guarded
+    def containers_with(self, volume: str) -> tuple[ContainerFacts, ...]:
+        """Every container, running or not, that has this volume mounted."""
+        rows = self._api.containers(all=True, filters={"volume": volume})
+        found = [self.container(row["Id"]) for row in rows]
+        return tuple(sorted((one for one in found if one), key=lambda one: one.name))
+
+    @_guarded
     def create(self, spec: ContainerSpec) -> str:
         """Create (not start) a container; returns its id."""
         host = self._api.create_host_config(
@@ -288,9 +293,21 @@ class Engine:
     # volumes
 
     @_guarded
-    def ensure_volume(self, name: str, labels: Mapping[str, str]) -> None:
-        """Create the volume unless it is there."""
-        self._api.create_volume(name, labels=dict(labels))
+    def ensure_volume(self, name: str, labels: Mapping[str, str], *, folder: str | None = None) -> None:
+        """Create the volume unless it is there; `folder` of this host is then what it holds."""
+        options = {"type": "none", "o": "bind", "device": folder} if folder else None
+        self._api.create_volume(name, driver="local", driver_opts=options, labels=dict(labels))
+
+    @_guarded
+    def volume_folder(self, name: str) -> str | None:
+        """The host's folder that a volume holds: empty for one of the engine's own, None when there is no volume."""
+        import docker.errors
+
+        try:
+            options = self._api.inspect_volume(name).get("Options") or {}
+        except docker.errors.NotFound:
+            return None
+        return str(options.get("device", ""))
 
     @_guarded
     def volumes(self, label: str) -> tuple[tuple[str, Mapping[str, str]], ...]:
@@ -346,25 +363,6 @@ def connect(address: str | None) -> Engine:
             hint="'make engine' in a checkout, or your distribution's newer docker.io package",
         )
     return Engine(client, version=version, address=where)
-
-
-def check_buildx() -> str:
-    """The version of buildx. Raises EngineError when the docker client or the plugin is missing or too old."""
-    hint = (
-        "install your distribution's docker-buildx package (docker-buildx-plugin from Docker's own), or 'make engine'"
-    )
-    try:
-        text = run.run(["docker", "buildx", "version"], timeout_s=30).out
-    except FileNotFoundError:
-        raise EngineError(
-            "the 'docker' client program is not installed", hint="install docker-cli, or 'make engine'"
-        ) from None
-    except (run.ProcessError, run.TimeoutExpired):
-        raise EngineError("docker has no buildx plugin, which builds images", hint=hint) from None
-    found = re.search(r"\bv?(\d+)\.(\d+)", text)
-    if found and (int(found[1]), int(found[2])) < MIN_BUILDX:
-        raise EngineError(f"buildx is {found[0]}; devenv needs {MIN_BUILDX[0]}.{MIN_BUILDX[1]} or newer", hint=hint)
-    return found[0] if found else text.strip()
 
 
 def _lines(chunks: Iterator[bytes]) -> Iterator[str]:

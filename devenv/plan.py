@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devenv.errors import PresetError
-from devenv.lock.model import Lock, LockedEditor, Wheel
+from devenv.lock.model import Lock, LockedEditor, LockedModel, Wheel
 from devenv.paths import templates_digest, templates_dir
 from devenv.preset import portable
 from devenv.preset.model import Preset, Service
@@ -70,6 +70,16 @@ class PlannedFile:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedModel:
+    """Weights and how the container meets them; not part of the image."""
+
+    locked: LockedModel
+    volume: str
+    mount: str | None  # None: /mnt/NAME/model, NAME the environment's
+    env: tuple[tuple[str, str], ...]  # `{mount}` and `{data}` in values stand for these folders
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What templates and rooms act on; they decide nothing themselves."""
 
@@ -96,6 +106,7 @@ class Plan:
     image: str  # devenv/<preset>:<first 16 of build_digest>
     editor: str | None  # sha256 over all that decides the compiled editor: made once, reused by every preset
     build_digest: str  # sha256 over all that decides the image's content
+    model: PlannedModel | None = None
 
     @property
     def editor_image(self) -> str | None:
@@ -176,6 +187,28 @@ def plan(loaded: LoadedPreset, lock: Lock) -> Plan:
         image=f"devenv/{preset.name}:{digest[:16]}",
         editor=_editor_digest(lock) if lock.editor else None,
         build_digest=digest,
+        model=_model(preset, lock),
+    )
+
+
+def _model(preset: Preset, lock: Lock) -> PlannedModel | None:
+    """Weights with what lets libraries inside find them without a network. What the preset sets itself wins."""
+    if lock.model is None:
+        return None
+    at = {one.hub: f"{one.id}@{one.revision}" for one in lock.model.sources}
+    env = {
+        "DEVENV_MODEL": "{mount}",
+        **({"DEVENV_MODEL_HUGGINGFACE": at["huggingface"]} if "huggingface" in at else {}),
+        **({"DEVENV_MODEL_MODELSCOPE": at["modelscope"]} if "modelscope" in at else {}),
+        "HF_HOME": "{data}/.cache/huggingface",
+        "HF_HUB_OFFLINE": "1",
+        "MODELSCOPE_CACHE": "{data}/.cache/modelscope",
+    }
+    return PlannedModel(
+        locked=lock.model,
+        volume=f"devenv-model-{lock.model.key}",
+        mount=preset.model.mount if preset.model else None,
+        env=tuple(sorted((name, value) for name, value in env.items() if name not in preset.env)),
     )
 
 

@@ -13,8 +13,9 @@ from devenv.boot import Running
 from devenv.brought import brought
 from devenv.build import Image, build
 from devenv.build import find as find_image
+from devenv.buildx import check_buildx
 from devenv.container import ContainerSpec
-from devenv.engine import Engine, check_buildx
+from devenv.engine import Engine
 from devenv.environment import Environment, hold
 from devenv.errors import NotReadyError, UsageError
 from devenv.first import Asked
@@ -30,6 +31,7 @@ from devenv.preset.load import LoadedPreset, load
 from devenv.proof import Proof, prove
 from devenv.smoke import Check, Report, smoke
 from devenv.stages import Beside, Stage, Stages
+from devenv.weights.beside import Bringing
 
 if TYPE_CHECKING:
     from devenv.artifacts import Store
@@ -48,6 +50,7 @@ class Doors:
     engine: Callable[[], Engine]
     stages: Stages
     carried: Mapping[str, str]  # this host's proxies and mirrors, for the container
+    weight_sources: tuple[str, ...] = ()  # hubs to bring weights from, and no others
 
     @property
     def store(self) -> Store:
@@ -196,7 +199,7 @@ def up(
         asked = first.remembered(environment, asked)
         gpu = _first(decided, doors, None if fresh else running, asked)
         first.remember(environment, asked)
-        decided, image = make_image(decided, doors, relock=relock)
+        decided, image = _image_and_weights(decided, doors, relock=relock)
         token = environment.token()
         told = brought(doors.settings, doors.carried, decided.lock.base.distribution)
         brought_anew = environment.bring(told.variables, told.ca_bundle, told.apt_sources)
@@ -242,6 +245,21 @@ def up(
         return Result(
             running=running, image=image, decided=decided, report=report, ready=ready, untouched=False, proof=proof
         )
+
+
+def _image_and_weights(decided: Decided, doors: Doors, *, relock: bool) -> tuple[Decided, Image]:
+    """Both at the same time; when one fails the other ends soon, and what it brought is kept."""
+    bringing = Bringing(
+        decided.lock.model, settings=doors.settings, stages=doors.stages, engine=doors.engine,
+        sources=doors.weight_sources,
+    )  # fmt: skip
+    try:
+        decided, image = make_image(decided, doors, relock=relock)
+    except BaseException:
+        bringing.halt()
+        raise
+    bringing.finish()
+    return decided, image
 
 
 def _first(decided: Decided, doors: Doors, running: Running | None, asked: Asked) -> Access | None:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from devenv.build import build
+from devenv.buildx import check_buildx
 from devenv.canonical import Entry
-from devenv.engine import check_buildx
 from devenv.environment import hold
 from devenv.errors import FetchError, UsageError
 from devenv.identity import Identity, identities

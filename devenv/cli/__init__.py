@@ -32,6 +32,8 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "lock": ("lock:lock", "Resolve a preset to exact files; check for drift."),
     "fetch": ("lock:fetch", "Bring every locked file to this machine's store."),
     "sbom": ("lock:sbom", "Print the bill of what a preset's image holds (CycloneDX)."),
+    "prefetch": ("weights:prefetch", "Bring a preset's model weights to this machine, verified."),
+    "weights": ("weights:weights", "The store of weights: list, verify, rm, import, export, serve."),
     "render": ("render:render", "Write Dockerfile, devcontainer.json and compose.yaml."),
     "build": ("up:build", "Build the image, with no network."),
     "up": ("up:up", "All of it, to a passed smoke test; prints the URLs."),

@@ -27,7 +27,7 @@ __all__ = ["fetch", "lock", "sbom"]
 @click.option("--check", is_flag=True, help="Only say whether the lock fits the preset; exit 12 when it does not.")
 @click.option(
     "--upgrade", multiple=True, is_flag=False, flag_value="*", metavar="[NAME]",
-    help="Take NAME (a package, or base, apt, pip, npm, node, code_server, uv) afresh; all when there is no NAME; "
+    help="Take NAME (a package, or base, apt, pip, npm, node, code_server, uv, model) afresh; all without a NAME; "
     "'parent' follows the lock of what the preset extends. "
     "Several: give it again, or separate by commas.",
 )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from devenv import first
-from devenv.cli.app import App, from_option, json_option
+from devenv.cli.app import App, from_option, json_option, source_option, weights_dir_option
 from devenv.console import Console
 from devenv.first import Asked
 from devenv.gpu import MODES, Access
@@ -37,6 +37,8 @@ __all__ = ["build", "up"]
     "--gpu-mode", type=click.Choice(["auto", *MODES]), default=None,
     help="How the container gets them; chosen by itself when not given. Remembered.",
 )  # fmt: skip
+@source_option
+@weights_dir_option
 @json_option
 @click.pass_obj
 def up(
@@ -48,13 +50,14 @@ def up(
     relock: bool,
     gpus: str | None,
     gpu_mode: str | None,
+    sources: tuple[str, ...],
 ) -> None:
     """Bring an environment up, to a passed smoke test.
 
     PRESET is a shipped name, a YAML file, a project folder, or nothing: devenv.yaml here.
     """
     with app.console.stages() as stages:
-        doors = app.doors(stages)
+        doors = app.doors(stages, sources)
         asked = Asked(gpus=gpus, mode=gpu_mode)
         decided = decide(
             find(preset, Path.cwd()), doors,
@@ -106,6 +109,7 @@ def _json(result: Result, stages: tuple[Any, ...], token: str) -> dict[str, Any]
         "container_id": result.running.facts.id,
         "urls": result.running.urls(token),
         "gpu": gpu_json(result.running.gpu, result.proof),
+        "model": result.running.facts.labels.get("dev.devenv.model"),
         "untouched": result.untouched,
         "stages": _stages(stages),
         "services": [{"name": one.service, "seconds": one.seconds} for one in result.ready],

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from devenv import dockerhost
-from devenv.engine import check_buildx
+from devenv.buildx import check_buildx
 from devenv.errors import EngineError
 from devenv.machine.model import EngineFacts
 

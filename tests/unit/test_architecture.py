@@ -29,12 +29,12 @@ def _modules() -> dict[str, Path]:
 # The data-flow line of docs/architecture.md. A room may import rooms that stand before it, and the doors.
 LINE = (
     ("preset",), ("compat",), ("lock",), ("sources", "artifacts", "fetch"), ("rootfs",), ("sbom",), ("plan",), ("render",),
-    ("context",), ("build",), ("canonical",), ("identity",), ("gpu",), ("doctor",), ("boot",), ("first",), ("probe",),
-    ("smoke", "proof"), ("up",), ("verify",), ("cli",),
+    ("context",), ("build",), ("canonical",), ("identity",), ("weights",), ("gpu",), ("doctor",), ("boot",), ("first",),
+    ("probe",), ("smoke", "proof"), ("up",), ("verify",), ("cli",),
 )  # fmt: skip
 DOORS = {
     "errors", "paths", "progress", "run", "http", "engine", "dockerhost", "console", "stages", "environment", "host",
-    "configs", "mirrors", "container", "brought", "machine",
+    "configs", "mirrors", "container", "brought", "machine", "hubs", "ownconfig", "buildx",
 }  # fmt: skip
 # The resolvers need bytes that are hashed at lock time (npm's tarballs), so they use the store and its fetcher.
 ALLOWED = {("lock", "artifacts"), ("lock", "fetch"), ("lock", "sources")}
