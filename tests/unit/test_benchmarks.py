@@ -177,7 +177,7 @@ def test_cold_is_never_run_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ran == ["warm", "noop", "help", "render", "doctor", "rebuild", "fetch", "weights"]
     monkeypatch.setattr(command_line, "measurable", lambda: True)
     assert command_line.main(["--no-record"]) == 0
-    assert ran[8:] == ["warm", "noop", "help", "render", "doctor", "rebuild", "fetch", "weights", "devcontainer"]
+    assert ran[8:] == ["warm", "noop", "help", "render", "doctor", "rebuild", "fetch", "devcontainer", "weights"]
 
 
 def test_a_missed_goal_is_status_1(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
