@@ -101,10 +101,9 @@ def test_the_container_sees_the_model_read_only(world: World, up: dict[str, obje
 def test_the_hubs_library_finds_it_offline_inside(world: World, up: dict[str, object], tmp_path: Path) -> None:
     folder = world.project / ".libs"  # the project is mounted
     install = [sys.executable, "-m", "uv", "pip", "install", "-q", "--python", sys.executable, "--target", str(folder)]
-    subprocess.run([*install, "huggingface_hub", "modelscope-hub"], check=True)
+    subprocess.run([*install, "huggingface_hub"], check=True)
     code = (
         "from huggingface_hub import hf_hub_download, snapshot_download\n"
-        "from modelscope_hub.compat import snapshot_download as scope\n"
         f"print(open(hf_hub_download({ID!r}, 'config.json')).read())\n"
         f"print(open(hf_hub_download({ID!r}, 'tokenizer/vocab.txt', revision={COMMIT!r})).read())\n"
         f"print(snapshot_download({ID!r}))\n"

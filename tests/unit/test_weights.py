@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as settings_
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -46,6 +47,7 @@ def _file(body: bytes) -> ModelFile:
     return ModelFile(path="x", size=len(body), sha256=hashlib.sha256(body).hexdigest())
 
 
+@settings_(deadline=None)
 @given(st.integers(1, 3000), st.integers(1, 700), st.integers(0, 10**6))
 def test_a_part_has_what_was_written_in_any_order_and_across_a_reopen(size: int, piece: int, seed: int) -> None:
     import tempfile
