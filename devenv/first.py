@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from devenv.environment import Environment
 from devenv.errors import UsageError
 from devenv.gpu import MODES, Access, access
+from devenv.weights.store import Weights
 
 if TYPE_CHECKING:
     from devenv.artifacts import Store
@@ -79,11 +80,13 @@ def check(
         return kept
     if asked.gpus == "none" and wish and wish.required:
         note("warning: the preset needs a GPU and gets none, as --gpus none says")
-    if not wants and image_here:
+    weights_bytes = Weights(settings.hubs.dir).missing_bytes(lock.model)
+    if not wants and image_here and not weights_bytes:
         return None
     from devenv.doctor.examine import needs
 
-    needed = needs(lock, () if image_here else store.missing(lock), image_here=image_here)
+    missing = () if image_here else store.missing(lock)
+    needed = needs(lock, missing, image_here=image_here, weights_bytes=weights_bytes)
     machine = _look(loaded, needed, engine, settings, asked, with_gpu=wants)
     if not wants:
         return None

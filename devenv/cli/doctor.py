@@ -107,14 +107,17 @@ def _needs(app: App, loaded: LoadedPreset | None, lock: Lock | None, machine: Ma
     if lock is None:
         return Needs(kinds=frozenset({"deb", "wheel"}))
     from devenv.doctor.examine import needs
+    from devenv.weights.store import Weights
 
     if elsewhere:
-        return needs(lock, lock.artifacts(), image_here=False)
+        weights = sum(one.size for one in lock.model.files) if lock.model else 0
+        return needs(lock, lock.artifacts(), image_here=False, weights_bytes=weights)
+    weights = Weights(app.settings.hubs.dir).missing_bytes(lock.model)
     if _image_here(loaded, lock, machine):
-        return needs(lock, (), image_here=True)
+        return needs(lock, (), image_here=True, weights_bytes=weights)
     from devenv.artifacts import Store
 
-    return needs(lock, Store(app.dirs.store).missing(lock), image_here=False)
+    return needs(lock, Store(app.dirs.store).missing(lock), image_here=False, weights_bytes=weights)
 
 
 def _image_here(loaded: LoadedPreset, lock: Lock, machine: Machine) -> bool:

@@ -106,7 +106,7 @@ def disk(machine: Machine, needs: Needs) -> Iterator[Finding]:
         "images": "docker system df shows what takes it; devenv prune and docker system prune free some; "
         'or "data-root" in /etc/docker/daemon.json moves the engine',
         "store": "devenv prune --all frees the store; or set XDG_CACHE_HOME to a larger disk",
-        "weights": "devenv prune and docker system prune free some",
+        "weights": "devenv weights list shows them, devenv weights rm frees some; or put them elsewhere: --weights-dir",
     }
     places: dict[int | str, list[tuple[str, Disk, int]]] = {}
     wanted = (

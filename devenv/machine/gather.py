@@ -92,7 +92,7 @@ def assemble(
         engine=engine,
         images_disk=images,
         store_disk=local.disk(settings.dirs.store),
-        weights_disk=images,
+        weights_disk=local.disk(settings.hubs.dir),
         nvidia=nvidia_,
         other_gpus=local.other_gpus(root, settings.arch),
         selinux=local.selinux(root),

@@ -53,6 +53,10 @@ class Weights:
         """Whether the model is complete."""
         return not self.missing(model)
 
+    def missing_bytes(self, model: LockedModel | None) -> int:
+        """How much of it has still to come; 0 for no model."""
+        return sum(one.size for one in self.missing(model)) if model else 0
+
     def know(self, model: LockedModel) -> None:
         """Another preset may have the same content from elsewhere: `weights serve` then knows it by that name too."""
         known = self.find(model.key)

@@ -14,8 +14,10 @@ from devenv.environment import environment
 from devenv.errors import MachineError, UsageError
 from devenv.first import Asked
 from devenv.host import Settings
+from devenv.lock.model import LockedModel, ModelFile, files_digest
 from devenv.machine import gather
-from devenv.machine.model import Machine
+from devenv.machine.model import Disk, Machine
+from devenv.ownconfig import HubSettings
 from devenv.paths import Dirs
 from tests.unit import examples
 from tests.unit.test_gpu import recorded
@@ -50,14 +52,31 @@ def _check(settings: Settings, notes: list[str], **changes: Any) -> gpu.Access |
         "running": None, "engine": None, "settings": settings, "store": Store(settings.dirs.store),
         "image_here": True, "asked": Asked(), "note": notes.append, **changes,
     }  # fmt: skip
-    keys = given.pop("preset", {})
-    return first.check(examples.loaded(**keys), examples.lock(), **given)
+    keys, locked = given.pop("preset", {}), given.pop("lock", {})
+    return first.check(examples.loaded(**keys), examples.lock(**locked), **given)
 
 
 def test_a_preset_without_a_gpu_costs_nothing(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     look = _look(monkeypatch, recorded("h100-x2"))
     assert _check(settings, []) is None
     assert look.looks == 0
+
+
+def test_weights_that_do_not_fit_are_told_though_the_image_is_here(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = Disk(path="/srv", free_bytes=5_000_000_000, total_bytes=9_000_000_000, device=7)
+    look = _look(monkeypatch, dataclasses.replace(recorded("h100-x2"), weights_disk=small))
+    settings = dataclasses.replace(settings, hubs=HubSettings(dir=settings.dirs.cache / "weights"))
+    file = ModelFile(path="model.safetensors", size=6_700_000_000, sha256="ab" * 32)
+    model = LockedModel.model_validate({
+        "name": "tiny", "files": [file.model_dump()], "digest": files_digest((file,)),
+        "sources": [{"hub": "huggingface", "id": "acme/tiny", "revision": "c" * 40}],
+    })  # fmt: skip
+    with pytest.raises(MachineError) as caught:
+        _check(settings, [], lock={"model": model})
+    assert "weights" in f"{caught.value.message} {caught.value.detail} {caught.value.hint}"
+    assert look.looks == 1
 
 
 def test_a_gpu_is_given_to_a_preset_that_wants_one_and_to_whom_asks(
