@@ -1,4 +1,4 @@
-"""Fetch: the same files with `devenv fetch`, one after another and in parallel, with `pip download`, and with curl."""
+"""Fetch: the same files with `devenv fetch`, one after another and in parallel, and with `pip download`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ROOT = Path(__file__).parents[1]
 # The room as the command uses it, with the number of connections given.
 _FETCH = """
 import sys, devenv.fetch
-devenv.fetch.JOBS = int(sys.argv.pop(1))
+devenv.fetch.fetch.__kwdefaults__["jobs"] = int(sys.argv.pop(1))
 from devenv.cli import main
 main(sys.argv[1:])
 """

@@ -10,11 +10,12 @@ import re
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar, cast
+from pathlib import Path
+from typing import IO, Any, TypeVar, cast
 
 from devenv.container import ContainerFacts, ContainerSpec, container_facts
 from devenv.errors import EngineError
+from devenv.unpacked import unpack
 
 MIN_ENGINE = (23, 0)
 LABEL = "dev.devenv."
@@ -86,6 +87,23 @@ class Engine:
         return facts
 
     @_guarded
+    def pulled(self, reference: str) -> Mapping[str, Any]:
+        """`image_facts`, pulled unless it is here."""
+        import docker.errors
+
+        try:
+            facts: Mapping[str, Any] = self._api.inspect_image(reference)
+        except docker.errors.ImageNotFound:
+            self._client.images.pull(reference)
+            facts = self._api.inspect_image(reference)
+        return facts
+
+    @_guarded
+    def tag(self, reference: str, name: str) -> None:
+        """Give an image (by tag or id) the further tag `name`."""
+        self._api.tag(reference, *name.rsplit(":", 1))
+
+    @_guarded
     def images(self, repository_prefix: str) -> tuple[tuple[str, str, int], ...]:
         """(tag, id, size in bytes) of every local tag that begins with `repository_prefix`."""
         rows = [
@@ -98,7 +116,7 @@ class Engine:
 
     @_guarded
     def remove_image(self, reference: str) -> None:
-        """Remove a tag (and the image with its last tag)."""
+        """Remove a tag, and with its last tag the image."""
         self._api.remove_image(reference, noprune=False)
 
     @_guarded
@@ -107,13 +125,7 @@ class Engine:
 
         Read from a container that is created, never started. Raises EngineError for an image without a registry digest.
         """
-        import docker.errors
-
-        try:
-            facts = self._api.inspect_image(reference)
-        except docker.errors.ImageNotFound:
-            self._client.images.pull(reference)
-            facts = self._api.inspect_image(reference)
+        facts = self.pulled(reference)
         # An image may be known to several registries: the digest is that of the one named here.
         repository = re.sub(r":[^/:]*$", "", reference.partition("@")[0])
         digests = [one for one in facts.get("RepoDigests") or () if one.partition("@")[0].endswith(repository)]
@@ -126,26 +138,27 @@ class Engine:
             os_release, status = (self.read_file(made, path) for path in _BASE_FILES)
         return str(digests[0]).partition("@")[2], os_release, status
 
-    @_guarded
     def take_out(self, reference: str, paths: Mapping[str, Path]) -> None:
-        """Copy files and folders (path in the image → path here, which must not exist) out of an image.
-
-        What the image lacks is left out. Nothing of the image runs.
-        """
-        import docker.errors
-
+        """Copy files and folders (path in the image → path here, which must not exist) out of an image that is not
+        trusted; what it lacks is left out. Raises UsageError for links and the like."""
         with self._laid_open(reference) as made:
             for inside, target in paths.items():
-                try:
-                    chunks, _ = self._api.get_archive(made, inside)
-                except docker.errors.NotFound:
-                    continue
                 with tempfile.TemporaryFile() as spool:
-                    spool.writelines(chunks)
-                    spool.seek(0)
-                    with tarfile.open(fileobj=spool) as archive, tempfile.TemporaryDirectory(dir=target.parent) as new:
-                        archive.extractall(new, filter="data")
-                        (Path(new) / PurePosixPath(inside).name).rename(target)
+                    if self._archive(made, inside, spool):
+                        spool.seek(0)
+                        unpack(spool, target, source=f"the image {reference}")
+
+    @_guarded
+    def _archive(self, container: str, path: str, spool: IO[bytes]) -> bool:
+        """Write the tar of a path to `spool`; False when it is not there."""
+        import docker.errors
+
+        try:
+            chunks, _ = self._api.get_archive(container, path)
+        except docker.errors.NotFound:
+            return False
+        spool.writelines(chunks)
+        return True
 
     @contextlib.contextmanager
     def _laid_open(self, reference: str) -> Iterator[str]:

@@ -330,10 +330,9 @@ def _ports(preset: Preset, services: tuple[PlannedService, ...]) -> tuple[tuple[
 
 
 def _editor_digest(lock: Lock) -> str:
-    """What decides the compiled editor: release, compiler, Node, its own sources, how it is made.
+    """What decides the compiled editor: release, compiler and headers, Node, its own sources, how it is made.
 
-    Not the base's other packages, apt or pip: an update of those, or a registry image of the same release as base,
-    does not compile it again.
+    Not the base's packages, apt or pip. A registry image brings a part of the compiler, so there its digest counts.
     """
     assert lock.editor is not None
     editor: LockedEditor = lock.editor
@@ -342,7 +341,8 @@ def _editor_digest(lock: Lock) -> str:
         lock.platform,
         lock.base.distribution,
         lock.base.release,
-        [(deb.name, deb.version) for deb in editor.toolchain if deb.name in _COMPILER],
+        lock.base.digest,
+        [deb.sha256 for deb in editor.toolchain if deb.name not in _NOT_COMPILED_IN],
         lock.node.sha256 if lock.node else None,
         [editor.version, editor.source, editor.archive.sha256, [one.sha256 for one in editor.packages]],
         {name: templates[name] for name in ("node.j2", "editor.j2")},
@@ -351,7 +351,8 @@ def _editor_digest(lock: Lock) -> str:
     return _sha256(parts)
 
 
-_COMPILER = frozenset({"g++", "make", "libkrb5-dev"})
+_NOT_COMPILED_IN = frozenset({"linux-libc-dev", "libpython3-stdlib", "media-types"})
+"""Of the compiler's packages, those that change and leave nothing in what is compiled."""
 
 
 def _tree(root: Path) -> Mapping[str, str]:

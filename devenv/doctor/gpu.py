@@ -131,8 +131,10 @@ def _size(devices: Sequence[gpu.Device], wish: Wish) -> Iterator[Finding]:
 def _able(devices: Sequence[gpu.Device], wish: Wish) -> Iterator[Finding]:
     if not wish.min_capability:
         return
-    weak = [one for one in devices if numbers(one.capability) < numbers(wish.min_capability)]
-    if weak:
+    weak = [one for one in devices if () < numbers(one.capability) < numbers(wish.min_capability)]
+    if not all(numbers(one.capability) for one in devices):
+        yield warning("gpu.capability", "the driver does not tell the GPU's compute capability", _CHECK)
+    elif weak:
         able = [str(one.index) for one in devices if one not in weak]
         remedy = f"take the other: --gpus {','.join(able)}" if len(able) >= wish.count else "use a newer GPU"
         yield blocker(

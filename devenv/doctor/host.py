@@ -119,11 +119,13 @@ def disk(machine: Machine, needs: Needs) -> Iterator[Finding]:
             places.setdefault(place.device or place.path, []).append((name, place, bytes_))
     for rows in places.values():
         total = sum(bytes_ for _, _, bytes_ in rows)
+        # An image's size is estimated, and of one that is changed only some layers are new: half of it must fit.
+        sure = sum(bytes_ // 2 if name == "images" else bytes_ for name, _, bytes_ in rows)
         names = [name for name, _, bytes_ in rows if bytes_] or [rows[0][0]]
         place, id_ = rows[0][1], f"disk.{names[0]}"
         said = f"{size(place.free_bytes)} free at {place.path}"
         for_ = ", ".join(f"{size(bytes_)} for {name}" for name, _, bytes_ in rows if bytes_)
-        if total > place.free_bytes:
+        if sure > place.free_bytes:
             yield blocker(id_, f"{said}, and {size(total)} are needed ({for_})", remedies[names[0]])
         elif total + _SPARE_BYTES > place.free_bytes:
             yield warning(id_, f"{said}; {size(total)} are needed{f' ({for_})' if for_ else ''}", remedies[names[0]])
@@ -133,10 +135,13 @@ def disk(machine: Machine, needs: Needs) -> Iterator[Finding]:
 
 def memory(machine: Machine, needed_bytes: int) -> Finding:
     """Main memory against what the preset says."""
-    have = machine.memory_bytes
-    limited = bool(machine.engine and 0 < machine.engine.memory_bytes < have)
-    if limited and machine.engine:
-        have = machine.engine.memory_bytes  # Docker Desktop's virtual machine
+    told_by_engine = machine.engine.memory_bytes if machine.engine else 0
+    have = machine.memory_bytes or told_by_engine
+    if not have:
+        return warning("memory", "how much memory there is could not be found out", "free -h")
+    limited = 0 < told_by_engine < have
+    if limited:
+        have = told_by_engine  # Docker Desktop's virtual machine
     told = f"{size(have)} of memory" + (" in the engine's virtual machine" if limited else "")
     if needed_bytes > have * NOMINAL:
         more = "give the engine's virtual machine more memory (Docker's settings, or .wslconfig)"

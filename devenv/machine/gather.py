@@ -44,8 +44,13 @@ def gather(
         "network": network,
     }
 
+    failed: list[BaseException] = []
+
     def run(name: str) -> None:
-        told[name] = questions[name]()
+        try:
+            told[name] = questions[name]()
+        except BaseException as error:  # noqa: BLE001 - carried to the waiting thread and raised there
+            failed.append(error)
 
     threads = [threading.Thread(target=run, args=(name,), name=name) for name in questions]
     for thread in threads:
@@ -53,6 +58,8 @@ def gather(
     busy = tuple(port for port in ports if not port_is_free(port))
     for thread in threads:
         thread.join()
+    if failed:
+        raise failed[0]
     return assemble(
         settings, engine=told["engine"], nvidia_=told["nvidia"], network=told["network"], busy=busy, root=root
     )
@@ -76,7 +83,9 @@ def assemble(
 ) -> Machine:
     """The quick facts, and the ones that were asked for."""
     memory, available = local.memory(root)
-    images = local.disk(Path(engine.root)) if engine.root and not engine.remote else None
+    # Docker Desktop's folder lies in its virtual machine: the disk of a folder that is not there tells nothing.
+    here = bool(engine.root) and not engine.remote and Path(engine.root).exists()
+    images = local.disk(Path(engine.root)) if here else None
     return Machine(
         system=local.system(),
         architecture=settings.arch,
