@@ -12,21 +12,25 @@ from benchmarks import document, machine
 from benchmarks.cold import cold
 from benchmarks.command import Bench, FailedError, tell
 from benchmarks.devcontainer import devcontainer, measurable
+from benchmarks.doctor import doctor
 from benchmarks.fetching import fetching
 from benchmarks.quick import help_, render
 from benchmarks.rebuild import rebuild
 from benchmarks.result import Result
 from benchmarks.warm import noop, warm
+from benchmarks.weights import weights
 
 BENCHMARKS: dict[str, Callable[[Bench], Result]] = {
     "warm": warm,
     "noop": noop,
     "help": help_,
     "render": render,
+    "doctor": doctor,
     "rebuild": rebuild,
     "fetch": fetching,
     "cold": cold,
     "devcontainer": devcontainer,
+    "weights": weights,
 }
 _DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 

@@ -1,4 +1,4 @@
-"""Fetch: the same files with `devenv fetch`, one after another and in parallel, with `pip download`, and with curl."""
+"""Fetch: the same files with `devenv fetch`, one after another and in parallel, and with `pip download`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ROOT = Path(__file__).parents[1]
 # The room as the command uses it, with the number of connections given.
 _FETCH = """
 import sys, devenv.fetch
-devenv.fetch.JOBS = int(sys.argv.pop(1))
+devenv.fetch.fetch.__kwdefaults__["jobs"] = int(sys.argv.pop(1))
 from devenv.cli import main
 main(sys.argv[1:])
 """
@@ -68,8 +68,6 @@ def fetching(bench: Bench) -> Result:
             Goal(text="as it is, time against `pip download`", figure=whole.median, limit=0.5, unit="×"),
         ),
         tables=(table("", (*(row(one, "s") for one in series), row(single, "×"), row(whole, "×"))),),
-        remarks=(
-            f"{len(wheels)} wheels, {megabytes:.0f} MB, from this machine's index; both verify every byte.",
-        ),
+        remarks=(f"{len(wheels)} wheels, {megabytes:.0f} MB, from this machine's index; both verify every byte.",),
         data={"series": [one.as_json() for one in series], "megabytes": megabytes},
     )

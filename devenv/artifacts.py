@@ -108,6 +108,7 @@ class Store:
             target.parent.mkdir(parents=True, exist_ok=True)
             with self._writing() as temporary:
                 make(temporary)
+                _sync(temporary)
                 temporary.replace(target)
         return target
 
@@ -180,6 +181,15 @@ def hash_file(path: Path, algorithm: str = "sha256") -> str:
     """The file's hash, as hex."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, algorithm).hexdigest()
+
+
+def _sync(made: Path) -> None:
+    """Wait until a file, or all files of a folder, are on the disk: what has its name must not be empty after a power
+    cut."""
+    for path in made.rglob("*") if made.is_dir() else (made,):
+        if path.is_file():
+            with path.open("rb") as handle:
+                os.fsync(handle)
 
 
 def _same(descriptor: int, path: Path) -> bool:

@@ -15,6 +15,8 @@ from devenv.container import ContainerFacts, ContainerSpec, Mount
 from devenv.engine import LABEL, Engine, labels_json
 from devenv.environment import Environment, choose_ports, kept_ports, port_is_free
 from devenv.errors import EngineError, NotReadyError
+from devenv.gpu import Access, to_json
+from devenv.gpu import from_json as gpu_from_json
 from devenv.plan import Plan, PlannedCheck, PlannedService
 
 HOST_MOUNT = "/run/devenv-host"
@@ -39,6 +41,7 @@ class Running:
     services: tuple[PlannedService, ...]
     checks: tuple[PlannedCheck, ...]
     named_ports: tuple[tuple[str, int], ...]
+    gpu: Access | None = None
 
     def port(self, inside: int) -> int | None:
         """The host port of a container port."""
@@ -70,6 +73,7 @@ def decide(
     uid: int,
     gid: int,
     ports: Mapping[int, int],
+    gpu: Access | None = None,
 ) -> ContainerSpec:
     """The container that `plan` asks for. Pure: the same arguments give the same spec."""
     workspace = (
@@ -82,12 +86,19 @@ def decide(
         Mount(kind="volume", source=environment.data_volume, target=f"/mnt/{environment.name}"),
         Mount(kind="bind", source=str(environment.host_folder), target=HOST_MOUNT, read_only=True),
         *(Mount(kind="volume", source=environment.volume(name), target=target) for name, target in plan.volumes),
+        *(gpu.mounts if gpu else ()),
+        *_model_mount(plan, environment),
     )
+    variables = {"DEVENV_GID": str(gid), "DEVENV_NAME": environment.name, "DEVENV_UID": str(uid)}
     spec = ContainerSpec(
         name=environment.container,
         image=image.id,
         hostname=environment.name,
-        environment=(("DEVENV_GID", str(gid)), ("DEVENV_NAME", environment.name), ("DEVENV_UID", str(uid))),
+        environment=tuple(
+            sorted(
+                {**variables, **dict(gpu.environment if gpu else ()), **_model_environment(plan, environment)}.items()
+            )
+        ),
         labels=(
             (f"{LABEL}name", environment.name),
             (f"{LABEL}preset", plan.preset),
@@ -98,14 +109,39 @@ def decide(
             (f"{LABEL}services", labels_json([dataclasses.asdict(one) for one in plan.services])),
             (f"{LABEL}smoke", labels_json([dataclasses.asdict(one) for one in plan.smoke])),
             (f"{LABEL}ports", labels_json(plan.ports)),
+            *(((f"{LABEL}gpu", labels_json(to_json(gpu))),) if gpu else ()),
+            *(((f"{LABEL}model", plan.model.locked.key),) if plan.model else ()),
         ),
         mounts=mounts,
         tmpfs=((RUNTIME_MOUNT, "rw,exec,nosuid,nodev,mode=0755"),),
         ports=tuple(sorted(ports.items())),
         shm_size_bytes=plan.shm_size_bytes,
+        device_requests=gpu.requests if gpu else (),
+        devices=gpu.nodes if gpu else (),
+        runtime=gpu.runtime if gpu else "",
     )
-    digest = hashlib.sha256(json.dumps(dataclasses.asdict(spec), sort_keys=True).encode()).hexdigest()
+    # Less what a container without a GPU does not have: its digest is that of the devenv before there were any.
+    wanted = {key: value for key, value in dataclasses.asdict(spec).items() if gpu or key not in _OF_GPUS}
+    digest = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()
     return dataclasses.replace(spec, labels=(*spec.labels, (f"{LABEL}spec", digest)))
+
+
+_OF_GPUS = frozenset({"device_requests", "devices", "runtime"})
+
+
+def _model_mount(plan: Plan, environment: Environment) -> tuple[Mount, ...]:
+    if plan.model is None:
+        return ()
+    target = plan.model.mount or f"/mnt/{environment.name}/model"
+    return (Mount(kind="volume", source=plan.model.volume, target=target, read_only=True),)
+
+
+def _model_environment(plan: Plan, environment: Environment) -> dict[str, str]:
+    if plan.model is None:
+        return {}
+    data = f"/mnt/{environment.name}"
+    places = {"data": data, "mount": plan.model.mount or f"{data}/model"}
+    return {name: value.format(**places) for name, value in plan.model.env}
 
 
 def ports_for(plan: Plan, environment: Environment, engine: Engine, *, anew: bool = False) -> dict[int, int]:
@@ -154,7 +190,7 @@ def check_workspace(project: Path, uid: int) -> str | None:
 def create(spec: ContainerSpec, environment: Environment, engine: Engine) -> None:
     """Create the container, volumes first; one of that name is replaced. Raises EngineError."""
     for mount in spec.mounts:
-        if mount.kind == "volume":
+        if mount.kind == "volume" and not mount.source.startswith("devenv-model-"):  # weights.volume made that one
             engine.ensure_volume(mount.source, {f"{LABEL}name": environment.name})
     engine.remove(spec.name)
     engine.create(spec)
@@ -187,7 +223,15 @@ def describe(facts: ContainerFacts) -> Running:
         services=_values(PlannedService, labels.get(f"{LABEL}services")),
         checks=_values(PlannedCheck, labels.get(f"{LABEL}smoke")),
         named_ports=tuple((str(n), int(p)) for n, p in json.loads(labels.get(f"{LABEL}ports") or "[]")),
+        gpu=_gpu(labels.get(f"{LABEL}gpu")),
     )
+
+
+def _gpu(label: str | None) -> Access | None:
+    try:
+        return gpu_from_json(json.loads(label)) if label else None
+    except (ValueError, KeyError, TypeError):
+        return None  # another version of devenv wrote it
 
 
 _Value = TypeVar("_Value", PlannedService, PlannedCheck)

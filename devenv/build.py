@@ -48,9 +48,12 @@ def build(
     plan: Plan, folder: Path, engine: Engine, store: Store, *, progress: Progress, no_cache: bool = False
 ) -> Image:
     """Build the plan's image from the context in `folder`. Raises BuildError with the failing step's last lines."""
-    arguments = ["--no-cache"] if no_cache else list(_kept_editor(plan, engine, store, progress))
-    steps = buildx([*arguments, "--load", "--tag", plan.image], folder, engine, progress)
-    _keep_editor(plan, folder, engine, store, progress)
+    kept = [] if no_cache else list(_kept_editor(plan, engine, store, progress))
+    steps = buildx(
+        [*kept, *(["--no-cache"] if no_cache else []), "--load", "--tag", plan.image], folder, engine, progress
+    )
+    if not kept:
+        _keep_editor(plan, folder, engine, store, progress)
     built = engine.image_id(plan.image)
     if built is None:
         raise BuildError(
@@ -86,7 +89,11 @@ def _keep_editor(plan: Plan, folder: Path, engine: Engine, store: Store, progres
         buildx(["--target", "editor", "--output", f"type=tar,dest={place / 'editor.tar'}"], folder, engine, progress)
         (place / "Dockerfile").write_text("FROM scratch\nADD editor.tar /\n", encoding="utf-8")
 
-    store.derive("editor", plan.editor, export)
+    try:
+        store.derive("editor", plan.editor, export)
+    except (BuildError, OSError) as error:
+        # The image is complete: the next one compiles the editor again, that is all.
+        progress.message(f"the compiled editor could not be kept: {error}")
 
 
 def buildx(arguments: list[str], folder: Path, engine: Engine, progress: Progress) -> tuple[Step, ...]:

@@ -22,6 +22,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+FORMAT = 1
+"""To be raised when the same root is described in another way: identities of two formats cannot be compared."""
 EPOCH_S = 1_700_000_000
 """The time of every entry. Builds leave their own, and nothing inside reads it."""
 REMOVED = "removed"
@@ -33,8 +35,8 @@ _PREFIXES = (
 )  # fmt: skip
 _BYTECODE = re.compile(r"^(.*/)?__pycache__/([^/]+?)\.[a-z]+-[0-9]+(?:\.opt-[12])?\.pyc$")
 _MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
-# What the kernel acts on. Others are an engine's own notes.
-_XATTRS = ("security.capability",)
+# An engine's own notes, and labels that the host's policy gives; all others decide what a file is and who may use it.
+_NOTES = ("trusted.overlay.", "user.overlay.", "security.selinux", "security.evm", "security.ima")
 _CHUNK_BYTES = 1 << 20
 
 
@@ -50,8 +52,8 @@ class Entry:
     size_bytes: int = 0
     target: str = ""
     device: tuple[int, int] = (0, 0)
-    capability: str = ""
-    """A file capability, in hexadecimal."""
+    xattrs: tuple[tuple[str, str], ...] = ()
+    """Extended attributes (capabilities, access lists): name and value in hexadecimal."""
     sha256: str = ""
     """Of a file's content."""
 
@@ -75,13 +77,13 @@ def layers(root: Path, base: Path | None = None) -> Iterator[Layer]:
     for path, facts in found.items():
         if path not in same:
             inside.setdefault(groups[path], {})[path] = facts
+    if base:
+        # What a path that is now no folder had below it goes with the folder.
+        gone = sorted(set(_walk(base)) - set(found))
+        if tops := [path for path in gone if not (up := _parent(path)) or (up in found and _is_folder(found[up]))]:
+            yield _whiteouts(tops)
     for name in sorted(inside, key=_rank):
         yield _layer(name, root, inside[name])
-    if base:
-        gone = sorted(set(_walk(base)) - set(found))
-        tops = [path for path in gone if _parent(path) not in gone]
-        if tops:
-            yield _whiteouts(tops)
 
 
 def _rank(group: str) -> tuple[int, int]:
@@ -125,23 +127,33 @@ def _groups(root: Path, found: Mapping[str, os.stat_result]) -> dict[str, str]:
 def _owned(root: Path) -> dict[str, str]:
     """Path → layer, for what dpkg and the wheels' records list. The lock tells base from apt, and the wheel layers."""
     try:
-        lock: Mapping[str, Any] = json.loads((root / _LOCK).read_text(encoding="utf-8"))
-    except OSError:
-        return {}
+        lock: Mapping[str, Any] = json.loads(_text(root / _LOCK))
+        base = {deb["name"] for deb in lock["base"].get("packages", ())}
+        layer = {_plain(wheel["name"]): int(wheel.get("layer", 0)) for wheel in lock.get("wheels", ())}
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return {}  # not one of devenv's, or one that was tampered with: all of it is described nevertheless
     owned: dict[str, str] = {}
-    base = {deb["name"] for deb in lock["base"].get("packages", ())}
     for listing in sorted((root / "var/lib/dpkg/info").glob("*.list")):
         if listing.stem.partition(":")[0] in base:
-            for line in listing.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
+            for line in _text(listing).splitlines():
                 owned[_merged(root, line.lstrip("/"))] = "base"
-    layer = {_plain(wheel["name"]): wheel.get("layer", 0) for wheel in lock.get("wheels", ())}
     for record in sorted(root.glob("opt/venv/lib/python3*/site-packages/*.dist-info/RECORD")):
         number = layer.get(_plain(record.parent.name.partition("-")[0]), 0)
         site = record.parents[1].relative_to(root).as_posix()
-        for line in record.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
+        for line in _text(record).splitlines():
             name = line.rpartition(",")[0].rpartition(",")[0].strip('"')
             owned[os.path.normpath(f"{site}/{name}")] = f"wheels-{number}"
     return owned
+
+
+def _text(path: Path) -> str:
+    """A regular file's text; nothing for what is none: a pipe would never end."""
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            return ""
+        return path.read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return ""
 
 
 def _merged(root: Path, path: str) -> str:
@@ -179,13 +191,27 @@ def _walk(root: Path) -> dict[str, os.stat_result]:
     return dict(sorted(found.items()))
 
 
+def _is_folder(facts: os.stat_result) -> bool:
+    return stat.S_ISDIR(facts.st_mode)
+
+
+def _names(found: Mapping[str, os.stat_result]) -> dict[str, tuple[str, ...]]:
+    """Path → all the names of its file, for those that have several."""
+    names: dict[tuple[int, int], list[str]] = {}
+    for path, facts in found.items():
+        if not _is_folder(facts) and facts.st_nlink > 1:
+            names.setdefault((facts.st_dev, facts.st_ino), []).append(path)
+    return {path: tuple(every) for every in names.values() for path in every}
+
+
 def _unchanged(root: Path, found: Mapping[str, os.stat_result], base: Path) -> frozenset[str]:
     """The paths that `base` has in the same way, times apart."""
     known = _walk(base)
+    named, known_as = _names(found), _names(known)
     same = set()
     for path, facts in found.items():
-        if path in known and _plainly(known[path]) == _plainly(facts):
-            ours, theirs = (_entry(path, top, facts, {}) for top in (root, base))
+        if path in known and _plainly(known[path]) == _plainly(facts) and named.get(path) == known_as.get(path):
+            ours, theirs = _entry(path, root, facts, {}), _entry(path, base, known[path], {})
             if ours == theirs and (ours.kind != "file" or _hash(root / path) == _hash(base / path)):
                 same.add(path)
     return frozenset(same)
@@ -206,7 +232,7 @@ def _hash(path: Path) -> str:
 
 def _entry(path: str, root: Path, facts: os.stat_result, first: dict[tuple[int, int], str]) -> Entry:
     """The facts of one path. `first`: inode → the first of its names that was seen."""
-    kind, target, device, size, capability = _kind(facts.st_mode), "", (0, 0), 0, ""
+    kind, target, device, size = _kind(facts.st_mode), "", (0, 0), 0
     if kind == "symlink":
         target = os.readlink(root / path)  # noqa: PTH115 - Path is slow, and this is called for every path
     elif kind == "file":
@@ -215,12 +241,11 @@ def _entry(path: str, root: Path, facts: os.stat_result, first: dict[tuple[int, 
             known = first.setdefault((facts.st_dev, facts.st_ino), path)
             if known != path:
                 kind, target, size = "hardlink", known, 0
-        capability = _capability(root / path)
     elif kind in ("char", "block"):
         device = (os.major(facts.st_rdev), os.minor(facts.st_rdev))
     return Entry(
         path=path, kind=kind, mode=stat.S_IMODE(facts.st_mode), uid=facts.st_uid, gid=facts.st_gid, size_bytes=size,
-        target=target, device=device, capability=capability,
+        target=target, device=device, xattrs=() if kind in ("symlink", "hardlink") else _xattrs(root / path),
     )  # fmt: skip
 
 
@@ -232,11 +257,12 @@ def _kind(mode: int) -> str:
     return kinds[stat.S_IFMT(mode)]
 
 
-def _capability(path: Path) -> str:
+def _xattrs(path: Path) -> tuple[tuple[str, str], ...]:
     try:
-        return os.getxattr(path, _XATTRS[0], follow_symlinks=False).hex()
+        names = sorted(name for name in os.listxattr(path, follow_symlinks=False) if not name.startswith(_NOTES))
     except OSError:
-        return ""
+        return ()  # a file system without them
+    return tuple((name, os.getxattr(path, name, follow_symlinks=False).hex()) for name in names)
 
 
 # ---- the layer's tar, hashed as it is made
@@ -280,9 +306,9 @@ def _header(entry: Entry) -> bytes:
     member.type, member.linkname, member.size = kinds[entry.kind], entry.target, entry.size_bytes
     member.mode, member.uid, member.gid, member.mtime = entry.mode, entry.uid, entry.gid, EPOCH_S
     member.devmajor, member.devminor = entry.device
-    if entry.capability:
-        value = bytes.fromhex(entry.capability).decode("utf-8", "surrogateescape")
-        member.pax_headers = {f"SCHILY.xattr.{_XATTRS[0]}": value}
+    member.pax_headers = {
+        f"SCHILY.xattr.{name}": bytes.fromhex(value).decode("utf-8", "surrogateescape") for name, value in entry.xattrs
+    }
     return member.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
 
 

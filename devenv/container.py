@@ -18,6 +18,15 @@ class Mount:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceRequest:
+    """Devices that the engine itself finds: `nvidia` (as `--gpus` asks) or `cdi` with qualified names as `ids`."""
+
+    driver: str
+    ids: tuple[str, ...]
+    capabilities: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerSpec:
     """All that a container is made from. `ports`: (container port, host port), loopback only."""
 
@@ -30,6 +39,9 @@ class ContainerSpec:
     tmpfs: tuple[tuple[str, str], ...]
     ports: tuple[tuple[int, int], ...]
     shm_size_bytes: int
+    device_requests: tuple[DeviceRequest, ...] = ()
+    devices: tuple[str, ...] = ()  # device nodes, at the same path inside
+    runtime: str = ""  # the engine's default when empty
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

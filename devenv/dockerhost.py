@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import json
+import socket
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from devenv.errors import EngineError
 
@@ -43,3 +46,38 @@ def _current(config: Path) -> str | None:
     except (OSError, ValueError, AttributeError):
         return None
     return str(value) if value else None
+
+
+def ask(address: str, path: str, *, timeout_s: float = 10) -> Any:
+    """One GET of the engine at a `unix://` address: its JSON, or None for what it does not have.
+
+    For those who only look: the SDK, which all other work goes through, takes longer to import than its answers take.
+    Raises OSError, ValueError.
+    """
+    if not address.startswith("unix://"):
+        raise ValueError("not a socket of this machine")
+    link = _UnixConnection(address.removeprefix("unix://"), timeout_s)
+    try:
+        link.request("GET", path)
+        answer = link.getresponse()
+        body = answer.read()
+    except http.client.HTTPException as error:
+        raise OSError(str(error)) from None
+    finally:
+        link.close()
+    if answer.status == 404:
+        return None
+    if answer.status != 200:
+        raise OSError(f"HTTP {answer.status}")
+    return json.loads(body)
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)

@@ -10,15 +10,14 @@ import re
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar, cast
+from pathlib import Path
+from typing import IO, Any, TypeVar, cast
 
-from devenv import run
 from devenv.container import ContainerFacts, ContainerSpec, container_facts
 from devenv.errors import EngineError
+from devenv.unpacked import unpack
 
 MIN_ENGINE = (23, 0)
-MIN_BUILDX = (0, 11)
 LABEL = "dev.devenv."
 # os-release is usually a link to this one, and an archive of a link holds no content.
 _BASE_FILES = ("/usr/lib/os-release", "/var/lib/dpkg/status")
@@ -64,6 +63,11 @@ class Engine:
         self.version = version
         self.address = address
 
+    @_guarded
+    def about(self) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """What the engine says of itself: (`info`, `version`)."""
+        return self._api.info(), self._api.version()
+
     # images
 
     @_guarded
@@ -83,6 +87,23 @@ class Engine:
         return facts
 
     @_guarded
+    def pulled(self, reference: str) -> Mapping[str, Any]:
+        """`image_facts`, pulled unless it is here."""
+        import docker.errors
+
+        try:
+            facts: Mapping[str, Any] = self._api.inspect_image(reference)
+        except docker.errors.ImageNotFound:
+            self._client.images.pull(reference)
+            facts = self._api.inspect_image(reference)
+        return facts
+
+    @_guarded
+    def tag(self, reference: str, name: str) -> None:
+        """Give an image (by tag or id) the further tag `name`."""
+        self._api.tag(reference, *name.rsplit(":", 1))
+
+    @_guarded
     def images(self, repository_prefix: str) -> tuple[tuple[str, str, int], ...]:
         """(tag, id, size in bytes) of every local tag that begins with `repository_prefix`."""
         rows = [
@@ -95,7 +116,7 @@ class Engine:
 
     @_guarded
     def remove_image(self, reference: str) -> None:
-        """Remove a tag (and the image with its last tag)."""
+        """Remove a tag, and with its last tag the image."""
         self._api.remove_image(reference, noprune=False)
 
     @_guarded
@@ -104,13 +125,7 @@ class Engine:
 
         Read from a container that is created, never started. Raises EngineError for an image without a registry digest.
         """
-        import docker.errors
-
-        try:
-            facts = self._api.inspect_image(reference)
-        except docker.errors.ImageNotFound:
-            self._client.images.pull(reference)
-            facts = self._api.inspect_image(reference)
+        facts = self.pulled(reference)
         # An image may be known to several registries: the digest is that of the one named here.
         repository = re.sub(r":[^/:]*$", "", reference.partition("@")[0])
         digests = [one for one in facts.get("RepoDigests") or () if one.partition("@")[0].endswith(repository)]
@@ -123,26 +138,27 @@ class Engine:
             os_release, status = (self.read_file(made, path) for path in _BASE_FILES)
         return str(digests[0]).partition("@")[2], os_release, status
 
-    @_guarded
     def take_out(self, reference: str, paths: Mapping[str, Path]) -> None:
-        """Copy files and folders (path in the image → path here, which must not exist) out of an image.
-
-        What the image lacks is left out. Nothing of the image runs.
-        """
-        import docker.errors
-
+        """Copy files and folders (path in the image → path here, which must not exist) out of an image that is not
+        trusted; what it lacks is left out. Raises UsageError for links and the like."""
         with self._laid_open(reference) as made:
             for inside, target in paths.items():
-                try:
-                    chunks, _ = self._api.get_archive(made, inside)
-                except docker.errors.NotFound:
-                    continue
                 with tempfile.TemporaryFile() as spool:
-                    spool.writelines(chunks)
-                    spool.seek(0)
-                    with tarfile.open(fileobj=spool) as archive, tempfile.TemporaryDirectory(dir=target.parent) as new:
-                        archive.extractall(new, filter="data")
-                        (Path(new) / PurePosixPath(inside).name).rename(target)
+                    if self._archive(made, inside, spool):
+                        spool.seek(0)
+                        unpack(spool, target, source=f"the image {reference}")
+
+    @_guarded
+    def _archive(self, container: str, path: str, spool: IO[bytes]) -> bool:
+        """Write the tar of a path to `spool`; False when it is not there."""
+        import docker.errors
+
+        try:
+            chunks, _ = self._api.get_archive(container, path)
+        except docker.errors.NotFound:
+            return False
+        spool.writelines(chunks)
+        return True
 
     @contextlib.contextmanager
     def _laid_open(self, reference: str) -> Iterator[str]:
@@ -179,6 +195,13 @@ class Engine:
         return tuple(sorted(found, key=lambda one: one.name))
 
     @_guarded
+    def containers_with(self, volume: str) -> tuple[ContainerFacts, ...]:
+        """Every container, running or not, that has this volume mounted."""
+        rows = self._api.containers(all=True, filters={"volume": volume})
+        found = [self.container(row["Id"]) for row in rows]
+        return tuple(sorted((one for one in found if one), key=lambda one: one.name))
+
+    @_guarded
     def create(self, spec: ContainerSpec) -> str:
         """Create (not start) a container; returns its id."""
         host = self._api.create_host_config(
@@ -189,6 +212,15 @@ class Engine:
                 {"Type": m.kind, "Source": m.source, "Target": m.target, "ReadOnly": m.read_only} for m in spec.mounts
             ],
             tmpfs=dict(spec.tmpfs),
+            device_requests=[
+                {"Driver": one.driver, "DeviceIDs": list(one.ids), "Capabilities": [list(one.capabilities)]}
+                if one.capabilities
+                else {"Driver": one.driver, "DeviceIDs": list(one.ids)}
+                for one in spec.device_requests
+            ]
+            or None,
+            devices=[f"{path}:{path}:rw" for path in spec.devices] or None,
+            runtime=spec.runtime or None,
         )
         made = self._api.create_container(
             image=spec.image,
@@ -233,6 +265,13 @@ class Engine:
         return facts
 
     @_guarded
+    def pids(self, name: str) -> frozenset[int]:
+        """The numbers, on the engine's own machine, of the processes in a running container."""
+        told = self._api.top(name)
+        column = [str(one).upper() for one in told["Titles"]].index("PID")
+        return frozenset(int(row[column]) for row in told["Processes"] or ())
+
+    @_guarded
     def exec(self, name: str, command: Sequence[str], *, user: str = "") -> tuple[int, str, str]:
         """Run a command inside to its end; returns (status, stdout, stderr)."""
         made = self._api.exec_create(name, list(command), user=user)["Id"]
@@ -267,9 +306,21 @@ class Engine:
     # volumes
 
     @_guarded
-    def ensure_volume(self, name: str, labels: Mapping[str, str]) -> None:
-        """Create the volume unless it is there."""
-        self._api.create_volume(name, labels=dict(labels))
+    def ensure_volume(self, name: str, labels: Mapping[str, str], *, folder: str | None = None) -> None:
+        """Create the volume unless it is there; `folder` of this host is then what it holds."""
+        options = {"type": "none", "o": "bind", "device": folder} if folder else None
+        self._api.create_volume(name, driver="local", driver_opts=options, labels=dict(labels))
+
+    @_guarded
+    def volume_folder(self, name: str) -> str | None:
+        """The host's folder that a volume holds: empty for one of the engine's own, None when there is no volume."""
+        import docker.errors
+
+        try:
+            options = self._api.inspect_volume(name).get("Options") or {}
+        except docker.errors.NotFound:
+            return None
+        return str(options.get("device", ""))
 
     @_guarded
     def volumes(self, label: str) -> tuple[tuple[str, Mapping[str, str]], ...]:
@@ -325,25 +376,6 @@ def connect(address: str | None) -> Engine:
             hint="'make engine' in a checkout, or your distribution's newer docker.io package",
         )
     return Engine(client, version=version, address=where)
-
-
-def check_buildx() -> str:
-    """The version of buildx. Raises EngineError when the docker client or the plugin is missing or too old."""
-    hint = (
-        "install your distribution's docker-buildx package (docker-buildx-plugin from Docker's own), or 'make engine'"
-    )
-    try:
-        text = run.run(["docker", "buildx", "version"], timeout_s=30).out
-    except FileNotFoundError:
-        raise EngineError(
-            "the 'docker' client program is not installed", hint="install docker-cli, or 'make engine'"
-        ) from None
-    except (run.ProcessError, run.TimeoutExpired):
-        raise EngineError("docker has no buildx plugin, which builds images", hint=hint) from None
-    found = re.search(r"\bv?(\d+)\.(\d+)", text)
-    if found and (int(found[1]), int(found[2])) < MIN_BUILDX:
-        raise EngineError(f"buildx is {found[0]}; devenv needs {MIN_BUILDX[0]}.{MIN_BUILDX[1]} or newer", hint=hint)
-    return found[0] if found else text.strip()
 
 
 def _lines(chunks: Iterator[bytes]) -> Iterator[str]:

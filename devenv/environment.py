@@ -58,15 +58,7 @@ class Environment:
 
     def token(self) -> str:
         """The environment's token; made at the first call, 0600."""
-        path = self.host_folder / "token"
-        try:
-            if token := path.read_text().strip():
-                return token
-        except FileNotFoundError:
-            pass
-        token = secrets.token_urlsafe(32)
-        _write(path, token + "\n")
-        return token
+        return secret(self.host_folder / "token")
 
     def known_token(self) -> str | None:
         """The token if there is one: of another user's environment there is none here."""
@@ -229,6 +221,18 @@ def _read(path: Path) -> str:
         return path.read_text(errors="replace")
     except OSError as error:
         raise NotReadyError(f"cannot read the CA bundle: {error}", hint="correct SSL_CERT_FILE") from None
+
+
+def secret(path: Path) -> str:
+    """The random token kept in a file; made at the first call, 0600."""
+    try:
+        if token := path.read_text().strip():
+            return token
+    except FileNotFoundError:
+        pass
+    token = secrets.token_urlsafe(32)
+    _write(path, token + "\n")
+    return token
 
 
 def _write(path: Path, text: str) -> None:

@@ -13,13 +13,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from devenv import configs
+from devenv import configs, ownconfig
 from devenv.configs import AptSource
-from devenv.errors import UsageError
+from devenv.ownconfig import HubSettings
 from devenv.paths import Dirs
 
 _ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
-_DISTRIBUTIONS = ("debian", "ubuntu")
 _NPM_GLOBAL = ("/etc/npmrc", "/usr/etc/npmrc", "/usr/local/etc/npmrc")
 
 
@@ -84,6 +83,7 @@ class Settings:
     """A CA bundle the user named for all programs."""
     folders: tuple[Path, ...] = ()
     """Folders that may hold locked files, asked before anything else."""
+    hubs: HubSettings = dataclasses.field(default_factory=lambda: HubSettings(dir=Path("weights")))
 
     @classmethod
     def read(cls, dirs: Dirs, environ: Mapping[str, str] = os.environ, *, root: Path = Path("/")) -> Settings:
@@ -93,7 +93,7 @@ class Settings:
         """
         home = Path(environ.get("HOME") or Path.home())
         templates, archives = root / "usr/share/python-apt/templates", root / "var/cache/apt/archives"
-        own = _own(environ, dirs.config / "config.yaml")
+        own = ownconfig.read(environ, home, dirs.config / "config.yaml")
         bundle = environ.get("SSL_CERT_FILE") or environ.get("REQUESTS_CA_BUNDLE") or environ.get("CURL_CA_BUNDLE")
         return cls(
             dirs=dirs,
@@ -104,14 +104,15 @@ class Settings:
             pip=_pip(environ, home, root),
             npm=_npm(environ, home, root),
             apt=_apt(root),
-            apt_mirrors=own["mirrors"],
-            apt_snapshots=own["snapshots"],
+            apt_mirrors=own.mirrors,
+            apt_snapshots=own.snapshots,
             apt_templates=templates if templates.is_dir() else None,
             apt_archives=archives if archives.is_dir() else None,
             apt_auth=_apt_auth(root),
             apt_proxy=_apt_proxy(root),
             keyrings=root / "usr/share/keyrings",
             ca_bundle=_existing(bundle),
+            hubs=own.hubs,
         )
 
 
@@ -257,46 +258,3 @@ def _apt_proxy(root: Path) -> str | None:
     files = [*(sorted(folder.iterdir()) if folder.is_dir() else ()), root / "etc/apt/apt.conf"]
     found = [proxy for file in files if (proxy := configs.apt_proxy(_text(file))) is not None]
     return found[-1] if found and "://" in found[-1] else None
-
-
-_KNOWN = {
-    # section of config.yaml: (names in it, their environment variables' prefix)
-    "mirrors": (frozenset({*_DISTRIBUTIONS, *(f"{one}-security" for one in _DISTRIBUTIONS)}), "DEVENV_APT_MIRROR_"),
-    "snapshots": (frozenset(_DISTRIBUTIONS), "DEVENV_APT_SNAPSHOT_"),
-}
-
-
-def _own(environ: Mapping[str, str], path: Path) -> dict[str, tuple[tuple[str, str], ...]]:
-    """devenv's own settings: addresses by section and name, from the environment and then config.yaml."""
-    found = _config_file(path)
-    for section, (names, prefix) in _KNOWN.items():
-        for name in names:
-            if value := environ.get(prefix + name.upper().replace("-", "_")):
-                found[section][name] = value
-    return {section: tuple(sorted((k, url.rstrip("/")) for k, url in urls.items())) for section, urls in found.items()}
-
-
-def _config_file(path: Path) -> dict[str, dict[str, str]]:
-    if not path.is_file():
-        return {section: {} for section in _KNOWN}
-    import yaml
-
-    known = "; ".join(
-        f"{section}: {{{', '.join(f'{name}: URL' for name in sorted(names))}}}"
-        for section, (names, _) in _KNOWN.items()
-    )
-    hint = f"known settings: {known}"
-    try:
-        data = yaml.safe_load(_text(path)) or {}
-    except yaml.YAMLError as error:
-        raise UsageError(f"not YAML: {str(error).splitlines()[0]}", where=str(path), hint=hint) from None
-    if not isinstance(data, dict) or set(data) - set(_KNOWN):
-        raise UsageError("unknown settings in devenv's configuration", where=str(path), hint=hint)
-    found = {section: data.get(section, {}) for section in _KNOWN}
-    for section, urls in found.items():
-        if not isinstance(urls, dict) or set(urls) - _KNOWN[section][0]:
-            raise UsageError("unknown settings in devenv's configuration", where=str(path), hint=hint)
-        if not all(isinstance(url, str) and "://" in url for url in urls.values()):
-            what = f"a {section.removesuffix('s')} must be an address (scheme://host/path)"
-            raise UsageError(what, where=str(path), hint=hint)
-    return {section: dict(urls) for section, urls in found.items()}

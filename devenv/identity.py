@@ -23,9 +23,11 @@ from devenv.errors import BuildError
 from devenv.progress import Progress
 
 _CREATED = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(canonical.EPOCH_S))
+_MAKER = f"devenv canonical {canonical.FORMAT}"
 # What of an image's configuration says how it runs (OCI image specification, "config").
 _CONFIG = (
     "User", "ExposedPorts", "Env", "Entrypoint", "Cmd", "Volumes", "WorkingDir", "Labels", "StopSignal", "Healthcheck",
+    "Shell", "OnBuild",
 )  # fmt: skip
 
 
@@ -75,11 +77,19 @@ def _dockerfile(readers: Sequence[int], base: str | None) -> str:
     because it is the step's root as well."""
     lines = [f"FROM {base} AS base"] if base else []
     below = " --mount=type=bind,from=base,target=/base" if base else ""
-    command = json.dumps(["python3", "-I", "-B", "/canonical.py", "/image", "/out", *(["/base"] if base else [])])
+    # The system's own interpreter, and nothing that the image's variables or packages could put before it.
+    command = json.dumps([
+        "/usr/bin/python3", "-I", "-S", "-B", "/canonical.py", "/image", "/out", *(["/base"] if base else []),
+    ])  # fmt: skip
     for number, reader in enumerate(readers):
         script = "--mount=type=bind,source=canonical.py,target=/canonical.py"
         mounts = f"--mount=type=bind,from=image{number},target=/image{below} {script}"
-        lines += [f"FROM image{reader} AS read{number}", "USER 0", f"RUN {mounts} {command}"]
+        lines += [
+            f"FROM image{reader} AS read{number}",
+            "USER 0",
+            "ENV LD_PRELOAD= LD_LIBRARY_PATH= LD_AUDIT=",
+            f"RUN {mounts} {command}",
+        ]
     copies = [f"COPY --from=read{number} /out /{number}" for number in range(len(readers))]
     return "\n".join([*lines, "FROM scratch", *copies, ""])
 
@@ -93,7 +103,7 @@ def _identity(reference: str, told: Path, engine: Engine, base: str | None) -> I
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise BuildError(f"{reference} could not be read: {error}", hint="run again with -v") from None
     facts = engine.image_facts(reference)
-    below: list[str] = engine.image_facts(base)["RootFS"]["Layers"] if base else []
+    below: list[str] = engine.pulled(base)["RootFS"]["Layers"] if base else []
     config = {
         "architecture": facts["Architecture"],
         "os": facts["Os"],
@@ -102,7 +112,10 @@ def _identity(reference: str, told: Path, engine: Engine, base: str | None) -> I
         "rootfs": {"type": "layers", "diff_ids": [*below, *(layer.diff_id for layer in found)]},
         "history": [
             *({"created": _CREATED, "created_by": f"base {base}"} for _ in below),
-            *({"created": _CREATED, "created_by": f"devenv {layer.name}"} for layer in found),
+            *(
+                {"created": _CREATED, "created_by": f"devenv canonical {canonical.FORMAT}: {layer.name}"}
+                for layer in found
+            ),
         ],
     }
     text = json.dumps(config, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devenv.errors import PresetError
-from devenv.lock.model import Lock, LockedEditor, Wheel
+from devenv.lock.model import Lock, LockedEditor, LockedModel, Wheel
 from devenv.paths import templates_digest, templates_dir
 from devenv.preset import portable
 from devenv.preset.model import Preset, Service
@@ -70,6 +70,16 @@ class PlannedFile:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedModel:
+    """Weights and how the container meets them; not part of the image."""
+
+    locked: LockedModel
+    volume: str
+    mount: str | None  # None: /mnt/NAME/model, NAME the environment's
+    env: tuple[tuple[str, str], ...]  # `{mount}` and `{data}` in values stand for these folders
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What templates and rooms act on; they decide nothing themselves."""
 
@@ -88,6 +98,7 @@ class Plan:
     workspace: PlannedFile | None
     smoke: tuple[PlannedCheck, ...]
     shm_size_bytes: int
+    gpu: str  # required | optional | empty: none
     user: str  # `dev`
     uid: int  # 1000 in the image; mapped to the host user's at boot
     group: str  # `devenv`, which may write /opt/venv
@@ -95,6 +106,7 @@ class Plan:
     image: str  # devenv/<preset>:<first 16 of build_digest>
     editor: str | None  # sha256 over all that decides the compiled editor: made once, reused by every preset
     build_digest: str  # sha256 over all that decides the image's content
+    model: PlannedModel | None = None
 
     @property
     def editor_image(self) -> str | None:
@@ -167,6 +179,7 @@ def plan(loaded: LoadedPreset, lock: Lock) -> Plan:
             for name, check in sorted(preset.smoke.items())
         ),
         shm_size_bytes=_bytes(preset.shm_size),
+        gpu=("required" if preset.gpu.required else "optional") if preset.gpu else "",
         user=USER,
         uid=UID,
         group=GROUP,
@@ -174,6 +187,28 @@ def plan(loaded: LoadedPreset, lock: Lock) -> Plan:
         image=f"devenv/{preset.name}:{digest[:16]}",
         editor=_editor_digest(lock) if lock.editor else None,
         build_digest=digest,
+        model=_model(preset, lock),
+    )
+
+
+def _model(preset: Preset, lock: Lock) -> PlannedModel | None:
+    """Weights with what lets libraries inside find them without a network. What the preset sets itself wins."""
+    if lock.model is None:
+        return None
+    at = {one.hub: f"{one.id}@{one.revision}" for one in lock.model.sources}
+    env = {
+        "DEVENV_MODEL": "{mount}",
+        **({"DEVENV_MODEL_HUGGINGFACE": at["huggingface"]} if "huggingface" in at else {}),
+        **({"DEVENV_MODEL_MODELSCOPE": at["modelscope"]} if "modelscope" in at else {}),
+        "HF_HOME": "{data}/.cache/huggingface",
+        "HF_HUB_OFFLINE": "1",
+        "MODELSCOPE_CACHE": "{data}/.cache/modelscope",
+    }
+    return PlannedModel(
+        locked=lock.model,
+        volume=f"devenv-model-{lock.model.key}",
+        mount=preset.model.mount if preset.model else None,
+        env=tuple(sorted((name, value) for name, value in env.items() if name not in preset.env)),
     )
 
 
@@ -295,10 +330,9 @@ def _ports(preset: Preset, services: tuple[PlannedService, ...]) -> tuple[tuple[
 
 
 def _editor_digest(lock: Lock) -> str:
-    """What decides the compiled editor: release, compiler, Node, its own sources, how it is made.
+    """What decides the compiled editor: release, compiler and headers, Node, its own sources, how it is made.
 
-    Not the base's other packages, apt or pip: an update of those, or a registry image of the same release as base,
-    does not compile it again.
+    Not the base's packages, apt or pip. A registry image brings a part of the compiler, so there its digest counts.
     """
     assert lock.editor is not None
     editor: LockedEditor = lock.editor
@@ -307,7 +341,8 @@ def _editor_digest(lock: Lock) -> str:
         lock.platform,
         lock.base.distribution,
         lock.base.release,
-        [(deb.name, deb.version) for deb in editor.toolchain if deb.name in _COMPILER],
+        lock.base.digest,
+        [deb.sha256 for deb in editor.toolchain if deb.name not in _NOT_COMPILED_IN],
         lock.node.sha256 if lock.node else None,
         [editor.version, editor.source, editor.archive.sha256, [one.sha256 for one in editor.packages]],
         {name: templates[name] for name in ("node.j2", "editor.j2")},
@@ -316,7 +351,8 @@ def _editor_digest(lock: Lock) -> str:
     return _sha256(parts)
 
 
-_COMPILER = frozenset({"g++", "make", "libkrb5-dev"})
+_NOT_COMPILED_IN = frozenset({"linux-libc-dev", "libpython3-stdlib", "media-types"})
+"""Of the compiler's packages, those that change and leave nothing in what is compiled."""
 
 
 def _tree(root: Path) -> Mapping[str, str]:

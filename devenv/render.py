@@ -192,6 +192,8 @@ def devcontainer(plan: Plan, *, self_contained: bool, online: bool = False) -> d
             },
         },
         "forwardPorts": list(published.values()),
+        # true: the editor's client refuses a machine without one; 'optional': it takes what is there.
+        **({"hostRequirements": {"gpu": plan.gpu == "required" or "optional"}} if plan.gpu else {}),
         "init": True,
         "mounts": [f"source={name},target={path},type=volume" for name, path in _volumes(plan)],
         "overrideCommand": False,

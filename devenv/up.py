@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
-import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devenv import boot, probe
+from devenv import boot, first, probe
 from devenv.boot import Running
 from devenv.brought import brought
 from devenv.build import Image, build
 from devenv.build import find as find_image
+from devenv.buildx import check_buildx
 from devenv.container import ContainerSpec
-from devenv.engine import Engine, check_buildx
+from devenv.engine import Engine
 from devenv.environment import Environment, hold
 from devenv.errors import NotReadyError, UsageError
+from devenv.first import Asked
+from devenv.gpu import Access
 from devenv.host import Settings
 from devenv.lock.image import ImageFacts, look_into
 from devenv.lock.model import Lock
-from devenv.lock.place import locked, relocked_path
+from devenv.lock.place import fits, lock_path, locked, relocked_path
 from devenv.lock.place import write as write_lock
 from devenv.paths import Dirs
 from devenv.plan import UID, Plan, plan
 from devenv.preset.load import LoadedPreset, load
+from devenv.proof import Proof, prove
 from devenv.smoke import Check, Report, smoke
-from devenv.stages import Stages
+from devenv.stages import Beside, Stage, Stages
+from devenv.weights.beside import Bringing
 
 if TYPE_CHECKING:
     from devenv.artifacts import Store
@@ -45,6 +50,7 @@ class Doors:
     engine: Callable[[], Engine]
     stages: Stages
     carried: Mapping[str, str]  # this host's proxies and mirrors, for the container
+    weight_sources: tuple[str, ...] = ()  # hubs to bring weights from, and no others
 
     @property
     def store(self) -> Store:
@@ -77,14 +83,23 @@ class Result:
     report: Report
     ready: tuple[probe.Ready, ...]
     untouched: bool
+    proof: Proof | None = None
 
 
-def decide(path: Path, doors: Doors) -> Decided:
-    """Preset and lock to plan. A preset of the user's own is locked by itself the first time."""
+def decide(path: Path, doors: Doors, *, before_lock: Callable[[LoadedPreset], None] | None = None) -> Decided:
+    """Preset and lock to plan. A preset of the user's own is locked by itself the first time.
+
+    `before_lock` may refuse a preset that has no lock yet, before anything is downloaded for it.
+    """
     with doors.stages.stage("preset") as stage:
         loaded = load(path)
         stage.cached = True
         stage.message(f"{loaded.preset.name} ({loaded.path})")
+    if not lock_path(loaded, doors.dirs).is_file():
+        for words in fits(loaded, doors.dirs.config):
+            doors.stages.note(f"warning: {words}")
+        if before_lock:
+            before_lock(loaded)
     with doors.stages.stage("lock") as stage:
         lock, stage.cached = locked(
             loaded, dirs=doors.dirs, settings=doors.settings, store=doors.store, progress=stage,
@@ -168,30 +183,41 @@ def up(
     project: Path | None,
     fresh: bool = False,
     relock: bool = False,
+    asked: Asked | None = None,
 ) -> Result:
-    """Image to a running, probed and smoke-tested container. Raises NotReadyError, EngineError, BuildError, …"""
+    """Machine and image to a running, probed and smoke-tested container.
+
+    Raises MachineError before anything is downloaded, NotReadyError, EngineError, BuildError, …
+    """
     engine = doors.engine()
     uid, _ = container_user(doors.settings)
+    asked = asked or Asked()
+    asked.check()
     with environment.locked(lambda: doors.stages.note("another devenv command holds this environment; waiting")):
-        _check_owner(boot.find(environment.name, engine), environment, project)
-        decided, image = make_image(decided, doors, relock=relock)
+        running = boot.find(environment.name, engine)
+        _check_owner(running, environment, project)
+        asked = first.remembered(environment, asked)
+        gpu = _first(decided, doors, None if fresh else running, asked)
+        first.remember(environment, asked)
+        decided, image = _image_and_weights(decided, doors, relock=relock)
         token = environment.token()
         told = brought(doors.settings, doors.carried, decided.lock.base.distribution)
         brought_anew = environment.bring(told.variables, told.ca_bundle, told.apt_sources)
         if project and (warning := boot.check_workspace(project, uid)):
             doors.stages.note(f"warning: {warning}")
         had_ports = bool(environment.ports())
-        spec = _spec(decided, image, environment, doors, project)
+        spec = _spec(decided, image, environment, doors, project, gpu)
         running = boot.find(environment.name, engine)
         same = running is not None and not fresh and running.spec_digest == dict(spec.labels)["dev.devenv.spec"]
         if running and same and running.facts.state == "running":
-            known = _recall(environment, running)
+            known, proved = _recall(environment, running)
             if known and all(state == "ready" for state in probe.states(running, token).values()):
                 if brought_anew:
                     doors.stages.note(
                         "proxies, mirrors or certificates changed: 'devenv up --fresh' brings them inside"
                     )
-                return Result(running=running, image=image, decided=decided, report=known, ready=(), untouched=True)
+                return Result(running=running, image=image, decided=decided, report=known, ready=(), untouched=True,
+                              proof=proved)  # fmt: skip
         if running and not same:
             doors.stages.note(f"{_changes(running, decided)}: the container is replaced, its volumes are kept")
         with doors.stages.stage("boot") as stage:
@@ -201,52 +227,75 @@ def up(
             else:
                 if running and running.facts.state == "running":
                     engine.stop(spec.name, timeout_s=boot.STOP_TIMEOUT_S)
-                watch = _start_new(spec, decided, image, environment, doors, project, may_move=not had_ports)
+                watch = _start_new(spec, decided, image, environment, doors, project, gpu, may_move=not had_ports)
             running = boot.find(environment.name, engine)
             if running is None:
                 raise NotReadyError("the container vanished while it started", hint="did someone remove it? once more")
-            smoking = _Smoking(running, doors)
+            proving = _proving(running, doors) if running.gpu else None
+            smoking = _smoking(running, doors)
             probe.wait_up(watch)
         with doors.stages.stage("ready") as stage:
             ready = probe.wait_ready(running, token, watch, progress=stage, engine=engine)
             stage.message(", ".join(f"{one.service} {one.seconds:.1f} s" for one in ready))
-        report = smoking.report()
+        # The GPU first: when it cannot compute, that is why a smoke check failed.
+        proof = proving.result() if proving else None
+        report = smoking.result()
         watch.check()
-        _remember(environment, running, report)
-        return Result(running=running, image=image, decided=decided, report=report, ready=ready, untouched=False)
+        _remember(environment, running, report, proof)
+        return Result(
+            running=running, image=image, decided=decided, report=report, ready=ready, untouched=False, proof=proof
+        )
 
 
-class _Smoking:
-    """The smoke test in a thread of its own: it needs no service, so it starts with them.
+def _image_and_weights(decided: Decided, doors: Doors, *, relock: bool) -> tuple[Decided, Image]:
+    """Both at the same time; when one fails the other ends soon, and what it brought is kept."""
+    bringing = Bringing(
+        decided.lock.model, settings=doors.settings, stages=doors.stages, engine=doors.engine,
+        sources=doors.weight_sources,
+    )  # fmt: skip
+    try:
+        decided, image = make_image(decided, doors, relock=relock)
+    except BaseException:
+        bringing.halt()
+        raise
+    bringing.finish()
+    return decided, image
 
-    A daemon: when a service has died, the command ends without waiting for the smoke test.
-    """
 
-    def __init__(self, running: Running, doors: Doors) -> None:
-        self._running = running
-        self._doors = doors
-        self._told: list[Report | BaseException] = []
-        self._thread = threading.Thread(target=self._run, name="smoke", daemon=True)
-        self._thread.start()
+def _first(decided: Decided, doors: Doors, running: Running | None, asked: Asked) -> Access | None:
+    """The first step, shown as a stage where it has something to look at."""
+    image_here = find_image(decided.plan, doors.engine()) is not None
+    ask = partial(
+        first.check, decided.loaded, decided.lock, running=running, engine=doors.engine(), settings=doors.settings,
+        store=doors.store, image_here=image_here, asked=asked, note=doors.stages.note,
+    )  # fmt: skip
+    if image_here and decided.loaded.preset.gpu is None and asked.gpus is None:
+        return ask()
+    with doors.stages.stage("doctor") as stage:
+        given = ask()
+        if given:
+            stage.message(f"{', '.join(f'{one.index}: {one.name}' for one in given.devices)} by {given.mode}")
+        return given
 
-    def report(self) -> Report:
-        """Wait for it. Raises what it raised."""
-        self._thread.join()
-        outcome = self._told[0]
-        if isinstance(outcome, BaseException):
-            raise outcome
-        return outcome
 
-    def _run(self) -> None:
-        try:
-            with self._doors.stages.stage("smoke") as stage:
-                report = smoke(self._running, self._doors.engine(), progress=stage)
-                stage.failed = not report.passed
-                words = [f"{one.name} {'passed' if one.passed else 'FAILED'}" for one in report.checks]
-                stage.message(", ".join(words) or "no checks")
-                self._told.append(report)
-        except BaseException as error:  # noqa: BLE001 - carried to the waiting thread and raised there
-            self._told.append(error)
+def _smoking(running: Running, doors: Doors) -> Beside[Report]:
+    def act(stage: Stage) -> Report:
+        report = smoke(running, doors.engine(), progress=stage)
+        stage.failed = not report.passed
+        words = [f"{one.name} {'passed' if one.passed else 'FAILED'}" for one in report.checks]
+        stage.message(", ".join(words) or "no checks")
+        return report
+
+    return Beside("smoke", doors.stages, act)
+
+
+def _proving(running: Running, doors: Doors) -> Beside[Proof]:
+    def act(stage: Stage) -> Proof:
+        proof = prove(running, doors.engine())
+        stage.message(f"computed on {', '.join(str(one.get('name')) for one in proof.devices)}")
+        return proof
+
+    return Beside("gpu", doors.stages, act)
 
 
 def _start_new(
@@ -256,6 +305,7 @@ def _start_new(
     environment: Environment,
     doors: Doors,
     project: Path | None,
+    gpu: Access | None,
     *,
     may_move: bool,
 ) -> probe.Watch:
@@ -269,7 +319,7 @@ def _start_new(
         except boot.PortTakenError:
             if not may_move or attempt == _PORT_ATTEMPTS - 1:
                 raise
-            spec = _spec(decided, image, environment, doors, project, new_ports=True)
+            spec = _spec(decided, image, environment, doors, project, gpu, new_ports=True)
         else:
             return watch
     raise AssertionError("unreachable")
@@ -293,12 +343,13 @@ def _spec(
     environment: Environment,
     doors: Doors,
     project: Path | None,
+    gpu: Access | None,
     *,
     new_ports: bool = False,
 ) -> ContainerSpec:
     uid, gid = container_user(doors.settings)
     ports = boot.ports_for(decided.plan, environment, doors.engine(), anew=new_ports)
-    return boot.decide(decided.plan, image, environment, project=project, uid=uid, gid=gid, ports=ports)
+    return boot.decide(decided.plan, image, environment, project=project, uid=uid, gid=gid, ports=ports, gpu=gpu)
 
 
 def wake(running: Running, engine: Engine) -> probe.Watch:
@@ -321,24 +372,26 @@ def _changes(running: Running, decided: Decided) -> str:
         return "the lock changed"
     if running.facts.labels.get("dev.devenv.image") != decided.plan.image:
         return "the image changed"
-    return "ports, volumes, services, checks or the user changed"
+    return "ports, volumes, services, checks, GPUs or the user changed"
 
 
-def _remember(environment: Environment, running: Running, report: Report) -> None:
+def _remember(environment: Environment, running: Running, report: Report, proof: Proof | None) -> None:
     """Keep the smoke report of this very container: a later `up` that finds it running need not repeat it."""
-    environment.keep("smoke.json", {"container": running.facts.id, "report": dataclasses.asdict(report)})
+    kept = {"container": running.facts.id, "report": dataclasses.asdict(report)}
+    environment.keep("smoke.json", {**kept, **({"gpu": dataclasses.asdict(proof)} if proof else {})})
 
 
-def _recall(environment: Environment, running: Running) -> Report | None:
-    """The passed smoke report of this very container, if it was ever reached."""
+def _recall(environment: Environment, running: Running) -> tuple[Report | None, Proof | None]:
+    """The passed smoke report of this very container and the proof of its GPUs, if they were ever reached."""
     kept: Any = environment.kept("smoke.json")
     try:
         if kept["container"] != running.facts.id:
-            return None
+            return None, None
         report = Report(checks=tuple(Check(**one) for one in kept["report"]["checks"]))
+        proof = Proof(**{**kept["gpu"], "devices": tuple(kept["gpu"]["devices"])}) if running.gpu else None
     except (KeyError, TypeError):
-        return None
-    return report if report.passed else None
+        return None, None
+    return (report if report.passed else None), proof
 
 
 def image_json(image: Image) -> dict[str, str]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from devenv.build import build
+from devenv.buildx import check_buildx
 from devenv.canonical import Entry
-from devenv.engine import check_buildx
+from devenv.engine import Engine
 from devenv.environment import hold
-from devenv.errors import FetchError, UsageError
+from devenv.errors import EngineError, FetchError, UsageError
 from devenv.identity import Identity, identities
 from devenv.lock.model import Lock
 from devenv.plan import WORKSPACE
@@ -19,6 +21,7 @@ from devenv.preset import portable
 from devenv.up import Decided, Doors, bring_files
 
 _RECORD = "/etc/devenv"
+_REPOSITORY = "devenv/verify"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,16 +35,21 @@ class Difference:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """`image` is what was asked about, `rebuilt` what its preset and lock give; equal digests are equal images."""
+    """`image` is what was asked about, `rebuilt` what its preset and lock give; equal digests are equal images.
+
+    `stated` is false when the image says of itself that other files of the preset went into it than it has: they were
+    changed in the image, and the rebuild has the changed ones, too.
+    """
 
     image: Identity
     rebuilt: Identity
     differences: tuple[Difference, ...]
+    stated: bool = True
 
     @property
     def equal(self) -> bool:
         """Whether both are the same image."""
-        return self.image.digest == self.rebuilt.digest
+        return self.stated and self.image.digest == self.rebuilt.digest
 
 
 def restore(reference: str, folder: Path, doors: Doors) -> Path:
@@ -74,11 +82,11 @@ def restore(reference: str, folder: Path, doors: Doors) -> Path:
 
 def identity(reference: str, lock: Lock, doors: Doors) -> Identity:
     """The identity of one image, read by its own Python: it tells nothing of an image that is not trusted."""
-    with doors.stages.stage("read") as stage:
-        return identities([reference], doors.engine(), progress=stage, base=_base(lock))[0]
+    with doors.stages.stage("read") as stage, _held(reference, doors.engine()) as subject:
+        return identities([subject], doors.engine(), progress=stage, base=_base(lock))[0]
 
 
-def verify(reference: str, decided: Decided, doors: Doors) -> Verdict:
+def verify(reference: str, decided: Decided, doors: Doors, *, stated: bool = True) -> Verdict:
     """Build `decided` anew from the first step on and compare it with the image. Raises BuildError, FetchError."""
     from devenv.context import assemble
     from devenv.render import render
@@ -86,10 +94,13 @@ def verify(reference: str, decided: Decided, doors: Doors) -> Verdict:
     engine = doors.engine()
     check_buildx()
     # Without a digest of the editor none that is kept is looked at, and the new one is not kept.
-    image = f"devenv/verify:{decided.plan.build_digest[:16]}"
+    image = f"{_REPOSITORY}:{decided.plan.build_digest[:16]}"
     plan = dataclasses.replace(decided.plan, image=image, editor=None)
     folder = doors.dirs.contexts / f"verify-{plan.preset}"
-    with hold(folder.with_suffix(".lock"), lambda: doors.stages.note("another devenv verifies this; waiting")):
+    with (
+        hold(folder.with_suffix(".lock"), lambda: doors.stages.note("another devenv verifies this; waiting")),
+        _held(reference, engine) as subject,
+    ):
         bring_files(decided, doors)
         try:
             with doors.stages.stage("render"):
@@ -97,15 +108,36 @@ def verify(reference: str, decided: Decided, doors: Doors) -> Verdict:
             with doors.stages.stage("build") as stage:
                 rebuilt = build(plan, folder, engine, doors.store, progress=stage, no_cache=True)
             with doors.stages.stage("compare") as stage:
-                subject, anew = identities(
-                    [reference, rebuilt.reference], engine, reader=rebuilt.reference, progress=stage,
+                found, anew = identities(
+                    [subject, rebuilt.reference], engine, reader=rebuilt.reference, progress=stage,
                     base=_base(decided.lock),
                 )  # fmt: skip
         finally:
             shutil.rmtree(folder, ignore_errors=True)
             if engine.image_id(plan.image):
                 engine.remove_image(plan.image)
-    return Verdict(image=subject, rebuilt=anew, differences=tuple(differences(subject, anew)))
+    return Verdict(image=found, rebuilt=anew, differences=tuple(differences(found, anew)), stated=stated)
+
+
+@contextlib.contextmanager
+def _held(reference: str, engine: Engine) -> Iterator[str]:
+    """The image by a tag of our own: BuildKit knows no ids, and the user's tag may move to another image meanwhile."""
+    found = engine.image_id(reference)
+    if found is None:
+        raise UsageError(f"there is no image {reference} on this engine", hint="docker images")
+    name = f"{_REPOSITORY}:subject-{found.removeprefix('sha256:')[:16]}"
+    engine.tag(found, name)
+    try:
+        yield name
+    finally:
+        with contextlib.suppress(EngineError):  # another verify of the same image may have been quicker
+            engine.remove_image(name)
+
+
+def is_stated(reference: str, decided: Decided, engine: Engine) -> bool:
+    """Whether the image's own label names the build that its preset, lock and files give."""
+    labels = engine.image_facts(reference)["Config"].get("Labels") or {}
+    return bool(labels.get("dev.devenv.image.build") == decided.plan.build_digest)
 
 
 def _base(lock: Lock) -> str | None:
@@ -147,7 +179,7 @@ def _words(before: Entry, after: Entry) -> str:
         parts.append(f"owner {before.uid}:{before.gid} → {after.uid}:{after.gid}")
     if before.sha256 != after.sha256:
         parts.append(f"content {before.size_bytes} B {before.sha256[:12]} → {after.size_bytes} B {after.sha256[:12]}")
-    for name in ("target", "device", "capability"):
+    for name in ("target", "device", "xattrs"):
         one, other = getattr(before, name), getattr(after, name)
         parts += [f"{name} {one} → {other}"] if one != other else []
     return ", ".join(parts)

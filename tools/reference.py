@@ -82,12 +82,17 @@ def _cli() -> Iterator[str]:
 def _command(name: str, command: click.Command) -> Iterator[str]:
     arguments = [one for one in command.params if isinstance(one, click.Argument)]
     options = [one for one in command.params if not isinstance(one, click.Argument)]
+    if isinstance(command, click.Group):
+        arguments = [click.Argument(["command"], required=True), click.Argument(["arguments"], nargs=-1)]
     usage = ["devenv", name, *(["[OPTIONS]"] if options else []), *(_argument(one) for one in arguments)]
     yield f"## devenv {name}\n"
     yield f"```\n{' '.join(usage)}\n```\n"
     yield "\n\n".join(_sentences(command.help)) + "\n"
     if options:
         yield from _table(("Option", "Meaning"), [_option(one) for one in options])
+    if isinstance(command, click.Group):
+        for below in sorted(command.commands):
+            yield from _command(f"{name} {below}", command.commands[below])
 
 
 def _argument(argument: click.Argument) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import logging
 import os
@@ -41,6 +42,7 @@ class App:
         self.verbose = verbose
         self.json = False
         self.folders: tuple[Path, ...] = ()
+        self.weights_dir: str | None = None
 
     @classmethod
     def make(cls, *, verbose: bool, quiet: bool) -> App:
@@ -58,11 +60,17 @@ class App:
     @functools.cached_property
     def settings(self) -> Settings:
         """The user's mirrors, proxies, CA and identity."""
-        import dataclasses
 
         from devenv.host import Settings
 
-        return dataclasses.replace(Settings.read(self.dirs), folders=self.folders)
+        settings = dataclasses.replace(Settings.read(self.dirs), folders=self.folders)
+        if self.weights_dir is None:
+            return settings
+        from devenv.ownconfig import weights_dir
+
+        folder = weights_dir(self.weights_dir, _home(), "--weights-dir")
+        hubs = dataclasses.replace(settings.hubs, dir=folder, dir_from="--weights-dir")
+        return dataclasses.replace(settings, hubs=hubs)
 
     @property
     def carried(self) -> dict[str, str]:
@@ -70,20 +78,27 @@ class App:
         return {name: value for name in _CARRIED if (value := os.environ.get(name))}
 
     @functools.cached_property
+    def engine_address(self) -> str:
+        """Where the Docker Engine is."""
+        from devenv.dockerhost import engine_address
+
+        return engine_address(os.environ, _home())
+
+    @functools.cached_property
     def engine(self) -> Engine:
         """The Docker Engine."""
-        from devenv.dockerhost import engine_address
         from devenv.engine import connect
 
-        return connect(engine_address(os.environ, _home()))
+        return connect(self.engine_address)
 
-    def doors(self, stages: Stages) -> Doors:
-        """What the line acts through."""
+    def doors(self, stages: Stages, sources: tuple[str, ...] = ()) -> Doors:
+        """What the line acts through; `sources`: the hubs to bring weights from, and no others."""
         from devenv.up import Doors
 
         return Doors(
-            dirs=self.dirs, settings=self.settings, engine=lambda: self.engine, stages=stages, carried=self.carried
-        )
+            dirs=self.dirs, settings=self.settings, engine=lambda: self.engine, stages=stages, carried=self.carried,
+            weight_sources=sources,
+        )  # fmt: skip
 
     def select(self, name: str | None) -> Running:
         """The environment called `name`; without a name the project's here, else the only one there is."""
@@ -155,6 +170,32 @@ def from_option(command: _F) -> _F:
         metavar="DIR",
         help="Take locked files from this folder where their hash is right, before any mirror is asked. "
         "Several: give it again.",
+    )(command)
+
+
+def weights_dir_option(command: _F) -> _F:
+    """Add `--weights-dir`: another store of weights for this run."""
+
+    def set_dir(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:  # noqa: ARG001
+        ctx.obj.weights_dir = value
+
+    return click.option(
+        "--weights-dir",
+        metavar="FOLDER",
+        expose_value=False,
+        callback=set_dir,
+        help="Where the store of weights lies; also DEVENV_WEIGHTS_DIR, or 'weights: {dir: …}' in config.yaml.",
+    )(command)
+
+
+def source_option(command: _F) -> _F:
+    """Add `--source`: which hubs to ask."""
+    return click.option(
+        "--source",
+        "sources",
+        multiple=True,
+        type=click.Choice(["huggingface", "modelscope"]),
+        help="Bring weights from this hub only; several: in this order.",
     )(command)
 
 

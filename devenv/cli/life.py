@@ -42,9 +42,10 @@ def status(app: App, name: str | None) -> None:
     live = one.facts.state == "running"
     services = probe.states(one, token or "") if live else {}
     memory = _memory(app.engine.stats(one.facts.name)) if live else None
+    gpus = _gpus(app, one, live=live)
     if app.json:
         app.console.json({
-            **_short(app, one), "services": services, "memory_bytes": memory,
+            **_short(app, one), "services": services, "memory_bytes": memory, "gpus": gpus,
             "volumes": [{"name": m.source, "at": m.target} for m in one.facts.mounts if m.kind == "volume"],
         })  # fmt: skip
         return
@@ -54,6 +55,7 @@ def status(app: App, name: str | None) -> None:
     lines += [f"  volume     {m.source} at {m.target}" for m in one.facts.mounts if m.kind == "volume"]
     lines += [f"  project    {one.project} at /workspace"] if one.project else []
     lines += [f"  memory     {bytes_text(memory)}"] if memory is not None else []
+    lines += [_gpu_line(each) for each in gpus]
     app.console.data("\n".join(lines))
 
 
@@ -91,6 +93,11 @@ def start(app: App, name: str | None) -> None:
             probe.wait_up(watch)
         with stages.stage("ready") as stage:
             probe.wait_ready(one, environment.token(), watch, progress=stage, engine=app.engine)
+        if one.gpu:
+            from devenv.proof import prove
+
+            with stages.stage("gpu"):
+                prove(one, app.engine)
     now = app.select(one.name)
     if app.json:
         app.console.json(_short(app, now))
@@ -204,6 +211,34 @@ def _short(app: App, one: boot.Running) -> dict[str, Any]:
 def _ide(app: App, one: boot.Running) -> str:
     urls = one.urls(app.environment(one.name).known_token()) if one.facts.state == "running" else {}
     return next(iter(urls.values()), "-")
+
+
+def _gpus(app: App, one: boot.Running, *, live: bool) -> list[dict[str, Any]]:
+    """The environment's GPUs now: memory and utilisation of each, and what of it the environment's processes have."""
+    if one.gpu is None:
+        return []
+    from devenv.machine.usage import usage
+
+    pids = app.engine.pids(one.facts.name) if live else frozenset()
+    now = {each.uuid: each for each in usage([each.uuid for each in one.gpu.devices], pids)}
+    rows = []
+    for device in one.gpu.devices:
+        seen = now.get(device.uuid)
+        rows.append({
+            "index": device.index, "uuid": device.uuid, "name": device.name, "mode": one.gpu.mode,
+            "memory_bytes": device.memory_bytes, "memory_used_bytes": seen and seen.used_bytes,
+            "environment_bytes": seen and seen.own_bytes, "utilisation_percent": seen and seen.utilisation_percent,
+        })  # fmt: skip
+    return rows
+
+
+def _gpu_line(row: dict[str, Any]) -> str:
+    if row["memory_used_bytes"] is None:
+        return f"  gpu        {row['index']}: {row['name']}, by {row['mode']}; the driver does not answer"
+    own = f", {bytes_text(row['environment_bytes'])} of it here" if row["environment_bytes"] is not None else ""
+    busy = f", {row['utilisation_percent']} % busy" if row["utilisation_percent"] is not None else ""
+    used, every = bytes_text(row["memory_used_bytes"]), bytes_text(row["memory_bytes"])
+    return f"  gpu        {row['index']}: {row['name']}, by {row['mode']}; {used} of {every} in use{own}{busy}"
 
 
 def _memory(stats: Any) -> int | None:

@@ -27,7 +27,7 @@ __all__ = ["fetch", "lock", "sbom"]
 @click.option("--check", is_flag=True, help="Only say whether the lock fits the preset; exit 12 when it does not.")
 @click.option(
     "--upgrade", multiple=True, is_flag=False, flag_value="*", metavar="[NAME]",
-    help="Take NAME (a package, or base, apt, pip, npm, node, code_server, uv) afresh; all when there is no NAME; "
+    help="Take NAME (a package, or base, apt, pip, npm, node, code_server, uv, model) afresh; all without a NAME; "
     "'parent' follows the lock of what the preset extends. "
     "Several: give it again, or separate by commas.",
 )  # fmt: skip
@@ -48,6 +48,8 @@ def lock(app: App, preset: str | None, check: bool, upgrade: tuple[str, ...]) ->
         locked = read(path)
         _check(app, locked, drift.compare(locked, loaded.preset), path, place.command(loaded))
         return
+    for words in place.fits(loaded, app.dirs.config):
+        app.console.warn(words)
     path = place.beside(loaded.path)
     try:
         old = read(path) if path.is_file() else None

@@ -82,7 +82,7 @@ def validate(app: App, files: tuple[str, ...]) -> None:
     """
     found: list[tuple[str, tuple[PresetError, ...]]] = []
     for argument in files or (None,):
-        path, mistakes = _mistakes(argument)
+        path, mistakes = _mistakes(app, argument)
         found.append((path, mistakes))
         if not mistakes:
             app.console.note(f"{path}: valid")
@@ -105,7 +105,8 @@ def schema(app: App) -> None:
     app.console.data(schema_text())
 
 
-def _mistakes(argument: str | None) -> tuple[str, tuple[PresetError, ...]]:
+def _mistakes(app: App, argument: str | None) -> tuple[str, tuple[PresetError, ...]]:
+    from devenv.lock.place import fits
     from devenv.preset.load import find, load
     from devenv.preset.marks import display
 
@@ -113,7 +114,8 @@ def _mistakes(argument: str | None) -> tuple[str, tuple[PresetError, ...]]:
     try:
         path = find(argument, Path.cwd())
         name = display(path)
-        load(path)
+        for words in fits(load(path), app.dirs.config):
+            app.console.warn(f"{name}: {words}")
     except PresetError as error:
         return name, error.problems or (error,)
     return name, ()

@@ -7,9 +7,13 @@ from typing import Any
 
 import click
 
-from devenv.cli.app import App, from_option, json_option
+from devenv import first
+from devenv.cli.app import App, from_option, json_option, source_option, weights_dir_option
 from devenv.console import Console
+from devenv.first import Asked
+from devenv.gpu import MODES, Access
 from devenv.preset.load import find
+from devenv.proof import Proof
 from devenv.up import Decided, Result, decide, image_json, make_image
 from devenv.up import up as bring_up
 
@@ -28,19 +32,40 @@ __all__ = ["build", "up"]
     "--relock", is_flag=True, envvar="DEVENV_RELOCK", help="Lock anew what the mirrors no longer have, then go on."
 )
 @from_option
+@click.option("--gpus", metavar="WHICH", help="all, none, or indices and UUIDs with commas between: 0,2. Remembered.")
+@click.option(
+    "--gpu-mode", type=click.Choice(["auto", *MODES]), default=None,
+    help="How the container gets them; chosen by itself when not given. Remembered.",
+)  # fmt: skip
+@source_option
+@weights_dir_option
 @json_option
 @click.pass_obj
-def up(app: App, preset: str | None, name: str | None, workspace: Path | None, fresh: bool, relock: bool) -> None:
+def up(
+    app: App,
+    preset: str | None,
+    name: str | None,
+    workspace: Path | None,
+    fresh: bool,
+    relock: bool,
+    gpus: str | None,
+    gpu_mode: str | None,
+    sources: tuple[str, ...],
+) -> None:
     """Bring an environment up, to a passed smoke test.
 
     PRESET is a shipped name, a YAML file, a project folder, or nothing: devenv.yaml here.
     """
     with app.console.stages() as stages:
-        doors = app.doors(stages)
-        decided = decide(find(preset, Path.cwd()), doors)
+        doors = app.doors(stages, sources)
+        asked = Asked(gpus=gpus, mode=gpu_mode)
+        decided = decide(
+            find(preset, Path.cwd()), doors,
+            before_lock=lambda loaded: first.before_lock(loaded, doors.engine(), doors.settings, asked),
+        )  # fmt: skip
         project = workspace.resolve() if workspace else decided.loaded.project
         environment = app.environment(name or decided.plan.preset)
-        result = bring_up(decided, environment, doors, project=project, fresh=fresh, relock=relock)
+        result = bring_up(decided, environment, doors, project=project, fresh=fresh, relock=relock, asked=asked)
     token = environment.token()
     if app.json:
         app.console.json(_json(result, stages.reports(), token))
@@ -83,11 +108,31 @@ def _json(result: Result, stages: tuple[Any, ...], token: str) -> dict[str, Any]
         "image": image_json(result.image),
         "container_id": result.running.facts.id,
         "urls": result.running.urls(token),
+        "gpu": gpu_json(result.running.gpu, result.proof),
+        "model": result.running.facts.labels.get("dev.devenv.model"),
         "untouched": result.untouched,
         "stages": _stages(stages),
         "services": [{"name": one.service, "seconds": one.seconds} for one in result.ready],
         "smoke": smoke_json(result.report),
     }
+
+
+def gpu_json(given: Access | None, proof: Proof | None) -> dict[str, Any] | None:
+    """`gpu` of `up --json`: how the container got which GPUs, and what it computed on them; None without."""
+    if given is None:
+        return None
+    return {
+        "mode": given.mode,
+        "devices": [
+            {"index": one.index, "uuid": one.uuid, "name": one.name, "memory_bytes": one.memory_bytes,
+             "capability": one.capability}
+            for one in given.devices
+        ],
+        "check": proof and {
+            "passed": proof.passed, "seconds": proof.wall_s, "inside_seconds": proof.seconds, "cuda": proof.cuda,
+            "devices": [dict(one) for one in proof.devices],
+        },
+    }  # fmt: skip
 
 
 def _stages(reports: tuple[Any, ...]) -> list[dict[str, Any]]:
@@ -120,6 +165,9 @@ def _tell(console: Console, result: Result, stages: Any, token: str) -> None:
         console.note("")
         console.table("", ("stage", "time", ""), rows)
         console.note(f"\n{name} is up after {stages.seconds:.1f} s")
+    if result.running.gpu and result.proof:
+        names = ", ".join(f"{one.index}: {one.name}" for one in result.running.gpu.devices)
+        console.note(f"gpu {names}: by {result.running.gpu.mode}; computed on inside in {result.proof.seconds:.2f} s")
     for check in result.report.checks:
         words = check.report.get("summary") or ""
         console.note(f"smoke {check.name}: {'passed' if check.passed else 'FAILED'} {words}".rstrip())

@@ -25,32 +25,38 @@ _SHOWN = 40
     "--digest", "only_digest", is_flag=True,
     help="Print the image's identity and build nothing. The image reads itself: only for one that you trust.",
 )  # fmt: skip
+@click.option(
+    "--image", "other", metavar="IMAGE",
+    help="Compare this image with what PRESET gives here, instead of one with what it says of itself.",
+)  # fmt: skip
 @click.option("--expect", metavar="sha256:…", help="The identity it must have; exit status 12 when it has another.")
 @json_option
 @click.pass_obj
-def verify(app: App, what: str | None, only_digest: bool, expect: str | None) -> None:
+def verify(app: App, what: str | None, only_digest: bool, other: str | None, expect: str | None) -> None:
     """Build an image again from its preset and lock, with no cache, and compare the two byte for byte.
 
     The image is that of PRESET (made when it is not here; nothing means devenv.yaml here), that of an environment, or
-    any image that devenv built: it carries its preset and lock. When it is not the same: the files that differ, and
-    exit status 12. The identity does not depend on the machine: who sees the same digest has the same image.
+    any image that devenv built: it carries its preset and lock, and is held to its own word. With --image, an image
+    from elsewhere is held to your preset and lock. When it is not the same: the files that differ, and exit status 12.
+    The identity does not depend on the machine: who sees the same digest has the same image.
     """
-    from devenv.verify import identity
+    from devenv.verify import identity, is_stated
     from devenv.verify import verify as prove
 
     with app.console.stages() as stages, tempfile.TemporaryDirectory(prefix="devenv-verify-") as folder:
         doors = app.doors(stages)
-        reference, decided = _subject(app, doors, what, Path(folder))
+        reference, decided = _subject(app, doors, what, other, Path(folder))
+        stated = is_stated(reference, decided, app.engine)
         if only_digest:
             found: Identity = identity(reference, decided.lock, doors)
         else:
-            verdict = prove(reference, decided, doors)
+            verdict = prove(reference, decided, doors, stated=stated)
             found = verdict.image
     wrong = expect is not None and expect != found.digest
     if app.json:
         app.console.json({
             "image": reference, "preset": decided.plan.preset, "lock_digest": decided.lock.digest,
-            "digest": found.digest,
+            "digest": found.digest, "stated": stated,
             **({} if only_digest else _rebuilt(verdict)), **({"expected": expect} if expect else {}),
             "layers": [{"name": one.name, "diff_id": one.diff_id, "bytes": one.size_bytes, "entries": len(one.entries)}
                        for one in found.layers],
@@ -58,10 +64,15 @@ def verify(app: App, what: str | None, only_digest: bool, expect: str | None) ->
     elif only_digest:
         app.console.data(found.digest)
     else:
-        _tell(app, verdict)
+        _tell(app, reference, verdict)
     if wrong:
         raise DriftError(
             f"{reference} is {found.digest}, not {expect}", hint="devenv verify, without --expect, tells more"
+        )
+    if not only_digest and not verdict.equal and not verdict.differences:
+        raise DriftError(
+            f"{reference} holds other files of its preset than those that went into it",
+            hint="hold it to your own preset: devenv verify PRESET --image IMAGE",
         )
     if not only_digest and not verdict.equal:
         raise DriftError(
@@ -70,7 +81,7 @@ def verify(app: App, what: str | None, only_digest: bool, expect: str | None) ->
         )
 
 
-def _subject(app: App, doors: Doors, what: str | None, folder: Path) -> tuple[str, Decided]:
+def _subject(app: App, doors: Doors, what: str | None, other: str | None, folder: Path) -> tuple[str, Decided]:
     """The image's reference, and what it is said to be made from."""
     from devenv import boot
     from devenv.preset.load import find
@@ -82,15 +93,20 @@ def _subject(app: App, doors: Doors, what: str | None, folder: Path) -> tuple[st
     except PresetError:
         if what is None:
             raise
+        if other is not None:
+            raise  # it is to be held to a preset of one's own
         running = next((one for one in boot.everything(app.engine) if one.name == what), None)
-        reference = running.facts.labels["dev.devenv.image"] if running else what
+        reference = running.facts.image if running else what
         if app.engine.image_id(reference) is None:
             raise UsageError(
                 f"there is no preset, environment or image called {what!r}",
                 hint="devenv presets; devenv ps; docker images",
             ) from None
         return reference, decide(restore(reference, folder, doors), doors)
-    decided, image = make_image(decide(path, doors), doors)
+    decided = decide(path, doors)
+    if other is not None:
+        return other, decided
+    decided, image = make_image(decided, doors)
     return image.reference, decided
 
 
@@ -102,7 +118,7 @@ def _rebuilt(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _tell(app: App, verdict: Verdict) -> None:
+def _tell(app: App, reference: str, verdict: Verdict) -> None:
     again = {layer.name: layer for layer in verdict.rebuilt.layers}
     rows = [
         (
@@ -118,5 +134,5 @@ def _tell(app: App, verdict: Verdict) -> None:
     if len(verdict.differences) > _SHOWN:
         app.console.note(f"… and {len(verdict.differences) - _SHOWN} more: --json has all")
     if verdict.equal:
-        app.console.note(f"\n{verdict.image.reference} is what its preset and lock give, byte for byte")
+        app.console.note(f"\n{reference} is what its preset and lock give, byte for byte")
     app.console.data(verdict.image.digest)

@@ -46,10 +46,11 @@ class Refused(Exception):  # noqa: N818
 class Again(Exception):  # noqa: N818
     """This source may give the file on another try, after `wait_s` at the least."""
 
-    def __init__(self, why: str, *, wait_s: float = 0, offline: bool = False) -> None:
+    def __init__(self, why: str, *, wait_s: float = 0, offline: bool = False, slow: bool = False) -> None:
         super().__init__(why)
         self.wait_s = wait_s
         self.offline = offline
+        self.slow = slow
 
 
 class Partial:

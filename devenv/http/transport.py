@@ -74,11 +74,11 @@ def check_status(answer: httpx.Response, longest_wait_s: float) -> None:
         return
     why = f"{status} {answer.reason_phrase}".strip()
     if status in _WORTH_ANOTHER_TRY:
-        raise Again(why, wait_s=_retry_after_s(answer.headers.get("retry-after", ""), longest_wait_s))
+        raise Again(why, wait_s=retry_after_s(answer.headers.get("retry-after", ""), longest_wait_s))
     raise Refused(why, gone=status in _GONE)
 
 
-def _retry_after_s(text: str, longest_wait_s: float) -> float:
+def retry_after_s(text: str, longest_wait_s: float) -> float:
     if text.strip().isdigit():
         return min(float(text), longest_wait_s)
     try:

@@ -107,6 +107,11 @@ class Web:
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
 
+    def ask(self, origin: Origin) -> tuple[int, str]:
+        """Ask once, without reading the answer: (HTTP status, its Date header). Raises Again, Refused."""
+        with self._stream(origin, {}) as answer:
+            return answer.status_code, answer.headers.get("date", "")
+
     def page(self, origin: Origin) -> tuple[str, str, str]:
         """A small text: (text, final address, content type). Raises NowhereError."""
         path = _local(origin.url)

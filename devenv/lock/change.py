@@ -44,6 +44,8 @@ def _versions(lock: Lock) -> dict[tuple[str, str], frozenset[tuple[str, str]]]:
     add("toolchain", editor.toolchain if editor else ())
     add("npm", lock.npm.packages)
     add("extension", lock.extensions)
+    if lock.model:
+        found["model", lock.model.name] = {(lock.model.digest[:12], "")}
     if lock.base.image:
         found["base", lock.base.image] = {(lock.base.digest or "", "")}
     return {key: frozenset(value) for key, value in found.items()}

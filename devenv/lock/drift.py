@@ -38,6 +38,7 @@ def inputs(preset: Preset) -> dict[str, Any]:
         "code_server": editor and _joined(editor.version, editor.source, editor.archive),
         "toolchain": sorted(TOOLCHAIN_PACKAGES) if editor and editor.source == "npm" else [],
         "extensions": sorted(_joined(one.id, one.version, one.archive) for one in preset.extensions),
+        "model": _model(preset),
         TEMPLATES: templates_digest(),
     }
     return {section: pins for section, pins in found.items() if pins}
@@ -105,6 +106,18 @@ def _canonical(requirement: str) -> str:
     extras = f"[{','.join(sorted(canonicalize_name(one) for one in parsed.extras))}]" if parsed.extras else ""
     specifier = ",".join(sorted(str(one) for one in parsed.specifier))
     return canonicalize_name(parsed.name) + extras + specifier + (f"; {parsed.marker}" if parsed.marker else "")
+
+
+def _model(preset: Preset) -> list[str]:
+    model = preset.model
+    if model is None:
+        return []
+    hubs = (("huggingface", model.huggingface), ("modelscope", model.modelscope))
+    return [
+        *(f"{hub} {one.id}@{one.revision}" for hub, one in hubs if one),
+        *(f"allow {one}" for one in sorted(set(model.allow))),
+        *(f"deny {one}" for one in sorted(set(model.deny))),
+    ]
 
 
 def _joined(name: str, rest: str, archive: Archive | None) -> str:

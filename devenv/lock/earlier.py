@@ -13,7 +13,7 @@ ALL = "*"
 """As a name to upgrade: everything."""
 PARENT = "parent"
 """As a name to upgrade: follow the parent's lock again, wherever the pins are the same."""
-SECTIONS = ("base", "apt", "pip", "npm", "node", "code_server", "uv")
+SECTIONS = ("base", "apt", "pip", "npm", "node", "code_server", "uv", "model")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -12,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from devenv.errors import LockError
 from devenv.lock.inputs import NODE_WHEEL
+from devenv.preset.model import REPOSITORY, REVISION
 
 FORMAT = 1
 
@@ -110,6 +112,64 @@ class LockedEditor(_Stored):
     """What compiles the native parts; only in the build stage, never in the image."""
 
 
+class ModelFile(_Stored):
+    """One file of a model."""
+
+    path: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+@=,()\[\] -]+(/[A-Za-z0-9_.+@=,()\[\] -]+)*$", max_length=1024),
+                    AfterValidator(_no_dots)]  # fmt: skip
+    """Relative to the model's folder."""
+    size: Annotated[int, Field(ge=0)]
+    """Bytes."""
+    sha256: _Hex
+
+
+class ModelSource(_Stored):
+    """Where a hub has the model."""
+
+    hub: Literal["huggingface", "modelscope"]
+    id: Annotated[str, Field(pattern=REPOSITORY)]
+    revision: Annotated[str, Field(pattern=REVISION)]
+
+
+class LockedModel(_Stored):
+    """Weights: every file by size and hash, and the hubs that have them, in the preset's order."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,94}[a-z0-9])?$")]
+    digest: _Hex
+    """sha256 over the sorted lines `SHA256 SIZE PATH`: the same content is the same model, whichever hub it is from."""
+    sources: Annotated[tuple[ModelSource, ...], Field(min_length=1)]
+    files: Annotated[tuple[ModelFile, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _of_its_files(self) -> Self:
+        paths = [one.path for one in self.files]
+        if paths != sorted(set(paths)):
+            raise ValueError("a model's files are sorted, each once")
+        if files_digest(self.files) != self.digest:
+            raise ValueError("the model's digest is not that of its files")
+        return self
+
+    @property
+    def key(self) -> str:
+        """What its folder and volume are called: name and the digest's first 12."""
+        return f"{self.name}-{self.digest[:12]}"
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(one.size for one in self.files)
+
+    def source(self, hub: str) -> ModelSource | None:
+        """Where that hub has it."""
+        return next((one for one in self.sources if one.hub == hub), None)
+
+
+def files_digest(files: Iterable[ModelFile]) -> str:
+    """What identifies a model: sha256 (hex) over its files."""
+    lines = sorted(f"{one.sha256} {one.size} {one.path}\n" for one in files)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
 class LockedNpm(_Stored):
     """The preset's own npm packages: tarballs, and npm's package-lock with addresses left out."""
 
@@ -138,6 +198,8 @@ class Lock(_Stored):
     archives: dict[Literal["base", "apt", "toolchain"], dict[_Word, _Instant]] | None = None
     """When the archive itself was made (the `Date` of its Release file, `20261122T100000Z`) that packages of a section
     came from, by suite: what a snapshot service is asked for once mirrors have dropped them."""
+    model: LockedModel | None = None
+    """Weights: not part of the image, kept in their own store."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

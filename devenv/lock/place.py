@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -54,6 +55,21 @@ def parent_lock(loaded: LoadedPreset) -> Lock | None:
         with contextlib.suppress(LockError):
             return read(beside(ancestor))
     return None
+
+
+def fits(loaded: LoadedPreset, config: Path) -> tuple[str, ...]:
+    """Refuse (PresetError) versions that cannot work together; returns, in words, what the matrix does not know.
+
+    `config`: devenv's configuration folder, where the user's own compatibility matrix may be.
+    """
+    preset = loaded.preset
+    named = {"torch", "vllm"} & {re.split(r"[^A-Za-z0-9]", one)[0].lower() for one in preset.pip}
+    if not (preset.torch or preset.vllm or preset.cuda or named):
+        return ()
+    from devenv.compat.matrix import read as read_matrix
+    from devenv.compat.verdict import refuse
+
+    return refuse(loaded, read_matrix(config))
 
 
 def command(loaded: LoadedPreset) -> str:

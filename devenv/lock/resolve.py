@@ -17,7 +17,7 @@ from devenv.lock.editor import resolve_editor, resolve_extensions
 from devenv.lock.image import ImageFacts, locked_image
 from devenv.lock.inputs import BASE_PACKAGES, NODE_WHEEL, SYSTEM_PACKAGES, TOOLCHAIN_PACKAGES
 from devenv.lock.keyring import keyring
-from devenv.lock.model import Artifact, Deb, Lock, LockedBase, LockedEditor, LockedNpm, Wheel
+from devenv.lock.model import Artifact, Deb, Lock, LockedBase, LockedEditor, LockedModel, LockedNpm, Wheel
 from devenv.lock.wheels import own_uv, resolve_wheels
 from devenv.preset.load import LoadedPreset
 from devenv.progress import Progress
@@ -152,7 +152,7 @@ class _Work:
         )
         made = Lock(
             preset=self.preset.name, platform=self.platform, inputs=self.inputs, base=base, apt=apt, wheels=wheels,
-            uv=uv, node=self.node, editor=editor, npm=npm_, extensions=extensions,
+            uv=uv, node=self.node, editor=editor, npm=npm_, extensions=extensions, model=self._model(),
         )  # fmt: skip
         archives = {section: self._archives(section, debs, base) for section, debs in made.debs().items() if debs}
         known = {section: told for section, told in archives.items() if told}
@@ -163,6 +163,17 @@ class _Work:
         if earlier := self.earlier.archives(section, debs):
             return earlier
         return self._apt(base).made(debs) if self._resolved.get(section) == debs else {}
+
+    def _model(self) -> LockedModel | None:
+        if self.preset.model is None:
+            return None
+        taken: LockedModel | None = self.earlier.take("model", lambda one: one.model)
+        if taken is not None and not self.earlier.upgrades("model", ()):
+            return taken
+        from devenv.lock.hub import resolve_model
+
+        self._say("model")
+        return resolve_model(self.preset.model, settings=self.settings, web=self.web, store=self.store)
 
     def _say(self, text: str) -> None:
         self.progress.message(f"resolving: {text}")

@@ -109,6 +109,20 @@ def _volumes(top: Node, problems: Problems) -> None:
                 problems.add(f"{quote(node.value)} is {how} volume {quote(owner)} ({other})", node.mark)
                 break
         mounts.setdefault(path, name)
+    model = _entries(top, "model").get("mount")
+    if model is not None and isinstance(model.value, str):
+        path = model.value.rstrip("/")
+        for reserved in RESERVED_MOUNTS:
+            if _related(path, reserved) and not (reserved == "/mnt" and path.startswith("/mnt/")):
+                problems.add(
+                    f"a model cannot be mounted at {quote(path)}: devenv or the system needs {reserved}", model.mark,
+                    hint="leave 'mount' out, or choose a folder such as /mnt/weights",
+                )  # fmt: skip
+                break
+        for other, owner in mounts.items():
+            if _related(path, other):
+                problems.add(f"{quote(path)} is where volume {quote(owner)} ({other}) is", model.mark)
+                break
 
 
 def _files(top: Node, problems: Problems) -> None:

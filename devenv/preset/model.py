@@ -42,6 +42,11 @@ ARGUMENT = r"^[^\x00\r\n]+$"
 LISTEN = r"^(unix:/run/devenv/[a-z0-9._-]+|127\.0\.0\.1:[0-9]{1,5})$"
 EXTENSION = r"^[A-Za-z0-9-]+\.[A-Za-z0-9._-]+$"
 SIZE = r"^[1-9][0-9]{0,5}[mg]$"
+CAPABILITY = r"^[1-9][0-9]?\.[0-9]$"
+REPOSITORY = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}$"
+COMMIT = r"^[0-9a-f]{40}$"
+REVISION = r"^[0-9A-Za-z][0-9A-Za-z._-]{0,99}$"
+FILE_PATTERN = r"^[A-Za-z0-9_.*?\[\]!+@ -]+(/[A-Za-z0-9_.*?\[\]!+@ -]+)*$"
 
 Slug = Annotated[str, Field(pattern=SLUG)]
 PipRequirement = Annotated[str, AfterValidator(_requirement)]
@@ -57,6 +62,8 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 Sha256 = Annotated[str, Field(pattern=SHA256)]
 HostPath = Annotated[str, Field(min_length=1)]
 Argument = Annotated[str, Field(pattern=ARGUMENT, max_length=4096)]
+Repository = Annotated[str, Field(pattern=REPOSITORY)]
+FilePattern = Annotated[str, Field(pattern=FILE_PATTERN, max_length=255)]
 
 
 class _Strict(BaseModel):
@@ -169,6 +176,45 @@ class Service(_Strict):
         return self
 
 
+class HuggingFaceModel(_Strict):
+    """A model on Hugging Face, or on a hub that speaks its protocol."""
+
+    id: Repository
+    """OWNER/NAME."""
+    revision: Annotated[str, Field(pattern=COMMIT)]
+    """The commit, 40 hexadecimal digits: a branch would be another model tomorrow."""
+
+
+class ModelScopeModel(_Strict):
+    """The same model on ModelScope."""
+
+    id: Repository
+    """OWNER/NAME."""
+    revision: Annotated[str, Field(pattern=REVISION)]
+    """A commit or a tag; the lock fixes what it holds."""
+
+
+class Model(_Strict):
+    """Weights, mounted read-only. Named on two hubs, they are one model: the lock checks that the files are equal."""
+
+    huggingface: HuggingFaceModel | None = None
+    """Where Hugging Face has it."""
+    modelscope: ModelScopeModel | None = None
+    """Where ModelScope has it."""
+    allow: tuple[FilePattern, ...] = ()
+    """Which files: patterns such as `*.safetensors`. Without one, all but what belongs to a hub itself."""
+    deny: tuple[FilePattern, ...] = ()
+    """Which files not; stronger than `allow`."""
+    mount: ContainerPath | None = None
+    """Where it is mounted; `/mnt/NAME/model` (NAME is the environment's) when not given."""
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> Self:
+        if self.huggingface is None and self.modelscope is None:
+            raise ValueError("give 'huggingface', 'modelscope' or both")
+        return self
+
+
 class SmokeCheck(_Strict):
     """A command run inside as the user; exit status 0 passes; JSON on its last line joins the report."""
 
@@ -176,6 +222,19 @@ class SmokeCheck(_Strict):
     """The program and its arguments; no shell reads them."""
     timeout_s: Annotated[int, Field(ge=1, le=3600)] = 120
     """Seconds it may take."""
+
+
+class Gpu(_Strict):
+    """The GPU that the environment computes on. Without this section it gets none, unless `--gpus` gives it some."""
+
+    required: bool = True
+    """`false`: it also works on the CPU, and takes GPUs where there are some."""
+    count: Annotated[int, Field(ge=1, le=64)] = 1
+    """How many it needs at least; it gets all that the machine has, or those that `--gpus` names."""
+    memory: Annotated[str, Field(pattern=SIZE)] | None = None
+    """The memory that each has to have, as it is sold: `16g`."""
+    min_capability: Annotated[str, Field(pattern=CAPABILITY)] | None = None
+    """The oldest compute capability that will do: `8.0` is Ampere, `9.0` Hopper."""
 
 
 class Preset(_Strict):
@@ -195,6 +254,10 @@ class Preset(_Strict):
     """PyTorch's version."""
     vllm: Version | None = None
     """vLLM's version."""
+    gpu: Gpu | None = None
+    """The GPU that it needs, if any."""
+    memory: Annotated[str, Field(pattern=SIZE)] | None = None
+    """Main memory that the machine has to have: `13g`."""
     pip: tuple[PipRequirement, ...] = ()
     """Python packages as PEP 508 requirements: `rich`, `rich>=13`, `rich==13.9.4`. Added to those inherited."""
     apt: tuple[AptPackage, ...] = ()
@@ -213,6 +276,8 @@ class Preset(_Strict):
     """Programs that are kept running, by name."""
     ports: dict[Slug, Port] = {}
     """Further container ports to publish on loopback."""
+    model: Model | None = None
+    """Weights from a hub, verified, shared by all environments, mounted read-only."""
     volumes: dict[Slug, ContainerPath] = {}
     """Further persistent volumes: name to where it is mounted."""
     env: dict[EnvName, EnvValue] = {}

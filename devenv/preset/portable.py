@@ -13,7 +13,7 @@ import yaml
 
 from devenv.errors import PresetError
 from devenv.preset.load import dump
-from devenv.preset.model import Archive, Preset
+from devenv.preset.model import CONTAINER_PATH, Archive, Preset
 
 WORKSPACE = "workspace"
 
@@ -56,7 +56,9 @@ def carried(text: str) -> Carried:
     except (yaml.YAMLError, AttributeError, TypeError, ValueError):
         raise PresetError("the preset that the image carries cannot be read") from None
     paths = [*names.values(), *([workspace] if workspace else []), *(one for one in found if one)]
-    if strange := [one for one in paths if not _NAME.fullmatch(str(one))]:
+    strange = [one for one in paths if not _NAME.fullmatch(str(one))]
+    strange += [one for one in names if not re.fullmatch(CONTAINER_PATH, str(one)) or ".." in str(one).split("/")]
+    if strange:
         raise PresetError(f"the preset that the image carries names {strange[0]!r}, which is not a file of its own")
     return Carried(
         files={str(target): str(name) for target, name in names.items()},

@@ -6,8 +6,9 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,9 +48,7 @@ def test_the_other_machine_is_another(other: OtherMachine, tmp_path: Path) -> No
     there = ("-H", f"unix://{other.socket}")
     assert docker(*there, "info", "--format", "{{.Name}}").strip() == HOSTNAME
     assert docker(*there, "info", "--format", "{{.ID}}") != docker("info", "--format", "{{.ID}}")
-    image = docker(
-        *there, "images", "--format", "{{.Repository}}:{{.Tag}}", "--filter", "reference=devenv/python"
-    ).split()[0]
+    image = json.loads(other.devenv("build", PRESETS[0], "--json"))["image"]["reference"]
     (tmp_path / "Dockerfile").write_text("FROM image\nRUN date +%Y > /year\nFROM scratch\nCOPY --from=0 /year /\n")
     docker(
         *there, "buildx", "build", "-q", "--network", "none", "--build-context", f"image=docker-image://{image}", "--output",
@@ -58,8 +57,10 @@ def test_the_other_machine_is_another(other: OtherMachine, tmp_path: Path) -> No
     assert (tmp_path / "out/year").read_text().strip() == CLOCK[1:5]
 
 
-def test_what_differs_is_named(cli: Cli) -> None:
-    """An image with a changed, a new, a missing and an opened file, and another variable, in the place of the real one."""
+@pytest.fixture(scope="module")
+def tampered(cli: Cli) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """An image with a changed, a new, a missing and an opened file, and another variable, in the place of the real one;
+    and what verify says when it is held to the real preset."""
     built = cli.ok("build", "python", "--json").json()["image"]["reference"]
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "Dockerfile").write_text(
@@ -69,11 +70,15 @@ def test_what_differs_is_named(cli: Cli) -> None:
         )
         docker("build", "-q", "--network", "none", "--tag", "t-tampered:1", folder)
     try:
-        done = cli("verify", "t-tampered:1", "--json")
+        done = cli("verify", "python", "--image", "t-tampered:1", "--json")
+        assert done.code == 12, done.err
+        yield "t-tampered:1", done.json()
     finally:
         docker("rmi", "-f", "t-tampered:1")
-    assert done.code == 12, done.err
-    told = done.json()
+
+
+def test_what_differs_is_named(cli: Cli, tampered: tuple[str, Mapping[str, Any]]) -> None:
+    told = tampered[1]
     assert told["equal"] is False
     found = {one["path"]: one["what"] for one in told["differences"]}
     assert found.pop("usr/local/share/devenv/kernel_check.py").startswith("content ")
@@ -82,4 +87,25 @@ def test_what_differs_is_named(cli: Cli) -> None:
     assert found.pop("usr/bin/git") == "mode 0777 → 0755"
     assert "PLANTED=1" in found.pop("Env")
     assert found == {}
+    # Two builds without a cache on one machine: this rebuild, and the one that made the image.
     assert told["rebuilt_digest"] == cli.ok("verify", "python", "--digest").out.strip()
+
+
+def test_an_image_whose_files_were_changed_is_not_what_it_states(
+    cli: Cli, tampered: tuple[str, Mapping[str, Any]]
+) -> None:
+    """Held to itself it builds to the changed files: its label gives it away. By tag and by id."""
+    identity = docker("image", "inspect", "--format", "{{.Id}}", tampered[0]).strip()
+    for reference in (tampered[0], identity):
+        told = cli.ok("verify", reference, "--digest", "--json").json()
+        assert (told["digest"], told["stated"]) == (tampered[1]["digest"], False)
+    built = cli.ok("build", "python", "--json").json()["image"]["reference"]
+    assert cli.ok("verify", built, "--digest", "--json").json()["stated"] is True
+    assert cli("verify", tampered[0], "--digest", "--expect", f"sha256:{'0' * 64}").code == 12
+
+
+def test_what_is_no_image_of_ours_is_said(cli: Cli) -> None:
+    for what in ("nothing-of-that-name", "nothing:1"):
+        done = cli("verify", what)
+        assert done.code == 2
+        assert "devenv presets" in done.err

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from pathlib import Path
 
@@ -9,9 +11,11 @@ import pytest
 
 from devenv.lock.model import read
 from devenv.lock.place import beside
+from devenv.paths import templates_digest
 from devenv.plan import plan
 from devenv.preset.load import find, load, shipped
 from devenv.render import render
+from tests.unit.examples import loaded, lock
 
 HERE = Path(__file__).parent
 LEFT_OUT = ("artifacts/", "build/", "image/usr/", "image/etc/profile.d/", "image/etc/devenv/sbom.cdx.json")
@@ -19,8 +23,8 @@ LEFT_OUT = ("artifacts/", "build/", "image/usr/", "image/etc/profile.d/", "image
 
 
 def _rendered(preset: str) -> dict[str, str]:
-    loaded = load(find(preset, Path.cwd()))
-    rendered = render(plan(loaded, read(beside(loaded.path))))
+    found = load(find(preset, Path.cwd()))
+    rendered = render(plan(found, read(beside(found.path))))
     files = {**rendered.context, **rendered.files}
     return {
         name: data.decode()
@@ -40,6 +44,24 @@ def test_rendered_output_is_as_expected(preset: str, request: pytest.FixtureRequ
             (folder / name).write_text(text)
     expected = {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
     assert files == expected, "if this is meant: make golden, and read the diff"
+
+
+RECORD = HERE / "rendering.json"
+
+
+def test_the_same_templates_render_to_the_same_bytes(request: pytest.FixtureRequest) -> None:
+    """A lock stands for an image by the templates' digest: what Python makes of them must not change under it."""
+    rendered = render(plan(loaded(), lock()))
+    digest = hashlib.sha256()
+    for name, data in sorted({**rendered.context, **rendered.files}.items()):
+        digest.update(f"{name} {hashlib.sha256(data).hexdigest()}\n".encode())
+    found = {"templates": templates_digest(), "rendered": digest.hexdigest()}
+    recorded = json.loads(RECORD.read_text()) if RECORD.exists() else {}
+    same_templates = recorded.get("templates") == found["templates"]
+    assert not same_templates or recorded == found, "raise _RENDERING in devenv/paths.py, then: make golden"
+    if request.config.getoption("--update-golden"):
+        RECORD.write_text(json.dumps(found, indent=2) + "\n")
+    assert json.loads(RECORD.read_text()) == found, "if this is meant: make golden"
 
 
 def test_there_is_nothing_left_of_presets_that_are_gone() -> None:

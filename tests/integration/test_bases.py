@@ -183,6 +183,11 @@ def test_a_registry_image_as_base(cli: Cli, registry: str, standalone: Path, tmp
         lock = json.loads((project / "devenv.lock").read_text())
         assert lock["base"]["digest"].startswith("sha256:")
         assert get(told["urls"]["ide"])[0] in (200, 302)
+        # The identity of an image on a registry base is that of what devenv put on it.
+        found = cli.ok("verify", "--digest", "--json", cwd=project).json()
+        layers = {one["name"]: one["entries"] for one in found["layers"]}
+        assert {"node", "editor", "wheels-0", "own"} <= layers.keys()
+        assert layers.get("base", 0) < 100, "the base's own files are in its own layers"
     finally:
         cli("down", "--volumes", "t-image")
         docker("image", "rm", "-f", *set(docker("images", "-q", f"{registry}/team/base").split()))

@@ -28,12 +28,13 @@ def _modules() -> dict[str, Path]:
 
 # The data-flow line of docs/architecture.md. A room may import rooms that stand before it, and the doors.
 LINE = (
-    ("preset",), ("lock",), ("sources", "artifacts", "fetch"), ("rootfs",), ("sbom",), ("plan",), ("render",), ("context",), ("online",),
-    ("build",), ("canonical",), ("identity",), ("boot",), ("probe",), ("smoke",), ("up",), ("verify",), ("cli",),
+    ("preset",), ("compat",), ("lock",), ("sources", "artifacts", "fetch"), ("rootfs",), ("sbom",), ("plan",), ("render",),
+    ("context",), ("online",), ("build",), ("canonical",), ("identity",), ("weights",), ("gpu",), ("doctor",), ("boot",), ("first",),
+    ("probe",), ("smoke", "proof"), ("up",), ("verify",), ("cli",),
 )  # fmt: skip
 DOORS = {
     "errors", "paths", "progress", "run", "http", "engine", "dockerhost", "console", "stages", "environment", "host",
-    "configs", "mirrors", "container", "brought",
+    "configs", "mirrors", "container", "brought", "machine", "hubs", "ownconfig", "buildx", "unpacked",
 }  # fmt: skip
 # The resolvers need bytes that are hashed at lock time (npm's tarballs), so they use the store and its fetcher.
 ALLOWED = {("lock", "artifacts"), ("lock", "fetch"), ("lock", "sources")}

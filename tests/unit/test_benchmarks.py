@@ -174,10 +174,10 @@ def test_cold_is_never_run_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command_line, "BENCHMARKS", everything)
     monkeypatch.setattr(command_line, "measurable", lambda: False)
     assert command_line.main(["--no-record"]) == 0
-    assert ran == ["warm", "noop", "help", "render", "rebuild", "fetch"]
+    assert ran == ["warm", "noop", "help", "render", "doctor", "rebuild", "fetch", "weights"]
     monkeypatch.setattr(command_line, "measurable", lambda: True)
     assert command_line.main(["--no-record"]) == 0
-    assert ran[6:] == ["warm", "noop", "help", "render", "rebuild", "fetch", "devcontainer"]
+    assert ran[8:] == ["warm", "noop", "help", "render", "doctor", "rebuild", "fetch", "devcontainer", "weights"]
 
 
 def test_a_missed_goal_is_status_1(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

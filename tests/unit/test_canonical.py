@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import struct
 import tarfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -115,7 +116,25 @@ def _folder(root: Path) -> None:
     (root / "usr/bin").chmod(0o700)
 
 
-@pytest.mark.parametrize("change", [_mode, _content, _extra, _gone, _link, _owner, _folder])
+def _hard_link(root: Path) -> None:
+    (root / "etc/passwd").unlink()
+    os.link(root / "usr/bin/git", root / "etc/passwd")
+
+
+def _xattr(root: Path) -> None:
+    os.setxattr(root / "usr/bin/git", "user.note", b"\x01\xff")
+
+
+def _access_list(root: Path) -> None:
+    # Version 2; user:: rw-, user:1000 rw-, group:: r--, mask:: rw-, other:: --- (linux/posix_acl_xattr.h).
+    rows = [(1, 6, 0xFFFFFFFF), (2, 6, 1000), (4, 4, 0xFFFFFFFF), (16, 6, 0xFFFFFFFF), (32, 0, 0xFFFFFFFF)]
+    value = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *row) for row in rows)
+    os.setxattr(root / "usr/bin/git", "system.posix_acl_access", value)
+
+
+@pytest.mark.parametrize(
+    "change", [_mode, _content, _extra, _gone, _link, _owner, _folder, _hard_link, _xattr, _access_list]
+)
 def test_whatever_counts_changes_the_digest(tmp_path: Path, change: Callable[[Path], None]) -> None:
     if change is _owner and os.getuid() != 0:
         pytest.skip("only root gives files away")
@@ -194,6 +213,35 @@ def test_only_what_differs_from_the_base_counts(tmp_path: Path) -> None:
         "usr/bin/new": "system", "usr/bin/git": "system", "opt/.wh.npm": canonical.REMOVED,
     }  # fmt: skip
     assert _ids(root, root) == []
+
+
+def test_over_a_base_names_of_one_file_count(tmp_path: Path) -> None:
+    base, root = _root(tmp_path / "base"), _root(tmp_path / "root")
+    _write(root, "usr/bin/copy", "usr/bin/git")
+    os.link(base / "usr/bin/git", base / "usr/bin/copy")
+    assert {"usr/bin/git", "usr/bin/copy"} <= set(_places(layers(root, base)))
+
+
+def test_what_a_folder_had_goes_with_it_and_not_after_it(tmp_path: Path) -> None:
+    base, root = _root(tmp_path / "base"), _root(tmp_path / "root")
+    for name in ("data/old", "lib/so"):
+        _write(base, name)
+    _write(root, "data")
+    (root / "lib").symlink_to("usr")
+    _write(base, "srv/gone")
+    found = list(layers(root, base))
+    assert found[0].name == canonical.REMOVED
+    assert [entry.path for entry in found[0].entries] == [".wh.srv"]
+
+
+def test_a_tampered_image_is_described_all_the_same(tmp_path: Path) -> None:
+    root = _root(tmp_path)
+    (root / "etc/devenv/devenv.lock").write_text("{")
+    os.mkfifo(root / "var/lib/dpkg/info/x.list")
+    assert "usr/bin/git" in _places(layers(root))
+    (root / "etc/devenv/devenv.lock").unlink()
+    os.mkfifo(root / "etc/devenv/devenv.lock")
+    assert "usr/bin/git" in _places(layers(root))
 
 
 def test_what_main_writes_reads_back(tmp_path: Path) -> None:

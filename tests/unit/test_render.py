@@ -157,6 +157,7 @@ def test_programs_are_executable_and_the_rest_is_not() -> None:
         "image/usr/local/bin/devenv-exec",
         "image/usr/local/lib/devenv/entrypoint",
         "image/usr/local/lib/devenv/finish",
+        "image/usr/local/lib/devenv/gpu-check",
         "image/usr/local/lib/devenv/ide",
         "image/usr/local/lib/devenv/jupyter",
     }
@@ -269,3 +270,23 @@ def test_rendering_starts_no_process() -> None:
     with pytest.raises(AssertionError):
         subprocess.Popen(["true"])
     _render()
+
+
+@pytest.mark.parametrize(("required", "told"), [(True, True), (False, "optional")])
+def test_a_gpu_is_asked_for_where_the_preset_needs_one(required: bool, told: Any) -> None:
+    rendered = _render(gpu={"required": required})
+    container = json.loads(rendered.files[".devcontainer/devcontainer.json"])
+    jsonschema.validate(container, SCHEMA)
+    assert container["hostRequirements"] == {"gpu": told}
+    service = yaml.safe_load(rendered.files["compose.yaml"])["services"]["environment"]
+    assert ("deploy" in service) is required
+    if required:
+        (device,) = service["deploy"]["resources"]["reservations"]["devices"]
+        assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu", "compute", "utility"])
+
+
+def test_without_a_gpu_nothing_is_rendered_of_it() -> None:
+    bare, wanted = plan(loaded(), lock()), plan(loaded(gpu={}), lock())
+    assert (bare.lock, bare.env, bare.editor_image) == (wanted.lock, wanted.env, wanted.editor_image)
+    files = _render().files
+    assert not any(word in data for data in files.values() for word in (b"nvidia", b"hostRequirements"))

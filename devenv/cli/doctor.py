@@ -1,0 +1,236 @@
+"""`devenv doctor`: can this machine run a preset? Findings with remedies, before anything is downloaded."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from devenv.cli.app import App, json_option
+from devenv.doctor.finding import BLOCKER, OK, Finding, Needs, blockers
+from devenv.errors import LockError, MachineError, UsageError
+from devenv.gpu import MODES
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from devenv.compat.matrix import Matrix
+    from devenv.http.web import Origin
+    from devenv.lock.model import Lock
+    from devenv.machine.model import EngineFacts, Machine
+    from devenv.preset.load import LoadedPreset
+
+_SIGNS = {"ok": "ok     ", "warning": "warning", "blocker": "BLOCKER"}
+
+
+@click.command()
+@click.argument("preset", required=False)
+@click.option("--offline", is_flag=True, help="Leave the network alone.")
+@click.option("--gpus", metavar="WHICH", help="As of 'up': all, none, or indices and UUIDs with commas between.")
+@click.option("--gpu-mode", type=click.Choice(["auto", *MODES]), default="auto", help="As of 'up'.")
+@click.option(
+    "--machine",
+    "recorded",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Judge a recorded machine instead: the 'machine' of a --json document from there.",
+)
+@json_option
+@click.pass_obj
+def doctor(app: App, preset: str | None, offline: bool, gpus: str | None, gpu_mode: str, recorded: Path | None) -> None:
+    """Say whether this machine can run PRESET, and what helps; exit status 13 when it cannot.
+
+    PRESET is a shipped name, a YAML file, a project folder, or nothing: devenv.yaml here, or without one just the
+    machine.
+    """
+    from devenv.doctor.examine import examine
+
+    # The engine and buildx answer while Python reads the preset.
+    told = [] if recorded else [_asked(app)]
+    loaded = _loaded(preset)
+    lock = _lock(app, loaded) if loaded else None
+    machine = _recorded(recorded) if recorded else _gather(app, loaded, told[0], offline=offline)
+    needed = _needs(app, loaded, lock, machine, elsewhere=recorded is not None)
+    matrix = _matrix(app) if gpus or (loaded and _has_versions(loaded)) else None
+    findings = examine(machine, loaded.preset if loaded else None, needed, matrix, gpus=gpus, mode=gpu_mode)
+    if app.json:
+        app.console.json(_json(machine, loaded, needed, findings))
+    else:
+        _tell(app, loaded, findings)
+    found = blockers(findings)
+    if found:
+        name = loaded.preset.name if loaded else "environments"
+        first = found[0]
+        raise MachineError(
+            f"this machine cannot run {name}: {first.what}" + (f" (and {len(found) - 1} more)" if found[1:] else ""),
+            hint=first.remedy,
+        )
+
+
+def _loaded(preset: str | None) -> LoadedPreset | None:
+    here = Path.cwd()
+    if preset is None and not (here / "devenv.yaml").exists():
+        return None
+    from devenv.preset.load import find, load
+
+    return load(find(preset, here))
+
+
+def _has_versions(loaded: LoadedPreset) -> bool:
+    """Whether the compatibility matrix has anything to say about a preset."""
+    preset = loaded.preset
+    return bool(preset.gpu or preset.torch or preset.vllm or preset.cuda)
+
+
+def _matrix(app: App) -> Matrix:
+    from devenv.compat.matrix import read
+
+    return read(app.dirs.config)
+
+
+def _lock(app: App, loaded: LoadedPreset) -> Lock | None:
+    from devenv.lock import place
+    from devenv.lock.model import read
+
+    try:
+        return read(place.lock_path(loaded, app.dirs))
+    except LockError:
+        return None  # nothing is known yet of a preset that was never locked
+
+
+def _needs(app: App, loaded: LoadedPreset | None, lock: Lock | None, machine: Machine, *, elsewhere: bool) -> Needs:
+    """What the lock says; on another machine nothing of it is there."""
+    if loaded is None:
+        return Needs()
+    if lock is None:
+        return Needs(kinds=frozenset({"deb", "wheel"}))
+    from devenv.doctor.examine import needs
+    from devenv.weights.store import Weights
+
+    if elsewhere:
+        weights = sum(one.size for one in lock.model.files) if lock.model else 0
+        return needs(lock, lock.artifacts(), image_here=False, weights_bytes=weights)
+    weights = Weights(app.settings.hubs.dir).missing_bytes(lock.model)
+    if _image_here(loaded, lock, machine):
+        return needs(lock, (), image_here=True, weights_bytes=weights)
+    from devenv.artifacts import Store
+
+    return needs(lock, Store(app.dirs.store).missing(lock), image_here=False, weights_bytes=weights)
+
+
+def _image_here(loaded: LoadedPreset, lock: Lock, machine: Machine) -> bool:
+    from devenv.dockerhost import ask
+    from devenv.errors import PresetError
+    from devenv.plan import plan
+
+    if machine.engine is None or machine.engine.problem:
+        return False
+    try:
+        return ask(machine.engine.address, f"/images/{plan(loaded, lock).image}/json") is not None
+    except (PresetError, OSError, ValueError):
+        return False
+
+
+def _gather(app: App, loaded: LoadedPreset | None, told: Future[EngineFacts], *, offline: bool) -> Machine:
+    from devenv.machine.gather import gather
+
+    ports = _ports(loaded) if loaded else ()
+    origins = None if offline else _origins(app, loaded)
+    return gather(app.settings, told.result, ports=ports, origins=origins, carried=app.carried)
+
+
+def _asked(app: App) -> Future[EngineFacts]:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from devenv.machine.engine import ask
+
+    return ThreadPoolExecutor(1).submit(ask, lambda: app.engine_address, lambda: app.engine)
+
+
+def _ports(loaded: LoadedPreset) -> tuple[int, ...]:
+    from devenv.plan import IDE_PORT, JUPYTER_PORT
+
+    preset = loaded.preset
+    own = [*([IDE_PORT] if preset.code_server else []), *([JUPYTER_PORT] if preset.jupyter else [])]
+    return (*own, *(one.port for one in preset.services.values() if one.port), *preset.ports.values())
+
+
+def _origins(app: App, loaded: LoadedPreset | None) -> list[tuple[str, Origin]]:
+    """Every address that locking, fetching or a program inside would ask, as this user's settings name them."""
+    from devenv.configs import header_for
+    from devenv.http.web import Origin
+    from devenv.mirrors import apt_sources
+
+    settings = app.settings
+    found: list[tuple[str, Origin]] = []
+    if not settings.pip.no_index:
+        index = settings.pip.index
+        if index is None:
+            from pypi_simple import PYPI_SIMPLE_ENDPOINT
+
+            index = PYPI_SIMPLE_ENDPOINT
+        asked = [one for one in (index, *settings.pip.extra_indexes) if one.startswith(("http://", "https://"))]
+        found += [("pip", Origin(url=f"{one.rstrip('/')}/pip/", channel="pip")) for one in asked]
+    if registry := settings.npm.registry:
+        headers = header_for(registry, settings.npm.auth)
+        found.append(("npm", Origin(url=registry, channel="npm", headers=headers)))
+    base = loaded.preset.base.bootstrap if loaded else settings.release
+    distribution, _, release = (base or "").partition("/")
+    if release:
+        for uri in dict.fromkeys(one.uri for one in apt_sources(settings, distribution, release)):
+            if uri.startswith(("http://", "https://")):
+                headers = header_for(uri, settings.apt_auth)
+                found.append(("apt", Origin(url=f"{uri}/dists/", channel="apt", headers=headers)))
+    hubs = [hub for variable in ("HF_ENDPOINT", "MODELSCOPE_DOMAIN") if (hub := app.carried.get(variable))]
+    found += [("hub", Origin(url=hub if "://" in hub else f"https://{hub}")) for hub in hubs]
+    count: dict[str, int] = {}
+    named = []
+    for kind, origin in found:
+        count[kind] = count.get(kind, 0) + 1
+        named.append((kind if count[kind] == 1 else f"{kind} {count[kind]}", origin))
+    return named
+
+
+def _recorded(path: Path) -> Machine:
+    from devenv.machine.model import from_json
+
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        return from_json(value.get("machine", value))
+    except (OSError, ValueError, AttributeError) as error:
+        raise UsageError(
+            f"not a recorded machine: {str(error).splitlines()[0]}",
+            where=str(path),
+            hint="record one there: devenv doctor --json > machine.json",
+        ) from None
+
+
+def _json(
+    machine: Machine, loaded: LoadedPreset | None, needed: Needs, findings: tuple[Finding, ...]
+) -> dict[str, Any]:
+    from devenv.machine.model import to_json
+
+    return {
+        "preset": loaded.preset.name if loaded else None,
+        "able": not blockers(findings),
+        "needs": {**dataclasses.asdict(needed), "kinds": sorted(needed.kinds)},
+        "findings": [dataclasses.asdict(one) for one in findings],
+        "machine": to_json(machine),
+    }
+
+
+def _tell(app: App, loaded: LoadedPreset | None, findings: tuple[Finding, ...]) -> None:
+    lines = []
+    for one in findings:
+        lines.append(f"{_SIGNS[one.level]}  {one.what}")
+        if one.level != OK and one.remedy:
+            lines.append(f"         → {one.remedy}")
+    app.console.data("\n".join(lines))
+    levels = [one.level for one in findings]
+    if BLOCKER not in levels:
+        name = f"can run {loaded.preset.name}" if loaded else "can run environments"
+        app.console.note(
+            f"this machine {name}" + (f"; {levels.count('warning')} warnings" if "warning" in levels else "")
+        )

@@ -1,0 +1,293 @@
+"""`devenv prefetch` and `devenv weights …`: bring model weights, and look after their store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from devenv.cli.app import App, json_option, source_option, weights_dir_option
+from devenv.console import bytes_text
+from devenv.errors import DriftError, FetchError, UsageError
+
+if TYPE_CHECKING:
+    from devenv.lock.model import LockedModel
+    from devenv.weights.store import Stored, Weights
+
+__all__ = ["prefetch", "weights"]
+
+
+@click.command()
+@click.argument("preset", required=False)
+@source_option
+@weights_dir_option
+@json_option
+@click.pass_obj
+def prefetch(app: App, preset: str | None, sources: tuple[str, ...]) -> None:
+    """Bring the model weights of PRESET to this machine's store, verified. 'up' then has nothing to bring.
+
+    What is in a hub's own cache here is used, not downloaded. A run that was stopped goes on where it was.
+    """
+    from devenv.weights.prefetch import prefetch as bring
+
+    store = _store(app)
+    with app.console.stages() as stages:
+        model = _model(app, preset, stages)
+        with stages.stage("weights") as stage:
+            done = bring(
+                model, store=store, settings=app.settings, sources=sources, progress=stage,
+                waiting=lambda: stage.message("another devenv brings this model; waiting"),
+            )  # fmt: skip
+            stage.cached = done.files == 0
+    folder = store.folder(model.key)
+    for remark in done.remarks:
+        app.console.warn(remark)
+    if app.json:
+        app.console.json({
+            "model": model.key, "digest": model.digest, "folder": str(folder), "files": done.files,
+            "bytes": done.bytes, "linked": done.linked, "here": done.here, "by_source": dict(done.by_source),
+            "seconds": round(done.seconds, 3),
+        })  # fmt: skip
+        return
+    told = ", ".join(f"{bytes_text(count)} from {name}" for name, count in done.by_source)
+    app.console.note(
+        f"{model.key}: {done.files} files downloaded ({told or 'nothing'}), {done.linked} taken from this machine, "
+        f"{done.here} were here: {folder}"
+    )
+
+
+@click.group()
+def weights() -> None:
+    """The store of model weights: what is in it, who uses it, and how it travels.
+
+    MODEL is a key that 'devenv weights list' shows, a model's name, or its id on a hub.
+    """
+
+
+@weights.command(name="list")
+@weights_dir_option
+@json_option
+@click.pass_obj
+def list_(app: App) -> None:
+    """List the models of the store: size, where from, which environments use them."""
+    store = _store(app)
+    every = store.every()
+    users = {one.model.key: _users(app, one.model.key) for one in every}
+    if app.json:
+        app.console.json([
+            {"model": one.model.key, "digest": one.model.digest, "complete": one.complete, "bytes": one.bytes,
+             "size": one.model.size, "files": len(one.model.files), "folder": str(one.folder),
+             "sources": [source.model_dump() for source in one.model.sources], "used_by": users[one.model.key]}
+            for one in every
+        ])  # fmt: skip
+        return
+    if not every:
+        app.console.note(f"no weights in {store.root}; a preset with 'model' brings some: devenv prefetch")
+        return
+    rows = [
+        (
+            one.model.key,
+            bytes_text(one.model.size) if one.complete else f"{bytes_text(one.bytes)} of {bytes_text(one.model.size)}",
+            ", ".join(f"{source.hub}:{source.id}" for source in one.model.sources),
+            "?" if (used := users[one.model.key]) is None else ", ".join(used) or "-",
+        )
+        for one in every
+    ]  # fmt: skip
+    app.console.table("", ("MODEL", "SIZE", "FROM", "USED BY"), rows, stdout=True)
+
+
+@weights.command()
+@click.argument("model", required=False)
+@weights_dir_option
+@json_option
+@click.pass_obj
+def verify(app: App, model: str | None) -> None:
+    """Read every file again and compare its hash. Wrong ones are downloaded anew by the next 'up' or 'prefetch'."""
+    store = _store(app)
+    chosen = [store.named(model)] if model else list(store.every())
+    told: list[dict[str, Any]] = []
+    with app.console.stages() as stages:
+        for one in chosen:
+            with stages.stage("verify") as stage:
+                stage.message(one.model.key)
+                stage.start("verify", one.model.size)
+                with store.only(one.model.key, lambda: None):
+                    wrong = store.rehash(one.model, lambda count, stage=stage: stage.advance("verify", count))  # type: ignore[misc]
+                stage.failed = bool(wrong)
+            told += [{"model": one.model.key, "file": file.path, "why": why} for file, why in wrong]
+    if app.json:
+        app.console.json({"models": [one.model.key for one in chosen], "wrong": told})
+    if told:
+        rows = "\n".join(f"{row['model']}: {row['file']}: {row['why']}" for row in told)
+        raise DriftError(
+            f"{len(told)} files are not what the lock says", detail=rows,
+            hint="'devenv prefetch' brings these again",
+        )  # fmt: skip
+    app.console.note(f"{sum(len(one.model.files) for one in chosen)} files are right")
+
+
+@weights.command()
+@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
+@weights_dir_option
+@json_option
+@click.pass_obj
+def rm(app: App, models: tuple[str, ...]) -> None:
+    """Remove models from the store, and their volumes. What an environment uses is refused."""
+    from devenv.weights import volume
+
+    store = _store(app)
+    chosen = {one.model.key: one for one in map(store.named, models)}
+    for key in chosen:
+        if users := volume.users_of(key, app.engine):
+            raise UsageError(f"{key} is in use by {', '.join(users)}", hint=f"devenv down {users[0]}, then again")
+    for key in chosen:
+        with store.only(key, lambda: app.console.note("another devenv command is at work on it; waiting")):
+            if volume.users_of(key, app.engine):
+                raise UsageError(f"{key} came into use meanwhile", hint="devenv weights list")
+            volume.remove(key, app.engine)
+            store.remove(key)
+        app.console.note(f"{key} is removed")
+    if app.json:
+        app.console.json(sorted(chosen))
+
+
+@weights.command(name="import")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("preset", required=False)
+@weights_dir_option
+@json_option
+@click.pass_obj
+def import_(app: App, folder: Path, preset: str | None) -> None:
+    """Take the model of PRESET from FOLDER (an export, a clone, a download), verified; nothing is downloaded."""
+    from devenv.weights import cache
+
+    store = _store(app)
+    with app.console.stages() as stages:
+        model = _model(app, preset, stages)
+        with stages.stage("import") as stage, store.only(model.key, lambda: None):
+            store.begin(model)
+            taken = cache.take(model, folder.resolve(), store=store, progress=stage)
+    missing = store.missing(model)
+    if app.json:
+        app.console.json({"model": model.key, "folder": str(store.folder(model.key)), "files": len(taken),
+                          "missing": [one.path for one in missing]})  # fmt: skip
+    if missing:
+        names = "\n".join(one.path for one in missing[:12]) + ("\n…" if missing[12:] else "")
+        raise FetchError(
+            f"{folder} lacks {len(missing)} of {len(model.files)} files of {model.key}, or has others of that name",
+            detail=names, hint="what fits was taken; 'devenv prefetch' downloads the rest",
+        )  # fmt: skip
+    app.console.note(f"{model.key}: {len(taken)} files taken; complete: {store.folder(model.key)}")
+
+
+@weights.command()
+@click.argument("model")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@weights_dir_option
+@json_option
+@click.pass_obj
+def export(app: App, model: str, folder: Path) -> None:
+    """Copy a model's files to FOLDER, for another machine: there 'devenv weights import FOLDER PRESET'."""
+    from devenv.weights import cache
+
+    one = _store(app).named(model)
+    _complete(one)
+    if folder.exists() and any(folder.iterdir()):
+        raise UsageError(f"{folder} is not empty", hint="name a new folder")
+    with app.console.stages() as stages, stages.stage("export") as stage:
+        stage.start("export", one.model.size)
+        for file in one.model.files:
+            target = folder / file.path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            cache.copy(one.folder / file.path, target)
+            stage.advance("export", file.size)
+    if app.json:
+        app.console.json({"model": one.model.key, "folder": str(folder), "files": len(one.model.files),
+                          "bytes": one.model.size})  # fmt: skip
+    app.console.note(f"{one.model.key} is in {folder}")
+
+
+@weights.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on; 0.0.0.0 for all.")
+@click.option("--port", default=8898, show_default=True, type=click.IntRange(0, 65535))
+@click.option("--no-token", is_flag=True, help="Serve everyone who can reach it.")
+@weights_dir_option
+@json_option
+@click.pass_obj
+def serve(app: App, host: str, port: int, no_token: bool) -> None:
+    """Serve the store with the Hugging Face hub's protocol, until Ctrl-C: others name it with HF_ENDPOINT.
+
+    They need the token that is printed, as HF_TOKEN; it is kept in a file of yours. The connection is not encrypted.
+    """
+    from devenv.weights.serve import serving
+
+    store = _store(app)
+    token = None if no_token else _serve_token(app)
+    with serving(store, host=host, port=port, token=token, told=app.console.note if app.verbose else None) as server:
+        name = _reachable(host)
+        address = f"http://{name}:{server.port}"
+        models = [one.model.key for one in store.every() if one.complete]
+        if app.json:
+            app.console.json({"url": address, "token": token, "models": models})
+        else:
+            app.console.note(f"serving {len(models)} models: {', '.join(models) or 'none yet'}")
+            app.console.data(f"export HF_ENDPOINT={address}" + (f" HF_TOKEN={token}" if token else ""))
+        server.wait()
+
+
+def _serve_token(app: App) -> str:
+    from devenv.environment import secret
+
+    return secret(app.dirs.state / "weights-token")
+
+
+def _reachable(host: str) -> str:
+    """An address that others can type."""
+    import socket
+
+    return socket.gethostname() if host in ("0.0.0.0", "::") else host  # noqa: S104
+
+
+def _store(app: App) -> Weights:
+    from devenv.weights.store import Weights
+
+    return Weights(app.settings.hubs.dir)
+
+
+def _model(app: App, preset: str | None, stages: Any) -> LockedModel:
+    """The locked model of a preset, locked now when the preset has no lock."""
+    from devenv.artifacts import Store
+    from devenv.lock import place
+    from devenv.lock.image import look_into
+    from devenv.preset.load import find, load
+
+    loaded = load(find(preset, Path.cwd()))
+    if loaded.preset.model is None:
+        raise UsageError(
+            f"the preset {loaded.preset.name} names no model", where=str(loaded.path),
+            hint="'model: {huggingface: {id: …, revision: …}}' in a preset names one",
+        )  # fmt: skip
+    with stages.stage("lock") as stage:
+        locked, stage.cached = place.locked(
+            loaded, dirs=app.dirs, settings=app.settings, store=Store(app.dirs.store), progress=stage,
+            image_facts=lambda reference: look_into(reference, app.engine),
+        )  # fmt: skip
+    assert locked.model is not None
+    return locked.model
+
+
+def _complete(one: Stored) -> None:
+    if not one.complete:
+        raise UsageError(f"{one.model.key} is not complete", hint="devenv prefetch, or devenv weights verify")
+
+
+def _users(app: App, key: str) -> list[str] | None:
+    """Who uses it; None where no engine answers."""
+    from devenv.errors import EngineError
+    from devenv.weights import volume
+
+    try:
+        return list(volume.users_of(key, app.engine))
+    except EngineError:
+        return None

@@ -1,0 +1,258 @@
+"""Findings about GPUs: present, able, large enough, driver new enough, and reachable for a container."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from devenv import gpu
+from devenv.compat.versions import numbers
+from devenv.doctor.finding import BLOCKER, Finding, blocker, ok, warning
+from devenv.doctor.host import NOMINAL
+from devenv.errors import MachineError, UsageError
+from devenv.machine.model import Machine
+
+if TYPE_CHECKING:
+    from devenv.compat.matrix import Matrix
+    from devenv.preset.model import Gpu as Wish
+
+_CHECK = "nvidia-smi shows what the driver sees"
+
+
+def presence(machine: Machine, *, required: bool) -> Finding:
+    """Whether there is an NVIDIA GPU whose driver answers, and what else there is if not."""
+    nvidia = machine.nvidia
+    bad = blocker if required else warning
+    if nvidia.gpus:
+        names = ", ".join(f"{one.index}: {one.name}" for one in nvidia.gpus)
+        return ok("gpu.present", f"{names}; driver {nvidia.driver}")
+    if nvidia.nouveau and nvidia.pci:
+        return bad(
+            "gpu.driver",
+            "there is an NVIDIA GPU, driven by nouveau, which cannot compute",
+            "install NVIDIA's driver: sudo apt install nvidia-driver (Debian), sudo ubuntu-drivers install "
+            "(Ubuntu), then restart",
+        )
+    if nvidia.problem and "version mismatch" in nvidia.problem.lower():
+        return bad(
+            "gpu.driver",
+            f"the driver was updated under the running kernel ({nvidia.problem})",
+            "restart the machine, or: sudo rmmod nvidia_uvm nvidia_drm nvidia_modeset nvidia && sudo nvidia-smi",
+        )
+    if nvidia.pci or nvidia.nodes or nvidia.driver:
+        why = f": {nvidia.problem}" if nvidia.problem else ""
+        what = f"there is an NVIDIA GPU, but its driver does not answer{why}"
+        return bad("gpu.driver", what, "install NVIDIA's driver, or load it: sudo modprobe nvidia; " + _CHECK)
+    if machine.other_gpus:
+        makers = " and ".join(machine.other_gpus)
+        made = {"AMD": "ROCm", "Apple": "Metal"}.get(machine.other_gpus[0], "its own software")
+        what = f"the GPU here is {makers}'s; devenv supports NVIDIA's only ({made} is not supported)"
+        return (
+            bad("gpu.vendor", what, "use a machine with an NVIDIA GPU, or a preset for the CPU: devenv presets")
+            if (required)
+            else ok("gpu.vendor", what)
+        )
+    if not required:
+        return ok("gpu.present", "no GPU, and none is needed")
+    return blocker(
+        "gpu.present",
+        "there is no GPU in this machine",
+        "use a machine with an NVIDIA GPU, or a preset for the CPU: devenv presets",
+    )
+
+
+def examine(
+    machine: Machine,
+    wish: Wish | None,
+    matrix: Matrix | None,
+    *,
+    cuda: str | None,
+    gpus: str | None,
+    mode: str = "auto",
+) -> Iterator[Finding]:
+    """`gpus` is what `--gpus` says (None: nothing said); `cuda` what the preset's wheels are built for."""
+    if machine.engine and machine.engine.remote:
+        return
+    if gpus == "none":
+        if wish and wish.required:
+            yield warning("gpu.none", "the preset needs a GPU and gets none, as you asked", "leave --gpus none away")
+        return
+    required = bool(wish and wish.required) or gpus is not None
+    there = presence(machine, required=required)
+    yield there
+    if not machine.nvidia.gpus or there.level == BLOCKER or not (wish or gpus is not None):
+        return
+    try:
+        devices = gpu.select(machine.nvidia, gpus or "all")
+    except UsageError as error:
+        yield blocker("gpu.choice", error.message, error.hint or "")
+        return
+    if not devices:
+        yield blocker(
+            "gpu.mig",
+            "the GPU is in MIG mode and cut into no parts, so nothing can compute on it",
+            "sudo nvidia-smi mig -cgi 0 -C (makes one), or sudo nvidia-smi -mig 0 (MIG off)",
+        )
+        return
+    if wish:
+        yield from _size(devices, wish)
+        yield from _able(devices, wish)
+    if matrix:
+        if cuda:
+            yield from _cuda(machine, devices, cuda, matrix)
+        yield from _generation(machine, devices, matrix)
+    yield from _way(machine, gpus or "all", mode)
+
+
+def _size(devices: Sequence[gpu.Device], wish: Wish) -> Iterator[Finding]:
+    if len(devices) < wish.count:
+        yield blocker(
+            "gpu.count",
+            f"the preset needs {wish.count} GPUs, and here is {len(devices)}",
+            "use a machine with more GPUs, or set gpu.count in a preset that extends it",
+        )
+    if not wish.memory:
+        return
+    needed = memory_bytes(wish.memory)
+    sizes = sorted((one.memory_bytes for one in devices), reverse=True)[: wish.count]
+    smallest = sizes[-1]
+    if not smallest:
+        yield warning("gpu.memory", "the driver does not tell how much memory the GPU has", _CHECK)
+    elif needed > smallest * NOMINAL:
+        yield blocker(
+            "gpu.memory",
+            f"the GPU has {_gib(smallest)} of memory, and the preset needs {_gib(needed)}",
+            "use a GPU with more memory, or a preset that needs less: devenv presets",
+        )
+    else:
+        yield ok("gpu.memory", f"{_gib(smallest)} of GPU memory; the preset needs {_gib(needed)}")
+
+
+def _able(devices: Sequence[gpu.Device], wish: Wish) -> Iterator[Finding]:
+    if not wish.min_capability:
+        return
+    weak = [one for one in devices if () < numbers(one.capability) < numbers(wish.min_capability)]
+    if not all(numbers(one.capability) for one in devices):
+        yield warning("gpu.capability", "the driver does not tell the GPU's compute capability", _CHECK)
+    elif weak:
+        able = [str(one.index) for one in devices if one not in weak]
+        remedy = f"take the other: --gpus {','.join(able)}" if len(able) >= wish.count else "use a newer GPU"
+        yield blocker(
+            "gpu.capability",
+            f"GPU {weak[0].index} ({weak[0].name}) has compute capability {weak[0].capability}, and the preset needs "
+            f"{wish.min_capability}",
+            remedy,
+        )
+    else:
+        yield ok("gpu.capability", f"compute capability {devices[0].capability}; {wish.min_capability} is needed")
+
+
+def _cuda(machine: Machine, devices: Sequence[gpu.Device], cuda: str, matrix: Matrix) -> Iterator[Finding]:
+    row, driver = matrix.for_cuda(cuda), machine.nvidia.driver
+    if row is None:
+        yield warning(
+            "gpu.cuda",
+            f"CUDA {cuda} is not in the compatibility matrix: nothing is known of it",
+            "devenv up tells whether it computes; a row in compatibility.yaml says so before",
+        )
+        return
+    if not numbers(driver):
+        yield warning("gpu.cuda", "the driver's version is not known", _CHECK)
+    elif numbers(driver) < numbers(row.driver):
+        older = _for_driver(driver, matrix)
+        other = f", or a preset for CUDA {older}" if older else ""
+        yield blocker(
+            "gpu.cuda",
+            f"CUDA {cuda} needs driver {row.driver} or newer; here is {driver}",
+            f"update the driver to {row.driver} or newer{other}",
+        )
+    else:
+        yield ok("gpu.cuda", f"CUDA {cuda} works with driver {driver} (from {row.driver} on)")
+    low, high = row.capability
+    for one in devices:
+        if numbers(one.capability) < numbers(low):
+            yield blocker(
+                "gpu.kernels",
+                f"CUDA {cuda} has dropped {one.name} (compute capability {one.capability}; {low} is the oldest)",
+                f"take a preset for an older CUDA{_knowing(one.capability, matrix)}",
+            )
+            return
+        if numbers(one.capability) > numbers(high):
+            known = _knowing(one.capability, matrix)
+            if known or numbers(one.capability)[0] <= numbers(high)[0]:
+                yield blocker(
+                    "gpu.kernels",
+                    f"CUDA {cuda} knows no {one.name} (compute capability {one.capability}; {high} is the newest)",
+                    f"take a preset for a newer CUDA{known}",
+                )
+            else:
+                yield warning(
+                    "gpu.kernels",
+                    f"{one.name} (compute capability {one.capability}) is newer than what is known",
+                    "devenv up tells whether it computes",
+                )
+            return
+
+
+def _for_driver(driver: str, matrix: Matrix) -> str:
+    """The newest CUDA, as its row says it, that a driver is new enough for."""
+    rows = [one for one in matrix.cuda if numbers(one.driver) <= numbers(driver)]
+    return (
+        rows[-1].versions.removeprefix("==").replace(".*", "").replace(">=", "").replace(",<", " to before ")
+        if (rows)
+        else ""
+    )
+
+
+def _knowing(capability: str, matrix: Matrix) -> str:
+    rows = [
+        one for one in matrix.cuda if numbers(one.capability[0]) <= numbers(capability) <= numbers(one.capability[1])
+    ]
+    return f" (CUDA {rows[-1].versions})" if rows else ""
+
+
+def _generation(machine: Machine, devices: Sequence[gpu.Device], matrix: Matrix) -> Iterator[Finding]:
+    driver = machine.nvidia.driver
+    for one in devices:
+        row = matrix.driver_for(one.capability)
+        if row and numbers(driver) and numbers(driver) < numbers(row.driver):
+            yield blocker(
+                "gpu.generation",
+                f"{one.name} ({row.name}) needs driver {row.driver} or newer; here is {driver}",
+                f"update the driver to {row.driver} or newer",
+            )
+            return
+
+
+def _way(machine: Machine, gpus: str, mode: str) -> Iterator[Finding]:
+    try:
+        given = gpu.access(machine, gpus, mode)
+    except MachineError as error:
+        detail = f" ({'; '.join(error.detail.splitlines())})" if error.detail else ""
+        yield blocker("gpu.access", f"{error.message}{detail}", error.hint or "")
+        return
+    yield ok("gpu.access", f"containers get it by: {given.mode}")
+    if given.mode == "direct" and any(
+        not one.mode & 0o006 for one in machine.nvidia.nodes if one.path in given.nodes[:1]
+    ):
+        yield warning(
+            "gpu.nodes",
+            "the driver's device nodes are not open to every user: the user inside may be refused",
+            "set NVreg_DeviceFileMode=0666 for the module nvidia (/etc/modprobe.d), or: sudo chmod 666 /dev/nvidia*",
+        )
+    for spec in machine.nvidia.cdi:
+        if spec.missing:
+            yield warning(
+                "gpu.cdi",
+                f"{spec.path} names {spec.missing[0]}, which is not there: it was made for another driver",
+                f"sudo nvidia-ctk cdi generate --output={spec.path}",
+            )
+
+
+def memory_bytes(size: str) -> int:
+    """Bytes of the preset's `512m`, `16g`."""
+    return int(size[:-1]) * {"m": 1024**2, "g": 1024**3}[size[-1]]
+
+
+def _gib(bytes_: int) -> str:
+    return f"{bytes_ / 1024**3:.1f} GiB"

@@ -1,0 +1,120 @@
+"""The first step of `up`: can this machine run it, and with which GPUs? Only what is known at once; no network."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from devenv.environment import Environment
+from devenv.errors import UsageError
+from devenv.gpu import MODES, Access, access
+from devenv.weights.store import Weights
+
+if TYPE_CHECKING:
+    from devenv.artifacts import Store
+    from devenv.boot import Running
+    from devenv.doctor.finding import Needs
+    from devenv.engine import Engine
+    from devenv.host import Settings
+    from devenv.lock.model import Lock
+    from devenv.machine.model import Machine
+    from devenv.preset.load import LoadedPreset
+
+_FILE = "gpu.json"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What `--gpus` and `--gpu-mode` say; None where nothing was said."""
+
+    gpus: str | None = None
+    mode: str | None = None
+
+    def check(self) -> None:
+        """Raise UsageError for a mode that there is not."""
+        if self.mode not in {None, "auto", *MODES}:
+            raise UsageError(f"there is no GPU mode {self.mode!r}", hint=f"one of auto, {', '.join(MODES)}")
+
+
+def remembered(environment: Environment, asked: Asked) -> Asked:
+    """What was said now, else before: an environment keeps its GPUs for its life, as it does its ports."""
+    kept: Any = environment.kept(_FILE)
+    before = kept if isinstance(kept, dict) else {}
+    return Asked(gpus=asked.gpus or before.get("gpus"), mode=asked.mode or before.get("mode"))
+
+
+def remember(environment: Environment, asked: Asked) -> None:
+    """Keep it, unless nothing was ever said."""
+    if (asked.gpus or asked.mode) and environment.kept(_FILE) != dataclasses.asdict(asked):
+        environment.keep(_FILE, dataclasses.asdict(asked))
+
+
+def before_lock(loaded: LoadedPreset, engine: Engine, settings: Settings, asked: Asked) -> None:
+    """The verdict on the GPU before a preset is resolved for the first time, which downloads. Raises MachineError."""
+    from devenv.doctor.finding import Needs
+
+    if asked.gpus != "none" and (asked.gpus or (loaded.preset.gpu and loaded.preset.gpu.required)):
+        _look(loaded, Needs(), engine, settings, asked)
+
+
+def check(
+    loaded: LoadedPreset,
+    lock: Lock,
+    *,
+    running: Running | None,
+    engine: Engine,
+    settings: Settings,
+    store: Store,
+    image_here: bool,
+    asked: Asked,
+    note: Callable[[str], None],
+) -> Access | None:
+    """Refuse a machine that cannot run it (MachineError); else the container's access to its GPUs, if it gets any.
+
+    `running` is given where its container may go on as it is: what it has was looked at when it was made.
+    """
+    wish = loaded.preset.gpu
+    wants = asked.gpus != "none" and (wish is not None or asked.gpus is not None)
+    if running and running.facts.state == "running" and image_here and (kept := _kept(running, wants, asked)):
+        return kept
+    if asked.gpus == "none" and wish and wish.required:
+        note("warning: the preset needs a GPU and gets none, as --gpus none says")
+    weights_bytes = Weights(settings.hubs.dir).missing_bytes(lock.model)
+    if not wants and image_here and not weights_bytes:
+        return None
+    from devenv.doctor.examine import needs
+
+    missing = () if image_here else store.missing(lock)
+    needed = needs(lock, missing, image_here=image_here, weights_bytes=weights_bytes)
+    machine = _look(loaded, needed, engine, settings, asked, with_gpu=wants)
+    if not wants:
+        return None
+    if not machine.nvidia.gpus:
+        # Only for `required: false`: every other wish was refused above.
+        note("no GPU here: it runs on the CPU, as the preset allows")
+        return None
+    return access(machine, asked.gpus or "all", asked.mode or "auto")
+
+
+def _kept(running: Running, wants: bool, asked: Asked) -> Access | None:
+    """The access of the container that runs, when it is what is asked for."""
+    given = running.gpu
+    if given is None or not wants or asked.mode not in {None, "auto", given.mode}:
+        return None
+    return given if given.asked == (asked.gpus or "all") else None
+
+
+def _look(
+    loaded: LoadedPreset, needed: Needs, engine: Engine, settings: Settings, asked: Asked, *, with_gpu: bool = True
+) -> Machine:
+    from devenv.compat.matrix import read
+    from devenv.doctor.examine import examine
+    from devenv.doctor.finding import refuse
+    from devenv.machine.gather import quick
+
+    machine = quick(settings, engine, with_gpu=with_gpu)
+    matrix = read(settings.dirs.config) if with_gpu else None
+    findings = examine(machine, loaded.preset, needed, matrix, gpus=asked.gpus, mode=asked.mode or "auto", full=False)
+    refuse(findings, name=f"{loaded.preset.name!r}")
+    return machine

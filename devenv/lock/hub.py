@@ -1,0 +1,121 @@
+"""A model named by revision to its files by hash, from the hubs' own metadata."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import re
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from devenv.artifacts import Store
+from devenv.errors import FetchError, LockError
+from devenv.host import Settings
+from devenv.http.partial import Wanted
+from devenv.http.web import NowhereError, Origin, Web
+from devenv.hubs import Hub, HubFile, hub
+from devenv.lock.model import LockedModel, ModelFile, ModelSource, files_digest
+from devenv.preset.model import Model
+
+OWN = frozenset({".gitattributes", ".gitignore", ".mdl", ".msc", ".mv", "README.md", "configuration.json"})
+"""What each hub writes for itself, so that it differs between them: left out unless `allow` names it."""
+_LARGEST_UNHASHED = 64 << 20
+_JOBS = 8
+
+
+def resolve_model(wish: Model, *, settings: Settings, web: Web, store: Store) -> LockedModel:
+    """Every file of the model by size and sha256. Raises LockError when hubs differ, FetchError, UsageError."""
+    named = (("huggingface", wish.huggingface), ("modelscope", wish.modelscope))
+    sources = tuple(ModelSource(hub=name, id=one.id, revision=one.revision) for name, one in named if one is not None)
+    found = {source.hub: _files(source, wish, settings, web, store) for source in sources}
+    first, *others = sources
+    for other in others:
+        _check_same(first, found[first.hub], other, found[other.hub])
+    files = found[first.hub]
+    if not files:
+        raise LockError(f"no file of {first.id} is wanted", hint="look at 'allow' and 'deny' of 'model'")
+    return LockedModel(
+        name=model_name(first.id), digest=files_digest(files), sources=sources, files=files,
+    )  # fmt: skip
+
+
+def model_name(id_: str) -> str:
+    """A repository's name as part of a folder's and a volume's."""
+    name = re.sub(r"[^a-z0-9.]+", "-", id_.rpartition("/")[2].lower()).strip("-.")
+    return name[:60].strip("-.") or "model"
+
+
+def wanted(path: str, wish: Model) -> bool:
+    """Whether the preset wants a file. A pattern without '/' is for the name, wherever it lies."""
+    if any(_matches(path, one) for one in wish.deny):
+        return False
+    if wish.allow:
+        return any(_matches(path, one) for one in wish.allow)
+    return path not in OWN
+
+
+def _matches(path: str, pattern: str) -> bool:
+    return fnmatch.fnmatchcase(path, pattern) or ("/" not in pattern and fnmatch.fnmatchcase(Path(path).name, pattern))
+
+
+def _files(source: ModelSource, wish: Model, settings: Settings, web: Web, store: Store) -> tuple[ModelFile, ...]:
+    asked = hub(source.hub, settings.hubs)
+    listed = [one for one in asked.files(source.id, source.revision) if wanted(one.path, wish)]
+    with ThreadPoolExecutor(_JOBS, thread_name_prefix="hash") as pool:
+        hashes = list(pool.map(lambda one: one.sha256 or _hash(one, source, asked, web, store), listed))
+    files = [{"path": one.path, "size": one.size, "sha256": sha256} for one, sha256 in zip(listed, hashes, strict=True)]
+    try:
+        return tuple(ModelFile.model_validate(one) for one in sorted(files, key=lambda each: str(each["path"])))
+    except ValueError as error:
+        raise LockError(
+            f"{source.hub} lists a file of {source.id} that cannot be locked", detail=str(error).splitlines()[0],
+            hint="leave it out with 'deny'",
+        ) from None  # fmt: skip
+
+
+def _hash(one: HubFile, source: ModelSource, asked: Hub, web: Web, store: Store) -> str:
+    """The sha256 of a file whose metadata has none: it is small, so it is downloaded and hashed."""
+    if one.size > _LARGEST_UNHASHED:
+        raise LockError(f"{source.hub} tells no sha256 of {one.path}, which is large", hint="name the other hub")
+    headers = tuple(asked.headers().items())
+    origin = Origin(url=asked.url(source.id, source.revision, one.path), headers=headers)
+    (store.root / "tmp").mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=store.root / "tmp", prefix="model-") as folder:
+        part = Path(folder) / "file"
+        try:
+            got = web.download(Wanted(name=one.path, size_bytes=one.size), (origin,), part)
+        except NowhereError as error:
+            if any(reason.why.startswith(("401", "403")) for reason in error.reasons):
+                raise asked.denied(source.id) from None
+            raise
+        if one.git is not None:
+            git = hashlib.sha1(b"blob %d\0" % one.size, usedforsecurity=False)
+            git.update(part.read_bytes())
+            if git.hexdigest() != one.git:
+                raise FetchError(
+                    f"{source.hub} sends other bytes for {one.path} than its own metadata says",
+                    hint="a proxy or mirror in between may alter files; try again, or another address",
+                )
+        return got.sha256
+
+
+def _check_same(
+    first: ModelSource, mine: tuple[ModelFile, ...], other: ModelSource, theirs: tuple[ModelFile, ...]
+) -> None:
+    """Both hubs must have the same files. Raises LockError naming the first that differs."""
+    a, b = ({one.path: one for one in files} for files in (mine, theirs))
+    told = []
+    for path in sorted(a.keys() | b.keys()):
+        if path not in a or path not in b:
+            told.append(f"{path}: only on {first.hub if path in a else other.hub}")
+        elif a[path] != b[path]:
+            told.append(f"{path}: {a[path].sha256[:12]} ({a[path].size} bytes) on {first.hub}, "
+                        f"{b[path].sha256[:12]} ({b[path].size} bytes) on {other.hub}")  # fmt: skip
+    if told:
+        more = f" (and {len(told) - 1} more)" if told[1:] else ""
+        raise LockError(
+            f"the hubs have different models: {told[0]}{more}",
+            detail="\n".join(told[1:12]) or None,
+            hint="name revisions with the same content, or leave such files out with 'deny'",
+        )

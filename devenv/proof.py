@@ -1,0 +1,70 @@
+"""The proof that a container has its GPUs: it computes on each of them, by the driver alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from devenv.boot import Running
+from devenv.engine import Engine
+from devenv.errors import MachineError
+
+_TIMEOUT_S = 60
+_PROGRAM = "/usr/local/lib/devenv/gpu-check"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """What the check inside said. `devices` as it saw them; `seconds` of the check itself, `wall_s` with the exec."""
+
+    passed: bool
+    problem: str
+    seconds: float
+    wall_s: float
+    cuda: str
+    devices: tuple[Mapping[str, Any], ...]
+
+
+def prove(running: Running, engine: Engine) -> Proof:
+    """Let the container compute on its GPUs. Raises MachineError when it cannot: never a silent fallback to the CPU."""
+    assert running.gpu is not None
+    began = time.monotonic()
+    command = ["devenv-exec", "timeout", "-k", "5", str(_TIMEOUT_S), "python3", "-I", "-S", _PROGRAM]
+    code, out, err = engine.exec(running.facts.name, command, user="root")
+    proof = read(out, err, code, wall_s=round(time.monotonic() - began, 3))
+    expected = {one.uuid for one in running.gpu.devices if not one.is_part}
+    seen = {str(one.get("uuid")) for one in proof.devices}
+    problem = proof.problem
+    if proof.passed and expected and seen != expected:
+        problem = f"it sees {', '.join(sorted(seen))}, and was given {', '.join(sorted(expected))}"
+    if problem or not proof.passed:
+        raise MachineError(
+            f"the container got its GPU by '{running.gpu.mode}' and cannot compute on it: {problem}",
+            detail=err.strip() or None,
+            hint=f"devenv doctor says what this machine offers; another way: devenv up --gpu-mode …; a look inside: "
+            f"devenv exec --name {running.name} python3 {_PROGRAM}",
+        )
+    return proof
+
+
+def read(out: str, err: str, code: int, *, wall_s: float = 0.0) -> Proof:
+    """The check's JSON; what is no JSON is a failure that says what came instead."""
+    lines = out.strip().splitlines()
+    try:
+        told: dict[str, Any] = json.loads(lines[-1]) if lines else {}
+    except json.JSONDecodeError:
+        told = {}
+    if not told:
+        said = (err.strip() or out.strip() or "nothing").splitlines()[-1]
+        told = {"passed": False, "problem": f"the check ended with status {code} and said: {said}"}
+    return Proof(
+        passed=bool(told.get("passed")) and code == 0,
+        problem=str(told.get("problem") or ""),
+        seconds=float(told.get("seconds") or 0),
+        wall_s=wall_s,
+        cuda=str(told.get("cuda") or ""),
+        devices=tuple(told.get("devices") or ()),
+    )

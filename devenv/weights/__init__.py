@@ -1,0 +1,1 @@
+"""Model weights: brought once, verified once, shared by all environments."""

@@ -1,0 +1,180 @@
+"""Files that are on this machine already: in the hubs' own caches, in another model of the store, in a folder."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from devenv.artifacts import hash_file
+from devenv.lock.model import LockedModel, ModelFile
+from devenv.progress import Progress
+from devenv.weights.store import Weights, hash_jobs
+
+_FICLONE = 0x40049409
+
+
+class Places:
+    """Where the files of a model may lie. A file is taken only when its content has the locked hash."""
+
+    def __init__(
+        self,
+        model: LockedModel,
+        *,
+        store: Weights,
+        caches: Sequence[tuple[str, Path]] = (),
+        folders: Sequence[Path] = (),
+    ) -> None:
+        self._model = model
+        self._store = store
+        self._folders = (*folders, *_hub_folders(model, dict(caches)))
+        self._blobs = _blob_folders(model, dict(caches))
+        self._others = self._of_other_models()
+
+    def candidates(self, file: ModelFile) -> tuple[Path, ...]:
+        """Files of the right size that may be it; the likeliest first. Reads no content."""
+        size = file.size
+        return tuple(
+            dict.fromkeys(path for path in self._paths(file) if path.is_file() and path.stat().st_size == size)
+        )  # fmt: skip
+
+    def bring(self, file: ModelFile) -> bool:
+        """Put the file into the store from the first place whose content is right. Raises OSError for our own disk."""
+        own = self._store.folder(self._model.key) / file.path
+        for path in self.candidates(file):
+            try:
+                before = path.stat()
+                right = hash_file(path) == file.sha256
+                after = path.stat()
+            except OSError:
+                continue
+            if not right or (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
+                continue
+            if path == own:
+                self._store.stamp(self._model.key, file)
+            else:
+                temporary = self._store.parts(self._model.key) / f"{file.sha256}.{threading.get_ident()}"
+                link(path, temporary)
+                self._store.put(self._model, file, temporary)
+            return True
+        return False
+
+    def _paths(self, file: ModelFile) -> Iterator[Path]:
+        yield self._store.folder(self._model.key) / file.path  # its stamp was lost, or it was put there by hand
+        yield from self._others.get(file.sha256, ())
+        for folder in self._blobs:
+            yield folder / file.sha256
+        for folder in self._folders:
+            yield folder / file.path
+
+    def _of_other_models(self) -> dict[str, tuple[Path, ...]]:
+        found: dict[str, tuple[Path, ...]] = {}
+        for one in self._store.every():
+            if one.model.key == self._model.key:
+                continue
+            gone = {file.path for file in self._store.missing(one.model)}
+            for file in one.model.files:
+                if file.path not in gone:
+                    found[file.sha256] = (*found.get(file.sha256, ()), one.folder / file.path)
+        return found
+
+
+def take(model: LockedModel, folder: Path, *, store: Weights, progress: Progress) -> tuple[ModelFile, ...]:
+    """Copy the model's missing files from a folder that has them by path or, renamed, anywhere below; those taken.
+
+    Copied, never linked: the folder is someone's to change. Raises OSError for our own disk.
+    """
+    by_size: dict[int, list[Path]] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            by_size.setdefault(path.stat().st_size, []).append(path)
+    missing = store.missing(model)
+    progress.start("import", sum(one.size for one in missing))
+
+    def one(file: ModelFile) -> bool:
+        there = by_size.get(file.size, [])
+        for path in sorted(there, key=lambda each: each != folder / file.path):
+            temporary = store.parts(model.key) / f"{file.sha256}.{threading.get_ident()}"
+            copy(path, temporary)
+            if hash_file(temporary) == file.sha256:
+                store.put(model, file, temporary)
+                progress.advance("import", file.size)
+                return True
+            temporary.unlink()
+        return False
+
+    with ThreadPoolExecutor(hash_jobs(), thread_name_prefix="import") as pool:
+        taken = tuple(file for file, ok in zip(missing, pool.map(one, missing), strict=True) if ok)
+    progress.finish("import")
+    return taken
+
+
+def _blob_folders(model: LockedModel, caches: dict[str, Path]) -> tuple[Path, ...]:
+    """Hugging Face's cache calls a large file by its sha256."""
+    source, cache = model.source("huggingface"), caches.get("huggingface")
+    if source is None or cache is None:
+        return ()
+    return (cache / f"models--{source.id.replace('/', '--')}" / "blobs",)
+
+
+def _hub_folders(model: LockedModel, caches: dict[str, Path]) -> tuple[Path, ...]:
+    """Folders of the hubs' caches that look like a revision of this model."""
+    found: list[Path] = []
+    hugging, scope = model.source("huggingface"), model.source("modelscope")
+    if hugging and (cache := caches.get("huggingface")):
+        snapshots = cache / f"models--{hugging.id.replace('/', '--')}" / "snapshots"
+        found += [snapshots / hugging.revision, *_folders(snapshots)]
+    if scope and (cache := caches.get("modelscope")):
+        owner, _, name = scope.id.partition("/")
+        snapshots = cache / "models" / scope.id.replace("/", "--") / "snapshots"
+        found += [snapshots / scope.revision, *_folders(snapshots)]
+        for base in (cache, cache / "hub"):
+            for spelt in dict.fromkeys((name.replace(".", "___"), name)):
+                found += [base / "models" / owner / spelt, base / owner / spelt]
+    return tuple(dict.fromkeys(found))
+
+
+def _folders(path: Path) -> list[Path]:
+    try:
+        return sorted(one for one in path.iterdir() if one.is_dir())
+    except OSError:
+        return []
+
+
+def link(source: Path, target: Path) -> str:
+    """Make `target` the same file: a reflink where the file system can, else a hard link, else a copy; says which."""
+    source = source.resolve()
+    target.unlink(missing_ok=True)
+    if _reflink(source, target):
+        return "reflink"
+    try:
+        os.link(source, target)
+    except OSError:
+        copy(source, target)
+        return "copy"
+    return "link"
+
+
+def copy(source: Path, target: Path) -> None:
+    """A copy that shares nothing but, where the file system can, blocks."""
+    target.unlink(missing_ok=True)
+    if not _reflink(source, target):
+        shutil.copyfile(source, target)
+        target.chmod(0o444)
+
+
+def _reflink(source: Path, target: Path) -> bool:
+    try:
+        with source.open("rb") as reader, target.open("wb") as writer:
+            fcntl.ioctl(writer.fileno(), _FICLONE, reader.fileno())
+        target.chmod(0o444)
+    except OSError:
+        with contextlib.suppress(FileNotFoundError):
+            target.unlink()
+        return False
+    return True

@@ -1,0 +1,398 @@
+"""One download of several files: pieces over several connections, source after source, hashed behind the writing."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import threading
+from collections import deque
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+
+from devenv.errors import FetchError
+from devenv.http.partial import Again, Refused, Stopped
+from devenv.http.ranges import Denied, NoRanges, Ranges
+from devenv.lock.model import LockedModel, ModelFile
+from devenv.progress import Progress
+from devenv.weights.arriving import WHOLE, Arriving, Source
+from devenv.weights.part import PIECE_BYTES, Part
+from devenv.weights.store import Weights, hash_jobs
+
+CONNECTIONS = 8
+_HASH_BYTES = 1 << 20
+
+
+class Download:
+    """Brings files into the store. Files of several pieces are read by several workers at once and hashed in order by
+    a thread of their own; small ones are hashed while they stream."""
+
+    def __init__(
+        self, model: LockedModel, files: tuple[ModelFile, ...], *, store: Weights, web: Ranges,
+        sources: tuple[Source, ...], progress: Progress, task: str, connections: int = CONNECTIONS,
+        piece_bytes: int = PIECE_BYTES,
+    ) -> None:  # fmt: skip
+        self._model = model
+        self._store = store
+        self._web = web
+        self._sources = sources
+        self._progress = progress
+        self._task = task
+        self._connections = connections
+        self._piece_bytes = piece_bytes
+        self._large = deque(sorted((one for one in files if one.size > piece_bytes), key=lambda one: -one.size))
+        self._small = deque(sorted((one for one in files if one.size <= piece_bytes), key=lambda one: one.path))
+        self._size = sum(one.size for one in files)
+        self._active: list[Arriving] = []
+        self._state = threading.Condition()
+        self._hashing = 0
+        self._failed: list[FetchError] = []
+        self._remarks: list[str] = []
+
+    def run(self) -> None:
+        """All of it. Raises FetchError; what came is kept."""
+        self._progress.start(self._task, self._size)
+        workers = ThreadPoolExecutor(self._connections, thread_name_prefix="weights")
+        hashers = ThreadPoolExecutor(hash_jobs() + 1, thread_name_prefix="hash")
+        self._hashers = hashers
+        try:
+            futures: list[Future[None]] = [workers.submit(self._work, n) for n in range(self._connections)]
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            for future in done:
+                future.result()
+        except BaseException:
+            self._web.halt()
+            with self._state:
+                self._state.notify_all()
+            raise
+        finally:
+            for pool in (workers, hashers):
+                pool.shutdown(wait=True, cancel_futures=True)
+            for one in self._active:
+                one.part.close()
+            self._progress.finish(self._task)
+        if self._failed:
+            first = self._failed[0]
+            more = f" (and {len(self._failed) - 1} more files)" if self._failed[1:] else ""
+            raise FetchError(first.message + more, where=first.where, detail=first.detail, hint=first.hint)
+
+    @property
+    def received(self) -> int:
+        """Bytes that came."""
+        return sum(one.received for one in self._sources)
+
+    def by_source(self) -> tuple[tuple[str, int], ...]:
+        """Bytes by hub."""
+        return tuple((one.hub.name, one.received) for one in self._sources if one.received)
+
+    def remarks(self) -> tuple[str, ...]:
+        """What went wrong and was helped."""
+        return tuple(self._remarks)
+
+    # ---- workers
+
+    def _work(self, number: int) -> None:
+        small_first = number % 2 == 1
+        while True:
+            found = self._claim(small_first)
+            if found is None:
+                return
+            if isinstance(found, ModelFile):
+                self._small_file(found)
+                continue
+            arriving, piece = found
+            try:
+                self._bring_piece(arriving, piece)
+            finally:
+                with self._state:
+                    arriving.working -= 1
+                    self._state.notify_all()
+
+    def _claim(self, small_first: bool) -> ModelFile | tuple[Arriving, int] | None:
+        """The next thing to do; None when there is nothing more to come."""
+        with self._state:
+            while True:
+                if self._web.stop.is_set():
+                    raise Stopped
+                if all(one.dead is not None for one in self._sources):
+                    self._give_up()
+                    return None
+                if small_first and self._small:
+                    return self._small.popleft()
+                for one in self._active:
+                    if one.todo and not one.over and (one.todo[0] != WHOLE or one.working == 0):
+                        one.working += 1
+                        return one, one.todo.popleft()
+                if self._large and self._hashing < hash_jobs():
+                    self._open(self._large.popleft())
+                    continue
+                if self._small:
+                    return self._small.popleft()
+                if not self._large and self._hashing == 0:
+                    return None
+                self._state.wait(0.5)
+
+    def _open(self, file: ModelFile) -> None:
+        part = Part(file, self._store.parts(self._model.key) / file.sha256, piece_bytes=self._piece_bytes)
+        part.__enter__()
+        arriving = Arriving(part)
+        arriving.resumed = part.total > 0
+        arriving.plan()
+        self._count(part.total)
+        self._active.append(arriving)
+        self._hashing += 1
+        self._hashers.submit(self._hash, arriving)
+
+    def _bring_piece(self, arriving: Arriving, piece: int) -> None:
+        part, epoch = arriving.part, arriving.epoch
+        try:
+            self._from_sources(arriving, piece)
+        except NoRanges:
+            with self._state:
+                arriving.ranged = False
+                arriving.plan()
+        except FetchError as error:
+            with self._state:
+                if arriving.epoch == epoch and not arriving.over:
+                    arriving.over = True
+                    self._failed.append(error)
+        with part.changed:
+            part.changed.notify_all()
+
+    def _from_sources(self, arriving: Arriving, piece: int) -> None:
+        """One piece from the first source that gives it. Raises FetchError when none does, NoRanges."""
+        while True:
+            source = self._next_source(arriving)
+            if source is None:
+                raise self._nowhere(arriving.file, arriving.said)
+            if self._from_source(arriving, piece, source):
+                return
+
+    def _next_source(self, arriving: Arriving) -> Source | None:
+        usable = [one for one in self._sources if one.dead is None and one.number not in arriving.refused]
+        if arriving.only is not None:
+            return next((one for one in usable if one.number == arriving.only), None) or next(iter(usable), None)
+        return next(iter(usable), None)
+
+    def _from_source(self, arriving: Arriving, piece: int, source: Source) -> bool:
+        """Try with patience. False: this source will not give it."""
+        part, file = arriving.part, arriving.file
+        tries = 0
+        while source.dead is None and source.number not in arriving.refused:
+            whole = piece == WHOLE
+            start = 0 if whole else part.start(piece) + part.have(piece)
+            end = file.size if whole else part.start(piece) + part.length(piece)
+            if start >= end and not (whole and not part.complete):
+                return True
+            reached = part.total if whole else part.have(piece)
+
+            def take(offset: int, chunk: bytes) -> None:
+                new = part.write(offset, chunk, source.number)
+                self._count(new, source)
+
+            try:
+                self._web.read(source.place(file.path), start, end, file.size, take)
+            except NoRanges:
+                raise
+            except Refused as refused:
+                self._refuse(arriving, source, refused)
+            except Again as again:
+                tries = self._again(
+                    arriving, source, again, tries, (part.total if whole else part.have(piece)) > reached
+                )
+            else:
+                return True
+        return False
+
+    def _again(self, arriving: Arriving, source: Source, again: Again, tries: int, further: bool) -> int:
+        """Wait before the next try; after the last one the source is refused."""
+        tries = 1 if further and not again.slow else tries + 1
+        others = any(
+            one is not source and one.dead is None and one.number not in arriving.refused for one in self._sources
+        )
+        # Where another source waits, one that cannot be reached is not asked for long.
+        most = min(2, self._web.policy.attempts) if again.offline and others else self._web.policy.attempts
+        if tries >= most:
+            why = f"{again} ({tries} times)" if tries > 1 else str(again)
+            self._refuse(arriving, source, Refused(why, offline=again.offline))
+        else:
+            policy = self._web.policy
+            backoff_s = policy.backoff_s * 2 ** (tries - 1) * random.uniform(0.75, 1.25)  # noqa: S311
+            if self._web.stop.wait(min(max(backoff_s, again.wait_s), policy.longest_wait_s)):
+                raise Stopped
+        return tries
+
+    def _refuse(self, arriving: Arriving, source: Source, refused: Refused) -> None:
+        with self._state:
+            if source.number in arriving.refused:
+                return
+            arriving.refuse(source, str(refused))
+            if isinstance(refused, Denied):
+                source.denied = True
+            if isinstance(refused, Denied) or refused.offline:
+                source.dead = str(refused)
+            self._remark(f"{source.hub.name}: {arriving.file.path}: {refused}")
+
+    # ---- small files
+
+    def _small_file(self, file: ModelFile) -> None:
+        with Part(file, self._store.parts(self._model.key) / file.sha256, piece_bytes=max(1, file.size)) as part:
+            arriving = Arriving(part)
+            arriving.resumed = part.total > 0
+            self._count(part.total)
+            while True:
+                try:
+                    if file.size:
+                        try:
+                            self._from_sources(arriving, 0)
+                        except NoRanges:
+                            self._count(-part.drop(keep=None))
+                            arriving.resumed = False
+                            continue
+                    digest = hashlib.sha256()
+                    self._hash_to(part, digest, 0, file.size)
+                    if digest.hexdigest() == file.sha256:
+                        break
+                    self._mismatch(arriving, digest.hexdigest())
+                except FetchError as error:
+                    with self._state:
+                        self._failed.append(error)
+                    return
+            part.discard()
+        self._store.put(self._model, file, part.path)
+
+    # ---- hashing behind the download
+
+    def _hash(self, arriving: Arriving) -> None:
+        part, file = arriving.part, arriving.file
+        try:
+            while True:
+                epoch = arriving.epoch
+                digest, at = hashlib.sha256(), 0
+                while at < file.size and not arriving.over and not self._web.stop.is_set():
+                    ready = part.contiguous()
+                    if ready <= at:
+                        with part.changed:
+                            part.changed.wait(0.2)
+                        continue
+                    self._hash_to(part, digest, at, ready)
+                    at = ready
+                if arriving.over or self._web.stop.is_set():
+                    return
+                if digest.hexdigest() == file.sha256:
+                    self._settle(arriving)
+                    return
+                with self._state:  # nobody writes now: all pieces are there
+                    while arriving.working and not self._web.stop.is_set():
+                        self._state.wait(0.2)
+                    assert arriving.epoch == epoch
+                    try:
+                        self._mismatch(arriving, digest.hexdigest())
+                    except FetchError as error:
+                        arriving.over = True
+                        self._failed.append(error)
+                        return
+                    arriving.epoch += 1
+                    arriving.plan()
+                    self._state.notify_all()
+        except BaseException as error:  # noqa: BLE001 - told to whoever waits, as an error of this download
+            with self._state:
+                arriving.over = True
+                if isinstance(error, OSError):
+                    self._failed.append(self._store.failed(error))
+                elif not isinstance(error, Stopped):
+                    self._failed.append(FetchError(f"cannot verify {file.path}: {type(error).__name__}: {error}"))
+        finally:
+            with self._state:
+                self._hashing -= 1
+                self._state.notify_all()
+
+    def _settle(self, arriving: Arriving) -> None:
+        with self._state:
+            while arriving.working and not self._web.stop.is_set():
+                self._state.wait(0.2)
+            arriving.over = True
+            self._active.remove(arriving)
+        arriving.part.close()
+        arriving.part.discard()
+        self._store.put(self._model, arriving.file, arriving.part.path)
+
+    def _hash_to(self, part: Part, digest: hashlib._Hash, start: int, end: int) -> None:
+        buffer = memoryview(bytearray(min(_HASH_BYTES, max(1, end - start))))
+        while start < end and not self._web.stop.is_set():
+            count = part.read(start, buffer[: min(len(buffer), end - start)])
+            if count <= 0:
+                raise OSError(5, "the unfinished file became shorter", str(part.path))
+            digest.update(buffer[:count])
+            start += count
+
+    def _mismatch(self, arriving: Arriving, found: str) -> None:
+        """All bytes are there and they are wrong: whose? Throws away only what may be. Raises FetchError."""
+        part = arriving.part
+        whose = part.whose()
+        names = {one.number: one.hub.name for one in self._sources}
+        if len(whose) > 1:
+            # Keep those of the source that gave most, and fill up from it alone: the next hash tells.
+            alive = {one.number for one in self._sources if one.dead is None} - arriving.refused.keys()
+            keep = max(whose, key=lambda number: (number in alive, whose[number]))
+            self._count(-part.drop(keep=keep))
+            arriving.only = keep
+            self._remark(
+                f"{arriving.file.path}: bytes of {' and '.join(names.get(one, 'an earlier source') for one in whose)} "
+                f"do not make the locked file; taking all from {names.get(keep, 'an earlier source')}"
+            )
+            return
+        self._count(-part.drop(keep=None))
+        if arriving.resumed:
+            arriving.resumed = False
+            self._remark(f"{arriving.file.path}: what an earlier run had left was wrong; downloaded anew")
+            return
+        number = next(iter(whose), self._sources[0].number)
+        source = next((one for one in self._sources if one.number == number), self._sources[0])
+        arriving.only = None
+        locked = arriving.file.sha256
+        arriving.refuse(source, f"has another file of that name: sha256 {found}, locked is {locked}")
+        self._remark(f"{source.hub.name} gave wrong bytes for {arriving.file.path}")
+        if self._next_source(arriving) is None:
+            raise self._nowhere(arriving.file, arriving.said)
+
+    # ---- telling
+
+    def _count(self, count: int, source: Source | None = None) -> None:
+        if not count:
+            return
+        if source is not None:
+            source.count(count)
+        self._progress.advance(self._task, count)
+
+    def _remark(self, text: str) -> None:
+        if text not in self._remarks and len(self._remarks) < 20:
+            self._remarks.append(text)
+
+    def _give_up(self) -> None:
+        """No source is left for any file."""
+        if not self._failed:
+            file = next(iter((*self._large, *self._small)), self._model.files[0])
+            said = [f"{one.hub.name}: {one.dead}" for one in self._sources]
+            self._failed.append(self._nowhere(file, said))
+        for one in self._active:
+            one.over = True
+        self._large.clear()
+        self._small.clear()
+
+    def _nowhere(self, file: ModelFile, said: list[str]) -> FetchError:
+        detail = "\n".join(said) or "; ".join(f"{one.hub.name}: {one.dead}" for one in self._sources)
+        denied = next((one for one in self._sources if one.denied), None)
+        if denied is not None:
+            told = denied.hub.denied(denied.id)
+            return FetchError(
+                f"{told.message} (asked for {file.path})", where=told.where, detail=detail, hint=told.hint
+            )  # fmt: skip
+        offline = all(one.dead is not None for one in self._sources)
+        return FetchError(
+            f"cannot get {file.path} of {self._model.name}",
+            detail=detail,
+            hint="check the network and the proxy settings, or name a hub that can be reached (HF_ENDPOINT, "
+            "MODELSCOPE_ENDPOINT, --source); what came is kept"
+            if offline
+            else "run it again, or ask another hub (--source); 'devenv lock --upgrade model' looks at the hubs again. "
+            "What came is kept",
+        )

@@ -1,0 +1,177 @@
+"""A file that arrives in pieces, from several connections and sources: which bytes are there, and whose they are."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+import threading
+from pathlib import Path
+from typing import Self
+
+from devenv.lock.model import ModelFile
+
+PIECE_BYTES = 16 << 20
+_HEAD = struct.Struct("<8sQQ")
+_ROW = struct.Struct("<QQ")
+_MAGIC = b"devenvw1"
+
+
+class Part:
+    """`PATH` with the bytes, `PATH.map` with a row for each piece: how many of its bytes are there, and a bit for each
+    source they came from. A row is written after the bytes, so a kill loses only what was under way.
+
+    A piece has one owner at a time; rows of different pieces are written by different threads.
+    """
+
+    def __init__(self, file: ModelFile, path: Path, *, piece_bytes: int = PIECE_BYTES) -> None:
+        self.file = file
+        self.path = path
+        self.changed = threading.Condition()
+        self._map = path.with_name(path.name + ".map")
+        self._wished = piece_bytes
+        self._piece = max(1, min(piece_bytes, file.size))
+        self._done: list[int] = []
+        self._masks: list[int] = []
+        self._fd = self._map_fd = -1
+
+    def __enter__(self) -> Self:
+        """Open, going on with what lies there."""
+        self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            self._map_fd = os.open(self._map, os.O_RDWR | os.O_CREAT, 0o644)
+            self._load()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the files; what is in them stays."""
+        for fd in (self._fd, self._map_fd):
+            if fd >= 0:
+                os.close(fd)
+        self._fd = self._map_fd = -1
+
+    def _load(self) -> None:
+        size = self.file.size
+        raw = os.pread(self._map_fd, _HEAD.size + _ROW.size * (1 << 20), 0)
+        known = len(raw) >= _HEAD.size and _HEAD.unpack_from(raw)
+        if known and known[0] == _MAGIC and known[2] == size and known[1] > 0 and os.fstat(self._fd).st_size <= size:
+            self._piece = known[1]
+            rows = raw[_HEAD.size :]
+            count = self.count
+            pairs = [_ROW.unpack_from(rows, i * _ROW.size) if (i + 1) * _ROW.size <= len(rows) else (0, 0)
+                     for i in range(count)]  # fmt: skip
+            self._done = [min(done, self.length(i)) for i, (done, _) in enumerate(pairs)]
+            self._masks = [mask for _, mask in pairs]
+            ends = [self.start(i) + done for i, done in enumerate(self._done) if done]
+            if max(ends, default=0) <= os.fstat(self._fd).st_size:
+                return
+            self._piece = max(1, min(self._wished, size))  # someone cut the file: its map says nothing
+        for fd in (self._fd, self._map_fd):
+            if os.fstat(fd).st_size:  # a truncated file is written to disk when it is closed, even if it was empty
+                os.ftruncate(fd, 0)
+        os.pwrite(self._map_fd, _HEAD.pack(_MAGIC, self._piece, size), 0)
+        self._done, self._masks = [0] * self.count, [0] * self.count
+
+    @property
+    def count(self) -> int:
+        """How many pieces."""
+        return max(1, -(-self.file.size // self._piece))
+
+    def start(self, piece: int) -> int:
+        """The first byte of a piece."""
+        return piece * self._piece
+
+    def length(self, piece: int) -> int:
+        """How many bytes a piece has."""
+        return min(self._piece, self.file.size - self.start(piece))
+
+    def have(self, piece: int) -> int:
+        """How many of its bytes are there."""
+        return self._done[piece]
+
+    def full(self, piece: int) -> bool:
+        """Whether all of them are."""
+        return self._done[piece] >= self.length(piece)
+
+    @property
+    def total(self) -> int:
+        """How many bytes of the file are there."""
+        return sum(self._done)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of them are; not yet whether they are right."""
+        return self.total == self.file.size
+
+    def contiguous(self) -> int:
+        """How many bytes are there from the file's beginning on."""
+        total = 0
+        for piece, done in enumerate(self._done):
+            total += done
+            if done < self.length(piece):
+                break
+        return total
+
+    def write(self, offset: int, chunk: bytes, bit: int) -> int:
+        """Take bytes that came from source number `bit`; returns how many of them were new.
+
+        Bytes may span pieces (a source that sends whole files); what is there already is passed over.
+        """
+        new, view = 0, memoryview(chunk)
+        end = offset + len(chunk)
+        for piece in range(offset // self._piece, min(self.count, -(-end // self._piece))):
+            at = self.start(piece) + self._done[piece]
+            stop = min(end, self.start(piece) + self.length(piece))
+            if not offset <= at < stop:
+                continue
+            data = view[at - offset : stop - offset]
+            written = 0
+            while written < len(data):
+                written += os.pwrite(self._fd, data[written:], at + written)
+            self._done[piece] += len(data)
+            self._masks[piece] |= 1 << bit
+            self._row(piece)
+            new += len(data)
+        with self.changed:
+            self.changed.notify_all()
+        return new
+
+    def read(self, offset: int, buffer: memoryview) -> int:
+        """Bytes that are there, back from the page cache."""
+        return os.preadv(self._fd, [buffer], offset)
+
+    def whose(self) -> dict[int, int]:
+        """Bytes by source number; those of a piece from several sources count for each."""
+        found: dict[int, int] = {}
+        for done, mask in zip(self._done, self._masks, strict=True):
+            for bit in range(mask.bit_length()):
+                if mask >> bit & 1:
+                    found[bit] = found.get(bit, 0) + done
+        return found
+
+    def drop(self, *, keep: int | None) -> int:
+        """Throw away what came from other sources than number `keep` (None: all of it); returns how many bytes."""
+        lost = 0
+        for piece, mask in enumerate(self._masks):
+            if self._done[piece] and (keep is None or mask != 1 << keep):
+                lost += self._done[piece]
+                self._done[piece] = self._masks[piece] = 0
+                self._row(piece)
+        with self.changed:
+            self.changed.notify_all()
+        return lost
+
+    def discard(self) -> None:
+        """Remove the map, when the file itself has found its place or is of no use."""
+        with contextlib.suppress(FileNotFoundError):
+            self._map.unlink()
+
+    def _row(self, piece: int) -> None:
+        row = _ROW.pack(self._done[piece], self._masks[piece])
+        os.pwrite(self._map_fd, row, _HEAD.size + _ROW.size * piece)

@@ -1,0 +1,180 @@
+"""Bring a model: from what is on this machine, else from its hubs, in pieces, verified behind the download."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import time
+from collections.abc import Callable, Sequence
+
+from devenv.errors import FetchError, UsageError
+from devenv.host import Settings
+from devenv.http.ranges import Ranges
+from devenv.hubs import NAMES
+from devenv.lock.model import LockedModel, ModelFile
+from devenv.progress import Progress, Silent
+from devenv.weights import cache
+from devenv.weights.arriving import Source
+from devenv.weights.download import Download
+from devenv.weights.store import Weights
+
+TASK = "weights"
+_SPARE_BYTES = 64 << 20
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Prefetched:
+    """What a run did: `bytes` came over the network now, `linked` files were elsewhere on this machine, `here` files
+    were in the store already. `remarks`: what deserves a look although all went well."""
+
+    files: int
+    bytes: int
+    linked: int
+    here: int
+    seconds: float
+    by_source: tuple[tuple[str, int], ...] = ()
+    remarks: tuple[str, ...] = ()
+
+
+def prefetch(
+    model: LockedModel,
+    *,
+    store: Weights,
+    settings: Settings,
+    sources: Sequence[str] = (),
+    progress: Progress | None = None,
+    waiting: Callable[[], None] = lambda: None,
+    ranges: Ranges | None = None,
+) -> Prefetched:
+    """Make the model complete in the store. `sources` are hubs to ask, in order: these and no others.
+
+    A run that is killed loses nothing; two at once bring it once. Raises FetchError, UsageError.
+    """
+    began = time.monotonic()
+    order = source_order(model, sources, settings.hubs.order)
+    if store.present(model):
+        store.know(model)
+        return _report(began, here=len(model.files))
+    progress = progress or Silent()
+    with store.only(model.key, waiting):
+        store.begin(model)
+        missing = store.missing(model)
+        here = len(model.files) - len(missing)
+        try:
+            rest = _from_this_machine(missing, model, store, settings, progress)
+            if not rest:
+                return _done(began, model, store, here=here, linked=len(missing))
+            wanted = _once(rest)
+            _check_space(wanted, model, store)
+            asked = tuple(_source(model, name, settings) for name in order)
+            with ranges or Ranges(settings) as web:
+                download = Download(
+                    model, wanted, store=store, web=web, sources=asked, progress=progress,
+                    task=TASK,
+                )  # fmt: skip
+                download.run()
+            _twins(rest, wanted, model, store)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO):
+                raise store.failed(error) from None
+            raise
+        return _done(
+            began, model, store, here=here, linked=len(missing) - len(rest), files=len(rest), bytes_=download.received,
+            by_source=download.by_source(), remarks=download.remarks(),
+        )  # fmt: skip
+
+
+def source_order(model: LockedModel, asked: Sequence[str], preferred: Sequence[str]) -> tuple[str, ...]:
+    """The hubs to ask, in order: those asked for and no others, else the user's preferred ones first.
+
+    Raises UsageError when the preset names none of those asked for.
+    """
+    has = [one.hub for one in model.sources if one.hub in NAMES]
+    if asked:
+        chosen = tuple(name for name in dict.fromkeys(asked) if name in has)
+        if not chosen:
+            raise UsageError(
+                f"{model.name} is not known to be on {', '.join(asked)}", hint=f"the preset names {', '.join(has)}"
+            )
+        return chosen
+    return (*(name for name in preferred if name in has), *(name for name in has if name not in preferred))
+
+
+def _source(model: LockedModel, name: str, settings: Settings) -> Source:
+    from devenv.hubs import hub
+
+    found = model.source(name)
+    assert found is not None
+    return Source(hub=hub(name, settings.hubs), id=found.id, revision=found.revision, number=NAMES.index(name))
+
+
+def _from_this_machine(
+    missing: Sequence[ModelFile], model: LockedModel, store: Weights, settings: Settings, progress: Progress
+) -> tuple[ModelFile, ...]:
+    """Link or copy what another cache, another model or the folder itself has; returns what is still missing."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from devenv.weights.store import hash_jobs
+
+    places = cache.Places(model, store=store, caches=settings.hubs.caches)
+
+    def one(file: ModelFile) -> bool:
+        try:
+            return places.bring(file)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            return False
+
+    found = [file for file in missing if places.candidates(file)]
+    if not found:
+        return tuple(missing)
+    progress.message(f"{len(found)} files are on this machine: checking them")
+    with ThreadPoolExecutor(hash_jobs(), thread_name_prefix="link") as pool:
+        got = {file.path for file, ok in zip(found, pool.map(one, found), strict=True) if ok}
+    progress.message("")
+    return tuple(file for file in missing if file.path not in got)
+
+
+def _once(files: Sequence[ModelFile]) -> tuple[ModelFile, ...]:
+    """Each content once, under its first path."""
+    return tuple({one.sha256: one for one in reversed(files)}.values())
+
+
+def _twins(rest: Sequence[ModelFile], brought: Sequence[ModelFile], model: LockedModel, store: Weights) -> None:
+    """The other paths of a content that just came."""
+    first = {one.sha256: one for one in brought}
+    for file in rest:
+        if (twin := first[file.sha256]).path != file.path:
+            temporary = store.parts(model.key) / f"{file.sha256}.twin"
+            cache.copy(store.folder(model.key) / twin.path, temporary)
+            store.put(model, file, temporary)
+
+
+def _check_space(wanted: Sequence[ModelFile], model: LockedModel, store: Weights) -> None:
+    needed = 0
+    for file in wanted:
+        part = store.parts(model.key) / file.sha256
+        kept = part.stat().st_blocks * 512 if part.exists() else 0
+        needed += max(0, file.size - kept)
+    free = store.free_bytes()
+    if needed + _SPARE_BYTES > free:
+        raise FetchError(
+            f"not enough disk space for {model.name}: {needed / 1e9:.2f} GB to download, {free / 1e9:.2f} GB free",
+            where=str(store.root),
+            hint="free some space ('devenv weights rm'), or put the store elsewhere: --weights-dir, or "
+            "'weights: {dir: …}' in devenv's config.yaml",
+        )
+
+
+def _done(began: float, model: LockedModel, store: Weights, **facts: object) -> Prefetched:
+    import shutil
+
+    store.keep_stamps(model.key, model.files)
+    shutil.rmtree(store.parts(model.key), ignore_errors=True)
+    return _report(began, **facts)
+
+
+def _report(began: float, **facts: object) -> Prefetched:
+    values = {"files": 0, "bytes": facts.pop("bytes_", 0), "linked": 0, "here": 0, **facts}
+    return Prefetched(seconds=time.monotonic() - began, **values)  # type: ignore[arg-type]

@@ -1,0 +1,235 @@
+"""The store of weights: a folder for each model, stamps that make the next look free, unfinished files beside."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from devenv.artifacts import hash_file
+from devenv.environment import hold
+from devenv.errors import FetchError, UsageError
+from devenv.lock.model import LockedModel, ModelFile
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """One model of the store. `complete`: every file is there with its stamp."""
+
+    model: LockedModel
+    folder: Path
+    complete: bool
+    bytes: int
+
+
+class Weights:
+    """`models/KEY` holds a model's files and nothing else; `state/KEY.json` says what they are, `state/KEY.stamps`
+    which of them were verified and how they looked then; `part/KEY` what is not finished."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def folder(self, key: str) -> Path:
+        """Where the model's files are: what environments mount."""
+        return self.root / "models" / key
+
+    def parts(self, key: str) -> Path:
+        """Where its unfinished files are."""
+        return self.root / "part" / key
+
+    def missing(self, model: LockedModel) -> tuple[ModelFile, ...]:
+        """The files that are not there, or not as they were when they were verified. Reads no file's content."""
+        stamps, folder = self._stamps(model.key), str(self.folder(model.key))
+        return tuple(
+            one for one in model.files if (known := stamps.get(one.path)) is None
+            or known[0] != one.size or known != _looks(f"{folder}/{one.path}")
+        )  # fmt: skip
+
+    def present(self, model: LockedModel) -> bool:
+        """Whether the model is complete."""
+        return not self.missing(model)
+
+    def missing_bytes(self, model: LockedModel | None) -> int:
+        """How much of it has still to come; 0 for no model."""
+        return sum(one.size for one in self.missing(model)) if model else 0
+
+    def know(self, model: LockedModel) -> None:
+        """Another preset may have the same content from elsewhere: `weights serve` then knows it by that name too."""
+        known = self.find(model.key)
+        if known is None or any(one not in known.sources for one in model.sources):
+            with contextlib.suppress(OSError):  # a store that is only read is as good
+                self._write_down(model)
+
+    def begin(self, model: LockedModel) -> None:
+        """Make its folders and write down what it is. Raises FetchError."""
+        try:
+            for folder in (self.folder(model.key), self.parts(model.key), self.root / "state"):
+                folder.mkdir(parents=True, exist_ok=True)
+            self._write_down(model)
+        except OSError as error:
+            raise self.failed(error) from None
+
+    def _write_down(self, model: LockedModel) -> None:
+        """One content may be known to several hubs and revisions: each preset adds its own."""
+        path, known = self._manifest(model.key), self.find(model.key)
+        more = tuple(one for one in (known.sources if known else ()) if one not in model.sources)
+        text = json.dumps(model.model_copy(update={"sources": (*model.sources, *more)}).model_dump(mode="json"))
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            temporary = path.with_name(f".{path.name}.{os.getpid()}")
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(path)
+
+    def failed(self, error: OSError) -> FetchError:
+        """The error of a store that cannot be written."""
+        return FetchError(
+            f"cannot write the store of weights: {error.strerror or error}",
+            where=str(self.root),
+            hint="free some space there, or put it elsewhere: --weights-dir, DEVENV_WEIGHTS_DIR, or "
+            "'weights: {dir: …}' in devenv's config.yaml",
+        )
+
+    def put(self, model: LockedModel, file: ModelFile, verified: Path) -> None:
+        """Give a verified file its place, and its stamp after that."""
+        target = self.folder(model.key) / file.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if verified.stat().st_nlink == 1:  # a hard link's mode is that of the cache that it belongs to as well
+            verified.chmod(0o444)
+        verified.replace(target)
+        self.stamp(model.key, file)
+
+    def stamp(self, key: str, file: ModelFile) -> None:
+        """Write down how a verified file looks now."""
+        looks = _looks(f"{self.folder(key)}/{file.path}")
+        line = json.dumps([file.path, *(looks or (0, 0, 0))]) + "\n"
+        with self._stamp_file(key).open("a", encoding="utf-8") as stamps:
+            stamps.write(line)
+
+    @contextlib.contextmanager
+    def only(self, key: str, waiting: Callable[[], None]) -> Iterator[None]:
+        """Hold the model, so that two runs bring it once; `waiting` is called when another one has it."""
+        try:
+            (self.root / "state").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self.failed(error) from None
+        with hold(self.root / "state" / f"{key}.lock", waiting):
+            yield
+
+    def find(self, key: str) -> LockedModel | None:
+        """What is known of a model of the store."""
+        try:
+            return LockedModel.model_validate_json(self._manifest(key).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+
+    def every(self) -> tuple[Stored, ...]:
+        """All models, finished or not."""
+        found = []
+        for path in sorted((self.root / "state").glob("*.json")):
+            model = self.find(path.stem)
+            if model is not None:
+                here = {one.path for one in model.files} - {one.path for one in self.missing(model)}
+                found.append(
+                    Stored(
+                        model=model, folder=self.folder(path.stem), complete=len(here) == len(model.files),
+                        bytes=sum(one.size for one in model.files if one.path in here),
+                    )
+                )  # fmt: skip
+        return tuple(found)
+
+    def named(self, name: str) -> Stored:
+        """The model of that key, name or hub id. Raises UsageError."""
+        every = self.every()
+        found = [
+            one for one in every
+            if name in {one.model.key, one.model.name, *(source.id for source in one.model.sources)}
+        ]  # fmt: skip
+        if len(found) == 1:
+            return found[0]
+        keys = ", ".join(one.model.key for one in (found or every)) or "none"
+        raise UsageError(
+            f"{name!r} is more than one model: {keys}"
+            if found
+            else f"no model called {name!r} here; there are: {keys}",
+            hint="devenv weights list",
+        )
+
+    def rehash(
+        self, model: LockedModel, on_bytes: Callable[[int], None] = lambda _: None
+    ) -> tuple[tuple[ModelFile, str], ...]:
+        """Read every file again; returns the wrong ones with what is wrong. Their stamps are taken away."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        def one(file: ModelFile) -> str | None:
+            path = self.folder(model.key) / file.path
+            try:
+                found = hash_file(path)
+            except OSError as error:
+                return error.strerror or str(error)
+            on_bytes(file.size)
+            return None if found == file.sha256 else f"sha256 is {found[:12]}…, locked is {file.sha256[:12]}…"
+
+        with ThreadPoolExecutor(hash_jobs(), thread_name_prefix="verify") as pool:
+            told = list(pool.map(one, model.files))
+        wrong = tuple((file, why) for file, why in zip(model.files, told, strict=True) if why is not None)
+        bad = {file.path for file, _ in wrong}
+        self.keep_stamps(model.key, tuple(file for file in model.files if file.path not in bad))
+        return wrong
+
+    def keep_stamps(self, key: str, files: Sequence[ModelFile]) -> None:
+        """Exactly these files' stamps, as they look now."""
+        rows = [[file.path, *looks] for file in files if (looks := _looks(f"{self.folder(key)}/{file.path}"))]
+        path = self._stamp_file(key)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        temporary.replace(path)
+
+    def remove(self, key: str) -> None:
+        """Remove a model: what says that it is complete goes first."""
+        self._stamp_file(key).unlink(missing_ok=True)
+        for folder in (self.folder(key), self.parts(key)):
+            shutil.rmtree(folder, ignore_errors=True)
+        self._manifest(key).unlink(missing_ok=True)
+
+    def free_bytes(self) -> int:
+        """What is free where the store lies."""
+        path = self.root
+        while not path.exists():
+            path = path.parent
+        facts = os.statvfs(path)
+        return facts.f_bavail * facts.f_frsize
+
+    def _manifest(self, key: str) -> Path:
+        return self.root / "state" / f"{key}.json"
+
+    def _stamp_file(self, key: str) -> Path:
+        return self.root / "state" / f"{key}.stamps"
+
+    def _stamps(self, key: str) -> dict[str, tuple[int, int, int]]:
+        found: dict[str, tuple[int, int, int]] = {}
+        try:
+            lines = self._stamp_file(key).read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError):
+            return found
+        for line in lines:
+            # A line that was cut off by a kill is no stamp: that file is looked at again.
+            with contextlib.suppress(ValueError, TypeError):
+                path, size, mtime, inode = json.loads(line)
+                found[path] = (size, mtime, inode)
+        return found
+
+
+def hash_jobs() -> int:
+    """How many files are hashed at once."""
+    return min(os.cpu_count() or 1, 8)
+
+
+def _looks(path: str) -> tuple[int, int, int] | None:
+    try:
+        facts = os.stat(path)  # noqa: PTH116 - asked for thousands of files
+    except OSError:
+        return None
+    return facts.st_size, facts.st_mtime_ns, facts.st_ino

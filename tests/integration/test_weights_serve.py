@@ -1,0 +1,221 @@
+"""`weights serve` against the real clients: the one that is installed, and versions before it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from devenv.artifacts import Store
+from devenv.http.ranges import Ranges
+from devenv.http.web import Web
+from devenv.lock.hub import resolve_model
+from devenv.preset.model import Model
+from devenv.weights.prefetch import prefetch
+from devenv.weights.serve import Server, serving
+from devenv.weights.store import Weights
+from tests.integration.hub import COMMIT, ID, Hub, locked, settings
+
+TOKEN = "teammates-only"
+FILES = {
+    "config.json": b'{"model_type": "tiny"}', "model-00001-of-00002.safetensors": os.urandom(3_000_000),
+    "model-00002-of-00002.safetensors": os.urandom(1_000_001), "tokenizer/vocab.txt": b"a\nb\n",
+}  # fmt: skip
+_CLIENT = """
+import json, sys
+from pathlib import Path
+import huggingface_hub
+from huggingface_hub import HfApi, hf_hub_download, snapshot_download
+id_, commit = sys.argv[1:3]
+folder = snapshot_download(id_, revision=commit)
+branch = snapshot_download(id_)
+one = hf_hub_download(id_, "tokenizer/vocab.txt", revision=commit)
+api = HfApi()
+tree = [(type(one).__name__, one.path, getattr(one, "size", 0)) for one in api.list_repo_tree(id_, recursive=True)]
+info = api.model_info(id_, revision=commit, files_metadata=True)
+facts = api.get_paths_info(id_, ["config.json"], revision=commit)
+try:
+    hf_hub_download(id_, "not-there.bin", revision=commit)
+    missing = "found"
+except huggingface_hub.utils.EntryNotFoundError:
+    missing = "EntryNotFoundError"
+try:
+    hf_hub_download("acme/nothing", "config.json")
+    nothing = "found"
+except huggingface_hub.utils.RepositoryNotFoundError:
+    nothing = "RepositoryNotFoundError"
+print(json.dumps({
+    "version": huggingface_hub.__version__, "folder": folder, "branch": branch, "one": Path(one).read_text(),
+    "tree": sorted(tree), "sha": info.sha, "missing": missing, "nothing": nothing,
+    "lfs": sorted((one.rfilename, one.size) for one in info.siblings), "paths": [one.path for one in facts],
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Weights:
+    root = tmp_path_factory.mktemp("served")
+    with Hub(FILES) as hub:
+        chosen = settings(root, huggingface=hub)
+        prefetch(locked(FILES), store=Weights(chosen.hubs.dir), settings=chosen)
+    return Weights(root / "weights")
+
+
+@pytest.fixture
+def server(store: Weights) -> Iterator[Server]:
+    with serving(store, host="127.0.0.1", port=0, token=TOKEN) as one:
+        yield one
+
+
+def _client(server: Server, tmp_path: Path, *path: str, token: str = TOKEN) -> subprocess.CompletedProcess[str]:
+    env = {
+        **os.environ, "HF_ENDPOINT": f"http://127.0.0.1:{server.port}", "HF_HOME": str(tmp_path / "hf"),
+        "HF_TOKEN": token, "PYTHONPATH": ":".join(path), "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    }  # fmt: skip
+    command = [sys.executable, *(["-S"] if path else []), "-c", _CLIENT, ID, COMMIT]
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=120)
+
+
+def _conforms(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 0, done.stderr[-3000:]
+    told = json.loads(done.stdout)
+    for folder in (told["folder"], told["branch"]):
+        assert {
+            str(path.relative_to(folder)): path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()
+        } == FILES
+    assert told["one"] == "a\nb\n"
+    assert told["sha"] == COMMIT
+    assert told["lfs"] == sorted([path, len(body)] for path, body in FILES.items())
+    assert sorted(one[1] for one in told["tree"]) == sorted([*FILES, "tokenizer"])
+    assert told["paths"] == ["config.json"]
+    assert (told["missing"], told["nothing"]) == ("EntryNotFoundError", "RepositoryNotFoundError")
+    return str(told["version"])
+
+
+def test_the_installed_client_gets_everything(server: Server, tmp_path: Path) -> None:
+    _conforms(_client(server, tmp_path))
+
+
+@pytest.mark.parametrize("version", ["0.23.5", "0.30.2", "0.36.0", "1.0.1"])
+def test_other_versions_of_the_client_get_everything(
+    version: str, server: Server, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / f"hub-{version}"
+    install = [sys.executable, "-m", "uv", "pip", "install", "-q", "--python", sys.executable, "--target", str(folder)]
+    done = subprocess.run([*install, f"huggingface_hub=={version}"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert _conforms(_client(server, tmp_path, str(folder))) == version
+
+
+def test_the_hf_command_downloads(server: Server, tmp_path: Path) -> None:
+    env = {**os.environ, "HF_ENDPOINT": f"http://127.0.0.1:{server.port}", "HF_TOKEN": TOKEN,
+           "HF_HOME": str(tmp_path / "hf")}  # fmt: skip
+    hf = Path(sys.executable).with_name("hf")
+    command = [str(hf), "download", ID, "--revision", COMMIT, "--local-dir", str(tmp_path / "out")]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "tokenizer" / "vocab.txt").read_bytes() == b"a\nb\n"
+
+
+def test_devenv_itself_locks_and_prefetches_from_it(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    chosen = settings(tmp_path)
+    chosen = _at(chosen, f"http://127.0.0.1:{server.port}")
+    wish = Model.model_validate({"huggingface": {"id": ID, "revision": COMMIT}})
+    with Web(chosen) as web:
+        model = resolve_model(wish, settings=chosen, web=web, store=Store(tmp_path / "store"))
+    assert model == locked(FILES)
+    store = Weights(tmp_path / "weights")
+    assert prefetch(model, store=store, settings=chosen, ranges=Ranges(chosen)).bytes == model.size
+    assert not store.rehash(model)
+
+
+def _at(chosen: object, url: str) -> object:
+    import dataclasses
+
+    hubs = dataclasses.replace(chosen.hubs, huggingface=url)  # type: ignore[attr-defined]
+    return dataclasses.replace(chosen, hubs=hubs)  # type: ignore[type-var]
+
+
+@pytest.mark.parametrize("token", ["", "wrong", TOKEN + "x"])
+def test_without_the_token_nothing_is_told(token: str, server: Server) -> None:
+    for path in (f"/api/models/{ID}", f"/{ID}/resolve/{COMMIT}/config.json", "/acme/other/resolve/main/x"):
+        status, _, body = _get(server, path, {"Authorization": f"Bearer {token}"} if token else {})
+        assert status == 401
+        assert b"tiny" not in body
+        assert ID.encode() not in body
+
+
+def test_no_token_when_told(store: Weights) -> None:
+    with serving(store, host="127.0.0.1", port=0, token=None) as open_to_all:
+        assert _get(open_to_all, f"/{ID}/resolve/{COMMIT}/config.json")[2] == FILES["config.json"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "part"),
+    [
+        ("bytes=0-9", 206, slice(0, 10)),
+        ("bytes=5-", 206, slice(5, None)),
+        ("bytes=-7", 206, slice(-7, None)),
+        ("bytes=10-5", 200, slice(None)),
+        ("bytes=0-1,3-4", 200, slice(None)),
+        ("lines=1-2", 200, slice(None)),
+        ("bytes=99-", 416, slice(0, 0)),
+        ("bytes=0-99999", 206, slice(None)),
+    ],
+)
+def test_ranges(asked: str, status: int, part: slice, server: Server) -> None:
+    path = f"/{ID}/resolve/{COMMIT}/config.json"
+    got, headers, body = _get(server, path, {"Authorization": f"Bearer {TOKEN}", "Range": asked})
+    assert (got, body) == (status, FILES["config.json"][part])
+    assert headers["X-Repo-Commit"] == COMMIT
+    if status == 206:
+        assert headers["Content-Range"].endswith(f"/{len(FILES['config.json'])}")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/%2e%2e/%2e%2e/etc/passwd", f"/{ID}/resolve/{COMMIT}/../../state", f"/{ID}/resolve/{COMMIT}/%2e%2e/x", "/"],
+)
+def test_only_files_of_models_are_served(path: str, server: Server) -> None:
+    assert _get(server, path, {"Authorization": f"Bearer {TOKEN}"})[0] == 404
+
+
+def test_an_incomplete_model_is_not_served(store: Weights, server: Server) -> None:
+    model = store.every()[0].model
+    path = store.folder(model.key) / "config.json"
+    facts = path.stat()
+    os.utime(path, ns=(facts.st_atime_ns, 0))
+    server.looked_s = 0
+    try:
+        got = _get(server, f"/{ID}/resolve/{COMMIT}/config.json", {"Authorization": f"Bearer {TOKEN}"})
+        assert (got[0], got[1]["X-Error-Code"]) == (404, "RevisionNotFound")
+    finally:
+        os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+
+
+def _get(server: Server, path: str, headers: dict[str, str] | None = None) -> tuple[int, dict[str, str], bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    try:
+        connection.request("GET", path, headers=headers or {})
+        answer = connection.getresponse()
+        return answer.status, dict(answer.getheaders()), answer.read()
+    finally:
+        connection.close()
+
+
+def test_the_address_is_loopback() -> None:
+    from devenv.cli.weights import serve
+
+    option = next(one for one in serve.params if one.name == "host")
+    assert option.default == "127.0.0.1"
+    assert urlsplit("http://127.0.0.1").hostname == "127.0.0.1"

@@ -1,0 +1,69 @@
+"""The engine's facts, from what engines answer."""
+
+from __future__ import annotations
+
+import pytest
+
+from devenv import dockerhost
+from devenv.errors import EngineError
+from devenv.machine import engine
+from devenv.machine.engine import ask, facts, is_remote
+
+
+def test_docker() -> None:
+    info = {
+        "ServerVersion": "28.3.0", "Driver": "overlay2", "DriverStatus": [["Backing Filesystem", "extfs"]],
+        "DockerRootDir": "/var/lib/docker", "CgroupVersion": "2", "Runtimes": {"runc": {}, "nvidia": {}},
+        "CDISpecDirs": ["/etc/cdi"], "SecurityOptions": ["name=seccomp,profile=builtin", "name=rootless"],
+        "MemTotal": 8, "MemoryLimit": False,
+    }  # fmt: skip
+    found = facts(info, {"Components": [{"Name": "Engine"}]}, address="unix:///x", buildx="0.25")
+    assert (found.kind, found.version, found.storage, found.backing) == ("docker", "28.3.0", "overlay2", "extfs")
+    assert (found.rootless, found.remote, found.memory_limit) == (True, False, False)
+    assert (found.runtimes, found.cdi_folders, found.security) == (
+        ("nvidia", "runc"), ("/etc/cdi",), ("seccomp", "rootless"),
+    )  # fmt: skip
+
+
+def test_podman() -> None:
+    found = facts({"Driver": "overlay"}, {"Version": "4.9.3", "Components": [{"Name": "Podman Engine"}]}, address="")
+    assert (found.kind, found.version) == ("podman", "4.9.3")
+
+
+@pytest.mark.parametrize(
+    ("address", "remote"),
+    [
+        ("unix:///var/run/docker.sock", False),
+        ("tcp://127.0.0.1:2375", False),
+        ("tcp://localhost:2375", False),
+        ("tcp://build.example.org:2376", True),
+        ("ssh://me@build.example.org", True),
+    ],
+)
+def test_where_an_engine_is(address: str, remote: bool) -> None:
+    assert is_remote(address) is remote
+
+
+def _refuse(*_: object) -> object:
+    raise EngineError("no engine answers", hint="start it")
+
+
+def test_asking(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = {"/info": {"ServerVersion": "28.3.0"}, "/version": {}}
+    monkeypatch.setattr(dockerhost, "ask", lambda _, path: answers[path])
+    monkeypatch.setattr(engine, "check_buildx", lambda: "0.25")
+    found = ask(lambda: "unix:///x", _refuse)  # type: ignore[arg-type]
+    assert (found.version, found.buildx, found.problem) == ("28.3.0", "0.25", "")
+    monkeypatch.setattr(engine, "check_buildx", _refuse)
+    assert ask(lambda: "unix:///x", _refuse).buildx_problem == "no engine answers; start it"  # type: ignore[arg-type]
+
+
+def test_asking_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(*_: object) -> object:
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(engine, "check_buildx", lambda: "0.25")
+    monkeypatch.setattr(dockerhost, "ask", nobody)
+    for where in (lambda: "unix:///nowhere", _refuse):
+        found = ask(where, _refuse)  # type: ignore[arg-type]
+        assert (found.problem, found.remedy) == ("no engine answers", "start it")
