@@ -367,7 +367,6 @@ def test_what_is_in_a_cache_is_taken_when_its_hash_is_right(layout: str, hubs: t
     }
     caches = {"caches": (("huggingface", hf), ("modelscope", ms))}
     if layout == "other-model":
-        _prefetch(locked({"other.bin": FILES[LARGE]}), tmp_path, *[None, None], hubs=caches) if False else None
         with Hub({"other.bin": FILES[LARGE]}) as other:
             _prefetch(locked(other.files), tmp_path, other)
     else:
@@ -518,3 +517,119 @@ def _kept(model: LockedModel, root: Path) -> int:
             with Part(one, path) as part:
                 total += part.total
     return total
+
+
+# ---- what has its place is what was verified
+
+
+_KILLED_IN_PUT = """
+import os, pickle, signal, sys
+from devenv.weights.prefetch import prefetch
+from devenv.weights.store import Weights
+settings, model = pickle.load(sys.stdin.buffer)
+put = Weights.put
+def die(self, model, file, *rest):
+    if file.path == sys.argv[1]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    put(self, model, file, *rest)
+Weights.put = die
+prefetch(model, store=Weights(settings.hubs.dir), settings=settings)
+"""
+
+
+@pytest.mark.parametrize("path", ["big.bin", "small.bin"])
+def test_a_kill_before_a_verified_file_has_its_place_loses_none_of_it(path: str, tmp_path: Path) -> None:
+    files = {"big.bin": _body(8, 20_000_000), "small.bin": _body(9, 300_000)}
+    model = locked(files)
+    with Hub(files) as hub:
+        chosen = settings(tmp_path, huggingface=hub)
+        command = [sys.executable, "-c", _KILLED_IN_PUT, path]
+        done = subprocess.run(command, input=pickle.dumps((chosen, model)), check=False)
+        assert done.returncode == -signal.SIGKILL
+        kept = _kept(model, tmp_path)
+        assert kept >= len(files[path])
+        sent = hub.sent
+        report = prefetch(model, store=Weights(chosen.hubs.dir), settings=chosen)
+        assert hub.sent - sent == report.bytes == model.size - kept
+    assert_whole(model, tmp_path)
+
+
+def test_a_file_that_changes_while_the_rest_comes_is_not_taken_for_verified(
+    hubs: tuple[Hub, Hub], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = locked(FILES)
+    store = Weights(tmp_path / "weights")
+    put = Weights.put
+
+    def put_and_spoil(self: Weights, model: LockedModel, file: Any, *rest: Any) -> None:
+        put(self, model, file, *rest)
+        if file.path == SMALL:
+            path = self.folder(model.key) / SMALL
+            path.chmod(0o644)
+            path.write_bytes(b"x" * len(FILES[SMALL]))
+
+    monkeypatch.setattr(Weights, "put", put_and_spoil)
+    with pytest.raises(FetchError, match="changed"):
+        _prefetch(model, tmp_path, hubs[0])
+    assert [one.path for one in store.missing(model)] == [SMALL]
+    monkeypatch.setattr(Weights, "put", put)
+    assert _prefetch(model, tmp_path, hubs[0]).files == 1
+    assert_whole(model, tmp_path)
+
+
+def test_a_file_that_changes_behind_verify_is_not_stamped(hubs: tuple[Hub, Hub], tmp_path: Path) -> None:
+    model = locked(FILES)
+    _prefetch(model, tmp_path, hubs[0])
+    store = Weights(tmp_path / "weights")
+    path = store.folder(model.key) / SMALL
+
+    def spoil(count: int) -> None:
+        if count == len(FILES[SMALL]):  # its bytes were read, its stamp is not written yet
+            path.chmod(0o644)
+            path.write_bytes(b"x" * count)
+
+    assert [file.path for file, _ in store.rehash(model, spoil)] == [SMALL]
+    assert [one.path for one in store.missing(model)] == [SMALL]
+
+
+@pytest.mark.parametrize("end", ["spoilt", "full"])
+def test_a_copy_from_a_cache_is_verified_and_leaves_nothing_half(
+    end: str, hubs: tuple[Hub, Hub], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import errno
+    import shutil
+
+    model = locked(FILES)
+    blob = tmp_path / "hf" / f"models--{ID.replace('/', '--')}" / "blobs" / hashlib.sha256(FILES[LARGE]).hexdigest()
+    blob.parent.mkdir(parents=True)
+    blob.write_bytes(FILES[LARGE])
+
+    def other_disk(*_: Any) -> None:
+        raise OSError(errno.EXDEV, "another file system")
+
+    def copy(_: Path, target: Path) -> None:
+        target.write_bytes(b"x" * len(FILES[LARGE]) if end == "spoilt" else b"x")
+        if end == "full":
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "link", other_disk)
+    monkeypatch.setattr("devenv.weights.cache._reflink", lambda *_: False)
+    monkeypatch.setattr(shutil, "copyfile", copy)
+    caches = {"caches": (("huggingface", tmp_path / "hf"),)}
+    if end == "spoilt":
+        assert _prefetch(model, tmp_path, hubs[0], hubs=caches).linked == 0
+        assert_whole(model, tmp_path)
+        return
+    with pytest.raises(FetchError, match="No space left"):
+        _prefetch(model, tmp_path, hubs[0], hubs=caches)
+    assert not list(Weights(tmp_path / "weights").parts(model.key).iterdir())
+
+
+def test_what_a_kill_left_of_a_copy_is_swept_and_no_unfinished_download_is(tmp_path: Path) -> None:
+    model, store = locked(FILES), Weights(tmp_path / "weights")
+    store.begin(model)
+    sha256 = model.files[0].sha256
+    for name in (sha256, f"{sha256}.map", f"{sha256}.12345", f"{sha256}.twin"):
+        (store.parts(model.key) / name).write_bytes(b"x")
+    store.begin(model)
+    assert sorted(path.name for path in store.parts(model.key).iterdir()) == [sha256, f"{sha256}.map"]

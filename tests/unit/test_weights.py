@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 from pathlib import Path
 
@@ -255,6 +256,33 @@ def test_a_stamp_cut_off_by_a_kill_is_none(tmp_path: Path) -> None:
     assert len(store.missing(model)) == 1
 
 
+def test_a_stamp_is_for_one_content(tmp_path: Path) -> None:
+    store, model = _stored(tmp_path)
+    stamps = tmp_path / "state" / f"{model.key}.stamps"
+    other = locked({**BODIES, "a.bin": bytes(250)})
+    stamps.rename(tmp_path / "state" / f"{other.key}.stamps")
+    store.folder(model.key).rename(store.folder(other.key))
+    assert [one.path for one in store.missing(other)] == ["a.bin"]
+
+
+def test_what_a_model_still_takes_of_the_disk(tmp_path: Path) -> None:
+    body = bytes(300_000)
+    model, store = locked({"a": body, "b": b"x" + body, "c": b"y" + body, "twin": b"y" + body}), Weights(tmp_path / "w")
+    blobs = tmp_path / "hf/models--acme--Tiny-1.0/blobs"
+    blobs.mkdir(parents=True)
+    caches = (("huggingface", tmp_path / "hf"),)
+    assert cache.needed_bytes(None, store=store, caches=caches) == 0
+    assert cache.needed_bytes(model, store=store, caches=caches) == 3 * len(body) + 2
+    store.begin(model)
+    (blobs / model.files[0].sha256).write_bytes(body)
+    assert cache.needed_bytes(model, store=store, caches=caches) == 2 * len(body) + 2, "a link takes nothing"
+    part = store.parts(model.key) / model.files[1].sha256
+    with part.open("wb") as file:
+        file.write(b"x" * 200_704)
+        os.fsync(file.fileno())  # blocks are counted when they have a place
+    assert cache.needed_bytes(model, store=store, caches=caches) <= 2 * len(body) + 2 - 200_704
+
+
 def test_one_content_keeps_the_sources_of_every_preset(tmp_path: Path) -> None:
     store, _ = _stored(tmp_path)
     store.begin(locked(BODIES, "modelscope"))
@@ -272,8 +300,6 @@ def test_what_is_removed_is_gone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("same_system", [True, False])
 def test_a_link_is_the_same_file_or_a_copy(same_system: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
-
     source = tmp_path / "source"
     source.write_bytes(b"weights")
     if not same_system:
