@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -142,7 +143,8 @@ def rm(app: App, models: tuple[str, ...]) -> None:
         if users := volume.users_of(key, app.engine):
             raise UsageError(f"{key} is in use by {', '.join(users)}", hint=f"devenv down {users[0]}, then again")
     for key in chosen:
-        with store.only(key, lambda: app.console.note("another devenv command is at work on it; waiting")):
+        waiting = partial(app.console.note, "another devenv command is at work on it; waiting")
+        with store.only(key, waiting), store.unused(key):
             if volume.users_of(key, app.engine):
                 raise UsageError(f"{key} came into use meanwhile", hint="devenv weights list")
             volume.remove(key, app.engine)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import fcntl
 import json
 import os
 import shutil
@@ -120,6 +121,30 @@ class Weights:
         except OSError as error:
             raise self.failed(error) from None
         with hold(self.root / "state" / f"{key}.lock", waiting):
+            yield
+
+    @contextlib.contextmanager
+    def used(self, key: str) -> Iterator[None]:
+        """Keep the model from being removed; many may at once. The kernel lets go when the holder dies."""
+        path = self.root / "state" / f"{key}.use"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle = path.open("a")
+        except OSError:  # nobody removes from a store that is only read
+            yield
+            return
+        with handle:
+            fcntl.flock(handle, fcntl.LOCK_SH)
+            yield
+
+    @contextlib.contextmanager
+    def unused(self, key: str) -> Iterator[None]:
+        """Hold the model for removing it. Raises UsageError when an `up` is on its way to use it."""
+        with (self.root / "state" / f"{key}.use").open("a") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UsageError(f"a 'devenv up' is about to use {key}", hint="wait for it; devenv ps") from None
             yield
 
     def find(self, key: str) -> LockedModel | None:
