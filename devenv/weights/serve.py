@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from devenv.errors import UsageError
-from devenv.lock.model import LockedModel, ModelFile
+from devenv.lock.model import LockedModel, ModelFile, ModelSource
 from devenv.weights.store import Stored, Weights
 
 _LARGEST_REQUEST = 1 << 20
@@ -29,8 +29,9 @@ class Server:
     """Answers in threads until it is closed."""
 
     def __init__(
-        self, store: Weights, *, host: str, port: int, token: str | None, told: Callable[[str], None] | None = None
-    ) -> None:
+        self, store: Weights, *, host: str, port: int, token: str | None, told: Callable[[str], None] | None = None,
+        unconfirmed: bool = False,
+    ) -> None:  # fmt: skip
         owner = self
 
         class Handler(_Handler):
@@ -41,6 +42,7 @@ class Server:
         self._every: tuple[Stored, ...] = ()
         self.token = token
         self.told = told
+        self.unconfirmed = unconfirmed
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             self._http = type("_Bound", (_Threading,), {"address_family": family})((host, port), Handler)
@@ -71,10 +73,11 @@ class Server:
         return self._every
 
     def find(self, id_: str, revision: str) -> tuple[LockedModel, str] | None:
-        """A complete model by hub id and revision (a branch's name: the last one that came), with its commit."""
+        """A complete model by hub id and revision (a branch's name: the last one that came), with its commit. Only
+        under names that the hub itself has been seen to give to this content."""
         found = []
         for one in self.every():
-            for source in one.model.sources:
+            for source in self.names(one):
                 if source.id == id_ and one.complete:
                     commit = _commit(one.model, source.revision)
                     if revision in (source.revision, commit):
@@ -87,15 +90,20 @@ class Server:
 
     def has(self, id_: str) -> bool:
         """Whether any revision of it is here."""
-        return any(source.id == id_ for one in self.every() for source in one.model.sources)
+        return any(source.id == id_ for one in self.every() for source in self.names(one))
+
+    def names(self, one: Stored) -> tuple[ModelSource, ...]:
+        """What a model is served as."""
+        return one.model.sources if self.unconfirmed else one.confirmed
 
 
 @contextlib.contextmanager
 def serving(
-    store: Weights, *, host: str, port: int, token: str | None, told: Callable[[str], None] | None = None
-) -> Iterator[Server]:
+    store: Weights, *, host: str, port: int, token: str | None, told: Callable[[str], None] | None = None,
+    unconfirmed: bool = False,
+) -> Iterator[Server]:  # fmt: skip
     """A server for the length of a `with`. Raises UsageError when it cannot listen."""
-    server = Server(store, host=host, port=port, token=token, told=told)
+    server = Server(store, host=host, port=port, token=token, told=told, unconfirmed=unconfirmed)
     try:
         yield server
     finally:

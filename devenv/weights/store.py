@@ -88,6 +88,24 @@ class Weights:
             temporary.write_text(text, encoding="utf-8")
             temporary.replace(path)
 
+    def confirmed(self, key: str) -> tuple[ModelSource, ...]:
+        """The sources that are known to have this very content: their bytes or their listing were seen to match it.
+        What a lock says by itself is a claim."""
+        try:
+            rows = json.loads((self.root / "state" / f"{key}.confirmed").read_text(encoding="utf-8"))
+            return tuple(ModelSource.model_validate(one) for one in rows)
+        except (OSError, ValueError, TypeError):
+            return ()
+
+    def confirm(self, key: str, source: ModelSource) -> None:
+        """Write down that this source has this very content."""
+        known = self.confirmed(key)
+        if source not in known:
+            path = self.root / "state" / f"{key}.confirmed"
+            temporary = path.with_name(f".{path.name}.{os.getpid()}")
+            temporary.write_text(json.dumps([one.model_dump() for one in (*known, source)]), encoding="utf-8")
+            temporary.replace(path)
+
     def failed(self, error: OSError) -> FetchError:
         """The error of a store that cannot be written."""
         return FetchError(
@@ -165,6 +183,7 @@ class Weights:
                     Stored(
                         model=model, folder=self.folder(path.stem), complete=len(here) == len(model.files),
                         bytes=sum(one.size for one in model.files if one.path in here),
+                        confirmed=self.confirmed(path.stem),
                     )
                 )  # fmt: skip
         return tuple(found)
@@ -231,6 +250,9 @@ class Weights:
         self._stamp_file(key).unlink(missing_ok=True)
         for folder in (self.folder(key), self.parts(key)):
             shutil.rmtree(folder, ignore_errors=True)
+        if any(folder.exists() for folder in (self.folder(key), self.parts(key))):
+            raise UsageError(f"cannot remove all of {self.folder(key)}", hint="whose are the files in it? Once more")
+        (self.root / "state" / f"{key}.confirmed").unlink(missing_ok=True)
         self._manifest(key).unlink(missing_ok=True)
 
     def free_bytes(self) -> int:
