@@ -17,7 +17,9 @@ from devenv.artifacts import Store
 from devenv.http.ranges import Ranges
 from devenv.http.web import Web
 from devenv.lock.hub import resolve_model
+from devenv.lock.model import ModelSource
 from devenv.preset.model import Model
+from devenv.weights.confirm import confirm
 from devenv.weights.prefetch import prefetch
 from devenv.weights.serve import Server, serving
 from devenv.weights.store import Weights
@@ -188,6 +190,52 @@ def test_ranges(asked: str, status: int, part: slice, server: Server) -> None:
 )
 def test_only_files_of_models_are_served(path: str, server: Server) -> None:
     assert _get(server, path, {"Authorization": f"Bearer {TOKEN}"})[0] == 404
+
+
+def test_a_model_is_served_as_what_a_hub_confirmed_and_as_nothing_else(tmp_path: Path) -> None:
+    """A lock says that evil files are acme's; acme's hub has others, and mallory's has them."""
+    good, evil = {"model.safetensors": b"G" * 5000, "x.py": b"1"}, {"model.safetensors": b"E" * 5000, "x.py": b"1"}
+    own, alien = (ModelSource(hub="huggingface", id=ID, revision=COMMIT),
+                  ModelSource(hub="modelscope", id="mallory/x", revision="v1"))  # fmt: skip
+    model = locked(evil, "huggingface", "modelscope").model_copy(update={"sources": (own, alien)})
+    with Hub(good) as theirs, Hub(evil) as mallorys:
+        mallorys.id = "mallory/x"
+        chosen = settings(tmp_path, huggingface=theirs, modelscope=mallorys)
+        store = Weights(chosen.hubs.dir)
+        prefetch(model, store=store, settings=chosen)
+        prefetch(model, store=store, settings=chosen)  # present: nothing is asked, and nothing becomes known by it
+        assert store.confirmed(model.key) == ()
+        (remark,) = confirm(store, chosen.hubs)
+        assert ID in remark
+        assert "model.safetensors" in remark
+        assert store.confirmed(model.key) == (alien,)
+    with serving(store, host="127.0.0.1", port=0, token=None) as one:
+        assert _get(one, f"/{ID}/resolve/{COMMIT}/model.safetensors")[0] == 404
+        assert _get(one, f"/{ID}/resolve/main/model.safetensors")[0] == 404
+        assert _get(one, "/mallory/x/resolve/v1/model.safetensors")[2] == evil["model.safetensors"]
+    with serving(store, host="127.0.0.1", port=0, token=None, unconfirmed=True) as one:
+        assert _get(one, f"/{ID}/resolve/{COMMIT}/model.safetensors")[2] == evil["model.safetensors"]
+
+
+@pytest.mark.parametrize(("listed", "knows"), [({}, True), ({"size": 5}, False), ({"blobId": "0" * 40}, False)])
+def test_a_small_file_is_confirmed_by_gits_hash(listed: dict[str, object], knows: bool, tmp_path: Path) -> None:
+    files = {"a.json": b"{}", "empty.txt": b""}
+    with Hub(files) as hub:
+        hub.listed["a.json"] = listed
+        chosen = settings(tmp_path, huggingface=hub)
+        store = Weights(chosen.hubs.dir)
+        prefetch(locked(files), store=store, settings=chosen)
+        assert bool(confirm(store, chosen.hubs)) is not knows
+        assert bool(store.confirmed(locked(files).key)) is knows
+
+
+def test_a_hub_that_cannot_be_asked_confirms_nothing(tmp_path: Path) -> None:
+    files = {"a.json": b"{}", "empty.txt": b""}
+    with Hub(files) as hub:
+        chosen = settings(tmp_path, huggingface=hub)
+        store = Weights(chosen.hubs.dir)
+        prefetch(locked(files), store=store, settings=chosen)
+    assert "cannot ask" in confirm(store, chosen.hubs)[0]
 
 
 def test_an_incomplete_model_is_not_served(store: Weights, server: Server) -> None:
