@@ -7,7 +7,6 @@ import hmac
 import http.server
 import json
 import socket
-import socketserver
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +16,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from devenv.errors import UsageError
 from devenv.lock.model import LockedModel, ModelFile, ModelSource
+from devenv.weights.listen import Listening
 from devenv.weights.store import Stored, Weights
 
 _LARGEST_REQUEST = 1 << 20
@@ -45,7 +45,7 @@ class Server:
         self.unconfirmed = unconfirmed
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
-            self._http = type("_Bound", (_Threading,), {"address_family": family})((host, port), Handler)
+            self._http = type("_Bound", (Listening,), {"address_family": family})((host, port), Handler)
         except OSError as error:
             raise UsageError(
                 f"cannot listen on {host} port {port}: {error.strerror or error}", hint="choose another: --port, --host"
@@ -116,19 +116,6 @@ def _commit(model: LockedModel, revision: str) -> str:
     return revision if is_commit else model.digest[:40]
 
 
-class _Threading(socketserver.ThreadingMixIn, http.server.HTTPServer):
-    daemon_threads = True
-    request_queue_size = 256
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A client that hung up."""
-
-    def server_bind(self) -> None:
-        """Without the look-up of this machine's name, which can take seconds."""
-        socketserver.TCPServer.server_bind(self)
-        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
-
-
 class _Handler(http.server.BaseHTTPRequestHandler):
     server_of: Server
     protocol_version = "HTTP/1.1"
@@ -140,6 +127,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Nothing by itself: a request's line may hold what is no one's business."""
+
+    def handle_one_request(self) -> None:
+        """Head and body in time."""
+        assert isinstance(self.server, Listening)
+        self.server.reading(self.connection)
+        super().handle_one_request()
 
     def do_HEAD(self) -> None:
         """As GET, without the body."""
@@ -154,14 +147,20 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self._serve()
 
     def _serve(self) -> None:
-        body = self._body()
-        if body is None:
-            return
+        assert isinstance(self.server, Listening)
         path = urlsplit(self.path).path
         if self.server_of.told is not None:
-            self.server_of.told(f"{self.client_address[0]} {self.command} {path}")
-        if not self._may():
+            self.server_of.told(f"{self.client_address[0]} {self.command} {_plain(path)}")
+        may = self._may()
+        body = self._body() if may else None
+        self.server.was_read(self.connection)
+        if not may:  # nothing of a stranger's is read
+            if self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
+                self.close_connection = True
             self._refuse(401, "Unauthorized", "a token is needed: set HF_TOKEN to the one that 'weights serve' printed")
+            return
+        if body is None:
+            self._refuse(413, "TooLarge", "that is too much")
             return
         words = [unquote(one) for one in path.strip("/").split("/")]
         if words[:2] == ["api", "models"] and len(words) >= 4:
@@ -177,7 +176,6 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "0")
         if not length.isdigit() or int(length) > _LARGEST_REQUEST or self.headers.get("Transfer-Encoding"):
             self.close_connection = True
-            self._refuse(413, "TooLarge", "that is too much")
             return None
         return self.rfile.read(int(length))
 
@@ -291,7 +289,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self._answer(200, json.dumps(value).encode(), {"Content-Type": "application/json; charset=utf-8"})
 
     def _refuse(self, status: int, code: str, text: str) -> None:
-        headers = {"X-Error-Code": code, "X-Error-Message": text, "Content-Type": "application/json"}
+        headers = {"X-Error-Code": code, "X-Error-Message": _plain(text), "Content-Type": "application/json"}
         if status == 401:
             headers["WWW-Authenticate"] = "Bearer"
             if code == "Unauthorized":
@@ -310,6 +308,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.flush()
+
+
+def _plain(text: str) -> str:
+    """What someone else wrote, for a header or a terminal: printable ASCII, the rest as escapes."""
+    return "".join(one if " " <= one <= "~" else ascii(one)[1:-1] for one in text)
 
 
 def _span(text: str, size: int) -> tuple[int, int, bool] | None:
