@@ -254,7 +254,9 @@ def _reachable(host: str) -> str:
     """An address that others can type."""
     import socket
 
-    return socket.gethostname() if host in ("0.0.0.0", "::") else host  # noqa: S104
+    if host in ("0.0.0.0", "::"):  # noqa: S104
+        return socket.gethostname()
+    return f"[{host}]" if ":" in host else host
 
 
 def _store(app: App) -> Weights:

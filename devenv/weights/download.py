@@ -242,7 +242,8 @@ class Download:
                 try:
                     if file.size:
                         try:
-                            self._from_sources(arriving, 0)
+                            for piece in range(part.count):  # of an earlier devenv's size, if it began the file
+                                self._from_sources(arriving, piece)
                         except NoRanges:
                             self._count(-part.drop(keep=None))
                             arriving.resumed = False

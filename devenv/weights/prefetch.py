@@ -136,6 +136,7 @@ def _from_this_machine(
     if not found:
         return tuple(missing)
     progress.message(f"{len(found)} files are on this machine: checking them")
+    found.sort(key=lambda file: -file.size)  # the largest first, so that all processors end together
     with ThreadPoolExecutor(hash_jobs(), thread_name_prefix="link") as pool:
         got = {file.path for file, ok in zip(found, pool.map(one, found), strict=True) if ok}
     progress.message("")

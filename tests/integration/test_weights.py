@@ -633,3 +633,146 @@ def test_what_a_kill_left_of_a_copy_is_swept_and_no_unfinished_download_is(tmp_p
         (store.parts(model.key) / name).write_bytes(b"x")
     store.begin(model)
     assert sorted(path.name for path in store.parts(model.key).iterdir()) == [sha256, f"{sha256}.map"]
+
+
+# ---- more of what networks do
+
+
+@pytest.mark.parametrize("fault", [*PASSING, *LASTING])
+def test_faults_of_the_host_that_a_hub_redirects_to(fault: str, tmp_path: Path) -> None:
+    """Whatever it does: the right bytes or an error that names the file, and the next run goes on."""
+    files = {LARGE: FILES[LARGE]}
+    model = locked(files)
+    with Hub(files) as hub:
+        hub.redirect = True
+        hub.faults[f"signed:{LARGE}"] = [fault, fault]
+        told = ""
+        try:
+            _prefetch(model, tmp_path, hub)
+        except FetchError as error:
+            told = f"{error.message}\n{error.detail}"
+        assert not told or (LARGE in told and fault in LASTING)
+        assert fault in hub.injected
+        assert_sound(model, tmp_path)
+        hub.faults.clear()
+        _prefetch(model, tmp_path, hub)
+    assert_whole(model, tmp_path)
+
+
+def test_a_signature_that_runs_out_in_the_middle_is_asked_for_anew(tmp_path: Path) -> None:
+    files = {LARGE: FILES[LARGE]}
+    with Hub(files) as hub:
+        hub.redirect = True
+        served = [0]
+
+        def run_out(path: str) -> None:
+            served[0] += path.startswith("signed:")
+            if path.startswith("signed:") and served[0] % 2 == 0:
+                hub.signatures.clear()
+
+        hub.next_fault = run_out  # type: ignore[assignment,method-assign]
+        report = _prefetch(locked(files), tmp_path, hub, policy=dataclasses.replace(QUICK, attempts=8))
+        signed = {one.path for one in hub.seen if "key=" in one.path}
+    assert report.bytes == len(FILES[LARGE]), "no byte came twice"
+    assert len(signed) > 1
+    assert_whole(locked(files), tmp_path)
+
+
+def test_a_hub_that_says_when_is_asked_no_sooner(tmp_path: Path) -> None:
+    from tests.integration import hub as module
+
+    files = {DEEP: FILES[DEEP]}
+    times: list[float] = []
+    answer = module._Handler._answer
+
+    def later(self: Any, status: int, body: bytes, headers: Any = None) -> None:
+        answer(self, status, body, {"Retry-After": "1"} if status == 429 else headers)
+
+    with Hub(files) as hub, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module._Handler, "_answer", later)
+
+        def first(_: str) -> str | None:
+            times.append(time.monotonic())
+            return "429" if len(times) == 1 else None
+
+        hub.next_fault = first  # type: ignore[method-assign]
+        _prefetch(locked(files), tmp_path, hub, policy=dataclasses.replace(QUICK, longest_wait_s=5))
+    assert times[1] - times[0] >= 1
+
+
+def test_two_processes_at_once_download_once(tmp_path: Path) -> None:
+    files = {"a.bin": _body(10, 2_000_000)}
+    model = locked(files)
+    code = (
+        "import pickle, sys\nfrom devenv.weights.prefetch import prefetch\nfrom devenv.weights.store import Weights\n"
+        "settings, model = pickle.load(sys.stdin.buffer)\n"
+        "print(prefetch(model, store=Weights(settings.hubs.dir), settings=settings).files)\n"
+    )
+    with Hub(files) as hub:
+        hub.rate_bytes_s = 1_000_000
+        given = pickle.dumps((settings(tmp_path, huggingface=hub), model))
+        both = [
+            subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            for _ in range(2)
+        ]
+        for one in both:
+            assert one.stdin is not None
+            one.stdin.write(given)
+            one.stdin.close()
+            one.stdin = None
+        told = sorted(int(one.communicate()[0]) for one in both)
+        assert hub.sent == model.size
+    assert told == [0, 1]
+    assert_whole(model, tmp_path)
+
+
+def test_an_unfinished_file_of_another_piece_size_is_finished(tmp_path: Path) -> None:
+    body = FILES[DEEP]
+    with Hub({DEEP: body}) as hub:
+        model, store = locked(hub.files), Weights(tmp_path / "weights")
+        store.begin(model)
+        with Part(model.files[0], store.parts(model.key) / model.files[0].sha256, piece_bytes=900) as part:
+            part.write(0, body[:100], 0)
+        assert _prefetch(model, tmp_path, hub).bytes == len(body) - 100
+    assert_whole(model, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["huggingface", "modelscope"])
+@pytest.mark.parametrize("page", [b"<html>Please log in</html>", b"[]", b"{}", b'{"Data": null, "siblings": [3]}'])
+def test_a_login_page_is_no_hub(name: str, page: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.integration import hub as module
+
+    def portal(self: Any) -> None:
+        self._answer(200, page, {"Content-Type": "text/html"})
+
+    monkeypatch.setattr(module._Handler, "do_GET", portal)
+    with Hub({}) as hub:
+        chosen = settings(tmp_path, **{name: hub})
+        wish = WISH.model_copy(update={"huggingface": None} if name == "modelscope" else {"modelscope": None})
+        with Web(chosen, QUICK) as web, pytest.raises((FetchError, LockError)) as caught:
+            resolve_model(wish, settings=chosen, web=web, store=Store(tmp_path / "store"))
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["huggingface", "modelscope"])
+def test_a_private_ca_is_named_once_for_all_clients(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import ssl
+
+    from devenv.hubs import hub as client
+
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    pem = [str(tmp_path / one) for one in ("key", "ca")]
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", pem[0], "-out", pem[1], "-days", "2", *names],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    for one in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(one, raising=False)
+    with Hub(FILES) as hub:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(pem[1], pem[0])
+        hub._server.socket = context.wrap_socket(hub._server.socket, server_side=True)
+        url = f"https://localhost:{hub.url.rpartition(':')[2]}"
+        chosen = dataclasses.replace(settings(tmp_path).hubs, ca_bundle=Path(pem[1]), **{name: url})
+        assert len(client(name, chosen).files(ID, COMMIT)) == len(FILES)
+    assert "REQUESTS_CA_BUNDLE" not in os.environ

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import random
@@ -13,8 +14,10 @@ from hypothesis import settings as settings_
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from devenv.cli.weights import _reachable
 from devenv.errors import UsageError
 from devenv.host import Settings
+from devenv.http.ranges import Ranges
 from devenv.lock.hub import model_name, wanted
 from devenv.lock.model import LockedModel, ModelFile, ModelSource, files_digest
 from devenv.ownconfig import weights_dir
@@ -193,6 +196,23 @@ def test_where_weights_lie_and_who_says_so(tmp_path: Path) -> None:
     assert _settings(tmp_path, XDG_DATA_HOME="/data").hubs.dir == Path("/data/devenv/weights")
     assert _settings(tmp_path, "weights: {dir: ~/nas}").hubs.dir == tmp_path / "nas"
     assert _settings(tmp_path, "weights: {dir: /nas}", DEVENV_WEIGHTS_DIR="/mnt/w").hubs.dir == Path("/mnt/w")
+
+
+def test_another_users_home_is_no_folder_of_ours(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="another user's home"):
+        weights_dir("~bob/w", tmp_path, "--weights-dir")
+    assert weights_dir("~", tmp_path, "--weights-dir") == tmp_path
+
+
+def test_a_proxys_login_is_unquoted_and_its_address_may_be_ipv6(tmp_path: Path) -> None:
+    pool = Ranges(_settings(tmp_path))._new_pool("http://me:p%40ss@[::1]:3128")
+    assert pool.proxy_headers["proxy-authorization"] == "Basic " + base64.b64encode(b"me:p@ss").decode()
+    assert pool.proxy.url == "http://[::1]:3128"
+
+
+def test_an_ipv6_address_is_typed_in_brackets() -> None:
+    assert _reachable("::1") == "[::1]"
+    assert _reachable("127.0.0.1") == "127.0.0.1"
 
 
 def test_the_region_and_named_sources_order_the_hubs(tmp_path: Path) -> None:
