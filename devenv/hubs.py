@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import logging
-import os
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from devenv.errors import FetchError
+from devenv.host import trusting
 from devenv.ownconfig import HubSettings
 
 NAMES = ("huggingface", "modelscope")
@@ -51,26 +49,6 @@ def hub(name: str, settings: HubSettings) -> Hub:
     return kind(settings.huggingface if name == "huggingface" else settings.modelscope, settings.ca_bundle)
 
 
-_ENVIRONMENT = threading.Lock()
-
-
-@contextlib.contextmanager
-def _trusting(bundle: Path | None) -> Iterator[None]:
-    """The user's CA bundle by the names that the clients' HTTP libraries know; taken away again, for it replaces what
-    other programs trust."""
-    if bundle is None:
-        yield
-        return
-    with _ENVIRONMENT:
-        names = [one for one in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE") if one not in os.environ]
-        os.environ.update(dict.fromkeys(names, str(bundle)))
-        try:
-            yield
-        finally:
-            for one in names:
-                os.environ.pop(one, None)
-
-
 class _HuggingFace:
     """Hugging Face, or what HF_ENDPOINT names: `huggingface_hub` knows address, token and metadata."""
 
@@ -85,7 +63,7 @@ class _HuggingFace:
         from huggingface_hub import errors as theirs
 
         try:
-            with _trusting(self._ca_bundle):
+            with trusting(self._ca_bundle):
                 api = HfApi(endpoint=self._endpoint)
                 info = api.model_info(id_, revision=revision, files_metadata=True, timeout=30)
         except theirs.RevisionNotFoundError:
@@ -169,7 +147,7 @@ class _ModelScope:
         from modelscope_hub import errors as theirs
 
         try:
-            with _trusting(self._ca_bundle):
+            with trusting(self._ca_bundle):
                 found = self._api().list_repo_files(id_, "model", revision=revision)
         except (theirs.AuthenticationError, theirs.PermissionDeniedError):
             raise self.denied(id_) from None

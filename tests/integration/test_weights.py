@@ -771,7 +771,8 @@ def test_a_private_ca_is_named_once_for_all_clients(name: str, tmp_path: Path, m
     with Hub(FILES) as hub:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(pem[1], pem[0])
-        hub._server.socket = context.wrap_socket(hub._server.socket, server_side=True)
+        server = hub._servers[0]
+        server.socket = context.wrap_socket(server.socket, server_side=True)
         url = f"https://localhost:{hub.url.rpartition(':')[2]}"
         chosen = dataclasses.replace(settings(tmp_path).hubs, ca_bundle=Path(pem[1]), **{name: url})
         assert len(client(name, chosen).files(ID, COMMIT)) == len(FILES)
