@@ -758,8 +758,11 @@ def test_a_login_page_is_no_hub(name: str, page: bytes, tmp_path: Path, monkeypa
 def test_a_private_ca_is_named_once_for_all_clients(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import ssl
 
+    from huggingface_hub import close_session
+
     from devenv.hubs import hub as client
 
+    close_session()  # one for the process, from an earlier test
     names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
     pem = [str(tmp_path / one) for one in ("key", "ca")]
     subprocess.run(
@@ -776,4 +779,5 @@ def test_a_private_ca_is_named_once_for_all_clients(name: str, tmp_path: Path, m
         url = f"https://localhost:{hub.url.rpartition(':')[2]}"
         chosen = dataclasses.replace(settings(tmp_path).hubs, ca_bundle=Path(pem[1]), **{name: url})
         assert len(client(name, chosen).files(ID, COMMIT)) == len(FILES)
+    close_session()
     assert "REQUESTS_CA_BUNDLE" not in os.environ
