@@ -312,15 +312,15 @@ class Engine:
         self._api.create_volume(name, driver="local", driver_opts=options, labels=dict(labels))
 
     @_guarded
-    def volume_folder(self, name: str) -> str | None:
-        """The host's folder that a volume holds: empty for one of the engine's own, None when there is no volume."""
+    def volume(self, name: str) -> tuple[str, Mapping[str, str]] | None:
+        """(the host's folder that a volume holds, empty for one of the engine's own; its labels), or None."""
         import docker.errors
 
         try:
-            options = self._api.inspect_volume(name).get("Options") or {}
+            facts = self._api.inspect_volume(name)
         except docker.errors.NotFound:
             return None
-        return str(options.get("device", ""))
+        return str((facts.get("Options") or {}).get("device", "")), facts.get("Labels") or {}
 
     @_guarded
     def volumes(self, label: str) -> tuple[tuple[str, Mapping[str, str]], ...]:

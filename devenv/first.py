@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from devenv.environment import Environment
 from devenv.errors import UsageError
 from devenv.gpu import MODES, Access, access
+from devenv.weights.cache import needed_bytes
 from devenv.weights.store import Weights
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def check(
         return kept
     if asked.gpus == "none" and wish and wish.required:
         note("warning: the preset needs a GPU and gets none, as --gpus none says")
-    weights_bytes = Weights(settings.hubs.dir).missing_bytes(lock.model)
+    weights_bytes = needed_bytes(lock.model, store=Weights(settings.hubs.dir), caches=settings.hubs.caches)
     if not wants and image_here and not weights_bytes:
         return None
     from devenv.doctor.examine import needs

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 from devenv.errors import FetchError
+from devenv.host import trusting
 from devenv.ownconfig import HubSettings
 
 NAMES = ("huggingface", "modelscope")
@@ -42,7 +45,8 @@ class Hub(Protocol):
 
 def hub(name: str, settings: HubSettings) -> Hub:
     """The hub of that name, at the address that the user's settings give it."""
-    return _HuggingFace(settings.huggingface) if name == "huggingface" else _ModelScope(settings.modelscope)
+    kind = _HuggingFace if name == "huggingface" else _ModelScope
+    return kind(settings.huggingface if name == "huggingface" else settings.modelscope, settings.ca_bundle)
 
 
 class _HuggingFace:
@@ -50,15 +54,18 @@ class _HuggingFace:
 
     name = "huggingface"
 
-    def __init__(self, endpoint: str | None) -> None:
+    def __init__(self, endpoint: str | None, ca_bundle: Path | None = None) -> None:
         self._endpoint = endpoint
+        self._ca_bundle = ca_bundle
 
     def files(self, id_: str, revision: str) -> tuple[HubFile, ...]:
         from huggingface_hub import HfApi
         from huggingface_hub import errors as theirs
 
         try:
-            info = HfApi(endpoint=self._endpoint).model_info(id_, revision=revision, files_metadata=True, timeout=30)
+            with trusting(self._ca_bundle):
+                api = HfApi(endpoint=self._endpoint)
+                info = api.model_info(id_, revision=revision, files_metadata=True, timeout=30)
         except theirs.RevisionNotFoundError:
             raise FetchError(
                 f"{id_} has no revision {revision} on Hugging Face", hint="take a commit from the model's history"
@@ -72,9 +79,11 @@ class _HuggingFace:
         except theirs.OfflineModeIsEnabled:
             raise FetchError(f"cannot ask for {id_}: HF_HUB_OFFLINE is set", hint="unset HF_HUB_OFFLINE") from None
         except Exception as error:  # whichever HTTP library this version of the client uses
-            if type(error).__module__.partition(".")[0] not in {"httpx", "httpx2", "httpcore", "httpcore2", "requests"}:
-                raise
-            raise _unreached(self.name, id_, error) from None
+            if type(error).__module__.partition(".")[0] in {"httpx", "httpx2", "httpcore", "httpcore2", "requests"}:
+                raise _unreached(self.name, id_, error) from None
+            if isinstance(error, _NO_HUB):
+                raise _no_hub(self.name, id_, error) from None
+            raise
         return tuple(
             HubFile(
                 path=one.rfilename,
@@ -120,8 +129,9 @@ class _ModelScope:
 
     name = "modelscope"
 
-    def __init__(self, endpoint: str | None) -> None:
+    def __init__(self, endpoint: str | None, ca_bundle: Path | None = None) -> None:
         self._endpoint = endpoint
+        self._ca_bundle = ca_bundle
 
     def _api(self) -> Any:
         import warnings
@@ -130,13 +140,15 @@ class _ModelScope:
             warnings.simplefilter("ignore", FutureWarning)  # its older variable is as good to us
             from modelscope_hub import HubApi
 
+            logging.getLogger("modelscope_hub").setLevel(logging.CRITICAL)  # what it would say is in our errors
             return HubApi(endpoint=self._endpoint)
 
     def files(self, id_: str, revision: str) -> tuple[HubFile, ...]:
         from modelscope_hub import errors as theirs
 
         try:
-            found = self._api().list_repo_files(id_, "model", revision=revision)
+            with trusting(self._ca_bundle):
+                found = self._api().list_repo_files(id_, "model", revision=revision)
         except (theirs.AuthenticationError, theirs.PermissionDeniedError):
             raise self.denied(id_) from None
         except theirs.NotExistError:
@@ -146,6 +158,8 @@ class _ModelScope:
             ) from None  # fmt: skip
         except (theirs.HubError, OSError) as error:
             raise _unreached(self.name, id_, error) from None
+        except _NO_HUB as error:
+            raise _no_hub(self.name, id_, error) from None
         return tuple(
             HubFile(path=one.path, size=int(one.size or 0), sha256=one.sha256 or None)
             for one in found
@@ -172,6 +186,19 @@ class _ModelScope:
 
 def _status(error: Any) -> int:
     return int(getattr(getattr(error, "response", None), "status_code", 0) or 0)
+
+
+_NO_HUB = (ValueError, KeyError, TypeError, AttributeError)
+"""What the hubs' clients raise for an answer that is none of a hub: a login page of the network, for one."""
+
+
+def _no_hub(name: str, id_: str, error: Exception) -> FetchError:
+    return FetchError(
+        f"what answers for {name} is no hub: its answer about {id_} cannot be understood",
+        detail=f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}",
+        hint="does this network want a login in a browser, or a proxy? Is the address right: "
+        + ("HF_ENDPOINT" if name == "huggingface" else "MODELSCOPE_ENDPOINT"),
+    )
 
 
 def _unreached(name: str, id_: str, error: Exception) -> FetchError:

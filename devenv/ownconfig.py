@@ -39,6 +39,8 @@ class HubSettings:
     """HF_ENDPOINT: another address of that hub."""
     modelscope: str | None = None
     """MODELSCOPE_ENDPOINT or MODELSCOPE_DOMAIN: another address of that hub."""
+    ca_bundle: Path | None = None
+    """A CA bundle the user named for all programs: the hubs' clients each know another variable."""
     caches: tuple[tuple[str, Path], ...] = ()
     """The hubs' own caches on this machine: hub and folder."""
 
@@ -80,10 +82,12 @@ def _hubs(environ: Mapping[str, str], home: Path, path: Path, config: Mapping[st
     hf_home = Path(environ.get("HF_HOME") or cache / "huggingface")
     hf_cache = environ.get("HF_HUB_CACHE") or environ.get("HUGGINGFACE_HUB_CACHE") or hf_home / "hub"
     ms_cache = environ.get("MODELSCOPE_CACHE") or home / ".cache/modelscope"
+    bundle = environ.get("SSL_CERT_FILE") or environ.get("REQUESTS_CA_BUNDLE") or environ.get("CURL_CA_BUNDLE")
     return HubSettings(
         dir=weights_dir(folder, home, named),
         dir_from=named,
         order=tuple(order),
+        ca_bundle=Path(bundle) if bundle and Path(bundle).is_file() else None,
         huggingface=(environ.get("HF_ENDPOINT") or "").rstrip("/") or None,
         modelscope=(domain if "://" in domain else f"https://{domain}").rstrip("/") if domain else None,
         caches=(("huggingface", Path(hf_cache).expanduser()), ("modelscope", Path(ms_cache).expanduser())),
@@ -103,6 +107,8 @@ def weights_dir(text: str, home: Path, named: str) -> Path:
     if "://" in text:
         raise UsageError(f"{text} is no folder of this machine", where=named, hint="mount it and name the folder")
     path = Path(text)
+    if text.startswith("~") and text[1:2] not in ("", "/"):
+        raise UsageError(f"{text!r} is another user's home", where=named, hint="write the folder from /")
     if text.startswith("~"):
         path = home / text.lstrip("~").lstrip("/")
     if not path.is_absolute():

@@ -99,7 +99,10 @@ def lines(command: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: 
         if process.poll() is None:
             process.kill()
             process.wait()
-    reader.join()
+        reader.join(timeout=1)
+        if not reader.is_alive():  # a child of its own may hold the pipe
+            process.stdout.close()
+        process.stderr.close()
     if code != 0:
         raise ProcessError(Outcome(command=tuple(command), code=code, out="".join(out), err="".join(tail)))
 

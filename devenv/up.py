@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -193,13 +194,14 @@ def up(
     uid, _ = container_user(doors.settings)
     asked = asked or Asked()
     asked.check()
-    with environment.locked(lambda: doors.stages.note("another devenv command holds this environment; waiting")):
+    waiting = partial(doors.stages.note, "another devenv command holds this environment; waiting")
+    with environment.locked(waiting), contextlib.ExitStack() as held:
         running = boot.find(environment.name, engine)
         _check_owner(running, environment, project)
         asked = first.remembered(environment, asked)
         gpu = _first(decided, doors, None if fresh else running, asked)
         first.remember(environment, asked)
-        decided, image = _image_and_weights(decided, doors, relock=relock)
+        decided, image = _image_and_weights(decided, doors, held, own=environment.name, relock=relock)
         token = environment.token()
         told = brought(doors.settings, doors.carried, decided.lock.base.distribution)
         brought_anew = environment.bring(told.variables, told.ca_bundle, told.apt_sources)
@@ -247,19 +249,15 @@ def up(
         )
 
 
-def _image_and_weights(decided: Decided, doors: Doors, *, relock: bool) -> tuple[Decided, Image]:
-    """Both at the same time; when one fails the other ends soon, and what it brought is kept."""
+def _image_and_weights(
+    decided: Decided, doors: Doors, held: contextlib.ExitStack, *, own: str, relock: bool
+) -> tuple[Decided, Image]:
+    """Both at the same time. `held` keeps the weights from being removed."""
     bringing = Bringing(
         decided.lock.model, settings=doors.settings, stages=doors.stages, engine=doors.engine,
-        sources=doors.weight_sources,
+        sources=doors.weight_sources, own=own,
     )  # fmt: skip
-    try:
-        decided, image = make_image(decided, doors, relock=relock)
-    except BaseException:
-        bringing.halt()
-        raise
-    bringing.finish()
-    return decided, image
+    return held.enter_context(bringing).beside(partial(make_image, decided, doors, relock=relock))
 
 
 def _first(decided: Decided, doors: Doors, running: Running | None, asked: Asked) -> Access | None:

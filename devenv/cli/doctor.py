@@ -107,12 +107,14 @@ def _needs(app: App, loaded: LoadedPreset | None, lock: Lock | None, machine: Ma
     if lock is None:
         return Needs(kinds=frozenset({"deb", "wheel"}))
     from devenv.doctor.examine import needs
+    from devenv.weights.cache import needed_bytes
     from devenv.weights.store import Weights
 
     if elsewhere:
         weights = sum(one.size for one in lock.model.files) if lock.model else 0
         return needs(lock, lock.artifacts(), image_here=False, weights_bytes=weights)
-    weights = Weights(app.settings.hubs.dir).missing_bytes(lock.model)
+    hubs = app.settings.hubs
+    weights = needed_bytes(lock.model, store=Weights(hubs.dir), caches=hubs.caches)
     if _image_here(loaded, lock, machine):
         return needs(lock, (), image_here=True, weights_bytes=weights)
     from devenv.artifacts import Store

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -142,7 +143,8 @@ def rm(app: App, models: tuple[str, ...]) -> None:
         if users := volume.users_of(key, app.engine):
             raise UsageError(f"{key} is in use by {', '.join(users)}", hint=f"devenv down {users[0]}, then again")
     for key in chosen:
-        with store.only(key, lambda: app.console.note("another devenv command is at work on it; waiting")):
+        waiting = partial(app.console.note, "another devenv command is at work on it; waiting")
+        with store.only(key, waiting), store.unused(key):
             if volume.users_of(key, app.engine):
                 raise UsageError(f"{key} came into use meanwhile", hint="devenv weights list")
             volume.remove(key, app.engine)
@@ -212,19 +214,25 @@ def export(app: App, model: str, folder: Path) -> None:
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on; 0.0.0.0 for all.")
 @click.option("--port", default=8898, show_default=True, type=click.IntRange(0, 65535))
 @click.option("--no-token", is_flag=True, help="Serve everyone who can reach it.")
+@click.option("--unconfirmed", is_flag=True, help="Serve models also under names that no hub has confirmed.")
 @weights_dir_option
 @json_option
 @click.pass_obj
-def serve(app: App, host: str, port: int, no_token: bool) -> None:
+def serve(app: App, host: str, port: int, no_token: bool, unconfirmed: bool) -> None:
     """Serve the store with the Hugging Face hub's protocol, until Ctrl-C: others name it with HF_ENDPOINT.
 
     They need the token that is printed, as HF_TOKEN; it is kept in a file of yours. The connection is not encrypted.
+    A model has the names that its hub has confirmed, by its bytes or its listing: what a lock says is a claim.
     """
+    from devenv.weights.confirm import confirm
     from devenv.weights.serve import serving
 
     store = _store(app)
+    for remark in () if unconfirmed else confirm(store, app.settings.hubs):
+        app.console.warn(f"{remark}; so it is not served as that (--unconfirmed does)")
     token = None if no_token else _serve_token(app)
-    with serving(store, host=host, port=port, token=token, told=app.console.note if app.verbose else None) as server:
+    told = app.console.note if app.verbose else None
+    with serving(store, host=host, port=port, token=token, told=told, unconfirmed=unconfirmed) as server:
         name = _reachable(host)
         address = f"http://{name}:{server.port}"
         models = [one.model.key for one in store.every() if one.complete]
@@ -246,7 +254,9 @@ def _reachable(host: str) -> str:
     """An address that others can type."""
     import socket
 
-    return socket.gethostname() if host in ("0.0.0.0", "::") else host  # noqa: S104
+    if host in ("0.0.0.0", "::"):  # noqa: S104
+        return socket.gethostname()
+    return f"[{host}]" if ":" in host else host
 
 
 def _store(app: App) -> Weights:

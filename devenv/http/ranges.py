@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from devenv.http.partial import Again, Refused, Stopped
@@ -227,8 +227,9 @@ class Ranges:
         parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
         if parts.scheme not in ("http", "https"):
             raise Refused(f"a {parts.scheme} proxy cannot be used for weights; name an http one", offline=True)
-        login = f"{parts.username}:{parts.password or ''}" if parts.username else None
-        address = f"{parts.scheme}://{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+        login = f"{unquote(parts.username)}:{unquote(parts.password or '')}" if parts.username else None
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+        address = f"{parts.scheme}://{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
         return urllib3.ProxyManager(address, proxy_headers=make_headers(proxy_basic_auth=login), **options)
 
 

@@ -160,6 +160,26 @@ def _against_pins(lock: Lock) -> Iterator[tuple[Loc, str]]:
     tarballs = {one.name: one for one in lock.npm.packages if _top(lock, one)}
     yield from _listed(pins.get("npm"), "npm", "@", tarballs)
     yield from _listed(pins.get("extensions"), "extensions", " ", {one.name: one for one in lock.extensions})
+    yield from _model(lock)
+
+
+def _model(lock: Lock) -> Iterator[tuple[Loc, str]]:
+    """A model is said to come from where the preset names it, and from nowhere else."""
+    pins = lock.inputs.get("model")
+    rows = [str(one) for one in pins] if isinstance(pins, list) else []
+    wanted = [one for one in rows if not one.startswith(("allow ", "deny "))]
+    if lock.model is None:
+        if wanted:
+            yield ("inputs", "model"), f"the lock is for a model from {' and '.join(wanted)}, but has none"
+        return
+    locked = [f"{one.hub} {one.id}@{one.revision}" for one in lock.model.sources]
+    for number, one in enumerate(locked):
+        if one not in wanted or one in locked[:number]:
+            reason = "names it twice" if one in wanted else f"is for {' and '.join(wanted) or 'none'}"
+            yield ("model", "sources", number), f"the model is from {one}, but the lock {reason}"
+    for one in wanted:
+        if one not in locked:
+            yield ("inputs", "model"), f"the lock is for a model from {one}, but has none from there"
 
 
 def _top(lock: Lock, one: Tarball) -> bool:

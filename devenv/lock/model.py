@@ -6,7 +6,7 @@ import datetime as dt
 import hashlib
 import json
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -145,6 +145,9 @@ class LockedModel(_Stored):
         paths = [one.path for one in self.files]
         if paths != sorted(set(paths)):
             raise ValueError("a model's files are sorted, each once")
+        for path in paths:
+            if above := next((str(one) for one in PurePosixPath(path).parents if str(one) in set(paths)), None):
+                raise ValueError(f"{above} cannot be a file and have {path} in it")
         if files_digest(self.files) != self.digest:
             raise ValueError("the model's digest is not that of its files")
         return self

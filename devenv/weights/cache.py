@@ -14,7 +14,7 @@ from pathlib import Path
 from devenv.artifacts import hash_file
 from devenv.lock.model import LockedModel, ModelFile
 from devenv.progress import Progress
-from devenv.weights.store import Weights, hash_jobs
+from devenv.weights.store import Weights, hash_jobs, looks
 
 _FICLONE = 0x40049409
 
@@ -47,22 +47,33 @@ class Places:
         """Put the file into the store from the first place whose content is right. Raises OSError for our own disk."""
         own = self._store.folder(self._model.key) / file.path
         for path in self.candidates(file):
+            before = looks(str(path))
             try:
-                before = path.stat()
                 right = hash_file(path) == file.sha256
-                after = path.stat()
             except OSError:
                 continue
-            if not right or (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
+            if not right or before is None:
                 continue
             if path == own:
-                self._store.stamp(self._model.key, file)
-            else:
-                temporary = self._store.parts(self._model.key) / f"{file.sha256}.{threading.get_ident()}"
-                link(path, temporary)
-                self._store.put(self._model, file, temporary)
-            return True
+                if before == looks(str(path)):
+                    self._store.stamp(self._model.key, file, before)
+                    return True
+                continue
+            temporary = self._store.parts(self._model.key) / f"{file.sha256}.{threading.get_ident()}"
+            try:
+                how = link(path, temporary)
+                # What was hashed is what was linked; a copy is bytes of its own, which no one has looked at yet.
+                if before == looks(str(path)) and (how != "copy" or hash_file(temporary) == file.sha256):
+                    self._store.put(self._model, file, temporary, before if how == "link" else None)
+                    return True
+            finally:
+                temporary.unlink(missing_ok=True)
         return False
+
+    def needs_copy(self, file: ModelFile) -> bool:
+        """Whether none of its candidates lies where a link can reach it."""
+        device = _device(self._store.root)
+        return all(path.stat().st_dev != device for path in self.candidates(file))
 
     def _paths(self, file: ModelFile) -> Iterator[Path]:
         yield self._store.folder(self._model.key) / file.path  # its stamp was lost, or it was put there by hand
@@ -84,6 +95,32 @@ class Places:
         return found
 
 
+def needed_bytes(model: LockedModel | None, *, store: Weights, caches: Sequence[tuple[str, Path]]) -> int:
+    """What the model will still take of the disk: not what has come of an unfinished file, nor what only needs a link
+    from a cache here. By names and sizes; the hashes are compared when it comes to it. 0 for no model."""
+    missing = store.missing(model) if model else ()
+    if model is None or not missing:
+        return 0
+    places = Places(model, store=store, caches=caches)
+    return missing_bytes(tuple(file for file in missing if places.needs_copy(file)), model, store)
+
+
+def missing_bytes(files: Sequence[ModelFile], model: LockedModel, store: Weights) -> int:
+    """What these files will take of the disk, each content once, less what of them is there unfinished."""
+    needed = 0
+    for file in {one.sha256: one for one in files}.values():
+        part = store.parts(model.key) / file.sha256
+        kept = part.stat().st_blocks * 512 if part.exists() else 0
+        needed += max(0, file.size - kept)
+    return needed
+
+
+def _device(path: Path) -> int:
+    while not path.exists():
+        path = path.parent
+    return path.stat().st_dev
+
+
 def take(model: LockedModel, folder: Path, *, store: Weights, progress: Progress) -> tuple[ModelFile, ...]:
     """Copy the model's missing files from a folder that has them by path or, renamed, anywhere below; those taken.
 
@@ -100,12 +137,14 @@ def take(model: LockedModel, folder: Path, *, store: Weights, progress: Progress
         there = by_size.get(file.size, [])
         for path in sorted(there, key=lambda each: each != folder / file.path):
             temporary = store.parts(model.key) / f"{file.sha256}.{threading.get_ident()}"
-            copy(path, temporary)
-            if hash_file(temporary) == file.sha256:
-                store.put(model, file, temporary)
-                progress.advance("import", file.size)
-                return True
-            temporary.unlink()
+            try:
+                copy(path, temporary)
+                if hash_file(temporary) == file.sha256:
+                    store.put(model, file, temporary)
+                    progress.advance("import", file.size)
+                    return True
+            finally:
+                temporary.unlink(missing_ok=True)
         return False
 
     with ThreadPoolExecutor(hash_jobs(), thread_name_prefix="import") as pool:

@@ -242,7 +242,8 @@ class Download:
                 try:
                     if file.size:
                         try:
-                            self._from_sources(arriving, 0)
+                            for piece in range(part.count):  # of an earlier devenv's size, if it began the file
+                                self._from_sources(arriving, piece)
                         except NoRanges:
                             self._count(-part.drop(keep=None))
                             arriving.resumed = False
@@ -256,8 +257,9 @@ class Download:
                     with self._state:
                         self._failed.append(error)
                     return
+            # In this order: a kill in between loses a map, and not what it is the map of.
+            self._store.put(self._model, file, part.path)
             part.discard()
-        self._store.put(self._model, file, part.path)
 
     # ---- hashing behind the download
 
@@ -312,8 +314,8 @@ class Download:
             arriving.over = True
             self._active.remove(arriving)
         arriving.part.close()
-        arriving.part.discard()
         self._store.put(self._model, arriving.file, arriving.part.path)
+        arriving.part.discard()
 
     def _hash_to(self, part: Part, digest: hashlib._Hash, start: int, end: int) -> None:
         buffer = memoryview(bytearray(min(_HASH_BYTES, max(1, end - start))))

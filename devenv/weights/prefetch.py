@@ -7,6 +7,7 @@ import errno
 import time
 from collections.abc import Callable, Sequence
 
+from devenv.artifacts import hash_file
 from devenv.errors import FetchError, UsageError
 from devenv.host import Settings
 from devenv.http.ranges import Ranges
@@ -61,11 +62,14 @@ def prefetch(
         missing = store.missing(model)
         here = len(model.files) - len(missing)
         try:
+            needed = cache.needed_bytes(model, store=store, caches=settings.hubs.caches)
+            _check_space(needed, model, store)
             rest = _from_this_machine(missing, model, store, settings, progress)
             if not rest:
                 return _done(began, model, store, here=here, linked=len(missing))
             wanted = _once(rest)
-            _check_space(wanted, model, store)
+            # Once more: not all that looked like a file of it need have been one.
+            _check_space(cache.missing_bytes(wanted, model, store), model, store)
             asked = tuple(_source(model, name, settings) for name in order)
             with ranges or Ranges(settings) as web:
                 download = Download(
@@ -73,11 +77,13 @@ def prefetch(
                     task=TASK,
                 )  # fmt: skip
                 download.run()
+            if len(wanted) == len(model.files) and min(one.size for one in wanted):
+                for source in asked:
+                    if source.received == model.size and download.received == model.size:  # all of it, and at once
+                        store.confirm(model.key, next(one for one in model.sources if one.hub == source.hub.name))
             _twins(rest, wanted, model, store)
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO):
-                raise store.failed(error) from None
-            raise
+            raise store.failed(error) from None
         return _done(
             began, model, store, here=here, linked=len(missing) - len(rest), files=len(rest), bytes_=download.received,
             by_source=download.by_source(), remarks=download.remarks(),
@@ -130,6 +136,7 @@ def _from_this_machine(
     if not found:
         return tuple(missing)
     progress.message(f"{len(found)} files are on this machine: checking them")
+    found.sort(key=lambda file: -file.size)  # the largest first, so that all processors end together
     with ThreadPoolExecutor(hash_jobs(), thread_name_prefix="link") as pool:
         got = {file.path for file, ok in zip(found, pool.map(one, found), strict=True) if ok}
     progress.message("")
@@ -147,20 +154,20 @@ def _twins(rest: Sequence[ModelFile], brought: Sequence[ModelFile], model: Locke
     for file in rest:
         if (twin := first[file.sha256]).path != file.path:
             temporary = store.parts(model.key) / f"{file.sha256}.twin"
-            cache.copy(store.folder(model.key) / twin.path, temporary)
-            store.put(model, file, temporary)
+            try:
+                how = cache.link(store.folder(model.key) / twin.path, temporary)
+                if how == "copy" and hash_file(temporary) != file.sha256:
+                    raise OSError(errno.EIO, "a copy came out different")
+                store.put(model, file, temporary)
+            finally:
+                temporary.unlink(missing_ok=True)
 
 
-def _check_space(wanted: Sequence[ModelFile], model: LockedModel, store: Weights) -> None:
-    needed = 0
-    for file in wanted:
-        part = store.parts(model.key) / file.sha256
-        kept = part.stat().st_blocks * 512 if part.exists() else 0
-        needed += max(0, file.size - kept)
+def _check_space(needed: int, model: LockedModel, store: Weights) -> None:
     free = store.free_bytes()
-    if needed + _SPARE_BYTES > free:
+    if needed and needed + _SPARE_BYTES > free:
         raise FetchError(
-            f"not enough disk space for {model.name}: {needed / 1e9:.2f} GB to download, {free / 1e9:.2f} GB free",
+            f"not enough disk space for {model.name}: {needed / 1e9:.2f} GB to bring, {free / 1e9:.2f} GB free",
             where=str(store.root),
             hint="free some space ('devenv weights rm'), or put the store elsewhere: --weights-dir, or "
             "'weights: {dir: …}' in devenv's config.yaml",
@@ -170,7 +177,12 @@ def _check_space(wanted: Sequence[ModelFile], model: LockedModel, store: Weights
 def _done(began: float, model: LockedModel, store: Weights, **facts: object) -> Prefetched:
     import shutil
 
-    store.keep_stamps(model.key, model.files)
+    store.tidy_stamps(model)
+    if changed := store.missing(model):
+        raise FetchError(
+            f"{changed[0].path} of {model.name} changed while the rest was brought", where=str(store.folder(model.key)),
+            hint="who writes there? Run it again",
+        )  # fmt: skip
     shutil.rmtree(store.parts(model.key), ignore_errors=True)
     return _report(began, **facts)
 

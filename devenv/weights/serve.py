@@ -7,7 +7,6 @@ import hmac
 import http.server
 import json
 import socket
-import socketserver
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +15,8 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from devenv.errors import UsageError
-from devenv.lock.model import LockedModel, ModelFile
+from devenv.lock.model import LockedModel, ModelFile, ModelSource
+from devenv.weights.listen import Listening
 from devenv.weights.store import Stored, Weights
 
 _LARGEST_REQUEST = 1 << 20
@@ -29,8 +29,9 @@ class Server:
     """Answers in threads until it is closed."""
 
     def __init__(
-        self, store: Weights, *, host: str, port: int, token: str | None, told: Callable[[str], None] | None = None
-    ) -> None:
+        self, store: Weights, *, host: str, port: int, token: str | None, told: Callable[[str], None] | None = None,
+        unconfirmed: bool = False,
+    ) -> None:  # fmt: skip
         owner = self
 
         class Handler(_Handler):
@@ -41,9 +42,10 @@ class Server:
         self._every: tuple[Stored, ...] = ()
         self.token = token
         self.told = told
+        self.unconfirmed = unconfirmed
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
-            self._http = type("_Bound", (_Threading,), {"address_family": family})((host, port), Handler)
+            self._http = type("_Bound", (Listening,), {"address_family": family})((host, port), Handler)
         except OSError as error:
             raise UsageError(
                 f"cannot listen on {host} port {port}: {error.strerror or error}", hint="choose another: --port, --host"
@@ -71,10 +73,11 @@ class Server:
         return self._every
 
     def find(self, id_: str, revision: str) -> tuple[LockedModel, str] | None:
-        """A complete model by hub id and revision (a branch's name: the last one that came), with its commit."""
+        """A complete model by hub id and revision (a branch's name: the last one that came), with its commit. Only
+        under names that the hub itself has been seen to give to this content."""
         found = []
         for one in self.every():
-            for source in one.model.sources:
+            for source in self.names(one):
                 if source.id == id_ and one.complete:
                     commit = _commit(one.model, source.revision)
                     if revision in (source.revision, commit):
@@ -87,15 +90,20 @@ class Server:
 
     def has(self, id_: str) -> bool:
         """Whether any revision of it is here."""
-        return any(source.id == id_ for one in self.every() for source in one.model.sources)
+        return any(source.id == id_ for one in self.every() for source in self.names(one))
+
+    def names(self, one: Stored) -> tuple[ModelSource, ...]:
+        """What a model is served as."""
+        return one.model.sources if self.unconfirmed else one.confirmed
 
 
 @contextlib.contextmanager
 def serving(
-    store: Weights, *, host: str, port: int, token: str | None, told: Callable[[str], None] | None = None
-) -> Iterator[Server]:
+    store: Weights, *, host: str, port: int, token: str | None, told: Callable[[str], None] | None = None,
+    unconfirmed: bool = False,
+) -> Iterator[Server]:  # fmt: skip
     """A server for the length of a `with`. Raises UsageError when it cannot listen."""
-    server = Server(store, host=host, port=port, token=token, told=told)
+    server = Server(store, host=host, port=port, token=token, told=told, unconfirmed=unconfirmed)
     try:
         yield server
     finally:
@@ -106,19 +114,6 @@ def _commit(model: LockedModel, revision: str) -> str:
     """What clients take for a commit: 40 hexadecimal digits, for a tag of ModelScope's the digest's."""
     is_commit = len(revision) == 40 and all(one in "0123456789abcdef" for one in revision)
     return revision if is_commit else model.digest[:40]
-
-
-class _Threading(socketserver.ThreadingMixIn, http.server.HTTPServer):
-    daemon_threads = True
-    request_queue_size = 256
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A client that hung up."""
-
-    def server_bind(self) -> None:
-        """Without the look-up of this machine's name, which can take seconds."""
-        socketserver.TCPServer.server_bind(self)
-        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -133,6 +128,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         """Nothing by itself: a request's line may hold what is no one's business."""
 
+    def handle_one_request(self) -> None:
+        """Head and body in time."""
+        assert isinstance(self.server, Listening)
+        self.server.reading(self.connection)
+        super().handle_one_request()
+
     def do_HEAD(self) -> None:
         """As GET, without the body."""
         self._serve()
@@ -146,14 +147,20 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self._serve()
 
     def _serve(self) -> None:
-        body = self._body()
-        if body is None:
-            return
+        assert isinstance(self.server, Listening)
         path = urlsplit(self.path).path
         if self.server_of.told is not None:
-            self.server_of.told(f"{self.client_address[0]} {self.command} {path}")
-        if not self._may():
+            self.server_of.told(f"{self.client_address[0]} {self.command} {_plain(path)}")
+        may = self._may()
+        body = self._body() if may else None
+        self.server.was_read(self.connection)
+        if not may:  # nothing of a stranger's is read
+            if self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
+                self.close_connection = True
             self._refuse(401, "Unauthorized", "a token is needed: set HF_TOKEN to the one that 'weights serve' printed")
+            return
+        if body is None:
+            self._refuse(413, "TooLarge", "that is too much")
             return
         words = [unquote(one) for one in path.strip("/").split("/")]
         if words[:2] == ["api", "models"] and len(words) >= 4:
@@ -169,7 +176,6 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "0")
         if not length.isdigit() or int(length) > _LARGEST_REQUEST or self.headers.get("Transfer-Encoding"):
             self.close_connection = True
-            self._refuse(413, "TooLarge", "that is too much")
             return None
         return self.rfile.read(int(length))
 
@@ -283,7 +289,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self._answer(200, json.dumps(value).encode(), {"Content-Type": "application/json; charset=utf-8"})
 
     def _refuse(self, status: int, code: str, text: str) -> None:
-        headers = {"X-Error-Code": code, "X-Error-Message": text, "Content-Type": "application/json"}
+        headers = {"X-Error-Code": code, "X-Error-Message": _plain(text), "Content-Type": "application/json"}
         if status == 401:
             headers["WWW-Authenticate"] = "Bearer"
             if code == "Unauthorized":
@@ -302,6 +308,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.flush()
+
+
+def _plain(text: str) -> str:
+    """What someone else wrote, for a header or a terminal: printable ASCII, the rest as escapes."""
+    return "".join(one if " " <= one <= "~" else ascii(one)[1:-1] for one in text)
 
 
 def _span(text: str, size: int) -> tuple[int, int, bool] | None:

@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import fcntl
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from devenv.artifacts import hash_file
 from devenv.environment import hold
 from devenv.errors import FetchError, UsageError
-from devenv.lock.model import LockedModel, ModelFile
+from devenv.lock.model import LockedModel, ModelFile, ModelSource
+
+Looks = tuple[int, int, int]
+"""How a file looks without reading it: size, mtime (ns), inode."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """One model of the store. `complete`: every file is there with its stamp."""
+    """One model of the store. `complete`: every file is there with its stamp; `confirmed`: the sources that are known
+    to have this very content."""
 
     model: LockedModel
     folder: Path
     complete: bool
     bytes: int
+    confirmed: tuple[ModelSource, ...] = ()
 
 
 class Weights:
@@ -46,16 +52,12 @@ class Weights:
         stamps, folder = self._stamps(model.key), str(self.folder(model.key))
         return tuple(
             one for one in model.files if (known := stamps.get(one.path)) is None
-            or known[0] != one.size or known != _looks(f"{folder}/{one.path}")
+            or known != (one.sha256, looks(f"{folder}/{one.path}")) or known[1][0] != one.size
         )  # fmt: skip
 
     def present(self, model: LockedModel) -> bool:
         """Whether the model is complete."""
         return not self.missing(model)
-
-    def missing_bytes(self, model: LockedModel | None) -> int:
-        """How much of it has still to come; 0 for no model."""
-        return sum(one.size for one in self.missing(model)) if model else 0
 
     def know(self, model: LockedModel) -> None:
         """Another preset may have the same content from elsewhere: `weights serve` then knows it by that name too."""
@@ -70,6 +72,9 @@ class Weights:
             for folder in (self.folder(model.key), self.parts(model.key), self.root / "state"):
                 folder.mkdir(parents=True, exist_ok=True)
             self._write_down(model)
+            for left in self.parts(model.key).iterdir():  # by a kill, of a file that is copied anew
+                if left.suffix not in ("", ".map"):
+                    left.unlink()
         except OSError as error:
             raise self.failed(error) from None
 
@@ -83,6 +88,24 @@ class Weights:
             temporary.write_text(text, encoding="utf-8")
             temporary.replace(path)
 
+    def confirmed(self, key: str) -> tuple[ModelSource, ...]:
+        """The sources that are known to have this very content: their bytes or their listing were seen to match it.
+        What a lock says by itself is a claim."""
+        try:
+            rows = json.loads((self.root / "state" / f"{key}.confirmed").read_text(encoding="utf-8"))
+            return tuple(ModelSource.model_validate(one) for one in rows)
+        except (OSError, ValueError, TypeError):
+            return ()
+
+    def confirm(self, key: str, source: ModelSource) -> None:
+        """Write down that this source has this very content."""
+        known = self.confirmed(key)
+        if source not in known:
+            path = self.root / "state" / f"{key}.confirmed"
+            temporary = path.with_name(f".{path.name}.{os.getpid()}")
+            temporary.write_text(json.dumps([one.model_dump() for one in (*known, source)]), encoding="utf-8")
+            temporary.replace(path)
+
     def failed(self, error: OSError) -> FetchError:
         """The error of a store that cannot be written."""
         return FetchError(
@@ -92,19 +115,19 @@ class Weights:
             "'weights: {dir: …}' in devenv's config.yaml",
         )
 
-    def put(self, model: LockedModel, file: ModelFile, verified: Path) -> None:
-        """Give a verified file its place, and its stamp after that."""
+    def put(self, model: LockedModel, file: ModelFile, verified: Path, known: Looks | None = None) -> None:
+        """Give a verified file its place, and its stamp after that: how it looked when its content was `known`."""
         target = self.folder(model.key) / file.path
         target.parent.mkdir(parents=True, exist_ok=True)
+        known = known or looks(str(verified))
         if verified.stat().st_nlink == 1:  # a hard link's mode is that of the cache that it belongs to as well
             verified.chmod(0o444)
         verified.replace(target)
-        self.stamp(model.key, file)
+        self.stamp(model.key, file, known)
 
-    def stamp(self, key: str, file: ModelFile) -> None:
-        """Write down how a verified file looks now."""
-        looks = _looks(f"{self.folder(key)}/{file.path}")
-        line = json.dumps([file.path, *(looks or (0, 0, 0))]) + "\n"
+    def stamp(self, key: str, file: ModelFile, known: Looks | None) -> None:
+        """Write down how a file looked when it was verified, and what for."""
+        line = json.dumps([file.path, *(known or (0, 0, 0)), file.sha256]) + "\n"
         with self._stamp_file(key).open("a", encoding="utf-8") as stamps:
             stamps.write(line)
 
@@ -116,6 +139,30 @@ class Weights:
         except OSError as error:
             raise self.failed(error) from None
         with hold(self.root / "state" / f"{key}.lock", waiting):
+            yield
+
+    @contextlib.contextmanager
+    def used(self, key: str) -> Iterator[None]:
+        """Keep the model from being removed; many may at once. The kernel lets go when the holder dies."""
+        path = self.root / "state" / f"{key}.use"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle = path.open("a")
+        except OSError:  # nobody removes from a store that is only read
+            yield
+            return
+        with handle:
+            fcntl.flock(handle, fcntl.LOCK_SH)
+            yield
+
+    @contextlib.contextmanager
+    def unused(self, key: str) -> Iterator[None]:
+        """Hold the model for removing it. Raises UsageError when an `up` is on its way to use it."""
+        with (self.root / "state" / f"{key}.use").open("a") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UsageError(f"a 'devenv up' is about to use {key}", hint="wait for it; devenv ps") from None
             yield
 
     def find(self, key: str) -> LockedModel | None:
@@ -136,6 +183,7 @@ class Weights:
                     Stored(
                         model=model, folder=self.folder(path.stem), complete=len(here) == len(model.files),
                         bytes=sum(one.size for one in model.files if one.path in here),
+                        confirmed=self.confirmed(path.stem),
                     )
                 )  # fmt: skip
         return tuple(found)
@@ -163,28 +211,38 @@ class Weights:
         """Read every file again; returns the wrong ones with what is wrong. Their stamps are taken away."""
         from concurrent.futures import ThreadPoolExecutor
 
+        known: dict[str, Looks] = {}
+
         def one(file: ModelFile) -> str | None:
             path = self.folder(model.key) / file.path
+            before = looks(str(path))
             try:
                 found = hash_file(path)
             except OSError as error:
                 return error.strerror or str(error)
             on_bytes(file.size)
+            if before is None or before != looks(str(path)):
+                return "it changed while it was read"
+            known[file.path] = before
             return None if found == file.sha256 else f"sha256 is {found[:12]}…, locked is {file.sha256[:12]}…"
 
         with ThreadPoolExecutor(hash_jobs(), thread_name_prefix="verify") as pool:
             told = list(pool.map(one, model.files))
         wrong = tuple((file, why) for file, why in zip(model.files, told, strict=True) if why is not None)
-        bad = {file.path for file, _ in wrong}
-        self.keep_stamps(model.key, tuple(file for file in model.files if file.path not in bad))
+        right = [file for file, why in zip(model.files, told, strict=True) if why is None]
+        self._write_stamps(model.key, {file.path: (file.sha256, known[file.path]) for file in right})
         return wrong
 
-    def keep_stamps(self, key: str, files: Sequence[ModelFile]) -> None:
-        """Exactly these files' stamps, as they look now."""
-        rows = [[file.path, *looks] for file in files if (looks := _looks(f"{self.folder(key)}/{file.path}"))]
+    def tidy_stamps(self, model: LockedModel) -> None:
+        """One stamp for each file, as it was recorded: nothing is looked at, nothing becomes right by this."""
+        stamps = self._stamps(model.key)
+        self._write_stamps(model.key, {one.path: stamps[one.path] for one in model.files if one.path in stamps})
+
+    def _write_stamps(self, key: str, stamps: Mapping[str, tuple[str, Looks]]) -> None:
         path = self._stamp_file(key)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        rows = (json.dumps([name, *known, sha256]) + "\n" for name, (sha256, known) in stamps.items())
+        temporary.write_text("".join(rows), encoding="utf-8")
         temporary.replace(path)
 
     def remove(self, key: str) -> None:
@@ -192,6 +250,9 @@ class Weights:
         self._stamp_file(key).unlink(missing_ok=True)
         for folder in (self.folder(key), self.parts(key)):
             shutil.rmtree(folder, ignore_errors=True)
+        if any(folder.exists() for folder in (self.folder(key), self.parts(key))):
+            raise UsageError(f"cannot remove all of {self.folder(key)}", hint="whose are the files in it? Once more")
+        (self.root / "state" / f"{key}.confirmed").unlink(missing_ok=True)
         self._manifest(key).unlink(missing_ok=True)
 
     def free_bytes(self) -> int:
@@ -208,8 +269,8 @@ class Weights:
     def _stamp_file(self, key: str) -> Path:
         return self.root / "state" / f"{key}.stamps"
 
-    def _stamps(self, key: str) -> dict[str, tuple[int, int, int]]:
-        found: dict[str, tuple[int, int, int]] = {}
+    def _stamps(self, key: str) -> dict[str, tuple[str, Looks]]:
+        found: dict[str, tuple[str, Looks]] = {}
         try:
             lines = self._stamp_file(key).read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError):
@@ -217,8 +278,8 @@ class Weights:
         for line in lines:
             # A line that was cut off by a kill is no stamp: that file is looked at again.
             with contextlib.suppress(ValueError, TypeError):
-                path, size, mtime, inode = json.loads(line)
-                found[path] = (size, mtime, inode)
+                path, size, mtime, inode, sha256 = json.loads(line)
+                found[path] = (sha256, (size, mtime, inode))
         return found
 
 
@@ -227,7 +288,8 @@ def hash_jobs() -> int:
     return min(os.cpu_count() or 1, 8)
 
 
-def _looks(path: str) -> tuple[int, int, int] | None:
+def looks(path: str) -> Looks | None:
+    """How the file there looks now; None when there is none."""
     try:
         facts = os.stat(path)  # noqa: PTH116 - asked for thousands of files
     except OSError:

@@ -16,21 +16,41 @@ def name(key: str) -> str:
     return PREFIX + key
 
 
-def ensure(model: LockedModel, folder: Path, engine: Engine) -> str:
-    """The model's volume, made unless it is there; its name. Raises EngineError when it holds another folder."""
+def check(model: LockedModel, folder: Path, engine: Engine, *, own: str = "") -> bool:
+    """Whether the model's volume is there and holds that folder. Raises EngineError when it holds another one that may
+    not be taken from it: another environment than `own` uses it, or it is not ours."""
     volume = name(model.key)
-    held = engine.volume_folder(volume)
-    if held is not None and held != str(folder):
-        users = users_of(model.key, engine)
-        if users:
-            raise EngineError(
-                f"the volume {volume} holds {held or 'a folder of the engine'}, and {', '.join(users)} uses it",
-                hint=f"the store of weights moved? Either name the old one (--weights-dir), or: devenv down {users[0]}",
-            )
+    facts = engine.volume(volume)
+    if facts is None:
+        return False
+    held, labels = facts
+    if held and Path(held).resolve() == folder.resolve():
+        return True
+    if f"{LABEL}model" not in labels:
+        raise EngineError(
+            f"there is a volume {volume} that devenv did not make",
+            hint=f"is anything on it? If not: docker volume rm {volume}",
+        )
+    users = [one for one in users_of(model.key, engine) if one != own]
+    if users:
+        raise EngineError(
+            f"the volume {volume} holds {held or 'a folder of the engine'}, and {', '.join(users)} uses it",
+            hint=f"the store of weights moved? Either name the old one (--weights-dir), or: devenv down {users[0]}",
+        )
+    return False
+
+
+def ensure(model: LockedModel, folder: Path, engine: Engine, *, own: str = "") -> str:
+    """The model's volume, made unless it is there; its name. One of ours that holds another folder is made anew, with
+    the container of `own` where that has it. Raises EngineError as `check` does."""
+    volume = name(model.key)
+    if not check(model, folder, engine, own=own):
+        for container in engine.containers_with(volume):
+            engine.remove(container.name)
         engine.remove_volume(volume)
-    engine.ensure_volume(
-        volume, {f"{LABEL}model": model.key, f"{LABEL}model.digest": model.digest}, folder=str(folder)
-    )  # fmt: skip
+        engine.ensure_volume(
+            volume, {f"{LABEL}model": model.key, f"{LABEL}model.digest": model.digest}, folder=str(folder)
+        )  # fmt: skip
     return volume
 
 

@@ -367,7 +367,6 @@ def test_what_is_in_a_cache_is_taken_when_its_hash_is_right(layout: str, hubs: t
     }
     caches = {"caches": (("huggingface", hf), ("modelscope", ms))}
     if layout == "other-model":
-        _prefetch(locked({"other.bin": FILES[LARGE]}), tmp_path, *[None, None], hubs=caches) if False else None
         with Hub({"other.bin": FILES[LARGE]}) as other:
             _prefetch(locked(other.files), tmp_path, other)
     else:
@@ -518,3 +517,267 @@ def _kept(model: LockedModel, root: Path) -> int:
             with Part(one, path) as part:
                 total += part.total
     return total
+
+
+# ---- what has its place is what was verified
+
+
+_KILLED_IN_PUT = """
+import os, pickle, signal, sys
+from devenv.weights.prefetch import prefetch
+from devenv.weights.store import Weights
+settings, model = pickle.load(sys.stdin.buffer)
+put = Weights.put
+def die(self, model, file, *rest):
+    if file.path == sys.argv[1]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    put(self, model, file, *rest)
+Weights.put = die
+prefetch(model, store=Weights(settings.hubs.dir), settings=settings)
+"""
+
+
+@pytest.mark.parametrize("path", ["big.bin", "small.bin"])
+def test_a_kill_before_a_verified_file_has_its_place_loses_none_of_it(path: str, tmp_path: Path) -> None:
+    files = {"big.bin": _body(8, 20_000_000), "small.bin": _body(9, 300_000)}
+    model = locked(files)
+    with Hub(files) as hub:
+        chosen = settings(tmp_path, huggingface=hub)
+        command = [sys.executable, "-c", _KILLED_IN_PUT, path]
+        done = subprocess.run(command, input=pickle.dumps((chosen, model)), check=False)
+        assert done.returncode == -signal.SIGKILL
+        kept = _kept(model, tmp_path)
+        assert kept >= len(files[path])
+        sent = hub.sent
+        report = prefetch(model, store=Weights(chosen.hubs.dir), settings=chosen)
+        assert hub.sent - sent == report.bytes == model.size - kept
+    assert_whole(model, tmp_path)
+
+
+def test_a_file_that_changes_while_the_rest_comes_is_not_taken_for_verified(
+    hubs: tuple[Hub, Hub], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = locked(FILES)
+    store = Weights(tmp_path / "weights")
+    put = Weights.put
+
+    def put_and_spoil(self: Weights, model: LockedModel, file: Any, *rest: Any) -> None:
+        put(self, model, file, *rest)
+        if file.path == SMALL:
+            path = self.folder(model.key) / SMALL
+            path.chmod(0o644)
+            path.write_bytes(b"x" * len(FILES[SMALL]))
+
+    monkeypatch.setattr(Weights, "put", put_and_spoil)
+    with pytest.raises(FetchError, match="changed"):
+        _prefetch(model, tmp_path, hubs[0])
+    assert [one.path for one in store.missing(model)] == [SMALL]
+    monkeypatch.setattr(Weights, "put", put)
+    assert _prefetch(model, tmp_path, hubs[0]).files == 1
+    assert_whole(model, tmp_path)
+
+
+def test_a_file_that_changes_behind_verify_is_not_stamped(hubs: tuple[Hub, Hub], tmp_path: Path) -> None:
+    model = locked(FILES)
+    _prefetch(model, tmp_path, hubs[0])
+    store = Weights(tmp_path / "weights")
+    path = store.folder(model.key) / SMALL
+
+    def spoil(count: int) -> None:
+        if count == len(FILES[SMALL]):  # its bytes were read, its stamp is not written yet
+            path.chmod(0o644)
+            path.write_bytes(b"x" * count)
+
+    assert [file.path for file, _ in store.rehash(model, spoil)] == [SMALL]
+    assert [one.path for one in store.missing(model)] == [SMALL]
+
+
+@pytest.mark.parametrize("end", ["spoilt", "full"])
+def test_a_copy_from_a_cache_is_verified_and_leaves_nothing_half(
+    end: str, hubs: tuple[Hub, Hub], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import errno
+    import shutil
+
+    model = locked(FILES)
+    blob = tmp_path / "hf" / f"models--{ID.replace('/', '--')}" / "blobs" / hashlib.sha256(FILES[LARGE]).hexdigest()
+    blob.parent.mkdir(parents=True)
+    blob.write_bytes(FILES[LARGE])
+
+    def other_disk(*_: Any) -> None:
+        raise OSError(errno.EXDEV, "another file system")
+
+    def copy(_: Path, target: Path) -> None:
+        target.write_bytes(b"x" * len(FILES[LARGE]) if end == "spoilt" else b"x")
+        if end == "full":
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "link", other_disk)
+    monkeypatch.setattr("devenv.weights.cache._reflink", lambda *_: False)
+    monkeypatch.setattr(shutil, "copyfile", copy)
+    caches = {"caches": (("huggingface", tmp_path / "hf"),)}
+    if end == "spoilt":
+        assert _prefetch(model, tmp_path, hubs[0], hubs=caches).linked == 0
+        assert_whole(model, tmp_path)
+        return
+    with pytest.raises(FetchError, match="No space left"):
+        _prefetch(model, tmp_path, hubs[0], hubs=caches)
+    assert not list(Weights(tmp_path / "weights").parts(model.key).iterdir())
+
+
+def test_what_a_kill_left_of_a_copy_is_swept_and_no_unfinished_download_is(tmp_path: Path) -> None:
+    model, store = locked(FILES), Weights(tmp_path / "weights")
+    store.begin(model)
+    sha256 = model.files[0].sha256
+    for name in (sha256, f"{sha256}.map", f"{sha256}.12345", f"{sha256}.twin"):
+        (store.parts(model.key) / name).write_bytes(b"x")
+    store.begin(model)
+    assert sorted(path.name for path in store.parts(model.key).iterdir()) == [sha256, f"{sha256}.map"]
+
+
+# ---- more of what networks do
+
+
+@pytest.mark.parametrize("fault", [*PASSING, *LASTING])
+def test_faults_of_the_host_that_a_hub_redirects_to(fault: str, tmp_path: Path) -> None:
+    """Whatever it does: the right bytes or an error that names the file, and the next run goes on."""
+    files = {LARGE: FILES[LARGE]}
+    model = locked(files)
+    with Hub(files) as hub:
+        hub.redirect = True
+        hub.faults[f"signed:{LARGE}"] = [fault, fault]
+        told = ""
+        try:
+            _prefetch(model, tmp_path, hub)
+        except FetchError as error:
+            told = f"{error.message}\n{error.detail}"
+        assert not told or (LARGE in told and fault in LASTING)
+        assert fault in hub.injected
+        assert_sound(model, tmp_path)
+        hub.faults.clear()
+        _prefetch(model, tmp_path, hub)
+    assert_whole(model, tmp_path)
+
+
+def test_a_signature_that_runs_out_in_the_middle_is_asked_for_anew(tmp_path: Path) -> None:
+    files = {LARGE: FILES[LARGE]}
+    with Hub(files) as hub:
+        hub.redirect = True
+        served = [0]
+
+        def run_out(path: str) -> None:
+            served[0] += path.startswith("signed:")
+            if path.startswith("signed:") and served[0] % 2 == 0:
+                hub.signatures.clear()
+
+        hub.next_fault = run_out  # type: ignore[assignment,method-assign]
+        report = _prefetch(locked(files), tmp_path, hub, policy=dataclasses.replace(QUICK, attempts=8))
+        signed = {one.path for one in hub.seen if "key=" in one.path}
+    assert report.bytes == len(FILES[LARGE]), "no byte came twice"
+    assert len(signed) > 1
+    assert_whole(locked(files), tmp_path)
+
+
+def test_a_hub_that_says_when_is_asked_no_sooner(tmp_path: Path) -> None:
+    from tests.integration import hub as module
+
+    files = {DEEP: FILES[DEEP]}
+    times: list[float] = []
+    answer = module._Handler._answer
+
+    def later(self: Any, status: int, body: bytes, headers: Any = None) -> None:
+        answer(self, status, body, {"Retry-After": "1"} if status == 429 else headers)
+
+    with Hub(files) as hub, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module._Handler, "_answer", later)
+
+        def first(_: str) -> str | None:
+            times.append(time.monotonic())
+            return "429" if len(times) == 1 else None
+
+        hub.next_fault = first  # type: ignore[method-assign]
+        _prefetch(locked(files), tmp_path, hub, policy=dataclasses.replace(QUICK, longest_wait_s=5))
+    assert times[1] - times[0] >= 1
+
+
+def test_two_processes_at_once_download_once(tmp_path: Path) -> None:
+    files = {"a.bin": _body(10, 2_000_000)}
+    model = locked(files)
+    code = (
+        "import pickle, sys\nfrom devenv.weights.prefetch import prefetch\nfrom devenv.weights.store import Weights\n"
+        "settings, model = pickle.load(sys.stdin.buffer)\n"
+        "print(prefetch(model, store=Weights(settings.hubs.dir), settings=settings).files)\n"
+    )
+    with Hub(files) as hub:
+        hub.rate_bytes_s = 1_000_000
+        given = pickle.dumps((settings(tmp_path, huggingface=hub), model))
+        both = [
+            subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            for _ in range(2)
+        ]
+        for one in both:
+            assert one.stdin is not None
+            one.stdin.write(given)
+            one.stdin.close()
+            one.stdin = None
+        told = sorted(int(one.communicate()[0]) for one in both)
+        assert hub.sent == model.size
+    assert told == [0, 1]
+    assert_whole(model, tmp_path)
+
+
+def test_an_unfinished_file_of_another_piece_size_is_finished(tmp_path: Path) -> None:
+    body = FILES[DEEP]
+    with Hub({DEEP: body}) as hub:
+        model, store = locked(hub.files), Weights(tmp_path / "weights")
+        store.begin(model)
+        with Part(model.files[0], store.parts(model.key) / model.files[0].sha256, piece_bytes=900) as part:
+            part.write(0, body[:100], 0)
+        assert _prefetch(model, tmp_path, hub).bytes == len(body) - 100
+    assert_whole(model, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["huggingface", "modelscope"])
+@pytest.mark.parametrize("page", [b"<html>Please log in</html>", b"[]", b"{}", b'{"Data": null, "siblings": [3]}'])
+def test_a_login_page_is_no_hub(name: str, page: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.integration import hub as module
+
+    def portal(self: Any) -> None:
+        self._answer(200, page, {"Content-Type": "text/html"})
+
+    monkeypatch.setattr(module._Handler, "do_GET", portal)
+    with Hub({}) as hub:
+        chosen = settings(tmp_path, **{name: hub})
+        wish = WISH.model_copy(update={"huggingface": None} if name == "modelscope" else {"modelscope": None})
+        with Web(chosen, QUICK) as web, pytest.raises((FetchError, LockError)) as caught:
+            resolve_model(wish, settings=chosen, web=web, store=Store(tmp_path / "store"))
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["huggingface", "modelscope"])
+def test_a_private_ca_is_named_once_for_all_clients(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import ssl
+
+    from huggingface_hub import close_session
+
+    from devenv.hubs import hub as client
+
+    close_session()  # one for the process, from an earlier test
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    pem = [str(tmp_path / one) for one in ("key", "ca")]
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", pem[0], "-out", pem[1], "-days", "2", *names],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    for one in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(one, raising=False)
+    with Hub(FILES) as hub:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(pem[1], pem[0])
+        server = hub._servers[0]
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        url = f"https://localhost:{hub.url.rpartition(':')[2]}"
+        chosen = dataclasses.replace(settings(tmp_path).hubs, ca_bundle=Path(pem[1]), **{name: url})
+        assert len(client(name, chosen).files(ID, COMMIT)) == len(FILES)
+    close_session()
+    assert "REQUESTS_CA_BUNDLE" not in os.environ

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
 import os
+import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -17,7 +20,9 @@ from devenv.artifacts import Store
 from devenv.http.ranges import Ranges
 from devenv.http.web import Web
 from devenv.lock.hub import resolve_model
+from devenv.lock.model import ModelSource
 from devenv.preset.model import Model
+from devenv.weights.confirm import confirm
 from devenv.weights.prefetch import prefetch
 from devenv.weights.serve import Server, serving
 from devenv.weights.store import Weights
@@ -190,6 +195,52 @@ def test_only_files_of_models_are_served(path: str, server: Server) -> None:
     assert _get(server, path, {"Authorization": f"Bearer {TOKEN}"})[0] == 404
 
 
+def test_a_model_is_served_as_what_a_hub_confirmed_and_as_nothing_else(tmp_path: Path) -> None:
+    """A lock says that evil files are acme's; acme's hub has others, and mallory's has them."""
+    good, evil = {"model.safetensors": b"G" * 5000, "x.py": b"1"}, {"model.safetensors": b"E" * 5000, "x.py": b"1"}
+    own, alien = (ModelSource(hub="huggingface", id=ID, revision=COMMIT),
+                  ModelSource(hub="modelscope", id="mallory/x", revision="v1"))  # fmt: skip
+    model = locked(evil, "huggingface", "modelscope").model_copy(update={"sources": (own, alien)})
+    with Hub(good) as theirs, Hub(evil) as mallorys:
+        mallorys.id = "mallory/x"
+        chosen = settings(tmp_path, huggingface=theirs, modelscope=mallorys)
+        store = Weights(chosen.hubs.dir)
+        prefetch(model, store=store, settings=chosen)
+        prefetch(model, store=store, settings=chosen)  # present: nothing is asked, and nothing becomes known by it
+        assert store.confirmed(model.key) == ()
+        (remark,) = confirm(store, chosen.hubs)
+        assert ID in remark
+        assert "model.safetensors" in remark
+        assert store.confirmed(model.key) == (alien,)
+    with serving(store, host="127.0.0.1", port=0, token=None) as one:
+        assert _get(one, f"/{ID}/resolve/{COMMIT}/model.safetensors")[0] == 404
+        assert _get(one, f"/{ID}/resolve/main/model.safetensors")[0] == 404
+        assert _get(one, "/mallory/x/resolve/v1/model.safetensors")[2] == evil["model.safetensors"]
+    with serving(store, host="127.0.0.1", port=0, token=None, unconfirmed=True) as one:
+        assert _get(one, f"/{ID}/resolve/{COMMIT}/model.safetensors")[2] == evil["model.safetensors"]
+
+
+@pytest.mark.parametrize(("listed", "knows"), [({}, True), ({"size": 5}, False), ({"blobId": "0" * 40}, False)])
+def test_a_small_file_is_confirmed_by_gits_hash(listed: dict[str, object], knows: bool, tmp_path: Path) -> None:
+    files = {"a.json": b"{}", "empty.txt": b""}
+    with Hub(files) as hub:
+        hub.listed["a.json"] = listed
+        chosen = settings(tmp_path, huggingface=hub)
+        store = Weights(chosen.hubs.dir)
+        prefetch(locked(files), store=store, settings=chosen)
+        assert bool(confirm(store, chosen.hubs)) is not knows
+        assert bool(store.confirmed(locked(files).key)) is knows
+
+
+def test_a_hub_that_cannot_be_asked_confirms_nothing(tmp_path: Path) -> None:
+    files = {"a.json": b"{}", "empty.txt": b""}
+    with Hub(files) as hub:
+        chosen = settings(tmp_path, huggingface=hub)
+        store = Weights(chosen.hubs.dir)
+        prefetch(locked(files), store=store, settings=chosen)
+    assert "cannot ask" in confirm(store, chosen.hubs)[0]
+
+
 def test_an_incomplete_model_is_not_served(store: Weights, server: Server) -> None:
     model = store.every()[0].model
     path = store.folder(model.key) / "config.json"
@@ -218,4 +269,124 @@ def test_the_address_is_loopback() -> None:
 
     option = next(one for one in serve.params if one.name == "host")
     assert option.default == "127.0.0.1"
-    assert urlsplit("http://127.0.0.1").hostname == "127.0.0.1"
+
+
+# ---- strangers
+
+
+@pytest.mark.parametrize("path", ["x%0d%0aSet-Cookie:%20a=b%0d%0a%0d%0a<script>", "%E6%A8%A1.bin", "%00", "%1b[2J"])
+def test_a_path_is_no_header(path: str, server: Server) -> None:
+    status, headers, body = _get(server, f"/{ID}/resolve/{COMMIT}/{path}", {"Authorization": f"Bearer {TOKEN}"})
+    assert (status, headers["X-Error-Code"]) == (404, "EntryNotFound")
+    assert "Set-Cookie" not in headers
+    assert all(" " <= one <= "~" for one in headers["X-Error-Message"])
+    assert json.loads(body)["error"]
+
+
+def test_what_is_told_moves_no_cursor(store: Weights) -> None:
+    told: list[str] = []
+    with serving(store, host="127.0.0.1", port=0, token=TOKEN, told=told.append) as one:
+        _raw(one, b"GET /\x1b[2J\x1b]0;x\x07 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert len(told) == 1
+    assert told[0].isprintable()
+
+
+def _raw(server: Server, sent: bytes, *, timeout_s: float = 10) -> bytes:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=timeout_s) as connection:
+        connection.sendall(sent)
+        got = b""
+        while chunk := connection.recv(9999):
+            got += chunk
+        return got
+
+
+def test_a_strangers_body_is_not_waited_for(server: Server) -> None:
+    head = f"POST /api/models/{ID}/paths-info/{COMMIT} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"
+    assert _raw(server, head.encode(), timeout_s=3).startswith(b"HTTP/1.1 401 ")
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HT", b"POST /x HTTP/1.1\r\nAuthorization: Bearer %s\r\nContent-Length: 9\r\n\r\n1"])  # fmt: skip
+def test_a_request_that_does_not_come_ends(sent: bytes, server: Server) -> None:
+    server._http.request_s = 0.3
+    began = time.monotonic()
+    _raw(server, sent.replace(b"%s", TOKEN.encode()))
+    assert time.monotonic() - began < 5
+
+
+def test_a_file_on_its_way_is_not_cut_by_the_time_for_requests(server: Server) -> None:
+    server._http.request_s = 0.3
+    path = "model-00001-of-00002.safetensors"
+    request = f"GET /{ID}/resolve/{COMMIT}/{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", server.port))
+        connection.sendall(request.encode())
+        time.sleep(0.8)
+        got = b""
+        while chunk := connection.recv(1 << 20):
+            got += chunk
+    assert got.endswith(FILES[path])
+
+
+def test_one_connection_too_many_is_told_so_and_a_free_place_is_used(server: Server) -> None:
+    server._http._slots = threading.BoundedSemaphore(2)
+    held = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(2)]
+    time.sleep(0.3)
+    assert _raw(server, b"GET / HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 503 ")
+    for one in held:
+        one.close()
+    until = time.monotonic() + 5
+    while (got := _raw(server, b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")).startswith(b"HTTP/1.1 503"):
+        assert time.monotonic() < until
+    assert got.startswith(b"HTTP/1.1 401 ")
+
+
+def test_without_a_descriptor_to_spare_it_waits_and_does_not_spin(store: Weights) -> None:
+    """In a process of its own, whose limit is low."""
+    code = (
+        "import resource, sys, time\nfrom pathlib import Path\n"
+        "from devenv.weights.serve import serving\nfrom devenv.weights.store import Weights\n"
+        f"with serving(Weights(Path({str(store.root)!r})), host='127.0.0.1', port=0, token='x') as one:\n"
+        "    resource.setrlimit(resource.RLIMIT_NOFILE, (30, 30))\n    print(one.port, flush=True)\n"
+        "    sys.stdin.readline()\n    began = time.process_time()\n    time.sleep(1.5)\n"
+        "    print(time.process_time() - began, flush=True)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        port = int(process.stdout.readline())
+        held = [socket.create_connection(("127.0.0.1", port)) for _ in range(60)]
+        time.sleep(0.3)
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+        assert float(process.stdout.readline()) < 0.5
+        for one in held:
+            one.close()
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "part"),
+    [
+        ({"If-None-Match": "{etag}"}, 304, slice(0, 0)),
+        ({"If-None-Match": '"other"'}, 200, slice(None)),
+        ({"If-Range": "{etag}", "Range": "bytes=2-4"}, 206, slice(2, 5)),
+        ({"If-Range": '"other"', "Range": "bytes=2-4"}, 200, slice(None)),
+    ],
+)
+def test_what_a_client_knows_already(headers: dict[str, str], status: int, part: slice, server: Server) -> None:
+    body = FILES["config.json"]
+    etag = f'"{hashlib.sha256(body).hexdigest()}"'
+    asked = {name: value.replace("{etag}", etag) for name, value in headers.items()}
+    got = _get(server, f"/{ID}/resolve/{COMMIT}/config.json", {"Authorization": f"Bearer {TOKEN}", **asked})
+    assert (got[0], got[2]) == (status, body[part])
+    assert got[1]["ETag"] == etag
+
+
+def test_head_tells_what_get_would(server: Server) -> None:
+    path = f"/{ID}/resolve/{COMMIT}/model-00001-of-00002.safetensors"
+    request = f"HEAD {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nConnection: close\r\n\r\n"
+    head, _, body = _raw(server, request.encode()).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert b"Content-Length: 3000000\r\n" in head + b"\r\n"
+    assert f'X-Linked-Etag: "{hashlib.sha256(FILES[path.rpartition("/")[2]]).hexdigest()}"'.encode() in head
+    assert body == b""

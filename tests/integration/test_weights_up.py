@@ -55,12 +55,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with Hub(FILES, token=TOKEN) as hub:
         hub.redirect = True
         cli.env.update({
-            "HF_ENDPOINT": hub.url, "HF_TOKEN": TOKEN, "HF_HOME": str(root / "hf"),
+            "HF_ENDPOINT": hub.url, "HF_TOKEN": TOKEN, "MODELSCOPE_ENDPOINT": hub.url, "MODELSCOPE_API_TOKEN": TOKEN, "HF_HOME": str(root / "hf"),
             "DEVENV_WEIGHTS_DIR": str(root / "store"),
         })  # fmt: skip
         project = root / "project"
         project.mkdir(mode=0o777)
-        model = f"model: {{huggingface: {{id: {ID}, revision: {COMMIT}}}}}"
+        named = f"{{id: {ID}, revision: {COMMIT}}}"
+        model = f"model: {{huggingface: {named}, modelscope: {named}}}"
         (project / "devenv.yaml").write_text(f"name: {NAME}\nextends: python\n{model}\n")
         try:
             yield World(cli=cli, hub=hub, project=project, store=root / "store")
@@ -72,8 +73,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture(scope="module")
 def up(world: World) -> dict[str, object]:
-    done = world.cli("up", "--json", cwd=world.project)
+    done = world.cli("-v", "up", "--json", cwd=world.project)
     assert done.code == 0, done.err
+    assert TOKEN not in done.out + done.err
     assert "weights" in {stage["name"] for stage in done.json()["stages"]}
     return done.json()  # type: ignore[no-any-return]
 
@@ -101,7 +103,7 @@ def test_the_container_sees_the_model_read_only(world: World, up: dict[str, obje
 def test_the_hubs_library_finds_it_offline_inside(world: World, up: dict[str, object], tmp_path: Path) -> None:
     folder = world.project / ".libs"  # the project is mounted
     install = [sys.executable, "-m", "uv", "pip", "install", "-q", "--python", sys.executable, "--target", str(folder)]
-    subprocess.run([*install, "huggingface_hub"], check=True)
+    subprocess.run([*install, "huggingface_hub", "modelscope_hub"], check=True)
     code = (
         "from huggingface_hub import hf_hub_download, snapshot_download\n"
         f"print(open(hf_hub_download({ID!r}, 'config.json')).read())\n"
@@ -112,6 +114,30 @@ def test_the_hubs_library_finds_it_offline_inside(world: World, up: dict[str, ob
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith('{"model_type": "tiny"}\na\nb\n')
     assert done.stdout.rstrip().endswith(f"snapshots/{COMMIT}")
+    # What transformers' from_pretrained stands on, here without PyTorch: the library's own mixin, by the model's id.
+    code = (
+        "from pathlib import Path\n"
+        "from huggingface_hub import ModelHubMixin\n"
+        "class Tiny(ModelHubMixin):\n"
+        "    @classmethod\n"
+        "    def _from_pretrained(cls, *, model_id, revision, **_):\n"
+        "        from huggingface_hub import hf_hub_download\n"
+        "        one = cls()\n"
+        "        one.size = Path(hf_hub_download(model_id, 'model.safetensors', revision=revision)).stat().st_size\n"
+        "        return one\n"
+        f"print(Tiny.from_pretrained({ID!r}).size)\n"
+    )
+    done = _inside("env", "PYTHONPATH=/workspace/.libs", "HTTPS_PROXY=http://127.0.0.1:9", "python", "-c", code)
+    assert done.stdout.strip() == str(len(FILES["model.safetensors"])), done.stderr
+    code = (
+        "from pathlib import Path\n"
+        "from modelscope_hub.compat import snapshot_download\n"
+        f"folder = Path(snapshot_download({ID!r}, local_files_only=True))\n"
+        "print((folder / 'tokenizer/vocab.txt').read_text())\n"
+    )
+    done = _inside("env", "PYTHONPATH=/workspace/.libs", "HTTPS_PROXY=http://127.0.0.1:9", "python", "-c", code)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("a\nb\n")
 
 
 def test_the_second_up_asks_the_hub_nothing(world: World, up: dict[str, object]) -> None:
@@ -125,7 +151,10 @@ def test_the_second_up_asks_the_hub_nothing(world: World, up: dict[str, object])
 def test_the_token_is_nowhere(world: World, up: dict[str, object]) -> None:
     told = [docker("inspect", f"devenv-{NAME}"), docker("volume", "inspect", f"devenv-model-{up['model']}")]
     told += [docker("inspect", json.loads(told[0])[0]["Image"]), docker("logs", f"devenv-{NAME}")]
-    told += [_inside("env").stdout, _inside("sh", "-c", f"cat /run/devenv/env.sh; grep -r {TOKEN} /mnt/{NAME}").stdout]
+    inside = _inside("sh", "-c", f"env; cat /run/devenv/env.sh; grep -r {TOKEN} /mnt/{NAME} || test $? = 1")
+    assert inside.returncode == 0, inside.stderr
+    assert "DEVENV_MODEL=" in inside.stdout
+    told.append(inside.stdout)
     told += [path.read_text(errors="replace") for path in world.store.rglob("*") if path.is_file()]
     assert not [text for text in told if TOKEN in text]
     assert not any(one.token for one in world.hub.seen if one.host != "127.0.0.1")
@@ -156,12 +185,25 @@ def test_export_and_import_make_the_same_model(world: World, up: dict[str, objec
     assert "config.json" in done.err
 
 
+def test_a_store_elsewhere_is_told_before_a_byte_while_an_environment_uses_the_model(
+    world: World, up: dict[str, object], tmp_path: Path
+) -> None:
+    asked = len(world.hub.seen)
+    done = world.cli("up", "--name", "t-moved", "--weights-dir", str(tmp_path / "empty"), cwd=world.project)
+    assert done.code == 6
+    assert f"devenv down {NAME}" in done.err
+    assert len(world.hub.seen) == asked
+
+
 def test_a_hub_that_refuses_ends_up_with_what_to_do(world: World, up: dict[str, object], tmp_path: Path) -> None:
+    preset = (world.project / "devenv.yaml").read_text().replace("}}\n", "}, deny: ['tokenizer/*']}\n")
+    (tmp_path / "devenv.yaml").write_text(preset.replace(NAME, "t-refused"))
+    world.cli.ok("lock", "--json", str(tmp_path / "devenv.yaml"))
     done = world.cli(
-        "up", "--name", "t-refused", "--weights-dir", str(tmp_path / "empty"), cwd=world.project,
-        env={"HF_TOKEN": "", "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1"},
+        "up", "--name", "t-refused", "--weights-dir", str(tmp_path / "empty"), cwd=tmp_path,
+        env={"HF_TOKEN": "", "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1", "MODELSCOPE_API_TOKEN": ""},
     )  # fmt: skip
-    assert done.code == 8
+    assert done.code == 8, done.err
     assert "HF_TOKEN" in done.err
     assert f"{world.hub.url}/{ID}" in done.err
     assert "t-refused" not in docker("ps", "-a", "--format", "{{.Names}}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import os
 import random
 from pathlib import Path
 
@@ -12,8 +14,10 @@ from hypothesis import settings as settings_
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from devenv.cli.weights import _reachable
 from devenv.errors import UsageError
 from devenv.host import Settings
+from devenv.http.ranges import Ranges
 from devenv.lock.hub import model_name, wanted
 from devenv.lock.model import LockedModel, ModelFile, ModelSource, files_digest
 from devenv.ownconfig import weights_dir
@@ -194,6 +198,23 @@ def test_where_weights_lie_and_who_says_so(tmp_path: Path) -> None:
     assert _settings(tmp_path, "weights: {dir: /nas}", DEVENV_WEIGHTS_DIR="/mnt/w").hubs.dir == Path("/mnt/w")
 
 
+def test_another_users_home_is_no_folder_of_ours(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="another user's home"):
+        weights_dir("~bob/w", tmp_path, "--weights-dir")
+    assert weights_dir("~", tmp_path, "--weights-dir") == tmp_path
+
+
+def test_a_proxys_login_is_unquoted_and_its_address_may_be_ipv6(tmp_path: Path) -> None:
+    pool = Ranges(_settings(tmp_path))._new_pool("http://me:p%40ss@[::1]:3128")
+    assert pool.proxy_headers["proxy-authorization"] == "Basic " + base64.b64encode(b"me:p@ss").decode()
+    assert pool.proxy.url == "http://[::1]:3128"
+
+
+def test_an_ipv6_address_is_typed_in_brackets() -> None:
+    assert _reachable("::1") == "[::1]"
+    assert _reachable("127.0.0.1") == "127.0.0.1"
+
+
 def test_the_region_and_named_sources_order_the_hubs(tmp_path: Path) -> None:
     assert _settings(tmp_path, "region: cn").hubs.order == ("modelscope",)
     assert _settings(tmp_path, "region: cn\nweights: {sources: [huggingface]}").hubs.order == ("huggingface",)
@@ -255,6 +276,33 @@ def test_a_stamp_cut_off_by_a_kill_is_none(tmp_path: Path) -> None:
     assert len(store.missing(model)) == 1
 
 
+def test_a_stamp_is_for_one_content(tmp_path: Path) -> None:
+    store, model = _stored(tmp_path)
+    stamps = tmp_path / "state" / f"{model.key}.stamps"
+    other = locked({**BODIES, "a.bin": bytes(250)})
+    stamps.rename(tmp_path / "state" / f"{other.key}.stamps")
+    store.folder(model.key).rename(store.folder(other.key))
+    assert [one.path for one in store.missing(other)] == ["a.bin"]
+
+
+def test_what_a_model_still_takes_of_the_disk(tmp_path: Path) -> None:
+    body = bytes(300_000)
+    model, store = locked({"a": body, "b": b"x" + body, "c": b"y" + body, "twin": b"y" + body}), Weights(tmp_path / "w")
+    blobs = tmp_path / "hf/models--acme--Tiny-1.0/blobs"
+    blobs.mkdir(parents=True)
+    caches = (("huggingface", tmp_path / "hf"),)
+    assert cache.needed_bytes(None, store=store, caches=caches) == 0
+    assert cache.needed_bytes(model, store=store, caches=caches) == 3 * len(body) + 2
+    store.begin(model)
+    (blobs / model.files[0].sha256).write_bytes(body)
+    assert cache.needed_bytes(model, store=store, caches=caches) == 2 * len(body) + 2, "a link takes nothing"
+    part = store.parts(model.key) / model.files[1].sha256
+    with part.open("wb") as file:
+        file.write(b"x" * 200_704)
+        os.fsync(file.fileno())  # blocks are counted when they have a place
+    assert cache.needed_bytes(model, store=store, caches=caches) <= 2 * len(body) + 2 - 200_704
+
+
 def test_one_content_keeps_the_sources_of_every_preset(tmp_path: Path) -> None:
     store, _ = _stored(tmp_path)
     store.begin(locked(BODIES, "modelscope"))
@@ -272,8 +320,6 @@ def test_what_is_removed_is_gone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("same_system", [True, False])
 def test_a_link_is_the_same_file_or_a_copy(same_system: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
-
     source = tmp_path / "source"
     source.write_bytes(b"weights")
     if not same_system:

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from devenv.errors import LockError
 from devenv.lock import drift
-from devenv.lock.model import Lock, read
+from devenv.lock.consistency import contradictions
+from devenv.lock.model import Lock, LockedModel, ModelFile, ModelSource, files_digest, read
 from devenv.lock.place import beside
 from devenv.preset.load import find, load
 from tests.unit import examples
@@ -277,3 +279,47 @@ def test_what_a_lock_cannot_know_is_left_to_the_bytes(kind: str, tmp_path: Path)
         HARMLESS[kind](document, random.Random(seed))
         _written(document, path)
         assert read(path).digest
+
+
+# ---- a model
+
+
+_MODEL = ("huggingface acme/tiny@" + "1" * 40, "modelscope acme/tiny@v1")
+
+
+def _of_a_model(*inputs: str, sources: tuple[str, ...] = _MODEL) -> list[tuple[Any, str]]:
+    files = (ModelFile(path="a", size=1, sha256="0" * 64),)
+    rows = [(hub, *rest.split("@")) for hub, _, rest in (one.partition(" ") for one in sources)]
+    named = tuple(ModelSource(hub=hub, id=id_, revision=revision) for hub, id_, revision in rows)  # type: ignore[arg-type]
+    model = LockedModel(name="tiny", digest=files_digest(files), sources=named, files=files) if named else None
+    return list(contradictions(examples.lock(inputs={"model": list(inputs)}, model=model)))
+
+
+def test_a_model_from_where_the_preset_names_it_is_fine() -> None:
+    assert not _of_a_model(*_MODEL, "allow *.bin")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "sources", "place"),
+    [
+        (_MODEL[:1], _MODEL, ("model", "sources", 1)),
+        (_MODEL[:1], (_MODEL[0].replace("1" * 40, "2" * 40),), ("model", "sources", 0)),
+        (_MODEL[:1], (_MODEL[0].replace("acme", "mallory"),), ("model", "sources", 0)),
+        (_MODEL, _MODEL[:1], ("inputs", "model")),
+        (_MODEL[:1], _MODEL[:1] * 2, ("model", "sources", 1)),
+        (("allow *",), _MODEL, ("model", "sources", 0)),
+        (_MODEL, (), ("inputs", "model")),
+    ],
+)
+def test_a_model_from_elsewhere_is_refused_in_its_place(
+    inputs: tuple[str, ...], sources: tuple[str, ...], place: tuple[Any, ...]
+) -> None:
+    found = _of_a_model(*inputs, sources=sources)
+    assert place in [loc for loc, _ in found]
+
+
+def test_a_path_that_is_a_file_and_a_folder_is_refused() -> None:
+    files = [ModelFile(path=path, size=1, sha256="0" * 64) for path in ("a", "a/b")]
+    source = ModelSource(hub="huggingface", id="acme/tiny", revision="1" * 40)
+    with pytest.raises(ValidationError, match="a cannot be a file"):
+        LockedModel(name="tiny", digest=files_digest(files), sources=(source,), files=tuple(files))

@@ -1,0 +1,56 @@
+"""Whether a hub has a model under the name that a lock gives it: its listing against the verified files."""
+
+from __future__ import annotations
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from devenv.errors import FetchError
+from devenv.hubs import HubFile, hub
+from devenv.lock.model import ModelFile, ModelSource
+from devenv.ownconfig import HubSettings
+from devenv.weights.store import Stored, Weights
+
+_LARGEST_UNHASHED = 64 << 20
+_JOBS = 8
+
+
+def confirm(store: Weights, settings: HubSettings) -> tuple[str, ...]:
+    """Ask the hubs about every complete model's sources that nothing is known of; returns what they did not confirm."""
+    open_ = [
+        (one, source) for one in store.every() if one.complete
+        for source in one.model.sources if source not in one.confirmed
+    ]  # fmt: skip
+
+    def ask(pair: tuple[Stored, ModelSource]) -> str | None:
+        one, source = pair
+        try:
+            listed = {file.path: file for file in hub(source.hub, settings).files(source.id, source.revision)}
+        except FetchError as error:
+            return error.message
+        other = next((file.path for file in one.model.files if not same(file, listed.get(file.path), one.folder)), None)
+        return None if other is None else f"its {other} is another"
+
+    with ThreadPoolExecutor(_JOBS, thread_name_prefix="confirm") as pool:
+        told = list(pool.map(ask, open_))
+    remarks = []
+    for (one, source), why in zip(open_, told, strict=True):
+        if why is None:
+            store.confirm(one.model.key, source)
+        else:
+            remarks.append(f"{one.model.key} is not known to be {source.hub}'s {source.id}@{source.revision}: {why}")
+    return tuple(remarks)
+
+
+def same(file: ModelFile, listed: HubFile | None, folder: Path) -> bool:
+    """Whether a hub's listing is of this very file."""
+    if listed is None or listed.size != file.size:
+        return False
+    if listed.sha256 is not None:
+        return listed.sha256 == file.sha256
+    if listed.git is None or file.size > _LARGEST_UNHASHED:
+        return False
+    git = hashlib.sha1(b"blob %d\0" % file.size, usedforsecurity=False)
+    git.update((folder / file.path).read_bytes())
+    return git.hexdigest() == listed.git
