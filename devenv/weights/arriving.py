@@ -65,8 +65,9 @@ class Arriving:
 
     def refuse(self, source: Source, why: str) -> None:
         """Nothing more of this file is asked of that source."""
-        self.refused[source.number] = why
+        # Said first: whoever finds that no source is left tells all that was said.
         self.said.append(f"{source.hub.name} ({without_secret(source.place(self.file.path).url)}): {why}")
+        self.refused[source.number] = why
 
     def plan(self) -> None:
         """Queue what is not there."""
