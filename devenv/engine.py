@@ -91,12 +91,10 @@ class Engine:
         """`image_facts`, pulled unless it is here."""
         import docker.errors
 
-        try:
-            facts: Mapping[str, Any] = self._api.inspect_image(reference)
-        except docker.errors.ImageNotFound:
-            self._client.images.pull(reference)
-            facts = self._api.inspect_image(reference)
-        return facts
+        with contextlib.suppress(docker.errors.ImageNotFound):
+            return cast("Mapping[str, Any]", self._api.inspect_image(reference))
+        self._client.images.pull(reference)
+        return cast("Mapping[str, Any]", self._api.inspect_image(reference))
 
     @_guarded
     def tag(self, reference: str, name: str) -> None:
@@ -163,11 +161,15 @@ class Engine:
     @contextlib.contextmanager
     def _laid_open(self, reference: str) -> Iterator[str]:
         """A container of the image that is never started: its files can be read."""
-        made = self._api.create_container(image=reference, command=["true"])["Id"]
+        made = self._create_idle(reference)
         try:
             yield made
         finally:
-            self._api.remove_container(made, force=True)
+            self.remove(made)
+
+    @_guarded
+    def _create_idle(self, reference: str) -> str:
+        return str(self._api.create_container(image=reference, command=["true"])["Id"])
 
     # containers
 
@@ -213,9 +215,8 @@ class Engine:
             ],
             tmpfs=dict(spec.tmpfs),
             device_requests=[
-                {"Driver": one.driver, "DeviceIDs": list(one.ids), "Capabilities": [list(one.capabilities)]}
-                if one.capabilities
-                else {"Driver": one.driver, "DeviceIDs": list(one.ids)}
+                {"Driver": one.driver, "DeviceIDs": list(one.ids)}
+                | ({"Capabilities": [list(one.capabilities)]} if one.capabilities else {})
                 for one in spec.device_requests
             ]
             or None,

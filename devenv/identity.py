@@ -43,11 +43,6 @@ class Identity:
     config: Mapping[str, Any]
     layers: tuple[Layer, ...]
 
-    @property
-    def size_bytes(self) -> int:
-        """The layers' uncompressed size."""
-        return sum(layer.size_bytes for layer in self.layers)
-
 
 def identities(
     references: Sequence[str], engine: Engine, *, reader: str | None = None, progress: Progress, base: str | None = None
@@ -112,10 +107,7 @@ def _identity(reference: str, told: Path, engine: Engine, base: str | None) -> I
         "rootfs": {"type": "layers", "diff_ids": [*below, *(layer.diff_id for layer in found)]},
         "history": [
             *({"created": _CREATED, "created_by": f"base {base}"} for _ in below),
-            *(
-                {"created": _CREATED, "created_by": f"devenv canonical {canonical.FORMAT}: {layer.name}"}
-                for layer in found
-            ),
+            *({"created": _CREATED, "created_by": f"{_MAKER}: {layer.name}"} for layer in found),
         ],
     }
     text = json.dumps(config, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

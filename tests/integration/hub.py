@@ -22,6 +22,7 @@ from devenv.lock.hub import model_name
 from devenv.lock.model import LockedModel, ModelFile, ModelSource, files_digest
 from devenv.ownconfig import HubSettings
 from devenv.paths import Dirs
+from tests.integration.mirror import QuietServer
 
 ID, COMMIT = "acme/Tiny-1.0", "c0ffee" + "0" * 34
 PASSING = (
@@ -81,9 +82,9 @@ class Hub:
         class Handler(_Handler):
             owner = hub
 
-        self._servers = [_Server((host, 0), Handler) for host in ("127.0.0.1",)]
+        self._servers = [QuietServer((host, 0), Handler) for host in ("127.0.0.1",)]
         port = self._servers[0].server_port
-        self._servers.append(_Server(("127.0.0.2", port), Handler))
+        self._servers.append(QuietServer(("127.0.0.2", port), Handler))
         self._threads = [
             threading.Thread(target=one.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
             for one in self._servers
@@ -141,14 +142,6 @@ class Hub:
         """Bytes of files that went out."""
         with self._guard:
             self.sent += sent
-
-
-class _Server(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A client that hangs up is part of the test."""
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):

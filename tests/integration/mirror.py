@@ -44,7 +44,7 @@ class Mirror:
         class Handler(_Handler):
             owner = mirror
 
-        self._server = _Server(("127.0.0.1", 0), Handler)
+        self._server = QuietServer(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
 
     @property
@@ -66,7 +66,7 @@ class Mirror:
             return fault
 
 
-class _Server(http.server.ThreadingHTTPServer):
+class QuietServer(http.server.ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
