@@ -141,10 +141,11 @@ def _failure(text: str) -> str:
 
 
 def _tail(text: str) -> str:
+    """The end of what the failed step printed, from the whole log: BuildKit's own excerpt has about ten lines."""
     lines = text.splitlines()
-    marks = [i for i, line in enumerate(lines) if line.startswith("------")]
-    chosen = lines[marks[0] + 1 : marks[1]] if len(marks) > 1 else lines[-25:]
-    return "\n".join(line[:300] for line in chosen[-25:])
+    failed = next((end[1] for line in lines if (end := _END.match(line)) and end["how"] == "ERROR"), None)
+    said = [output["text"] for line in lines if (output := _OUTPUT.match(line)) and output[1] == failed]
+    return "\n".join(line[:300] for line in (said or lines)[-25:])
 
 
 def _hint(text: str) -> str:

@@ -153,7 +153,7 @@ def test_a_lock_that_lost_what_others_need_does_not_build(cli: Cli, tmp_path: Pa
     path.write_text("\n".join(kept) + "\n")
     done = cli("build", cwd=project)
     assert done.code == 7
-    assert "git depends on liberror-perl" in done.err
+    assert "git : Depends: liberror-perl" in done.err
     assert "Unmet dependencies" in done.err
 
 
