@@ -48,6 +48,7 @@ def build(
     plan: Plan, folder: Path, engine: Engine, store: Store, *, progress: Progress, no_cache: bool = False
 ) -> Image:
     """Build the plan's image from the context in `folder`. Raises BuildError with the failing step's last lines."""
+    _name_base(plan, engine)
     kept = [] if no_cache else list(_kept_editor(plan, engine, store, progress))
     steps = buildx(
         [*kept, *(["--no-cache"] if no_cache else []), "--load", "--tag", plan.image], folder, engine, progress
@@ -61,6 +62,20 @@ def build(
             hint="buildx uses another builder than this engine's own: run 'docker buildx use default'",
         )
     return Image(reference=plan.image, id=built, cached=False, steps=steps)
+
+
+def _name_base(plan: Plan, engine: Engine) -> None:
+    """Tag a base image that came from no registry, by its id: a Dockerfile cannot name an id. Raises BuildError."""
+    base = plan.lock.base
+    if not base.local or base.digest is None or base.reference is None:
+        return
+    if engine.image_id(base.digest) is None:
+        raise BuildError(
+            f"this engine has no image {base.digest[:19]}…, which the lock has as {base.image}",
+            hint=f"bring it ('docker save {base.image}' there, 'docker load' here), or take what has that name here: "
+            "devenv lock --upgrade base",
+        )
+    engine.tag(base.digest, base.reference)
 
 
 def _kept_editor(plan: Plan, engine: Engine, store: Store, progress: Progress) -> Iterator[str]:
