@@ -59,6 +59,14 @@ def before_lock(loaded: LoadedPreset, engine: Engine, settings: Settings, asked:
         _look(loaded, Needs(), engine, settings, asked)
 
 
+def before_record(loaded: LoadedPreset, engine: Engine, settings: Settings, asked: Asked) -> None:
+    """The verdict before hubs are asked for a model that the lock leaves open: what can be said without its size."""
+    from devenv.doctor.finding import Needs
+
+    wants = asked.gpus != "none" and (loaded.preset.gpu is not None or asked.gpus is not None)
+    _look(loaded, Needs(), engine, settings, asked, with_gpu=wants)
+
+
 def check(
     loaded: LoadedPreset,
     lock: Lock,

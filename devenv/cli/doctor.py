@@ -105,7 +105,7 @@ def _needs(app: App, loaded: LoadedPreset | None, lock: Lock | None, machine: Ma
     if loaded is None:
         return Needs()
     if lock is None:
-        return Needs(kinds=frozenset({"deb", "wheel"}))
+        return Needs(kinds=frozenset({"deb", "wheel"}), weights_known=loaded.preset.model is None)
     from devenv.doctor.examine import needs
     from devenv.weights.cache import needed_bytes
     from devenv.weights.store import Weights

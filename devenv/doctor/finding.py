@@ -37,11 +37,13 @@ def blocker(id_: str, what: str, remedy: str) -> Finding:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
-    """What has still to be brought and made. `cuda` is the lock's own, empty where it has none."""
+    """What has still to be brought and made. `cuda` is the lock's own, empty where it has none; without `weights_known`
+    there are weights whose size nobody has recorded yet."""
 
     download_bytes: int = 0
     image_bytes: int = 0
     weights_bytes: int = 0
+    weights_known: bool = True
     cuda: str = ""
     kinds: frozenset[str] = frozenset()  # of what has to be downloaded: deb | wheel | tarball | file
 
