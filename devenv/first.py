@@ -125,5 +125,18 @@ def _look(
     machine = quick(settings, engine, with_gpu=with_gpu)
     matrix = read(settings.dirs.config) if with_gpu else None
     findings = examine(machine, loaded.preset, needed, matrix, gpus=asked.gpus, mode=asked.mode or "auto", full=False)
-    refuse(findings, name=f"{loaded.preset.name!r}")
+
+    def other() -> str:
+        if not loaded.preset.alternatives:
+            return ""
+        from devenv.alternatives import instead, needs_of
+
+        whole = machine if with_gpu else quick(settings, engine, with_gpu=True)
+        found = instead(
+            loaded, whole, matrix or read(settings.dirs.config), lambda one: needs_of(one, settings),
+            gpus=asked.gpus, mode=asked.mode or "auto",
+        )  # fmt: skip
+        return found.remedy if found else f"nor can it run {', '.join(loaded.preset.alternatives)}"
+
+    refuse(findings, name=f"{loaded.preset.name!r}", instead=other)
     return machine

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from devenv.errors import MachineError
 
@@ -53,8 +53,8 @@ def blockers(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(one for one in findings if one.level == BLOCKER)
 
 
-def refuse(findings: Iterable[Finding], *, name: str) -> None:
-    """Raise MachineError with every blocker."""
+def refuse(findings: Iterable[Finding], *, name: str, instead: Callable[[], str] = str) -> None:
+    """Raise MachineError with every blocker; `instead` tells, in words, what the machine could run in its place."""
     found = blockers(findings)
     if not found:
         return
@@ -62,5 +62,10 @@ def refuse(findings: Iterable[Finding], *, name: str) -> None:
     raise MachineError(
         f"this machine cannot run {name}: {first.what}",
         detail="\n".join(f"{one.what}\n  {one.remedy}" for one in rest) or None,
-        hint=first.remedy,
+        hint=hint(first, instead()),
     )
+
+
+def hint(first: Finding, instead: str) -> str:
+    """What helps: the alternative, where there is one, before what would have to change."""
+    return f"{instead}; or: {first.remedy}" if instead else first.remedy

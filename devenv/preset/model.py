@@ -288,6 +288,9 @@ class Preset(_Strict):
     """A folder whose content starts the container's own /workspace."""
     smoke: dict[Slug, SmokeCheck] = {}
     """Commands that have to pass before the environment counts as up, by name."""
+    alternatives: tuple[HostPath, ...] = ()
+    """Presets (names or paths, as in `extends`) that do the same work with less, the best first: a machine that cannot
+    run this one is told which of them it can run."""
     shm_size: Annotated[str, Field(pattern=SIZE)] = "2g"
     """Shared memory, for PyTorch's data loaders: `512m`, `2g`."""
 
