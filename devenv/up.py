@@ -227,7 +227,7 @@ def _smoking(running: Running, doors: Doors) -> Beside[Report]:
     def act(stage: Stage) -> Report:
         report = smoke(running, doors.engine(), progress=stage)
         stage.failed = not report.passed
-        words = [f"{one.name} {'passed' if one.passed else 'FAILED'}" for one in report.checks]
+        words = [f"{one.name} {one.words}" for one in report.checks]
         stage.message(", ".join(words) or "no checks")
         return report
 

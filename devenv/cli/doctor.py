@@ -175,7 +175,7 @@ def _asked(app: App) -> Future[EngineFacts]:
 
 
 def _ports(loaded: LoadedPreset) -> tuple[int, ...]:
-    from devenv.plan import IDE_PORT, JUPYTER_PORT
+    from devenv.services import IDE_PORT, JUPYTER_PORT
 
     preset = loaded.preset
     own = [*([IDE_PORT] if preset.code_server else []), *([JUPYTER_PORT] if preset.jupyter else [])]

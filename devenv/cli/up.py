@@ -159,6 +159,7 @@ def smoke_json(report: Any) -> dict[str, Any]:
             {
                 "name": c.name,
                 "passed": c.passed,
+                "expect": c.expect,
                 "seconds": c.seconds,
                 "exit_code": c.exit_code,
                 "report": dict(c.report),
@@ -181,8 +182,7 @@ def _tell(console: Console, result: Result, stages: Any, token: str) -> None:
         names = ", ".join(f"{one.index}: {one.name}" for one in result.running.gpu.devices)
         console.note(f"gpu {names}: by {result.running.gpu.mode}; computed on inside in {result.proof.seconds:.2f} s")
     for check in result.report.checks:
-        words = check.report.get("summary") or ""
-        console.note(f"smoke {check.name}: {'passed' if check.passed else 'FAILED'} {words}".rstrip())
+        console.note(f"smoke {check.line}")
     urls = result.running.urls(token)
     width = max((len(one) for one in urls), default=0)
     for service, url in urls.items():

@@ -216,12 +216,15 @@ class Model(_Strict):
 
 
 class SmokeCheck(_Strict):
-    """A command run inside as the user; exit status 0 passes; JSON on its last line joins the report."""
+    """A command run inside as the user; exit status 0 passes; JSON on its last line joins the report. It finds
+    `expect` in DEVENV_SMOKE_EXPECT."""
 
     run: Annotated[tuple[Argument, ...], Field(min_length=1)]
     """The program and its arguments; no shell reads them."""
     timeout_s: Annotated[int, Field(ge=1, le=3600)] = 120
     """Seconds it may take."""
+    expect: Literal["result", "plumbing"] = "result"
+    """`plumbing`: the weights are made up, so the check proves that everything runs, and says nothing of the result."""
 
 
 class Gpu(_Strict):
