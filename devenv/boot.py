@@ -17,7 +17,8 @@ from devenv.environment import Environment, choose_ports, kept_ports, port_is_fr
 from devenv.errors import EngineError, NotReadyError
 from devenv.gpu import Access, to_json
 from devenv.gpu import from_json as gpu_from_json
-from devenv.plan import Plan, PlannedCheck, PlannedService
+from devenv.plan import Plan, PlannedCheck
+from devenv.services import PlannedService
 
 HOST_MOUNT = "/run/devenv-host"
 RUNTIME_MOUNT = "/run/devenv"
@@ -107,7 +108,7 @@ def decide(
             (f"{LABEL}editor", plan.editor_image or ""),
             (f"{LABEL}project", str(project or "")),
             (f"{LABEL}services", labels_json([dataclasses.asdict(one) for one in plan.services])),
-            (f"{LABEL}smoke", labels_json([dataclasses.asdict(one) for one in plan.smoke])),
+            (f"{LABEL}smoke", labels_json([_check(one) for one in plan.smoke])),
             (f"{LABEL}ports", labels_json(plan.ports)),
             *(((f"{LABEL}gpu", labels_json(to_json(gpu))),) if gpu else ()),
             *(((f"{LABEL}model", plan.model.locked.key),) if plan.model else ()),
@@ -124,6 +125,11 @@ def decide(
     wanted = {key: value for key, value in dataclasses.asdict(spec).items() if gpu or key not in _OF_GPUS}
     digest = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()
     return dataclasses.replace(spec, labels=(*spec.labels, (f"{LABEL}spec", digest)))
+
+
+def _check(check: PlannedCheck) -> dict[str, Any]:
+    """As the label has it: less what the usual check does not say, so that its container stays the same."""
+    return {name: value for name, value in dataclasses.asdict(check).items() if (name, value) != ("expect", "result")}
 
 
 _OF_GPUS = frozenset({"device_requests", "devices", "runtime"})
@@ -238,12 +244,14 @@ _Value = TypeVar("_Value", PlannedService, PlannedCheck)
 
 
 def _values(kind: type[_Value], label: str | None) -> tuple[_Value, ...]:
-    """Values from a label that another version of devenv may have written: what is unknown or lacking is left out."""
+    """Values from a label that another version of devenv may have written: what is unknown is left out, and so is a
+    value that lacks what every version knew."""
     known = {field.name for field in dataclasses.fields(kind)}
+    always = {field.name for field in dataclasses.fields(kind) if field.default is dataclasses.MISSING}
     values = []
     for one in json.loads(label or "[]"):
         fields = {name: _frozen(value) for name, value in one.items() if name in known}
-        if fields.keys() == known:
+        if fields.keys() >= always:
             values.append(kind(**fields))
     return tuple(values)
 

@@ -59,6 +59,14 @@ def before_lock(loaded: LoadedPreset, engine: Engine, settings: Settings, asked:
         _look(loaded, Needs(), engine, settings, asked)
 
 
+def before_record(loaded: LoadedPreset, engine: Engine, settings: Settings, asked: Asked) -> None:
+    """The verdict before hubs are asked for a model that the lock leaves open: what can be said without its size."""
+    from devenv.doctor.finding import Needs
+
+    wants = asked.gpus != "none" and (loaded.preset.gpu is not None or asked.gpus is not None)
+    _look(loaded, Needs(), engine, settings, asked, with_gpu=wants)
+
+
 def check(
     loaded: LoadedPreset,
     lock: Lock,
@@ -117,5 +125,18 @@ def _look(
     machine = quick(settings, engine, with_gpu=with_gpu)
     matrix = read(settings.dirs.config) if with_gpu else None
     findings = examine(machine, loaded.preset, needed, matrix, gpus=asked.gpus, mode=asked.mode or "auto", full=False)
-    refuse(findings, name=f"{loaded.preset.name!r}")
+
+    def other() -> str:
+        if not loaded.preset.alternatives:
+            return ""
+        from devenv.alternatives import instead, needs_of
+
+        whole = machine if with_gpu else quick(settings, engine, with_gpu=True)
+        found = instead(
+            loaded, whole, matrix or read(settings.dirs.config), lambda one: needs_of(one, settings),
+            gpus=asked.gpus, mode=asked.mode or "auto",
+        )  # fmt: skip
+        return found.remedy if found else f"nor can it run {', '.join(loaded.preset.alternatives)}"
+
+    refuse(findings, name=f"{loaded.preset.name!r}", instead=other)
     return machine

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from devenv.errors import FetchError
+from devenv.errors import FetchError, UsageError
 from devenv.host import trusting
 from devenv.ownconfig import HubSettings
 
 NAMES = ("huggingface", "modelscope")
+
+
+class UnreachedError(FetchError):
+    """The hub did not answer: the network, or a fault of its own. Another hub may."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +45,21 @@ class Hub(Protocol):
 
     def denied(self, id_: str) -> FetchError:
         """The error for 401 and 403."""
+
+
+def hub_order(has: Sequence[str], asked: Sequence[str], preferred: Sequence[str], *, name: str) -> tuple[str, ...]:
+    """Of the hubs that have a model, those to ask, in order: `asked` and no others, else the user's `preferred` first.
+
+    Raises UsageError when none of those asked for has it.
+    """
+    if asked:
+        chosen = tuple(one for one in dict.fromkeys(asked) if one in has)
+        if not chosen:
+            raise UsageError(
+                f"{name} is not known to be on {', '.join(asked)}", hint=f"the preset names {', '.join(has)}"
+            )
+        return chosen
+    return (*(one for one in preferred if one in has), *(one for one in has if one not in preferred))
 
 
 def hub(name: str, settings: HubSettings) -> Hub:
@@ -77,7 +96,7 @@ class _HuggingFace:
                 raise self.denied(id_) from None
             raise _unreached(self.name, id_, error) from None
         except theirs.OfflineModeIsEnabled:
-            raise FetchError(f"cannot ask for {id_}: HF_HUB_OFFLINE is set", hint="unset HF_HUB_OFFLINE") from None
+            raise UnreachedError(f"cannot ask for {id_}: HF_HUB_OFFLINE is set", hint="unset HF_HUB_OFFLINE") from None
         except Exception as error:  # whichever HTTP library this version of the client uses
             if type(error).__module__.partition(".")[0] in {"httpx", "httpx2", "httpcore", "httpcore2", "requests"}:
                 raise _unreached(self.name, id_, error) from None
@@ -202,7 +221,11 @@ def _no_hub(name: str, id_: str, error: Exception) -> FetchError:
 
 
 def _unreached(name: str, id_: str, error: Exception) -> FetchError:
-    return FetchError(
+    status = _status(error) or int(getattr(error, "status_code", 0) or 0)
+    # A refusal is an answer; to be too busy is none.
+    answered = 400 <= status < 500 and status not in (408, 429)
+    kind = FetchError if answered else UnreachedError
+    return kind(
         f"cannot ask {name} for {id_}",
         detail=(str(error).splitlines() or [type(error).__name__])[0],
         hint="check the network and the proxy settings, or name an address that can be reached: "

@@ -14,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from devenv.boot import Running
 from devenv.engine import Engine
 from devenv.errors import EngineError, NotReadyError
-from devenv.plan import ANY_STATUS, PlannedService
 from devenv.progress import Progress
+from devenv.services import ANY_STATUS, PlannedService
 
 _EVERY_S = 0.05
 _LOG_LINES = 20

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,62 +15,26 @@ from devenv.build import Image, build
 from devenv.build import find as find_image
 from devenv.buildx import check_buildx
 from devenv.container import ContainerSpec
+from devenv.decided import Decided, Doors, completed
 from devenv.engine import Engine
 from devenv.environment import Environment, hold
 from devenv.errors import NotReadyError, UsageError
 from devenv.first import Asked
 from devenv.gpu import Access
 from devenv.host import Settings
-from devenv.lock.image import ImageFacts, look_into
-from devenv.lock.model import Lock
-from devenv.lock.place import fits, lock_path, locked, relocked_path
+from devenv.lock.place import relocked_path
 from devenv.lock.place import write as write_lock
-from devenv.paths import Dirs
-from devenv.plan import UID, Plan, plan
-from devenv.preset.load import LoadedPreset, load
+from devenv.plan import UID, plan
 from devenv.proof import Proof, prove
 from devenv.smoke import Check, Report, smoke
-from devenv.stages import Beside, Stage, Stages
+from devenv.stages import Beside, Stage
 from devenv.weights.beside import Bringing
 
 if TYPE_CHECKING:
-    from devenv.artifacts import Store
     from devenv.fetch import GoneError
 
 
 _PORT_ATTEMPTS = 3
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Doors:
-    """What the line acts through. `engine` connects at its first call."""
-
-    dirs: Dirs
-    settings: Settings
-    engine: Callable[[], Engine]
-    stages: Stages
-    carried: Mapping[str, str]  # this host's proxies and mirrors, for the container
-    weight_sources: tuple[str, ...] = ()  # hubs to bring weights from, and no others
-
-    @property
-    def store(self) -> Store:
-        """The artifact store."""
-        from devenv.artifacts import Store
-
-        return Store(self.dirs.store)
-
-    def image_facts(self, reference: str) -> ImageFacts:
-        """What the lock must know of a base image; the engine pulls it when it is not here."""
-        return look_into(reference, self.engine())
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Decided:
-    """Preset, lock and plan of one run."""
-
-    loaded: LoadedPreset
-    lock: Lock
-    plan: Plan
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,29 +48,6 @@ class Result:
     ready: tuple[probe.Ready, ...]
     untouched: bool
     proof: Proof | None = None
-
-
-def decide(path: Path, doors: Doors, *, before_lock: Callable[[LoadedPreset], None] | None = None) -> Decided:
-    """Preset and lock to plan. A preset of the user's own is locked by itself the first time.
-
-    `before_lock` may refuse a preset that has no lock yet, before anything is downloaded for it.
-    """
-    with doors.stages.stage("preset") as stage:
-        loaded = load(path)
-        stage.cached = True
-        stage.message(f"{loaded.preset.name} ({loaded.path})")
-    if not lock_path(loaded, doors.dirs).is_file():
-        for words in fits(loaded, doors.dirs.config):
-            doors.stages.note(f"warning: {words}")
-        if before_lock:
-            before_lock(loaded)
-    with doors.stages.stage("lock") as stage:
-        lock, stage.cached = locked(
-            loaded, dirs=doors.dirs, settings=doors.settings, store=doors.store, progress=stage,
-            image_facts=doors.image_facts,
-        )  # fmt: skip
-        stage.message(f"{len(lock.artifacts())} files")
-    return Decided(loaded=loaded, lock=lock, plan=plan(loaded, lock))
 
 
 def make_image(
@@ -191,7 +131,6 @@ def up(
     Raises MachineError before anything is downloaded, NotReadyError, EngineError, BuildError, …
     """
     engine = doors.engine()
-    uid, _ = container_user(doors.settings)
     asked = asked or Asked()
     asked.check()
     waiting = partial(doors.stages.note, "another devenv command holds this environment; waiting")
@@ -199,13 +138,14 @@ def up(
         running = boot.find(environment.name, engine)
         _check_owner(running, environment, project)
         asked = first.remembered(environment, asked)
+        decided = _recorded(decided, doors, asked)
         gpu = _first(decided, doors, None if fresh else running, asked)
         first.remember(environment, asked)
         decided, image = _image_and_weights(decided, doors, held, own=environment.name, relock=relock)
         token = environment.token()
         told = brought(doors.settings, doors.carried, decided.lock.base.distribution)
         brought_anew = environment.bring(told.variables, told.ca_bundle, told.apt_sources)
-        if project and (warning := boot.check_workspace(project, uid)):
+        if project and (warning := boot.check_workspace(project, container_user(doors.settings)[0])):
             doors.stages.note(f"warning: {warning}")
         had_ports = bool(environment.ports())
         spec = _spec(decided, image, environment, doors, project, gpu)
@@ -260,6 +200,13 @@ def _image_and_weights(
     return held.enter_context(bringing).beside(partial(make_image, decided, doors, relock=relock))
 
 
+def _recorded(decided: Decided, doors: Doors, asked: Asked) -> Decided:
+    """With its model recorded, when the lock leaves it open: not before this machine is known to be able."""
+    if decided.lock.open:
+        first.before_record(decided.loaded, doors.engine(), doors.settings, asked)
+    return completed(decided, doors)
+
+
 def _first(decided: Decided, doors: Doors, running: Running | None, asked: Asked) -> Access | None:
     """The first step, shown as a stage where it has something to look at."""
     image_here = find_image(decided.plan, doors.engine()) is not None
@@ -280,7 +227,7 @@ def _smoking(running: Running, doors: Doors) -> Beside[Report]:
     def act(stage: Stage) -> Report:
         report = smoke(running, doors.engine(), progress=stage)
         stage.failed = not report.passed
-        words = [f"{one.name} {'passed' if one.passed else 'FAILED'}" for one in report.checks]
+        words = [f"{one.name} {one.words}" for one in report.checks]
         stage.message(", ".join(words) or "no checks")
         return report
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from devenv.build import build
 from devenv.buildx import check_buildx
 from devenv.canonical import Entry
+from devenv.decided import Decided, Doors
 from devenv.engine import Engine
 from devenv.environment import hold
 from devenv.errors import EngineError, FetchError, UsageError
@@ -18,7 +19,7 @@ from devenv.identity import Identity, identities
 from devenv.lock.model import Lock
 from devenv.plan import WORKSPACE
 from devenv.preset import portable
-from devenv.up import Decided, Doors, bring_files
+from devenv.up import bring_files
 
 _RECORD = "/etc/devenv"
 _REPOSITORY = "devenv/verify"

@@ -18,11 +18,11 @@ from devenv.paths import Dirs
 
 if TYPE_CHECKING:
     from devenv.boot import Running
+    from devenv.decided import Doors
     from devenv.engine import Engine
     from devenv.environment import Environment
     from devenv.host import Settings
     from devenv.stages import Stages
-    from devenv.up import Doors
 
 _CARRIED = (
     "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy",
@@ -93,7 +93,7 @@ class App:
 
     def doors(self, stages: Stages, sources: tuple[str, ...] = ()) -> Doors:
         """What the line acts through; `sources`: the hubs to bring weights from, and no others."""
-        from devenv.up import Doors
+        from devenv.decided import Doors
 
         return Doors(
             dirs=self.dirs, settings=self.settings, engine=lambda: self.engine, stages=stages, carried=self.carried,

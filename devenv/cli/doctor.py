@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from devenv.cli.app import App, json_option
-from devenv.doctor.finding import BLOCKER, OK, Finding, Needs, blockers
+from devenv.doctor.finding import BLOCKER, OK, Finding, Needs, blockers, hint
 from devenv.errors import LockError, MachineError, UsageError
 from devenv.gpu import MODES
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
+    from devenv.alternatives import Instead
     from devenv.compat.matrix import Matrix
     from devenv.http.web import Origin
     from devenv.lock.model import Lock
@@ -55,18 +56,40 @@ def doctor(app: App, preset: str | None, offline: bool, gpus: str | None, gpu_mo
     needed = _needs(app, loaded, lock, machine, elsewhere=recorded is not None)
     matrix = _matrix(app) if gpus or (loaded and _has_versions(loaded)) else None
     findings = examine(machine, loaded.preset if loaded else None, needed, matrix, gpus=gpus, mode=gpu_mode)
+    found = blockers(findings)
+    other = _instead(app, loaded, machine, gpus, gpu_mode, elsewhere=recorded is not None) if found else None
     if app.json:
-        app.console.json(_json(machine, loaded, needed, findings))
+        app.console.json(_json(machine, loaded, needed, findings, other))
     else:
         _tell(app, loaded, findings)
-    found = blockers(findings)
     if found:
         name = loaded.preset.name if loaded else "environments"
         first = found[0]
         raise MachineError(
             f"this machine cannot run {name}: {first.what}" + (f" (and {len(found) - 1} more)" if found[1:] else ""),
-            hint=first.remedy,
+            hint=hint(first, _words(loaded, other)),
         )
+
+
+def _instead(
+    app: App, loaded: LoadedPreset | None, machine: Machine, gpus: str | None, mode: str, *, elsewhere: bool
+) -> Instead | None:
+    """The first of the preset's alternatives that this machine can run."""
+    if loaded is None or not loaded.preset.alternatives:
+        return None
+    from devenv.alternatives import instead, needs_of
+
+    def needed(one: LoadedPreset) -> Needs:
+        return needs_of(one, app.settings, elsewhere=elsewhere)
+
+    return instead(loaded, machine, _matrix(app), needed, gpus=gpus, mode=mode)
+
+
+def _words(loaded: LoadedPreset | None, other: Instead | None) -> str:
+    if other is not None:
+        return other.remedy
+    none = loaded.preset.alternatives if loaded else ()
+    return f"nor can it run {', '.join(none)}" if none else ""
 
 
 def _loaded(preset: str | None) -> LoadedPreset | None:
@@ -105,7 +128,7 @@ def _needs(app: App, loaded: LoadedPreset | None, lock: Lock | None, machine: Ma
     if loaded is None:
         return Needs()
     if lock is None:
-        return Needs(kinds=frozenset({"deb", "wheel"}))
+        return Needs(kinds=frozenset({"deb", "wheel"}), weights_known=loaded.preset.model is None)
     from devenv.doctor.examine import needs
     from devenv.weights.cache import needed_bytes
     from devenv.weights.store import Weights
@@ -152,7 +175,7 @@ def _asked(app: App) -> Future[EngineFacts]:
 
 
 def _ports(loaded: LoadedPreset) -> tuple[int, ...]:
-    from devenv.plan import IDE_PORT, JUPYTER_PORT
+    from devenv.services import IDE_PORT, JUPYTER_PORT
 
     preset = loaded.preset
     own = [*([IDE_PORT] if preset.code_server else []), *([JUPYTER_PORT] if preset.jupyter else [])]
@@ -210,7 +233,11 @@ def _recorded(path: Path) -> Machine:
 
 
 def _json(
-    machine: Machine, loaded: LoadedPreset | None, needed: Needs, findings: tuple[Finding, ...]
+    machine: Machine,
+    loaded: LoadedPreset | None,
+    needed: Needs,
+    findings: tuple[Finding, ...],
+    other: Instead | None,
 ) -> dict[str, Any]:
     from devenv.machine.model import to_json
 
@@ -219,6 +246,7 @@ def _json(
         "able": not blockers(findings),
         "needs": {**dataclasses.asdict(needed), "kinds": sorted(needed.kinds)},
         "findings": [dataclasses.asdict(one) for one in findings],
+        "instead": {"preset": other.name, "command": other.command} if other else None,
         "machine": to_json(machine),
     }
 

@@ -98,9 +98,7 @@ def smoke(app: App, name: str | None) -> None:
         app.console.json(smoke_json(report))
     else:
         for check in report.checks:
-            app.console.data(
-                f"{check.name}: {'passed' if check.passed else 'FAILED'} {check.report.get('summary', '')}".rstrip()
-            )
+            app.console.data(check.line)
     report.raise_failed(one.name)
 
 

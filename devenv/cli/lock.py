@@ -10,7 +10,7 @@ import click
 from devenv.artifacts import Store
 from devenv.cli.app import App, from_option, json_option
 from devenv.console import bytes_text
-from devenv.errors import DriftError, LockError
+from devenv.errors import DriftError, LockError, UsageError
 from devenv.lock import drift, place
 from devenv.lock.image import look_into
 from devenv.preset.load import find, load
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from devenv.lock.model import Lock
 
 __all__ = ["fetch", "lock", "sbom"]
+
+_OPEN = "its model is left open: no hub was asked; the first 'devenv up' or 'devenv prefetch' records its files by hash"
 
 
 @click.command()
@@ -31,17 +33,26 @@ __all__ = ["fetch", "lock", "sbom"]
     "'parent' follows the lock of what the preset extends. "
     "Several: give it again, or separate by commas.",
 )  # fmt: skip
+@click.option(
+    "--without-model",
+    is_flag=True,
+    help="Ask no hub: a model that is not recorded yet is left open, and the first 'up' or 'prefetch' records it.",
+)
 @json_option
 @click.pass_obj
-def lock(app: App, preset: str | None, check: bool, upgrade: tuple[str, ...]) -> None:
+def lock(app: App, preset: str | None, check: bool, upgrade: tuple[str, ...], without_model: bool) -> None:
     """Resolve PRESET to exact files, by hash, in a lock beside it. What still fits is kept.
 
     PRESET is a shipped name, a YAML file, a project folder, or nothing: devenv.yaml here.
     """
+    from devenv.hubs import UnreachedError
     from devenv.lock.change import changes
     from devenv.lock.model import read
     from devenv.lock.resolve import resolve
 
+    names = tuple(name for one in upgrade for name in one.split(",") if name)
+    if without_model and "model" in names:
+        raise UsageError("--without-model asks no hub, and --upgrade model wants one asked", hint="choose one of them")
     loaded = load(find(preset, Path.cwd()))
     if check:
         path = place.lock_path(loaded, app.dirs)
@@ -56,13 +67,16 @@ def lock(app: App, preset: str | None, check: bool, upgrade: tuple[str, ...]) ->
     except LockError as error:
         app.console.warn(f"{error.message}; it is made anew ({error.where})")
         old = None
-    names = tuple(name for one in upgrade for name in one.split(",") if name)
     with app.console.stages() as stages, stages.stage("lock") as stage:
-        new = resolve(
-            loaded, settings=app.settings, store=Store(app.dirs.store), progress=stage, upgrade=names,
-            parent=place.parent_lock(loaded), previous=old,
-            image_facts=lambda reference: look_into(reference, app.engine),
-        )  # fmt: skip
+        try:
+            new = resolve(
+                loaded, settings=app.settings, store=Store(app.dirs.store), progress=stage, upgrade=names,
+                parent=place.parent_lock(loaded), previous=old, ask_hubs=not without_model, note=stages.note,
+                image_facts=lambda reference: look_into(reference, app.engine),
+            )  # fmt: skip
+        except UnreachedError as error:
+            error.hint = f"{error.hint}; or leave the model open for now: {place.command(loaded)} --without-model"
+            raise
         stage.cached = new == old
         stage.message(f"{len(new.artifacts())} files, {bytes_text(sum(one.size for one in new.artifacts()))}")
     place.write(new, path)
@@ -124,14 +138,15 @@ def sbom(app: App, preset: str | None) -> None:
 def _check(app: App, locked: Lock, found: tuple[drift.Drift, ...], path: Path, command: str) -> None:
     if app.json:
         rows = [{"section": one.section, "locked": one.locked, "wanted": one.wanted} for one in found]
-        app.console.json({"lock": str(path), "lock_digest": locked.digest, "fits": not found, "drift": rows})
+        app.console.json({"lock": str(path), "lock_digest": locked.digest, "fits": not found, "drift": rows,
+                          "open": list(locked.open or ())})  # fmt: skip
     elif found:
         rows_ = [(one.section, one.locked, one.wanted) for one in found]
         app.console.table("", ("section", "locked", "preset"), rows_, stdout=True)
     if found:
         raise DriftError(f"the lock does not fit the preset: {len(found)} pins differ", where=str(path),
                          hint=f"bring it up to date: {command}")  # fmt: skip
-    app.console.note(f"{path} fits")
+    app.console.note(f"{path} fits" + (f"; {_OPEN}" if locked.open else ""))
 
 
 def _tell(app: App, new: Lock, changed: tuple[Change, ...], path: Path, *, old: bool) -> None:
@@ -139,10 +154,13 @@ def _tell(app: App, new: Lock, changed: tuple[Change, ...], path: Path, *, old: 
         rows = [{"kind": one.kind, "name": one.name, "old": one.old, "new": one.new} for one in changed]
         app.console.json(
             {"preset": new.preset, "lock": str(path), "lock_digest": new.digest, "files": len(new.artifacts()),
-             "bytes": sum(one.size for one in new.artifacts()), "changes": rows}
+             "bytes": sum(one.size for one in new.artifacts()), "changes": rows,
+             "open": list(new.open or ())}
         )  # fmt: skip
         return
     for one in changed if old else ():
         app.console.note(f"  {one.kind:<9} {one.name}: {one.old or '—'} → {one.new or '—'}")
     many = f": {len(changed)} changes" if old and changed else ": nothing changed" if old else ""
     app.console.note(f"{path}{many}")
+    if new.open:
+        app.console.note(_OPEN)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from devenv import first
 from devenv.cli.app import App, from_option, json_option, source_option, weights_dir_option
 from devenv.console import Console
+from devenv.decided import Decided, decide
 from devenv.first import Asked
 from devenv.gpu import MODES, Access
 from devenv.preset.load import find
 from devenv.proof import Proof
-from devenv.up import Decided, Result, decide, image_json, make_image
+from devenv.up import Result, image_json, make_image
 from devenv.up import up as bring_up
+
+if TYPE_CHECKING:
+    from devenv.lock.record import Recorded
 
 __all__ = ["build", "up"]
 
@@ -89,6 +93,8 @@ def build(app: App, preset: str | None, no_cache: bool, relock: bool) -> None:
         doors = app.doors(stages)
         decided = decide(find(preset, Path.cwd()), doors)
         decided, image = make_image(decided, doors, no_cache=no_cache, relock=relock)
+    if decided.lock.open:
+        app.console.note("the lock leaves the model open, and so does this image: 'devenv up' records it")
     if app.json:
         report = [{"name": one.name, "seconds": one.seconds, "cached": one.cached} for one in image.steps]
         app.console.json({
@@ -110,11 +116,17 @@ def _json(result: Result, stages: tuple[Any, ...], token: str) -> dict[str, Any]
         "urls": result.running.urls(token),
         "gpu": gpu_json(result.running.gpu, result.proof),
         "model": result.running.facts.labels.get("dev.devenv.model"),
+        "recorded": recorded_json(decided.recorded, decided.place),
         "untouched": result.untouched,
         "stages": _stages(stages),
         "services": [{"name": one.service, "seconds": one.seconds} for one in result.ready],
         "smoke": smoke_json(result.report),
     }
+
+
+def recorded_json(recorded: Recorded | None, place: Path | None) -> dict[str, Any] | None:
+    """`recorded` of `up --json` and `prefetch --json`: the model that this run wrote into the lock; None without."""
+    return None if recorded is None else {"lock": str(place), **recorded.json()}
 
 
 def gpu_json(given: Access | None, proof: Proof | None) -> dict[str, Any] | None:
@@ -147,6 +159,7 @@ def smoke_json(report: Any) -> dict[str, Any]:
             {
                 "name": c.name,
                 "passed": c.passed,
+                "expect": c.expect,
                 "seconds": c.seconds,
                 "exit_code": c.exit_code,
                 "report": dict(c.report),
@@ -169,8 +182,7 @@ def _tell(console: Console, result: Result, stages: Any, token: str) -> None:
         names = ", ".join(f"{one.index}: {one.name}" for one in result.running.gpu.devices)
         console.note(f"gpu {names}: by {result.running.gpu.mode}; computed on inside in {result.proof.seconds:.2f} s")
     for check in result.report.checks:
-        words = check.report.get("summary") or ""
-        console.note(f"smoke {check.name}: {'passed' if check.passed else 'FAILED'} {words}".rstrip())
+        console.note(f"smoke {check.line}")
     urls = result.running.urls(token)
     width = max((len(one) for one in urls), default=0)
     for service, url in urls.items():

@@ -12,8 +12,8 @@ from devenv.cli.app import App, json_option
 from devenv.errors import DriftError, PresetError, UsageError
 
 if TYPE_CHECKING:
+    from devenv.decided import Decided, Doors
     from devenv.identity import Identity
-    from devenv.up import Decided, Doors
     from devenv.verify import Verdict
 
 _SHOWN = 40
@@ -84,8 +84,9 @@ def verify(app: App, what: str | None, only_digest: bool, other: str | None, exp
 def _subject(app: App, doors: Doors, what: str | None, other: str | None, folder: Path) -> tuple[str, Decided]:
     """The image's reference, and what it is said to be made from."""
     from devenv import boot
+    from devenv.decided import decide
     from devenv.preset.load import find
-    from devenv.up import decide, make_image
+    from devenv.up import make_image
     from devenv.verify import restore
 
     try:

@@ -14,6 +14,7 @@ from devenv.errors import DriftError, FetchError, UsageError
 
 if TYPE_CHECKING:
     from devenv.lock.model import LockedModel
+    from devenv.stages import Stages
     from devenv.weights.store import Stored, Weights
 
 __all__ = ["prefetch", "weights"]
@@ -34,7 +35,7 @@ def prefetch(app: App, preset: str | None, sources: tuple[str, ...]) -> None:
 
     store = _store(app)
     with app.console.stages() as stages:
-        model = _model(app, preset, stages)
+        model, recorded = _model(app, preset, stages, sources)
         with stages.stage("weights") as stage:
             done = bring(
                 model, store=store, settings=app.settings, sources=sources, progress=stage,
@@ -48,7 +49,7 @@ def prefetch(app: App, preset: str | None, sources: tuple[str, ...]) -> None:
         app.console.json({
             "model": model.key, "digest": model.digest, "folder": str(folder), "files": done.files,
             "bytes": done.bytes, "linked": done.linked, "here": done.here, "by_source": dict(done.by_source),
-            "seconds": round(done.seconds, 3),
+            "seconds": round(done.seconds, 3), "recorded": recorded,
         })  # fmt: skip
         return
     told = ", ".join(f"{bytes_text(count)} from {name}" for name, count in done.by_source)
@@ -166,7 +167,7 @@ def import_(app: App, folder: Path, preset: str | None) -> None:
 
     store = _store(app)
     with app.console.stages() as stages:
-        model = _model(app, preset, stages)
+        model, _ = _model(app, preset, stages)
         with stages.stage("import") as stage, store.only(model.key, lambda: None):
             store.begin(model)
             taken = cache.take(model, folder.resolve(), store=store, progress=stage)
@@ -265,11 +266,13 @@ def _store(app: App) -> Weights:
     return Weights(app.settings.hubs.dir)
 
 
-def _model(app: App, preset: str | None, stages: Any) -> LockedModel:
-    """The locked model of a preset, locked now when the preset has no lock."""
-    from devenv.artifacts import Store
+def _model(
+    app: App, preset: str | None, stages: Stages, sources: tuple[str, ...] = ()
+) -> tuple[LockedModel, dict[str, Any] | None]:
+    """The locked model of a preset, locked or recorded now when it was not; and what was recorded now."""
+    from devenv.cli.up import recorded_json
+    from devenv.decided import complete
     from devenv.lock import place
-    from devenv.lock.image import look_into
     from devenv.preset.load import find, load
 
     loaded = load(find(preset, Path.cwd()))
@@ -278,13 +281,15 @@ def _model(app: App, preset: str | None, stages: Any) -> LockedModel:
             f"the preset {loaded.preset.name} names no model", where=str(loaded.path),
             hint="'model: {huggingface: {id: …, revision: …}}' in a preset names one",
         )  # fmt: skip
+    doors = app.doors(stages, sources)
     with stages.stage("lock") as stage:
         locked, stage.cached = place.locked(
-            loaded, dirs=app.dirs, settings=app.settings, store=Store(app.dirs.store), progress=stage,
-            image_facts=lambda reference: look_into(reference, app.engine),
+            loaded, dirs=app.dirs, settings=app.settings, store=doors.store, progress=stage,
+            image_facts=doors.image_facts, note=stages.note,
         )  # fmt: skip
+    locked, recorded, where = complete(loaded, locked, doors)
     assert locked.model is not None
-    return locked.model
+    return locked.model, recorded_json(recorded, where)
 
 
 def _complete(one: Stored) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from devenv.doctor import gpu, host, network
-from devenv.doctor.finding import Finding, Needs, warning
+from devenv.doctor.finding import Finding, Needs, ok, warning
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,12 +35,14 @@ def needs(lock: Lock, missing: Iterable[Artifact], *, image_here: bool, weights_
         from devenv.sources import kinds
 
         kind = kinds(lock)
+    weights = {"weights"} if weights_bytes or lock.open else set()
     return Needs(
         download_bytes=sum(one.size for one in absent),
         image_bytes=0 if image_here else image_bytes(lock),
         weights_bytes=weights_bytes,
+        weights_known=not lock.open,
         cuda=locked_cuda(lock),
-        kinds=frozenset(kind[one.sha256] for one in absent) | ({"weights"} if weights_bytes else frozenset()),
+        kinds=frozenset({*(kind[one.sha256] for one in absent), *weights}),
     )
 
 
@@ -86,6 +88,11 @@ def _examine(
 ) -> Iterator[Finding]:
     yield from host.engine(machine, full=full)
     yield from host.disk(machine, needed)
+    if not needed.weights_known and full:
+        yield ok(
+            "weights",
+            "how large the weights are is not recorded yet: the first 'devenv up' or 'devenv prefetch' asks their hub",
+        )
     yield host.memory(machine, gpu.memory_bytes(preset.memory) if preset and preset.memory else 0)
     wish = preset.gpu if preset else None
     if wish or gpus is not None or full:

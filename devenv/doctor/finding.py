@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from devenv.errors import MachineError
 
@@ -37,11 +37,13 @@ def blocker(id_: str, what: str, remedy: str) -> Finding:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
-    """What has still to be brought and made. `cuda` is the lock's own, empty where it has none."""
+    """What has still to be brought and made. `cuda` is the lock's own, empty where it has none; without `weights_known`
+    there are weights whose size nobody has recorded yet."""
 
     download_bytes: int = 0
     image_bytes: int = 0
     weights_bytes: int = 0
+    weights_known: bool = True
     cuda: str = ""
     kinds: frozenset[str] = frozenset()  # of what has to be downloaded: deb | wheel | tarball | file
 
@@ -51,8 +53,8 @@ def blockers(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(one for one in findings if one.level == BLOCKER)
 
 
-def refuse(findings: Iterable[Finding], *, name: str) -> None:
-    """Raise MachineError with every blocker."""
+def refuse(findings: Iterable[Finding], *, name: str, instead: Callable[[], str] = str) -> None:
+    """Raise MachineError with every blocker; `instead` tells, in words, what the machine could run in its place."""
     found = blockers(findings)
     if not found:
         return
@@ -60,5 +62,10 @@ def refuse(findings: Iterable[Finding], *, name: str) -> None:
     raise MachineError(
         f"this machine cannot run {name}: {first.what}",
         detail="\n".join(f"{one.what}\n  {one.remedy}" for one in rest) or None,
-        hint=first.remedy,
+        hint=hint(first, instead()),
     )
+
+
+def hint(first: Finding, instead: str) -> str:
+    """What helps: the alternative, where there is one, before what would have to change."""
+    return f"{instead}; or: {first.remedy}" if instead else first.remedy

@@ -52,12 +52,14 @@ class Origin:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Unusable:
-    """A place that was asked and will not give the file. `gone`: it has no such file; `offline`: not reached."""
+    """A place that was asked and will not give the file. `gone`: it has no such file; `offline`: not reached;
+    `passing`: it was tried again and again, for the fault may pass."""
 
     url: str
     why: str
     gone: bool = False
     offline: bool = False
+    passing: bool = False
 
 
 class NowhereError(FetchError):
@@ -183,7 +185,7 @@ class Web:
                     furthest = max(furthest, now)
                     if tries >= self.policy.attempts:
                         why = f"{again} ({tries} times)" if tries > 1 else str(again)
-                        reasons.append(Unusable(url=origin.url, why=why, offline=again.offline))
+                        reasons.append(Unusable(url=origin.url, why=why, offline=again.offline, passing=True))
                         break
                     backoff_s = self.policy.backoff_s * 2 ** (tries - 1) * random.uniform(0.75, 1.25)  # noqa: S311
                     self.stop.wait(min(max(backoff_s, again.wait_s), self.policy.longest_wait_s))

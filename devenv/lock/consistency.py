@@ -169,7 +169,9 @@ def _model(lock: Lock) -> Iterator[tuple[Loc, str]]:
     rows = [str(one) for one in pins] if isinstance(pins, list) else []
     wanted = [one for one in rows if not one.startswith(("allow ", "deny "))]
     if lock.model is None:
-        if wanted:
+        if lock.open and not wanted:
+            yield ("open",), "a model is left open, but the lock is for none"
+        if wanted and not lock.open:
             yield ("inputs", "model"), f"the lock is for a model from {' and '.join(wanted)}, but has none"
         return
     locked = [f"{one.hub} {one.id}@{one.revision}" for one in lock.model.sources]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fnmatch
 import hashlib
 import re
 import tempfile
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from devenv.errors import FetchError, LockError
 from devenv.host import Settings
 from devenv.http.partial import Wanted
 from devenv.http.web import NowhereError, Origin, Web
-from devenv.hubs import Hub, HubFile, hub
+from devenv.hubs import Hub, HubFile, UnreachedError, hub, hub_order
 from devenv.lock.model import LockedModel, ModelFile, ModelSource, files_digest
 from devenv.preset.model import Model
 
@@ -24,20 +26,69 @@ _LARGEST_UNHASHED = 64 << 20
 _JOBS = 8
 
 
-def resolve_model(wish: Model, *, settings: Settings, web: Web, store: Store) -> LockedModel:
-    """Every file of the model by size and sha256. Raises LockError when hubs differ, FetchError, UsageError."""
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """A model as the hubs have it: `answered` are those that told, `unreached` says why others did not."""
+
+    model: LockedModel
+    answered: tuple[str, ...]
+    unreached: tuple[str, ...] = ()
+
+
+def resolve_model(wish: Model, *, settings: Settings, web: Web, store: Store, asked: Sequence[str] = ()) -> Told:
+    """Every file of the model by size and sha256, whichever of its hubs tells: one that cannot be reached is left out.
+
+    `asked`: these hubs and no others. Raises LockError when hubs differ, FetchError when none tells, UsageError.
+    """
     named = (("huggingface", wish.huggingface), ("modelscope", wish.modelscope))
     sources = tuple(ModelSource(hub=name, id=one.id, revision=one.revision) for name, one in named if one is not None)
-    found = {source.hub: _files(source, wish, settings, web, store) for source in sources}
-    first, *others = sources
+    order = hub_order([one.hub for one in sources], asked, settings.hubs.order, name=sources[0].id)
+    asking = sorted((one for one in sources if one.hub in order), key=lambda one: order.index(one.hub))
+    found, silent = _ask(asking, wish, settings, web, store)
+    if not found:
+        raise _nobody(silent)
+    first, *others = (one for one in asking if one.hub in found)
     for other in others:
         _check_same(first, found[first.hub], other, found[other.hub])
     files = found[first.hub]
     if not files:
         raise LockError(f"no file of {first.id} is wanted", hint="look at 'allow' and 'deny' of 'model'")
-    return LockedModel(
-        name=model_name(first.id), digest=files_digest(files), sources=sources, files=files,
-    )  # fmt: skip
+    # Name and sources are the preset's, so that it is the same model whichever hub told.
+    model = LockedModel(name=model_name(sources[0].id), digest=files_digest(files), sources=sources, files=files)
+    return Told(model=model, answered=tuple(found), unreached=_why(silent))
+
+
+def _ask(
+    asking: Sequence[ModelSource], wish: Model, settings: Settings, web: Web, store: Store
+) -> tuple[dict[str, tuple[ModelFile, ...]], dict[str, FetchError]]:
+    """The files by hub, and the hubs that could not be reached. All at once: it may take one of them long to fail."""
+    found: dict[str, tuple[ModelFile, ...]] = {}
+    silent: dict[str, FetchError] = {}
+    with ThreadPoolExecutor(len(asking), thread_name_prefix="hub") as pool:
+        answers = {one.hub: pool.submit(_files, one, wish, settings, web, store) for one in asking}
+    for name, answer in answers.items():
+        try:
+            found[name] = answer.result()
+        except UnreachedError as error:
+            silent[name] = error
+    return found, silent
+
+
+def _why(silent: Mapping[str, FetchError]) -> tuple[str, ...]:
+    return tuple(error.message + (f" ({error.detail})" if error.detail else "") for error in silent.values())
+
+
+def _nobody(silent: Mapping[str, FetchError]) -> FetchError:
+    """The error when no hub could be reached."""
+    first, *rest = silent.values()
+    if not rest:
+        return UnreachedError(first.message, detail=first.detail, hint=first.hint)
+    return UnreachedError(
+        f"none of the model's hubs can be reached: {', '.join(silent)}",
+        detail="\n".join(_why(silent)),
+        hint="check the network and the proxy settings, or name an address that can be reached: HF_ENDPOINT, "
+        "MODELSCOPE_ENDPOINT",
+    )
 
 
 def model_name(id_: str) -> str:
@@ -88,6 +139,8 @@ def _hash(one: HubFile, source: ModelSource, asked: Hub, web: Web, store: Store)
         except NowhereError as error:
             if any(reason.why.startswith(("401", "403")) for reason in error.reasons):
                 raise asked.denied(source.id) from None
+            if all(reason.offline or reason.passing for reason in error.reasons):
+                raise UnreachedError(error.message, detail=error.detail, hint=error.hint) from None
             raise
         if one.git is not None:
             git = hashlib.sha1(b"blob %d\0" % one.size, usedforsecurity=False)

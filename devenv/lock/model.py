@@ -212,6 +212,8 @@ class Lock(_Stored):
     came from, by suite: what a snapshot service is asked for once mirrors have dropped them."""
     model: LockedModel | None = None
     """Weights: not part of the image, kept in their own store."""
+    open: Annotated[tuple[Literal["model"], ...], Field(min_length=1, max_length=1)] | None = None
+    """What the preset pins and nobody has recorded yet: the first who needs it asks, and completes the lock."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -237,6 +239,8 @@ class Lock(_Stored):
             raise ValueError(f"node must be {NODE_WHEEL}, and uv must be uv")
         if self.node is None and (self.npm.packages or (editor and editor.source == "npm")):
             raise ValueError("npm packages without node")
+        if self.open and self.model:
+            raise ValueError("a model that is both left open and recorded")
         return self
 
     def artifacts(self) -> tuple[Artifact, ...]:

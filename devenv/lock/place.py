@@ -37,7 +37,7 @@ def lock_path(loaded: LoadedPreset, dirs: Dirs) -> Path:
 
 
 def relocked_path(loaded: LoadedPreset, dirs: Dirs) -> Path:
-    """Where a lock resolved anew goes: beside a user's preset; for a shipped one, this user's own folder.
+    """Where a lock resolved anew or completed goes: beside a user's preset; for a shipped one, this user's own folder.
 
     That name holds the shipped lock's hash: a newer devenv with another lock does not meet an old one here.
     """
@@ -100,8 +100,9 @@ def locked(
     store: Store,
     progress: Progress,
     image_facts: Callable[[str], ImageFacts] | None = None,
+    note: Callable[[str], None] = lambda _: None,
 ) -> tuple[Lock, bool]:
-    """The preset's lock, and whether it was there already.
+    """The preset's lock, and whether it was there already. Its model may be open; `note` hears of one recorded now.
 
     A preset without a lock is locked now; one whose lock is stale is refused (LockError).
     """
@@ -111,7 +112,7 @@ def locked(
 
         lock = resolve(
             loaded, settings=settings, store=store, progress=progress, parent=parent_lock(loaded),
-            image_facts=image_facts,
+            image_facts=image_facts, note=note,
         )  # fmt: skip
         write(lock, path)
         return lock, False

@@ -12,7 +12,7 @@ from devenv.host import Settings
 from devenv.http.web import Policy, Web
 from devenv.lock import drift, npm
 from devenv.lock.apt import Apt, installed, minor_version, without
-from devenv.lock.earlier import Earlier
+from devenv.lock.earlier import ALL, Earlier
 from devenv.lock.editor import resolve_editor, resolve_extensions
 from devenv.lock.image import ImageFacts, locked_image
 from devenv.lock.inputs import BASE_PACKAGES, NODE_WHEEL, SYSTEM_PACKAGES, TOOLCHAIN_PACKAGES
@@ -37,17 +37,20 @@ def resolve(
     previous: Lock | None = None,
     image_facts: Callable[[str], ImageFacts] | None = None,
     policy: Policy | None = None,
+    ask_hubs: bool = True,
+    note: Callable[[str], None] = lambda _: None,
 ) -> Lock:
     """Lock a preset.
 
     A section whose pins are those of `previous` (this preset's own lock) or `parent` (the nearest ancestor's) is
     taken over unchanged; elsewhere their versions are preferred. `upgrade` names packages or sections to take
-    afresh, ALL, or PARENT. Raises LockError, FetchError.
+    afresh, ALL, or PARENT. Without `ask_hubs` a model that no lock has recorded yet is left open. `note` hears what
+    has to be said although all went well. Raises LockError, FetchError.
     """
     with Web(settings, policy) as web:
         work = _Work(
             loaded=loaded, settings=settings, store=store, progress=progress, web=web, parent=parent,
-            previous=previous, upgrade=tuple(upgrade), image_facts=image_facts,
+            previous=previous, upgrade=tuple(upgrade), image_facts=image_facts, ask_hubs=ask_hubs, note=note,
         )  # fmt: skip
         try:
             return work.lock()
@@ -67,14 +70,15 @@ def refresh_missing(
 ) -> Lock:
     """The lock with its Debian packages resolved anew, all else kept: for mirrors that dropped some (`missing`).
 
-    Packages that the archive still has keep their versions. Raises LockError when `missing` has files of other kinds.
+    Packages that the archive still has keep their versions; no hub is asked. Raises LockError when `missing` has files
+    of other kinds.
     """
     for one in missing:
         if not isinstance(one, Deb):
             raise LockError(f"{one.file} is no Debian package", hint=f"devenv lock --upgrade {one.name}")
     return resolve(
         loaded, settings=settings, store=store, progress=progress, previous=lock, upgrade=("base", "apt"),
-        image_facts=image_facts,
+        image_facts=image_facts, ask_hubs=False,
     )  # fmt: skip
 
 
@@ -108,6 +112,8 @@ class _Work:
         previous: Lock | None,
         upgrade: tuple[str, ...],
         image_facts: Callable[[str], ImageFacts] | None,
+        ask_hubs: bool,
+        note: Callable[[str], None],
     ) -> None:
         self.preset = loaded.preset
         self.settings = settings
@@ -117,6 +123,8 @@ class _Work:
         self.inputs = drift.inputs(self.preset)
         self.platform = f"linux/{settings.arch}"
         self._image_facts = image_facts
+        self._ask_hubs = ask_hubs
+        self._note = note
         self.earlier = Earlier(
             parent=parent, previous=previous, upgrade=frozenset(upgrade), inputs=self.inputs,
             platform=self.platform, depth=len(loaded.chain) - 1,
@@ -134,6 +142,8 @@ class _Work:
 
     def lock(self) -> Lock:
         """Every section in turn, each on top of what it needs."""
+        # First, for it takes a moment: where no hub can be reached nothing else was done in vain.
+        model = self._model()
         self._say("base system")
         base = self._base()
         status = _Once(lambda: self._status(base))
@@ -152,7 +162,8 @@ class _Work:
         )
         made = Lock(
             preset=self.preset.name, platform=self.platform, inputs=self.inputs, base=base, apt=apt, wheels=wheels,
-            uv=uv, node=self.node, editor=editor, npm=npm_, extensions=extensions, model=self._model(),
+            uv=uv, node=self.node, editor=editor, npm=npm_, extensions=extensions, model=model,
+            open=("model",) if self.preset.model and model is None else None,
         )  # fmt: skip
         archives = {section: self._archives(section, debs, base) for section, debs in made.debs().items() if debs}
         known = {section: told for section, told in archives.items() if told}
@@ -167,13 +178,21 @@ class _Work:
     def _model(self) -> LockedModel | None:
         if self.preset.model is None:
             return None
-        taken: LockedModel | None = self.earlier.take("model", lambda one: one.model)
-        if taken is not None and not self.earlier.upgrades("model", ()):
+        afresh = self.earlier.upgrades("model", ()) or self.earlier.upgrades(ALL, ())
+        taken: LockedModel | None = self.earlier.take(
+            "model", lambda one: one.model, fits=lambda one: one.model is not None
+        )
+        if (taken is not None and not afresh) or not self._ask_hubs:
             return taken
-        from devenv.lock.hub import resolve_model
+        from devenv.lock.record import record
 
         self._say("model")
-        return resolve_model(self.preset.model, settings=self.settings, web=self.web, store=self.store)
+        found = record(
+            self.preset, self.inputs["model"], settings=self.settings, web=self.web, store=self.store, known=not afresh
+        )
+        for words in (found.words(), *found.remarks()):
+            self._note(words)
+        return found.model
 
     def _say(self, text: str) -> None:
         self.progress.message(f"resolving: {text}")

@@ -134,7 +134,8 @@ def _layers(path: Path, problems: Problems) -> tuple[tuple[Path, ...], list[Node
         real.append(following.resolve())
         tree = document.parse(text, problems)
         compose.check_duplicates(tree, problems)
-        layers.append(hostpaths.anchor(_less(tree, "extends"), following.parent, paths.presets_dir(), problems))
+        layer = hostpaths.anchor(_less(tree, "extends"), following.parent, paths.presets_dir(), problems)
+        layers.append(_alternatives(layer, following.parent, root, problems))
         extends = tree.entries.get("extends")
         if extends is None or extends.value is None:
             break
@@ -167,6 +168,27 @@ def _parent(extends: Node, path: Path, root: Path, problems: Problems) -> Path |
     if found is None:
         problems.check()
     return found
+
+
+def _alternatives(top: Node, folder: Path, root: Path, problems: Problems) -> Node:
+    """The tree with the paths among its `alternatives` made absolute; names of shipped presets stay."""
+
+    def one(node: Node) -> Node:
+        text = node.value
+        if not isinstance(text, str) or not text:
+            return node
+        if "/" in text or text.endswith((".yaml", ".yml")):
+            found = hostpaths.locate(text, folder, root, node.mark, problems)
+            return dataclasses.replace(node, value=str(found)) if found else node
+        if text not in shipped():
+            problems.add(f"there is no preset {quote(text)}", node.mark, hint=_shipped_hint(text))
+        return node
+
+    given_ = top.entries.get("alternatives")
+    if given_ is None or not isinstance(given_.value, tuple):
+        return top
+    changed = dataclasses.replace(given_, value=tuple(one(node) for node in given_.value))
+    return dataclasses.replace(top, value={**top.entries, "alternatives": changed})
 
 
 def _in_folder(folder: Path) -> Path:

@@ -216,12 +216,15 @@ class Model(_Strict):
 
 
 class SmokeCheck(_Strict):
-    """A command run inside as the user; exit status 0 passes; JSON on its last line joins the report."""
+    """A command run inside as the user; exit status 0 passes; JSON on its last line joins the report. It finds
+    `expect` in DEVENV_SMOKE_EXPECT."""
 
     run: Annotated[tuple[Argument, ...], Field(min_length=1)]
     """The program and its arguments; no shell reads them."""
     timeout_s: Annotated[int, Field(ge=1, le=3600)] = 120
     """Seconds it may take."""
+    expect: Literal["result", "plumbing"] = "result"
+    """`plumbing`: the weights are made up, so the check proves that everything runs, and says nothing of the result."""
 
 
 class Gpu(_Strict):
@@ -288,6 +291,9 @@ class Preset(_Strict):
     """A folder whose content starts the container's own /workspace."""
     smoke: dict[Slug, SmokeCheck] = {}
     """Commands that have to pass before the environment counts as up, by name."""
+    alternatives: tuple[HostPath, ...] = ()
+    """Presets (names or paths, as in `extends`) that do the same work with less, the best first: a machine that cannot
+    run this one is told which of them it can run."""
     shm_size: Annotated[str, Field(pattern=SIZE)] = "2g"
     """Shared memory, for PyTorch's data loaders: `512m`, `2g`."""
 

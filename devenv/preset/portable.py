@@ -31,6 +31,7 @@ def portable(preset: Preset) -> str:
     changes = {
         "files": {target: name for name, _, target in numbered(preset)},
         "workspace": preset.workspace and WORKSPACE,
+        "alternatives": (),  # for the choice before there is an image
         "code_server": editor and editor.model_copy(update={"archive": _moved(editor.archive)}),
         "extensions": tuple(one.model_copy(update={"archive": _moved(one.archive)}) for one in preset.extensions),
     }

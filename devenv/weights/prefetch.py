@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable, Sequence
 
 from devenv.artifacts import hash_file
-from devenv.errors import FetchError, UsageError
+from devenv.errors import FetchError
 from devenv.host import Settings
 from devenv.http.ranges import Ranges
-from devenv.hubs import NAMES
+from devenv.hubs import NAMES, hub_order
 from devenv.lock.model import LockedModel, ModelFile
 from devenv.progress import Progress, Silent
 from devenv.weights import cache
@@ -91,19 +91,8 @@ def prefetch(
 
 
 def source_order(model: LockedModel, asked: Sequence[str], preferred: Sequence[str]) -> tuple[str, ...]:
-    """The hubs to ask, in order: those asked for and no others, else the user's preferred ones first.
-
-    Raises UsageError when the preset names none of those asked for.
-    """
-    has = [one.hub for one in model.sources if one.hub in NAMES]
-    if asked:
-        chosen = tuple(name for name in dict.fromkeys(asked) if name in has)
-        if not chosen:
-            raise UsageError(
-                f"{model.name} is not known to be on {', '.join(asked)}", hint=f"the preset names {', '.join(has)}"
-            )
-        return chosen
-    return (*(name for name in preferred if name in has), *(name for name in has if name not in preferred))
+    """The hubs to bring the model from, in order. Raises UsageError, as `hub_order`."""
+    return hub_order([one.hub for one in model.sources if one.hub in NAMES], asked, preferred, name=model.name)
 
 
 def _source(model: LockedModel, name: str, settings: Settings) -> Source:

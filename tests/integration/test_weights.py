@@ -106,10 +106,10 @@ def test_both_hubs_give_one_model_with_one_digest(hubs: tuple[Hub, Hub], tmp_pat
     hubs[1].files.update({"configuration.json": b"{}", "README.md": b"# other"})
     chosen = settings(tmp_path, huggingface=hubs[0], modelscope=hubs[1])
     with Web(chosen, QUICK) as web:
-        both = resolve_model(WISH, settings=chosen, web=web, store=Store(tmp_path / "store"))
+        both = resolve_model(WISH, settings=chosen, web=web, store=Store(tmp_path / "store")).model
         one = resolve_model(
             WISH.model_copy(update={"huggingface": None}), settings=chosen, web=web, store=Store(tmp_path / "store")
-        )
+        ).model
     assert both.digest == one.digest == locked(FILES).digest
     assert [source.hub for source in both.sources] == ["huggingface", "modelscope"]
     assert [file.path for file in both.files] == sorted(FILES)
@@ -124,7 +124,7 @@ def test_hubs_that_differ_are_refused_and_the_file_is_named(hubs: tuple[Hub, Hub
     assert "huggingface" in caught.value.message
     wish = WISH.model_copy(update={"deny": ("tokenizer/*",)})
     with Web(chosen, QUICK) as web:
-        assert len(resolve_model(wish, settings=chosen, web=web, store=Store(tmp_path / "store")).files) == 3
+        assert len(resolve_model(wish, settings=chosen, web=web, store=Store(tmp_path / "store")).model.files) == 3
 
 
 def test_a_small_file_that_is_not_what_the_metadata_says_is_refused(hubs: tuple[Hub, Hub], tmp_path: Path) -> None:
@@ -153,7 +153,8 @@ def test_a_gated_model_says_where_to_accept_and_what_to_set(
             assert hub.url in (error.hint or "")
         monkeypatch.setenv(variable, "t0ps3cret")
         with Web(chosen, QUICK) as web:
-            assert resolve_model(wish, settings=chosen, web=web, store=Store(tmp_path / "store")).digest == model.digest
+            told = resolve_model(wish, settings=chosen, web=web, store=Store(tmp_path / "store"))
+        assert told.model.digest == model.digest
         _prefetch(model, tmp_path, *((hub, None) if name == "huggingface" else (None, hub)))
     assert_whole(model, tmp_path)
     kept = [path for path in (tmp_path / "weights").rglob("*") if path.is_file()]

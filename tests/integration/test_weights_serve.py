@@ -137,7 +137,7 @@ def test_devenv_itself_locks_and_prefetches_from_it(
     chosen = _at(chosen, f"http://127.0.0.1:{server.port}")
     wish = Model.model_validate({"huggingface": {"id": ID, "revision": COMMIT}})
     with Web(chosen) as web:
-        model = resolve_model(wish, settings=chosen, web=web, store=Store(tmp_path / "store"))
+        model = resolve_model(wish, settings=chosen, web=web, store=Store(tmp_path / "store")).model
     assert model == locked(FILES)
     store = Weights(tmp_path / "weights")
     assert prefetch(model, store=store, settings=chosen, ranges=Ranges(chosen)).bytes == model.size

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from devenv.lock.model import read
 from tests.integration.conftest import Cli, docker
 from tests.integration.hub import COMMIT, ID, Hub
 
@@ -63,6 +64,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         named = f"{{id: {ID}, revision: {COMMIT}}}"
         model = f"model: {{huggingface: {named}, modelscope: {named}}}"
         (project / "devenv.yaml").write_text(f"name: {NAME}\nextends: python\n{model}\n")
+        cli.ok("lock", "--without-model", cwd=project)
         try:
             yield World(cli=cli, hub=hub, project=project, store=root / "store")
         finally:
@@ -76,7 +78,11 @@ def up(world: World) -> dict[str, object]:
     done = world.cli("-v", "up", "--json", cwd=world.project)
     assert done.code == 0, done.err
     assert TOKEN not in done.out + done.err
-    assert "weights" in {stage["name"] for stage in done.json()["stages"]}
+    stages = [stage["name"] for stage in done.json()["stages"]]
+    assert "weights" in stages
+    assert stages.index("record") < stages.index("weights"), "the lock left the model open"
+    assert done.json()["recorded"]["files"] == len(FILES)
+    assert read(world.project / "devenv.lock").model is not None
     return done.json()  # type: ignore[no-any-return]
 
 

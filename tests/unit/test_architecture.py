@@ -28,8 +28,8 @@ def _modules() -> dict[str, Path]:
 
 # The data-flow line of docs/architecture.md. A room may import rooms that stand before it, and the doors.
 LINE = (
-    ("preset",), ("compat",), ("lock",), ("sources", "artifacts", "fetch"), ("rootfs",), ("sbom",), ("plan",), ("render",),
-    ("context",), ("online",), ("build",), ("canonical",), ("identity",), ("weights",), ("gpu",), ("doctor",), ("boot",), ("first",),
+    ("preset",), ("compat",), ("lock",), ("sources", "artifacts", "fetch"), ("rootfs",), ("sbom",), ("services",), ("plan",), ("render",),
+    ("context",), ("online",), ("build",), ("canonical",), ("identity",), ("weights",), ("gpu",), ("doctor",), ("alternatives",), ("boot",), ("first",), ("decided",),
     ("probe",), ("smoke", "proof"), ("up",), ("verify",), ("cli",),
 )  # fmt: skip
 DOORS = {

@@ -13,7 +13,7 @@ from devenv.container import ContainerFacts, ContainerSpec
 from devenv.engine import labels_json
 from devenv.environment import Environment, environment
 from devenv.errors import NotReadyError
-from devenv.plan import Plan, plan
+from devenv.plan import Plan, PlannedCheck, plan
 from tests.unit.examples import loaded, lock
 
 IMAGE = Image(reference="devenv/demo:1", id="sha256:1", cached=True)
@@ -94,6 +94,27 @@ def test_labels_of_another_version_are_survived(env: Environment) -> None:
         started_at="",
     )  # fmt: skip
     assert [one.name for one in boot.describe(facts).services] == [services[0]["name"]]
+
+
+def _described(label: str) -> tuple[PlannedCheck, ...]:
+    facts = ContainerFacts(
+        id="1", name="devenv-demo", state="running", exit_code=0, image="i", labels={"dev.devenv.smoke": label},
+        ports=(), mounts=(), started_at="",
+    )  # fmt: skip
+    return boot.describe(facts).checks
+
+
+def test_what_a_check_expects_is_in_the_label_and_the_usual_is_left_out(env: Environment) -> None:
+    smoke = {"a": {"run": ("a",)}, "b": {"run": ("b",), "expect": "plumbing"}}
+    label = dict(_spec(env, of=plan(loaded(smoke=smoke), lock())).labels)["dev.devenv.smoke"]
+    assert [one.get("expect") for one in json.loads(label)] == [None, "plumbing"]
+    assert [one.expect for one in _described(label)] == ["result", "plumbing"]
+
+
+def test_a_check_that_an_older_devenv_wrote_expects_a_result() -> None:
+    old = PlannedCheck(name="ocr", run=("ocr-check",), timeout_s=120)
+    assert _described('[{"name": "ocr", "run": ["ocr-check"], "timeout_s": 120}]') == (old,)
+    assert _described('[{"name": "ocr", "run": ["ocr-check"]}]') == ()
 
 
 def test_a_workspace_that_cannot_be_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

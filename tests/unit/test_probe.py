@@ -11,8 +11,8 @@ from devenv import probe
 from devenv.boot import Running
 from devenv.container import ContainerFacts
 from devenv.errors import EngineError, NotReadyError
-from devenv.plan import ANY_STATUS, PlannedService
 from devenv.progress import Silent
+from devenv.services import ANY_STATUS, PlannedService
 
 
 def _service(name: str, port: int, *, timeout_s: int = 30, status: int = 200) -> PlannedService:

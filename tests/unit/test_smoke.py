@@ -8,7 +8,7 @@ import pytest
 from devenv.errors import SmokeError
 from devenv.plan import PlannedCheck
 from devenv.progress import Silent
-from devenv.smoke import smoke
+from devenv.smoke import PLUMBING, smoke
 from tests.unit.test_probe import _running
 
 
@@ -61,3 +61,33 @@ def test_running_out_of_time_is_said() -> None:
 
 def test_a_passed_report_raises_nothing() -> None:
     _smoke(FakeEngine((0, "", "")), "a").raise_failed("demo")
+
+
+def _plumbing(*results: tuple[int, str, str]) -> tuple[FakeEngine, Any]:
+    import dataclasses
+
+    engine = FakeEngine(*results)
+    checks = (PlannedCheck(name="ocr", run=("ocr-check",), timeout_s=7, expect="plumbing"),)
+    return engine, smoke(dataclasses.replace(_running(), checks=checks), engine, progress=Silent())  # type: ignore[arg-type]
+
+
+def test_the_check_is_told_what_is_expected() -> None:
+    engine, _ = _plumbing((0, "", ""))
+    assert "DEVENV_SMOKE_EXPECT=plumbing" in engine.commands[0]
+    usual = FakeEngine((0, "", ""))
+    _smoke(usual, "a")
+    assert "DEVENV_SMOKE_EXPECT=result" in usual.commands[0]
+
+
+def test_a_plumbing_pass_is_never_said_as_a_pass() -> None:
+    _, report = _plumbing((0, '{"summary": "16 tokens"}\n', ""))
+    assert report.passed
+    assert report.checks[0].line == f"ocr: {PLUMBING} 16 tokens"
+    assert "result itself was not checked" in PLUMBING
+    assert _smoke(FakeEngine((0, "", "")), "ocr").checks[0].line == "ocr: passed"
+
+
+def test_plumbing_that_fails_is_a_failure() -> None:
+    _, report = _plumbing((1, "", "not finite"))
+    assert not report.passed
+    assert report.checks[0].words == "FAILED"

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from devenv.cli import run
+from devenv.hubs import UnreachedError
 from devenv.lock import resolve as room
 from devenv.lock.model import Lock, read
 from devenv.lock.place import write
@@ -117,3 +118,17 @@ def test_fetch_refuses_a_stale_lock(project: Path, resolver: Resolver, capsys: p
     err = capsys.readouterr().err
     assert "python: 3.11 → 3.12" in err
     assert "hint: bring it up to date: devenv lock" in err
+
+
+def test_a_hub_that_cannot_be_reached_tells_that_the_model_can_be_left_open(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def unreached(*_: Any, ask_hubs: bool, **__: Any) -> Lock:
+        assert ask_hubs
+        raise UnreachedError("cannot ask huggingface for acme/tiny", hint="check the network")
+
+    monkeypatch.setattr(room, "resolve", unreached)
+    assert run(["lock"]) == 8
+    assert "devenv lock --without-model" in capsys.readouterr().err
+    assert not (project / "devenv.lock").exists()
+    assert run(["lock", "--without-model", "--upgrade", "model"]) == 2

@@ -18,7 +18,7 @@ Mistakes = Callable[[str], list[PresetError]]
 @pytest.mark.parametrize(
     ("text", "message", "hint"),
     [
-        ("§revison: abc", "unknown key 'revison'", "known keys: apt, base,"),
+        ("§revison: abc", "unknown key 'revison'", "known keys: alternatives, apt,"),
         ("§pyton: '3.11'", "unknown key 'pyton'", "did you mean 'python'?"),
         ("§code-server: {}", "unknown key 'code-server'", "did you mean 'code_server'?"),
         ("§Python: '3.11'", "unknown key 'Python'", "did you mean 'python'?"),

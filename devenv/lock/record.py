@@ -1,0 +1,113 @@
+"""A model that a lock leaves open: recorded from its hubs' own metadata by the first who needs it, then fixed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from devenv.errors import FetchError
+from devenv.lock.model import Lock, LockedModel
+
+if TYPE_CHECKING:
+    from devenv.artifacts import Store
+    from devenv.host import Settings
+    from devenv.http.web import Web
+    from devenv.preset.model import Preset
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """A model's files, and who told of them: `hubs`, or an earlier record of this machine (then `hubs` is empty)."""
+
+    model: LockedModel
+    hubs: tuple[str, ...]
+    unreached: tuple[str, ...] = ()
+
+    def words(self) -> str:
+        """What was recorded, from where, how much, and the digest of the set: one line."""
+        from devenv.console import bytes_text
+
+        hubs = " and ".join(self.hubs)
+        at = [f"{one.hub} {one.id}@{one.revision[:12]}" for one in self.model.sources if one.hub in self.hubs]
+        whence = f"from {hubs} ({', '.join(at)})" if hubs else "from an earlier record of this machine"
+        return (
+            f"recorded the model {self.model.name} {whence}: {len(self.model.files)} files, "
+            f"{bytes_text(self.model.size)}, sha256 {self.model.digest}"
+        )
+
+    def remarks(self) -> tuple[str, ...]:
+        """What deserves a look although all went well."""
+        told = " and ".join(self.hubs)
+        return tuple(f"{one}; so the model is recorded from {told} alone" for one in self.unreached)
+
+    def json(self) -> dict[str, Any]:
+        """`recorded` of `up --json` and `prefetch --json`, less the lock's place."""
+        return {
+            "digest": self.model.digest, "files": len(self.model.files), "bytes": self.model.size,
+            "hubs": list(self.hubs), "unreached": list(self.unreached),
+        }  # fmt: skip
+
+
+def record(
+    preset: Preset, pins: object, *, settings: Settings, web: Web, store: Store, asked: Sequence[str] = (),
+    known: bool = True,
+) -> Recorded:  # fmt: skip
+    """The preset's model: as this machine recorded it earlier under the same `pins`, else as the hubs tell now.
+
+    Without `known` the hubs are asked in any case; `asked`: these and no others. Raises FetchError, LockError,
+    UsageError.
+    """
+    from devenv.lock.hub import resolve_model
+
+    assert preset.model is not None
+    if known and (earlier := _earlier(pins, settings.dirs.locks)):
+        return Recorded(model=earlier, hubs=())
+    told = resolve_model(preset.model, settings=settings, web=web, store=store, asked=asked)
+    return Recorded(model=told.model, hubs=told.answered, unreached=told.unreached)
+
+
+def complete(
+    lock: Lock, preset: Preset, place: Path, *, settings: Settings, store: Store, asked: Sequence[str] = ()
+) -> tuple[Lock, Recorded]:
+    """The lock with its open model recorded. Writes nothing; `place` is where it will go, for the error's remedy.
+
+    The same revision gives the same lock on every machine. Raises FetchError, LockError, UsageError.
+    """
+    from devenv.http.web import Web
+    from devenv.hubs import UnreachedError
+
+    with Web(settings) as web:
+        try:
+            found = record(preset, lock.inputs.get("model"), settings=settings, web=web, store=store, asked=asked)
+        except UnreachedError as error:
+            raise FetchError(
+                f"the lock leaves the model open, and it cannot be recorded: {error.message}",
+                detail=error.detail,
+                hint=f"{error.hint or 'check the network'}; or bring the lock that a machine with a network has "
+                f"recorded: put it at {place}",
+            ) from None
+    return lock.model_copy(update={"model": found.model, "open": None}), found
+
+
+def _earlier(pins: object, folder: Path) -> LockedModel | None:
+    """The model of the newest lock among this machine's own that was recorded for these pins."""
+    for path in sorted(_locks(folder), key=lambda one: -one.stat().st_mtime_ns):
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            if _pins(data) == pins and data.get("model"):
+                return LockedModel.model_validate(data["model"])
+        except (OSError, ValueError, RecursionError):
+            continue  # it serves nobody, and is not ours to mend
+    return None
+
+
+def _locks(folder: Path) -> tuple[Path, ...]:
+    return tuple(one for one in folder.glob("*.lock") if one.is_file()) if folder.is_dir() else ()
+
+
+def _pins(data: object) -> object:
+    inputs = data.get("inputs") if isinstance(data, Mapping) else None
+    return inputs.get("model") if isinstance(inputs, Mapping) else None
