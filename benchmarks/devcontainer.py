@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import http.client
 import json
+import shlex
 import socket
 import threading
 import time
@@ -168,7 +169,7 @@ def _write(folder: Path, bench: Bench, image: Mapping[str, Any]) -> Naive:
         "postStartCommand": {
             "ide": f"{start}ide",
             "jupyter": f"{start}jupyter {PREFIX}token",
-            "ocr": "/opt/venv/bin/python /usr/local/share/ocr_check.py",
+            "ocr": f"/opt/venv/bin/python -m {shlex.join(preset['smoke']['ocr']['run'])}",
         },
     }
     (place / "devcontainer.json").write_text(json.dumps(settings, indent=2))

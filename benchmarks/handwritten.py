@@ -36,7 +36,8 @@ def write(folder: Path, bench: Bench) -> Path:
     for source in (_NAIVE / "Dockerfile", _NAIVE / "start-ide", _NAIVE / "start-jupyter"):
         shutil.copy(source, place / source.name)
     preset = bench.devenv("show", PRESET, "--json").json()["preset"]
-    shutil.copy(preset["files"]["/usr/local/share/devenv/ocr_check.py"], place / "ocr_check.py")
+    package = preset["files"]["/usr/local/lib/devenv-ocr/ocr"]
+    shutil.copytree(package, place / "ocr", ignore=shutil.ignore_patterns("__pycache__"))
     lock = json.loads((_ROOT / "presets" / PRESET / "devenv.lock").read_text())
     (place / "requirements.txt").write_text("".join(f"{one['name']}=={one['version']}\n" for one in lock["wheels"]))
     for name, text in _secrets(bench).items():

@@ -48,6 +48,7 @@ def build(
     plan: Plan, folder: Path, engine: Engine, store: Store, *, progress: Progress, no_cache: bool = False
 ) -> Image:
     """Build the plan's image from the context in `folder`. Raises BuildError with the failing step's last lines."""
+    _name_base(plan, engine)
     kept = [] if no_cache else list(_kept_editor(plan, engine, store, progress))
     steps = buildx(
         [*kept, *(["--no-cache"] if no_cache else []), "--load", "--tag", plan.image], folder, engine, progress
@@ -61,6 +62,20 @@ def build(
             hint="buildx uses another builder than this engine's own: run 'docker buildx use default'",
         )
     return Image(reference=plan.image, id=built, cached=False, steps=steps)
+
+
+def _name_base(plan: Plan, engine: Engine) -> None:
+    """Tag a base image that came from no registry, by its id: a Dockerfile cannot name an id. Raises BuildError."""
+    base = plan.lock.base
+    if not base.local or base.digest is None or base.reference is None:
+        return
+    if engine.image_id(base.digest) is None:
+        raise BuildError(
+            f"this engine has no image {base.digest[:19]}…, which the lock has as {base.image}",
+            hint=f"bring it ('docker save {base.image}' there, 'docker load' here), or take what has that name here: "
+            "devenv lock --upgrade base",
+        )
+    engine.tag(base.digest, base.reference)
 
 
 def _kept_editor(plan: Plan, engine: Engine, store: Store, progress: Progress) -> Iterator[str]:
@@ -141,10 +156,11 @@ def _failure(text: str) -> str:
 
 
 def _tail(text: str) -> str:
+    """The end of what the failed step printed, from the whole log: BuildKit's own excerpt has about ten lines."""
     lines = text.splitlines()
-    marks = [i for i, line in enumerate(lines) if line.startswith("------")]
-    chosen = lines[marks[0] + 1 : marks[1]] if len(marks) > 1 else lines[-25:]
-    return "\n".join(line[:300] for line in chosen[-25:])
+    failed = next((end[1] for line in lines if (end := _END.match(line)) and end["how"] == "ERROR"), None)
+    said = [output["text"] for line in lines if (output := _OUTPUT.match(line)) and output[1] == failed]
+    return "\n".join(line[:300] for line in (said or lines)[-25:])
 
 
 def _hint(text: str) -> str:

@@ -88,7 +88,7 @@ def render(plan: Plan, *, self_contained: bool = False, with_context: bool = Tru
     env = _environment(online=online)
     base = {"bootstrap": "dockerfile/bootstrap.j2", "image": "dockerfile/image.j2"}[plan.lock.base.kind]
     uv_scripts = f"uv-{plan.lock.uv.version}.data/scripts"
-    tools = f"{plan.lock.base.image}@{plan.lock.base.digest}" if plan.lock.base.image else _plain_image(plan)
+    tools = plan.lock.base.reference or _plain_image(plan)
     dockerfile = _render(env, "dockerfile/Dockerfile.j2", plan=plan, base=base, uv_scripts=uv_scripts, tools=tools)
     context, modes = _context(env, plan, dockerfile) if with_context else ({}, {})
     document = devcontainer(plan, self_contained=self_contained, online=online)

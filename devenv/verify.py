@@ -142,8 +142,8 @@ def is_stated(reference: str, decided: Decided, engine: Engine) -> bool:
 
 
 def _base(lock: Lock) -> str | None:
-    """The registry image that the lock begins with."""
-    return f"{lock.base.image}@{lock.base.digest}" if lock.base.kind == "image" else None
+    """The image that the lock begins with."""
+    return lock.base.reference
 
 
 def differences(image: Identity, rebuilt: Identity) -> Iterator[Difference]:

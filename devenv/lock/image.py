@@ -15,17 +15,21 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFacts:
-    """What the engine found in an image: its digest (`sha256:…`), /etc/os-release and /var/lib/dpkg/status."""
+    """What the engine found in an image: its digest (`sha256:…`), /etc/os-release and /var/lib/dpkg/status.
+
+    `local`: no registry knows it, and its digest is its id.
+    """
 
     digest: str
     os_release: str
     dpkg_status: str
+    local: bool = False
 
 
 def look_into(reference: str, engine: Engine) -> ImageFacts:
     """What the engine finds in an image, which it pulls when it is not here. Raises EngineError."""
-    digest, os_release, status = engine.base_facts(reference)
-    return ImageFacts(digest=digest, os_release=os_release, dpkg_status=status)
+    digest, local, os_release, status = engine.base_facts(reference)
+    return ImageFacts(digest=digest, os_release=os_release, dpkg_status=status, local=local)
 
 
 def locked_image(reference: str, facts: ImageFacts) -> LockedBase:
@@ -37,4 +41,7 @@ def locked_image(reference: str, facts: ImageFacts) -> LockedBase:
             f"the image {reference} is no Debian or Ubuntu (it says {fields.get('PRETTY_NAME', 'nothing')!r})",
             hint="take a Debian-family image, or 'bootstrap: debian/bookworm'",
         )
-    return LockedBase(kind="image", distribution=distribution, release=release, image=reference, digest=facts.digest)
+    return LockedBase.model_validate({
+        "kind": "image", "distribution": distribution, "release": release, "image": reference, "digest": facts.digest,
+        "local": facts.local or None,
+    })  # fmt: skip

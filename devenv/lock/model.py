@@ -91,6 +91,15 @@ class LockedBase(_Stored):
     packages: tuple[Deb, ...] = ()
     image: Annotated[str, Field(pattern=r"^[a-z0-9][A-Za-z0-9._:/@-]*$")] | None = None
     digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")] | None = None
+    local: Literal[True] | None = None
+    """The image came from no registry (`docker load`, `docker import`): `digest` is its id, the config digest."""
+
+    @property
+    def reference(self) -> str | None:
+        """What names exactly that image: NAME@DIGEST, or for a local one the tag that the build gives it."""
+        if self.image is None or self.digest is None:
+            return None
+        return f"devenv-base:{self.digest[7:23]}" if self.local else f"{self.image}@{self.digest}"
 
     @model_validator(mode="after")
     def _of_its_kind(self) -> Self:

@@ -236,8 +236,9 @@ class _Work:
     def _status(self, base: LockedBase) -> str:
         if base.kind == "image":
             assert base.image is not None
-            name = base.image.partition("@")[0]
-            of_image = self._facts(f"{name}@{base.digest}").dpkg_status
+            assert base.digest is not None
+            exact = base.digest if base.local else f"{base.image.partition('@')[0]}@{base.digest}"
+            of_image = self._facts(exact).dpkg_status
             added = {deb.name for deb in base.packages}
             return f"{without(of_image, added)}\n\n{self._apt(base).status(base.packages)}"
         return self._apt(base).status(base.packages)

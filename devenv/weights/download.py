@@ -226,7 +226,7 @@ class Download:
                 return
             arriving.refuse(source, str(refused))
             if isinstance(refused, Denied):
-                source.denied = True
+                source.denied = arriving.file.path
             if isinstance(refused, Denied) or refused.offline:
                 source.dead = str(refused)
             self._remark(f"{source.hub.name}: {arriving.file.path}: {refused}")
@@ -386,7 +386,7 @@ class Download:
         if denied is not None:
             told = denied.hub.denied(denied.id)
             return FetchError(
-                f"{told.message} (asked for {file.path})", where=told.where, detail=detail, hint=told.hint
+                f"{told.message} (asked for {denied.denied})", where=told.where, detail=detail, hint=told.hint
             )  # fmt: skip
         offline = all(one.dead is not None for one in self._sources)
         return FetchError(

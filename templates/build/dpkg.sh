@@ -9,5 +9,5 @@ if [ -n "$audit" ]; then
     echo "$audit" >&2
     exit 1
 fi
-# dpkg was told to overlook what is missing, for the sake of the order. Nothing may be missing now.
-apt-get check -qq
+# dpkg was told to overlook what is missing, for the sake of the order. Nothing may be missing now; apt names what is.
+apt-get check -q

@@ -153,7 +153,7 @@ def test_a_lock_that_lost_what_others_need_does_not_build(cli: Cli, tmp_path: Pa
     path.write_text("\n".join(kept) + "\n")
     done = cli("build", cwd=project)
     assert done.code == 7
-    assert "git depends on liberror-perl" in done.err
+    assert "git : Depends: liberror-perl" in done.err
     assert "Unmet dependencies" in done.err
 
 
@@ -191,6 +191,31 @@ def test_a_registry_image_as_base(cli: Cli, registry: str, standalone: Path, tmp
     finally:
         cli("down", "--volumes", "t-image")
         docker("image", "rm", "-f", *set(docker("images", "-q", f"{registry}/team/base").split()))
+
+
+def test_an_image_that_came_from_no_registry_as_base(cli: Cli, standalone: Path, tmp_path: Path) -> None:
+    _build(standalone, "--target", "base", "--tag", "t-local-base:1")
+    text = "name: t-local\nbase:\n  image: t-local-base:1\npython: '3.11'\nsmoke:\n  python:\n    run: [python3, --version]\n"
+    project = _project(tmp_path / "t-local", text)
+    try:
+        told = cli.ok("up", "--json", cwd=project).json()
+        assert told["smoke"]["passed"] is True
+        base = json.loads((project / "devenv.lock").read_text())["base"]
+        assert base["local"] is True
+        assert base["digest"] == docker("image", "inspect", "-f", "{{.Id}}", "t-local-base:1").strip()
+        assert cli.ok("lock", "--check", cwd=project).code == 0
+        found = cli.ok("verify", "--digest", "--json", cwd=project).json()
+        assert {one["name"]: one["entries"] for one in found["layers"]}.get("base", 0) < 100
+        lock = project / "devenv.lock"
+        lock.write_text(lock.read_text().replace(base["digest"], f"sha256:{'0' * 64}"))
+        gone = cli("build", cwd=project)
+        assert gone.code == 7
+        assert "this engine has no image sha256:000" in gone.err
+        assert "docker load" in gone.err
+    finally:
+        cli("down", "--volumes", "t-local")
+        names = ("t-local-base", "devenv-base", "devenv/t-local")
+        docker("image", "rm", "-f", *{one for name in names for one in docker("images", "-q", name).split()})
 
 
 def test_code_server_from_a_release_tarball_and_an_extension(

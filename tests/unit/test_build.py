@@ -16,11 +16,13 @@ LOG = """\
 
 FAILED = """\
 #7 [python 2/2] RUN uv pip install
-#7 1.2 boom
+#7 1.2 first word
+#8 1.3 another step's word
+#7 1.4 boom
 #7 ERROR: process "/bin/sh" did not complete successfully: exit code: 1
 ------
  > [python 2/2] RUN uv pip install:
-1.2 boom
+1.4 boom
 ------
 Dockerfile:7
 ERROR: failed to solve: process
@@ -51,8 +53,11 @@ def test_steps_are_read_from_buildkits_plain_progress() -> None:
 
 def test_a_failure_names_the_step_and_shows_its_output() -> None:
     assert build._failure(FAILED) == "the image build failed at [python 2/2]"
-    assert "1.2 boom" in build._tail(FAILED)
-    assert "Dockerfile:7" not in build._tail(FAILED)
+    assert build._tail(FAILED) == "first word\nboom"
+
+
+def test_a_failure_outside_any_step_shows_the_end_of_the_log() -> None:
+    assert build._tail("ERROR: no builder\n") == "ERROR: no builder"
 
 
 def test_a_full_disk_has_its_own_remedy() -> None:

@@ -1,0 +1,1 @@
+"""Pictures and PDFs to markdown, with boxes: one command, several engines."""

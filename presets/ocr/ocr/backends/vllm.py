@@ -1,0 +1,185 @@
+"""vLLM, offline: all pages of a chunk at once, batched by vLLM itself. It prepares pictures in Gundam mode only."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ocr.backends import Settings
+from ocr.checkpoint import Checkpoint
+from ocr.engine import Facts, Logits, Reading, Request, Say
+from ocr.errors import BackendError, MemoryFullError, UsageError
+from ocr.guard import KEPT_TOKENS
+from ocr.memory import gpu_used_mb, peak_rss_mb
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_GUARD = "vllm.model_executor.models.deepseek_ocr:NGramPerReqLogitsProcessor"
+_CONTEXT = 8192
+
+
+class VllmBackend:
+    """One engine in processes of its own."""
+
+    streams = False
+    concurrency = 64
+
+    def __init__(self, settings: Settings) -> None:
+        assert settings.model is not None
+        self._checkpoint = Checkpoint.read(settings.model)
+        self._engine: Any = None
+        self._peak_mb = 0.0
+
+    def load(self, say: Say) -> Facts:
+        """Start the engine."""
+        _environment()
+        began = time.perf_counter()
+        try:
+            from vllm import LLM, __version__
+            from vllm.model_executor.models.deepseek_ocr import NGramPerReqLogitsProcessor
+        except ImportError as error:
+            raise BackendError(f"vLLM cannot be imported: {error}", hint="use a preset with vLLM") from None
+        imported = time.perf_counter()
+        say(f"vLLM {__version__} imported in {imported - began:.2f} s")
+        folder = self._checkpoint.folder
+        try:
+            self._engine = LLM(
+                model=str(folder),
+                served_model_name=folder.name,
+                enable_prefix_caching=False,
+                mm_processor_cache_gb=0,
+                logits_processors=[NGramPerReqLogitsProcessor],
+                max_model_len=_CONTEXT,
+                gpu_memory_utilization=_share(),
+                disable_log_stats=False,  # the time of the first token is among them
+            )
+        except (RuntimeError, ValueError, OSError) as error:
+            raise _failure(error) from None
+        started = time.perf_counter()
+        say(f"engine started in {started - imported:.2f} s")
+        return Facts(
+            backend="vllm",
+            model=folder.name,
+            device=_device(),
+            stages={"import": round(imported - began, 3), "load": round(started - imported, 3)},
+            notes={"vllm": str(__version__)},
+        )
+
+    def read(
+        self,
+        pictures: Sequence[Image],
+        request: Request,
+        on_text: Callable[[str], None] | None = None,  # noqa: ARG002  (the offline engine does not stream)
+    ) -> Sequence[Reading]:
+        """Read pictures, all at once."""
+        from vllm import SamplingParams
+
+        if request.mode.name != "gundam":
+            raise UsageError(
+                f"vLLM prepares pictures in Gundam mode only, not {request.mode.name}", hint="--backend transformers"
+            )
+        text = f"<image>\n{request.prompt.text}"
+        prompts = [{"prompt": text, "multi_modal_data": {"image": picture}} for picture in pictures]
+        parameters = SamplingParams(**sampling(request, self._checkpoint.kept_tokens(KEPT_TOKENS)))
+        try:
+            answers = self._engine.generate(prompts, parameters, use_tqdm=False)
+        except (RuntimeError, ValueError) as error:
+            raise _failure(error) from None
+        self._peak_mb = max(self._peak_mb, gpu_used_mb())
+        return [_reading(answer, request) for answer in answers]
+
+    def peak_memory_mb(self) -> tuple[float, Literal["GPU", "RSS"]]:
+        """Of the GPU, where NVML tells: all that is in use on it, since the engine has processes of its own."""
+        return (self._peak_mb, "GPU") if self._peak_mb else (peak_rss_mb(), "RSS")
+
+
+def sampling(request: Request, kept: Sequence[int]) -> dict[str, Any]:
+    """The arguments of SamplingParams for a request. `kept`: tokens that the guard never forbids."""
+    size = request.guard.size
+    # The engine takes these as JSON in some versions, which has no sets.
+    guarded = {"ngram_size": size, "window_size": request.guard.window, "whitelist_token_ids": list(kept)}
+    exact = request.exact_tokens
+    return {
+        "temperature": 0.0,
+        "max_tokens": exact or request.max_tokens,
+        "skip_special_tokens": False,
+        **({"extra_args": guarded} if size else {}),
+        **({"min_tokens": exact, "ignore_eos": True, "logprobs": 1} if exact else {}),
+    }
+
+
+def serve_command(model: Path, host: str, port: int, further: Sequence[str]) -> list[str]:
+    """`vllm serve` as the model needs it; what is given further comes last and so wins."""
+    return [
+        "vllm", "serve", str(model), "--served-model-name", model.name, "--host", host, "--port", str(port),
+        "--logits-processors", _GUARD, "--no-enable-prefix-caching", "--mm-processor-cache-gb", "0",
+        "--max-model-len", str(_CONTEXT), *further,
+    ]  # fmt: skip
+
+
+def _reading(answer: Any, request: Request) -> Reading:
+    one = answer.outputs[0]
+    first = getattr(getattr(answer, "metrics", None), "first_token_latency", None)
+    return Reading(
+        raw=one.text,
+        tokens=len(one.token_ids),
+        finish="length" if one.finish_reason == "length" else "stop",
+        seconds_first_token=float(first) if first else None,
+        logits=_logits(one) if request.exact_tokens else None,
+    )
+
+
+def _logits(one: Any) -> Logits | None:
+    """vLLM shows the chosen tokens' log-probabilities, which are finite only when the logits are no NaN."""
+    import math
+
+    if not one.logprobs:
+        return None
+    values = [entry.logprob for step in one.logprobs for entry in step.values()]
+    return Logits(finite=all(math.isfinite(value) for value in values))
+
+
+def _environment() -> None:
+    """What has to be set before vLLM is imported; what the user has set stays."""
+    # From 0.31 on the second model runner is the default, and it takes no such guard.
+    os.environ.setdefault("VLLM_USE_V2_MODEL_RUNNER", "0")
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+
+
+def _share() -> float:
+    """How much of the GPU's memory the engine may take."""
+    text = os.environ.get("OCR_GPU_SHARE", "0.9")
+    try:
+        share = float(text)
+    except ValueError:
+        share = 0
+    if not 0.05 <= share <= 1:
+        raise UsageError(f"OCR_GPU_SHARE is {json.dumps(text)}", hint="a number from 0.05 to 1")
+    return share
+
+
+def _device() -> str:
+    """The GPU's name, asked of NVML: asking CUDA here would keep the engine from starting its processes."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        return str(pynvml.nvmlDeviceGetName(pynvml.nvmlDeviceGetHandleByIndex(0)))
+    except Exception:  # noqa: BLE001  (a name for a report is not worth an error)
+        return "cuda"
+
+
+def _failure(error: Exception) -> BackendError:
+    said = (str(error) or type(error).__name__).splitlines()[0]
+    if "out of memory" in str(error).lower() or "free memory" in str(error).lower():
+        return MemoryFullError(
+            f"the GPU has not enough memory: {said}",
+            hint="stop what else uses it (nvidia-smi), or set OCR_GPU_SHARE to the share that is free, such as 0.6",
+        )
+    return BackendError(f"vLLM failed: {said}", hint="its own messages are above; more with VLLM_LOGGING_LEVEL=INFO")

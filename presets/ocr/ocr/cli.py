@@ -1,0 +1,269 @@
+"""The command `ocr`: parses, loads a backend, runs a job, says what came of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from ocr import backends, guard, modes, prompts
+from ocr.backends import Settings
+from ocr.engine import MAX_TOKENS, Backend, Facts, Request
+from ocr.errors import INTERRUPTED, OcrError, UsageError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+def cli() -> None:
+    """Pictures and PDFs to markdown, with boxes.
+
+    Exit status: 0 all is read; 2 wrong use; 3 some files or pages failed, the others are read; 4 all is read, but some
+    pages are incomplete (cut off, or went round in circles); 5 the backend or its model cannot be used; 6 the results
+    cannot be written; 10 the smoke test failed; 70 a bug; 130 interrupted.
+    """
+
+
+def _engine(command: F) -> F:
+    """Options that choose the engine."""
+    for option in (
+        click.option("--backend", help="vllm, transformers or rapidocr; else OCR_BACKEND."),
+        click.option("--model", type=click.Path(path_type=Path), help="Folder of the weights; else DEVENV_MODEL."),
+    ):
+        command = option(command)
+    return command
+
+
+def _asking(job: str) -> Callable[[F], F]:
+    """Options that say what is asked about each page."""
+    own = guard.BY_JOB[job]
+
+    def add(command: F) -> F:
+        for option in (
+            click.option("--mode", default=modes.DEFAULT, show_default=True, help=f"{', '.join(modes.MODES)}."),
+            click.option(
+                "--prompt", default=prompts.DEFAULT, show_default=True, help=f"{', '.join(prompts.NAMES)}."
+            ),
+            click.option("--find", metavar="TEXT", help="What --prompt locate looks for."),
+            click.option(
+                "--guard", default=f"{own.size}/{own.window}", show_default=True, metavar="SIZE/WINDOW",
+                help="No run of SIZE tokens twice in WINDOW; or: off.",
+            ),
+            click.option("--max-tokens", type=click.IntRange(16, 32768), default=MAX_TOKENS, show_default=True,
+                         help="The longest answer for a page."),
+        ):  # fmt: skip
+            command = option(command)
+        return command
+
+    return add
+
+
+def _results(command: F) -> F:
+    """Options about results."""
+    for option in (
+        click.option(
+            "-o", "--output", type=click.Path(path_type=Path), default=Path("out"), show_default=True,
+            help="Folder for the results.",
+        ),
+        click.option("--concurrency", type=click.IntRange(1, 512), help="Pages read at once; else the backend's own."),
+        click.option("--resume", is_flag=True, help="Leave out pages that are done with these settings."),
+        click.option("--json", "as_json", is_flag=True, help="The summary as JSON on stdout, and nothing else there."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+_DPI = click.option("--dpi", type=click.IntRange(36, 600), default=144, show_default=True, help="For pages of PDFs.")
+
+
+@cli.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@_results
+@_asking("image")
+@_engine
+def image(file: Path, **options: Any) -> int:
+    """Read one picture; its text goes to stdout as it comes."""
+    return _read([file], file.parent, options)
+
+
+@cli.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--pages", "wanted", metavar="PAGES", help="Only these: 3, 2-5 or 1,4-6.")
+@_DPI
+@_results
+@_asking("pdf")
+@_engine
+def pdf(file: Path, **options: Any) -> int:
+    """Read a PDF: every page, and all of it as one markdown."""
+    return _read([file], file.parent, options)
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@_DPI
+@_results
+@_asking("batch")
+@_engine
+def batch(folder: Path, **options: Any) -> int:
+    """Read all pictures and PDFs below a folder."""
+    from ocr import sources
+
+    return _read(sources.in_folder(folder, options["output"]), folder, options)
+
+
+@cli.command(context_settings={"ignore_unknown_options": True})
+@click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
+@_engine
+@click.argument("further", nargs=-1, type=click.UNPROCESSED)
+def serve(port: int, further: tuple[str, ...], backend: str | None, model: Path | None) -> int:
+    """Serve the OpenAI API on 127.0.0.1. FURTHER arguments go to `vllm serve`."""
+    from ocr import serve as server
+
+    return server.serve(backends.chosen(backend), _settings(model), port=port, further=further, say=_say)
+
+
+@cli.command()
+@click.option(
+    "--expect",
+    type=click.Choice(["text", "plumbing"]),
+    help="plumbing: for weights that mean nothing, the text is not checked. Else DEVENV_SMOKE_EXPECT, else text.",
+)
+@click.option("--max-cer", type=click.FloatRange(0, 1), default=0.05, show_default=True,
+              help="The most wrong characters, as a share of all.")  # fmt: skip
+@click.option("--languages", default="en", show_default=True, help="What is drawn: en, or en,zh.")
+@click.option("--mode", default=modes.DEFAULT, show_default=True, help=f"{', '.join(modes.MODES)}.")
+@click.option("--tokens", type=click.IntRange(8, 4096), default=64, show_default=True, help="For plumbing: how many.")
+@click.option("--blank", is_flag=True, help="Draw nothing: then the test has to fail.")
+@_engine
+def smoke(backend: str | None, model: Path | None, **options: Any) -> int:
+    """Read pictures that are drawn here, and compare. The last line on stdout is a JSON object."""
+    from ocr import smoke as test
+
+    began = time.perf_counter()
+    report = test.smoke(backends.chosen(backend), _settings(model, threads=1), began=began, **options)
+    click.echo(json.dumps(report, ensure_ascii=False))
+    return 0 if report["passed"] else 10
+
+
+def _read(files: Any, top: Path, options: dict[str, Any]) -> int:
+    """All that image, pdf and batch have in common."""
+    from ocr import output, sources
+    from ocr.job import Plan, Run
+    from ocr.page import check
+    from ocr.summary import Summary
+
+    request = Request(
+        prompt=prompts.prompt(options["prompt"], options["find"]),
+        mode=modes.mode(options["mode"]),
+        guard=guard.parse(options["guard"]),
+        max_tokens=options["max_tokens"],
+    )
+    wanted = _numbers(options.get("wanted"))
+    folder: Path = options["output"]
+    if len(files) == 1:
+        check(files[0])  # before a model is loaded for nothing
+    output.prepare(folder)
+    engine = backends.make(backends.chosen(options["backend"]), _settings(options["model"]))
+    with output.log(folder / "ocr.log", _say) as log:
+        began = time.perf_counter()
+        facts = engine.load(log)
+        loaded = time.perf_counter()
+        plan = Plan(
+            places=sources.places(files, top, folder),
+            top=top,
+            request=request,
+            dpi=options.get("dpi") or 144,
+            concurrency=options["concurrency"] or engine.concurrency,
+            resume=options["resume"],
+            wanted=wanted,
+        )
+        single = options.get("dpi") is None and not options["as_json"]
+        outcomes = _run(Run(plan, engine, facts, log), engine, plan.places[files[0]], single=single)
+        summary = Summary(
+            outcomes=outcomes,
+            seconds=time.perf_counter() - loaded,
+            seconds_load=loaded - began,
+            settings={**_facts(facts), "mode": request.mode.name, "prompt": request.prompt.name},
+            output=str(folder),
+        )
+        for line in summary.lines():
+            log(line)
+    text = json.dumps(summary.document(), ensure_ascii=False, indent=1)
+    output.save_text(folder / "ocr-summary.json", text + "\n")
+    if options["as_json"]:
+        click.echo(text)
+    return summary.status
+
+
+def _run(run: Any, engine: Backend, place: Any, *, single: bool) -> Any:
+    """The outcomes. A single picture's text goes to stdout: while it comes where the backend streams."""
+    if not single:
+        return run.all()
+    streamed: list[str] = []
+
+    def show(piece: str) -> None:
+        streamed.append(piece)
+        sys.stdout.write(piece)
+        sys.stdout.flush()
+
+    outcomes = run.all(show if engine.streams and sys.stdout.isatty() else None)
+    if streamed:
+        click.echo()
+    elif outcomes and outcomes[0].status != "failed" and place.file(".md").is_file():
+        click.echo(place.file(".md").read_text(encoding="utf-8"), nl=False)
+    return outcomes
+
+
+def _settings(model: Path | None, threads: int | None = None) -> Settings:
+    given = os.environ.get("DEVENV_MODEL")
+    return Settings(model=model or (Path(given) if given else None), threads=threads)
+
+
+def _facts(facts: Facts) -> dict[str, str]:
+    return {"backend": facts.backend, "model": facts.model, "device": facts.device}
+
+
+def _numbers(text: str | None) -> tuple[int, ...] | None:
+    """Page numbers from `3`, `2-5` or `1,4-6`."""
+    if text is None:
+        return None
+    found: set[int] = set()
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise UsageError(f"{text!r} are no pages", hint="write 3, 2-5 or 1,4-6")
+        start, end = int(first), int(last) if dash else int(first)
+        if not 1 <= start <= end <= 100_000:
+            raise UsageError(f"{text!r} are no pages", hint="pages count from 1, and ranges go up: 2-5")
+        found |= set(range(start, end + 1))
+    return tuple(sorted(found))
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; the exit status."""
+    try:
+        result = cli.main(arguments, prog_name="ocr", standalone_mode=False)
+        return int(result or 0)
+    except click.ClickException as error:
+        error.show()
+        return UsageError.status
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        _say("interrupted")
+        return INTERRUPTED
+    except OcrError as error:
+        _say(f"error: {error.message}")
+        if error.hint:
+            _say(f"hint: {error.hint}")
+        return error.status

@@ -1,0 +1,59 @@
+"""What a whole PDF gets besides its pages' files: one markdown, one PDF of all layouts."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ocr.errors import OutputError
+from ocr.output import Place, save
+
+
+def write(target: Place, pages: Sequence[tuple[int, Place, str | None]]) -> tuple[Path, ...]:
+    """Write the document's files. `pages`: number, where its files are, its text; None for one that could not be read,
+    which keeps its place. Raises OutputError."""
+    try:
+        folder = target.folder
+        parts = [_part(number, place, text, folder) for number, place, text in pages]
+        whole = save(target.file(".md"), lambda fresh: _text(fresh, "\n\n---\n\n".join(parts) + "\n"))
+        pictures = {number: place.file(".boxes.jpg") for number, place, text in pages if text is not None}
+        layouts = save(target.file(".layouts.pdf"), lambda fresh: _layouts(fresh, pictures)) if pictures else None
+    except OSError as error:
+        said = (error.strerror or str(error)).lower()
+        raise OutputError(f"cannot write to {target.folder}: {said}", hint="name another folder: -o FOLDER") from None
+    return (whole, layouts) if layouts else (whole,)
+
+
+def _part(number: int, place: Place, text: str | None, folder: Path) -> str:
+    if text is None:
+        return f"<!-- page {number}: could not be read -->"
+    # Links to figures are relative to the page's own folder.
+    inner = place.folder.relative_to(folder).as_posix()
+    name = place.file("-figures").name
+    return f"<!-- page {number} -->\n\n" + text.strip().replace(f"({name}/", f"({inner}/{name}/").replace(
+        f"(<{name}/", f"(<{inner}/{name}/"
+    )
+
+
+def _text(path: Path, text: str) -> None:
+    path.write_bytes(text.encode("utf-8", "replace"))
+
+
+def _layouts(path: Path, pictures: Mapping[int, Path]) -> None:
+    """One PDF page for each picture, at 144 dpi; the JPEGs go in as they are, one after another."""
+    import pypdfium2
+
+    document = pypdfium2.PdfDocument.new()
+    with contextlib.ExitStack() as stack:
+        stack.callback(document.close)
+        for picture in pictures.values():
+            image = pypdfium2.PdfImage.new(document)
+            image.load_jpeg(picture, inline=True)
+            width, height = image.get_px_size()
+            image.set_matrix(pypdfium2.PdfMatrix().scale(width / 2, height / 2))
+            page = document.new_page(width / 2, height / 2)
+            page.insert_obj(image)
+            page.gen_content()
+            page.close()
+        document.save(path)

@@ -1,0 +1,50 @@
+"""What can go wrong, each with its exit status and a remedy."""
+
+from __future__ import annotations
+
+
+class OcrError(Exception):
+    """An error that a user can do something about. `hint` says what."""
+
+    status = 70
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(OcrError):
+    """The request itself makes no sense."""
+
+    status = 2
+
+
+class InputError(OcrError):
+    """One file, or one page of it, cannot be read."""
+
+    status = 3
+
+
+class BackendError(OcrError):
+    """The engine cannot be started, or cannot do what is asked of it."""
+
+    status = 5
+
+
+class MemoryFullError(BackendError):
+    """The GPU or the machine has not enough memory for this."""
+
+
+class OutputError(OcrError):
+    """The results cannot be written."""
+
+    status = 6
+
+
+SOME_FAILED = InputError.status
+"""Some files or pages could not be read; the others were."""
+SOME_INCOMPLETE = 4
+"""Everything was read, but pages were cut off or went round in circles."""
+SMOKE_FAILED = 10
+INTERRUPTED = 130

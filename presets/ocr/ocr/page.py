@@ -1,0 +1,223 @@
+"""Input: pages as pictures, from image files and PDFs, with one clear error for each thing that is wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from ocr.errors import InputError, MemoryFullError, OcrError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from PIL.ImageFile import ImageFile
+
+IMAGES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+PDF = ".pdf"
+MOST_PIXELS = 89_000_000
+"""An A4 page at 900 dpi. As plain pixels that is 270 MB."""
+_BOMB = re.compile(r"Image size \(([0-9]+) pixels\).*")
+_HINT_IMAGE = "open it in a viewer to see whether it is whole, and save it again as PNG or JPEG"
+_HINT_PDF = "open it in a viewer to see whether it is whole, and print it to a new PDF"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """A page to read: `number` from 1, of `count`. It has no `image` when it was done before, or for its `problem`."""
+
+    number: int
+    count: int
+    image: Image | None
+    problem: OcrError | None = None
+    note: str | None = None
+
+
+def is_pdf(path: Path) -> bool:
+    """Whether a file is taken for a PDF: by its name, or by how it begins."""
+    if path.suffix.lower() == PDF:
+        return True
+    try:
+        with path.open("rb") as file:
+            return file.read(5) == b"%PDF-"
+    except OSError:
+        return False
+
+
+def check(path: Path) -> None:
+    """Raises InputError for what is no file with content."""
+    try:
+        if path.is_dir():
+            raise InputError(f"{path} is a folder", hint=f"for all in it: ocr batch {path}")
+        if path.stat().st_size == 0:
+            raise InputError(f"{path} is empty: 0 bytes", hint="copy or download it again")
+        with path.open("rb"):
+            pass
+    except FileNotFoundError:
+        raise InputError(
+            f"there is no file {path}", hint="check the path; /workspace is where your files are"
+        ) from None
+    except OSError as error:
+        raise InputError(
+            f"cannot read {path}: {(error.strerror or str(error)).lower()}", hint="check its permissions"
+        ) from None
+
+
+def pages(
+    path: Path,
+    *,
+    dpi: int = 144,
+    wanted: Sequence[int] | None = None,
+    is_done: Callable[[int, int], bool] = lambda _number, _count: False,
+) -> Iterator[Page]:
+    """Every page of a PDF or an image, one after another; for a PDF, `wanted` are page numbers. One that `is_done`
+    (number, count) is not drawn; one that cannot be drawn comes with its problem. Raises InputError when the file as a
+    whole cannot be read."""
+    check(path)
+    if is_pdf(path):
+        yield from _pdf(path, dpi, wanted, is_done)
+    else:
+        yield from _frames(path, is_done)
+
+
+def opened(file: BinaryIO, name: str) -> Image:
+    """The picture in an open file; `name` is for messages. Raises InputError, MemoryFullError."""
+    with _image(file, name) as image:
+        return _upright(name, image)
+
+
+def _image(file: Path | BinaryIO, name: str) -> ImageFile:
+    """An image whose pixels are not read yet."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit follows
+            return Image.open(file)
+    except Image.DecompressionBombError as error:
+        raise _too_large(name, _BOMB.sub(r"\1 pixels", str(error).split(",")[0])) from None
+    except UnidentifiedImageError:
+        hint = _what_it_is(file) if isinstance(file, Path) else _HINT_IMAGE
+        raise InputError(f"{name} is not an image, whatever its name says", hint=hint) from None
+    except Exception as error:  # noqa: BLE001  (decoders raise anything on broken files)
+        raise InputError(f"{name} is a broken image: {_said(error)}", hint=_HINT_IMAGE) from None
+
+
+def _frames(path: Path, is_done: Callable[[int, int], bool]) -> Iterator[Page]:
+    with _image(path, str(path)) as image:
+        # A TIFF has pages; a GIF has frames, of which the first is the picture.
+        count = int(getattr(image, "n_frames", 1)) if image.format == "TIFF" else 1
+        for number in range(1, count + 1):
+            if is_done(number, count):
+                yield Page(number=number, count=count, image=None)
+                continue
+            try:
+                yield Page(number=number, count=count, image=_upright(str(path), image, number - 1))
+            except OcrError as error:
+                if count == 1:
+                    raise
+                yield Page(number=number, count=count, image=None, problem=error)
+
+
+def _upright(name: str, image: ImageFile, frame: int = 0) -> Image:
+    """The picture as a viewer shows it: turned as its camera said, on white, in RGB."""
+    from PIL import ImageOps
+
+    try:
+        if frame:
+            image.seek(frame)
+        width, height = image.size
+        if width * height > MOST_PIXELS:
+            raise _too_large(name, f"{width} × {height} pixels")
+        image.load()
+        return flat(ImageOps.exif_transpose(image))
+    except OcrError:
+        raise
+    except MemoryError:
+        raise MemoryFullError(f"not enough memory to open {name}", hint="make the picture smaller") from None
+    except Exception as error:  # noqa: BLE001  (decoders raise anything on broken files)
+        raise InputError(f"{name} is a broken image: {_said(error)}", hint=_HINT_IMAGE) from None
+
+
+def flat(image: Image) -> Image:
+    """Any picture as RGB; what is transparent becomes white, and 16 bits become 8."""
+    from PIL import Image as Pillow
+
+    if image.mode.startswith("I"):
+        return image.point(lambda value: value / 256).convert("L").convert("RGB")
+    if "A" in image.getbands() or "transparency" in image.info:
+        front = image.convert("RGBA")
+        return Pillow.alpha_composite(Pillow.new("RGBA", front.size, "white"), front).convert("RGB")
+    return image.convert("RGB")
+
+
+def _pdf(path: Path, dpi: int, wanted: Sequence[int] | None, is_done: Callable[[int, int], bool]) -> Iterator[Page]:
+    import pypdfium2
+
+    try:
+        document = pypdfium2.PdfDocument(path)
+        count = len(document)
+    except pypdfium2.PdfiumError as error:
+        if "password" in str(error).lower():
+            raise InputError(
+                f"{path} is encrypted", hint="save a copy without a password: qpdf --decrypt IN OUT"
+            ) from None
+        raise InputError(f"{path} is a broken PDF: {_said(error)}", hint=_HINT_PDF) from None
+    try:
+        if count == 0:
+            raise InputError(f"{path} has no pages", hint=_HINT_PDF)
+        for number in wanted if wanted is not None else range(1, count + 1):
+            if number > count:
+                problem = InputError(f"{path} has no page {number}", hint=f"it has {count}")
+                yield Page(number=number, count=count, image=None, problem=problem)
+            elif is_done(number, count):
+                yield Page(number=number, count=count, image=None)
+            else:
+                yield _drawn(path, document, number, count, dpi)
+    finally:
+        document.close()
+
+
+def _drawn(path: Path, document: Any, number: int, count: int, dpi: int) -> Page:
+    """One page of a PDF as a picture; smaller than asked when it would be larger than any page should be."""
+    import pypdfium2
+
+    note = None
+    try:
+        page = document[number - 1]
+        try:
+            width, height = page.get_size()
+            scale = dpi / 72
+            pixels = width * scale * height * scale
+            if pixels > MOST_PIXELS:
+                scale *= (MOST_PIXELS / pixels) ** 0.5
+                size = f"{width / 72:.0f} × {height / 72:.0f} inches"
+                note = f"page {number} of {path.name} is {size}: drawn at {scale * 72:.0f} dpi"
+            image = flat(page.render(scale=scale).to_pil())
+        finally:
+            page.close()
+    except (pypdfium2.PdfiumError, ValueError, OSError) as error:
+        problem = InputError(f"page {number} of {path} cannot be drawn: {_said(error)}", hint=_HINT_PDF)
+        return Page(number=number, count=count, image=None, problem=problem)
+    return Page(number=number, count=count, image=image, note=note)
+
+
+def _too_large(name: str, size: str) -> InputError:
+    return InputError(
+        f"{name} is too large: {size}, and the limit is {MOST_PIXELS / 1e6:.0f} million",
+        hint="make it smaller first: models look at 1280 pixels a side or less, and at tiles of that",
+    )
+
+
+def _what_it_is(path: Path) -> str:
+    with path.open("rb") as file:
+        start = file.read(512)
+    if b"\0" not in start:
+        return "it is a text file: nothing needs to be recognised in it"
+    return f"what can be read: {', '.join(sorted(one.strip('.') for one in IMAGES))}, pdf"
+
+
+def _said(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0][:200]
