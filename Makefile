@@ -39,12 +39,10 @@ format: $(DEV_STAMP) ## Let ruff rewrite
 	$(BIN)/ruff format .
 
 lock: $(DEV_STAMP) ## Resolve the shipped presets anew
-	$(BIN)/devenv lock python --upgrade
-	$(BIN)/devenv lock rapidocr --upgrade parent
+	$(BIN)/python tools/relock.py --upgrade
 
 golden: $(DEV_STAMP) ## Write the golden files anew, and the templates' digest in the shipped locks
-	$(BIN)/devenv lock python
-	$(BIN)/devenv lock rapidocr
+	$(BIN)/python tools/relock.py
 	$(BIN)/pytest tests/golden --update-golden
 
 bench: $(DEV_STAMP) engine ## Measure; prints the tables of docs/benchmarks.md

@@ -90,7 +90,10 @@ def decide(
         *(gpu.mounts if gpu else ()),
         *_model_mount(plan, environment),
     )
-    variables = {"DEVENV_GID": str(gid), "DEVENV_NAME": environment.name, "DEVENV_UID": str(uid)}
+    variables = {
+        "DEVENV_GID": str(gid), "DEVENV_NAME": environment.name, "DEVENV_UID": str(uid),
+        **_caches(plan, environment, gpu),
+    }  # fmt: skip
     spec = ContainerSpec(
         name=environment.container,
         image=image.id,
@@ -148,6 +151,22 @@ def _model_environment(plan: Plan, environment: Environment) -> dict[str, str]:
     data = f"/mnt/{environment.name}"
     places = {"data": data, "mount": plan.model.mount or f"{data}/model"}
     return {name: value.format(**places) for name, value in plan.model.env}
+
+
+def _caches(plan: Plan, environment: Environment, gpu: Access | None) -> dict[str, str]:
+    """The variables of the preset's caches, and what the entrypoint makes folders from. What one set of packages has
+    compiled for one kind of GPU must not meet another."""
+    if not plan.caches:
+        return {}
+    kinds = sorted({one.capability.replace(".", "") or "unknown" for one in gpu.devices}) if gpu else []
+    key = f"{plan.cache_key}-{'-'.join(f'sm{one}' for one in kinds) or 'cpu'}"
+    top = f"/mnt/{environment.name}/.cache/{key}"
+    folders = " ".join(sorted({folder for _, folder in plan.caches}))
+    return {
+        "DEVENV_CACHE": top,
+        "DEVENV_CACHES": folders,
+        **{variable: f"{top}/{folder}" for variable, folder in plan.caches},
+    }
 
 
 def ports_for(plan: Plan, environment: Environment, engine: Engine, *, anew: bool = False) -> dict[int, int]:

@@ -86,6 +86,8 @@ class Plan:
     editor: str | None  # sha256 over all that decides the compiled editor: made once, reused by every preset
     build_digest: str  # sha256 over all that decides the image's content
     model: PlannedModel | None = None
+    caches: tuple[tuple[str, str], ...] = ()  # variable → folder below /mnt/NAME/.cache/KEY
+    cache_key: str = ""  # of the Python packages: what other ones compiled is of no use to them; empty without caches
 
     @property
     def editor_image(self) -> str | None:
@@ -166,6 +168,8 @@ def plan(loaded: LoadedPreset, lock: Lock) -> Plan:
         editor=_editor_digest(lock) if lock.editor else None,
         build_digest=digest,
         model=_model(preset, lock),
+        caches=tuple(sorted(preset.caches.items())),
+        cache_key=_sha256(sorted(wheel.sha256 for wheel in lock.wheels))[:12] if preset.caches else "",
     )
 
 
@@ -186,7 +190,7 @@ def _model(preset: Preset, lock: Lock) -> PlannedModel | None:
         locked=lock.model,
         volume=f"devenv-model-{lock.model.key}",
         mount=preset.model.mount if preset.model else None,
-        env=tuple(sorted((name, value) for name, value in env.items() if name not in preset.env)),
+        env=tuple(sorted((name, value) for name, value in env.items() if name not in {*preset.env, *preset.caches})),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from devenv.compat.variant import built_for
 from devenv.compat.versions import allows, numbers
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ def cuda_of(preset: Preset, matrix: Matrix) -> str | None:
     """The CUDA that the preset's wheels bring, as far as pins tell."""
     if preset.cuda:
         return ".".join(preset.cuda.split(".")[:2])
+    if told := built_for(pinned(preset, "torch") or ""):
+        return told if told[0].isdigit() else None
     if (version := pinned(preset, "vllm")) and (vllm := matrix.for_vllm(version)):
         return vllm.cuda
     if (version := pinned(preset, "torch")) and (torch := matrix.for_torch(version)):
@@ -137,6 +140,12 @@ def _nearest(matrix: Matrix, version: str, cuda: str) -> VllmRow | None:
 
 def _torch(preset: Preset, version: str, row: TorchRow, with_vllm: bool, matrix: Matrix) -> list[Clash]:
     found = []
+    told = built_for(version)
+    if preset.cuda and told and numbers(told)[:2] != numbers(preset.cuda)[:2]:
+        what = f"CUDA {told}" if told[0].isdigit() else {"cpu": "the CPU"}.get(told, told)
+        message = f"torch {version} is built for {what}, not for CUDA {preset.cuda}"
+        hint = f"nearest that works: torch: '{version.partition('+')[0]}', or leave 'cuda' out"
+        return [Clash(key="torch", message=message, hint=hint, source=row.source)]
     offered = sorted({row.cuda, *row.variants}, key=numbers)
     # With vLLM its own row has spoken about CUDA already.
     if preset.cuda and not with_vllm and numbers(preset.cuda)[:2] not in map(numbers, offered):

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from urllib.parse import unquote
 
+from devenv.compat.variant import suits
 from devenv.lock.inputs import NODE_WHEEL
 from devenv.lock.model import Artifact, Deb, Lock, Tarball, Wheel
 
@@ -156,6 +157,9 @@ def _against_pins(lock: Lock) -> Iterator[tuple[Loc, str]]:
     pin = pins.get("code_server")
     if editor and isinstance(pin, str) and pin.split()[:2] != [editor.version, editor.source]:
         yield ("inputs", "code_server"), f"the lock is for code-server {pin}, it has {editor.version}"
+    for number, one in enumerate(lock.wheels):
+        if not suits(one.version, str(pins.get("cuda") or "")):
+            yield ("wheels", number), f"the lock is for CUDA {pins['cuda']}, and {one.name} is {one.version}"
     yield from _listed(pins.get("pip"), "pip", "==", {_canonical(one.name): one for one in lock.wheels})
     tarballs = {one.name: one for one in lock.npm.packages if _top(lock, one)}
     yield from _listed(pins.get("npm"), "npm", "@", tarballs)

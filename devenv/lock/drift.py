@@ -32,6 +32,7 @@ def inputs(preset: Preset) -> dict[str, Any]:
         "python": preset.python,
         "system": sorted(SYSTEM_PACKAGES),
         "apt": sorted(set(preset.apt)),
+        "cuda": preset.cuda,
         "pip": sorted({_canonical(one) for one in preset.requirements()}),
         "npm": sorted(set(preset.npm)),
         "node": preset.node,

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 from devenv.artifacts import Store
+from devenv.compat.variant import ANY as ANY_CUDA
 from devenv.errors import LockError
 from devenv.host import Settings
 from devenv.http.web import Policy, Web
@@ -136,6 +137,8 @@ class _Work:
             node_registry=lambda: npm.default_registry(self.node, store=store, web=web, settings=settings),
             files=archives(self.preset),
         )
+        needs_gpu = self.preset.gpu is not None and self.preset.gpu.required
+        self._cuda = self.preset.cuda or (ANY_CUDA if needs_gpu or self.preset.vllm else "")
         self._apt_: Apt | None = None
         self._resolved: dict[str, tuple[Deb, ...]] = {}
         """The Debian packages that were resolved now, by section; others were taken over."""
@@ -292,7 +295,7 @@ class _Work:
 
     def _wheels(self, base: LockedBase, status: _Once) -> tuple[Wheel, ...]:
         taken: tuple[Wheel, ...] | None = self.earlier.take(
-            "pip python", lambda one: one.wheels,
+            "pip python cuda", lambda one: one.wheels,
             fits=lambda one: (one.base.distribution, one.base.release) == (base.distribution, base.release),
         )  # fmt: skip
         if taken is None or self.earlier.upgrades("pip", (wheel.name for wheel in taken)):
@@ -304,7 +307,7 @@ class _Work:
     ) -> tuple[Wheel, ...]:
         return resolve_wheels(
             names, python=self.preset.python, glibc=self._glibc(base, status), settings=self.settings,
-            store=self.store, web=self.web, keep=keep, dependencies=not alone,
+            store=self.store, web=self.web, keep=keep, dependencies=not alone, cuda=self._cuda,
         )  # fmt: skip
 
     def _tools(self, base: LockedBase, status: _Once) -> tuple[Wheel, Wheel | None]:

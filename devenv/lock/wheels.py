@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from devenv.artifacts import Store, bring
+from devenv.compat.variant import built_for, suits
 from devenv.errors import LockError
 from devenv.host import Settings
 from devenv.http.partial import Wanted
@@ -34,25 +35,53 @@ def resolve_wheels(
     web: Web,
     keep: Iterable[Wheel] = (),
     dependencies: bool = True,
+    cuda: str = "",
 ) -> tuple[Wheel, ...]:
     """One wheel for every package that `requirements` need, sorted by name.
 
-    `python` MAJOR.MINOR and `glibc` (2.36) are the image's; `keep` are versions to prefer where they still fit.
-    Raises LockError in uv's words.
+    `python` MAJOR.MINOR and `glibc` (2.36) are the image's; `keep` are versions to prefer where they still fit; with
+    `cuda` no build for the CPU or for another CUDA is taken. Raises LockError in uv's words.
     """
     if not requirements:
         return ()
+    kept = _preferences(keep)
+    without: list[str] = []
+    while True:
+        found = _resolved(requirements, without, kept, python, glibc, settings, dependencies=dependencies)
+        # A version with a local part (2.10.0+cpu) counts as newer than the one without, and `==2.10.0` allows it.
+        wrong = [f"{one['name']}!={one['version']}" for one in found if not suits(one.get("version", ""), cuda)]
+        if not wrong:
+            break
+        if not set(wrong) - set(without):
+            raise _unresolved("", requirements, without)
+        without += wrong
+    wheels = (_wheel(package, python, glibc, settings, store, web) for package in found)
+    return tuple(sorted(wheels, key=lambda one: one.name))
+
+
+def _resolved(
+    requirements: Sequence[str],
+    without: Sequence[str],
+    kept: str,
+    python: str,
+    glibc: str,
+    settings: Settings,
+    *,
+    dependencies: bool,
+) -> Sequence[Mapping[str, Any]]:
+    """What uv chooses, as the packages of a pylock.toml. `without`: versions that may not be (`torch!=2.10.0+cpu`)."""
     with tempfile.TemporaryDirectory() as folder:
-        output = Path(folder) / "pylock.toml"
-        preferences = _preferences(keep)
-        if preferences:
-            output.write_text(preferences)
+        output, constraints = Path(folder) / "pylock.toml", Path(folder) / "constraints.txt"
+        if kept:
+            output.write_text(kept)
+        constraints.write_text("\n".join(without))
         command = (
             # Its own interpreter, named: for another Python than this one uv would go and download that.
             _uv(), "pip", "compile", "-", "--python", sys.executable,
             "--output-file", str(output), "--format", "pylock.toml", "--no-header",
             "--python-version", python, "--python-platform", platform(settings.arch, glibc),
             "--only-binary", ":all:", "--quiet", *(() if dependencies else ("--no-deps",)),
+            *(("--constraint", str(constraints)) if without else ()),
         )  # fmt: skip
         try:
             run(
@@ -62,14 +91,29 @@ def resolve_wheels(
                 env={**dict(settings.pip.uv_env), "UV_PYTHON_DOWNLOADS": "never"},
             )
         except ProcessError as error:
-            raise LockError(
-                "the Python packages cannot be resolved",
-                detail=_told(error.outcome.err),
-                hint="see 'pip:' in the preset; indexes come from pip's and uv's own settings",
-            ) from None
+            raise _unresolved(error.outcome.err, requirements, without) from None
         data = tomllib.loads(output.read_text(encoding="utf-8"))
-    wheels = (_wheel(package, python, glibc, settings, store, web) for package in data.get("packages", ()))
-    return tuple(sorted(wheels, key=lambda one: one.name))
+    packages: Sequence[Mapping[str, Any]] = data.get("packages", ())
+    return packages
+
+
+def _unresolved(text: str, requirements: Sequence[str], without: Sequence[str]) -> LockError:
+    hint = "see 'pip:' in the preset; indexes come from pip's and uv's own settings"
+    special = [one for one in requirements if "==" in one and built_for(one.partition("==")[2])]
+    if missing := next((one for one in special if one in text), None):
+        kind = built_for(missing.partition("==")[2])
+        hint = (
+            f"no index of yours has PyTorch's build for {'the CPU' if kind == 'cpu' else f'CUDA {kind}'}: PyTorch has "
+            "an index of its own for such builds; name it in pip's settings (pip config set global.extra-index-url "
+            "ADDRESS, or PIP_EXTRA_INDEX_URL)"
+        )
+    elif without:
+        names = ", ".join(one.replace("!=", " ") for one in without)
+        hint = (
+            f"the preset wants CUDA, so these were left out: {names}; name an index that has builds for CUDA in pip's "
+            "settings (PIP_EXTRA_INDEX_URL), or correct 'cuda'"
+        )
+    return LockError("the Python packages cannot be resolved", detail=_told(text) or None, hint=hint)
 
 
 def own_uv() -> str:

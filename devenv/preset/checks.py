@@ -141,12 +141,19 @@ def _related(one: str, other: str) -> bool:
 
 
 def _environment(top: Node, problems: Problems) -> None:
-    tables = [_entries(top, "env")]
+    tables = [_entries(top, "env"), _entries(top, "caches")]
     tables += [_entries(service, "env") for service in _entries(top, "services").values()]
     for table in tables:
         for name, node in table.items():
             if name in RESERVED_ENV or name.startswith(ENV_PREFIX):
                 problems.add(f"the variable {quote(name)} is set by devenv itself", node.place, hint="use another name")
+    for name, node in tables[1].items():
+        if name in tables[0]:
+            problems.add(
+                f"{quote(name)} is given in 'env' and in 'caches'",
+                node.place,
+                hint="keep one; null drops an inherited one",
+            )
 
 
 def _pinned_twice(top: Node, problems: Problems) -> None:

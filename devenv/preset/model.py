@@ -285,6 +285,9 @@ class Preset(_Strict):
     """Further persistent volumes: name to where it is mounted."""
     env: dict[EnvName, EnvValue] = {}
     """Environment variables of everything inside."""
+    caches: dict[EnvName, Slug] = {}
+    """Caches that make the next start quick, on the environment's own volume: a variable to the folder that it names,
+    apart for each set of Python packages and each kind of GPU: `TRITON_CACHE_DIR: triton`."""
     files: dict[ContainerPath, HostPath] = {}
     """Files and folders of the preset's folder that go into the image, by their path there."""
     workspace: HostPath | None = None

@@ -1,4 +1,5 @@
-"""Every shipped preset comes up, passes its smoke test, and its `verify` script passes inside."""
+"""The shipped presets that can come up on a machine of CI do, pass their smoke test, and their `verify` script passes
+inside. Of the others NOT_HERE says why not; that every preset is locked, fits and renders is tested in tests/golden."""
 
 from __future__ import annotations
 
@@ -14,10 +15,24 @@ from tests.integration.conftest import Cli
 pytestmark = pytest.mark.engine
 PRESETS = Path(__file__).parents[2] / "presets"
 NAMES = {"python": "t-python", "rapidocr": "t-ocr"}
+"""Those that come up here, and what their environments are called."""
+NOT_HERE: dict[str, str] = {}
+"""Those that do not come up here, and why: a new preset needs a line in one of the two."""
 
 
-def test_every_shipped_preset_is_tested_here() -> None:
-    assert {path.parent.name for path in PRESETS.glob("*/preset.yaml")} == set(NAMES)
+def test_of_every_shipped_preset_it_is_said_whether_it_comes_up_here() -> None:
+    shipped = {path.parent.name for path in PRESETS.glob("*/preset.yaml")}
+    assert set(NAMES) | set(NOT_HERE) == shipped, "add it to NAMES, or to NOT_HERE with the reason"
+    assert not set(NAMES) & set(NOT_HERE)
+    assert all(len(reason) > 10 for reason in NOT_HERE.values())
+
+
+@pytest.mark.parametrize("preset", sorted(path.parent.name for path in PRESETS.glob("*/preset.yaml")))
+def test_every_preset_has_a_verify_script_that_bash_can_read(preset: str) -> None:
+    done = subprocess.run(
+        ["bash", "-n", PRESETS / preset / "verify"], capture_output=True, text=True, check=False
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("preset", sorted(NAMES))

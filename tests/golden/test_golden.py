@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from devenv.lock import drift
 from devenv.lock.model import read
 from devenv.lock.place import beside
 from devenv.paths import templates_digest
@@ -44,6 +45,17 @@ def test_rendered_output_is_as_expected(preset: str, request: pytest.FixtureRequ
             (folder / name).write_text(text)
     expected = {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
     assert files == expected, "if this is meant: make golden, and read the diff"
+
+
+@pytest.mark.parametrize("preset", shipped())
+def test_its_lock_fits_it_and_only_a_model_is_open(preset: str) -> None:
+    found = load(find(preset, Path.cwd()))
+    lock_ = read(beside(found.path))
+    assert drift.compare(lock_, found.preset) == (), f"devenv lock {preset} --without-model"
+    assert lock_.platform == "linux/amd64"
+    # Where locks are made no hub can be reached: a hash in a shipped lock could only be made up.
+    assert lock_.model is None
+    assert bool(lock_.open) == (found.preset.model is not None)
 
 
 RECORD = HERE / "rendering.json"

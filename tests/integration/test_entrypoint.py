@@ -6,14 +6,14 @@ import re
 import subprocess
 from pathlib import Path
 
+ENTRYPOINT = Path(__file__).parents[2] / "templates/image/usr/local/lib/devenv/entrypoint"
 ONE, OTHER = "1" * 40, "2" * 40
 
 
 def _boot(root: Path, hugging: str = "", scope: str = "") -> None:
     """A boot with the model of `id@revision` on each hub; the mounted folder is always the same path."""
     (root / "model").mkdir(exist_ok=True)
-    script = (Path(__file__).parents[2] / "templates/image/usr/local/lib/devenv/entrypoint").read_text()
-    functions = re.findall(r"^\w+_model\(\) \{\n.*?^\}\n", script, re.MULTILINE | re.DOTALL)
+    functions = re.findall(r"^\w+_model\(\) \{\n.*?^\}\n", ENTRYPOINT.read_text(), re.MULTILINE | re.DOTALL)
     env = {
         "PATH": "/usr/bin:/bin", "DEVENV_MODEL": str(root / "model"), "HF_HOME": str(root / "hf"),
         "MODELSCOPE_CACHE": str(root / "ms"), "DEVENV_MODEL_HUGGINGFACE": hugging, "DEVENV_MODEL_MODELSCOPE": scope,
@@ -62,3 +62,17 @@ def test_what_the_user_brought_stays_the_users(tmp_path: Path) -> None:
     assert (repository / f"snapshots/{ONE}/x").is_file(), "set aside, and back again"
     assert (tmp_path / "ms/models/acme/Tiny-1___0/x").is_file()
     assert (repository / "snapshots/link").is_symlink()
+
+
+def test_folders_of_caches_are_made_by_the_user_and_kept(tmp_path: Path) -> None:
+    function = re.findall(r"^make_caches\(\) \{\n.*?^\}\n", ENTRYPOINT.read_text(), re.MULTILINE | re.DOTALL)[0]
+    env = {"PATH": "/usr/bin:/bin", "DEVENV_CACHE": str(tmp_path / ".cache/0123-cpu"), "DEVENV_CACHES": "triton vllm"}
+    code = f'set -eu\nas_user=user\nuser() {{ echo "$@"; "$@"; }}\n{function}make_caches\n'
+    told = subprocess.run(["sh", "-c", code], env=env, check=True, capture_output=True, text=True).stdout
+    assert told.count("mkdir -p") == 2
+    kept = tmp_path / ".cache/0123-cpu/vllm/kept"
+    kept.write_text("")
+    subprocess.run(["sh", "-c", code], env=env, check=True, capture_output=True)
+    assert kept.is_file()
+    assert (tmp_path / ".cache/0123-cpu/triton").is_dir()
+    subprocess.run(["sh", "-c", code], env={"PATH": "/usr/bin:/bin"}, check=True, capture_output=True)

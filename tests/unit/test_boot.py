@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,8 +14,9 @@ from devenv.container import ContainerFacts, ContainerSpec
 from devenv.engine import labels_json
 from devenv.environment import Environment, environment
 from devenv.errors import NotReadyError
+from devenv.gpu import Access, Device
 from devenv.plan import Plan, PlannedCheck, plan
-from tests.unit.examples import loaded, lock
+from tests.unit.examples import deb, loaded, lock, wheel
 
 IMAGE = Image(reference="devenv/demo:1", id="sha256:1", cached=True)
 
@@ -94,6 +96,37 @@ def test_labels_of_another_version_are_survived(env: Environment) -> None:
         started_at="",
     )  # fmt: skip
     assert [one.name for one in boot.describe(facts).services] == [services[0]["name"]]
+
+
+CACHES = {"TRITON_CACHE_DIR": "triton", "VLLM_CACHE_ROOT": "vllm"}
+
+
+def _cached(env: Environment, *capabilities: str, **changes: Any) -> dict[str, str]:
+    decided = plan(loaded(caches=CACHES), lock(**changes))
+    devices = tuple(
+        Device(index=at, uuid=f"GPU-{at}", name="x", memory_bytes=1, capability=one, minor=at)
+        for at, one in enumerate(capabilities)
+    )
+    gpu = Access(mode="direct", devices=devices) if devices else None
+    return dict(boot.decide(decided, IMAGE, env, project=None, uid=1000, gid=1000, ports={}, gpu=gpu).environment)
+
+
+def test_caches_lie_on_the_environments_volume_apart_for_packages_and_gpus(env: Environment) -> None:
+    found = _cached(env)
+    key = found["DEVENV_CACHE"].removeprefix("/mnt/demo/.cache/")
+    assert key.endswith("-cpu")
+    assert found["TRITON_CACHE_DIR"] == f"/mnt/demo/.cache/{key}/triton"
+    assert found["DEVENV_CACHES"].split() == ["triton", "vllm"]
+    assert _cached(env, "9.0")["DEVENV_CACHE"].endswith("-sm90")
+    assert _cached(env, "9.0", "9.0") == _cached(env, "9.0")
+    assert _cached(env, "12.0", "8.0")["DEVENV_CACHE"].endswith("-sm120-sm80")
+    assert _cached(env, "")["DEVENV_CACHE"].endswith("-smunknown")
+    assert _cached(env, wheels=(wheel("jupyterlab", "2.0"),))["DEVENV_CACHE"] != found["DEVENV_CACHE"]
+    assert _cached(env, apt=(deb("jq"),))["DEVENV_CACHE"] == found["DEVENV_CACHE"], "Debian packages are not in the key"
+
+
+def test_a_preset_without_caches_gets_no_variable_of_theirs(env: Environment) -> None:
+    assert not [name for name, _ in _spec(env).environment if "CACHE" in name]
 
 
 def _described(label: str) -> tuple[PlannedCheck, ...]:

@@ -54,6 +54,10 @@ def test_each_vllm_goes_with_its_own_torch_cuda_and_python(
          "nearest that works: cuda: '13.0', or vllm 0.17 to before 0.20, which is built for CUDA 12.8"),
         ({"torch": "2.11.0", "cuda": "12.4"}, "cuda", "torch 2.11.0 is not built for CUDA 12.4, but for 12.6, 12.8, 13.0",
          "nearest that works: cuda: '12.6', or torch 2.6.*, which is built for CUDA 12.4"),
+        ({"torch": "2.10.0+cpu", "cuda": "12.8"}, "torch", "torch 2.10.0+cpu is built for the CPU, not for CUDA 12.8",
+         "nearest that works: torch: '2.10.0', or leave 'cuda' out"),
+        ({"torch": "2.10.0+cu126", "cuda": "12.8"}, "torch", "torch 2.10.0+cu126 is built for CUDA 12.6, not for CUDA 12.8",
+         "nearest that works: torch: '2.10.0', or leave 'cuda' out"),
         ({"torch": "2.15.0", "python": "3.10"}, "python", "torch 2.15.0 has wheels for Python 3.11 to 3.15, not 3.10",
          "nearest that works: python: '3.11'"),
         ({"pip": ("torch==2.6.0",), "python": "3.14"}, "python", "torch 2.6.0 has wheels for Python 3.9 to 3.13, not 3.14",
@@ -66,6 +70,22 @@ def test_what_cannot_work_is_told_with_the_nearest_that_does(
     (found,) = clashes(examples.preset(**{"python": "3.12", **keys}), MATRIX)
     assert (found.key, found.message, found.hint, found.unknown) == (key, message, hint, False)
     assert found.source
+
+
+@pytest.mark.parametrize(
+    ("keys", "cuda"),
+    [
+        ({"torch": "2.13.0"}, "13.0"),
+        ({"torch": "2.13.0+cpu"}, None),
+        ({"pip": ("torch==2.13.0+cpu",)}, None),
+        ({"torch": "2.10.0+cu126"}, "12.6"),
+        ({"torch": "2.10.0+cu126", "cuda": "12.6"}, "12.6"),
+    ],
+)
+def test_a_build_of_pytorch_tells_its_cuda(keys: dict[str, Any], cuda: str | None) -> None:
+    wish = examples.preset(**keys)
+    assert cuda_of(wish, MATRIX) == cuda
+    assert clashes(wish, MATRIX) == ()
 
 
 @pytest.mark.parametrize("keys", [{"vllm": "7.0"}, {"torch": "9.1.0"}, {"cuda": "14.0"}, {"vllm": "0.34.0"}])

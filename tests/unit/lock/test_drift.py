@@ -80,3 +80,8 @@ def test_a_stale_lock_is_refused_with_what_differs_and_the_remedy() -> None:
     assert "node: 24.19.0 → 22.0.0" in (caught.value.detail or "")
     assert caught.value.hint == "bring it up to date: devenv lock p"
     assert caught.value.exit_code == 4
+
+
+def test_another_cuda_is_another_lock() -> None:
+    found = drift.compare(lock(preset(torch="2.10.0", cuda="12.8")), preset(torch="2.10.0", cuda="12.6"))
+    assert [(one.section, one.locked, one.wanted) for one in found] == [("cuda", "12.8", "12.6")]

@@ -323,3 +323,10 @@ def test_a_path_that_is_a_file_and_a_folder_is_refused() -> None:
     source = ModelSource(hub="huggingface", id="acme/tiny", revision="1" * 40)
     with pytest.raises(ValidationError, match="a cannot be a file"):
         LockedModel(name="tiny", digest=files_digest(files), sources=(source,), files=tuple(files))
+
+
+def test_a_lock_for_cuda_holds_no_build_for_the_cpu() -> None:
+    wheels = (examples.wheel("jupyterlab"), examples.wheel("torch", "2.10.0+cpu"))
+    made = examples.lock(wheels=wheels, inputs={"cuda": "12.8"})
+    assert [loc for loc, reason in contradictions(made) if "CUDA 12.8" in reason] == [("wheels", 1)]
+    assert not list(contradictions(made.model_copy(update={"inputs": {}})))

@@ -134,3 +134,66 @@ def test_a_local_wheel_without_size_or_hash_is_measured(tmp_path: Path, monkeypa
 )
 def test_the_platform_is_one_that_uv_knows(arch: str, glibc: str, name: str) -> None:
     assert wheels.platform(arch, glibc) == name
+
+
+class Index:
+    """Stands in for uv with an index that has these versions of torch, the newest first; constraints hold."""
+
+    def __init__(self, *versions: str) -> None:
+        self.versions = versions
+        self.asked = 0
+
+    def __call__(self, command: tuple[str, ...], *, cwd: Path, **_: Any) -> Outcome:
+        self.asked += 1
+        given = "--constraint" in command
+        refused = (cwd / "constraints.txt").read_text().split() if given else []
+        left = [one for one in self.versions if f"torch!={one}" not in refused]
+        if not left:
+            raise ProcessError(Outcome(command=command, code=1, out="", err="no version of torch"))
+        text = entry("torch", left[0], f"torch-{left[0]}-py3-none-any.whl")
+        (cwd / "pylock.toml").write_text(text)
+        return Outcome(command=command, code=0, out="", err="")
+
+
+@pytest.mark.parametrize(
+    ("cuda", "versions", "taken"),
+    [
+        ("12.8", ("2.10.0+cpu", "2.10.0"), "2.10.0"),
+        ("12.8", ("2.10.0+cu130", "2.10.0+cu128", "2.10.0+cpu", "2.10.0"), "2.10.0+cu128"),
+        ("13.0", ("2.10.0+xpu", "2.10.0+rocm6.4", "2.10.0+cu130", "2.10.0"), "2.10.0+cu130"),
+        ("any", ("2.10.0+cpu", "2.10.0+cu126"), "2.10.0+cu126"),
+        ("12.8", ("2.7.4+cu12torch2.6", "2.7.4"), "2.7.4+cu12torch2.6"),
+        ("", ("2.10.0+cpu", "2.10.0"), "2.10.0+cpu"),
+    ],
+)
+def test_with_cuda_no_build_for_the_cpu_or_another_cuda_is_taken(
+    cuda: str, versions: tuple[str, ...], taken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = resolve(Index(*versions), tmp_path, monkeypatch, ("torch==2.10.0",), cuda=cuda)  # type: ignore[arg-type]
+    assert [one.version for one in found] == [taken]
+
+
+def test_only_builds_for_the_cpu_are_an_error_that_names_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(LockError) as caught:
+        resolve(Index("2.10.0+cpu"), tmp_path, monkeypatch, ("torch==2.10.0",), cuda="12.8")  # type: ignore[arg-type]
+    assert "torch 2.10.0+cpu" in (caught.value.hint or "")
+    assert "PIP_EXTRA_INDEX_URL" in (caught.value.hint or "")
+
+
+def test_a_resolver_that_insists_is_not_asked_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stubborn = Uv(entry("torch", "2.10.0+cpu", "torch-2.10.0+cpu-py3-none-any.whl"))
+    with pytest.raises(LockError, match="cannot be resolved"):
+        resolve(stubborn, tmp_path, monkeypatch, ("torch==2.10.0",), cuda="12.8")
+
+
+@pytest.mark.parametrize(
+    ("pin", "words"), [("2.13.0+cpu", "build for the CPU"), ("2.13.0+cu126", "build for CUDA 12.6")]
+)
+def test_a_build_that_no_index_of_the_user_has_says_what_helps(
+    pin: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uv = Uv(error=f"Because there is no version of torch=={pin} and you require torch=={pin}, …")
+    with pytest.raises(LockError) as caught:
+        resolve(uv, tmp_path, monkeypatch, ("rich", f"torch=={pin}"))
+    assert words in (caught.value.hint or "")
+    assert "extra-index-url" in (caught.value.hint or "")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from devenv import plan
+from devenv import plan, services
 from devenv.errors import PresetError
 from devenv.preset import checks
 from devenv.preset.load import LoadedPreset
@@ -50,6 +50,10 @@ Mistakes = Callable[[str], list[PresetError]]
          "'url' knows only '{token}' in braces"),
         ("services: {§a: {command: [x], port: 90}}",
          "'services.a': 'auth: token' needs 'listen': where the service itself listens"),
+        ("caches: {§DEVENV_X: x}",
+         "the variable 'DEVENV_X' is set by devenv itself"),
+        ("env: {VLLM_CACHE_ROOT: /tmp}\ncaches: {§VLLM_CACHE_ROOT: vllm}",
+         "'VLLM_CACHE_ROOT' is given in 'env' and in 'caches'"),
         ("volumes: {a: §/etc}",
          "a volume cannot be mounted at '/etc': devenv or the system needs /etc"),
         ("volumes: {a: §/workspace/data}",
@@ -132,6 +136,9 @@ services: {ide: {command: [], prt: 3}}
 
 
 def test_ports_are_those_that_the_plan_takes() -> None:
-    assert checks.BUILT_IN_PORTS == {"code_server": ("ide", plan.IDE_PORT), "jupyter": ("jupyter", plan.JUPYTER_PORT)}
-    assert set(plan.RESERVED) == checks.RESERVED_NAMES
+    assert checks.BUILT_IN_PORTS == {
+        "code_server": ("ide", services.IDE_PORT),
+        "jupyter": ("jupyter", services.JUPYTER_PORT),
+    }
+    assert set(services.RESERVED) == checks.RESERVED_NAMES
     assert plan.VENV in checks.RESERVED_MOUNTS

@@ -1,0 +1,30 @@
+"""What a wheel was built for, as the local part of its version says: `2.13.0+cpu`, `2.10.0+cu128`."""
+
+from __future__ import annotations
+
+import re
+
+ANY = "any"
+"""As the CUDA that is wanted: whichever, but not none."""
+
+
+def local(version: str) -> str:
+    """The local part; empty without one."""
+    return version.partition("+")[2]
+
+
+def built_for(version: str) -> str:
+    """A CUDA as MAJOR.MINOR, else the word for what is none (`cpu`); empty where the version does not tell."""
+    word = local(version).partition(".")[0]
+    if word in {"cpu", "xpu"} or word.startswith("rocm"):
+        return word
+    digits = re.fullmatch(r"cu(\d{2,})(\d)", word)
+    return f"{digits[1]}.{digits[2]}" if digits else ""
+
+
+def suits(version: str, cuda: str) -> bool:
+    """Whether a version may be taken where CUDA `cuda` (MAJOR.MINOR, ANY, or empty: none is asked for) is wanted."""
+    told = built_for(version)
+    if not cuda or not told:
+        return True
+    return told[0].isdigit() and (cuda == ANY or told == ".".join(cuda.split(".")[:2]))
