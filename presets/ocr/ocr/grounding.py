@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 import re
@@ -49,7 +50,7 @@ def parse(raw: str, size: tuple[int, int], refs: Literal["kind", "text"] = "kind
     that is no box, or has no area, is dropped and counted."""
     spans = list(_SPAN.finditer(raw))
     blocks, dropped = [], 0
-    for span, following in zip(spans, [*spans[1:], None], strict=True):
+    for span, following in itertools.zip_longest(spans, spans[1:]):
         boxes, bad = _boxes(span[2], size)
         dropped += bad
         after = clean(raw[span.end() : following.start() if following else len(raw)])
