@@ -15,7 +15,7 @@ _LEFT_OUT = frozenset(
 
 
 def first(config: Mapping[str, Any]) -> dict[str, Any]:
-    """For `UnlimitedOcrConfig`, whose class has DeepSeek-OCR's layers: with attention to everything, it is that model."""
+    """For `UnlimitedOcrConfig`: its class has DeepSeek-OCR's layers, and with full attention it is that model."""
     if config.get("model_type") == _NATIVE_FIRST:
         return {key: value for key, value in config.items() if key not in _LEFT_OUT}
     text = _text(config)

@@ -107,7 +107,7 @@ class TransformersBackend:
         return peak_rss_mb(), "RSS"
 
     def _classes(self) -> tuple[Any, Any]:
-        """The model's class and its config. Modules are named one by one: Transformers' front door imports much more."""
+        """The model's class and its config, each from its own module: Transformers' front door imports much more."""
         try:
             if self._second:
                 from transformers.models.deepseek_ocr2.configuration_deepseek_ocr2 import DeepseekOcr2Config
@@ -133,8 +133,7 @@ class TransformersBackend:
 
         seen = [views(picture, sizes(request.mode, second=self._second)) for picture in pictures]
         inputs, length = self._inputs(seen, request)
-        begin, ends, pad = special(self._checkpoint.config)
-        del begin
+        _, ends, pad = special(self._checkpoint.config)
         exact = request.exact_tokens
         most = exact or min(request.max_tokens, _CONTEXT - length)
         if most < 1:
@@ -274,7 +273,7 @@ def _tokenizer(checkpoint: Checkpoint) -> Any:
 
     try:
         return Tokenizer.from_file(str(checkpoint.folder / "tokenizer.json"))
-    except Exception as error:  # the library raises nothing more special
+    except Exception as error:  # noqa: BLE001  (the library raises nothing more special)
         raise BackendError(f"tokenizer.json cannot be used: {error}", hint="devenv weights verify") from None
 
 
@@ -287,5 +286,6 @@ def _memory_errors() -> tuple[type[Exception], ...]:
 def _full(error: Exception) -> MemoryFullError:
     said = (str(error) or "no more memory").splitlines()[0].split(". ")[0]
     return MemoryFullError(
-        f"not enough memory: {said}", hint="a smaller --concurrency or --mode, or stop what else uses the GPU (nvidia-smi)"
+        f"not enough memory: {said}",
+        hint="a smaller --concurrency or --mode, or stop what else uses the GPU (nvidia-smi)",
     )

@@ -34,14 +34,13 @@ class Stored:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class _Copy:
-    """Bytes of a file and the flat part of a parameter that they belong to, `skip` elements from its beginning."""
+    """Bytes of a file, and the flat part of a parameter that they belong to."""
 
     file: Path
     start: int
     size: int
     kind: str
     target: Any
-    skip: int
 
 
 def stored(files: Sequence[Path]) -> Iterator[Stored]:
@@ -53,7 +52,8 @@ def stored(files: Sequence[Path]) -> Iterator[Stored]:
         entries = [(one["data_offsets"], name, one) for name, one in header.items() if name != "__metadata__"]
         for (start, end), name, one in sorted(entries, key=lambda entry: entry[0]):
             yield Stored(
-                name=name, kind=one["dtype"], shape=tuple(one["shape"]), file=path, start=8 + length + start, size=end - start
+                name=name, kind=one["dtype"], shape=tuple(one["shape"]), file=path, start=8 + length + start,
+                size=end - start,
             )  # fmt: skip
 
 
@@ -113,7 +113,7 @@ def _split(tensor: Stored, piece: Piece, target: Any) -> Iterator[_Copy]:
         length = min(CHUNK, size - at)
         yield _Copy(
             file=tensor.file, start=start + at, size=length, kind=tensor.kind,
-            target=target[at // width : (at + length) // width], skip=0,
+            target=target[at // width : (at + length) // width],
         )  # fmt: skip
 
 
