@@ -91,5 +91,6 @@ def _box(value: Any, size: tuple[int, int]) -> Box | None:
         return None
     width, height = size
     x1, y1, x2, y2 = (min(max(one, 0), GRID) / GRID for one in value)
-    box = (math.floor(x1 * width), math.floor(y1 * height), math.ceil(x2 * width), math.ceil(y2 * height))
-    return box if box[0] < box[2] and box[1] < box[3] else None
+    if x1 >= x2 or y1 >= y2:
+        return None
+    return math.floor(x1 * width), math.floor(y1 * height), math.ceil(x2 * width), math.ceil(y2 * height)

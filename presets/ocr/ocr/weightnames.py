@@ -31,8 +31,8 @@ _QKV = re.compile(r"(.*\.vision_encoder\..*\.self_attn)\.qkv_proj\.(weight|bias)
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """A part of a tensor and its place in a parameter. `part` of `parts` of the tensor's rows go there: to the parameter's
-    `row` (an expert's) if that is not None, and to the first or second `half` of it (0, 1) if that is not None."""
+    """A part of a tensor and its place in a parameter: `part` of `parts` of the tensor's rows go to a `row` of the
+    parameter (an expert's) if that is not None, and to the first or second `half` of it (0, 1) if that is not None."""
 
     parameter: str
     part: int = 0
