@@ -37,19 +37,23 @@ def second(config: Mapping[str, Any]) -> dict[str, Any]:
     text = _text(config)
     layers, dense = int(text.get("num_hidden_layers", 12)), int(text.get("first_k_dense_replace", 1))
     text["mlp_layer_types"] = ["dense" if at < dense else "sparse" for at in range(layers)]
+    width = _section(_section(config, "vision_config"), "width")
+    sam, encoder = _section(width, "sam_vit_b"), _section(width, "qwen2-0-5b")
     return {
         "text_config": text,
         "image_token_id": int(config.get("image_token_id", IMAGE_TOKEN)),
         "vision_config": {
-            "sam_config": {"downsample_channels": [512, 896]},
+            # The last number is the encoder's width, whatever the published config says of the first model's.
+            "sam_config": {**_sam(sam), "downsample_channels": [512, int(encoder.get("dim", 896))]},
             "encoder_config": {
-                "hidden_size": 896,
+                "hidden_size": int(encoder.get("dim", 896)),
                 "intermediate_size": 4864,
                 "num_hidden_layers": 24,
                 "num_attention_heads": 14,
                 "num_key_value_heads": 2,
-                "max_position_embeddings": 131072,
-                "rope_parameters": {"rope_type": "default", "rope_theta": 1000000.0},
+                "rms_norm_eps": 1e-6,
+                "rope_theta": 1000000.0,
+                "vocab_size": 1,
             },
         },
     }

@@ -111,6 +111,14 @@ def test_a_native_config_is_taken_as_it_is() -> None:
     assert modelconfig.special(native) == (0, frozenset({1, 5}), 7)
 
 
+def test_the_published_config_of_the_second_model() -> None:
+    width = {"qwen2-0-5b": {"dim": 896}, "sam_vit_b": {"width": 768, "layers": 12, "heads": 12}}
+    made = modelconfig.second({**PUBLISHED, "vision_config": {"width": width}})
+    assert made["text_config"]["mlp_layer_types"] == ["dense"] + ["sparse"] * 11
+    assert made["vision_config"]["encoder_config"]["hidden_size"] == 896
+    assert made["vision_config"]["sam_config"]["downsample_channels"] == [512, 896]
+
+
 @pytest.mark.parametrize(
     ("config", "is_second"),
     [
