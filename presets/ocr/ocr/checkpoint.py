@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,13 @@ class Checkpoint:
                 raise BackendError(f"the model folder is incomplete: {shard} is missing", hint=_HINT)
             _whole(shard)
         return cls(folder=folder, config=config, shards=shards)
+
+    @property
+    def title(self) -> str:
+        """Its name: what devenv says it mounted here, else the folder's."""
+        mounted, named = os.environ.get("DEVENV_MODEL"), os.environ.get("DEVENV_MODEL_HUGGINGFACE")
+        named = named or os.environ.get("DEVENV_MODEL_MODELSCOPE")
+        return named if named and mounted and Path(mounted) == self.folder else self.folder.name
 
     @property
     def size_bytes(self) -> int:

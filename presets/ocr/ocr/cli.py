@@ -173,8 +173,14 @@ def _read(files: Any, top: Path, options: dict[str, Any]) -> int:
     engine = backends.make(backends.chosen(options["backend"]), _settings(options["model"]))
     with output.log(folder / "ocr.log", _say) as log:
         began = time.perf_counter()
-        facts = engine.load(log)
-        loaded = time.perf_counter()
+        facts: list[Facts] = []
+        loading: list[float] = [0.0]
+
+        def load() -> None:
+            start = time.perf_counter()
+            facts.append(engine.load(log))
+            loading[0] = time.perf_counter() - start
+
         plan = Plan(
             places=sources.places(files, top, folder),
             top=top,
@@ -185,12 +191,12 @@ def _read(files: Any, top: Path, options: dict[str, Any]) -> int:
             wanted=wanted,
         )
         single = options.get("dpi") is None and not options["as_json"]
-        outcomes = _run(Run(plan, engine, facts, log), engine, plan.places[files[0]], single=single)
+        outcomes = _run(Run(plan, engine, load, log), engine, plan.places[files[0]], single=single)
         summary = Summary(
             outcomes=outcomes,
-            seconds=time.perf_counter() - loaded,
-            seconds_load=loaded - began,
-            settings={**_facts(facts), "mode": request.mode.name, "prompt": request.prompt.name},
+            seconds=time.perf_counter() - began - loading[0],
+            seconds_load=loading[0],
+            settings={**_facts(engine, facts), "mode": request.mode.name, "prompt": request.prompt.name},
             output=str(folder),
         )
         for line in summary.lines():
@@ -226,8 +232,8 @@ def _settings(model: Path | None, threads: int | None = None) -> Settings:
     return Settings(model=model or (Path(given) if given else None), threads=threads)
 
 
-def _facts(facts: Facts) -> dict[str, str]:
-    return {"backend": facts.backend, "model": facts.model, "device": facts.device}
+def _facts(engine: Backend, facts: list[Facts]) -> dict[str, str | None]:
+    return {"backend": engine.name, "model": engine.model, "device": facts[0].device if facts else None}
 
 
 def _numbers(text: str | None) -> tuple[int, ...] | None:

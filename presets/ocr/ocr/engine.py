@@ -66,10 +66,17 @@ class Facts:
 class Backend(Protocol):
     """An engine. Making one imports nothing heavy; `load` does, once."""
 
+    name: str
+    """The backend's."""
+    model: str
+    """What it reads with, known before it is loaded: results made with another are not the same."""
     streams: bool
     """Whether `read` hands over text while it comes, for one picture."""
     concurrency: int
     """How many pictures `read` takes at once unless the user says otherwise."""
+
+    def check(self, request: Request) -> None:
+        """Raises UsageError for what it cannot do, before anything is loaded."""
 
     def load(self, say: Say) -> Facts:
         """Bring the model into memory. Raises BackendError."""

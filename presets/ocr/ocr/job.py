@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ocr import document, output, sources
 from ocr.ahead import ahead
-from ocr.engine import Backend, Facts, Reading, Request
+from ocr.engine import Backend, Reading, Request
 from ocr.errors import BackendError, OcrError, OutputError, UsageError
 from ocr.output import Job, Place, Written
 from ocr.page import Page, is_pdf, pages
@@ -57,17 +57,19 @@ class _End:
 
 
 class Run:
-    """One pass over a plan's sources with a loaded backend. `log` takes a line for each thing that people may want to
-    know."""
+    """One pass over a plan's sources. `load` is called before the first page is read, and not when there is none to
+    read. `log` takes a line for each thing that people may want to know."""
 
-    def __init__(self, plan: Plan, backend: Backend, facts: Facts, log: Callable[[str], None]) -> None:
+    def __init__(self, plan: Plan, backend: Backend, load: Callable[[], None], log: Callable[[str], None]) -> None:
         self._plan = plan
         self._backend = backend
+        self._load = load
+        self._loaded = False
         self._log = log
         request = plan.request
         self._settings = {
-            "backend": facts.backend,
-            "model": facts.model,
+            "backend": backend.name,
+            "model": backend.model,
             "prompt": request.prompt.text,
             "mode": request.mode.name,
             "guard": f"{request.guard.size}/{request.guard.window}",
@@ -78,8 +80,9 @@ class Run:
         self._pending: deque[tuple[_Item, float, Future[Written] | OcrError]] = deque()
 
     def all(self, on_text: Callable[[str], None] | None = None) -> tuple[Outcome, ...]:
-        """Read everything; `on_text` gets the text as it comes. Raises OutputError, and UsageError when the backend
-        cannot do what is asked at all."""
+        """Read everything; `on_text` gets the text as it comes. Raises OutputError, what `load` raises, and UsageError when
+        the backend cannot do what is asked at all."""
+        self._backend.check(self._plan.request)
         most = self._plan.concurrency
         waiting: list[_Item | _End] = []
         with ThreadPoolExecutor(_WRITERS) as writers:
@@ -134,6 +137,9 @@ class Run:
         self, things: Sequence[_Item | _End], writers: ThreadPoolExecutor, on_text: Callable[[str], None] | None
     ) -> None:
         images = [one.page.image for one in things if isinstance(one, _Item) and one.page.image is not None]
+        if images and not self._loaded:
+            self._load()
+            self._loaded = True
         began = time.perf_counter()
         readings = iter(self._read(images, on_text) if images else ())
         each = (time.perf_counter() - began) / max(1, len(images))

@@ -1,8 +1,12 @@
-"""How much memory this process has had at most."""
+"""Memory of this process, the machine and the GPU, and the GPU woken up early."""
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import os
 import resource
+import threading
 from pathlib import Path
 
 
@@ -48,3 +52,19 @@ def _first_number(path: str, name: str) -> int:
     except OSError:
         return 0
     return next((int(line.split()[1]) for line in lines if line.startswith(name)), 0)
+
+
+def wake_gpu() -> None:
+    """Have the driver make the first GPU's context in the background: it takes a second, and torch, whose import takes
+    several, then finds it made. Nothing happens where there is no driver."""
+    if os.environ.get("OCR_DEVICE") == "cpu":
+        return
+
+    def work() -> None:
+        with contextlib.suppress(OSError, AttributeError):
+            driver = ctypes.CDLL("libcuda.so.1")
+            device, context = ctypes.c_int(), ctypes.c_void_p()
+            if driver.cuInit(0) == 0 and driver.cuDeviceGet(ctypes.byref(device), 0) == 0:
+                driver.cuDevicePrimaryCtxRetain(ctypes.byref(context), device)
+
+    threading.Thread(target=work, daemon=True).start()

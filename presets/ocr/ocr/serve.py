@@ -111,12 +111,16 @@ def application(engine: Backend, facts: Facts, token: str | None) -> Starlette:
             return JSONResponse(answer)
         return Response("".join(_events(answer)), media_type="text/event-stream")
 
+    async def health(_: HttpRequest) -> Response:
+        return Response()
+
     def read(picture: Image, asked: Request) -> Reading:
         with turn:
             return engine.read([picture], asked)[0]
 
     return Starlette(
         routes=[
+            Route("/health", health, methods=["GET"]),
             Route("/v1/models", models, methods=["GET"]),
             Route("/v1/chat/completions", completions, methods=["POST"]),
         ]

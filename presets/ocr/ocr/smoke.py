@@ -87,9 +87,12 @@ def smoke(
     )
     try:
         engine = backends.make(backend, settings)
+        engine.check(request)
         facts = engine.load(say)
         loaded = time.perf_counter()
         test = _read(engine, facts, request, () if blank else wanted, expect, say)
+    except UsageError:
+        raise
     except OcrError as error:
         say(f"error: {error.message}" + (f"; {error.hint}" if error.hint else ""))
         return {"passed": False, "expect": expect, "summary": error.message, "hint": error.hint, "backend": backend}
@@ -191,6 +194,7 @@ def _numbers(test: _Test, seconds_load: float) -> dict[str, Any]:
         "seconds_load": round(seconds_load, 3),
         "seconds_read": round(test.seconds_read, 3),
         "seconds_first_token": None if first is None else round(first, 3),
+        "seconds_generate": None if first is None else round(following, 3),
         "tokens": tokens,
         "tokens_per_s": round((tokens - 1) / following, 1) if tokens > 1 and following > 0 else None,
         "peak_memory_mb": memory,

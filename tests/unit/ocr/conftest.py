@@ -11,6 +11,7 @@ import pytest
 from ocr import backends
 from ocr.cli import main
 from ocr.engine import Facts, Reading, Request, Say
+from ocr.errors import UsageError
 from PIL import Image
 
 PAGE = (
@@ -25,15 +26,21 @@ class FakeEngine:
     """Answers in turn, the last one for ever; an exception is raised. Keeps what it was asked."""
 
     answers: list[Reading | Exception] = dataclasses.field(default_factory=lambda: [Reading(raw=PAGE, tokens=40)])
+    name: str = "fake"
+    model: str = "tiny"
     streams: bool = False
     concurrency: int = 1
     asked: list[tuple[int, Request]] = dataclasses.field(default_factory=list)
     loaded: int = 0
 
+    def check(self, request: Request) -> None:
+        if request.mode.name == "small":
+            raise UsageError("not small")
+
     def load(self, say: Say) -> Facts:
         self.loaded += 1
         say("loaded")
-        return Facts(backend="fake", model="tiny", device="cpu")
+        return Facts(backend=self.name, model=self.model, device="cpu")
 
     def read(
         self, pictures: Sequence[Any], request: Request, on_text: Callable[[str], None] | None = None

@@ -101,7 +101,10 @@ def test_resume_leaves_out_what_is_done_with_the_same_settings(ocr: Ocr, tmp_pat
     assert (again["read"], again["skipped"]) == (2, 1)
     picture(tmp_path / "in" / "c.png", (300, 100))
     assert json.loads(ocr("batch", "in", "--resume", "--json").out)["read"] == 1
-    assert json.loads(ocr("batch", "in", "--resume", "--json").out)["read"] == 0
+    before = engine.loaded
+    idle = json.loads(ocr("batch", "in", "--resume", "--json").out)
+    # No model is loaded to read nothing.
+    assert (idle["read"], idle["device"], engine.loaded) == (0, None, before)
     # Other settings give other results.
     assert json.loads(ocr("batch", "in", "--resume", "--json", "--mode", "tiny").out)["read"] == 3
     # Without --resume everything is read.
@@ -226,6 +229,8 @@ def test_an_output_folder_that_cannot_be_written_is_said_before_a_model_is_loade
         (("image", "none.png"), 3, "there is no file none.png"),
         (("image", "a.png", "--mode", "huge"), 2, "there is no mode 'huge'"),
         (("image", "a.png", "--prompt", "locate"), 2, "'locate' needs what to look for"),
+        (("image", "a.png", "--mode", "small"), 2, "not small"),
+        (("smoke", "--mode", "small"), 2, "not small"),
         (("image", "a.png", "--guard", "5"), 2, "'5' is no guard"),
         (("image", "a.png", "--backend", "tesseract"), 2, "there is no backend 'tesseract'"),
         (("image",), 2, "Missing argument 'FILE'"),
@@ -243,6 +248,20 @@ def test_mistakes_have_a_status_and_a_word(
     assert done.status == status
     assert said in done.err
     assert engine.loaded == 0
+
+
+def test_a_model_that_cannot_be_loaded_ends_the_run(
+    ocr: Ocr, tmp_path: Path, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_say: object) -> None:
+        raise BackendError("there is no GPU", hint="devenv doctor")
+
+    picture(tmp_path / "in" / "a.png")
+    picture(tmp_path / "in" / "b.png")
+    monkeypatch.setattr(engine, "load", fail)
+    done = ocr("batch", "in")
+    assert done.status == 5
+    assert done.err.count("there is no GPU") == 1
 
 
 def test_a_bug_is_no_status_of_its_own_making(ocr: Ocr, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

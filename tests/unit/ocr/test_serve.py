@@ -87,6 +87,10 @@ def test_the_models(fake: FakeEngine) -> None:
     assert (status, json.loads(text)["data"][0]["id"]) == (200, "tiny")
 
 
+def test_it_says_that_it_is_there_to_anyone(fake: FakeEngine) -> None:
+    assert _ask(fake, "/health", token=None) == (200, "")
+
+
 def test_an_answer_can_be_streamed(fake: FakeEngine) -> None:
     _, text = _ask(fake, "/v1/chat/completions", _body(stream=True))
     first, last = text.strip().split("\n\n")

@@ -24,14 +24,26 @@ if TYPE_CHECKING:
 class RapidOcrBackend:
     """A free engine for each picture under way: an engine keeps state while it reads."""
 
+    name = "rapidocr"
     streams = False
 
     def __init__(self, settings: Settings) -> None:
+        self.model = f"rapidocr {_version()}"
         cores = len(os.sched_getaffinity(0))
         self.concurrency = max(1, min(4, cores))
         self._threads = settings.threads or max(1, min(4, cores))
         self._free: dict[tuple[int, int], list[Any]] = defaultdict(list)
         self._make: Any = None
+
+    def check(self, request: Request) -> None:
+        """It reads, and has no tokens."""
+        if request.exact_tokens is not None:
+            raise UsageError("rapidocr has no tokens: its plumbing cannot be tested alone", hint="--expect text")
+        if not request.prompt.reads and request.prompt.name != "locate":
+            raise UsageError(
+                f"rapidocr reads text, it cannot do {request.prompt.name!r}",
+                hint="--prompt markdown, ocr, free or locate",
+            )
 
     def load(self, say: Say) -> Facts:
         """Import the engine. Its models are read at the first picture."""
@@ -45,11 +57,8 @@ class RapidOcrBackend:
             ) from None
         self._make = RapidOCR
         seconds = time.perf_counter() - began
-        version = importlib.metadata.version("rapidocr")
-        say(f"rapidocr {version} imported in {seconds:.2f} s")
-        return Facts(
-            backend="rapidocr", model=f"rapidocr {version}", device="cpu", stages={"import": round(seconds, 3)}
-        )
+        say(f"{self.model} imported in {seconds:.2f} s")
+        return Facts(backend=self.name, model=self.model, device="cpu", stages={"import": round(seconds, 3)})
 
     def read(
         self,
@@ -58,13 +67,7 @@ class RapidOcrBackend:
         on_text: Callable[[str], None] | None = None,  # noqa: ARG002  (it does not stream)
     ) -> Sequence[Reading]:
         """Read pictures, each in a thread of its own."""
-        if request.exact_tokens is not None:
-            raise UsageError("rapidocr has no tokens: its plumbing cannot be tested alone", hint="--expect text")
-        if not request.prompt.reads and request.prompt.name != "locate":
-            raise UsageError(
-                f"rapidocr reads text, it cannot do {request.prompt.name!r}",
-                hint="--prompt markdown, ocr, free or locate",
-            )
+        self.check(request)
         if len(pictures) == 1:
             return [self._one(pictures[0], request, self._threads)]
         each = max(1, self._threads // len(pictures))
@@ -106,6 +109,13 @@ class RapidOcrBackend:
                 "EngineConfig.onnxruntime.inter_op_num_threads": 1,
             }
         )
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("rapidocr")
+    except importlib.metadata.PackageNotFoundError:
+        return "(not installed)"
 
 
 def _upright(corners: Any, size: tuple[int, int]) -> Box:

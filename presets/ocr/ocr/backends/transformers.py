@@ -13,7 +13,7 @@ from ocr.checkpoint import Checkpoint
 from ocr.engine import Facts, Logits, Reading, Request, Say
 from ocr.errors import BackendError, MemoryFullError, UsageError
 from ocr.guard import KEPT_TOKENS
-from ocr.memory import available_mb, fast_bfloat16, peak_rss_mb
+from ocr.memory import available_mb, fast_bfloat16, peak_rss_mb, wake_gpu
 from ocr.modelconfig import first, second, special
 from ocr.views import Views, sizes, tokens, views
 
@@ -27,16 +27,21 @@ _GPU_BATCH = 8
 class TransformersBackend:
     """One model in this process."""
 
+    name = "transformers"
     streams = True
 
     def __init__(self, settings: Settings) -> None:
         assert settings.model is not None
         self._checkpoint = Checkpoint.read(settings.model)
+        self.model = self._checkpoint.title
         self._second = self._checkpoint.is_second
         self._threads = settings.threads
-        self.concurrency = 1
+        self.concurrency = _GPU_BATCH if _looks_like_gpu() else 1
         self._model: Any = None
         self._tokenizer: Any = None
+
+    def check(self, request: Request) -> None:
+        """It can do everything."""
 
     def load(self, say: Say) -> Facts:
         """Bring the model to the device: classes, an empty model, its weights, its tokenizer."""
@@ -44,6 +49,7 @@ class TransformersBackend:
 
         threads = max(1, min(16, len(os.sched_getaffinity(0))))
         clock = _Clock(say)
+        wake_gpu()
         warming = Warming(self._checkpoint.shards, threads)
         try:
             import torch
@@ -70,10 +76,9 @@ class TransformersBackend:
         self._model = model
         self._tokenizer = _tokenizer(self._checkpoint)
         clock.stage("tokenizer", "tokenizer loaded")
-        self.concurrency = _GPU_BATCH if device.type == "cuda" else 1
         return Facts(
-            backend="transformers",
-            model=self._checkpoint.folder.name,
+            backend=self.name,
+            model=self.model,
             device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
             stages=clock.stages,
             notes={
@@ -215,6 +220,11 @@ class _Clock:
         self.stages[name] = round(seconds, 3)
         self._say(f"{said} in {seconds:.2f} s")
         return max(seconds, 1e-6)
+
+
+def _looks_like_gpu() -> bool:
+    """A guess before torch is imported, for how many pages to take at once."""
+    return os.environ.get("OCR_DEVICE") != "cpu" and any(map(os.path.exists, ("/dev/nvidiactl", "/dev/dxg")))
 
 
 def _place(size_bytes: int) -> tuple[Any, Any]:

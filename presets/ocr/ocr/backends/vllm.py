@@ -26,14 +26,23 @@ _CONTEXT = 8192
 class VllmBackend:
     """One engine in processes of its own."""
 
+    name = "vllm"
     streams = False
     concurrency = 64
 
     def __init__(self, settings: Settings) -> None:
         assert settings.model is not None
         self._checkpoint = Checkpoint.read(settings.model)
+        self.model = self._checkpoint.title
         self._engine: Any = None
         self._peak_mb = 0.0
+
+    def check(self, request: Request) -> None:
+        """It has one mode."""
+        if request.mode.name != "gundam":
+            raise UsageError(
+                f"vLLM prepares pictures in Gundam mode only, not {request.mode.name}", hint="--backend transformers"
+            )
 
     def load(self, say: Say) -> Facts:
         """Start the engine."""
@@ -50,7 +59,7 @@ class VllmBackend:
         try:
             self._engine = LLM(
                 model=str(folder),
-                served_model_name=folder.name,
+                served_model_name=self.model,
                 enable_prefix_caching=False,
                 mm_processor_cache_gb=0,
                 logits_processors=[NGramPerReqLogitsProcessor],
@@ -63,8 +72,8 @@ class VllmBackend:
         started = time.perf_counter()
         say(f"engine started in {started - imported:.2f} s")
         return Facts(
-            backend="vllm",
-            model=folder.name,
+            backend=self.name,
+            model=self.model,
             device=_device(),
             stages={"import": round(imported - began, 3), "load": round(started - imported, 3)},
             notes={"vllm": str(__version__)},
@@ -79,10 +88,7 @@ class VllmBackend:
         """Read pictures, all at once."""
         from vllm import SamplingParams
 
-        if request.mode.name != "gundam":
-            raise UsageError(
-                f"vLLM prepares pictures in Gundam mode only, not {request.mode.name}", hint="--backend transformers"
-            )
+        self.check(request)
         text = f"<image>\n{request.prompt.text}"
         prompts = [{"prompt": text, "multi_modal_data": {"image": picture}} for picture in pictures]
         parameters = SamplingParams(**sampling(request, self._checkpoint.kept_tokens(KEPT_TOKENS)))
