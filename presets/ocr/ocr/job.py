@@ -80,8 +80,8 @@ class Run:
         self._pending: deque[tuple[_Item, float, Future[Written] | OcrError]] = deque()
 
     def all(self, on_text: Callable[[str], None] | None = None) -> tuple[Outcome, ...]:
-        """Read everything; `on_text` gets the text as it comes. Raises OutputError, what `load` raises, and UsageError when
-        the backend cannot do what is asked at all."""
+        """Read everything; `on_text` gets the text as it comes. Raises OutputError, what `load` raises, and UsageError
+        for what the backend cannot do at all."""
         self._backend.check(self._plan.request)
         most = self._plan.concurrency
         waiting: list[_Item | _End] = []
