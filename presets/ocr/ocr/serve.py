@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from ocr import backends, guard, modes
 from ocr.backends import Settings
+from ocr.checkpoint import Checkpoint
 from ocr.engine import MAX_TOKENS, Backend, Facts, Reading, Request
 from ocr.errors import BackendError, InputError, OcrError, UsageError
 from ocr.page import opened
@@ -41,7 +42,9 @@ def serve(name: str, settings: Settings, *, port: int, further: tuple[str, ...],
 
         if settings.model is None:
             raise BackendError("vllm needs a model", hint="--model FOLDER, or DEVENV_MODEL")
-        _become(serve_command(settings.model, HOST, port, further), token)
+        name = Checkpoint.read(settings.model).title.partition("@")[0]
+        say(f"clients call the model {name}")
+        _become(serve_command(settings.model, name, HOST, port, further), token)
     if further:
         raise UsageError(f"only vllm takes {further[0]!r}", hint="leave it out")
     try:

@@ -162,8 +162,9 @@ def test_a_share_of_the_gpu_that_is_none(
 
 
 def test_vllm_serve_listens_here_only() -> None:
-    command = serve_command(Path("/mnt/x/model"), "127.0.0.1", 8000, ("--max-num-seqs", "8"))
+    command = serve_command(Path("/mnt/x/model"), "acme/ocr", "127.0.0.1", 8000, ("--max-num-seqs", "8"))
     assert command[:3] == ["vllm", "serve", "/mnt/x/model"]
+    assert command[command.index("--served-model-name") + 1] == "acme/ocr"
     assert command[command.index("--host") + 1] == "127.0.0.1"
     assert "vllm.model_executor.models.deepseek_ocr:NGramPerReqLogitsProcessor" in command
     assert command[-2:] == ["--max-num-seqs", "8"]

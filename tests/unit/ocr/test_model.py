@@ -57,6 +57,18 @@ def test_a_complete_folder(tmp_path: Path) -> None:
     assert tensor.start + tensor.size == found.size_bytes
 
 
+def test_a_model_is_called_what_devenv_says_it_mounted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DEVENV_MODEL", "DEVENV_MODEL_HUGGINGFACE", "DEVENV_MODEL_MODELSCOPE"):
+        monkeypatch.delenv(name, raising=False)
+    found = Checkpoint.read(checkpoint(tmp_path / "m"))
+    assert found.title == "m"
+    monkeypatch.setenv("DEVENV_MODEL", str(tmp_path / "m"))
+    monkeypatch.setenv("DEVENV_MODEL_HUGGINGFACE", "acme/ocr@0123")
+    assert found.title == "acme/ocr@0123"
+    monkeypatch.setenv("DEVENV_MODEL", str(tmp_path / "other"))
+    assert found.title == "m"
+
+
 @pytest.mark.parametrize(
     "missing", ["config.json", "tokenizer.json", "model-00001-of-000001.safetensors", "model.safetensors.index.json"]
 )

@@ -19,6 +19,7 @@ from ocr.errors import BackendError
 from PIL import Image
 
 from tests.unit.ocr.conftest import FakeEngine
+from tests.unit.ocr.test_model import checkpoint
 
 TOKEN = "secret"
 
@@ -161,7 +162,7 @@ def test_vllm_gets_the_token_as_a_variable_and_not_as_an_argument(
     monkeypatch.setattr(serve, "read_token", lambda: TOKEN)
     monkeypatch.setattr("os.execvpe", become)
     with pytest.raises(_Left):
-        serve.serve("vllm", Settings(model=tmp_path), port=8000, further=(), say=lambda _: None)
+        serve.serve("vllm", Settings(model=checkpoint(tmp_path / "m")), port=8000, further=(), say=lambda _: None)
     program, command, env = became
     assert program == "vllm"
     assert TOKEN not in " ".join(command)

@@ -59,7 +59,6 @@ class VllmBackend:
         try:
             self._engine = LLM(
                 model=str(folder),
-                served_model_name=self.model,
                 enable_prefix_caching=False,
                 mm_processor_cache_gb=0,
                 logits_processors=[NGramPerReqLogitsProcessor],
@@ -119,10 +118,11 @@ def sampling(request: Request, kept: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def serve_command(model: Path, host: str, port: int, further: Sequence[str]) -> list[str]:
-    """`vllm serve` as the model needs it; what is given further comes last and so wins."""
+def serve_command(model: Path, name: str, host: str, port: int, further: Sequence[str]) -> list[str]:
+    """`vllm serve` as the model needs it, for clients that call it `name`; what is given further comes last and so
+    wins."""
     return [
-        "vllm", "serve", str(model), "--served-model-name", model.name, "--host", host, "--port", str(port),
+        "vllm", "serve", str(model), "--served-model-name", name, "--host", host, "--port", str(port),
         "--logits-processors", _GUARD, "--no-enable-prefix-caching", "--mm-processor-cache-gb", "0",
         "--max-model-len", str(_CONTEXT), *further,
     ]  # fmt: skip
