@@ -121,19 +121,20 @@ def _read(
 
 
 def draw(lines: Sequence[str]) -> Image:
-    """A white page with one line of text below another. Raises BackendError without a font."""
+    """A white page with one line of text below another. Raises BackendError where Chinese has no font."""
     from PIL import Image, ImageDraw, ImageFont
 
     page = Image.new("RGB", (1000, 640), "white")
     pen = ImageDraw.Draw(page)
-    fonts = [path for path in _FONTS if Path(path).is_file()]
-    if any(not line.isascii() for line in lines):
-        fonts = fonts[: int(_FONTS[0] in fonts)]
-    if not fonts:
-        raise BackendError(
-            "there is no font to draw with", hint="apt: fonts-wqy-microhei, or fonts-dejavu-core for English"
-        )
-    font = ImageFont.truetype(fonts[0], 34)
+    font: Any = None
+    for path in _FONTS[:1] if any(not line.isascii() for line in lines) else _FONTS:
+        if Path(path).is_file():
+            font = ImageFont.truetype(path, 34)
+            break
+    if font is None and all(line.isascii() for line in lines):
+        font = ImageFont.load_default(34)  # Pillow's own, Latin only
+    if font is None:
+        raise BackendError("there is no font with Chinese", hint="apt: fonts-wqy-microhei, or --languages en")
     for number, line in enumerate(lines):
         pen.text((60, 40 + 70 * number), line, font=font, fill="black")
     return page

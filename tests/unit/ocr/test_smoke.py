@@ -110,3 +110,13 @@ def test_blank_draws_nothing(ocr: Ocr, engine: FakeEngine, monkeypatch: pytest.M
     engine.answers = [Reading(raw="")]
     assert ocr("smoke", "--blank").status == 10
     assert drawn == [[]]
+
+
+def test_english_needs_no_font_and_chinese_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr(smoke, "_FONTS", ("/nowhere.ttc", "/nowhere.ttf"))
+    page = smoke.draw(smoke.TEXTS["en"])
+    assert min(page.convert("L").tobytes()) < 50
+    assert set(smoke.draw(()).tobytes()) == {255}
+    with pytest.raises(BackendError, match="no font with Chinese"):
+        smoke.draw(smoke.TEXTS["zh"])
