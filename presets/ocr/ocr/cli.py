@@ -171,7 +171,7 @@ def _read(files: Any, top: Path, options: dict[str, Any]) -> int:
         check(files[0])  # before a model is loaded for nothing
     output.prepare(folder)
     engine = backends.make(backends.chosen(options["backend"]), _settings(options["model"]))
-    with output.log(folder / "ocr.log", _say) as log:
+    with output.log(folder / output.LOG, _say) as log:
         began = time.perf_counter()
         facts: list[Facts] = []
         loading: list[float] = [0.0]

@@ -89,6 +89,18 @@ def test_a_folder_goes_on_past_bad_files_and_says_what_failed(ocr: Ocr, tmp_path
     assert json.loads(ocr("batch", "in", "-o", "in/out", "--json").out)["pages"] == 6
 
 
+def test_earlier_results_are_no_sources(ocr: Ocr, tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    pdf(tmp_path / "b.pdf")
+    for output in ("first", "second", "."):
+        assert json.loads(ocr("batch", ".", "-o", output, "--json").out)["pages"] == 3, output
+    # Results beside their sources are known by their names and by what lies beside them; others' files are not.
+    picture(tmp_path / "my-figures" / "c.png")
+    assert json.loads(ocr("batch", ".", "-o", "third", "--json").out)["pages"] == 4
+    (tmp_path / "my-figures" / "c.png").unlink()
+    assert json.loads(ocr("batch", ".", "-o", "third", "--json").out)["pages"] == 3
+
+
 def test_resume_leaves_out_what_is_done_with_the_same_settings(ocr: Ocr, tmp_path: Path, engine: FakeEngine) -> None:
     for name in ("a", "b", "c"):
         picture(tmp_path / "in" / f"{name}.png", (200, 100 + ord(name)))
