@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ocr.errors import OutputError
 from ocr.output import BOXES, FIGURES, LAYOUTS, Place, save
+from ocr.page import PDFIUM
 
 
 def write(target: Place, pages: Sequence[tuple[int, Place, str | None]]) -> tuple[Path, ...]:
@@ -44,16 +45,13 @@ def _layouts(path: Path, pictures: Mapping[int, Path]) -> None:
     """One PDF page for each picture, at 144 dpi; the JPEGs go in as they are, one after another."""
     import pypdfium2
 
-    document = pypdfium2.PdfDocument.new()
-    with contextlib.ExitStack() as stack:
-        stack.callback(document.close)
+    with PDFIUM, contextlib.closing(pypdfium2.PdfDocument.new()) as document:
         for picture in pictures.values():
             image = pypdfium2.PdfImage.new(document)
             image.load_jpeg(picture, inline=True)
             width, height = image.get_px_size()
             image.set_matrix(pypdfium2.PdfMatrix().scale(width / 2, height / 2))
-            page = document.new_page(width / 2, height / 2)
-            page.insert_obj(image)
-            page.gen_content()
-            page.close()
+            with contextlib.closing(document.new_page(width / 2, height / 2)) as page:
+                page.insert_obj(image)
+                page.gen_content()
         document.save(path)
