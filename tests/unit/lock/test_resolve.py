@@ -15,7 +15,8 @@ from devenv.lock import npm as npm_room
 from devenv.lock import resolve as room
 from devenv.lock.change import changes
 from devenv.lock.earlier import ALL, PARENT, Earlier
-from devenv.lock.model import Deb, Lock, Wheel
+from devenv.lock.image import ImageFacts
+from devenv.lock.model import Deb, Lock, LockedBase, Wheel
 from devenv.lock.resolve import refresh_missing, resolve
 from devenv.preset.marks import Mark
 from devenv.preset.model import Preset
@@ -242,3 +243,22 @@ def test_a_presets_own_debian_packages_lie_in_its_own_layer() -> None:
 def test_an_ancestors_layer_that_lost_a_package_is_not_built_on() -> None:
     parent = lock(preset(), apt=(deb("python3.11"), deb("git")))
     assert set(_layers(parent, None, (deb("git", "2"), deb("g++"), deb("python3.11"))).values()) == {None}
+
+
+def test_new_templates_ask_nothing_of_a_base_image(stage: Stage, tmp_path: Path) -> None:
+    wish = preset(base={"image": "debian:bookworm"})
+    base = LockedBase(
+        kind="image", distribution="debian", release="bookworm", image="debian:bookworm", digest=f"sha256:{'0' * 64}"
+    )
+    old = lock(wish, base=base)
+    stale = old.model_copy(update={"inputs": {**old.inputs, "templates": "0" * 64}})
+
+    def look(reference: str) -> ImageFacts:
+        raise AssertionError(f"asked for {reference}")
+
+    made = resolve(
+        loaded(wish), settings=settings(tmp_path), store=Store(tmp_path / "store"), progress=Silent(), previous=stale,
+        image_facts=look,
+    )  # fmt: skip
+    assert made == old
+    assert stage.asked == []
