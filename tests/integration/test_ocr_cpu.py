@@ -60,7 +60,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     cli, project = Cli(root / "state"), root / "project"
     project.mkdir(mode=0o777)
     (project / "devenv.yaml").write_text(
-        f"name: {NAME}\nextends: {PARENT}\nmemory: null\ncode_server: null\njupyter: null\n"
+        f"name: {NAME}\nextends: {PARENT}\nmemory: null\ncode_server: null\n"
         f"model: {{huggingface: {{id: {ID}, revision: {COMMIT}}}, modelscope: null}}\n"
         "smoke:\n  ocr: {run: [ocr, smoke, --tokens, '16'], expect: plumbing, timeout_s: 300}\n"
     )
