@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devenv.errors import PresetError
-from devenv.lock.model import Lock, LockedEditor, LockedModel, Wheel
+from devenv.lock.model import Deb, Lock, LockedEditor, LockedModel, Wheel
 from devenv.paths import templates_digest, templates_dir
 from devenv.preset import portable
 from devenv.preset.model import Preset
@@ -68,7 +68,7 @@ class Plan:
     lock: Lock
     carried: str  # the preset as the image carries it: YAML without this machine's paths
     python: str  # MAJOR.MINOR
-    layers: tuple[int, ...]  # the wheel layers, in order
+    layers: tuple[int, ...]  # those of Debian packages and wheels, in order: one for each preset that brings some
     services: tuple[PlannedService, ...]  # `gateway` is not among them: it serves those with auth=token
     ports: tuple[tuple[str, int], ...]  # name → container port, services' ports included
     volumes: tuple[tuple[str, str], ...]  # further volumes: name → mount
@@ -99,14 +99,13 @@ class Plan:
         """The services that the gateway serves."""
         return tuple(one for one in self.services if one.auth == "token" and one.port is not None)
 
-    @property
-    def python_from_apt(self) -> bool:
-        """Whether the interpreter comes with the preset's Debian packages, which then go in before the wheels."""
-        return any(deb.name == f"python{self.python}" for deb in self.lock.apt)
-
     def has(self, service: str) -> bool:
         """Whether there is a service of that name."""
         return any(one.name == service for one in self.services)
+
+    def debs(self, layer: int) -> tuple[Deb, ...]:
+        """The Debian packages of one layer, in the order in which they are unpacked."""
+        return tuple(deb for deb in self.lock.apt if (deb.layer or 0) == layer)
 
     def wheels(self, layer: int) -> tuple[Wheel, ...]:
         """The wheels of one layer."""
@@ -148,7 +147,7 @@ def plan(loaded: LoadedPreset, lock: Lock) -> Plan:
         lock=lock,
         carried=carried,
         python=preset.python,
-        layers=tuple(sorted({wheel.layer for wheel in lock.wheels})),
+        layers=tuple(sorted({*(wheel.layer for wheel in lock.wheels), *(deb.layer or 0 for deb in lock.apt)})),
         services=services,
         ports=published(preset, services),
         volumes=tuple(sorted(preset.volumes.items())),

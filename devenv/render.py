@@ -139,7 +139,7 @@ def artifact_files(plan: Plan) -> Iterator[tuple[str, Artifact]]:
     for deb in lock.base.packages:
         yield f"artifacts/base/{deb.file}", deb
     for deb in lock.apt:
-        yield f"artifacts/apt/{deb.file}", deb
+        yield f"artifacts/apt/{deb.layer or 0}/{deb.file}", deb
     for wheel in lock.wheels:
         yield f"artifacts/wheels/{wheel.layer}/{wheel.file}", wheel
     yield f"artifacts/uv/{lock.uv.file}", lock.uv
@@ -250,11 +250,13 @@ def _lists(plan: Plan) -> dict[str, bytes]:
     """The orders and requirements that installers read beside the artifacts."""
     lock = plan.lock
     lists = {"artifacts/base/order": "".join(f"{deb.file}\n" for deb in lock.base.packages)}
-    if lock.apt:
-        lists["artifacts/apt/order"] = "".join(f"{deb.file}\n" for deb in lock.apt)
     if lock.editor and lock.editor.toolchain:
         lists["artifacts/toolchain/order"] = "".join(f"{deb.file}\n" for deb in lock.editor.toolchain)
     for layer in plan.layers:
+        if debs := plan.debs(layer):
+            lists[f"artifacts/apt/{layer}/order"] = "".join(f"{deb.file}\n" for deb in debs)
+        if not plan.wheels(layer):
+            continue
         lists[f"artifacts/wheels/{layer}/requirements.txt"] = "".join(
             f"{wheel.name}=={wheel.version} --hash=sha256:{wheel.sha256}\n" for wheel in plan.wheels(layer)
         )

@@ -92,6 +92,21 @@ class Earlier:
             layers = {each.sha256: each.layer for each in old if each.layer < self.depth}
         return wheel.model_copy(update={"layer": layers.get(wheel.sha256, self.depth)})
 
+    def layered_debs(self, debs: tuple[Deb, ...]) -> tuple[Deb, ...]:
+        """The preset's Debian packages, an ancestor's in that one's layer.
+
+        An ancestor's layer has to stand by itself: unless all of its packages are here, all share the first layer.
+        """
+        if self.parent is not None:
+            layers = {each.sha256: each.layer for each in self.parent.apt}
+        else:
+            old = self.previous.apt if self.previous is not None else ()
+            layers = {each.sha256: each.layer for each in old if (each.layer or 0) < self.depth}
+        own = None if layers.keys() - {each.sha256 for each in debs} else self.depth or None
+        if own is None:
+            layers = {}
+        return tuple(each.model_copy(update={"layer": layers.get(each.sha256, own)}) for each in debs)
+
     def _locks(self) -> tuple[Lock, ...]:
         if ALL in self.upgrade:
             return ()

@@ -65,6 +65,8 @@ class Deb(Artifact):
     """The path below a mirror's base, as in the Packages index (`pool/main/b/bash/…`)."""
     suite: _Word
     """The suite that had it (`bookworm-security`): tells which of the user's mirrors to ask first."""
+    layer: Annotated[int, Field(ge=1)] | None = None
+    """The image layer it goes to, as for wheels; None is the root preset's, and that of the base and the toolchain."""
 
 
 class Wheel(Artifact):

@@ -255,7 +255,7 @@ class _Work:
             "apt system python", lambda one: one.apt, fits=lambda one: one.base == base
         )
         if taken is not None and not self.earlier.upgrades("apt", (deb.name for deb in taken)):
-            return taken
+            return self.earlier.layered_debs(taken)
         interpreter = f"python{self.preset.python}"
         try:
             found = self._apt(base).resolve((interpreter, *self.preset.apt), status=status(), keep=self.earlier.debs())
@@ -266,6 +266,7 @@ class _Work:
                 f"{base.distribution}/{base.release} has no Python {self.preset.python}",
                 hint="take the Python of that release, or another base", detail=error.detail,
             ) from None  # fmt: skip
+        found = self.earlier.layered_debs(found)
         self._resolved["apt"] = found
         return found
 

@@ -61,7 +61,7 @@ def test_everything_the_dockerfile_mounts_is_there(store: Store, tmp_path: Path)
 
 def test_artifacts_are_links_not_copies(store: Store, tmp_path: Path) -> None:
     _assemble(store, tmp_path / "context")
-    path = tmp_path / "context" / "artifacts/apt/git_1.0-1_amd64.deb"
+    path = tmp_path / "context" / "artifacts/apt/0/git_1.0-1_amd64.deb"
     assert path.stat().st_nlink > 1
 
 

@@ -102,12 +102,14 @@ def test_each_wheel_layer_is_a_step_with_hashes() -> None:
     assert re.fullmatch(r"pillow==1\.0 --hash=sha256:[0-9a-f]{64}\n", line)
 
 
-def test_debian_packages_come_after_wheels_unless_python_is_among_them() -> None:
-    text = _dockerfile(_render())
-    assert text.index("source=artifacts/wheels/1") < text.index("source=artifacts/apt")
-    text = _dockerfile(_render({"apt": (deb("python3.11"), deb("git"))}))
-    assert text.index("source=artifacts/apt") < text.index("source=artifacts/wheels/0")
-    assert text.count("source=artifacts/apt") == 1
+def test_each_preset_of_the_chain_has_its_debian_packages_and_then_its_wheels() -> None:
+    debs = (deb("python3.11"), deb("libx").model_copy(update={"layer": 2}), deb("git").model_copy(update={"layer": 1}))
+    rendered = _render({"apt": debs})
+    text = _dockerfile(rendered)
+    steps = [text.index(f"source=artifacts/{one},") for one in ("apt/0", "wheels/0", "apt/1", "wheels/1", "apt/2")]
+    assert steps == sorted(steps)
+    assert "source=artifacts/wheels/2" not in text
+    assert rendered.context["artifacts/apt/1/order"] == b"git_1.0-1_amd64.deb\n"
 
 
 def test_orders_name_every_package_once() -> None:

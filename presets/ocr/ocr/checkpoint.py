@@ -59,7 +59,7 @@ class Checkpoint:
         """The numbers of added tokens with these texts, as the tokenizer's file has them."""
         added = _json(self.folder / "tokenizer.json").get("added_tokens") or []
         numbers = {one.get("content"): one.get("id") for one in added if isinstance(one, dict)}
-        return [int(numbers[text]) for text in texts if isinstance(numbers.get(text), int)]
+        return [number for text in texts if isinstance(number := numbers.get(text), int)]
 
 
 def _json(path: Path) -> dict[str, Any]:

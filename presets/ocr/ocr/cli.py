@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -267,3 +268,7 @@ def main(arguments: list[str] | None = None) -> int:
         if error.hint:
             _say(f"hint: {error.hint}")
         return error.status
+    except Exception:  # noqa: BLE001  (Python's own status for it is 1, which says nothing)
+        traceback.print_exc()
+        _say("error: this is a bug in ocr; the lines above say where")
+        return OcrError.status

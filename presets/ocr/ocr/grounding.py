@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 import re
@@ -49,7 +50,7 @@ def parse(raw: str, size: tuple[int, int], refs: Literal["kind", "text"] = "kind
     that is no box, or has no area, is dropped and counted."""
     spans = list(_SPAN.finditer(raw))
     blocks, dropped = [], 0
-    for span, following in zip(spans, [*spans[1:], None], strict=True):
+    for span, following in itertools.zip_longest(spans, spans[1:]):
         boxes, bad = _boxes(span[2], size)
         dropped += bad
         after = clean(raw[span.end() : following.start() if following else len(raw)])
@@ -90,5 +91,6 @@ def _box(value: Any, size: tuple[int, int]) -> Box | None:
         return None
     width, height = size
     x1, y1, x2, y2 = (min(max(one, 0), GRID) / GRID for one in value)
-    box = (math.floor(x1 * width), math.floor(y1 * height), math.ceil(x2 * width), math.ceil(y2 * height))
-    return box if box[0] < box[2] and box[1] < box[3] else None
+    if x1 >= x2 or y1 >= y2:
+        return None
+    return math.floor(x1 * width), math.floor(y1 * height), math.ceil(x2 * width), math.ceil(y2 * height)

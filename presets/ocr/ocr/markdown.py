@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from ocr.grounding import Answer, Block
 
-_NO_KIND = re.compile(r"[^\w.-]+")
+_NO_KIND = re.compile(r"[^\w.]+")
 # LaTeX that markdown's renderers do not know, and a name that they do.
 _SYNONYMS = {"\\coloneqq": ":=", "\\eqqcolon": "=:"}
 
@@ -22,9 +22,8 @@ def with_boxes(answer: Answer, figures: Mapping[int, Sequence[str]]) -> str:
     pixels."""
     parts = [answer.lead]
     for at, block in enumerate(answer.blocks):
-        where = " ".join(",".join(map(str, box)) for box in block.boxes)
-        kind = _NO_KIND.sub("-", block.kind)
-        parts.append(f"<!-- {at + 1} {kind} {where} -->\n{_block(block, figures.get(at, ()))}".strip())
+        said = (str(at + 1), _NO_KIND.sub("-", block.kind), *(",".join(map(str, box)) for box in block.boxes))
+        parts.append(f"<!-- {' '.join(said)} -->\n{_block(block, figures.get(at, ()))}".strip())
     return _together(parts)
 
 

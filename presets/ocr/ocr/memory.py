@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+from pathlib import Path
 
 
 def peak_rss_mb() -> float:
@@ -19,3 +20,31 @@ def gpu_used_mb() -> float:
         return round(float(pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByIndex(0)).used) / 1e6, 1)
     except Exception:  # noqa: BLE001  (a number for a report is not worth an error)
         return 0.0
+
+
+def available_mb() -> float:
+    """The main memory that this process may still take, in 10⁶ bytes: the machine's, or its container's limit."""
+    left = _first_number("/proc/meminfo", "MemAvailable:") * 1024 / 1e6
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
+        used = Path("/sys/fs/cgroup/memory.current").read_text(encoding="ascii").strip()
+        return left if limit == "max" else min(left, (int(limit) - int(used)) / 1e6)
+    except (OSError, ValueError):
+        return left
+
+
+def fast_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 numbers itself."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def _first_number(path: str, name: str) -> int:
+    try:
+        lines = Path(path).read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith(name)), 0)

@@ -14,9 +14,9 @@ from devenv.errors import LockError
 from devenv.lock import npm as npm_room
 from devenv.lock import resolve as room
 from devenv.lock.change import changes
-from devenv.lock.earlier import ALL, PARENT
+from devenv.lock.earlier import ALL, PARENT, Earlier
 from devenv.lock.hub import Told
-from devenv.lock.model import Lock, LockedModel, ModelFile, Wheel, files_digest
+from devenv.lock.model import Deb, Lock, LockedModel, ModelFile, Wheel, files_digest
 from devenv.lock.place import write
 from devenv.lock.resolve import refresh_missing, resolve
 from devenv.preset.marks import Mark
@@ -296,3 +296,27 @@ def test_packages_that_mirrors_dropped_leave_an_open_model_open(hub_asked: list[
 def test_another_cuda_resolves_the_wheels_anew(stage: Stage, tmp_path: Path) -> None:
     run(preset(cuda="12.8"), tmp_path, previous=lock(preset(cuda="12.6")))
     assert stage.asked == ["wheels"]
+
+
+def _layers(parent: Lock | None, previous: Lock | None, debs: tuple[Deb, ...]) -> dict[str, int | None]:
+    earlier = Earlier(
+        parent=parent,
+        previous=previous,
+        upgrade=frozenset(),
+        inputs={},
+        platform="linux/amd64",
+        depth=2 if parent else 0,
+    )
+    return {one.name: one.layer for one in earlier.layered_debs(debs)}
+
+
+def test_a_presets_own_debian_packages_lie_in_its_own_layer() -> None:
+    parent = lock(preset(), apt=(deb("python3.11"), deb("git").model_copy(update={"layer": 1})))
+    wanted = (deb("git"), deb("g++"), deb("python3.11"))
+    assert _layers(parent, None, wanted) == {"git": 1, "g++": 2, "python3.11": None}
+    assert _layers(None, None, wanted) == {"git": None, "g++": None, "python3.11": None}
+
+
+def test_an_ancestors_layer_that_lost_a_package_is_not_built_on() -> None:
+    parent = lock(preset(), apt=(deb("python3.11"), deb("git")))
+    assert set(_layers(parent, None, (deb("git", "2"), deb("g++"), deb("python3.11"))).values()) == {None}

@@ -1,0 +1,251 @@
+"""The engines' own parts, with modules that stand in for them. What only a GPU can show is not shown here."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ocr import guard, modes, prompts
+from ocr.backends import Settings, vllm
+from ocr.backends.rapidocr import RapidOcrBackend
+from ocr.backends.vllm import VllmBackend, sampling, serve_command
+from ocr.engine import Reading, Request
+from ocr.errors import BackendError, MemoryFullError, UsageError
+from PIL import Image
+
+from tests.unit.ocr.test_model import checkpoint
+
+
+def _request(**changes: Any) -> Request:
+    made: dict[str, Any] = {
+        "prompt": prompts.prompt("markdown"), "mode": modes.mode("gundam"), "guard": guard.BY_JOB["image"], **changes,
+    }  # fmt: skip
+    return Request(**made)
+
+
+class _Answer:
+    def __init__(self, text: str, reason: str = "stop", logprobs: Any = None) -> None:
+        one = types.SimpleNamespace(text=text, token_ids=[1, 2, 3], finish_reason=reason, logprobs=logprobs)
+        self.outputs = [one]
+        self.metrics = types.SimpleNamespace(first_token_latency=0.25)
+
+
+@dataclasses.dataclass
+class FakeVllm:
+    """What was asked of it, and what it says."""
+
+    made: dict[str, Any] = dataclasses.field(default_factory=dict)
+    prompts: list[Any] = dataclasses.field(default_factory=list)
+    parameters: Any = None
+    answers: Any = dataclasses.field(default_factory=list)
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeVllm:
+    state = FakeVllm()
+
+    class LLM:
+        def __init__(self, **options: Any) -> None:
+            state.made = options
+            if isinstance(state.answers, Exception):
+                raise state.answers
+
+        def generate(self, asked: Any, parameters: Any, *, use_tqdm: bool) -> Any:
+            state.prompts, state.parameters = asked, parameters
+            assert use_tqdm is False
+            return state.answers
+
+    package = types.ModuleType("vllm")
+    package.LLM, package.SamplingParams, package.__version__ = LLM, dict, "0.28.0"  # type: ignore[attr-defined]
+    model = types.ModuleType("vllm.model_executor.models.deepseek_ocr")
+    model.NGramPerReqLogitsProcessor = "the guard"  # type: ignore[attr-defined]
+    for name, module in {
+        "vllm": package,
+        "vllm.model_executor": types.ModuleType("vllm.model_executor"),
+        "vllm.model_executor.models": types.ModuleType("vllm.model_executor.models"),
+        "vllm.model_executor.models.deepseek_ocr": model,
+    }.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    for name in ("VLLM_USE_V2_MODEL_RUNNER", "VLLM_NO_USAGE_STATS", "VLLM_LOGGING_LEVEL"):
+        monkeypatch.setenv(name, "as before")
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(vllm, "gpu_used_mb", lambda: 8000.0)
+    monkeypatch.delenv("OCR_GPU_SHARE", raising=False)
+    return state
+
+
+def test_vllm_is_started_with_the_guard_and_without_caches(fake: FakeVllm, tmp_path: Path) -> None:
+    import os
+
+    said: list[str] = []
+    facts = VllmBackend(Settings(model=checkpoint(tmp_path / "m"))).load(said.append)
+    assert fake.made["logits_processors"] == ["the guard"]
+    assert (fake.made["enable_prefix_caching"], fake.made["mm_processor_cache_gb"]) == (False, 0)
+    assert fake.made["model"] == str(tmp_path / "m")
+    assert (facts.backend, facts.model, facts.notes["vllm"]) == ("vllm", "m", "0.28.0")
+    # The second model runner refuses the guard, from 0.31 on.
+    assert os.environ["VLLM_USE_V2_MODEL_RUNNER"] == "0"
+
+
+def test_vllm_reads_all_pictures_in_one_call(fake: FakeVllm, tmp_path: Path) -> None:
+    engine = VllmBackend(Settings(model=checkpoint(tmp_path / "m")))
+    engine.load(lambda _: None)
+    fake.answers = [_Answer("one"), _Answer("two", "length")]
+    readings = engine.read([Image.new("RGB", (9, 9)), Image.new("RGB", (8, 8))], _request())
+    assert [one["prompt"] for one in fake.prompts] == ["<image>\n<|grounding|>Convert the document to markdown."] * 2
+    assert fake.prompts[1]["multi_modal_data"]["image"].size == (8, 8)
+    assert readings == [
+        Reading(raw="one", tokens=3, seconds_first_token=0.25),
+        Reading(raw="two", tokens=3, finish="length", seconds_first_token=0.25),
+    ]
+    assert engine.peak_memory_mb() == (8000.0, "GPU")
+
+
+def test_sampling_parameters() -> None:
+    assert sampling(_request(), [128821, 128822]) == {
+        "temperature": 0.0,
+        "max_tokens": 8192,
+        "skip_special_tokens": False,
+        "extra_args": {"ngram_size": 30, "window_size": 90, "whitelist_token_ids": [128821, 128822]},
+    }
+    exact = sampling(_request(guard=guard.parse("off"), exact_tokens=64), [])
+    assert "extra_args" not in exact
+    assert (exact["max_tokens"], exact["min_tokens"], exact["ignore_eos"]) == (64, 64, True)
+
+
+@pytest.mark.parametrize(("value", "finite"), [(-0.5, True), (float("nan"), False), (float("-inf"), False)])
+def test_vllm_logits_are_seen_through_log_probabilities(
+    fake: FakeVllm, tmp_path: Path, value: float, *, finite: bool
+) -> None:
+    engine = VllmBackend(Settings(model=checkpoint(tmp_path / "m")))
+    engine.load(lambda _: None)
+    fake.answers = [_Answer("x", logprobs=[{7: types.SimpleNamespace(logprob=value)}])]
+    (reading,) = engine.read([Image.new("RGB", (9, 9))], _request(exact_tokens=3))
+    assert reading.logits is not None
+    assert reading.logits.finite is finite
+
+
+def test_vllm_has_one_mode_and_says_so(fake: FakeVllm, tmp_path: Path) -> None:
+    engine = VllmBackend(Settings(model=checkpoint(tmp_path / "m")))
+    with pytest.raises(UsageError, match="Gundam mode only, not tiny"):
+        engine.read([Image.new("RGB", (9, 9))], _request(mode=modes.mode("tiny")))
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "said"),
+    [
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), MemoryFullError, "not enough memory"),
+        (ValueError("Free memory on device (3/80 GiB) is less than desired"), MemoryFullError, "not enough memory"),
+        (RuntimeError("Engine core initialization failed."), BackendError, "vLLM failed: Engine core"),
+    ],
+)
+def test_vllm_failures_have_a_remedy(
+    fake: FakeVllm, tmp_path: Path, error: Exception, kind: type[BackendError], said: str
+) -> None:
+    fake.answers = error
+    with pytest.raises(kind, match=said) as caught:
+        VllmBackend(Settings(model=checkpoint(tmp_path / "m"))).load(lambda _: None)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("share", ["0", "2", "half"])
+def test_a_share_of_the_gpu_that_is_none(
+    fake: FakeVllm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: str
+) -> None:
+    monkeypatch.setenv("OCR_GPU_SHARE", share)
+    with pytest.raises(UsageError, match="OCR_GPU_SHARE"):
+        VllmBackend(Settings(model=checkpoint(tmp_path / "m"))).load(lambda _: None)
+
+
+def test_vllm_serve_listens_here_only() -> None:
+    command = serve_command(Path("/mnt/x/model"), "127.0.0.1", 8000, ("--max-num-seqs", "8"))
+    assert command[:3] == ["vllm", "serve", "/mnt/x/model"]
+    assert command[command.index("--host") + 1] == "127.0.0.1"
+    assert "vllm.model_executor.models.deepseek_ocr:NGramPerReqLogitsProcessor" in command
+    assert command[-2:] == ["--max-num-seqs", "8"]
+
+
+@pytest.fixture
+def rapid(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """RapidOCR that finds two lines, the lower one first; keeps what engines were made with."""
+    import numpy as np
+
+    made: list[dict[str, Any]] = []
+
+    class RapidOCR:
+        def __init__(self, params: dict[str, Any]) -> None:
+            made.append(params)
+
+        def __call__(self, array: Any) -> Any:
+            if array.max() == array.min():
+                return types.SimpleNamespace(txts=None, boxes=None, scores=None)
+            assert tuple(array[0, 0]) == (30, 20, 10)  # blue first
+            low = [[0, 60], [90, 60], [90, 80], [-5, 80]]
+            high = [[0, 10], [900, 12], [900, 30], [0, 28]]
+            return types.SimpleNamespace(txts=("low", "high"), boxes=np.array([low, high]), scores=(0.5, 0.987654))
+
+    module = types.ModuleType("rapidocr")
+    module.RapidOCR = RapidOCR  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "rapidocr", module)
+    monkeypatch.setattr("importlib.metadata.version", lambda _name: "3.10.0")
+    return made
+
+
+def _rapid(threads: int | None = 1) -> RapidOcrBackend:
+    engine = RapidOcrBackend(Settings(threads=threads))
+    engine.load(lambda _: None)
+    return engine
+
+
+def _picture() -> Image.Image:
+    image = Image.new("RGB", (100, 100), "white")
+    image.putpixel((0, 0), (10, 20, 30))
+    return image
+
+
+def test_rapidocr_lines_come_in_order_with_boxes_inside_the_picture(rapid: list[dict[str, Any]]) -> None:
+    (reading,) = _rapid().read([_picture()], _request())
+    assert reading.raw == "high\n\nlow"
+    assert reading.blocks is not None
+    assert [(block.text, block.boxes, block.score) for block in reading.blocks] == [
+        ("high", ((0, 10, 100, 31),), 0.9877),
+        ("low", ((0, 60, 91, 81),), 0.5),
+    ]
+
+
+def test_rapidocr_engines_are_kept_one_for_each_size(rapid: list[dict[str, Any]]) -> None:
+    engine = _rapid()
+    for mode in ("small", "small", "base"):
+        engine.read([_picture()], _request(mode=modes.mode(mode)))
+    assert [one["Det.limit_side_len"] for one in rapid] == [640, 1024]
+    assert rapid[0]["EngineConfig.onnxruntime.intra_op_num_threads"] == 1
+
+
+def test_rapidocr_reads_several_at_once(rapid: list[dict[str, Any]]) -> None:
+    assert [one.raw for one in _rapid(4).read([_picture()] * 3, _request())] == ["high\n\nlow"] * 3
+
+
+def test_rapidocr_finds_nothing_on_a_blank_page(rapid: list[dict[str, Any]]) -> None:
+    assert _rapid().read([Image.new("RGB", (9, 9))], _request()) == [Reading(raw="", blocks=())]
+
+
+def test_rapidocr_locates_lines_that_have_the_text(rapid: list[dict[str, Any]]) -> None:
+    (reading,) = _rapid().read([_picture()], _request(prompt=prompts.prompt("locate", "LOW")))
+    assert reading.raw == "low"
+
+
+@pytest.mark.parametrize("changes", [{"prompt": prompts.prompt("describe")}, {"exact_tokens": 64}])
+def test_rapidocr_says_what_it_cannot_do(rapid: list[dict[str, Any]], changes: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="rapidocr"):
+        _rapid().read([_picture()], _request(**changes))
+
+
+def test_an_engine_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "rapidocr", None)
+    with pytest.raises(BackendError, match="cannot be imported") as caught:
+        RapidOcrBackend(Settings()).load(lambda _: None)
+    assert "pip install" in str(caught.value.hint)

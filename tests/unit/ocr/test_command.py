@@ -1,0 +1,275 @@
+"""The command, from files to files, with an engine that a test speaks for."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pypdfium2
+import pytest
+from ocr.engine import Reading
+from ocr.errors import BackendError, MemoryFullError
+from PIL import Image
+
+from tests.unit.ocr.conftest import PAGE, Done, FakeEngine, pdf, picture
+
+Ocr = Callable[..., Done]
+
+
+def test_a_picture_becomes_markdown_boxes_figures_and_json(ocr: Ocr, tmp_path: Path) -> None:
+    picture(tmp_path / "a b.png")
+    done = ocr("image", "a b.png", "-o", "res")
+    assert done.status == 0
+    figure = "![](<a b-figures/1.jpg>)"
+    assert done.out == f"# Field notes\n\nPaper is made of fibres.\n\n{figure}\n"
+    assert (tmp_path / "res" / "a b.md").read_text() == done.out
+    assert "<!-- 1 title 20,10,101,21 -->\n# Field notes" in (tmp_path / "res" / "a b.boxes.md").read_text()
+    with Image.open(tmp_path / "res" / "a b.boxes.jpg") as boxes:
+        assert boxes.size == (200, 100)
+        assert min(boxes.convert("L").crop((20, 10, 101, 21)).tobytes()) < 128
+    with Image.open(tmp_path / "res" / "a b-figures" / "1.jpg") as cut:
+        assert cut.size == (100, 50)
+    record = json.loads((tmp_path / "res" / "a b.json").read_text())
+    assert (record["status"], record["width"], record["raw"]) == ("ok", 200, PAGE)
+    assert record["blocks"][2] == {
+        "kind": "image", "text": "", "boxes": [[0, 50, 100, 100]], "figures": ["a b-figures/1.jpg"],
+    }  # fmt: skip
+    assert "1 page read" in (tmp_path / "res" / "ocr.log").read_text()
+
+
+def test_a_pdf_becomes_one_markdown_and_one_pdf_of_layouts(ocr: Ocr, tmp_path: Path) -> None:
+    pdf(tmp_path / "a.pdf", 3)
+    done = ocr("pdf", "a.pdf", "-o", "res")
+    assert (done.status, done.out) == (0, "")
+    text = (tmp_path / "res" / "a.md").read_text()
+    assert text.index("<!-- page 1 -->") < text.index("<!-- page 2 -->") < text.index("<!-- page 3 -->")
+    assert "![](a/page-0002-figures/1.jpg)" in text
+    assert (tmp_path / "res" / "a" / "page-0002-figures" / "1.jpg").is_file()
+    document = pypdfium2.PdfDocument(tmp_path / "res" / "a.layouts.pdf")
+    assert (len(document), document[0].get_size()) == (3, (100, 50))
+    document.close()
+
+
+def test_pages_can_be_chosen(ocr: Ocr, tmp_path: Path, engine: FakeEngine) -> None:
+    pdf(tmp_path / "a.pdf", 4)
+    assert ocr("pdf", "a.pdf", "--pages", "1,3-4").status == 0
+    assert sorted(path.name for path in (tmp_path / "out" / "a").glob("*.md") if "boxes" not in path.name) == [
+        "page-0001.md", "page-0003.md", "page-0004.md",
+    ]  # fmt: skip
+    assert ocr("pdf", "a.pdf", "--pages", "4-9").status == 3
+
+
+@pytest.mark.parametrize("pages", ["0", "3-2", "x", "1,,2", "-1", ""])
+def test_pages_that_are_none(ocr: Ocr, tmp_path: Path, engine: FakeEngine, pages: str) -> None:
+    pdf(tmp_path / "a.pdf")
+    assert ocr("pdf", "a.pdf", "--pages", pages).status == 2
+    assert engine.loaded == 0
+
+
+def test_a_folder_goes_on_past_bad_files_and_says_what_failed(ocr: Ocr, tmp_path: Path) -> None:
+    picture(tmp_path / "in" / "sub" / "a.png")
+    picture(tmp_path / "in" / "sub" / "a.jpg")
+    (tmp_path / "in" / "text.png").write_text("hello")
+    (tmp_path / "in" / "empty.pdf").touch()
+    (tmp_path / "in" / "notes.txt").write_text("not looked at")
+    pdf(tmp_path / "in" / "z.pdf")
+    done = ocr("batch", "in", "-o", "in/out", "--json")
+    summary = json.loads(done.out)
+    assert done.status == summary["exit_status"] == 3
+    assert (summary["pages"], summary["read"], summary["tokens"]) == (6, 4, 160)
+    assert [one["source"] for one in summary["failed"]] == ["empty.pdf", "text.png"]
+    assert all(one["error"] and one["hint"] for one in summary["failed"])
+    # Two sources that differ in their endings only keep them.
+    assert (tmp_path / "in" / "out" / "sub" / "a.png.md").is_file()
+    assert (tmp_path / "in" / "out" / "sub" / "a.jpg.md").is_file()
+    assert json.loads((tmp_path / "in" / "out" / "ocr-summary.json").read_text()) == summary
+    # Its own results are no sources.
+    assert json.loads(ocr("batch", "in", "-o", "in/out", "--json").out)["pages"] == 6
+
+
+def test_resume_leaves_out_what_is_done_with_the_same_settings(ocr: Ocr, tmp_path: Path, engine: FakeEngine) -> None:
+    for name in ("a", "b", "c"):
+        picture(tmp_path / "in" / f"{name}.png", (200, 100 + ord(name)))
+    assert ocr("batch", "in").status == 0
+    # One half-written page (no JSON), one that is broken, one whose source has changed.
+    (tmp_path / "out" / "a.json").unlink()
+    record = (tmp_path / "out" / "b.json").read_text()
+    (tmp_path / "out" / "b.json").write_text(record[: len(record) // 2])
+    again = json.loads(ocr("batch", "in", "--resume", "--json").out)
+    assert (again["read"], again["skipped"]) == (2, 1)
+    picture(tmp_path / "in" / "c.png", (300, 100))
+    assert json.loads(ocr("batch", "in", "--resume", "--json").out)["read"] == 1
+    assert json.loads(ocr("batch", "in", "--resume", "--json").out)["read"] == 0
+    # Other settings give other results.
+    assert json.loads(ocr("batch", "in", "--resume", "--json", "--mode", "tiny").out)["read"] == 3
+    # Without --resume everything is read.
+    assert json.loads(ocr("batch", "in", "--json").out)["read"] == 3
+
+
+def test_a_page_that_is_being_made_anew_is_not_done(
+    ocr: Ocr, tmp_path: Path, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ocr import draw
+
+    picture(tmp_path / "a.png")
+    assert ocr("image", "a.png").status == 0
+
+    def killed(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(draw, "boxed", killed)
+    done = ocr("image", "a.png")
+    assert done.status == 6
+    assert "no space left on device" in done.err
+    assert not (tmp_path / "out" / "a.json").exists()
+    assert [path.name for path in (tmp_path / "out").iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_document_resumes_page_by_page(ocr: Ocr, tmp_path: Path, engine: FakeEngine) -> None:
+    pdf(tmp_path / "a.pdf", 3)
+    engine.answers = [Reading(raw="one"), BackendError("no"), Reading(raw="three")]
+    assert ocr("pdf", "a.pdf").status == 3
+    whole = (tmp_path / "out" / "a.md").read_text()
+    assert "one" in whole
+    assert "<!-- page 2: could not be read -->" in whole
+    engine.answers = [Reading(raw="two")]
+    summary = json.loads(ocr("pdf", "a.pdf", "--resume", "--json").out)
+    assert (summary["read"], summary["skipped"]) == (1, 2)
+    assert [part.split("\n")[2] for part in (tmp_path / "out" / "a.md").read_text().split("\n\n---\n\n")] == [
+        "one", "two", "three",
+    ]  # fmt: skip
+
+
+def test_a_page_that_was_cut_off_or_went_in_circles_is_marked_and_listed(
+    ocr: Ocr, tmp_path: Path, engine: FakeEngine
+) -> None:
+    for name in ("a", "b", "c"):
+        picture(tmp_path / "in" / f"{name}.png")
+    engine.answers = [
+        Reading(raw="the beginning of", tokens=9, finish="length"),
+        Reading(raw="The same line.\n" * 30, tokens=99),
+        Reading(raw="all of it", tokens=3),
+    ]
+    done = ocr("batch", "in", "--json")
+    assert done.status == 4
+    assert json.loads(done.out)["incomplete"] == [
+        {"source": "a.png", "page": None, "why": "cut_off"}, {"source": "b.png", "page": None, "why": "looped"},
+    ]  # fmt: skip
+    assert (tmp_path / "out" / "a.md").read_text().startswith("<!-- this page is not complete")
+    assert json.loads((tmp_path / "out" / "b.json").read_text())["status"] == "looped"
+    assert "a.png: cut off" in done.err
+    # They are done, and still listed when they are left out.
+    again = ocr("batch", "in", "--resume", "--json")
+    assert (again.status, len(json.loads(again.out)["incomplete"])) == (4, 2)
+
+
+def test_when_the_memory_is_full_pages_are_read_one_at_a_time(ocr: Ocr, tmp_path: Path, engine: FakeEngine) -> None:
+    for name in ("a", "b", "c"):
+        picture(tmp_path / "in" / f"{name}.png")
+    full = MemoryFullError("not enough memory: 2 GiB", hint="a smaller --mode")
+    engine.answers = [full, Reading(raw="a"), full, Reading(raw="c")]
+    done = ocr("batch", "in", "--concurrency", "3", "--json")
+    summary = json.loads(done.out)
+    assert [count for count, _ in engine.asked] == [3, 1, 1, 1]
+    assert (done.status, summary["read"]) == (3, 2)
+    assert summary["failed"] == [
+        {"source": "b.png", "page": None, "error": "not enough memory: 2 GiB", "hint": "a smaller --mode"}
+    ]
+
+
+def test_what_an_engine_raises_about_one_page_does_not_end_the_others(
+    ocr: Ocr, tmp_path: Path, engine: FakeEngine
+) -> None:
+    for name in ("a", "b"):
+        picture(tmp_path / "in" / f"{name}.png")
+    engine.answers = [ZeroDivisionError("surprise"), Reading(raw="b")]
+    done = ocr("batch", "in", "--json")
+    assert (done.status, json.loads(done.out)["failed"][0]["error"]) == (3, "the engine failed: surprise")
+
+
+def test_pages_go_to_the_engine_together(ocr: Ocr, tmp_path: Path, engine: FakeEngine) -> None:
+    pdf(tmp_path / "a.pdf", 5)
+    assert ocr("pdf", "a.pdf", "--concurrency", "2").status == 0
+    assert [count for count, _ in engine.asked] == [2, 2, 1]
+
+
+def test_the_request_is_what_the_options_say(ocr: Ocr, tmp_path: Path, engine: FakeEngine) -> None:
+    picture(tmp_path / "a.png")
+    pdf(tmp_path / "a.pdf", 1)
+    ocr("image", "a.png", "--mode", "tiny", "--prompt", "locate", "--find", "Total", "--max-tokens", "77")
+    ocr("pdf", "a.pdf", "--guard", "off")
+    ocr("batch", ".")
+    (_, first), (_, second), (_, third) = engine.asked[:3]
+    assert (first.mode.name, first.prompt.wanted, first.max_tokens) == ("tiny", "Total", 77)
+    assert [(one.guard.size, one.guard.window) for one in (first, second, third)] == [(30, 90), (0, 0), (40, 90)]
+
+
+def test_an_output_folder_that_cannot_be_written_is_said_before_a_model_is_loaded(
+    ocr: Ocr, tmp_path: Path, engine: FakeEngine
+) -> None:
+    picture(tmp_path / "a.png")
+    (tmp_path / "taken").write_text("a file")
+    done = ocr("image", "a.png", "-o", "taken/out")
+    assert (done.status, engine.loaded) == (6, 0)
+    assert "error: cannot write to taken/out" in done.err
+    assert "hint: name another folder" in done.err
+    if os.geteuid():
+        (tmp_path / "locked").mkdir(mode=0o500)
+        assert ocr("image", "a.png", "-o", "locked").status == 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (("image", "none.png"), 3, "there is no file none.png"),
+        (("image", "a.png", "--mode", "huge"), 2, "there is no mode 'huge'"),
+        (("image", "a.png", "--prompt", "locate"), 2, "'locate' needs what to look for"),
+        (("image", "a.png", "--guard", "5"), 2, "'5' is no guard"),
+        (("image", "a.png", "--backend", "tesseract"), 2, "there is no backend 'tesseract'"),
+        (("image",), 2, "Missing argument 'FILE'"),
+        (("batch", "empty"), 3, "there is nothing to read in empty"),
+        (("batch", "a.png"), 3, "a.png is not a folder"),
+        (("nothing",), 2, "No such command"),
+    ],
+)
+def test_mistakes_have_a_status_and_a_word(
+    ocr: Ocr, tmp_path: Path, engine: FakeEngine, arguments: tuple[str, ...], status: int, said: str
+) -> None:
+    picture(tmp_path / "a.png")
+    (tmp_path / "empty").mkdir()
+    done = ocr(*arguments)
+    assert done.status == status
+    assert said in done.err
+    assert engine.loaded == 0
+
+
+def test_a_bug_is_no_status_of_its_own_making(ocr: Ocr, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from ocr import sources
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("unforeseen")
+
+    picture(tmp_path / "a.png")
+    monkeypatch.setattr(sources, "places", broken)
+    done = ocr("image", "a.png")
+    assert done.status == 70
+    assert "RuntimeError: unforeseen" in done.err
+
+
+def test_help_names_every_exit_status(ocr: Ocr) -> None:
+    done = ocr("--help")
+    assert done.status == 0
+    assert all(f" {status} " in done.out.replace("\n", " ") for status in (0, 2, 3, 4, 5, 6, 10, 70, 130))
+
+
+def test_a_single_picture_streams_to_a_terminal(
+    ocr: Ocr, tmp_path: Path, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+
+    picture(tmp_path / "a.png")
+    engine.streams = True
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    assert ocr("image", "a.png").out == PAGE + "\n"

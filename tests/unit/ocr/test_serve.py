@@ -1,0 +1,188 @@
+"""The small server, without a socket."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ocr import serve
+from ocr.ahead import ahead
+from ocr.backends import Settings
+from ocr.engine import Reading
+from ocr.errors import BackendError
+from PIL import Image
+
+from tests.unit.ocr.conftest import FakeEngine
+
+TOKEN = "secret"
+
+
+def _url(size: tuple[int, int] = (9, 9)) -> str:
+    data = io.BytesIO()
+    Image.new("RGB", size).save(data, "PNG")
+    return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()
+
+
+def _body(url: Any = None, **more: Any) -> dict[str, Any]:
+    parts = [{"type": "image_url", "image_url": {"url": url or _url()}}, {"type": "text", "text": "<image>\nFree OCR."}]
+    return {"model": "any", "messages": [{"role": "user", "content": parts}], **more}
+
+
+def _ask(engine: FakeEngine, path: str, body: Any = None, token: str | None = TOKEN) -> tuple[int, str]:
+    """One request to the application itself; (status, body)."""
+    facts = engine.load(lambda _: None)
+    application = serve.application(engine, facts, TOKEN)
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    sent: list[Any] = []
+
+    async def run() -> None:
+        async def receive() -> Any:
+            return {"type": "http.request", "body": data, "more_body": False}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        headers = [(b"authorization", f"Bearer {token}".encode())] if token else []
+        scope = {
+            "type": "http", "method": "GET" if body is None else "POST", "path": path, "raw_path": path.encode(),
+            "query_string": b"", "headers": headers, "http_version": "1.1", "scheme": "http",
+            "server": ("127.0.0.1", 8000), "client": ("127.0.0.1", 1), "root_path": "",
+        }  # fmt: skip
+        await application(scope, receive, send)  # type: ignore[arg-type]
+
+    asyncio.run(run())
+    return sent[0]["status"], b"".join(one.get("body", b"") for one in sent[1:]).decode()
+
+
+@pytest.fixture
+def fake() -> FakeEngine:
+    return FakeEngine(answers=[Reading(raw="read", tokens=5, finish="length")])
+
+
+def test_a_picture_is_read(fake: FakeEngine) -> None:
+    status, text = _ask(
+        fake, "/v1/chat/completions", _body(max_tokens=50, vllm_xargs={"ngram_size": 20, "window_size": 50})
+    )
+    answer = json.loads(text)
+    assert status == 200
+    assert answer["choices"][0]["message"]["content"] == "read"
+    assert (answer["choices"][0]["finish_reason"], answer["usage"]["completion_tokens"]) == ("length", 5)
+    (_, request) = fake.asked[0]
+    assert (request.prompt.text, request.max_tokens, request.guard.size, request.guard.window) == (
+        "Free OCR.",
+        50,
+        20,
+        50,
+    )
+
+
+def test_the_models(fake: FakeEngine) -> None:
+    status, text = _ask(fake, "/v1/models")
+    assert (status, json.loads(text)["data"][0]["id"]) == (200, "tiny")
+
+
+def test_an_answer_can_be_streamed(fake: FakeEngine) -> None:
+    _, text = _ask(fake, "/v1/chat/completions", _body(stream=True))
+    first, last = text.strip().split("\n\n")
+    assert json.loads(first.removeprefix("data: "))["choices"][0]["delta"]["content"] == "read"
+    assert last == "data: [DONE]"
+
+
+@pytest.mark.parametrize("token", [None, "", "wrong", "secre", "sécret"])
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/chat/completions"])
+def test_nobody_comes_in_without_the_token(fake: FakeEngine, token: str | None, path: str) -> None:
+    status, _ = _ask(fake, path, None if path == "/v1/models" else _body(), token)
+    assert (status, fake.asked) == (401, [])
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"no json", "no chat request"),
+        ({}, "no chat request"),
+        ({"messages": 7}, "no chat request"),
+        ({"messages": [{"content": "only text"}]}, "there are 0"),
+        (_body("http://169.254.169.254/secret"), "data URIs"),
+        (_body("file:///etc/passwd"), "data URIs"),
+        (_body("data:image/png,abc"), "base64"),
+        (_body("data:image/png;base64,???"), "not base64"),
+        (_body("data:image/png;base64,aGVsbG8="), "not an image"),
+        (_body(["x"]), "data URIs"),
+        (_body(vllm_xargs={"ngram_size": "many"}), "no chat request"),
+        (_body(vllm_xargs={"ngram_size": 90, "window_size": 30}), "no guard"),
+    ],
+)
+def test_what_is_no_request_is_refused_and_nothing_is_fetched(fake: FakeEngine, body: Any, said: str) -> None:
+    status, text = _ask(fake, "/v1/chat/completions", body)
+    assert status == 400
+    assert said in json.loads(text)["error"]["message"]
+    assert fake.asked == []
+
+
+def test_too_much_is_refused(fake: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serve, "_LARGEST", 100)
+    assert _ask(fake, "/v1/chat/completions", _body())[0] == 413
+
+
+def test_an_engine_that_fails_is_a_server_error(fake: FakeEngine) -> None:
+    fake.answers = [BackendError("not enough memory")]
+    status, text = _ask(fake, "/v1/chat/completions", _body())
+    assert (status, json.loads(text)["error"]["message"]) == (500, "not enough memory")
+
+
+def test_the_token_is_the_environments_own(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("abc\n")
+    assert serve.read_token(tmp_path / "token") == "abc"
+    assert serve.read_token(tmp_path / "none") is None
+
+
+def test_vllm_gets_the_token_as_a_variable_and_not_as_an_argument(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class _Left(Exception):
+        pass
+
+    became: list[Any] = []
+
+    def become(*arguments: Any) -> None:
+        became.extend(arguments)
+        raise _Left
+
+    monkeypatch.setattr(serve, "read_token", lambda: TOKEN)
+    monkeypatch.setattr("os.execvpe", become)
+    with pytest.raises(_Left):
+        serve.serve("vllm", Settings(model=tmp_path), port=8000, further=(), say=lambda _: None)
+    program, command, env = became
+    assert program == "vllm"
+    assert TOKEN not in " ".join(command)
+    assert env["VLLM_API_KEY"] == TOKEN
+
+
+def test_things_are_made_ahead_in_order_and_errors_come_out_where_they_would() -> None:
+    assert list(ahead(range(50), 3)) == list(range(50))
+
+    def failing() -> Iterator[int]:
+        yield 1
+        raise ValueError("no more")
+
+    taken = ahead(failing(), 5)
+    assert next(taken) == 1
+    with pytest.raises(ValueError, match="no more"):
+        next(taken)
+
+
+def test_what_is_not_taken_is_not_made_for_ever() -> None:
+    import itertools
+    import threading
+
+    taken = ahead(itertools.count(), 2)
+    assert [next(taken), next(taken)] == [0, 1]
+    before = threading.active_count()
+    taken.close()  # type: ignore[attr-defined]
+    assert threading.active_count() == before - 1
