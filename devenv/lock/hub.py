@@ -7,6 +7,7 @@ import fnmatch
 import hashlib
 import re
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -62,15 +63,30 @@ def _ask(
     asking: Sequence[ModelSource], wish: Model, settings: Settings, web: Web, store: Store
 ) -> tuple[dict[str, tuple[ModelFile, ...]], dict[str, FetchError]]:
     """The files by hub, and the hubs that could not be reached. All at once: it may take one of them long to fail."""
+    answers: dict[str, tuple[ModelFile, ...] | BaseException] = {}
+
+    def ask(source: ModelSource) -> None:
+        try:
+            answers[source.hub] = _files(source, wish, settings, web, store)
+        except BaseException as error:  # noqa: BLE001 - carried to the waiting thread
+            answers[source.hub] = error
+
+    # Daemons: Ctrl-C does not wait for a hub that does not answer.
+    threads = [threading.Thread(target=ask, args=(one,), name=one.hub, daemon=True) for one in asking]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     found: dict[str, tuple[ModelFile, ...]] = {}
     silent: dict[str, FetchError] = {}
-    with ThreadPoolExecutor(len(asking), thread_name_prefix="hub") as pool:
-        answers = {one.hub: pool.submit(_files, one, wish, settings, web, store) for one in asking}
-    for name, answer in answers.items():
-        try:
-            found[name] = answer.result()
-        except UnreachedError as error:
-            silent[name] = error
+    for source in asking:
+        answer = answers[source.hub]
+        if isinstance(answer, UnreachedError):
+            silent[source.hub] = answer
+        elif isinstance(answer, BaseException):
+            raise answer
+        else:
+            found[source.hub] = answer
     return found, silent
 
 

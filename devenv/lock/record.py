@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devenv.errors import FetchError
 from devenv.lock.model import Lock, LockedModel
+from devenv.preset.model import COMMIT
 
 if TYPE_CHECKING:
     from devenv.artifacts import Store
@@ -41,7 +43,15 @@ class Recorded:
     def remarks(self) -> tuple[str, ...]:
         """What deserves a look although all went well."""
         told = " and ".join(self.hubs)
-        return tuple(f"{one}; so the model is recorded from {told} alone" for one in self.unreached)
+        asked = [one for one in self.model.sources if one.hub in self.hubs]
+        moving = [one for one in asked if not re.fullmatch(COMMIT, one.revision)]
+        return (
+            *(f"{one}; so the model is recorded from {told} alone" for one in self.unreached),
+            *(
+                f"{one.hub}'s revision {one.revision!r} is a name that may move: recorded is what it holds today"
+                for one in (moving if len(moving) == len(asked) else ())
+            ),
+        )
 
     def json(self) -> dict[str, Any]:
         """`recorded` of `up --json` and `prefetch --json`, less the lock's place."""

@@ -305,6 +305,8 @@ class _Work:
     def _resolve_wheels(
         self, names: Sequence[str], base: LockedBase, status: _Once, *, keep: Sequence[Wheel] = (), alone: bool = False
     ) -> tuple[Wheel, ...]:
+        if not names:  # and nothing is asked of the base
+            return ()
         return resolve_wheels(
             names, python=self.preset.python, glibc=self._glibc(base, status), settings=self.settings,
             store=self.store, web=self.web, keep=keep, dependencies=not alone, cuda=self._cuda,

@@ -2,6 +2,12 @@
 set -eu
 cd "$1"
 test -s order || exit 0
+# No service starts during a build. A root that is no container image may lack what says so.
+if [ ! -e /usr/sbin/policy-rc.d ]; then
+    trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+    printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d
+    chmod 755 /usr/sbin/policy-rc.d
+fi
 # Packages come in an order that suits unpacking; dpkg configures them in the right one by itself.
 xargs dpkg --force-depends --force-unsafe-io --force-confold --install < order
 audit=$(dpkg --audit)

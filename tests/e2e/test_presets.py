@@ -16,7 +16,17 @@ pytestmark = pytest.mark.engine
 PRESETS = Path(__file__).parents[2] / "presets"
 NAMES = {"python": "t-python", "rapidocr": "t-ocr"}
 """Those that come up here, and what their environments are called."""
-NOT_HERE: dict[str, str] = {}
+_GPU = "needs an NVIDIA GPU, which a machine of CI does not have"
+NOT_HERE = {
+    "deepseek-ocr": _GPU,
+    "deepseek-ocr-2": _GPU,
+    "deepseek-ocr-cpu": "needs 13 GB and the real weights; all of it with tiny ones: tests/integration/test_ocr_cpu.py",
+    "deepseek-ocr-cu13": _GPU,
+    "deepseek-ocr-transformers": _GPU,
+    "pytorch-cpu": "is what deepseek-ocr-cpu extends, whose image tests/integration/test_ocr_cpu.py builds and starts",
+    "pytorch-cuda": _GPU,
+    "vllm": _GPU,
+}
 """Those that do not come up here, and why: a new preset needs a line in one of the two."""
 
 
@@ -27,12 +37,11 @@ def test_of_every_shipped_preset_it_is_said_whether_it_comes_up_here() -> None:
     assert all(len(reason) > 10 for reason in NOT_HERE.values())
 
 
-@pytest.mark.parametrize("preset", sorted(path.parent.name for path in PRESETS.glob("*/preset.yaml")))
-def test_every_preset_has_a_verify_script_that_bash_can_read(preset: str) -> None:
-    done = subprocess.run(
-        ["bash", "-n", PRESETS / preset / "verify"], capture_output=True, text=True, check=False
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+def test_every_verify_script_can_be_read_by_bash() -> None:
+    scripts = sorted(PRESETS.glob("*/verify"))
+    assert {path.parent.name for path in scripts} >= set(NAMES)
+    done = [subprocess.run(["bash", "-n", one], capture_output=True, text=True, check=False) for one in scripts]
+    assert [one.stderr for one in done if one.returncode] == []
 
 
 @pytest.mark.parametrize("preset", sorted(NAMES))

@@ -12,14 +12,15 @@ from devenv import first
 from devenv.alternatives import Instead, instead, needs_of
 from devenv.cli import run
 from devenv.compat.matrix import read
-from devenv.doctor.finding import Needs
+from devenv.doctor.examine import examine
+from devenv.doctor.finding import Needs, blockers
 from devenv.errors import MachineError, PresetError
 from devenv.first import Asked
 from devenv.host import Settings
 from devenv.machine import gather
 from devenv.machine.model import to_json
 from devenv.paths import Dirs
-from devenv.preset.load import load
+from devenv.preset.load import find, load
 from devenv.preset.portable import portable
 from tests.unit import examples
 from tests.unit.doctor.test_cases import healthy
@@ -182,3 +183,23 @@ def test_what_an_alternative_needs_is_what_its_lock_says(presets: Path) -> None:
         assert needs_of(cpu, settings, elsewhere=elsewhere).download_bytes == sum(
             one.size for one in locked.artifacts()
         )
+
+
+@pytest.mark.parametrize(
+    ("preset", "case", "name"),
+    [
+        ("deepseek-ocr", NO_GPU, "deepseek-ocr-cpu"),
+        ("deepseek-ocr", SMALL, "rapidocr"),
+        ("deepseek-ocr", OLD_GPU, "deepseek-ocr-cpu"),
+        ("deepseek-ocr-cu13", {**LARGE, "driver": "570.86.10"}, "deepseek-ocr"),
+        ("deepseek-ocr-transformers", NO_GPU, "deepseek-ocr-cpu"),
+        ("deepseek-ocr-cpu", SMALL, "rapidocr"),
+    ],
+)
+def test_the_shipped_presets_name_what_helps(preset: str, case: dict[str, Any], name: str, tmp_path: Path) -> None:
+    loaded = load(find(preset, tmp_path))
+    own = examine(healthy(case), loaded.preset, Needs(), read(), full=False)
+    assert blockers(own), "the machine of this case cannot run it"
+    found = instead(loaded, healthy(case), read(), lambda _: Needs())
+    assert found
+    assert found.name == name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,12 @@ def test_recording_completes_the_lock_and_says_it_in_a_line(tmp_path: Path, hubs
     said = recorded.words()
     assert "\n" not in said
     assert all(one in said for one in ("tiny", "modelscope", "v1", "1 files", "7 B", MODEL.digest))
-    assert recorded.remarks() == ("cannot ask huggingface; so the model is recorded from modelscope alone",)
+    assert recorded.remarks() == (
+        "cannot ask huggingface; so the model is recorded from modelscope alone",
+        "modelscope's revision 'v1' is a name that may move: recorded is what it holds today",
+    )
+    both = dataclasses.replace(recorded, hubs=("huggingface", "modelscope"), unreached=())
+    assert both.remarks() == (), "a commit that answered says what it is"
     assert changes(_open(_preset()), made)[0].new == MODEL.digest[:12]
 
 

@@ -15,7 +15,10 @@ from devenv.lock import npm as npm_room
 from devenv.lock import resolve as room
 from devenv.lock.change import changes
 from devenv.lock.earlier import ALL, PARENT, Earlier
-from devenv.lock.model import Deb, Lock, Wheel
+from devenv.lock.hub import Told
+from devenv.lock.image import ImageFacts
+from devenv.lock.model import Deb, Lock, LockedBase, LockedModel, ModelFile, Wheel, files_digest
+from devenv.lock.place import write
 from devenv.lock.resolve import refresh_missing, resolve
 from devenv.preset.marks import Mark
 from devenv.preset.model import Preset
@@ -225,9 +228,85 @@ def test_changes_are_told_package_by_package() -> None:
     assert len(changes(None, old)) == len(old.artifacts())
 
 
+_MODEL = {"huggingface": {"id": "acme/tiny", "revision": "c" * 40}}
+_FILES = (ModelFile(path="model.safetensors", size=7, sha256="ab" * 32),)
+
+
+def _tiny() -> LockedModel:
+    return LockedModel.model_validate({
+        "name": "tiny", "digest": files_digest(_FILES), "files": [one.model_dump() for one in _FILES],
+        "sources": [{"hub": "huggingface", **_MODEL["huggingface"]}],
+    })  # fmt: skip
+
+
+@pytest.fixture
+def hub_asked(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    def resolve_model(*_: Any, **__: Any) -> Told:
+        stage.asked.append("hub")
+        return Told(model=_tiny(), answered=("huggingface",))
+
+    monkeypatch.setattr("devenv.lock.hub.resolve_model", resolve_model)
+    return stage.asked
+
+
+def test_the_hub_is_asked_first_and_what_was_recorded_is_said(hub_asked: list[str], tmp_path: Path) -> None:
+    said: list[str] = []
+    made = run(preset(model=_MODEL), tmp_path, note=said.append)
+    assert (made.model, made.open) == (_tiny(), None)
+    assert hub_asked[0] == "hub"
+    assert len(said) == 1
+    assert _tiny().digest in said[0]
+
+
+def test_without_asking_hubs_the_model_stays_as_it_was(hub_asked: list[str], tmp_path: Path) -> None:
+    wish = preset(model=_MODEL)
+    opened = run(wish, tmp_path, ask_hubs=False)
+    assert (opened.model, opened.open) == (None, ("model",))
+    assert run(wish, tmp_path, ask_hubs=False, previous=opened) == opened
+    recorded = opened.model_copy(update={"model": _tiny(), "open": None})
+    assert run(wish, tmp_path, ask_hubs=False, previous=recorded) == recorded
+    assert run(wish, tmp_path, ask_hubs=False, parent=recorded).model == _tiny()
+    assert run(wish, tmp_path, ask_hubs=False, previous=recorded, upgrade=(ALL,)).open == ("model",)
+    assert "hub" not in hub_asked
+    assert run(preset(), tmp_path, ask_hubs=False).open is None
+
+
+def test_an_earlier_record_of_this_machine_is_taken_only_when_hubs_may_be_asked(
+    hub_asked: list[str], tmp_path: Path
+) -> None:
+    """A shipped lock that is made without hubs must not depend on what this machine has recorded from whom."""
+    wish = preset(model=_MODEL)
+    write(lock(wish, model=_tiny()), settings(tmp_path).dirs.locks / "other-0123456789abcdef.lock")
+    assert run(wish, tmp_path, ask_hubs=False).open == ("model",)
+    assert run(wish, tmp_path).model == _tiny()
+    assert "hub" not in hub_asked
+    run(wish, tmp_path, previous=lock(wish, model=_tiny()), upgrade=("model",))
+    assert hub_asked.count("hub") == 1
+
+
+def test_packages_that_mirrors_dropped_leave_an_open_model_open(hub_asked: list[str], tmp_path: Path) -> None:
+    wish = preset(model=_MODEL)
+    made = refresh_missing(
+        lock(wish, open=("model",)), (deb("git"),), loaded(wish, tmp_path / "devenv.yaml"),
+        settings=settings(tmp_path), store=Store(tmp_path / "s"), progress=Silent(),
+    )  # fmt: skip
+    assert made.open == ("model",)
+    assert "hub" not in hub_asked
+
+
+def test_another_cuda_resolves_the_wheels_anew(stage: Stage, tmp_path: Path) -> None:
+    run(preset(cuda="12.8"), tmp_path, previous=lock(preset(cuda="12.6")))
+    assert stage.asked == ["wheels"]
+
+
 def _layers(parent: Lock | None, previous: Lock | None, debs: tuple[Deb, ...]) -> dict[str, int | None]:
     earlier = Earlier(
-        parent=parent, previous=previous, upgrade=frozenset(), inputs={}, platform="linux/amd64", depth=2 if parent else 0
+        parent=parent,
+        previous=previous,
+        upgrade=frozenset(),
+        inputs={},
+        platform="linux/amd64",
+        depth=2 if parent else 0,
     )
     return {one.name: one.layer for one in earlier.layered_debs(debs)}
 
@@ -242,3 +321,22 @@ def test_a_presets_own_debian_packages_lie_in_its_own_layer() -> None:
 def test_an_ancestors_layer_that_lost_a_package_is_not_built_on() -> None:
     parent = lock(preset(), apt=(deb("python3.11"), deb("git")))
     assert set(_layers(parent, None, (deb("git", "2"), deb("g++"), deb("python3.11"))).values()) == {None}
+
+
+def test_new_templates_ask_nothing_of_a_base_image(stage: Stage, tmp_path: Path) -> None:
+    wish = preset(base={"image": "debian:bookworm"})
+    base = LockedBase(
+        kind="image", distribution="debian", release="bookworm", image="debian:bookworm", digest=f"sha256:{'0' * 64}"
+    )
+    old = lock(wish, base=base)
+    stale = old.model_copy(update={"inputs": {**old.inputs, "templates": "0" * 64}})
+
+    def look(reference: str) -> ImageFacts:
+        raise AssertionError(f"asked for {reference}")
+
+    made = resolve(
+        loaded(wish), settings=settings(tmp_path), store=Store(tmp_path / "store"), progress=Silent(), previous=stale,
+        image_facts=look,
+    )  # fmt: skip
+    assert made == old
+    assert stage.asked == []

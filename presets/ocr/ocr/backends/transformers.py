@@ -54,6 +54,7 @@ class TransformersBackend:
         try:
             import torch
 
+            torch.backends.cuda.enable_cudnn_sdp(False)  # it plans anew for every length that the cache grows to
             clock.stage("import_torch", f"torch {torch.__version__} imported")
             model_class, config = self._classes()
             clock.stage("import_transformers", "Transformers' classes imported")

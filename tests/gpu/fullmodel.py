@@ -1,0 +1,143 @@
+"""Write DeepSeek-OCR as it is published, but for the numbers: file names, tensor names, shapes and kinds are those of the
+real model, the 3,336,106,240 parameters are random, and the vocabulary is made up (129,280 words, special ones at their
+published places). What such a model says means nothing; how long it takes to load and to speak does.
+
+    python fullmodel.py FOLDER
+
+Needs PyTorch, Transformers 5.20 or newer, and a GPU with 8 GB, or as much memory.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from pathlib import Path
+
+PARAMETERS = 3_336_106_240
+VOCABULARY = 129_280
+UNUSED = ("model.vision_model.embeddings.patch_embedding.weight", (1024, 3, 14, 14))
+"""In the published file, and used by nobody: CLIP gets its patches from SAM."""
+SPECIAL = {
+    "<｜begin▁of▁sentence｜>": 0, "<｜end▁of▁sentence｜>": 1, "<｜▁pad▁｜>": 2, "<image>": 128815, "<|ref|>": 128816,
+    "<|/ref|>": 128817, "<|det|>": 128818, "<|/det|>": 128819, "<|grounding|>": 128820, "<td>": 128821, "</td>": 128822,
+}  # fmt: skip
+LANGUAGE = {
+    "architectures": ["DeepseekV2ForCausalLM"], "bos_token_id": 0, "eos_token_id": 1, "first_k_dense_replace": 1,
+    "hidden_size": 1280, "intermediate_size": 6848, "kv_lora_rank": None, "lm_head": True,
+    "max_position_embeddings": 8192, "moe_intermediate_size": 896, "n_group": 1, "n_routed_experts": 64,
+    "n_shared_experts": 2, "num_attention_heads": 10, "num_experts_per_tok": 6, "num_hidden_layers": 12,
+    "num_key_value_heads": 10, "q_lora_rank": None, "qk_nope_head_dim": 0, "qk_rope_head_dim": 0,
+    "rm_head": False, "topk_group": 1, "topk_method": "greedy", "torch_dtype": "bfloat16", "use_mla": False,
+    "v_head_dim": 0, "vocab_size": VOCABULARY,
+}  # fmt: skip
+CONFIG = {
+    "_name_or_path": "deepseek-ai/DeepSeek-OCR",
+    "architectures": ["DeepseekOCRForCausalLM"],
+    "candidate_resolutions": [[1024, 1024]],
+    "global_view_pos": "head",
+    "language_config": LANGUAGE,
+    "model_type": "deepseek_vl_v2",
+    "projector_config": {
+        "input_dim": 2048, "model_type": "mlp_projector", "n_embed": 1280, "projector_type": "linear",
+    },
+    "tile_tag": "2D",
+    "torch_dtype": "bfloat16",
+    "vision_config": {
+        "image_size": 1024, "mlp_ratio": 3.7362, "model_name": "deeplip_b_l", "model_type": "vision",
+        "width": {
+            "clip-l-14-224": {"heads": 16, "image_size": 224, "layers": 24, "patch_size": 14, "width": 1024},
+            "sam_vit_b": {
+                "downsample_channels": [512, 1024], "global_attn_indexes": [2, 5, 8, 11], "heads": 12, "layers": 12,
+                "width": 768,
+            },
+        },
+    },
+    **LANGUAGE,
+}  # fmt: skip
+
+
+def model(device: str) -> object:
+    """Transformers' class with the published sizes, filled with small random numbers."""
+    import torch
+    from transformers.models.unlimited_ocr.configuration_unlimited_ocr import UnlimitedOcrConfig
+    from transformers.models.unlimited_ocr.modeling_unlimited_ocr import UnlimitedOcrForConditionalGeneration
+
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "presets/ocr"))
+    from ocr.modelconfig import first
+
+    torch.set_default_dtype(torch.bfloat16)
+    with torch.device("meta"):
+        made = UnlimitedOcrForConditionalGeneration(UnlimitedOcrConfig(**first(CONFIG)))
+    count = sum(one.numel() for one in made.parameters()) + math.prod(UNUSED[1])
+    if count != PARAMETERS:
+        raise SystemExit(f"{count} parameters, the published model has {PARAMETERS}")
+    if device == "meta":
+        return made
+    made.to_empty(device=device)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for one in made.parameters():
+            one.normal_(0, 0.02)
+    return made
+
+
+def tokenizer(folder: Path) -> None:
+    """Single bytes, filler words up to the published size, and the special words where they belong."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+
+    taken = set(SPECIAL.values())
+    letters = iter(sorted(pre_tokenizers.ByteLevel.alphabet()))
+    words = dict(SPECIAL)
+    for number in range(VOCABULARY):
+        if number not in taken:
+            words[next(letters, None) or f"Ġfiller{number:06d}word"] = number
+    made = Tokenizer(models.BPE(vocab=words, merges=[]))
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    made.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in SPECIAL])
+    made.save(str(folder / "tokenizer.json"))
+
+
+def named(made: object) -> dict[str, object]:
+    """All tensors under their published names."""
+    import torch
+    from transformers.core_model_loading import revert_weight_conversion
+
+    tensors = revert_weight_conversion(made, made.state_dict())  # type: ignore[attr-defined]
+    name, shape = UNUSED
+    some = next(iter(tensors.values()))
+    tensors[name] = torch.empty(shape, device=some.device, dtype=some.dtype).normal_(0, 0.02)
+    return {name: one.contiguous() for name, one in tensors.items()}
+
+
+def write(path: Path, value: object) -> None:
+    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def main() -> int:
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    import torch
+    from safetensors.torch import save_file
+
+    name = "model-00001-of-000001.safetensors"
+    tensors = named(model("cuda" if torch.cuda.is_available() else "cpu"))
+    save_file(tensors, folder / name, metadata={"format": "pt"})
+    names = sorted(tensors)
+    size = (folder / name).stat().st_size
+    weight_map = dict.fromkeys(names, name)
+    write(folder / "model.safetensors.index.json", {"metadata": {"total_size": size}, "weight_map": weight_map})
+    write(folder / "config.json", CONFIG)
+    begin, end, pad = list(SPECIAL)[:3]
+    said = {"bos_token": begin, "eos_token": end, "pad_token": pad}
+    write(folder / "tokenizer_config.json", {**said, "tokenizer_class": "LlamaTokenizerFast", "model_max_length": 8192})
+    write(folder / "special_tokens_map.json", said)
+    write(folder / "processor_config.json", {"image_token": "<image>", "patch_size": 16, "downsample_ratio": 4})
+    tokenizer(folder)
+    print(json.dumps({"parameters": PARAMETERS, "tensors": len(names), "bytes": size, "first": names[:3]}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""DeepSeek-OCR on the CPU, all of it: an image built while the model is open, a checkpoint made inside that image, a hub
+on loopback that serves it, the model recorded, brought, mounted, loaded by Transformers, asked, and reported.
+
+The checkpoint is tiny and its weights are random: what is proved is that everything runs, and the report says no more.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devenv.lock.model import read
+from devenv.smoke import PLUMBING
+from tests.integration.conftest import Cli, Done
+from tests.integration.hub import COMMIT, ID, Hub
+
+pytestmark = pytest.mark.engine
+NAME, PARENT = "t-ocr-cpu", "deepseek-ocr-cpu"
+MAKER = Path(__file__).with_name("tinymodel.py")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """What `up` did, and what it had to do it with."""
+
+    cli: Cli
+    project: Path
+    files: dict[str, bytes | Path]
+    done: Done
+
+    @property
+    def json(self) -> Any:
+        return self.done.json()
+
+
+def _checkpoint(image: str, folder: Path) -> dict[str, bytes | Path]:
+    """The tiny checkpoint's files, made in a container of that very image, by the user inside."""
+    folder.mkdir()
+    folder.chmod(0o777)
+    done = subprocess.run(
+        ["docker", "run", "--rm", "--network", "none", "-v", f"{folder}:/made", "-v", f"{MAKER}:/tinymodel.py:ro",
+         "--entrypoint", "/opt/venv/bin/python", "--user", f"{os.getuid()}:{os.getgid()}", "-e", "HOME=/tmp", image,
+         "/tinymodel.py", "first", "/made"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    root = tmp_path_factory.mktemp("ocr-cpu")
+    cli, project = Cli(root / "state"), root / "project"
+    project.mkdir(mode=0o777)
+    (project / "devenv.yaml").write_text(
+        f"name: {NAME}\nextends: {PARENT}\nmemory: null\ncode_server: null\n"
+        f"model: {{huggingface: {{id: {ID}, revision: {COMMIT}}}, modelscope: null}}\n"
+        "smoke:\n  ocr: {run: [ocr, smoke, --tokens, '16'], expect: plumbing, timeout_s: 300}\n"
+    )
+    cli.env.update({"HF_HOME": str(root / "hf"), "DEVENV_WEIGHTS_DIR": str(root / "weights")})
+    cli.ok("lock", "--without-model", cwd=project)
+    image = cli.ok("build", "--json", cwd=project).json()["image"]["reference"]
+    files = _checkpoint(image, root / "made")
+    with Hub(files, lfs_bytes=10_000) as hub:
+        cli.env["HF_ENDPOINT"] = hub.url
+        try:
+            yield World(cli=cli, project=project, files=files, done=cli("up", "--json", cwd=project))
+        finally:
+            cli("down", "--volumes", NAME)
+            for one in json.loads(cli("weights", "list", "--json").out or "[]"):
+                cli("weights", "rm", one["model"])
+
+
+def test_the_whole_way_ends_in_a_plumbing_pass(world: World) -> None:
+    assert world.done.code == 0, world.done.err
+    (check,) = world.json["smoke"]["checks"]
+    assert (check["name"], check["passed"], check["expect"]) == ("ocr", True, "plumbing")
+    assert check["report"]["expect"] == "plumbing"
+    assert check["report"]["backend"] == "transformers"
+    assert check["report"]["tokens"] == 16
+    assert f"ocr {PLUMBING}" in world.done.err
+    assert "ocr passed" not in world.done.err
+
+
+def test_the_model_that_the_lock_left_open_was_recorded_and_is_what_was_made(world: World) -> None:
+    recorded = world.json["recorded"]
+    assert recorded["files"] == len(world.files)
+    assert recorded["hubs"] == ["huggingface"]
+    model = read(world.project / "devenv.lock").model
+    assert model is not None
+    assert [one.path for one in model.files] == sorted(world.files)
+    assert world.json["model"] == model.key
+    stages = [one["name"] for one in world.json["stages"]]
+    assert stages.index("record") < stages.index("build")
+
+
+def test_a_plumbing_pass_is_said_in_its_own_words_again(world: World) -> None:
+    done = world.cli.ok("smoke", NAME)
+    assert done.out.startswith(f"ocr: {PLUMBING}")
+    again = world.cli.ok("up", cwd=world.project)
+    assert f"smoke ocr: {PLUMBING}" in again.err
+    assert "recorded" not in again.err
