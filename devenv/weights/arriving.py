@@ -12,6 +12,7 @@ from devenv.configs import without_secret
 from devenv.http.ranges import Place
 from devenv.hubs import Hub
 from devenv.lock.model import ModelFile
+from devenv.weights.digest import Digest
 from devenv.weights.part import Part
 
 WHOLE = -1
@@ -27,7 +28,8 @@ class Source:
     revision: str
     number: int
     dead: str | None = None
-    denied: bool = False
+    denied: str | None = None
+    """The path of the file that it refused to this user."""
     received: int = 0
     _guard: threading.Lock = dataclasses.field(default_factory=threading.Lock)
 
@@ -53,6 +55,7 @@ class Arriving:
     def __init__(self, part: Part) -> None:
         self.part = part
         self.file: ModelFile = part.file
+        self.digest = Digest(part)
         self.todo: deque[int] = deque()
         self.working = 0
         self.ranged = True

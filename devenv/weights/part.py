@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import struct
-import threading
 from pathlib import Path
 from typing import Self
 
@@ -27,7 +26,6 @@ class Part:
     def __init__(self, file: ModelFile, path: Path, *, piece_bytes: int = PIECE_BYTES) -> None:
         self.file = file
         self.path = path
-        self.changed = threading.Condition()
         self._map = path.with_name(path.name + ".map")
         self._wished = piece_bytes
         self._piece = max(1, min(piece_bytes, file.size))
@@ -138,8 +136,6 @@ class Part:
             self._masks[piece] |= 1 << bit
             self._row(piece)
             new += len(data)
-        with self.changed:
-            self.changed.notify_all()
         return new
 
     def read(self, offset: int, buffer: memoryview) -> int:
@@ -163,8 +159,6 @@ class Part:
                 lost += self._done[piece]
                 self._done[piece] = self._masks[piece] = 0
                 self._row(piece)
-        with self.changed:
-            self.changed.notify_all()
         return lost
 
     def discard(self) -> None:
