@@ -134,7 +134,7 @@ def _from_this_machine(missing: Sequence[ModelFile], places: cache.Places, progr
         return tuple(missing)
 
     def some(take: Callable[[], ModelFile]) -> set[str]:
-        got = set()
+        got: set[str] = set()
         while True:
             try:
                 file = take()
