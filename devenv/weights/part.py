@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import struct
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Self
 from devenv.lock.model import ModelFile
 
 PIECE_BYTES = 16 << 20
+_WRITE_BYTES = 1 << 18
+"""So much at once: for more the kernel looks long for memory in one stretch."""
 _HEAD = struct.Struct("<8sQQ")
 _ROW = struct.Struct("<QQ")
 _MAGIC = b"devenvw1"
@@ -18,7 +19,8 @@ _MAGIC = b"devenvw1"
 
 class Part:
     """`PATH` with the bytes, `PATH.map` with a row for each piece: how many of its bytes are there, and a bit for each
-    source they came from. A row is written after the bytes, so a kill loses only what was under way.
+    source they came from. A row is written after the bytes, so a kill loses only what was under way. A file of one
+    piece has no map: it grows from its beginning, and its length says how much is there, though not from whom.
 
     A piece has one owner at a time; rows of different pieces are written by different threads.
     """
@@ -32,13 +34,18 @@ class Part:
         self._done: list[int] = []
         self._masks: list[int] = []
         self._fd = self._map_fd = -1
+        self._mapped = True
 
     def __enter__(self) -> Self:
         """Open, going on with what lies there."""
         self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            self._map_fd = os.open(self._map, os.O_RDWR | os.O_CREAT, 0o644)
-            self._load()
+            self._mapped = self.count > 1 or self._map.exists()
+            if self._mapped:
+                self._map_fd = os.open(self._map, os.O_RDWR | os.O_CREAT, 0o644)
+                self._load()
+            else:
+                self._measure()
         except BaseException:
             self.close()
             raise
@@ -53,6 +60,12 @@ class Part:
             if fd >= 0:
                 os.close(fd)
         self._fd = self._map_fd = -1
+
+    def _measure(self) -> None:
+        there = os.fstat(self._fd).st_size
+        if there > self.file.size:  # that was not written by us
+            os.ftruncate(self._fd, there := 0)
+        self._done, self._masks = [there], [0]
 
     def _load(self) -> None:
         size = self.file.size
@@ -131,7 +144,7 @@ class Part:
             data = view[at - offset : stop - offset]
             written = 0
             while written < len(data):
-                written += os.pwrite(self._fd, data[written:], at + written)
+                written += os.pwrite(self._fd, data[written : written + _WRITE_BYTES], at + written)
             self._done[piece] += len(data)
             self._masks[piece] |= 1 << bit
             self._row(piece)
@@ -163,9 +176,12 @@ class Part:
 
     def discard(self) -> None:
         """Remove the map, when the file itself has found its place or is of no use."""
-        with contextlib.suppress(FileNotFoundError):
-            self._map.unlink()
+        if self._mapped:
+            self._map.unlink(missing_ok=True)
 
     def _row(self, piece: int) -> None:
-        row = _ROW.pack(self._done[piece], self._masks[piece])
-        os.pwrite(self._map_fd, row, _HEAD.size + _ROW.size * piece)
+        if self._mapped:
+            row = _ROW.pack(self._done[piece], self._masks[piece])
+            os.pwrite(self._map_fd, row, _HEAD.size + _ROW.size * piece)
+        elif not self._done[piece]:
+            os.ftruncate(self._fd, 0)
