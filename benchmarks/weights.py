@@ -97,7 +97,7 @@ def weights(bench: Bench) -> Result:
         ),
         remarks=(
             "devenv hashes every byte within the time shown; `hf download` hashes none, `modelscope download` all.",
-            "The server is the tests' hub (files by sendfile), on the same machine: it competes for the same processors.",
+            "The server is the tests' hub (sendfile), on the same machine: it competes for the same processors.",
         ),
         data={
             "large": {one.name: one.series().as_json() for one in (ours, *theirs)},
