@@ -40,9 +40,11 @@ class Part:
         """Open, going on with what lies there."""
         self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            self._mapped = self.count > 1 or self._map.exists()
+            known = self._map.exists()
+            self._mapped = known or self.count > 1
             if self._mapped:
                 self._map_fd = os.open(self._map, os.O_RDWR | os.O_CREAT, 0o644)
+            if known:
                 self._load()
             else:
                 self._measure()
@@ -65,7 +67,13 @@ class Part:
         there = os.fstat(self._fd).st_size
         if there > self.file.size:  # that was not written by us
             os.ftruncate(self._fd, there := 0)
-        self._done, self._masks = [there], [0]
+        self._done = [max(0, min(self.length(i), there - self.start(i))) for i in range(self.count)]
+        self._masks = [0] * self.count
+        if self._mapped:
+            os.pwrite(self._map_fd, _HEAD.pack(_MAGIC, self._piece, self.file.size), 0)
+            for piece, done in enumerate(self._done):
+                if done:
+                    self._row(piece)
 
     def _load(self) -> None:
         size = self.file.size

@@ -124,6 +124,9 @@ def test_a_file_of_one_piece_is_gone_on_with_by_its_length_alone(tmp_path: Path)
     with Part(_file(body), path) as part:
         part.write(0, body[:40], 0)
     assert [one.name for one in tmp_path.iterdir()] == ["part"]
+    with Part(_file(body), path, piece_bytes=30) as part:
+        assert [part.have(piece) for piece in range(4)] == [30, 10, 0, 0], "for a devenv with smaller pieces too"
+    (tmp_path / "part.map").unlink()
     with Part(_file(body), path) as part:
         assert part.total == 40
         assert part.write(40, body[40:], 1) == 60
