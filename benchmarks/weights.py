@@ -98,6 +98,7 @@ def weights(bench: Bench) -> Result:
         remarks=(
             "devenv hashes every byte within the time shown; `hf download` hashes none, `modelscope download` all.",
             "The server is the tests' hub (sendfile), on the same machine: it competes for the same processors.",
+            "An uncounted round comes before the large set and before the cache, none before the many files.",
         ),
         data={
             "large": {one.name: one.series().as_json() for one in (ours, *theirs)},
