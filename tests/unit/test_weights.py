@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
+import fcntl
 import hashlib
 import os
 import random
@@ -431,6 +433,27 @@ def test_a_link_is_the_same_file_or_a_copy(same_system: bool, tmp_path: Path, mo
     how = cache.link(source, tmp_path / "target")
     assert (tmp_path / "target").read_bytes() == b"weights"
     assert how in (("reflink", "link") if same_system else ("reflink", "copy"))
+
+
+def test_a_link_through_a_symbolic_one_is_to_the_file_and_a_reflink_is_not_asked_for_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "blob").write_bytes(b"weights")
+    (tmp_path / "named").symlink_to("blob")
+    (tmp_path / "target").write_bytes(b"left by a kill")
+    asked: list[int] = []
+
+    def cannot(*_: object) -> None:
+        asked.append(1)
+        raise OSError(errno.EOPNOTSUPP, "no reflinks here")
+
+    monkeypatch.setattr(fcntl, "ioctl", cannot)
+    unable: set[int] = set()
+    for name in ("target", "other"):
+        assert cache.link(tmp_path / "named", tmp_path / name, unable) == "link"
+        assert not (tmp_path / name).is_symlink()
+        assert (tmp_path / name).samefile(tmp_path / "blob")
+    assert asked == [1]
 
 
 # ---- serving, planning
