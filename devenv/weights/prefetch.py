@@ -22,6 +22,7 @@ from devenv.weights.store import Weights
 
 TASK = "weights"
 _SPARE_BYTES = 64 << 20
+_SMALL_BYTES = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,29 +130,34 @@ def _from_this_machine(missing: Sequence[ModelFile], places: cache.Places, progr
                 raise
             return False
 
-    left = deque(sorted((file for file in missing if places.candidates(file)), key=lambda file: -file.size))
-    if not left:
+    found = sorted((file for file in missing if places.candidates(file)), key=lambda file: -file.size)
+    if not found:
         return tuple(missing)
+    large = deque(file for file in found if file.size > _SMALL_BYTES)
+    small = deque(file for file in found if file.size <= _SMALL_BYTES)
 
-    def some(take: Callable[[], ModelFile]) -> set[str]:
+    def some(queues: Sequence[deque[ModelFile]]) -> set[str]:
         got: set[str] = set()
-        while True:
-            try:
-                file = take()
-            except IndexError:  # none is left
-                return got
-            if one(file):
-                got.add(file.path)
+        for queue in queues:
+            while True:
+                try:
+                    file = queue.popleft()
+                except IndexError:  # none is left
+                    break
+                if one(file):
+                    got.add(file.path)
+        return got
 
-    progress.message(f"{len(left)} files are on this machine: checking them")
-    # A processor each for the largest, so that all end together. Beside them one thread for the smallest: it waits for
-    # the kernel more than it works, and several of it would wait for each other.
-    takes = (left.pop, *(left.popleft for _ in range(hash_jobs())))
-    with ThreadPoolExecutor(len(takes), thread_name_prefix="link") as pool:
+    progress.message(f"{len(found)} files are on this machine: checking them")
+    # Each processor hashes large files, the largest first, so that all end together. Beside them one thread does the
+    # small ones: it waits for the kernel more than it works, and several of it would wait for each other.
+    jobs = ((small,), *((large, small) for _ in range(hash_jobs())))
+    with ThreadPoolExecutor(len(jobs), thread_name_prefix="link") as pool:
         try:
-            got = set[str]().union(*pool.map(some, takes))
+            got = set[str]().union(*pool.map(some, jobs))
         finally:
-            left.clear()  # after a failure or Ctrl-C the others begin no more
+            large.clear()  # after a failure or Ctrl-C the others begin no more
+            small.clear()
     progress.message("")
     return tuple(file for file in missing if file.path not in got)
 
