@@ -28,8 +28,7 @@ class Source:
     revision: str
     number: int
     dead: str | None = None
-    denied: str | None = None
-    """The path of the file that it refused to this user."""
+    denied: str | None = None  # the file that it refused for want of rights
     received: int = 0
     _guard: threading.Lock = dataclasses.field(default_factory=threading.Lock)
 
