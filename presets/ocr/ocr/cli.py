@@ -7,6 +7,7 @@ import os
 import sys
 import time
 import traceback
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -171,7 +172,7 @@ def _read(files: Any, top: Path, options: dict[str, Any]) -> int:
         check(files[0])  # before a model is loaded for nothing
     output.prepare(folder)
     engine = backends.make(backends.chosen(options["backend"]), _settings(options["model"]))
-    with output.log(folder / "ocr.log", _say) as log:
+    with output.log(folder / output.LOG, _say) as log:
         began = time.perf_counter()
         facts: list[Facts] = []
         loading: list[float] = [0.0]
@@ -216,14 +217,14 @@ def _run(run: Any, engine: Backend, place: Any, *, single: bool) -> Any:
 
     def show(piece: str) -> None:
         streamed.append(piece)
-        sys.stdout.write(piece)
+        sys.stdout.write(_harmless(piece))
         sys.stdout.flush()
 
     outcomes = run.all(show if engine.streams and sys.stdout.isatty() else None)
     if streamed:
         click.echo()
     elif outcomes and outcomes[0].status != "failed" and place.file(".md").is_file():
-        click.echo(place.file(".md").read_text(encoding="utf-8"), nl=False)
+        click.echo(_harmless(place.file(".md").read_text(encoding="utf-8")), nl=False)
     return outcomes
 
 
@@ -250,6 +251,11 @@ def _numbers(text: str | None) -> tuple[int, ...] | None:
             raise UsageError(f"{text!r} are no pages", hint="pages count from 1, and ranges go up: 2-5")
         found |= set(range(start, end + 1))
     return tuple(sorted(found))
+
+
+def _harmless(text: str) -> str:
+    """Without what a terminal would obey: a picture can make a model say anything."""
+    return "".join(one if one in "\n\t" or unicodedata.category(one) != "Cc" else "\ufffd" for one in text)
 
 
 def _say(text: str) -> None:

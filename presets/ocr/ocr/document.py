@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ocr.errors import OutputError
-from ocr.output import Place, save
+from ocr.output import BOXES, FIGURES, LAYOUTS, Place, save
+from ocr.page import PDFIUM
 
 
 def write(target: Place, pages: Sequence[tuple[int, Place, str | None]]) -> tuple[Path, ...]:
@@ -17,8 +18,8 @@ def write(target: Place, pages: Sequence[tuple[int, Place, str | None]]) -> tupl
         folder = target.folder
         parts = [_part(number, place, text, folder) for number, place, text in pages]
         whole = save(target.file(".md"), lambda fresh: _text(fresh, "\n\n---\n\n".join(parts) + "\n"))
-        pictures = {number: place.file(".boxes.jpg") for number, place, text in pages if text is not None}
-        layouts = save(target.file(".layouts.pdf"), lambda fresh: _layouts(fresh, pictures)) if pictures else None
+        pictures = {number: place.file(BOXES) for number, place, text in pages if text is not None}
+        layouts = save(target.file(LAYOUTS), lambda fresh: _layouts(fresh, pictures)) if pictures else None
     except OSError as error:
         said = (error.strerror or str(error)).lower()
         raise OutputError(f"cannot write to {target.folder}: {said}", hint="name another folder: -o FOLDER") from None
@@ -30,7 +31,7 @@ def _part(number: int, place: Place, text: str | None, folder: Path) -> str:
         return f"<!-- page {number}: could not be read -->"
     # Links to figures are relative to the page's own folder.
     inner = place.folder.relative_to(folder).as_posix()
-    name = place.file("-figures").name
+    name = place.file(FIGURES).name
     return f"<!-- page {number} -->\n\n" + text.strip().replace(f"({name}/", f"({inner}/{name}/").replace(
         f"(<{name}/", f"(<{inner}/{name}/"
     )
@@ -44,16 +45,13 @@ def _layouts(path: Path, pictures: Mapping[int, Path]) -> None:
     """One PDF page for each picture, at 144 dpi; the JPEGs go in as they are, one after another."""
     import pypdfium2
 
-    document = pypdfium2.PdfDocument.new()
-    with contextlib.ExitStack() as stack:
-        stack.callback(document.close)
+    with PDFIUM, contextlib.closing(pypdfium2.PdfDocument.new()) as document:
         for picture in pictures.values():
             image = pypdfium2.PdfImage.new(document)
             image.load_jpeg(picture, inline=True)
             width, height = image.get_px_size()
             image.set_matrix(pypdfium2.PdfMatrix().scale(width / 2, height / 2))
-            page = document.new_page(width / 2, height / 2)
-            page.insert_obj(image)
-            page.gen_content()
-            page.close()
+            with contextlib.closing(document.new_page(width / 2, height / 2)) as page:
+                page.insert_obj(image)
+                page.gen_content()
         document.save(path)

@@ -58,7 +58,7 @@ def parse(raw: str, size: tuple[int, int], refs: Literal["kind", "text"] = "kind
         if refs == "text":
             blocks.append(Block(kind="text", text="\n".join(one for one in (inside, after) if one), boxes=boxes))
         else:
-            blocks.append(Block(kind=inside[:40] or "text", text=after, boxes=boxes))
+            blocks.append(Block(kind=" ".join(inside.split())[:40] or "text", text=after, boxes=boxes))
     return Answer(lead=clean(raw[: spans[0].start()] if spans else raw), blocks=tuple(blocks), dropped=dropped)
 
 

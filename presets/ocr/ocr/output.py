@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 Status = Literal["ok", "cut_off", "looped"]
 FORMAT = 1
+LOG = "ocr.log"
+BOXES = ".boxes.jpg"
+FIGURES = "-figures"
+LAYOUTS = ".layouts.pdf"
 _WARNINGS = {
     "cut_off": "this page is not complete: the answer reached the most tokens allowed",
     "looped": "this page may not be complete: the answer went round in circles",
@@ -100,7 +104,7 @@ def write_page(
         warning = f"<!-- {_WARNINGS[status]} -->\n\n" if status != "ok" else ""
         files.append(_save_text(place.file(".md"), warning + text))
         files.append(_save_text(place.file(".boxes.md"), warning + markdown.with_boxes(answer, figures)))
-        files.append(_save_image(place.file(".boxes.jpg"), draw.boxed(image, answer.blocks)))
+        files.append(_save_image(place.file(BOXES), draw.boxed(image, answer.blocks)))
         record = {
             "format": FORMAT,
             "source": source,
@@ -134,7 +138,7 @@ def done(place: Place, job: Job) -> Written | None:
     try:
         record = json.loads(place.file(".json").read_text(encoding="utf-8"))
         text = place.file(".md").read_text(encoding="utf-8")
-        boxed = place.file(".boxes.jpg").is_file()
+        boxed = place.file(BOXES).is_file()
     except (OSError, ValueError):
         return None
     wanted = json.loads(json.dumps(dataclasses.asdict(job)))
@@ -194,7 +198,7 @@ def _ignore(_: object) -> None:
 
 def _figures(place: Place, image: Image, answer: Answer) -> tuple[dict[int, list[str]], list[Path]]:
     """Cut out the figures: names relative to the page's folder by block, and the files."""
-    folder = place.file("-figures")
+    folder = place.file(FIGURES)
     if folder.is_dir():
         shutil.rmtree(folder)
     names: dict[int, list[str]] = {}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -19,6 +21,10 @@ IMAGES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".
 PDF = ".pdf"
 MOST_PIXELS = 89_000_000
 """An A4 page at 900 dpi. As plain pixels that is 270 MB."""
+MOST_SIDE = 30_000
+"""JPEG, in which results are drawn, knows no picture of twice that."""
+PDFIUM = threading.RLock()
+"""PDFium works in one thread at a time: pages are drawn in one, and PDFs of layouts written in another."""
 _BOMB = re.compile(r"Image size \(([0-9]+) pixels\).*")
 _HINT_IMAGE = "open it in a viewer to see whether it is whole, and save it again as PNG or JPEG"
 _HINT_PDF = "open it in a viewer to see whether it is whole, and print it to a new PDF"
@@ -129,7 +135,7 @@ def _upright(name: str, image: ImageFile, frame: int = 0) -> Image:
         if frame:
             image.seek(frame)
         width, height = image.size
-        if width * height > MOST_PIXELS:
+        if width * height > MOST_PIXELS or max(width, height) > MOST_SIDE:
             raise _too_large(name, f"{width} × {height} pixels")
         image.load()
         return flat(ImageOps.exif_transpose(image))
@@ -157,13 +163,13 @@ def _pdf(path: Path, dpi: int, wanted: Sequence[int] | None, is_done: Callable[[
     import pypdfium2
 
     try:
-        document = pypdfium2.PdfDocument(path)
-        count = len(document)
+        with PDFIUM:
+            document = pypdfium2.PdfDocument(path)
+            count = len(document)
     except pypdfium2.PdfiumError as error:
         if "password" in str(error).lower():
-            raise InputError(
-                f"{path} is encrypted", hint="save a copy without a password: qpdf --decrypt IN OUT"
-            ) from None
+            hint = "save a copy without a password: qpdf --decrypt IN OUT"
+            raise InputError(f"{path} is encrypted", hint=hint) from None
         raise InputError(f"{path} is a broken PDF: {_said(error)}", hint=_HINT_PDF) from None
     try:
         if count == 0:
@@ -177,7 +183,8 @@ def _pdf(path: Path, dpi: int, wanted: Sequence[int] | None, is_done: Callable[[
             else:
                 yield _drawn(path, document, number, count, dpi)
     finally:
-        document.close()
+        with PDFIUM:
+            document.close()
 
 
 def _drawn(path: Path, document: Any, number: int, count: int, dpi: int) -> Page:
@@ -186,19 +193,16 @@ def _drawn(path: Path, document: Any, number: int, count: int, dpi: int) -> Page
 
     note = None
     try:
-        page = document[number - 1]
-        try:
+        with PDFIUM, contextlib.closing(document[number - 1]) as page:
             width, height = page.get_size()
-            scale = dpi / 72
-            pixels = width * scale * height * scale
-            if pixels > MOST_PIXELS:
-                scale *= (MOST_PIXELS / pixels) ** 0.5
+            wished = dpi / 72
+            most = min(wished, (MOST_PIXELS / (width * height)) ** 0.5, MOST_SIDE / max(width, height))
+            if most < wished:
                 size = f"{width / 72:.0f} × {height / 72:.0f} inches"
-                note = f"page {number} of {path.name} is {size}: drawn at {scale * 72:.0f} dpi"
-            image = flat(page.render(scale=scale).to_pil())
-        finally:
-            page.close()
-    except (pypdfium2.PdfiumError, ValueError, OSError) as error:
+                note = f"page {number} of {path.name} is {size}: drawn at {most * 72:.0f} dpi"
+            with contextlib.closing(page.render(scale=most)) as bitmap:
+                image = flat(bitmap.to_pil())
+    except (pypdfium2.PdfiumError, ArithmeticError, ValueError, OSError) as error:
         problem = InputError(f"page {number} of {path} cannot be drawn: {_said(error)}", hint=_HINT_PDF)
         return Page(number=number, count=count, image=None, problem=problem)
     return Page(number=number, count=count, image=image, note=note)
@@ -206,7 +210,7 @@ def _drawn(path: Path, document: Any, number: int, count: int, dpi: int) -> Page
 
 def _too_large(name: str, size: str) -> InputError:
     return InputError(
-        f"{name} is too large: {size}, and the limit is {MOST_PIXELS / 1e6:.0f} million",
+        f"{name} is too large: {size}, and the limit is {MOST_PIXELS / 1e6:.0f} million, {MOST_SIDE} a side",
         hint="make it smaller first: models look at 1280 pixels a side or less, and at tiles of that",
     )
 

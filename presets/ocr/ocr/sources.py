@@ -8,28 +8,38 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ocr.errors import InputError
-from ocr.output import Place
+from ocr.output import BOXES, FIGURES, LAYOUTS, LOG, Place
 from ocr.page import IMAGES, PDF
 
 
 def in_folder(folder: Path, output: Path) -> tuple[Path, ...]:
-    """Every image and PDF below a folder, sorted; hidden ones and the results themselves are left out. Raises
-    InputError when there are none."""
+    """Every image and PDF below a folder, sorted; hidden ones are left out, and results, of this run or an earlier one.
+    Raises InputError when there are none."""
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder", hint="for one file: ocr image FILE, or ocr pdf FILE")
-    results = output.resolve()
+    results = {log.parent.resolve() for log in folder.rglob(LOG)} | {output.resolve()}
+    results.discard(folder.resolve())  # results beside their sources are known by their names
     found = tuple(
         path
         for path in sorted(folder.rglob("*"))
         if path.suffix.lower() in IMAGES | {PDF}
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and results not in path.resolve().parents
+        and not _made(path)
+        and results.isdisjoint(path.resolve().parents)
         and path.is_file()
     )
     if not found:
         kinds = ", ".join(sorted(one.strip(".") for one in IMAGES | {PDF}))
         raise InputError(f"there is nothing to read in {folder}", hint=f"files are taken by their names: {kinds}")
     return found
+
+
+def _made(path: Path) -> bool:
+    """Whether a file is one that a page's or a document's results consist of: then these lie beside it."""
+    for at, ending, beside in ((path, BOXES, ".json"), (path, LAYOUTS, ".md"), (path.parent, FIGURES, ".json")):
+        if at.name.endswith(ending) and at.with_name(at.name.removesuffix(ending) + beside).is_file():
+            return True
+    return False
 
 
 def places(sources: Sequence[Path], top: Path, output: Path) -> dict[Path, Place]:

@@ -52,6 +52,30 @@ def test_a_pdf_becomes_one_markdown_and_one_pdf_of_layouts(ocr: Ocr, tmp_path: P
     document.close()
 
 
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "<|ref|>a\nb\x00c<|/ref|><|det|>[[1,2,30,40]]<|/det|>\x00 text",
+        "<|ref|>--> <script><|/ref|><|det|>[[0,0,1,1],[998,998,999,999]]<|/det|>-->",
+        "<|ref|>image<|/ref|><|det|>[[0,0,1,1],[5,5,900,900]]<|/det|>",
+        "<|ref|>\ud800<|/ref|><|det|>[[1,2,30,40]]<|/det|>half a pair: \ud800",
+        "<|ref|>发票 🧾 ﷽<|/ref|><|det|>[[1,2,30,40]]<|/det|>" + "\u202e" * 50,
+        "<|/ref|><|det|><|ref|><|/det|>" * 2,
+    ],
+)
+def test_no_answer_is_too_strange_to_be_written(ocr: Ocr, tmp_path: Path, engine: FakeEngine, raw: str) -> None:
+    picture(tmp_path / "a.png")
+    engine.answers = [Reading(raw=raw)]
+    assert ocr("image", "a.png", "--json").status == 0
+    assert json.loads((tmp_path / "out" / "a.json").read_text())["status"] == "ok"
+
+
+def test_a_terminal_does_not_obey_a_picture(ocr: Ocr, tmp_path: Path, engine: FakeEngine) -> None:
+    picture(tmp_path / "a.png")
+    engine.answers = [Reading(raw="\x1b[2J\x1b]0;title\x07 tab\tkept \x9b31m")]
+    assert ocr("image", "a.png").out == "\ufffd[2J\ufffd]0;title\ufffd tab\tkept \ufffd31m\n"
+
+
 def test_pages_can_be_chosen(ocr: Ocr, tmp_path: Path, engine: FakeEngine) -> None:
     pdf(tmp_path / "a.pdf", 4)
     assert ocr("pdf", "a.pdf", "--pages", "1,3-4").status == 0
@@ -87,6 +111,18 @@ def test_a_folder_goes_on_past_bad_files_and_says_what_failed(ocr: Ocr, tmp_path
     assert json.loads((tmp_path / "in" / "out" / "ocr-summary.json").read_text()) == summary
     # Its own results are no sources.
     assert json.loads(ocr("batch", "in", "-o", "in/out", "--json").out)["pages"] == 6
+
+
+def test_earlier_results_are_no_sources(ocr: Ocr, tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    pdf(tmp_path / "b.pdf")
+    for output in ("first", "second", "."):
+        assert json.loads(ocr("batch", ".", "-o", output, "--json").out)["pages"] == 3, output
+    # Results beside their sources are known by their names and by what lies beside them; others' files are not.
+    picture(tmp_path / "my-figures" / "c.png")
+    assert json.loads(ocr("batch", ".", "-o", "third", "--json").out)["pages"] == 4
+    (tmp_path / "my-figures" / "c.png").unlink()
+    assert json.loads(ocr("batch", ".", "-o", "third", "--json").out)["pages"] == 3
 
 
 def test_resume_leaves_out_what_is_done_with_the_same_settings(ocr: Ocr, tmp_path: Path, engine: FakeEngine) -> None:

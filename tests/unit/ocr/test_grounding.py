@@ -73,3 +73,8 @@ def test_any_answer_parses_and_boxes_lie_inside(raw: str) -> None:
         for left, top, right, bottom in block.boxes:
             assert 0 <= left < right <= 1000
             assert 0 <= top < bottom <= 500
+
+
+def test_a_kind_is_one_short_line() -> None:
+    (block,) = parse(f"<|ref|>sub\n\ttitle {'x' * 100}<|/ref|><|det|>[[1,2,3,4]]<|/det|>", SIZE).blocks
+    assert block.kind == "sub title " + "x" * 30

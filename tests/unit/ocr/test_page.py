@@ -81,6 +81,11 @@ def test_a_picture_that_is_too_large_is_refused_before_its_pixels_are_read(tmp_p
     assert peak < 5_000_000
 
 
+def test_a_picture_that_is_too_long_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="too large"):
+        list(pages(picture(tmp_path / "a.png", (30_001, 2))))
+
+
 def test_bad_files_have_one_clear_error_each(tmp_path: Path) -> None:
     whole = picture(tmp_path / "whole.png", (400, 400)).read_bytes()
     cases: dict[str, tuple[bytes, str]] = {
