@@ -154,10 +154,11 @@ class LockedModel(_Stored):
     @model_validator(mode="after")
     def _of_its_files(self) -> Self:
         paths = [one.path for one in self.files]
-        if paths != sorted(set(paths)):
+        known = set(paths)
+        if paths != sorted(known):
             raise ValueError("a model's files are sorted, each once")
         for path in paths:
-            if above := next((str(one) for one in PurePosixPath(path).parents if str(one) in set(paths)), None):
+            if above := next((str(one) for one in PurePosixPath(path).parents if str(one) in known), None):
                 raise ValueError(f"{above} cannot be a file and have {path} in it")
         if files_digest(self.files) != self.digest:
             raise ValueError("the model's digest is not that of its files")

@@ -12,6 +12,7 @@ from devenv.configs import without_secret
 from devenv.http.ranges import Place
 from devenv.hubs import Hub
 from devenv.lock.model import ModelFile
+from devenv.weights.digest import Digest
 from devenv.weights.part import Part
 
 WHOLE = -1
@@ -53,6 +54,7 @@ class Arriving:
     def __init__(self, part: Part) -> None:
         self.part = part
         self.file: ModelFile = part.file
+        self.digest = Digest(part)
         self.todo: deque[int] = deque()
         self.working = 0
         self.ranged = True

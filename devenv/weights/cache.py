@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import fcntl
 import os
 import shutil
+import stat
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,62 +33,73 @@ class Places:
     ) -> None:
         self._model = model
         self._store = store
+        self._own = store.folder(model.key)
         self._folders = (*folders, *_hub_folders(model, dict(caches)))
         self._blobs = _blob_folders(model, dict(caches))
         self._others = self._of_other_models()
+        self._device = _device(store.root)
+        self._found: dict[str, tuple[tuple[Path, int], ...]] = {}
+        self._unable: set[int] = set()
 
     def candidates(self, file: ModelFile) -> tuple[Path, ...]:
-        """Files of the right size that may be it; the likeliest first. Reads no content."""
-        size = file.size
-        return tuple(
-            dict.fromkeys(path for path in self._paths(file) if path.is_file() and path.stat().st_size == size)
-        )  # fmt: skip
-
-    def bring(self, file: ModelFile) -> bool:
-        """Put the file into the store from the first place whose content is right. Raises OSError for our own disk."""
-        own = self._store.folder(self._model.key) / file.path
-        for path in self.candidates(file):
-            before = looks(str(path))
-            try:
-                right = hash_file(path) == file.sha256
-            except OSError:
-                continue
-            if not right or before is None:
-                continue
-            if path == own:
-                if before == looks(str(path)):
-                    self._store.stamp(self._model.key, file, before)
-                    return True
-                continue
-            temporary = self._store.parts(self._model.key) / f"{file.sha256}.{threading.get_ident()}"
-            try:
-                how = link(path, temporary)
-                # What was hashed is what was linked; a copy is bytes of its own, which no one has looked at yet.
-                if before == looks(str(path)) and (how != "copy" or hash_file(temporary) == file.sha256):
-                    self._store.put(self._model, file, temporary, before if how == "link" else None)
-                    return True
-            finally:
-                temporary.unlink(missing_ok=True)
-        return False
+        """Files of the right size that may be it; the likeliest first. Reads no content; looks once."""
+        return tuple(path for path, _ in self._candidates(file))
 
     def needs_copy(self, file: ModelFile) -> bool:
         """Whether none of its candidates lies where a link can reach it."""
-        device = _device(self._store.root)
-        return all(path.stat().st_dev != device for path in self.candidates(file))
+        return all(device != self._device for _, device in self._candidates(file))
 
-    def _paths(self, file: ModelFile) -> Iterator[Path]:
-        yield self._store.folder(self._model.key) / file.path  # its stamp was lost, or it was put there by hand
-        yield from self._others.get(file.sha256, ())
+    def bring(self, file: ModelFile) -> bool:
+        """Put the file into the store from the first place whose content is right. Raises OSError for our own disk."""
+        return any(self._take(file, path) for path in self.candidates(file))
+
+    def _take(self, file: ModelFile, path: Path) -> bool:
+        before = looks(str(path))
+        try:
+            right = hash_file(path) == file.sha256
+        except OSError:
+            return False
+        if not right or before is None:
+            return False
+        if path == self._own / file.path:
+            if before == looks(str(path)):
+                self._store.stamp(self._model.key, file, before)
+                return True
+            return False
+        temporary = self._store.parts(self._model.key) / f"{file.sha256}.{threading.get_ident()}"
+        try:
+            how = link(path, temporary, self._unable)
+            # What was hashed is what was linked; a copy is bytes of its own, which no one has looked at yet.
+            if before == looks(str(path)) and (how != "copy" or hash_file(temporary) == file.sha256):
+                self._store.put(self._model, file, temporary, before if how == "link" else None)
+                return True
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        temporary.unlink(missing_ok=True)
+        return False
+
+    def _candidates(self, file: ModelFile) -> tuple[tuple[Path, int], ...]:
+        """With the file system that each is on."""
+        if (known := self._found.get(file.path)) is None:
+            looked = ((path, _facts(path)) for path in dict.fromkeys(self._paths(file)))
+            known = self._found[file.path] = tuple(
+                (Path(path), facts.st_dev) for path, facts in looked
+                if facts is not None and stat.S_ISREG(facts.st_mode) and facts.st_size == file.size
+            )  # fmt: skip
+        return known
+
+    def _paths(self, file: ModelFile) -> Iterator[str]:
+        yield f"{self._own}/{file.path}"  # its stamp was lost, or it was put there by hand
+        yield from (str(one) for one in self._others.get(file.sha256, ()))
         for folder in self._blobs:
-            yield folder / file.sha256
+            yield f"{folder}/{file.sha256}"
         for folder in self._folders:
-            yield folder / file.path
+            yield f"{folder}/{file.path}"
 
     def _of_other_models(self) -> dict[str, tuple[Path, ...]]:
         found: dict[str, tuple[Path, ...]] = {}
-        for one in self._store.every():
-            if one.model.key == self._model.key:
-                continue
+        for one in self._store.every(but=self._model.key):
             gone = {file.path for file in self._store.missing(one.model)}
             for file in one.model.files:
                 if file.path not in gone:
@@ -101,7 +113,11 @@ def needed_bytes(model: LockedModel | None, *, store: Weights, caches: Sequence[
     missing = store.missing(model) if model else ()
     if model is None or not missing:
         return 0
-    places = Places(model, store=store, caches=caches)
+    return bytes_to_bring(missing, Places(model, store=store, caches=caches), model, store)
+
+
+def bytes_to_bring(missing: Sequence[ModelFile], places: Places, model: LockedModel, store: Weights) -> int:
+    """The same, when one knows what is missing and where to look."""
     return missing_bytes(tuple(file for file in missing if places.needs_copy(file)), model, store)
 
 
@@ -185,14 +201,20 @@ def _folders(path: Path) -> list[Path]:
         return []
 
 
-def link(source: Path, target: Path) -> str:
-    """Make `target` the same file: a reflink where the file system can, else a hard link, else a copy; says which."""
-    source = source.resolve()
-    target.unlink(missing_ok=True)
-    if _reflink(source, target):
+def link(source: Path, target: Path, unable: set[int] | None = None) -> str:
+    """Make `target` the same file: a reflink where the file system can, else a hard link, else a copy; says which.
+
+    `unable`: file systems that said that they cannot reflink, not to be asked for every file.
+    """
+    source = _behind_links(source)
+    if _reflink(source, target, unable):
         return "reflink"
     try:
-        os.link(source, target)
+        try:
+            os.link(source, target)
+        except FileExistsError:
+            target.unlink()
+            os.link(source, target)
     except OSError:
         copy(source, target)
         return "copy"
@@ -207,13 +229,29 @@ def copy(source: Path, target: Path) -> None:
         target.chmod(0o444)
 
 
-def _reflink(source: Path, target: Path) -> bool:
+def _behind_links(path: Path) -> Path:
+    """The file itself: a hard link to a symbolic one would end with the cache that it points into."""
+    return path.resolve() if path.is_symlink() else path
+
+
+def _reflink(source: Path, target: Path, unable: set[int] | None = None) -> bool:
+    if unable and source.stat().st_dev in unable:
+        return False
     try:
+        target.unlink(missing_ok=True)
         with source.open("rb") as reader, target.open("wb") as writer:
             fcntl.ioctl(writer.fileno(), _FICLONE, reader.fileno())
         target.chmod(0o444)
-    except OSError:
-        with contextlib.suppress(FileNotFoundError):
-            target.unlink()
+    except OSError as error:
+        if unable is not None and error.errno in (errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV):
+            unable.add(source.stat().st_dev)
+        target.unlink(missing_ok=True)
         return False
     return True
+
+
+def _facts(path: str) -> os.stat_result | None:
+    try:
+        return os.stat(path)  # noqa: PTH116 - asked for thousands of files
+    except OSError:
+        return None

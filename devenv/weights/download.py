@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
-import threading
-from collections import deque
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 
 from devenv.errors import FetchError
@@ -16,14 +13,14 @@ from devenv.progress import Progress
 from devenv.weights.arriving import WHOLE, Arriving, Source
 from devenv.weights.part import PIECE_BYTES, Part
 from devenv.weights.store import Weights, hash_jobs
+from devenv.weights.todo import Todo
 
 CONNECTIONS = 8
-_HASH_BYTES = 1 << 20
 
 
 class Download:
-    """Brings files into the store. Files of several pieces are read by several workers at once and hashed in order by
-    a thread of their own; small ones are hashed while they stream."""
+    """Brings files into the store. Bytes are hashed while they stream, in the file's order; what comes out of turn, as
+    several workers read one file, is hashed by a thread of that file's own."""
 
     def __init__(
         self, model: LockedModel, files: tuple[ModelFile, ...], *, store: Weights, web: Ranges,
@@ -38,12 +35,9 @@ class Download:
         self._task = task
         self._connections = connections
         self._piece_bytes = piece_bytes
-        self._large = deque(sorted((one for one in files if one.size > piece_bytes), key=lambda one: -one.size))
-        self._small = deque(sorted((one for one in files if one.size <= piece_bytes), key=lambda one: one.path))
         self._size = sum(one.size for one in files)
-        self._active: list[Arriving] = []
-        self._state = threading.Condition()
-        self._hashing = 0
+        self._todo = Todo(files, piece_bytes=piece_bytes, most=max(hash_jobs(), connections // 2))
+        self._state = self._todo.state
         self._failed: list[FetchError] = []
         self._remarks: list[str] = []
 
@@ -51,7 +45,7 @@ class Download:
         """All of it. Raises FetchError; what came is kept."""
         self._progress.start(self._task, self._size)
         workers = ThreadPoolExecutor(self._connections, thread_name_prefix="weights")
-        hashers = ThreadPoolExecutor(hash_jobs() + 1, thread_name_prefix="hash")
+        hashers = ThreadPoolExecutor(self._todo.most, thread_name_prefix="hash")
         self._hashers = hashers
         try:
             futures: list[Future[None]] = [workers.submit(self._work, n) for n in range(self._connections)]
@@ -66,7 +60,7 @@ class Download:
         finally:
             for pool in (workers, hashers):
                 pool.shutdown(wait=True, cancel_futures=True)
-            for one in self._active:
+            for one in self._todo.active:
                 one.part.close()
             self._progress.finish(self._task)
         if self._failed:
@@ -115,18 +109,16 @@ class Download:
                 if all(one.dead is not None for one in self._sources):
                     self._give_up()
                     return None
-                if small_first and self._small:
-                    return self._small.popleft()
-                for one in self._active:
-                    if one.todo and not one.over and (one.todo[0] != WHOLE or one.working == 0):
-                        one.working += 1
-                        return one, one.todo.popleft()
-                if self._large and self._hashing < hash_jobs():
-                    self._open(self._large.popleft())
+                if small_first and (small := self._todo.small()):
+                    return small
+                if large := self._todo.large():
+                    self._open(large)
                     continue
-                if self._small:
-                    return self._small.popleft()
-                if not self._large and self._hashing == 0:
+                if piece := self._todo.piece():
+                    return piece
+                if small := self._todo.small():
+                    return small
+                if self._todo.over():
                     return None
                 self._state.wait(0.5)
 
@@ -137,12 +129,12 @@ class Download:
         arriving.resumed = part.total > 0
         arriving.plan()
         self._count(part.total)
-        self._active.append(arriving)
-        self._hashing += 1
+        self._todo.active.append(arriving)
+        self._todo.unverified += 1
         self._hashers.submit(self._hash, arriving)
 
     def _bring_piece(self, arriving: Arriving, piece: int) -> None:
-        part, epoch = arriving.part, arriving.epoch
+        epoch = arriving.epoch
         try:
             self._from_sources(arriving, piece)
         except NoRanges:
@@ -154,8 +146,7 @@ class Download:
                 if arriving.epoch == epoch and not arriving.over:
                     arriving.over = True
                     self._failed.append(error)
-        with part.changed:
-            part.changed.notify_all()
+        arriving.digest.wake()
 
     def _from_sources(self, arriving: Arriving, piece: int) -> None:
         """One piece from the first source that gives it. Raises FetchError when none does, NoRanges."""
@@ -186,6 +177,8 @@ class Download:
 
             def take(offset: int, chunk: bytes) -> None:
                 new = part.write(offset, chunk, source.number)
+                if new == len(chunk):
+                    arriving.digest.take(offset, chunk)
                 self._count(new, source)
 
             try:
@@ -245,14 +238,15 @@ class Download:
                             for piece in range(part.count):  # of an earlier devenv's size, if it began the file
                                 self._from_sources(arriving, piece)
                         except NoRanges:
-                            self._count(-part.drop(keep=None))
+                            self._drop(arriving, None)
                             arriving.resumed = False
                             continue
-                    digest = hashlib.sha256()
-                    self._hash_to(part, digest, 0, file.size)
-                    if digest.hexdigest() == file.sha256:
+                    found = arriving.digest.follow(self._web.stop.is_set)
+                    if found is None:
+                        raise Stopped
+                    if found == file.sha256:
                         break
-                    self._mismatch(arriving, digest.hexdigest())
+                    self._mismatch(arriving, found)
                 except FetchError as error:
                     with self._state:
                         self._failed.append(error)
@@ -264,22 +258,14 @@ class Download:
     # ---- hashing behind the download
 
     def _hash(self, arriving: Arriving) -> None:
-        part, file = arriving.part, arriving.file
+        file = arriving.file
         try:
             while True:
                 epoch = arriving.epoch
-                digest, at = hashlib.sha256(), 0
-                while at < file.size and not arriving.over and not self._web.stop.is_set():
-                    ready = part.contiguous()
-                    if ready <= at:
-                        with part.changed:
-                            part.changed.wait(0.2)
-                        continue
-                    self._hash_to(part, digest, at, ready)
-                    at = ready
-                if arriving.over or self._web.stop.is_set():
+                found = arriving.digest.follow(lambda: arriving.over or self._web.stop.is_set())
+                if found is None:
                     return
-                if digest.hexdigest() == file.sha256:
+                if found == file.sha256:
                     self._settle(arriving)
                     return
                 with self._state:  # nobody writes now: all pieces are there
@@ -287,7 +273,7 @@ class Download:
                         self._state.wait(0.2)
                     assert arriving.epoch == epoch
                     try:
-                        self._mismatch(arriving, digest.hexdigest())
+                        self._mismatch(arriving, found)
                     except FetchError as error:
                         arriving.over = True
                         self._failed.append(error)
@@ -304,7 +290,7 @@ class Download:
                     self._failed.append(FetchError(f"cannot verify {file.path}: {type(error).__name__}: {error}"))
         finally:
             with self._state:
-                self._hashing -= 1
+                self._todo.unverified -= 1
                 self._state.notify_all()
 
     def _settle(self, arriving: Arriving) -> None:
@@ -312,19 +298,10 @@ class Download:
             while arriving.working and not self._web.stop.is_set():
                 self._state.wait(0.2)
             arriving.over = True
-            self._active.remove(arriving)
+            self._todo.active.remove(arriving)
         arriving.part.close()
         self._store.put(self._model, arriving.file, arriving.part.path)
         arriving.part.discard()
-
-    def _hash_to(self, part: Part, digest: hashlib._Hash, start: int, end: int) -> None:
-        buffer = memoryview(bytearray(min(_HASH_BYTES, max(1, end - start))))
-        while start < end and not self._web.stop.is_set():
-            count = part.read(start, buffer[: min(len(buffer), end - start)])
-            if count <= 0:
-                raise OSError(5, "the unfinished file became shorter", str(part.path))
-            digest.update(buffer[:count])
-            start += count
 
     def _mismatch(self, arriving: Arriving, found: str) -> None:
         """All bytes are there and they are wrong: whose? Throws away only what may be. Raises FetchError."""
@@ -335,14 +312,14 @@ class Download:
             # Keep those of the source that gave most, and fill up from it alone: the next hash tells.
             alive = {one.number for one in self._sources if one.dead is None} - arriving.refused.keys()
             keep = max(whose, key=lambda number: (number in alive, whose[number]))
-            self._count(-part.drop(keep=keep))
+            self._drop(arriving, keep)
             arriving.only = keep
             self._remark(
                 f"{arriving.file.path}: bytes of {' and '.join(names.get(one, 'an earlier source') for one in whose)} "
                 f"do not make the locked file; taking all from {names.get(keep, 'an earlier source')}"
             )
             return
-        self._count(-part.drop(keep=None))
+        self._drop(arriving, None)
         if arriving.resumed:
             arriving.resumed = False
             self._remark(f"{arriving.file.path}: what an earlier run had left was wrong; downloaded anew")
@@ -355,6 +332,10 @@ class Download:
         self._remark(f"{source.hub.name} gave wrong bytes for {arriving.file.path}")
         if self._next_source(arriving) is None:
             raise self._nowhere(arriving.file, arriving.said)
+
+    def _drop(self, arriving: Arriving, keep: int | None) -> None:
+        self._count(-arriving.part.drop(keep=keep))
+        arriving.digest.restart()
 
     # ---- telling
 
@@ -372,13 +353,10 @@ class Download:
     def _give_up(self) -> None:
         """No source is left for any file."""
         if not self._failed:
-            file = next(iter((*self._large, *self._small)), self._model.files[0])
+            file = next(self._todo.waiting(), self._model.files[0])
             said = [f"{one.hub.name}: {one.dead}" for one in self._sources]
             self._failed.append(self._nowhere(file, said))
-        for one in self._active:
-            one.over = True
-        self._large.clear()
-        self._small.clear()
+        self._todo.clear()
 
     def _nowhere(self, file: ModelFile, said: list[str]) -> FetchError:
         detail = "\n".join(said) or "; ".join(f"{one.hub.name}: {one.dead}" for one in self._sources)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import struct
-import threading
 from pathlib import Path
 from typing import Self
 
 from devenv.lock.model import ModelFile
 
 PIECE_BYTES = 16 << 20
+_WRITE_BYTES = 1 << 18
+"""So much at once: for more the kernel looks long for memory in one stretch."""
 _HEAD = struct.Struct("<8sQQ")
 _ROW = struct.Struct("<QQ")
 _MAGIC = b"devenvw1"
@@ -19,7 +19,8 @@ _MAGIC = b"devenvw1"
 
 class Part:
     """`PATH` with the bytes, `PATH.map` with a row for each piece: how many of its bytes are there, and a bit for each
-    source they came from. A row is written after the bytes, so a kill loses only what was under way.
+    source they came from. A row is written after the bytes, so a kill loses only what was under way. A file of one
+    piece has no map: it grows from its beginning, and its length says how much is there, though not from whom.
 
     A piece has one owner at a time; rows of different pieces are written by different threads.
     """
@@ -27,20 +28,26 @@ class Part:
     def __init__(self, file: ModelFile, path: Path, *, piece_bytes: int = PIECE_BYTES) -> None:
         self.file = file
         self.path = path
-        self.changed = threading.Condition()
         self._map = path.with_name(path.name + ".map")
         self._wished = piece_bytes
         self._piece = max(1, min(piece_bytes, file.size))
         self._done: list[int] = []
         self._masks: list[int] = []
         self._fd = self._map_fd = -1
+        self._mapped = True
 
     def __enter__(self) -> Self:
         """Open, going on with what lies there."""
         self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            self._map_fd = os.open(self._map, os.O_RDWR | os.O_CREAT, 0o644)
-            self._load()
+            known = self._map.exists()
+            self._mapped = known or self.count > 1
+            if self._mapped:
+                self._map_fd = os.open(self._map, os.O_RDWR | os.O_CREAT, 0o644)
+            if known:
+                self._load()
+            else:
+                self._measure()
         except BaseException:
             self.close()
             raise
@@ -55,6 +62,18 @@ class Part:
             if fd >= 0:
                 os.close(fd)
         self._fd = self._map_fd = -1
+
+    def _measure(self) -> None:
+        there = os.fstat(self._fd).st_size
+        if there > self.file.size:  # that was not written by us
+            os.ftruncate(self._fd, there := 0)
+        self._done = [max(0, min(self.length(i), there - self.start(i))) for i in range(self.count)]
+        self._masks = [0] * self.count
+        if self._mapped:
+            os.pwrite(self._map_fd, _HEAD.pack(_MAGIC, self._piece, self.file.size), 0)
+            for piece, done in enumerate(self._done):
+                if done:
+                    self._row(piece)
 
     def _load(self) -> None:
         size = self.file.size
@@ -133,13 +152,11 @@ class Part:
             data = view[at - offset : stop - offset]
             written = 0
             while written < len(data):
-                written += os.pwrite(self._fd, data[written:], at + written)
+                written += os.pwrite(self._fd, data[written : written + _WRITE_BYTES], at + written)
             self._done[piece] += len(data)
             self._masks[piece] |= 1 << bit
             self._row(piece)
             new += len(data)
-        with self.changed:
-            self.changed.notify_all()
         return new
 
     def read(self, offset: int, buffer: memoryview) -> int:
@@ -163,15 +180,16 @@ class Part:
                 lost += self._done[piece]
                 self._done[piece] = self._masks[piece] = 0
                 self._row(piece)
-        with self.changed:
-            self.changed.notify_all()
         return lost
 
     def discard(self) -> None:
         """Remove the map, when the file itself has found its place or is of no use."""
-        with contextlib.suppress(FileNotFoundError):
-            self._map.unlink()
+        if self._mapped:
+            self._map.unlink(missing_ok=True)
 
     def _row(self, piece: int) -> None:
-        row = _ROW.pack(self._done[piece], self._masks[piece])
-        os.pwrite(self._map_fd, row, _HEAD.size + _ROW.size * piece)
+        if self._mapped:
+            row = _ROW.pack(self._done[piece], self._masks[piece])
+            os.pwrite(self._map_fd, row, _HEAD.size + _ROW.size * piece)
+        elif not self._done[piece]:
+            os.ftruncate(self._fd, 0)

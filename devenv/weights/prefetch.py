@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from devenv.artifacts import hash_file
@@ -21,6 +22,7 @@ from devenv.weights.store import Weights
 
 TASK = "weights"
 _SPARE_BYTES = 64 << 20
+_SMALL_BYTES = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,9 +64,9 @@ def prefetch(
         missing = store.missing(model)
         here = len(model.files) - len(missing)
         try:
-            needed = cache.needed_bytes(model, store=store, caches=settings.hubs.caches)
-            _check_space(needed, model, store)
-            rest = _from_this_machine(missing, model, store, settings, progress)
+            places = cache.Places(model, store=store, caches=settings.hubs.caches)
+            _check_space(cache.bytes_to_bring(missing, places, model, store), model, store)
+            rest = _from_this_machine(missing, places, progress)
             if not rest:
                 return _done(began, model, store, here=here, linked=len(missing))
             wanted = _once(rest)
@@ -103,15 +105,11 @@ def _source(model: LockedModel, name: str, settings: Settings) -> Source:
     return Source(hub=hub(name, settings.hubs), id=found.id, revision=found.revision, number=NAMES.index(name))
 
 
-def _from_this_machine(
-    missing: Sequence[ModelFile], model: LockedModel, store: Weights, settings: Settings, progress: Progress
-) -> tuple[ModelFile, ...]:
+def _from_this_machine(missing: Sequence[ModelFile], places: cache.Places, progress: Progress) -> tuple[ModelFile, ...]:
     """Link or copy what another cache, another model or the folder itself has; returns what is still missing."""
     from concurrent.futures import ThreadPoolExecutor
 
     from devenv.weights.store import hash_jobs
-
-    places = cache.Places(model, store=store, caches=settings.hubs.caches)
 
     def one(file: ModelFile) -> bool:
         try:
@@ -121,13 +119,34 @@ def _from_this_machine(
                 raise
             return False
 
-    found = [file for file in missing if places.candidates(file)]
+    found = sorted((file for file in missing if places.candidates(file)), key=lambda file: -file.size)
     if not found:
         return tuple(missing)
+    large = deque(file for file in found if file.size > _SMALL_BYTES)
+    small = deque(file for file in found if file.size <= _SMALL_BYTES)
+
+    def some(queues: Sequence[deque[ModelFile]]) -> set[str]:
+        got: set[str] = set()
+        for queue in queues:
+            while True:
+                try:
+                    file = queue.popleft()
+                except IndexError:  # none is left
+                    break
+                if one(file):
+                    got.add(file.path)
+        return got
+
     progress.message(f"{len(found)} files are on this machine: checking them")
-    found.sort(key=lambda file: -file.size)  # the largest first, so that all processors end together
-    with ThreadPoolExecutor(hash_jobs(), thread_name_prefix="link") as pool:
-        got = {file.path for file, ok in zip(found, pool.map(one, found), strict=True) if ok}
+    # Each processor hashes large files, the largest first, so that all end together. Beside them one thread does the
+    # small ones: it waits for the kernel more than it works, and several of it would wait for each other.
+    jobs = ((small,), *((large, small) for _ in range(hash_jobs())))
+    with ThreadPoolExecutor(len(jobs), thread_name_prefix="link") as pool:
+        try:
+            got = set[str]().union(*pool.map(some, jobs))
+        finally:
+            large.clear()  # after a failure or Ctrl-C the others begin no more
+            small.clear()
     progress.message("")
     return tuple(file for file in missing if file.path not in got)
 

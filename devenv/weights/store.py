@@ -118,18 +118,22 @@ class Weights:
     def put(self, model: LockedModel, file: ModelFile, verified: Path, known: Looks | None = None) -> None:
         """Give a verified file its place, and its stamp after that: how it looked when its content was `known`."""
         target = self.folder(model.key) / file.path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        known = known or looks(str(verified))
-        if verified.stat().st_nlink == 1:  # a hard link's mode is that of the cache that it belongs to as well
+        facts = verified.stat()
+        known = known or _looks(facts)
+        if facts.st_nlink == 1:  # a hard link's mode is that of the cache that it belongs to as well
             verified.chmod(0o444)
-        verified.replace(target)
+        try:
+            verified.replace(target)
+        except FileNotFoundError:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            verified.replace(target)
         self.stamp(model.key, file, known)
 
     def stamp(self, key: str, file: ModelFile, known: Looks | None) -> None:
         """Write down how a file looked when it was verified, and what for."""
         line = json.dumps([file.path, *(known or (0, 0, 0)), file.sha256]) + "\n"
-        with self._stamp_file(key).open("a", encoding="utf-8") as stamps:
-            stamps.write(line)
+        with self._stamp_file(key).open("ab", buffering=0) as stamps:
+            stamps.write(line.encode())
 
     @contextlib.contextmanager
     def only(self, key: str, waiting: Callable[[], None]) -> Iterator[None]:
@@ -172,11 +176,11 @@ class Weights:
         except (OSError, ValueError):
             return None
 
-    def every(self) -> tuple[Stored, ...]:
-        """All models, finished or not."""
+    def every(self, *, but: str = "") -> tuple[Stored, ...]:
+        """All models, finished or not; `but`: the key of one that is left out."""
         found = []
         for path in sorted((self.root / "state").glob("*.json")):
-            model = self.find(path.stem)
+            model = self.find(path.stem) if path.stem != but else None
             if model is not None:
                 here = {one.path for one in model.files} - {one.path for one in self.missing(model)}
                 found.append(
@@ -291,7 +295,10 @@ def hash_jobs() -> int:
 def looks(path: str) -> Looks | None:
     """How the file there looks now; None when there is none."""
     try:
-        facts = os.stat(path)  # noqa: PTH116 - asked for thousands of files
+        return _looks(os.stat(path))  # noqa: PTH116 - asked for thousands of files
     except OSError:
         return None
+
+
+def _looks(facts: os.stat_result) -> Looks:
     return facts.st_size, facts.st_mtime_ns, facts.st_ino

@@ -114,26 +114,27 @@ def prepare(options: argparse.Namespace) -> None:
     weights = options.work / "DeepSeek-OCR"
     site = next(options.torch.glob("lib/python3*/site-packages"))
     began = time.monotonic()
+    python = str(options.torch / "bin/python3")
+    filling = subprocess.Popen(
+        [python, str(ROOT / "tests/gpu/fullmodel.py"), str(weights)], stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(options.transformers)},
+    )  # fmt: skip
     # As wheels are in every image of ours: without it each start compiles PyTorch's modules anew.
     subprocess.run(
-        [str(options.torch / "bin/python3"), "-m", "compileall", "-q", "-j", "0", "--invalidation-mode",
-         "unchecked-hash", str(site)], check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        [python, "-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash", str(site)],
+        check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     say("bytecode", seconds=round(time.monotonic() - began, 1))
-    began = time.monotonic()
     excludes = [f"--exclude=./{one}" for one in LEFT_OUT]
     tar = subprocess.Popen(
         ["tar", "c", "--one-file-system", "-C", "/", *excludes, f"--exclude=.{options.work}", "."],
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     image = subprocess.Popen(["docker", "import", "-", BASE], stdin=tar.stdout, stdout=subprocess.PIPE, text=True)
-    made = subprocess.run(
-        [str(options.torch / "bin/python3"), str(ROOT / "tests/gpu/fullmodel.py"), str(weights)],
-        capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(options.transformers)},
-    )  # fmt: skip
-    if made.returncode:
-        raise SystemExit(made.stderr[-3000:])
-    say("weights", seconds=round(time.monotonic() - began, 1), **json.loads(made.stdout.splitlines()[-1]))
+    told = filling.communicate()[0]
+    if filling.returncode:
+        raise SystemExit("the weights could not be made")
+    say("weights", seconds=round(time.monotonic() - began, 1), **json.loads(told.splitlines()[-1]))
     digest = image.communicate()[0].strip()
     say("base image", seconds=round(time.monotonic() - began, 1), id=digest)
     project(options.work / "project", str(site))

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import hashlib
+import random
 import threading
 from pathlib import Path
 
 import pytest
 
-from devenv.artifacts import Store
+from devenv.artifacts import Store, hash_file
 from devenv.errors import FetchError
 from devenv.lock.model import Artifact
 
@@ -120,3 +121,11 @@ def test_a_store_that_cannot_be_written_is_an_error(tmp_path: Path, source: Path
     (tmp_path / "file").touch()
     with pytest.raises(FetchError, match="cannot write to the artifact store"):
         Store(tmp_path / "file").adopt(source)
+
+
+@pytest.mark.parametrize("size", [0, 1, (1 << 18) - 1, 1 << 18, (1 << 18) + 1, 700_000])
+def test_a_files_hash_is_that_of_all_its_bytes(size: int, tmp_path: Path) -> None:
+    body = random.Random(size).randbytes(size)
+    (tmp_path / "x").write_bytes(body)
+    assert hash_file(tmp_path / "x") == hashlib.sha256(body).hexdigest()
+    assert hash_file(tmp_path / "x", "sha512") == hashlib.sha512(body).hexdigest()

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import errno
+import fcntl
 import hashlib
 import os
 import random
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -25,10 +29,13 @@ from devenv.paths import Dirs
 from devenv.plan import plan
 from devenv.preset.model import Model
 from devenv.weights import cache
+from devenv.weights.arriving import Arriving
+from devenv.weights.digest import Digest
 from devenv.weights.part import Part
 from devenv.weights.prefetch import source_order
 from devenv.weights.serve import _span
 from devenv.weights.store import Weights
+from devenv.weights.todo import Todo
 from tests.unit import examples
 
 HF = {"id": "acme/Tiny-1.0", "revision": "c0ffee" + "0" * 34}
@@ -112,6 +119,105 @@ def test_a_map_that_says_nothing_is_no_map(spoilt: bytes, tmp_path: Path) -> Non
     (tmp_path / "part.map").write_bytes(spoilt)
     with Part(_file(bytes(100)), path) as part:
         assert part.total == 0
+
+
+def test_a_file_of_one_piece_is_gone_on_with_by_its_length_alone(tmp_path: Path) -> None:
+    body, path = bytes(range(100)), tmp_path / "part"
+    with Part(_file(body), path) as part:
+        part.write(0, body[:40], 0)
+    assert [one.name for one in tmp_path.iterdir()] == ["part"]
+    with Part(_file(body), path, piece_bytes=30) as part:
+        assert [part.have(piece) for piece in range(4)] == [30, 10, 0, 0], "for a devenv with smaller pieces too"
+    (tmp_path / "part.map").unlink()
+    with Part(_file(body), path) as part:
+        assert part.total == 40
+        assert part.write(40, body[40:], 1) == 60
+        assert part.complete
+        part.drop(keep=None)
+    with Part(_file(body), path) as part:
+        assert part.total == 0, "what was dropped is not there for a next run"
+    path.write_bytes(body + b"!")
+    with Part(_file(body), path) as part:
+        assert part.total == 0, "what is longer than the file is none of it"
+
+
+# ---- the hash of what comes
+
+
+@settings_(deadline=None)
+@given(st.integers(1, 3000), st.integers(1, 700), st.integers(0, 10**6))
+def test_the_hash_is_that_of_the_file_whatever_came_first(size: int, piece: int, seed: int) -> None:
+    import tempfile
+
+    rng = random.Random(seed)
+    body = rng.randbytes(size)
+    with tempfile.TemporaryDirectory() as folder, Part(_file(body), Path(folder) / "part", piece_bytes=piece) as part:
+        digest = Digest(part)
+        for number in rng.sample(range(part.count), part.count):
+            while not part.full(number):
+                at = part.start(number) + part.have(number)
+                chunk = body[at : min(at + rng.randint(1, piece), part.start(number) + part.length(number))]
+                part.write(at, chunk, 0)
+                digest.take(at, chunk)
+            if rng.random() < 0.2:
+                digest.restart()
+        assert digest.follow(lambda: False) == _file(body).sha256
+
+
+def test_what_is_thrown_away_is_hashed_anew_and_an_end_is_no_hash(tmp_path: Path) -> None:
+    body = bytes(range(100))
+    with Part(_file(body), tmp_path / "part", piece_bytes=30) as part:
+        digest = Digest(part)
+        part.write(0, wrong := body[:-1] + b"!", 0)
+        digest.take(0, wrong)
+        assert digest.follow(lambda: False) == _file(wrong).sha256
+        part.drop(keep=None)
+        digest.restart()
+        assert digest.follow(lambda: True) is None
+        part.write(0, body, 0)
+        digest.take(0, body)
+        assert digest.follow(lambda: False) == _file(body).sha256
+
+
+def test_who_follows_hears_of_bytes_out_of_turn(tmp_path: Path) -> None:
+    body = bytes(range(100))
+    with (
+        Part(_file(body), tmp_path / "part", piece_bytes=30) as part,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        digest = Digest(part)
+        followed = pool.submit(digest.follow, lambda: False)
+        for start in (90, 60, 30, 0):
+            chunk = body[start : start + 30]
+            part.write(start, chunk, 0)
+            digest.take(start, chunk)
+        assert followed.result(5) == _file(body).sha256
+
+
+# ---- what is done next
+
+
+def test_connections_spread_over_files_before_they_share_one(tmp_path: Path) -> None:
+    files = tuple(ModelFile(path=str(n), size=100, sha256=f"{n:064}") for n in range(3))
+    todo = Todo((*files, ModelFile(path="small", size=9, sha256="f" * 64)), piece_bytes=30, most=2)
+    begun = []
+    with contextlib.ExitStack() as stack:
+        for _ in range(6):
+            if file := todo.large():
+                arriving = Arriving(stack.enter_context(Part(file, tmp_path / file.path, piece_bytes=30)))
+                arriving.plan()
+                todo.active.append(arriving)
+                todo.unverified += 1
+            piece = todo.piece()
+            assert piece is not None
+            begun.append((piece[0].file.path, piece[1]))
+        assert begun == [("0", 0), ("1", 0), ("0", 1), ("1", 1), ("0", 2), ("1", 2)]
+        assert [one.path for one in todo.waiting()] == ["2", "small"]
+        assert (small := todo.small()) is not None
+        assert small.path == "small"
+        assert not todo.over()
+        todo.clear()
+        assert todo.piece() is None
 
 
 # ---- the lock's part
@@ -327,6 +433,27 @@ def test_a_link_is_the_same_file_or_a_copy(same_system: bool, tmp_path: Path, mo
     how = cache.link(source, tmp_path / "target")
     assert (tmp_path / "target").read_bytes() == b"weights"
     assert how in (("reflink", "link") if same_system else ("reflink", "copy"))
+
+
+def test_a_link_through_a_symbolic_one_is_to_the_file_and_a_reflink_is_not_asked_for_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "blob").write_bytes(b"weights")
+    (tmp_path / "named").symlink_to("blob")
+    (tmp_path / "target").write_bytes(b"left by a kill")
+    asked: list[int] = []
+
+    def cannot(*_: object) -> None:
+        asked.append(1)
+        raise OSError(errno.EOPNOTSUPP, "no reflinks here")
+
+    monkeypatch.setattr(fcntl, "ioctl", cannot)
+    unable: set[int] = set()
+    for name in ("target", "other"):
+        assert cache.link(tmp_path / "named", tmp_path / name, unable) == "link"
+        assert not (tmp_path / name).is_symlink()
+        assert (tmp_path / name).samefile(tmp_path / "blob")
+    assert asked == [1]
 
 
 # ---- serving, planning
