@@ -1,5 +1,6 @@
 # Compile code-server's native parts and leave only what runs: /opt/code-server.
 set -eu
+mkdir -p /opt
 ln -s /run/node/node /opt/node
 export PATH="/opt/node/bin:$PATH" HOME=/tmp/home PYTHONDONTWRITEBYTECODE=1 JOBS=max
 export npm_config_nodedir=/run/node/node-headers npm_config_registry=http://127.0.0.1:4873/ npm_config_cache=/tmp/npm
