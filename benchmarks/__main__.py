@@ -49,15 +49,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in names:
             tell(f"{name} …")
             try:
-                results.append(BENCHMARKS[name](bench))
+                one = BENCHMARKS[name](bench)
             except FailedError as error:
                 failed.append(name)
                 tell(f"  could not be measured: {error}")
+                continue
+            results.append(one)
+            # At once: what took minutes is not lost with what comes after it.
+            if not options.no_record:
+                document.write(_DOCUMENT, {one.name: f"{one.markdown()}\n\n{_on(ran_on)}"})
     finally:
         bench.sweep()
-    _report(results, ran_on, as_json=options.json)
-    if not options.no_record:
-        document.write(_DOCUMENT, {one.name: f"{one.markdown()}\n\n{_on(ran_on)}" for one in results})
+        _report(results, ran_on, as_json=options.json)
     return 1 if failed or any(not goal.met for one in results for goal in one.goals) else 0
 
 

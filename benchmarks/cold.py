@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import handwritten
-from benchmarks.command import PREFIX, PRESET, Bench, Done, call, remove_images, tell
+from benchmarks.command import PREFIX, PRESET, Bench, Done, FailedError, call, remove_images, tell
 from benchmarks.measure import Series
 from benchmarks.result import Goal, Result, Table, number
 
@@ -17,30 +17,45 @@ _SHOWN = 15
 def cold(bench: Bench) -> Result:
     """`devenv build` from nothing, then with only its store, against the hand-written image; what identity costs."""
     cache, plain, tag = bench.folder / "cache", bench.folder / "naive", f"{PREFIX}naive-cold"
-    tell("  a plain base image, for the hand-written one only")
-    handwritten.base(bench)
-    handwritten.write(plain, bench)
-    forget_images()
-    byhand = handwritten.build(plain, tag)
-    tell(f"    by hand                    {byhand:6.1f} s")
-    forget_images()
-    remove_images(tag)
-    first = bench.devenv("build", PRESET, "--json", env={"XDG_CACHE_HOME": str(cache)})
-    tell(f"    devenv, nothing there      {first.seconds:6.1f} s")
-    files, size = folder_size(cache / "devenv" / "store")
-    forget_images()
-    again = bench.devenv("build", PRESET, "--json", env={"XDG_CACHE_HOME": str(cache)})
-    tell(f"    devenv, store full         {again.seconds:6.1f} s")
-    unchanged = Series(
-        name="`devenv build`, nothing changed",
-        samples=tuple(bench.devenv("build", PRESET).seconds for _ in range(bench.rounds)),
-    )
-    identity = _identity(bench, first.json()["image"]["reference"])
-    return _result(first, again, byhand, unchanged, identity, (files, size))
+    try:
+        tell("  a plain base image, for the hand-written one only")
+        handwritten.base(bench)
+        handwritten.write(plain, bench)
+        forget_images()
+        byhand = handwritten.build(plain, tag)
+        tell(f"    by hand                    {byhand:6.1f} s")
+        remove_images(tag)
+        forget_images()
+        first = bench.devenv("build", PRESET, "--json", env={"XDG_CACHE_HOME": str(cache)})
+        tell(f"    devenv, nothing there      {first.seconds:6.1f} s")
+        stored = folder_size(cache / "devenv" / "store")
+        forget_images()
+        again = bench.devenv("build", PRESET, "--json", env={"XDG_CACHE_HOME": str(cache)})
+        tell(f"    devenv, store full         {again.seconds:6.1f} s")
+        unchanged = Series(
+            name="`devenv build`, nothing changed",
+            samples=tuple(bench.devenv("build", PRESET).seconds for _ in range(bench.rounds)),
+        )
+        tell(f"    devenv, nothing changed    {unchanged.median:6.1f} s")
+        return _result(first, again, byhand, unchanged, _identity(bench, first.json()["image"]["reference"]), stored)
+    finally:
+        for image in (tag, handwritten.BASE):
+            remove_images(image)
 
 
-def _identity(bench: Bench, reference: str) -> dict[str, float]:
-    """Seconds for the identity, not cached and cached, and for what reading a saved image alone would cost."""
+def _identity(bench: Bench, reference: str) -> dict[str, float] | None:
+    """Seconds for the identity, not cached and cached, and for what reading a saved image alone would cost.
+
+    None when it cannot be had: the builds before it took minutes and are to be told.
+    """
+    try:
+        return _identity_costs(bench, reference)
+    except FailedError as error:
+        tell(f"    identity could not be measured: {error}")
+        return None
+
+
+def _identity_costs(bench: Bench, reference: str) -> dict[str, float]:
     saved = call("sh", "-c", 'docker save "$1" | sha256sum', "sh", reference).seconds
     told = bench.devenv("verify", PRESET, "--digest", "--json")
     size = sum(layer["bytes"] for layer in told.json()["layers"])
@@ -50,21 +65,19 @@ def _identity(bench: Bench, reference: str) -> dict[str, float]:
 
 
 def _result(
-    first: Done, again: Done, byhand: float, unchanged: Series, identity: Mapping[str, float], stored: tuple[int, int]
+    first: Done,
+    again: Done,
+    byhand: float,
+    unchanged: Series,
+    identity: Mapping[str, float] | None,
+    stored: tuple[int, int],
 ) -> Result:
     report, (files, size) = first.json(), stored
-    gigabytes = identity["gigabytes"]
     rows = (
         ("by hand, cached nowhere", number(byhand, "s"), ""),
         ("`devenv build`, nothing there", number(first.seconds, "s"), number(first.seconds / byhand, "×")),
         ("`devenv build`, store full, engine empty", number(again.seconds, "s"), number(again.seconds / byhand, "×")),
         ("`devenv build`, nothing changed", number(unchanged.median, "s"), ""),
-    )
-    price = (
-        ("the everyday build", number(0, "s"), number(0, "s")),
-        ("`devenv verify --digest`", number(identity["seconds"], "s"), number(identity["seconds"] / gigabytes, "s")),
-        ("… asked again", number(identity["cached"], "s"), number(identity["cached"] / gigabytes, "s")),
-        ("*`docker save` and one hash*", number(identity["saved"], "s"), number(identity["saved"] / gigabytes, "s")),
     )
     return Result(
         name="cold",
@@ -76,20 +89,34 @@ def _result(
         ),
         tables=(
             Table(title="", columns=("", "time", "ratio"), rows=rows),
-            Table(title=f"What identity costs ({gigabytes:.2f} GB):", columns=("", "time", "per GB"), rows=price),
+            *([_price(identity)] if identity else []),
             stage_table(report["stages"], first.seconds, "Stages, nothing there:"),
             stage_table(again.json()["stages"], again.seconds, "Stages, store full:"),
             step_table(report["steps"]),
         ),
         remarks=(
-            f"One run. {files} files, {size / 1e6:.0f} MB, lie in the store after the first build, the compiled editor",
-            "among them: the stage `fetch` downloads and checks the others. By hand is `benchmarks/naive`: apt-get,",
-            "pip and npm over the network, on a base image that it gets for nothing, in the same BuildKit.",
+            f"One run. {files} files, {size / 1e6:.0f} MB, lie in the store after the first build, the finished base",
+            "and the compiled editor among them: the stage `fetch` downloads and checks the others. By hand is",
+            "`benchmarks/naive`: apt-get, pip and npm over the network, on a base image that it gets for nothing, in",
+            "the same BuildKit.",
             "The build steps overlap: BuildKit runs what does not depend on one another at the same time.",
         ),
         data={**report, "seconds": round(first.seconds, 2), "files": files, "bytes": size, "by_hand": byhand,
-              "store_full": again.seconds, "unchanged": unchanged.as_json(), "identity": dict(identity)},
+              "store_full": again.seconds, "unchanged": unchanged.as_json(), "identity": dict(identity or {})},
     )  # fmt: skip
+
+
+def _price(identity: Mapping[str, float]) -> Table:
+    """What the identity costs, by the gigabyte."""
+    gigabytes = identity["gigabytes"]
+    costs = (
+        ("the everyday build", 0.0),
+        ("`devenv verify --digest`", identity["seconds"]),
+        ("… asked again", identity["cached"]),
+        ("*`docker save` and one hash*", identity["saved"]),
+    )
+    rows = tuple((name, number(seconds, "s"), number(seconds / gigabytes, "s")) for name, seconds in costs)
+    return Table(title=f"What identity costs ({gigabytes:.2f} GB):", columns=("", "time", "per GB"), rows=rows)
 
 
 def forget_images() -> None:

@@ -19,6 +19,8 @@ from devenv.cli import main
 main(sys.argv[1:])
 """
 _SLOWEST = 1 / 0.9
+_ROUNDS = 3
+"""pip takes most of a minute each time."""
 
 
 def fetching(bench: Bench) -> Result:
@@ -53,7 +55,7 @@ def fetching(bench: Bench) -> Result:
         call("rm", "-rf", str(bench.folder / "downloads"))
         return pip()
 
-    one, parallel, plain = alternate(bench.rounds, (lambda: ours(1), lambda: ours(12), fresh_pip))
+    one, parallel, plain = alternate(min(bench.rounds, _ROUNDS), (lambda: ours(1), lambda: ours(12), fresh_pip))
     series = (
         Series(name="`devenv fetch`, one connection", samples=one),
         Series(name="`devenv fetch`", samples=parallel),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from devenv import run
 from devenv.artifacts import Store
+from devenv.context import BASE
 from devenv.engine import Engine
 from devenv.errors import BuildError
 from devenv.plan import Plan
@@ -53,8 +55,7 @@ def build(
     steps = buildx(
         [*kept, *(["--no-cache"] if no_cache else []), "--load", "--tag", plan.image], folder, engine, progress
     )
-    if not kept:
-        _keep_editor(plan, folder, engine, store, progress)
+    _keep(plan if not kept else dataclasses.replace(plan, editor=None), folder, engine, store, progress)
     built = engine.image_id(plan.image)
     if built is None:
         raise BuildError(
@@ -94,21 +95,33 @@ def _kept_editor(plan: Plan, engine: Engine, store: Store, progress: Progress) -
     yield from ("--build-context", f"editor=docker-image://{image}")
 
 
-def _keep_editor(plan: Plan, folder: Path, engine: Engine, store: Store, progress: Progress) -> None:
-    """Keep the editor that was just compiled: a folder that builds to an image of nothing else."""
-    if plan.editor is None:
-        return
+def _keep(plan: Plan, folder: Path, engine: Engine, store: Store, progress: Progress) -> None:
+    """Keep what was just made and lasts longest, for engines that will not have it: the finished base as a tar that
+    takes its first stage's place, the compiled editor as a folder that builds to an image of nothing else."""
 
-    def export(place: Path) -> None:
+    def stage(name: str, target: Path) -> None:
+        buildx(["--target", name, "--output", f"type=tar,dest={target}"], folder, engine, progress)
+
+    def editor(place: Path) -> None:
         place.mkdir()
-        buildx(["--target", "editor", "--output", f"type=tar,dest={place / 'editor.tar'}"], folder, engine, progress)
+        stage("editor", place / "editor.tar")
         (place / "Dockerfile").write_text("FROM scratch\nADD editor.tar /\n", encoding="utf-8")
 
-    try:
-        store.derive("editor", plan.editor, export)
-    except (BuildError, OSError) as error:
-        # The image is complete: the next one compiles the editor again, that is all.
-        progress.message(f"the compiled editor could not be kept: {error}")
+    def keep(kind: str, key: str | None, make: Callable[[Path], None]) -> None:
+        try:
+            if key is not None:
+                store.derive(kind, key, make)
+        except (BuildError, OSError) as error:
+            # The image is complete: the next one on an engine without it makes it again, that is all.
+            progress.message(f"the {kind} could not be kept: {error}")
+
+    with concurrent.futures.ThreadPoolExecutor(2, thread_name_prefix="keep") as pool:
+        keeping = (
+            pool.submit(keep, BASE, plan.base, lambda place: stage("base", place)),
+            pool.submit(keep, "editor", plan.editor, editor),
+        )
+        for one in keeping:
+            one.result()
 
 
 def buildx(arguments: list[str], folder: Path, engine: Engine, progress: Progress) -> tuple[Step, ...]:

@@ -12,9 +12,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from devenv.content import walk
 from devenv.errors import BuildError, FetchError
-from devenv.lock.model import Artifact
-from devenv.plan import Plan, walk
+from devenv.lock.model import Lock
+from devenv.parts import root_key
+from devenv.plan import Plan
 from devenv.render import CONTEXT_MARKER, Rendered, artifact_files
 from devenv.rootfs import base_root
 
@@ -22,19 +24,30 @@ if TYPE_CHECKING:
     from devenv.artifacts import Store
 
 _EPOCH_S = 1_700_000_000
+_BASE = "artifacts/base/"
 _ROOT = "artifacts/base-root.tar"
-_ROOT_FORMAT = 1
+BASE = "base"
+"""What the store calls finished bases: tars, by their key."""
 
 
-def assemble(plan: Plan, rendered: Rendered, store: Store | None, target: Path, *, with_files: bool = False) -> Path:
+def assemble(
+    plan: Plan, rendered: Rendered, store: Store | None, target: Path, *, with_files: bool = False, anew: bool = False
+) -> Path:
     """Make `target` the plan's build context and return it; what is already right stays untouched, all else goes.
 
     `with_files` puts the files for people there as well. Without a store there are no artifacts: the build brings them.
+    A finished base that the store keeps takes the place of the first-stage root and of its packages: not with
+    `with_files`, because the folder is to show what the base is made of, and not with `anew`.
     Raises FetchError for artifacts that the store lacks, BuildError when the disk does not take it.
     """
     try:
         target.mkdir(parents=True, exist_ok=True, mode=0o755)
         wanted = dict(_wanted(plan, rendered, store))
+        if store and not with_files and not anew and (base := _kept_base(plan, store)):
+            wanted = {name: what for name, what in wanted.items() if not name.startswith(_BASE)}
+            wanted |= {_ROOT: (base, 0o644), f"{_BASE}order": (b"", 0o644)}
+        elif store and plan.lock.base.kind == "bootstrap":
+            wanted[_ROOT] = (_root(plan.lock, store), 0o644)
         if with_files:
             wanted |= {name: (data, 0o644) for name, data in rendered.files.items()}
             wanted[CONTEXT_MARKER] = (b"devenv made this folder and replaces all of it\n", 0o644)
@@ -80,14 +93,18 @@ def _wanted(plan: Plan, rendered: Rendered, store: Store | None) -> Iterator[tup
         if not path.is_file():
             raise FetchError(f"{artifact.file} is not in the store", hint="run 'devenv up' or 'devenv fetch' again")
         yield name, (path, 0o644)
-    if plan.lock.base.kind == "bootstrap":
-        yield _ROOT, (_root(plan.lock.base.packages, store), 0o644)
 
 
-def _root(packages: tuple[Artifact, ...], store: Store) -> Path:
-    """The first-stage root of these packages, made once per store."""
-    key = hashlib.sha256("\n".join([str(_ROOT_FORMAT), *(one.sha256 for one in packages)]).encode()).hexdigest()
-    return store.derive("base-root", key, lambda path: base_root([store.path(one.sha256) for one in packages], path))
+def _kept_base(plan: Plan, store: Store) -> Path | None:
+    """The plan's base as an earlier build made it, when the store has it."""
+    kept = store.derived(BASE, plan.base) if plan.base else None
+    return kept if kept and kept.is_file() else None
+
+
+def _root(lock: Lock, store: Store) -> Path:
+    """The first-stage root of the base's packages, made once per store."""
+    packages = [store.path(one.sha256) for one in lock.base.packages]
+    return store.derive("base-root", root_key(lock), lambda path: base_root(packages, path))
 
 
 def _remove_others(target: Path, wanted: Mapping[str, object]) -> None:

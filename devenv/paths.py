@@ -21,7 +21,7 @@ def templates_dir() -> Path:
     return share_dir() / "templates"
 
 
-_RENDERING = 1
+RENDERING = 1
 """To be raised when the same templates are rendered to other bytes: golden files that change without them tell."""
 
 
@@ -32,7 +32,7 @@ def templates_digest() -> str:
     Modes do not count, because a wheel loses them.
     """
     root = templates_dir()
-    digest = hashlib.sha256(f"{_RENDERING}\n".encode())
+    digest = hashlib.sha256(f"{RENDERING}\n".encode())
     for path in sorted(root.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:
             content = hashlib.sha256(path.read_bytes()).hexdigest()

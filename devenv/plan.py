@@ -4,15 +4,14 @@ preset names (templates, files, workspace) and writes nothing."""
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
-from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from devenv.content import digest, tree, walk
 from devenv.errors import PresetError
-from devenv.lock.model import Deb, Lock, LockedEditor, LockedModel, Wheel
-from devenv.paths import templates_digest, templates_dir
+from devenv.lock.model import Deb, Lock, LockedModel, Wheel
+from devenv.parts import base_key, editor_key
+from devenv.paths import templates_digest
 from devenv.preset import portable
 from devenv.preset.model import Preset
 from devenv.services import PlannedService, planned_services, published
@@ -83,6 +82,7 @@ class Plan:
     group: str  # `devenv`, which may write /opt/venv
     gid: int
     image: str  # devenv/<preset>:<first 16 of build_digest>
+    base: str | None  # sha256 over all that decides the bootstrapped base; None on a registry image
     editor: str | None  # sha256 over all that decides the compiled editor: made once, reused by every preset
     build_digest: str  # sha256 over all that decides the image's content
     model: PlannedModel | None = None
@@ -136,10 +136,10 @@ def plan(loaded: LoadedPreset, lock: Lock) -> Plan:
         "python": preset.python,
         "services": [dataclasses.asdict(service) for service in services],
         "env": env,
-        "files": [(file.target, _tree(Path(file.source))) for file in files],
-        "workspace": _tree(Path(workspace.source)) if workspace else None,
+        "files": [(file.target, tree(Path(file.source))) for file in files],
+        "workspace": tree(Path(workspace.source)) if workspace else None,
     }
-    digest = _sha256(content)
+    build_digest = digest(content)
     return Plan(
         preset=preset.name,
         argument=None if loaded.project else (preset.name if loaded.shipped else str(loaded.path)),
@@ -164,12 +164,13 @@ def plan(loaded: LoadedPreset, lock: Lock) -> Plan:
         uid=UID,
         group=GROUP,
         gid=GID,
-        image=f"devenv/{preset.name}:{digest[:16]}",
-        editor=_editor_digest(lock) if lock.editor else None,
-        build_digest=digest,
+        image=f"devenv/{preset.name}:{build_digest[:16]}",
+        base=base_key(lock, user=(USER, UID, GROUP, GID)),
+        editor=editor_key(lock),
+        build_digest=build_digest,
         model=_model(preset, lock),
         caches=tuple(sorted(preset.caches.items())),
-        cache_key=_sha256(sorted(wheel.sha256 for wheel in lock.wheels))[:12] if preset.caches else "",
+        cache_key=digest(sorted(wheel.sha256 for wheel in lock.wheels))[:12] if preset.caches else "",
     )
 
 
@@ -214,73 +215,6 @@ def _environment(preset: Preset) -> dict[str, str]:
         **given,
         "PATH": ":".join([*([own] if own else []), *path, usual]),
     }
-
-
-def _editor_digest(lock: Lock) -> str:
-    """What decides the compiled editor: release, compiler and headers, Node, its own sources, how it is made.
-
-    Not the base's packages, apt or pip. A registry image brings a part of the compiler, so there its digest counts.
-    """
-    assert lock.editor is not None
-    editor: LockedEditor = lock.editor
-    templates, scripts = _tree(templates_dir() / "dockerfile"), _tree(templates_dir() / "build")
-    parts: list[Any] = [
-        lock.platform,
-        lock.base.distribution,
-        lock.base.release,
-        lock.base.digest,
-        [deb.sha256 for deb in editor.toolchain if deb.name not in _NOT_COMPILED_IN],
-        lock.node.sha256 if lock.node else None,
-        [editor.version, editor.source, editor.archive.sha256, [one.sha256 for one in editor.packages]],
-        {name: templates[name] for name in ("node.j2", "editor.j2")},
-        {name: scripts[name] for name in ("editor.sh", "node.sh", "registry.mjs", "unpack.py")},
-    ]
-    return _sha256(parts)
-
-
-_NOT_COMPILED_IN = frozenset({"linux-libc-dev", "libpython3-stdlib", "media-types"})
-"""Of the compiler's packages, those that change and leave nothing in what is compiled."""
-
-
-def _tree(root: Path) -> Mapping[str, str]:
-    """Relative path → mode and sha256 of every file below `root` (or of the file itself), sorted."""
-    return dict(_entries(root))
-
-
-def _entries(root: Path) -> Iterator[tuple[str, str]]:
-    for path in walk(root):
-        name = path.relative_to(root).as_posix() if path != root else "."
-        executable = "x" if path.stat().st_mode & 0o100 else "-"
-        yield name, executable + hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def walk(root: Path) -> Iterable[Path]:
-    """Every regular file of a folder that counts, sorted; a file itself when `root` is one.
-
-    Left out: bytecode and notebook check points, which come and go by themselves. Links that point to nothing or out
-    of the folder are refused with PresetError.
-    """
-    if root.is_file():
-        return (root,)
-    if not root.is_dir():
-        raise PresetError(f"{root} does not exist", hint="the preset names it: create it or remove the line")
-    real = root.resolve()
-    found = []
-    for path in sorted(root.rglob("*")):
-        if any(part in _LEFT_OUT for part in path.relative_to(root).parts):
-            continue
-        if path.is_symlink() and not (path.exists() and path.resolve().is_relative_to(real)):
-            raise PresetError(f"{path} is a link that leaves its folder", hint="copy the file there instead")
-        if path.is_file():
-            found.append(path)
-    return found
-
-
-_LEFT_OUT = frozenset({"__pycache__", ".ipynb_checkpoints", ".git", ".DS_Store"})
-
-
-def _sha256(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def _bytes(size: str) -> int:

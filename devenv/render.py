@@ -12,10 +12,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from devenv.content import walk
 from devenv.errors import RenderError
 from devenv.lock.model import Artifact
 from devenv.paths import templates_dir
-from devenv.plan import VENV, WORKSPACE, Plan, walk
+from devenv.plan import VENV, WORKSPACE, Plan
 from devenv.sbom import provenance, sbom
 
 if TYPE_CHECKING:
@@ -86,10 +87,15 @@ def render(plan: Plan, *, self_contained: bool = False, with_context: bool = Tru
     artifacts; the build brings them (devenv/online.py has the rest of it). Raises RenderError.
     """
     env = _environment(online=online)
-    base = {"bootstrap": "dockerfile/bootstrap.j2", "image": "dockerfile/image.j2"}[plan.lock.base.kind]
+    # `bare` is the stage for what needs the base's files and not that they are configured.
+    base, bare = {
+        "bootstrap": ("dockerfile/bootstrap.j2", "unpacked"), "image": ("dockerfile/image.j2", "base"),
+    }[plan.lock.base.kind]  # fmt: skip
     uv_scripts = f"uv-{plan.lock.uv.version}.data/scripts"
     tools = plan.lock.base.reference or _plain_image(plan)
-    dockerfile = _render(env, "dockerfile/Dockerfile.j2", plan=plan, base=base, uv_scripts=uv_scripts, tools=tools)
+    dockerfile = _render(
+        env, "dockerfile/Dockerfile.j2", plan=plan, base=base, bare=bare, uv_scripts=uv_scripts, tools=tools
+    )
     context, modes = _context(env, plan, dockerfile) if with_context else ({}, {})
     document = devcontainer(plan, self_contained=self_contained, online=online)
     files = {

@@ -79,7 +79,7 @@ def make_image(
             decided = _relocked(decided, gone, doors)
             bring_files(decided, doors)
         with doors.stages.stage("render"):
-            assemble(decided.plan, render(decided.plan), doors.store, folder)
+            assemble(decided.plan, render(decided.plan), doors.store, folder, anew=no_cache)
         with doors.stages.stage("build") as stage:
             image = build(decided.plan, folder, engine, doors.store, progress=stage, no_cache=no_cache)
             stage.message(image.reference)

@@ -94,9 +94,9 @@ def verify(reference: str, decided: Decided, doors: Doors, *, stated: bool = Tru
 
     engine = doors.engine()
     check_buildx()
-    # Without a digest of the editor none that is kept is looked at, and the new one is not kept.
+    # Without their keys no base and no editor that is kept is looked at, and the new ones are not kept.
     image = f"{_REPOSITORY}:{decided.plan.build_digest[:16]}"
-    plan = dataclasses.replace(decided.plan, image=image, editor=None)
+    plan = dataclasses.replace(decided.plan, image=image, base=None, editor=None)
     folder = doors.dirs.contexts / f"verify-{plan.preset}"
     with (
         hold(folder.with_suffix(".lock"), lambda: doors.stages.note("another devenv verifies this; waiting")),

@@ -1,5 +1,6 @@
 # Compile code-server's native parts and leave only what runs: /opt/code-server.
 set -eu
+mkdir -p /opt
 ln -s /run/node/node /opt/node
 export PATH="/opt/node/bin:$PATH" HOME=/tmp/home PYTHONDONTWRITEBYTECODE=1 JOBS=max
 export npm_config_nodedir=/run/node/node-headers npm_config_registry=http://127.0.0.1:4873/ npm_config_cache=/tmp/npm
@@ -7,6 +8,8 @@ export npm_config_nodedir=/run/node/node-headers npm_config_registry=http://127.
 export npm_config_legacy_peer_deps=true npm_config_audit=false npm_config_fund=false npm_config_update_notifier=false
 # What is compiled here waits for terminals and files: to optimise it further only takes longer, sqlite alone a minute.
 export CFLAGS=-O1 CXXFLAGS=-O1 npm_config_loglevel=info
+# By the names that the packages themselves give: `cc` and `c++` are links that only configuring makes.
+export CC=gcc CXX=g++
 node /run/build/registry.mjs /run/editor/npm 4873 &
 registry=$!
 while [ ! -e /tmp/registry-ready ]; do kill -0 "$registry" || exit 1; sleep 0.02; done
@@ -14,7 +17,7 @@ mkdir /opt/code-server
 tar -xzf /run/editor/code-server.tgz -C /opt/code-server --strip-components=1 --no-same-owner
 cd /opt/code-server
 # Not --foreground-scripts: modules then compile one after the other.
-npm ci --omit=dev
+NODE_OPTIONS=--require=/run/build/parallel.cjs npm ci --omit=dev
 kill "$registry"
 # Of what was compiled only the modules stay: the rest records paths and times. Nor do parts for other systems.
 find . -name binding.gyp -printf '%h/build\n' | while read -r built; do

@@ -70,7 +70,7 @@ def test_the_same_templates_render_to_the_same_bytes(request: pytest.FixtureRequ
     found = {"templates": templates_digest(), "rendered": digest.hexdigest()}
     recorded = json.loads(RECORD.read_text()) if RECORD.exists() else {}
     same_templates = recorded.get("templates") == found["templates"]
-    assert not same_templates or recorded == found, "raise _RENDERING in devenv/paths.py, then: make golden"
+    assert not same_templates or recorded == found, "raise RENDERING in devenv/paths.py, then: make golden"
     if request.config.getoption("--update-golden"):
         RECORD.write_text(json.dumps(found, indent=2) + "\n")
     assert json.loads(RECORD.read_text()) == found, "if this is meant: make golden"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from benchmarks import __main__ as command_line
 from benchmarks import byhand, cold, document, measure, warm
+from benchmarks.command import Done, FailedError
 from benchmarks.measure import Series
 from benchmarks.result import Goal, Result, Table, number, row
 
@@ -192,3 +194,50 @@ def test_a_missed_goal_is_status_1(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     monkeypatch.setattr(command_line, "BENCHMARKS", {"help": lambda _: missed})
     assert command_line.main(["help", "--no-record", "--json"]) == 1
     assert '"met": false' in capsys.readouterr().out
+
+
+def _done(seconds: float) -> Done:
+    report = {"stages": [{"name": "build", "seconds": seconds - 1}], "steps": [], "image": {"reference": "devenv/x:1"}}
+    return Done(out=json.dumps(report), err="", seconds=seconds)
+
+
+@pytest.mark.parametrize("identity", [None, {"seconds": 18.0, "cached": 1.0, "saved": 4.0, "gigabytes": 1.5}])
+def test_a_cold_build_is_told_with_and_without_the_price_of_identity(identity: dict[str, float] | None) -> None:
+    unchanged = Series(name="u", samples=(0.5, 0.7))
+    result = cold._result(_done(60), _done(20), 100.0, unchanged, identity, (571, 600_000_000))
+    assert [goal.figure for goal in result.goals] == [0.6, 0.2, 0.6]
+    assert all(goal.met for goal in result.goals)
+    assert ("What identity costs (1.50 GB):" in result.markdown()) == (identity is not None)
+    assert ("| `devenv verify --digest`     | 18.00 s | 12.00 s |" in result.markdown()) == (identity is not None)
+    json.dumps(result.as_json())
+
+
+def test_identity_that_cannot_be_had_costs_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: str) -> Done:
+        raise FailedError("no space")
+
+    monkeypatch.setattr(cold, "call", fails)
+    assert cold._identity(None, "devenv/x:1") is None  # type: ignore[arg-type]
+
+
+def test_what_was_measured_is_recorded_before_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class NoBench:
+        def __init__(self, **_: object) -> None: ...
+        def sweep(self) -> None: ...
+
+    def crashes(_: object) -> Result:
+        assert "## H" in path.read_text()
+        raise KeyError("a mistake of the benchmark's own")
+
+    path = tmp_path / "benchmarks.md"
+    path.write_text("<!-- help -->\n<!-- /help -->\n")
+    quick = Result(name="help", title="H", goals=(), tables=(), remarks=("Quick.",), data={})
+    monkeypatch.setattr(command_line, "_DOCUMENT", path)
+    monkeypatch.setattr(command_line, "Bench", NoBench)
+    monkeypatch.setattr(command_line.machine, "describe", lambda: "a machine")
+    monkeypatch.setattr(command_line, "BENCHMARKS", {"help": lambda _: quick, "warm": crashes})
+    with pytest.raises(KeyError):
+        command_line.main(["help", "warm"])
+    assert "Quick." in capsys.readouterr().out

@@ -1,6 +1,16 @@
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
 from devenv import build
+from devenv.artifacts import Store
+from devenv.errors import BuildError
+from devenv.plan import Plan, plan
+from tests.unit.examples import loaded, lock
 
 LOG = """\
 #0 building with "default" instance using docker driver
@@ -62,3 +72,98 @@ def test_a_failure_outside_any_step_shows_the_end_of_the_log() -> None:
 
 def test_a_full_disk_has_its_own_remedy() -> None:
     assert "prune" in build._hint("write /x: no space left on device")
+
+
+class Engine:
+    """An engine that has the images that it is told of, and every image that was built."""
+
+    def __init__(self, *images: str) -> None:
+        self.images = set(images)
+
+    def image_id(self, reference: str) -> str | None:
+        return f"sha256:{reference}" if reference in self.images else None
+
+
+class Builder:
+    """Stands for buildx: notes the arguments, writes what was to be exported."""
+
+    def __init__(self, engine: Engine, fails: str = "") -> None:
+        self.engine, self.fails, self.calls = engine, fails, list[list[str]]()
+
+    def __call__(self, arguments: list[str], folder: Path, engine: object, progress: object) -> tuple[()]:
+        self.calls.append([*arguments, str(folder)])
+        target = arguments[arguments.index("--target") + 1] if "--target" in arguments else "image"
+        if target == self.fails:
+            raise BuildError("no space")
+        if "--output" in arguments:
+            Path(arguments[arguments.index("--output") + 1].partition("dest=")[2]).write_text(target)
+        else:
+            self.engine.images.add(arguments[arguments.index("--tag") + 1])
+        return ()
+
+    @property
+    def targets(self) -> list[str]:
+        return sorted(call[call.index("--target") + 1] for call in self.calls if "--target" in call)
+
+
+def _build(
+    monkeypatch: pytest.MonkeyPatch, store: Store, engine: Engine, decided: Plan, fails: str = "", **options: Any
+) -> tuple[Builder, Told]:
+    builder, told = Builder(engine, fails), Told()
+    monkeypatch.setattr(build, "buildx", builder)
+    build.build(decided, Path("context"), engine, store, progress=told, **options)  # type: ignore[arg-type]
+    return builder, told
+
+
+def _decided() -> Plan:
+    return plan(loaded(), lock())
+
+
+def test_base_and_editor_are_kept_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, decided = Store(tmp_path), _decided()
+    first, _ = _build(monkeypatch, store, Engine(), decided)
+    assert first.targets == ["base", "editor"]
+    assert decided.base
+    assert decided.editor
+    assert store.derived("base", decided.base).read_text() == "base"
+    assert (store.derived("editor", decided.editor) / "editor.tar").read_text() == "editor"
+    again, _ = _build(monkeypatch, store, Engine(), decided)
+    assert again.targets == []
+    kept, image = again.calls
+    assert kept[-1] == str(store.derived("editor", decided.editor))
+    assert f"editor=docker-image://{decided.editor_image}" in image
+
+
+def test_an_editor_that_the_engine_has_is_not_compiled_for_an_empty_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decided = _decided()
+    assert decided.editor_image
+    builder, _ = _build(monkeypatch, Store(tmp_path), Engine(decided.editor_image), decided)
+    assert builder.targets == ["base"]
+
+
+def test_a_build_without_a_cache_looks_at_nothing_that_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, decided = Store(tmp_path), _decided()
+    _build(monkeypatch, store, Engine(), decided)
+    builder, _ = _build(monkeypatch, store, Engine(str(decided.editor_image)), decided, no_cache=True)
+    assert len(builder.calls) == 1
+    assert "--no-cache" in builder.calls[0]
+    assert "--build-context" not in builder.calls[0]
+
+
+def test_a_plan_without_keys_keeps_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decided = dataclasses.replace(_decided(), base=None, editor=None)
+    builder, _ = _build(monkeypatch, Store(tmp_path), Engine(), decided, no_cache=True)
+    assert builder.targets == []
+    assert not (tmp_path / "derived").exists()
+
+
+def test_what_cannot_be_kept_is_said_and_the_image_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, decided = Store(tmp_path), _decided()
+    _, told = _build(monkeypatch, store, Engine(), decided, fails="base")
+    assert [text for text in told.texts if "kept" in text] == ["the base could not be kept: no space"]
+    assert decided.base
+    assert decided.editor
+    assert not store.derived("base", decided.base).exists()
+    assert store.derived("editor", decided.editor).exists()

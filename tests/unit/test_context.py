@@ -13,7 +13,7 @@ from devenv.errors import FetchError
 from devenv.lock.model import Lock
 from devenv.plan import Plan, plan
 from devenv.render import render
-from tests.unit.examples import extension, loaded, lock, npm
+from tests.unit.examples import deb, extension, loaded, lock, npm
 
 
 @pytest.fixture
@@ -133,3 +133,40 @@ def test_with_files_the_folder_is_whole(store: Store, tmp_path: Path) -> None:
     assemble(decided, rendered, store, tmp_path / "context", with_files=True)
     assert rendered.differences(tmp_path / "context") == ""
     assert rendered.owns(tmp_path / "context")
+
+
+# A finished base that the store keeps stands for its first stage.
+
+
+def _keep(store: Store, made: Plan) -> Path:
+    assert made.base is not None
+    return store.derive("base", made.base, lambda path: path.write_bytes(b"the finished base"))
+
+
+def test_a_kept_base_takes_the_place_of_its_packages(store: Store, tmp_path: Path) -> None:
+    target = tmp_path / "context"
+    kept = _keep(store, _assemble(store, target))
+    assert [path.name for path in (target / "artifacts/base").iterdir()] != ["order"]
+    _assemble(store, target)
+    assert (target / "artifacts/base-root.tar").samefile(kept)
+    assert [path.name for path in (target / "artifacts/base").iterdir()] == ["order"]
+    assert (target / "artifacts/base/order").read_bytes() == b"", "there is nothing left to install"
+    assert not list((store.root / "tmp").glob("new-*"))
+
+
+@pytest.mark.parametrize("how", ["anew", "with_files"])
+def test_a_base_is_made_from_its_packages_where_that_is_asked_for(store: Store, tmp_path: Path, how: str) -> None:
+    decided = _assemble(store, tmp_path / "before")
+    _keep(store, decided)
+    target = assemble(decided, render(decided), store, tmp_path / "context", **{how: True})
+    assert (target / "artifacts/base-root.tar").read_bytes() == b"root of 2"
+    assert (target / "artifacts/base/order").read_text().split() == [one.file for one in decided.lock.base.packages]
+    assert len(list((target / "artifacts/base").glob("*.deb"))) == 2
+
+
+def test_a_base_of_other_packages_is_not_taken(store: Store, tmp_path: Path) -> None:
+    _keep(store, _assemble(store, tmp_path / "context"))
+    newer = lock().base.model_copy(update={"packages": (deb("dash", "2.0-1"), deb("python3"))})
+    _assemble(store, tmp_path / "context", lock(base=newer))
+    assert (tmp_path / "context/artifacts/base-root.tar").read_bytes() == b"root of 2"
+    assert (tmp_path / "context/artifacts/base/dash_2.0-1_amd64.deb").exists()

@@ -43,16 +43,18 @@ def test_nothing_in_the_dockerfile_needs_a_network_or_a_front_end_from_a_registr
     assert not re.search(r"https?://", text)
     assert re.findall(r"^FROM (\S+)", text, re.MULTILINE) == [
         "scratch",
+        "unpacked",
         "scratch",
-        *["base"] * 2,
+        *["unpacked"] * 2,
         "scratch",
-        *["base"] * 2,
+        "unpacked",
+        "base",
     ]
 
 
 def test_a_bootstrapped_base_has_these_stages() -> None:
     assert _stages(_dockerfile(_render())) == [
-        "bootstrap", "base", "node", "editor-build", "editor", "installer", "environment",
+        "unpacked", "bootstrap", "base", "node", "editor-build", "editor", "installer", "environment",
     ]  # fmt: skip
 
 
@@ -68,7 +70,7 @@ def test_an_image_base_is_pinned_by_digest() -> None:
 
 def test_without_editor_and_node_their_stages_and_files_are_gone() -> None:
     rendered = _render({"editor": None, "node": None}, code_server=None, jupyter=None, node=None)
-    assert _stages(_dockerfile(rendered)) == ["bootstrap", "base", "installer", "environment"]
+    assert _stages(_dockerfile(rendered)) == ["unpacked", "bootstrap", "base", "installer", "environment"]
     assert not [name for name in rendered.context if "gateway" in name or "jupyter" in name or "code-server" in name]
     assert rendered.context["image/etc/devenv/gated"] == b""
 

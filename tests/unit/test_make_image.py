@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from devenv import context, up
+from devenv.artifacts import Store
+from devenv.build import Image
+from devenv.console import Console
+from devenv.paths import Dirs
+from devenv.plan import plan
+from devenv.stages import Stages
+from tests.unit.examples import loaded, lock
+
+
+@pytest.mark.parametrize("no_cache", [False, True])
+def test_a_build_without_a_cache_makes_the_base_anew(
+    no_cache: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A base that is kept would prove nothing."""
+    asked: list[bool] = []
+
+    def assemble(*_: object, anew: bool = False) -> None:
+        asked.append(anew)
+
+    def build(*_: object, no_cache: bool, **__: object) -> Image:
+        asked.append(no_cache)
+        return Image(reference="devenv/demo:1", id="sha256:1", cached=False)
+
+    monkeypatch.setattr(context, "assemble", assemble)
+    monkeypatch.setattr(up, "build", build)
+    monkeypatch.setattr(up, "find_image", lambda *_: None)
+    monkeypatch.setattr(up, "check_buildx", lambda: "0.13")
+    monkeypatch.setattr(up, "bring_files", lambda *_: None)
+    dirs = Dirs(cache=tmp_path, state=tmp_path, config=tmp_path)
+    doors: Any = SimpleNamespace(
+        dirs=dirs, store=Store(tmp_path), stages=Stages(Console(quiet=True)), engine=lambda: None
+    )
+    decided = up.Decided(loaded=loaded(), lock=lock(), plan=plan(loaded(), lock()))
+    up.make_image(decided, doors, no_cache=no_cache)
+    assert asked == [no_cache, no_cache]
