@@ -7,7 +7,7 @@ export npm_config_nodedir=/run/node/node-headers npm_config_registry=http://127.
 # The shrinkwrap has peers that npm would otherwise want to resolve anew, which needs a registry's full answers.
 export npm_config_legacy_peer_deps=true npm_config_audit=false npm_config_fund=false npm_config_update_notifier=false
 # What is compiled here waits for terminals and files: to optimise it further only takes longer, sqlite alone a minute.
-export CFLAGS=-O1 CXXFLAGS=-O1 npm_config_loglevel=info
+export CFLAGS=-Og CXXFLAGS=-Og npm_config_loglevel=info
 # By the names that the packages themselves give: `cc` and `c++` are links that only configuring makes.
 export CC=gcc CXX=g++
 node /run/build/registry.mjs /run/editor/npm 4873 &
