@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from devenv.errors import LockError
-from devenv.lock.model import Deb, Lock, LockedNpm, Wheel
+from devenv.lock.model import Deb, Lock, LockedBase, LockedNpm, Wheel
 
 ALL = "*"
 """As a name to upgrade: everything."""
@@ -73,8 +73,11 @@ class Earlier:
 
     def archives(self, section: str, debs: tuple[Deb, ...]) -> dict[str, str] | None:
         """What an earlier lock with the same packages in that section says of when their archives were made."""
+        wanted = [each.sha256 for each in debs]  # the layer that a package lies in says nothing of its archive
         for one in (self.previous, self.parent):
-            if one is not None and one.debs()[section] == debs and (found := one.archived(section)):
+            if one is None or [each.sha256 for each in one.debs()[section]] != wanted:
+                continue
+            if found := one.archived(section):
                 return found
         return None
 
@@ -92,20 +95,20 @@ class Earlier:
             layers = {each.sha256: each.layer for each in old if each.layer < self.depth}
         return wheel.model_copy(update={"layer": layers.get(wheel.sha256, self.depth)})
 
-    def layered_debs(self, debs: tuple[Deb, ...]) -> tuple[Deb, ...]:
-        """The preset's Debian packages, an ancestor's in that one's layer.
+    def layered_debs(self, debs: tuple[Deb, ...], base: LockedBase) -> tuple[Deb, ...]:
+        """The preset's Debian packages on `base`, an ancestor's in that one's layer.
 
-        An ancestor's layer has to stand by itself: unless all of its packages are here, all share the first layer.
+        An ancestor's layer has to stand by itself, and to bring the interpreter before wheels need it. So all packages
+        share the first layer unless base and Python are the ancestor's and every one of its packages is here.
         """
-        if self.parent is not None:
-            layers = {each.sha256: each.layer for each in self.parent.apt}
-        else:
-            old = self.previous.apt if self.previous is not None else ()
-            layers = {each.sha256: each.layer for each in old if (each.layer or 0) < self.depth}
-        own = None if layers.keys() - {each.sha256 for each in debs} else self.depth or None
-        if own is None:
-            layers = {}
-        return tuple(each.model_copy(update={"layer": layers.get(each.sha256, own)}) for each in debs)
+        one = self.parent or self.previous
+        older = one.apt if one is not None else ()
+        layers = {each.sha256: each.layer for each in older if self.parent or (each.layer or 0) < self.depth}
+        same = one is None or (one.base == base and one.inputs.get("python") == self.inputs.get("python"))
+        stands = same and layers.keys() <= {each.sha256 for each in debs}
+        own = self.depth or None
+        placed = {each.sha256: layers.get(each.sha256, own) if stands else None for each in debs}
+        return tuple(each.model_copy(update={"layer": placed[each.sha256]}) for each in debs)
 
     def _locks(self) -> tuple[Lock, ...]:
         if ALL in self.upgrade:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from devenv.artifacts import Store
 from devenv.compat.variant import ANY as ANY_CUDA
+from devenv.compat.variant import suits
 from devenv.errors import LockError
 from devenv.host import Settings
 from devenv.http.web import Policy, Web
@@ -140,8 +141,8 @@ class _Work:
         needs_gpu = self.preset.gpu is not None and self.preset.gpu.required
         self._cuda = self.preset.cuda or (ANY_CUDA if needs_gpu or self.preset.vllm else "")
         self._apt_: Apt | None = None
-        self._resolved: dict[str, tuple[Deb, ...]] = {}
-        """The Debian packages that were resolved now, by section; others were taken over."""
+        self._resolved: set[str] = set()
+        """The sections whose Debian packages were resolved now; others were taken over."""
 
     def lock(self) -> Lock:
         """Every section in turn, each on top of what it needs."""
@@ -155,7 +156,7 @@ class _Work:
         self._say("Python packages")
         wheels = self._wheels(base, status)
         self._say("Debian packages")
-        apt = self._apt_packages(base, status)
+        apt = self.earlier.layered_debs(self._apt_packages(base, status), base)
         self._say("editor")
         editor = self._editor(base, status)
         self._say("npm packages")
@@ -176,7 +177,7 @@ class _Work:
         """When the archives of a section's packages were made. An earlier lock's word stays while the packages do."""
         if earlier := self.earlier.archives(section, debs):
             return earlier
-        return self._apt(base).made(debs) if self._resolved.get(section) == debs else {}
+        return self._apt(base).made(debs) if section in self._resolved else {}
 
     def _model(self) -> LockedModel | None:
         if self.preset.model is None:
@@ -219,11 +220,11 @@ class _Work:
             facts = self._facts(self.preset.base.image)
             image = locked_image(self.preset.base.image, facts)
             system = self._apt(image).resolve(SYSTEM_PACKAGES, status=facts.dpkg_status, keep=self.earlier.debs())
-            self._resolved["base"] = system
+            self._resolved.add("base")
             return image.model_copy(update={"packages": system})
         apt = self._apt()
         packages = apt.resolve((*BASE_PACKAGES, *SYSTEM_PACKAGES), keep=self.earlier.debs())
-        self._resolved["base"] = packages
+        self._resolved.add("base")
         return LockedBase.model_validate({
             "kind": "bootstrap", "distribution": apt.distribution, "release": apt.release, "packages": packages,
         })  # fmt: skip
@@ -255,7 +256,7 @@ class _Work:
             "apt system python", lambda one: one.apt, fits=lambda one: one.base == base
         )
         if taken is not None and not self.earlier.upgrades("apt", (deb.name for deb in taken)):
-            return self.earlier.layered_debs(taken)
+            return taken
         interpreter = f"python{self.preset.python}"
         try:
             found = self._apt(base).resolve((interpreter, *self.preset.apt), status=status(), keep=self.earlier.debs())
@@ -266,8 +267,7 @@ class _Work:
                 f"{base.distribution}/{base.release} has no Python {self.preset.python}",
                 hint="take the Python of that release, or another base", detail=error.detail,
             ) from None  # fmt: skip
-        found = self.earlier.layered_debs(found)
-        self._resolved["apt"] = found
+        self._resolved.add("apt")
         return found
 
     def _editor(self, base: LockedBase, status: _Once) -> LockedEditor | None:
@@ -285,7 +285,7 @@ class _Work:
                 toolchain = old or ()
             else:
                 toolchain = self._apt(base).resolve(TOOLCHAIN_PACKAGES, status=status(), keep=self.earlier.debs())
-                self._resolved["toolchain"] = toolchain
+                self._resolved.add("toolchain")
         if taken is not None and not self.earlier.upgrades("code_server", ()):
             return taken.model_copy(update={"toolchain": toolchain})
         return resolve_editor(
@@ -296,7 +296,8 @@ class _Work:
     def _wheels(self, base: LockedBase, status: _Once) -> tuple[Wheel, ...]:
         taken: tuple[Wheel, ...] | None = self.earlier.take(
             "pip python cuda", lambda one: one.wheels,
-            fits=lambda one: (one.base.distribution, one.base.release) == (base.distribution, base.release),
+            fits=lambda one: (one.base.distribution, one.base.release) == (base.distribution, base.release)
+            and all(suits(wheel.version, self._cuda) for wheel in one.wheels),  # a required GPU is no pin
         )  # fmt: skip
         if taken is None or self.earlier.upgrades("pip", (wheel.name for wheel in taken)):
             taken = self._resolve_wheels(self.preset.requirements(), base, status, keep=self.earlier.wheels())

@@ -11,6 +11,7 @@ import pytest
 
 from devenv.artifacts import Store
 from devenv.errors import LockError
+from devenv.lock import drift
 from devenv.lock import npm as npm_room
 from devenv.lock import resolve as room
 from devenv.lock.change import changes
@@ -299,16 +300,20 @@ def test_another_cuda_resolves_the_wheels_anew(stage: Stage, tmp_path: Path) -> 
     assert stage.asked == ["wheels"]
 
 
-def _layers(parent: Lock | None, previous: Lock | None, debs: tuple[Deb, ...]) -> dict[str, int | None]:
+def _layers(
+    parent: Lock | None, previous: Lock | None, debs: tuple[Deb, ...], *, python: str = "3.11", dpkg: str = "1"
+) -> dict[str, int | None]:
+    wish = preset(python=python)
+    base = lock(wish).base.model_copy(update={"packages": (deb("libc6", "2.36-9+deb12u14"), deb("dpkg", dpkg))})
     earlier = Earlier(
         parent=parent,
         previous=previous,
         upgrade=frozenset(),
-        inputs={},
+        inputs=drift.inputs(wish),
         platform="linux/amd64",
         depth=2 if parent else 0,
     )
-    return {one.name: one.layer for one in earlier.layered_debs(debs)}
+    return {one.name: one.layer for one in earlier.layered_debs(debs, base)}
 
 
 def test_a_presets_own_debian_packages_lie_in_its_own_layer() -> None:
@@ -321,6 +326,38 @@ def test_a_presets_own_debian_packages_lie_in_its_own_layer() -> None:
 def test_an_ancestors_layer_that_lost_a_package_is_not_built_on() -> None:
     parent = lock(preset(), apt=(deb("python3.11"), deb("git")))
     assert set(_layers(parent, None, (deb("git", "2"), deb("g++"), deb("python3.11"))).values()) == {None}
+
+
+@pytest.mark.parametrize("other", [{"python": "3.12"}, {"dpkg": "2"}])
+def test_an_ancestors_layer_is_built_on_with_its_own_base_and_python_only(other: dict[str, str]) -> None:
+    parent = lock(preset(), apt=(deb("python3.11"), deb("git").model_copy(update={"layer": 1})))
+    wanted = (deb("git"), deb("g++"), deb("python3.11"))
+    assert set(_layers(parent, None, wanted, **other).values()) == {None}
+
+
+def test_the_dates_of_archives_stay_when_packages_change_their_layer(stage: Stage, tmp_path: Path) -> None:
+    parent = lock(preset())
+    wish = preset(apt=("git", "curl", "vim"))
+    dates = {"apt": {"bookworm": "20260711T101637Z"}}
+    previous = lock(wish, apt=(*parent.apt, deb("vim")), archives=dates)
+    made = resolve(
+        loaded(wish, Path("/p/devenv.yaml"), Path("/q/preset.yaml")), settings=settings(tmp_path),
+        store=Store(tmp_path / "store"), progress=Silent(), previous=previous, parent=parent,
+    )  # fmt: skip
+    assert {one.name: one.layer for one in made.apt} == {"git": None, "curl": None, "vim": 1}
+    assert made.archives is not None
+    assert made.archives["apt"] == dates["apt"]
+    assert "apt" not in stage.asked
+
+
+def test_wheels_for_the_cpu_are_not_taken_over_by_a_preset_that_needs_a_gpu(stage: Stage, tmp_path: Path) -> None:
+    parent = lock(preset(pip=("torch==2.10.0",)), wheels=(wheel("jupyterlab", "4.6.6"), wheel("torch", "2.10.0+cpu")))
+    wish = preset(pip=("torch==2.10.0",), gpu={"required": True})
+    resolve(
+        loaded(wish, Path("/p/devenv.yaml"), Path("/q/preset.yaml")), settings=settings(tmp_path),
+        store=Store(tmp_path / "store"), progress=Silent(), parent=parent,
+    )  # fmt: skip
+    assert "wheels" in stage.asked
 
 
 def test_new_templates_ask_nothing_of_a_base_image(stage: Stage, tmp_path: Path) -> None:
