@@ -118,21 +118,13 @@ class Engine:
         self._api.remove_image(reference, noprune=False)
 
     @_guarded
-    def base_facts(self, reference: str) -> tuple[str, bool, str, str]:
-        """(digest, local, /etc/os-release, /var/lib/dpkg/status) of a base image, pulled unless it is here.
-
-        Read from a container that is created, never started. An image that its registry has not named is `local`: its
-        digest is its id.
-        """
+    def base_facts(self, reference: str) -> tuple[str, tuple[str, ...], str, str]:
+        """(id, NAME@DIGEST of every registry that it is known to, /etc/os-release, /var/lib/dpkg/status) of a base
+        image, pulled unless it is here. Read from a container that is created, never started."""
         facts = self.pulled(reference)
-        # An image may be known to several registries: the digest is that of the one named here.
-        repository = re.sub(r":[^/:]*$", "", reference.partition("@")[0])
-        digests = [one for one in facts.get("RepoDigests") or () if one.partition("@")[0].endswith(repository)]
         with self._laid_open(reference) as made:
             os_release, status = (self.read_file(made, path) for path in _BASE_FILES)
-        if not digests:
-            return str(facts["Id"]), True, os_release, status
-        return str(digests[0]).partition("@")[2], False, os_release, status
+        return str(facts["Id"]), tuple(facts.get("RepoDigests") or ()), os_release, status
 
     def take_out(self, reference: str, paths: Mapping[str, Path]) -> None:
         """Copy files and folders (path in the image → path here, which must not exist) out of an image that is not

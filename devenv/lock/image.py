@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from devenv.errors import LockError
@@ -27,9 +28,31 @@ class ImageFacts:
 
 
 def look_into(reference: str, engine: Engine) -> ImageFacts:
-    """What the engine finds in an image, which it pulls when it is not here. Raises EngineError."""
-    digest, local, os_release, status = engine.base_facts(reference)
+    """What the engine finds in an image, which it pulls when it is not here. Raises EngineError, LockError."""
+    id_, known, os_release, status = engine.base_facts(reference)
+    digest, local = pin(reference, id_, known)
     return ImageFacts(digest=digest, os_release=os_release, dpkg_status=status, local=local)
+
+
+def pin(reference: str, id_: str, known: Sequence[str]) -> tuple[str, bool]:
+    """What names the image exactly: its digest at the registry that `reference` names, or, where no registry knows it
+    (`known` is empty), its id; and whether it is the id. Raises LockError when only other registries know it."""
+    if reference == id_ or not known:
+        return id_, True
+    wanted = _repository(reference)
+    for one in known:
+        if _repository(one) == wanted:
+            return one.partition("@")[2], False
+    raise LockError(
+        f"the registry of {reference} has not said its digest: this engine knows the image as {known[0]}",
+        hint="name it as its registry has it, or push it to the one that you name",
+    )
+
+
+def _repository(reference: str) -> str:
+    """Without tag and digest, and without what Docker leaves out of the names of its own hub."""
+    name = re.sub(r":[^/:]*$", "", reference.partition("@")[0])
+    return re.sub(r"^((index\.)?docker\.io/)?(library/)?", "", name)
 
 
 def locked_image(reference: str, facts: ImageFacts) -> LockedBase:
