@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
 import re
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from devenv.artifacts import Store
 from devenv.context import BASE
 from devenv.engine import Engine
 from devenv.errors import BuildError
+from devenv.lock.model import Lock
 from devenv.plan import Plan
 from devenv.progress import Progress
 
@@ -50,7 +50,7 @@ def build(
     plan: Plan, folder: Path, engine: Engine, store: Store, *, progress: Progress, no_cache: bool = False
 ) -> Image:
     """Build the plan's image from the context in `folder`. Raises BuildError with the failing step's last lines."""
-    _name_base(plan, engine)
+    name_base(plan.lock, engine)
     kept = [] if no_cache else list(_kept_editor(plan, engine, store, progress))
     steps = buildx(
         [*kept, *(["--no-cache"] if no_cache else []), "--load", "--tag", plan.image], folder, engine, progress
@@ -65,9 +65,9 @@ def build(
     return Image(reference=plan.image, id=built, cached=False, steps=steps)
 
 
-def _name_base(plan: Plan, engine: Engine) -> None:
+def name_base(lock: Lock, engine: Engine) -> None:
     """Tag a base image that came from no registry, by its id: a Dockerfile cannot name an id. Raises BuildError."""
-    base = plan.lock.base
+    base = lock.base
     if not base.local or base.digest is None or base.reference is None:
         return
     if engine.image_id(base.digest) is None:
@@ -115,13 +115,9 @@ def _keep(plan: Plan, folder: Path, engine: Engine, store: Store, progress: Prog
             # The image is complete: the next one on an engine without it makes it again, that is all.
             progress.message(f"the {kind} could not be kept: {error}")
 
-    with concurrent.futures.ThreadPoolExecutor(2, thread_name_prefix="keep") as pool:
-        keeping = (
-            pool.submit(keep, BASE, plan.base, lambda place: stage("base", place)),
-            pool.submit(keep, "editor", plan.editor, editor),
-        )
-        for one in keeping:
-            one.result()
+    # One after the other, here: an interrupt has to reach the process that exports.
+    keep(BASE, plan.base, lambda place: stage("base", place))
+    keep("editor", plan.editor, editor)
 
 
 def buildx(arguments: list[str], folder: Path, engine: Engine, progress: Progress) -> tuple[Step, ...]:

@@ -86,6 +86,11 @@ def render(plan: Plan, *, self_contained: bool = False, with_context: bool = Tru
     build the image there instead of asking devenv to. `online`: that folder is a project's own `.devcontainer`, without
     artifacts; the build brings them (devenv/online.py has the rest of it). Raises RenderError.
     """
+    if online and plan.lock.base.local:
+        raise RenderError(
+            f"the base image {plan.lock.base.image} came from no registry, so no other machine can bring it",
+            hint="push it to a registry and name it from there, or use 'bootstrap'",
+        )
     env = _environment(online=online)
     # `bare` is the stage for what needs the base's files and not that they are configured.
     base, bare = {

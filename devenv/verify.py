@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from devenv.build import build
+from devenv.build import build, name_base
 from devenv.buildx import check_buildx
 from devenv.canonical import Entry
 from devenv.decided import Decided, Doors
@@ -83,6 +83,7 @@ def restore(reference: str, folder: Path, doors: Doors) -> Path:
 
 def identity(reference: str, lock: Lock, doors: Doors) -> Identity:
     """The identity of one image, read by its own Python: it tells nothing of an image that is not trusted."""
+    name_base(lock, doors.engine())
     with doors.stages.stage("read") as stage, _held(reference, doors.engine()) as subject:
         return identities([subject], doors.engine(), progress=stage, base=_base(lock))[0]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import re
@@ -67,13 +68,13 @@ def record(
 ) -> Recorded:  # fmt: skip
     """The preset's model: as this machine recorded it earlier under the same `pins`, else as the hubs tell now.
 
-    Without `known` the hubs are asked in any case; `asked`: these and no others. Raises FetchError, LockError,
-    UsageError.
+    Without `known` the hubs are asked in any case; `asked`: these in any case, and no others. Raises FetchError,
+    LockError, UsageError.
     """
     from devenv.lock.hub import resolve_model
 
     assert preset.model is not None
-    if known and (earlier := _earlier(pins, settings.dirs.locks)):
+    if known and not asked and (earlier := _earlier(pins, settings.dirs.locks)):
         return Recorded(model=earlier, hubs=())
     told = resolve_model(preset.model, settings=settings, web=web, store=store, asked=asked)
     return Recorded(model=told.model, hubs=told.answered, unreached=told.unreached)
@@ -104,7 +105,7 @@ def complete(
 
 def _earlier(pins: object, folder: Path) -> LockedModel | None:
     """The model of the newest lock among this machine's own that was recorded for these pins."""
-    for path in sorted(_locks(folder), key=lambda one: -one.stat().st_mtime_ns):
+    for path in _locks(folder):
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
             if _pins(data) == pins and data.get("model"):
@@ -115,7 +116,12 @@ def _earlier(pins: object, folder: Path) -> LockedModel | None:
 
 
 def _locks(folder: Path) -> tuple[Path, ...]:
-    return tuple(one for one in folder.glob("*.lock") if one.is_file()) if folder.is_dir() else ()
+    """The newest first."""
+    found = []
+    for one in folder.glob("*.lock") if folder.is_dir() else ():
+        with contextlib.suppress(FileNotFoundError):  # another devenv's user removed it meanwhile
+            found.append((-one.stat().st_mtime_ns, one))
+    return tuple(one for _, one in sorted(found))
 
 
 def _pins(data: object) -> object:

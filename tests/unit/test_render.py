@@ -294,3 +294,13 @@ def test_without_a_gpu_nothing_is_rendered_of_it() -> None:
     assert (bare.lock, bare.env, bare.editor_image) == (wanted.lock, wanted.env, wanted.editor_image)
     files = _render().files
     assert not any(word in data for data in files.values() for word in (b"nvidia", b"hostRequirements"))
+
+
+def test_a_base_that_no_other_machine_can_bring_is_not_rendered_for_others() -> None:
+    base = LockedBase.model_validate({
+        "kind": "image", "distribution": "debian", "release": "bookworm", "image": "mine:1",
+        "digest": f"sha256:{'a' * 64}", "local": True,
+    })  # fmt: skip
+    assert f"FROM devenv-base:{'a' * 16} AS base" in _dockerfile(_render({"base": base}))
+    with pytest.raises(RenderError, match="no registry"):
+        render(plan(loaded(), lock(base=base)), online=True)
