@@ -38,7 +38,9 @@ def test_another_machine_makes_the_same_image(cli: Cli, other: OtherMachine, pre
     here = cli.ok("verify", preset, "--digest", "--json").json()
     there = json.loads(other.devenv("verify", preset, "--digest", "--json"))
     assert there["lock_digest"] == here["lock_digest"]
-    assert [one["diff_id"] for one in there["layers"]] == [one["diff_id"] for one in here["layers"]]
+    assert [(one["name"], one["diff_id"]) for one in there["layers"]] == [
+        (one["name"], one["diff_id"]) for one in here["layers"]
+    ]
     assert there["digest"] == here["digest"]
     assert cli.ok("verify", preset, "--digest", "--expect", there["digest"]).out.strip() == here["digest"]
 

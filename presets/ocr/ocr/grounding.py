@@ -13,7 +13,9 @@ GRID = 999
 """Boxes come as whole numbers from 0 to this, whatever the picture's size."""
 _MOST_BOXES = 1000
 _LONGEST = 20_000
-_SPAN = re.compile(r"<\|ref\|>(.*?)<\|/ref\|>\s*<\|det\|>(.*?)<\|/det\|>", re.DOTALL)
+# Nothing between two tags may be another: one that lacks its end would take the blocks after it for its own.
+_INSIDE = r"((?:(?!<\|/?(?:ref|det)\|>).)*)"
+_SPAN = re.compile(rf"<\|ref\|>{_INSIDE}<\|/ref\|>\s*<\|det\|>{_INSIDE}<\|/det\|>", re.DOTALL)
 _MARKS = re.compile(r"<\|/?(?:ref|det|grounding)\|>|<[|｜][^<>|｜]{1,40}[|｜]>")
 _FIGURES = frozenset({"image", "figure", "picture", "chart"})
 

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -174,7 +175,8 @@ def save_text(path: Path, text: str) -> Path:
 
 def save(path: Path, write: Callable[[Path], None]) -> Path:
     """Write a file under a temporary name, then give it its own. Raises OSError."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}{path.suffix}")
+    # Short, for the name may be as long as names can be; files are written by several threads at once.
+    fresh = path.with_name(f".ocr-{os.getpid()}-{threading.get_ident()}{path.suffix}")
     try:
         write(fresh)
         fresh.replace(path)

@@ -78,14 +78,14 @@ def pages(
     wanted: Sequence[int] | None = None,
     is_done: Callable[[int, int], bool] = lambda _number, _count: False,
 ) -> Iterator[Page]:
-    """Every page of a PDF or an image, one after another; for a PDF, `wanted` are page numbers. One that `is_done`
+    """Every page of a PDF or an image, one after another; `wanted` are page numbers. One that `is_done`
     (number, count) is not drawn; one that cannot be drawn comes with its problem. Raises InputError when the file as a
     whole cannot be read."""
     check(path)
     if is_pdf(path):
         yield from _pdf(path, dpi, wanted, is_done)
     else:
-        yield from _frames(path, is_done)
+        yield from _frames(path, wanted, is_done)
 
 
 def opened(file: BinaryIO, name: str) -> Image:
@@ -111,20 +111,41 @@ def _image(file: Path | BinaryIO, name: str) -> ImageFile:
         raise InputError(f"{name} is a broken image: {_said(error)}", hint=_HINT_IMAGE) from None
 
 
-def _frames(path: Path, is_done: Callable[[int, int], bool]) -> Iterator[Page]:
+def _frames(path: Path, wanted: Sequence[int] | None, is_done: Callable[[int, int], bool]) -> Iterator[Page]:
     with _image(path, str(path)) as image:
         # A TIFF has pages; a GIF has frames, of which the first is the picture.
-        count = int(getattr(image, "n_frames", 1)) if image.format == "TIFF" else 1
-        for number in range(1, count + 1):
-            if is_done(number, count):
-                yield Page(number=number, count=count, image=None)
-                continue
+        try:
+            count = int(getattr(image, "n_frames", 1)) if image.format == "TIFF" else 1
+        except Exception as error:  # noqa: BLE001  (counting reads the whole file, and a broken one raises anything)
+            raise InputError(f"{path} is a broken image: {_said(error)}", hint=_HINT_IMAGE) from None
+
+        def drawn(number: int) -> Page:
             try:
-                yield Page(number=number, count=count, image=_upright(str(path), image, number - 1))
+                return Page(number=number, count=count, image=_upright(str(path), image, number - 1))
             except OcrError as error:
                 if count == 1:
                     raise
-                yield Page(number=number, count=count, image=None, problem=error)
+                return Page(number=number, count=count, image=None, problem=error)
+
+        yield from _each(path, count, wanted, is_done, drawn)
+
+
+def _each(
+    path: Path,
+    count: int,
+    wanted: Sequence[int] | None,
+    is_done: Callable[[int, int], bool],
+    drawn: Callable[[int], Page],
+) -> Iterator[Page]:
+    """The pages of a file that has `count`: those that are wanted, drawn unless they are done."""
+    for number in wanted if wanted is not None else range(1, count + 1):
+        if number > count:
+            problem = InputError(f"{path} has no page {number}", hint=f"it has {count}")
+            yield Page(number=number, count=count, image=None, problem=problem)
+        elif is_done(number, count):
+            yield Page(number=number, count=count, image=None)
+        else:
+            yield drawn(number)
 
 
 def _upright(name: str, image: ImageFile, frame: int = 0) -> Image:
@@ -174,14 +195,7 @@ def _pdf(path: Path, dpi: int, wanted: Sequence[int] | None, is_done: Callable[[
     try:
         if count == 0:
             raise InputError(f"{path} has no pages", hint=_HINT_PDF)
-        for number in wanted if wanted is not None else range(1, count + 1):
-            if number > count:
-                problem = InputError(f"{path} has no page {number}", hint=f"it has {count}")
-                yield Page(number=number, count=count, image=None, problem=problem)
-            elif is_done(number, count):
-                yield Page(number=number, count=count, image=None)
-            else:
-                yield _drawn(path, document, number, count, dpi)
+        yield from _each(path, count, wanted, is_done, lambda number: _drawn(path, document, number, count, dpi))
     finally:
         with PDFIUM:
             document.close()

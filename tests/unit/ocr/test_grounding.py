@@ -78,3 +78,23 @@ def test_any_answer_parses_and_boxes_lie_inside(raw: str) -> None:
 def test_a_kind_is_one_short_line() -> None:
     (block,) = parse(f"<|ref|>sub\n\ttitle {'x' * 100}<|/ref|><|det|>[[1,2,3,4]]<|/det|>", SIZE).blocks
     assert block.kind == "sub title " + "x" * 30
+
+
+@pytest.mark.parametrize(
+    ("raw", "boxes"),
+    [
+        ("<|ref|>title<|/ref|>\n# Lost words\n<|ref|>text<|/ref|><|det|>[[1, 1, 9, 9]]<|/det|>\nkept words", 1),
+        (
+            "<|ref|>text<|/ref|><|det|>[[1, 1, 9\nLost words\n<|ref|>text<|/ref|><|det|>[[1, 1, 9, 9]]<|/det|>\nkept words",
+            1,
+        ),
+        ("<|ref|>text\nLost words <|ref|>text<|/ref|><|det|>[[1, 1, 9, 9]]<|/det|>\nkept words", 1),
+        ("<|ref|>text<|/ref|><|det|>[[1, 1, 9, 9]]\nLost words\nkept words", 0),
+    ],
+)
+def test_a_tag_that_is_missing_costs_its_box_and_no_word(raw: str, boxes: int) -> None:
+    answer = parse(raw, SIZE)
+    said = "\n".join([answer.lead, *(block.text for block in answer.blocks)])
+    assert "Lost words" in said
+    assert "kept words" in said
+    assert sum(len(block.boxes) for block in answer.blocks) == boxes

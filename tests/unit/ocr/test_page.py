@@ -12,7 +12,7 @@ from pathlib import Path
 import pypdfium2
 import pytest
 from ocr import page
-from ocr.errors import InputError
+from ocr.errors import InputError, OcrError
 from ocr.page import opened, pages
 from PIL import Image
 
@@ -49,6 +49,31 @@ def test_a_photo_is_turned_as_its_camera_said(tmp_path: Path) -> None:
     exif[274] = 6
     image.save(tmp_path / "a.jpg", exif=exif)
     assert _one(tmp_path / "a.jpg").size == (20, 40)
+
+
+def test_pages_of_a_tiff_are_those_that_are_wanted(tmp_path: Path) -> None:
+    images = [Image.new("RGB", (10 + number, 8), "white") for number in range(3)]
+    images[0].save(tmp_path / "a.tif", save_all=True, append_images=images[1:])
+    found = list(pages(tmp_path / "a.tif", wanted=[2, 9]))
+    assert [(one.number, one.image and one.image.width) for one in found] == [(2, 11), (9, None)]
+    assert found[1].problem is not None
+    assert found[1].problem.message.endswith("has no page 9")
+
+
+def test_a_tiff_that_was_cut_off_is_one_clear_error_or_a_page_with_a_problem(tmp_path: Path) -> None:
+    images = [Image.effect_noise((60, 40), 50).convert("RGB") for _ in range(3)]
+    whole, cut = tmp_path / "a.tif", tmp_path / "cut.tif"
+    images[0].save(whole, save_all=True, append_images=images[1:])
+    data = whole.read_bytes()
+    refused = 0
+    for size in range(8, len(data), 97):
+        cut.write_bytes(data[:size])
+        try:
+            list(pages(cut))
+        except OcrError as error:
+            refused += 1
+            assert "cut.tif" in error.message
+    assert refused > 20
 
 
 def test_a_tiff_has_pages(tmp_path: Path) -> None:

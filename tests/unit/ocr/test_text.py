@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from ocr import guard, modes, prompts
 from ocr.cer import distance, error_rate
@@ -9,6 +11,7 @@ from ocr.errors import UsageError
 from ocr.grounding import Answer, Block
 from ocr.lines import in_order, joined
 from ocr.markdown import plain, with_boxes
+from ocr.output import save_text
 
 
 @pytest.mark.parametrize(
@@ -127,3 +130,9 @@ def test_markdown_plain_and_with_boxes() -> None:
         "<!-- 3 equation-x -->\na := b\n"
     )
     assert plain(Answer(lead="", blocks=()), {}) == ""
+
+
+def test_a_name_may_be_as_long_as_the_file_system_takes(tmp_path: Path) -> None:
+    path = tmp_path / f"{'论' * 80}.boxes.md"
+    assert save_text(path, "text").read_text() == "text"
+    assert [one.name for one in tmp_path.iterdir()] == [path.name]

@@ -128,7 +128,7 @@ class TransformersBackend:
             if error.name is None or not error.name.startswith("transformers."):
                 raise
             raise BackendError(
-                "this version of Transformers does not know the model", hint="pip install 'transformers>=5.20'"
+                "this version of Transformers does not know the model", hint="use the preset deepseek-ocr-transformers"
             ) from None
         return UnlimitedOcrForConditionalGeneration, UnlimitedOcrConfig(**first(self._checkpoint.config))
 

@@ -41,7 +41,8 @@ class VllmBackend:
         """It has one mode."""
         if request.mode.name != "gundam":
             raise UsageError(
-                f"vLLM prepares pictures in Gundam mode only, not {request.mode.name}", hint="--backend transformers"
+                f"vLLM prepares pictures in Gundam mode only, not {request.mode.name}",
+                hint="use the preset deepseek-ocr-transformers",
             )
 
     def load(self, say: Say) -> Facts:
