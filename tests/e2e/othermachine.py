@@ -127,7 +127,7 @@ class OtherMachine:
             for folder, _, files in os.walk(top):
                 for path in (Path(folder), *(Path(folder) / name for name in files)):
                     os.chown(path, self.uid, self.uid)
-                    path.chmod(0o700 if path.is_dir() else 0o600)
+                    path.chmod(path.stat().st_mode & 0o700)  # as its umask leaves a checkout: programs stay programs
 
     def devenv(self, *arguments: str) -> str:
         """Run devenv as that user; its stdout."""
