@@ -1,6 +1,6 @@
 # Every target does its own set-up. Start with: make up
 .DEFAULT_GOAL := help
-.PHONY: help up down engine test test-unit lint format lock bench docs golden clean
+.PHONY: help up down engine test test-unit lint format lock upgrade bench docs golden clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -41,6 +41,11 @@ format: $(DEV_STAMP) ## Let ruff rewrite
 lock: $(DEV_STAMP) ## Resolve the shipped presets anew
 	$(BIN)/python tools/relock.py --upgrade
 
+upgrade: | $(VENV)/bin/python ## Take the newest packages for the tests, and write tools/constraints.txt
+	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable '.[dev]'
+	$(BIN)/python -m pip freeze --quiet --exclude-editable > tools/constraints.txt
+	@touch $(DEV_STAMP) $(USER_STAMP)
+
 golden: $(DEV_STAMP) ## Write the golden files anew, and the templates' digest in the shipped locks
 	$(BIN)/python tools/relock.py
 	$(BIN)/pytest tests/golden --update-golden
@@ -65,6 +70,7 @@ $(USER_STAMP): pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable .
 	@touch $@
 
-$(DEV_STAMP): pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+# Tests run with the packages that they last passed with: a release of someone else's is met in 'make upgrade', not in CI.
+$(DEV_STAMP): pyproject.toml tools/constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --constraint tools/constraints.txt --editable '.[dev]'
 	@touch $@ $(USER_STAMP)

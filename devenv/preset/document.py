@@ -18,7 +18,6 @@ from devenv.preset.problems import Problems, quote
 from devenv.preset.source import Source
 
 MAX_NODES = 20_000
-MAX_DEPTH = 32
 _PARSER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NULL = frozenset({"null", "Null", "NULL", "~"})
 _BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
@@ -83,8 +82,8 @@ class _Builder:
             return self._alias(event, mark)
         assert isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent)
         self._count(1, mark)
-        if depth > MAX_DEPTH:
-            self._problems.stop(f"nested more than {MAX_DEPTH} deep", mark, hint="no preset needs that")
+        if depth > syntax.MAX_DEPTH:
+            self._problems.stop(syntax.TOO_DEEP, mark, hint="no preset needs that")
         if event.tag is not None:
             self._problems.add(
                 f"tags such as {quote(event.tag)} are not supported",

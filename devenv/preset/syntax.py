@@ -9,6 +9,8 @@ import yaml
 from devenv.preset.marks import Mark
 from devenv.preset.source import Source
 
+MAX_DEPTH = 32
+TOO_DEEP = f"nested more than {MAX_DEPTH} deep"
 _QUOTE = "put text that begins with a sign, or holds ': ' or ' #', in quotes"
 _UNCLOSED = "the quote that opens here is never closed"
 _BACKSLASH = "write '\\\\' for a backslash, or use single quotes"
@@ -43,6 +45,7 @@ _WORDS: tuple[tuple[str, str, str, str, bool], ...] = (
     ("", "sequence entries are not allowed", "a list cannot begin here", "put it on the line below its key", False),
     ("", "node content", "a value is missing, or begins with a sign that cannot begin one", _QUOTE, False),
     ("", "document separator", _UNCLOSED, "close it on the same line", True),
+    ("", "maximum nesting depth", TOO_DEEP, "no preset needs that", False),  # libyaml's own limit, read ahead of ours
     ("", "<document start>", "text after the end of the document", _INDENT, False),
 )  # fmt: skip
 
