@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import re
 from collections.abc import Callable, Iterator
@@ -115,9 +116,16 @@ def _keep(plan: Plan, folder: Path, engine: Engine, store: Store, progress: Prog
             # The image is complete: the next one on an engine without it makes it again, that is all.
             progress.message(f"the {kind} could not be kept: {error}")
 
-    # One after the other, here: an interrupt has to reach the process that exports.
-    keep(BASE, plan.base, lambda place: stage("base", place))
-    keep("editor", plan.editor, editor)
+    with concurrent.futures.ThreadPoolExecutor(2, thread_name_prefix="keep") as pool:
+        try:
+            for one in (
+                pool.submit(keep, BASE, plan.base, lambda place: stage("base", place)),
+                pool.submit(keep, "editor", plan.editor, editor),
+            ):
+                one.result()
+        except BaseException:
+            run.stop()
+            raise
 
 
 def buildx(arguments: list[str], folder: Path, engine: Engine, progress: Progress) -> tuple[Step, ...]:

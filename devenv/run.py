@@ -15,6 +15,7 @@ TimeoutExpired = subprocess.TimeoutExpired
 
 log = logging.getLogger("devenv.run")
 output = logging.getLogger("devenv.output")
+_followed: set[subprocess.Popen[str]] = set()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +86,7 @@ def lines(command: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: 
     )
     assert process.stdout is not None
     assert process.stderr is not None
+    _followed.add(process)
     out: list[str] = []
     reader = threading.Thread(target=lambda: out.extend(process.stdout or ()), daemon=True)
     reader.start()
@@ -103,8 +105,15 @@ def lines(command: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: 
         if not reader.is_alive():  # a child of its own may hold the pipe
             process.stdout.close()
         process.stderr.close()
+        _followed.discard(process)
     if code != 0:
         raise ProcessError(Outcome(command=tuple(command), code=code, out="".join(out), err="".join(tail)))
+
+
+def stop() -> None:
+    """Kill the processes that other threads follow with `lines`: an interrupt reaches the main thread alone."""
+    for process in tuple(_followed):
+        process.kill()
 
 
 def interactive(command: Sequence[str], *, hold_stdin: bool = False) -> int:

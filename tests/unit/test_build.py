@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -167,3 +168,24 @@ def test_what_cannot_be_kept_is_said_and_the_image_stands(tmp_path: Path, monkey
     assert decided.editor
     assert not store.derived("base", decided.base).exists()
     assert store.derived("editor", decided.editor).exists()
+
+
+def test_an_interrupt_ends_what_is_being_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped = threading.Event()
+
+    def buildx(arguments: list[str], *_: object) -> tuple[()]:
+        if "--output" not in arguments:
+            return ()
+        if arguments[arguments.index("--target") + 1] == "base":
+            raise KeyboardInterrupt  # where the main thread waits
+        assert stopped.wait(30), "the other export goes on"
+        raise BuildError("killed")
+
+    monkeypatch.setattr(build, "buildx", buildx)
+    monkeypatch.setattr(build.run, "stop", stopped.set)
+    store, decided = Store(tmp_path), _decided()
+    engine = Engine(decided.image)
+    with pytest.raises(KeyboardInterrupt):
+        build.build(decided, Path("context"), engine, store, progress=Told())  # type: ignore[arg-type]
+    assert decided.editor
+    assert not store.derived("editor", decided.editor).exists()
