@@ -44,13 +44,13 @@ def test_every_verify_script_can_be_read_by_bash() -> None:
     assert [one.stderr for one in done if one.returncode] == []
 
 
-@pytest.mark.parametrize("preset", sorted(NAMES))
-def test_verify(preset: str, request: pytest.FixtureRequest) -> None:
+@pytest.mark.parametrize(("preset", "script"), [("python", "python"), ("rapidocr", "rapidocr"), ("rapidocr", "ocr")])
+def test_verify(preset: str, script: str, request: pytest.FixtureRequest) -> None:
     request.getfixturevalue("up_python" if preset == "python" else "up_rapidocr")
-    with (PRESETS / preset / "verify").open() as script:
+    with (PRESETS / script / "verify").open() as lines:
         done = subprocess.run(
             ["docker", "exec", "-i", "-u", "dev", f"devenv-{NAMES[preset]}", "devenv-exec", "bash", "-s"],
-            stdin=script, capture_output=True, text=True, check=False,
+            stdin=lines, capture_output=True, text=True, check=False,
         )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
 

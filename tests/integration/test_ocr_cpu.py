@@ -23,7 +23,8 @@ from tests.integration.hub import COMMIT, ID, Hub
 
 pytestmark = pytest.mark.engine
 NAME, PARENT = "t-ocr-cpu", "deepseek-ocr-cpu"
-MAKER = Path(__file__).with_name("tinymodel.py")
+MAKER, CHECK = (Path(__file__).with_name(name) for name in ("tinymodel.py", "tinycheck.py"))
+VERIFY = Path(__file__).parents[2] / "presets" / "ocr" / "verify"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,7 @@ class World:
     """What `up` did, and what it had to do it with."""
 
     cli: Cli
+    image: str
     project: Path
     files: dict[str, bytes | Path]
     done: Done
@@ -40,17 +42,22 @@ class World:
         return self.done.json()
 
 
-def _checkpoint(image: str, folder: Path) -> dict[str, bytes | Path]:
-    """The tiny checkpoint's files, made in a container of that very image, by the user inside."""
-    folder.mkdir()
+def _inside(image: str, script: Path, *arguments: str, folder: Path) -> None:
+    """Run a Python script in a container of that very image, by the user outside, with `folder` as /made."""
+    folder.mkdir(exist_ok=True)
     folder.chmod(0o777)
     done = subprocess.run(
-        ["docker", "run", "--rm", "--network", "none", "-v", f"{folder}:/made", "-v", f"{MAKER}:/tinymodel.py:ro",
+        ["docker", "run", "--rm", "--network", "none", "-v", f"{folder}:/made", "-v", f"{script}:/script.py:ro",
          "--entrypoint", "/opt/venv/bin/python", "--user", f"{os.getuid()}:{os.getgid()}", "-e", "HOME=/tmp", image,
-         "/tinymodel.py", "first", "/made"],
+         "/script.py", *arguments],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _checkpoint(image: str, folder: Path) -> dict[str, bytes | Path]:
+    """The tiny checkpoint's files, made where the image's libraries are."""
+    _inside(image, MAKER, "first", "/made", folder=folder)
     return {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
 
 
@@ -71,7 +78,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with Hub(files, lfs_bytes=10_000) as hub:
         cli.env["HF_ENDPOINT"] = hub.url
         try:
-            yield World(cli=cli, project=project, files=files, done=cli("up", "--json", cwd=project))
+            yield World(cli=cli, image=image, project=project, files=files, done=cli("up", "--json", cwd=project))
         finally:
             cli("down", "--volumes", NAME)
             for one in json.loads(cli("weights", "list", "--json").out or "[]"):
@@ -107,3 +114,19 @@ def test_a_plumbing_pass_is_said_in_its_own_words_again(world: World) -> None:
     again = world.cli.ok("up", cwd=world.project)
     assert f"smoke ocr: {PLUMBING}" in again.err
     assert "recorded" not in again.err
+
+
+def test_all_that_the_preset_promises_but_for_the_text(world: World) -> None:
+    with VERIFY.open() as script:
+        done = subprocess.run(
+            ["docker", "exec", "-i", "-u", "dev", "-e", "OCR_VERIFY=plumbing", f"devenv-{NAME}", "devenv-exec", "bash",
+             "-s"],
+            stdin=script, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("model", ["first", "second"])
+def test_loader_batches_and_guard_agree_with_transformers(world: World, tmp_path: Path, model: str) -> None:
+    _inside(world.image, MAKER, model, "/made", folder=tmp_path / "made")
+    _inside(world.image, CHECK, "/made", folder=tmp_path / "made")

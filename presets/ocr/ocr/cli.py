@@ -8,7 +8,7 @@ import sys
 import time
 import traceback
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,9 +17,11 @@ import click
 from ocr import backends, guard, modes, prompts
 from ocr.backends import Settings
 from ocr.engine import MAX_TOKENS, Backend, Facts, Request
-from ocr.errors import INTERRUPTED, OcrError, UsageError
+from ocr.errors import INTERRUPTED, SMOKE_FAILED, OcrError, UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
+_BIDI = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
+"""Signs that turn the direction of what follows."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -91,7 +93,7 @@ _DPI = click.option("--dpi", type=click.IntRange(36, 600), default=144, show_def
 @_engine
 def image(file: Path, **options: Any) -> int:
     """Read one picture; its text goes to stdout as it comes."""
-    return _read([file], file.parent, options)
+    return _read(lambda: [_checked(file)], file.parent, options)
 
 
 @cli.command()
@@ -103,7 +105,7 @@ def image(file: Path, **options: Any) -> int:
 @_engine
 def pdf(file: Path, **options: Any) -> int:
     """Read a PDF: every page, and all of it as one markdown."""
-    return _read([file], file.parent, options)
+    return _read(lambda: [_checked(file)], file.parent, options)
 
 
 @cli.command()
@@ -116,7 +118,7 @@ def batch(folder: Path, **options: Any) -> int:
     """Read all pictures and PDFs below a folder."""
     from ocr import sources
 
-    return _read(sources.in_folder(folder, options["output"]), folder, options)
+    return _read(lambda: sources.in_folder(folder, options["output"], _say), folder, options)
 
 
 @cli.command(context_settings={"ignore_unknown_options": True})
@@ -149,15 +151,31 @@ def smoke(backend: str | None, model: Path | None, **options: Any) -> int:
 
     began = time.perf_counter()
     report = test.smoke(backends.chosen(backend), _settings(model, threads=1), began=began, **options)
-    click.echo(json.dumps(report, ensure_ascii=False))
-    return 0 if report["passed"] else 10
+    click.echo(json.dumps(report))
+    return 0 if report["passed"] else SMOKE_FAILED
 
 
-def _read(files: Any, top: Path, options: dict[str, Any]) -> int:
-    """All that image, pdf and batch have in common."""
+def _checked(file: Path) -> Path:
+    """The file, if there is anything in it: said before a model is loaded for nothing."""
+    from ocr.page import check
+
+    check(file)
+    return file
+
+
+def _read(files: Callable[[], Sequence[Path]], top: Path, options: dict[str, Any]) -> int:
+    """All that image, pdf and batch have in common. Whoever asked for JSON gets it whatever happens."""
+    try:
+        return _job(files(), top, options)
+    except OcrError as error:
+        if options["as_json"]:
+            click.echo(json.dumps({"error": error.message, "hint": error.hint, "exit_status": error.status}))
+        raise
+
+
+def _job(files: Sequence[Path], top: Path, options: dict[str, Any]) -> int:
     from ocr import output, sources
     from ocr.job import Plan, Run
-    from ocr.page import check
     from ocr.summary import Summary
 
     request = Request(
@@ -168,8 +186,6 @@ def _read(files: Any, top: Path, options: dict[str, Any]) -> int:
     )
     wanted = _numbers(options.get("wanted"))
     folder: Path = options["output"]
-    if len(files) == 1:
-        check(files[0])  # before a model is loaded for nothing
     output.prepare(folder)
     engine = backends.make(backends.chosen(options["backend"]), _settings(options["model"]))
     with output.log(folder / output.LOG, _say) as log:
@@ -202,10 +218,9 @@ def _read(files: Any, top: Path, options: dict[str, Any]) -> int:
         )
         for line in summary.lines():
             log(line)
-    text = json.dumps(summary.document(), ensure_ascii=False, indent=1)
-    output.save_text(folder / "ocr-summary.json", text + "\n")
+    output.save_text(folder / output.SUMMARY, json.dumps(summary.document(), ensure_ascii=False, indent=1) + "\n")
     if options["as_json"]:
-        click.echo(text)
+        click.echo(json.dumps(summary.document(), indent=1))
     return summary.status
 
 
@@ -254,12 +269,17 @@ def _numbers(text: str | None) -> tuple[int, ...] | None:
 
 
 def _harmless(text: str) -> str:
-    """Without what a terminal would obey: a picture can make a model say anything."""
-    return "".join(one if one in "\n\t" or unicodedata.category(one) != "Cc" else "\ufffd" for one in text)
+    """Without what a terminal would obey, or write backwards: a picture can make a model say anything, and files have
+    any name."""
+    return "".join(one if one in "\n\t" or not _is_order(one) else "\ufffd" for one in text)
+
+
+def _is_order(sign: str) -> bool:
+    return unicodedata.category(sign) in {"Cc", "Cs"} or unicodedata.bidirectional(sign) in _BIDI
 
 
 def _say(text: str) -> None:
-    click.echo(text, err=True)
+    click.echo(_harmless(text), err=True)
 
 
 def main(arguments: list[str] | None = None) -> int:

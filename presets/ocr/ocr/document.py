@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from ocr.errors import OutputError
@@ -11,19 +11,22 @@ from ocr.output import BOXES, FIGURES, LAYOUTS, Place, save
 from ocr.page import PDFIUM
 
 
-def write(target: Place, pages: Sequence[tuple[int, Place, str | None]]) -> tuple[Path, ...]:
+def write(target: Place, pages: Sequence[tuple[int, Place, str | None]]) -> tuple[str, ...]:
     """Write the document's files. `pages`: number, where its files are, its text; None for one that could not be read,
-    which keeps its place. Raises OutputError."""
+    which keeps its place. What could not be made comes back in words. Raises OutputError."""
     try:
         folder = target.folder
         parts = [_part(number, place, text, folder) for number, place, text in pages]
-        whole = save(target.file(".md"), lambda fresh: _text(fresh, "\n\n---\n\n".join(parts) + "\n"))
-        pictures = {number: place.file(BOXES) for number, place, text in pages if text is not None}
-        layouts = save(target.file(LAYOUTS), lambda fresh: _layouts(fresh, pictures)) if pictures else None
+        save(target.file(".md"), lambda fresh: _text(fresh, "\n\n---\n\n".join(parts) + "\n"))
+        pictures = [place.file(BOXES) for _, place, text in pages if text is not None]
+        if pictures:
+            save(target.file(LAYOUTS), lambda fresh: _layouts(fresh, pictures))
     except OSError as error:
         said = (error.strerror or str(error)).lower()
         raise OutputError(f"cannot write to {target.folder}: {said}", hint="name another folder: -o FOLDER") from None
-    return (whole, layouts) if layouts else (whole,)
+    except Exception as error:  # noqa: BLE001  (the pages are there; a PDF of their pictures is not worth an end)
+        return (f"{target.file(LAYOUTS).name} could not be made: {str(error) or type(error).__name__}",)
+    return ()
 
 
 def _part(number: int, place: Place, text: str | None, folder: Path) -> str:
@@ -41,12 +44,12 @@ def _text(path: Path, text: str) -> None:
     path.write_bytes(text.encode("utf-8", "replace"))
 
 
-def _layouts(path: Path, pictures: Mapping[int, Path]) -> None:
+def _layouts(path: Path, pictures: Sequence[Path]) -> None:
     """One PDF page for each picture, at 144 dpi; the JPEGs go in as they are, one after another."""
     import pypdfium2
 
     with PDFIUM, contextlib.closing(pypdfium2.PdfDocument.new()) as document:
-        for picture in pictures.values():
+        for picture in pictures:
             image = pypdfium2.PdfImage.new(document)
             image.load_jpeg(picture, inline=True)
             width, height = image.get_px_size()

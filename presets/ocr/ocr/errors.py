@@ -42,6 +42,17 @@ class OutputError(OcrError):
     status = 6
 
 
+def explained(error: Exception, what: str, kind: type[OcrError], hint: str) -> OcrError:
+    """Any error as one that says what is wrong and what helps: of its own `kind` with `what` and a `hint` where nobody
+    thought of it before."""
+    if isinstance(error, OcrError):
+        return error
+    if isinstance(error, MemoryError):
+        return MemoryFullError(f"{what}: not enough memory", hint="a smaller --dpi or --concurrency")
+    said = (str(error).strip() or "it gave no reason").splitlines()[0][:200]
+    return kind(f"{what}: {type(error).__name__}: {said}", hint=hint)
+
+
 SOME_FAILED = InputError.status
 """Some files or pages could not be read; the others were."""
 SOME_INCOMPLETE = 4

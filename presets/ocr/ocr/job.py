@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ocr import document, output, sources
 from ocr.ahead import ahead
 from ocr.engine import Backend, Reading, Request
-from ocr.errors import BackendError, OcrError, OutputError, UsageError
+from ocr.errors import BackendError, InputError, OcrError, OutputError, UsageError, explained
 from ocr.output import Job, Place, Written
 from ocr.page import Page, is_pdf, pages
 from ocr.summary import Outcome
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _WRITERS = 2
+_HINT = "save it anew, as PNG or PDF"
+_LONGEST_RANGES = 30
+_ROOM = 1_000_000_000
+"""Bytes of pictures that wait to be read, that are read, and that wait to be written: for each of these."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +51,11 @@ class _Item:
     place: Place | None = None
     job: Job | None = None
     before: Written | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of its picture: 3 for each pixel."""
+        return 3 * self.page.image.width * self.page.image.height if self.page.image is not None else 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,9 +95,10 @@ class Run:
         most = self._plan.concurrency
         waiting: list[_Item | _End] = []
         with ThreadPoolExecutor(_WRITERS) as writers:
-            for thing in ahead(self._items(), 2 * most):
+            for thing in ahead(self._items(), 2 * most, _size, _ROOM):
                 waiting.append(thing)
-                if sum(isinstance(one, _Item) and one.page.image is not None for one in waiting) >= most:
+                sizes = [size for one in waiting if (size := _size(one))]
+                if len(sizes) >= most or sum(sizes) >= _ROOM:
                     self._work(waiting, writers, on_text)
                     waiting = []
             self._work(waiting, writers, on_text)
@@ -101,10 +111,11 @@ class Run:
         for source, place in self._plan.places.items():
             try:
                 yield from self._pages(source, place)
-            except OutputError:
-                raise
-            except OcrError as error:
-                yield _Item(source=source, page=Page(number=0, count=0, image=None, problem=error), whole=False)
+            except Exception as error:
+                if isinstance(error, OutputError):
+                    raise
+                problem = explained(error, "it cannot be read", InputError, _HINT)
+                yield _Item(source=source, page=Page(number=0, count=0, image=None, problem=problem), whole=False)
             yield _End(source=source)
 
     def _pages(self, source: Path, place: Place) -> Iterator[_Item]:
@@ -158,7 +169,7 @@ class Run:
                 reading = next(readings)
                 result = reading if isinstance(reading, OcrError) else writers.submit(self._write, thing, reading)
             self._pending.append((thing, each, result))
-        self._drain(4 * self._plan.concurrency)
+        self._drain(4 * self._plan.concurrency, _ROOM)
 
     def _read(self, images: Sequence[Image], on_text: Callable[[str], None] | None) -> list[Reading | OcrError]:
         try:
@@ -185,14 +196,13 @@ class Run:
             item.place, item.page.image, reading, self._plan.request, item.job, item.page.number, item.source.name
         )
 
-    def _drain(self, most: int) -> None:
-        """Record pages until at most `most` are still being written."""
-        while len(self._pending) > most:
+    def _drain(self, most: int, room: int = 0) -> None:
+        """Record pages until at most `most` of them, with pictures of at most `room` bytes, are still being written."""
+        while len(self._pending) > most or sum(item.size for item, _, _ in self._pending) > room:
             item, seconds, result = self._pending.popleft()
             if item.page.note:
                 self._log(item.page.note)
-            written = result if isinstance(result, OcrError) else result.result()
-            self._record(item, written, seconds)
+            self._record(item, result if isinstance(result, OcrError) else _came_of(result), seconds)
 
     def _record(self, item: _Item, result: Written | OcrError, seconds: float) -> None:
         name = item.source.relative_to(self._plan.top).as_posix()
@@ -217,4 +227,34 @@ class Run:
     def _finish(self, source: Path) -> None:
         parts = self._parts.pop(source, None)
         if parts:
-            document.write(self._plan.places[source], parts)
+            target = self._plan.places[source]
+            if self._plan.wanted is not None:  # some pages must not take the place of the whole
+                target = dataclasses.replace(target, stem=f"{target.stem}.pages-{_ranges(self._plan.wanted)}")
+            for problem in document.write(target, parts):
+                self._log(f"{source.relative_to(self._plan.top).as_posix()}: {problem}")
+
+
+def _size(thing: _Item | _End) -> int:
+    return thing.size if isinstance(thing, _Item) else 0
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Page numbers, sorted, for a file's name: 1,4-6."""
+    found: list[list[int]] = []
+    for number in numbers:
+        if found and number == found[-1][-1] + 1:
+            found[-1].append(number)
+        else:
+            found.append([number])
+    text = ",".join(str(one[0]) if len(one) == 1 else f"{one[0]}-{one[-1]}" for one in found)
+    return text if len(text) <= _LONGEST_RANGES else f"{numbers[0]}-{numbers[-1]}-{len(numbers)}"
+
+
+def _came_of(writing: Future[Written]) -> Written | OcrError:
+    """A page that was written, or why it was not. Raises OutputError: where one page cannot go, none can."""
+    try:
+        return writing.result()
+    except OutputError:
+        raise
+    except Exception as error:  # noqa: BLE001  (one page must not end the others)
+        return explained(error, "its results cannot be made", InputError, _HINT)

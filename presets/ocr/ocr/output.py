@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Status = Literal["ok", "cut_off", "looped"]
-FORMAT = 1
+FORMAT = 2
 LOG = "ocr.log"
+SUMMARY = "ocr-summary.json"
 BOXES = ".boxes.jpg"
 FIGURES = "-figures"
 LAYOUTS = ".layouts.pdf"
@@ -126,6 +127,7 @@ def write_page(
                 for at, block in enumerate(answer.blocks)
             ],
             "raw": reading.raw,
+            "files": {file.relative_to(place.folder).as_posix(): file.stat().st_size for file in files},
             "job": dataclasses.asdict(job),
         }
         files.append(_save_text(place.file(".json"), json.dumps(record, ensure_ascii=False, indent=1) + "\n"))
@@ -135,17 +137,24 @@ def write_page(
 
 
 def done(place: Place, job: Job) -> Written | None:
-    """A page that was finished earlier, from the same source with the same settings; else None."""
-    try:
-        record = json.loads(place.file(".json").read_text(encoding="utf-8"))
-        text = place.file(".md").read_text(encoding="utf-8")
-        boxed = place.file(BOXES).is_file()
-    except (OSError, ValueError):
-        return None
+    """A page that was finished earlier, from the same source with the same settings, and is all there; else None."""
     wanted = json.loads(json.dumps(dataclasses.asdict(job)))
-    if not isinstance(record, dict) or record.get("format") != FORMAT or record.get("job") != wanted or not boxed:
+    try:
+        record = json.loads(place.file(".json").read_bytes())
+        if record["format"] != FORMAT or record["job"] != wanted:
+            return None
+        # A file may have been corrected by hand, but what has become empty was lost when the power went.
+        if any(size and not (place.folder / name).stat().st_size for name, size in record["files"].items()):
+            return None
+        return Written(
+            status=record["status"],
+            text=place.file(".md").read_text(encoding="utf-8"),
+            tokens=record["tokens"],
+            blocks=len(record["blocks"]),
+            files=(),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return Written(status=record["status"], text=text, tokens=record["tokens"], blocks=len(record["blocks"]), files=())
 
 
 @contextlib.contextmanager

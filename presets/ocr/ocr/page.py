@@ -203,8 +203,6 @@ def _pdf(path: Path, dpi: int, wanted: Sequence[int] | None, is_done: Callable[[
 
 def _drawn(path: Path, document: Any, number: int, count: int, dpi: int) -> Page:
     """One page of a PDF as a picture; smaller than asked when it would be larger than any page should be."""
-    import pypdfium2
-
     note = None
     try:
         with PDFIUM, contextlib.closing(document[number - 1]) as page:
@@ -216,7 +214,10 @@ def _drawn(path: Path, document: Any, number: int, count: int, dpi: int) -> Page
                 note = f"page {number} of {path.name} is {size}: drawn at {most * 72:.0f} dpi"
             with contextlib.closing(page.render(scale=most)) as bitmap:
                 image = flat(bitmap.to_pil())
-    except (pypdfium2.PdfiumError, ArithmeticError, ValueError, OSError) as error:
+    except MemoryError:
+        full = MemoryFullError(f"not enough memory to draw page {number} of {path}", hint="a smaller --dpi")
+        return Page(number=number, count=count, image=None, problem=full)
+    except Exception as error:  # noqa: BLE001  (PDFium raises anything on broken pages, and the next may be whole)
         problem = InputError(f"page {number} of {path} cannot be drawn: {_said(error)}", hint=_HINT_PDF)
         return Page(number=number, count=count, image=None, problem=problem)
     return Page(number=number, count=count, image=image, note=note)

@@ -38,12 +38,13 @@ def serve(name: str, settings: Settings, *, port: int, further: tuple[str, ...],
     token = read_token()
     say(f"http://{HOST}:{port}/v1, " + ("the token is in " + str(TOKEN) if token else "no token: open to this machine"))
     if name == "vllm":
-        from ocr.backends.vllm import serve_command
+        from ocr.backends.vllm import environment, serve_command
 
         if settings.model is None:
             raise BackendError("vllm needs a model", hint="--model FOLDER, or DEVENV_MODEL")
         name = Checkpoint.read(settings.model).title.partition("@")[0]
         say(f"clients call the model {name}")
+        environment()
         _become(serve_command(settings.model, name, HOST, port, further), token)
     if further:
         raise UsageError(f"only vllm takes {further[0]!r}", hint="leave it out")

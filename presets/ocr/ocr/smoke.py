@@ -6,6 +6,7 @@ import dataclasses
 import os
 import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from ocr import backends, guard, modes, prompts
 from ocr.backends import Settings
 from ocr.cer import error_rate
 from ocr.engine import Backend, Facts, Reading, Request
-from ocr.errors import BackendError, OcrError, UsageError
+from ocr.errors import BackendError, OcrError, UsageError, explained
 from ocr.markdown import plain
 from ocr.output import understood
 
@@ -93,9 +94,13 @@ def smoke(
         test = _read(engine, facts, request, () if blank else wanted, expect, say)
     except UsageError:
         raise
-    except OcrError as error:
-        say(f"error: {error.message}" + (f"; {error.hint}" if error.hint else ""))
-        return {"passed": False, "expect": expect, "summary": error.message, "hint": error.hint, "backend": backend}
+    except Exception as error:  # noqa: BLE001  (whatever it is, the test did not pass, and its report says so)
+        if not isinstance(error, OcrError):
+            traceback.print_exc()
+        hint = "the lines above say where; devenv doctor looks at the GPU"
+        why = explained(error, f"{backend} failed", BackendError, hint)
+        say(f"error: {why.message}" + (f"; {why.hint}" if why.hint else ""))
+        return {"passed": False, "expect": expect, "summary": why.message, "hint": why.hint, "backend": backend}
     judged = _plumbing(test, tokens) if expect == "plumbing" else _text(test, wanted, max_cer)
     say(judged["summary"])
     return {**judged, **_numbers(test, loaded - began)}
@@ -173,13 +178,14 @@ def _plumbing(test: _Test, tokens: int) -> dict[str, Any]:
             wrong.append("some logits were not finite")
         if logits.width != logits.expected_width:
             wrong.append(f"{logits.width} logits for a vocabulary of {logits.expected_width}")
-    verdict = "; ".join(wrong) if wrong else f"{tokens} tokens from finite logits"
+    seen = "finite logits" if logits and logits.width else "finite logits, whose number the backend does not show"
+    verdict = "; ".join(wrong) if wrong else f"{tokens} tokens from {seen}"
     return {
         "passed": not wrong,
         "expect": "plumbing",
         "summary": f"plumbing only: {verdict}. The text was NOT checked: this is no proof that OCR works",
         "text_checked": False,
-        **({"logits_width": logits.width} if logits else {}),
+        **({"logits_width": logits.width} if logits and logits.width else {}),
     }
 
 

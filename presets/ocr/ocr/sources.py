@@ -3,54 +3,87 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ocr.errors import InputError
-from ocr.output import BOXES, FIGURES, LAYOUTS, LOG, Place
+from ocr.output import BOXES, FIGURES, LAYOUTS, SUMMARY, Place
 from ocr.page import IMAGES, PDF
 
+_LONGEST = 200
 
-def in_folder(folder: Path, output: Path) -> tuple[Path, ...]:
-    """Every image and PDF below a folder, sorted; hidden ones are left out, and results, of this run or an earlier one.
-    Raises InputError when there are none."""
+
+def in_folder(folder: Path, output: Path, say: Callable[[str], None] = lambda _: None) -> tuple[Path, ...]:
+    """Every image and PDF below a folder, sorted; hidden ones are left out, and results, of this run or an earlier one,
+    of which `say` tells how many. Raises InputError when there are none."""
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder", hint="for one file: ocr image FILE, or ocr pdf FILE")
-    results = {log.parent.resolve() for log in folder.rglob(LOG)} | {output.resolve()}
-    results.discard(folder.resolve())  # results beside their sources are known by their names
-    found = tuple(
-        path
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in IMAGES | {PDF}
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and not _made(path)
-        and results.isdisjoint(path.resolve().parents)
-        and path.is_file()
-    )
+    results = output.resolve()
+    # Where results go beside their sources, or above them, each is known by its name alone.
+    inside = folder.resolve() in results.parents
+    left: list[Path] = []
+    found: list[Path] = []
+    for path in sorted(folder.rglob("*")):
+        below = path.relative_to(folder)
+        if path.suffix.lower() not in IMAGES | {PDF} or any(part.startswith(".") for part in below.parts):
+            continue
+        if not path.is_file():
+            continue
+        (left if _made(path) or (inside and results in path.resolve().parents) else found).append(path)
+    if left:
+        names = "1 picture is a result" if len(left) == 1 else f"{len(left)} pictures are results"
+        say(f"{names} of ocr, such as {left[0].relative_to(folder)}: left out")
     if not found:
         kinds = ", ".join(sorted(one.strip(".") for one in IMAGES | {PDF}))
         raise InputError(f"there is nothing to read in {folder}", hint=f"files are taken by their names: {kinds}")
-    return found
+    return tuple(found)
 
 
 def _made(path: Path) -> bool:
-    """Whether a file is one that a page's or a document's results consist of: then these lie beside it."""
-    for at, ending, beside in ((path, BOXES, ".json"), (path, LAYOUTS, ".md"), (path.parent, FIGURES, ".json")):
-        if at.name.endswith(ending) and at.with_name(at.name.removesuffix(ending) + beside).is_file():
+    """Whether a file is one that a page's or a document's results consist of: then these lie beside it, or some of them
+    where a page was interrupted."""
+    for ending, beside in ((BOXES, (".json", ".boxes.md")), (LAYOUTS, (".md",))):
+        if path.name.endswith(ending) and _has_beside(path, ending, beside):
             return True
-    return False
+    is_figure = path.suffix == ".jpg" and path.stem.isdecimal() and path.parent.name.endswith(FIGURES)
+    return is_figure and _has_beside(path.parent, FIGURES, (".json", ".boxes.md", ".md"))
+
+
+def _has_beside(path: Path, ending: str, others: Sequence[str]) -> bool:
+    return any(path.with_name(path.name.removesuffix(ending) + other).is_file() for other in others)
 
 
 def places(sources: Sequence[Path], top: Path, output: Path) -> dict[Path, Place]:
-    """For each source the place of its results: the same folders below `output`. Sources that differ in nothing but
-    their endings keep them, so that none overwrites another."""
+    """For each source the place of its results: the same folders below `output`, and its name without the ending.
+    Sources whose results would get in each other's way keep their endings."""
     relative = {source: source.relative_to(top) for source in sources}
-    taken = Counter(path.with_suffix("") for path in relative.values())
-    return {
-        source: Place(folder=output / path.parent, stem=path.name if taken[path.with_suffix("")] > 1 else path.stem)
-        for source, path in relative.items()
-    }
+    folders = {parent for path in relative.values() for parent in path.parents} | {Path(SUMMARY).with_suffix("")}
+    tries = dict.fromkeys(sources, 0)
+    while True:
+        claims = {source: _claims(relative[source], tries[source]) for source in sources}
+        taken = Counter(claim for own in claims.values() for claim in own)
+        crossed = [source for source, own in claims.items() if any(taken[one] > 1 or one in folders for one in own)]
+        if not crossed:
+            return {source: Place(folder=output / own[0].parent, stem=own[0].name) for source, own in claims.items()}
+        for source in crossed:
+            tries[source] += 1
+
+
+def _claims(path: Path, tried: int) -> tuple[Path, ...]:
+    """The names that a source's results would have but for their endings: its own, which is also that of the folder of
+    its pages, and those that look like another's."""
+    name = _short(path.name if tried else path.stem) + "~" * (tried - 1)
+    return tuple(path.with_name(name + ending) for ending in ("", FIGURES, ".boxes", ".layouts"))
+
+
+def _short(name: str) -> str:
+    """A name that stays one when results' endings are appended: file systems allow 255 bytes."""
+    data = os.fsencode(name)
+    if len(data) <= _LONGEST:
+        return name
+    return data[: _LONGEST - 9].decode("utf-8", "ignore") + "-" + hashlib.sha256(data).hexdigest()[:8]
 
 
 def page_place(document: Place, number: int, count: int) -> Place:

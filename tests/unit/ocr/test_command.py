@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pypdfium2
 import pytest
@@ -328,3 +329,114 @@ def test_a_single_picture_streams_to_a_terminal(
     engine.streams = True
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     assert ocr("image", "a.png").out == PAGE + "\n"
+
+
+@pytest.mark.parametrize("arguments", [("image", "none.png"), ("image", "a.png", "-o", "taken/out"), ("batch", "no")])
+def test_whoever_asks_for_json_gets_it_when_nothing_works(ocr: Ocr, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    picture(tmp_path / "a.png")
+    (tmp_path / "taken").write_text("a file")
+    done = ocr(*arguments, "--json")
+    answer = json.loads(done.out)
+    assert answer["exit_status"] == done.status != 0
+    assert answer["error"] in done.err
+    assert answer["hint"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("surprise"), MemoryError(), RecursionError("deep")])
+def test_what_a_decoder_raises_about_one_file_does_not_end_the_others(
+    ocr: Ocr, tmp_path: Path, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ocr import job
+
+    drawn = job.pages
+
+    def pages(source: Path, **options: Any) -> Any:
+        if source.name == "a.png":
+            raise error
+        return drawn(source, **options)
+
+    monkeypatch.setattr(job, "pages", pages)
+    picture(tmp_path / "in" / "a.png")
+    picture(tmp_path / "in" / "b.png")
+    summary = json.loads(ocr("batch", "in", "--json").out)
+    assert (summary["exit_status"], summary["read"]) == (3, 1)
+    assert summary["failed"][0]["source"] == "a.png"
+    assert summary["failed"][0]["error"].startswith("it cannot be read: ")
+
+
+def test_what_cannot_be_drawn_into_results_is_one_failed_page(
+    ocr: Ocr, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ocr import draw
+
+    drawn = draw.boxed
+
+    def boxed(image: Any, blocks: Any) -> Any:
+        if image.size[0] == 201:
+            raise ValueError("no such colour")
+        return drawn(image, blocks)
+
+    monkeypatch.setattr(draw, "boxed", boxed)
+    picture(tmp_path / "in" / "a.png", (201, 100))
+    picture(tmp_path / "in" / "b.png")
+    summary = json.loads(ocr("batch", "in", "--json").out)
+    assert (summary["read"], summary["failed"][0]["error"]) == (
+        1, "its results cannot be made: ValueError: no such colour",
+    )  # fmt: skip
+
+
+def test_a_pdf_of_layouts_that_cannot_be_made_is_said_and_the_text_is_there(
+    ocr: Ocr, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def new() -> None:
+        raise pypdfium2.PdfiumError("no")
+
+    monkeypatch.setattr(pypdfium2.PdfDocument, "new", new)
+    pdf(tmp_path / "a.pdf", 2)
+    done = ocr("pdf", "a.pdf")
+    assert done.status == 0
+    assert "a.pdf: a.layouts.pdf could not be made: no" in done.err
+    assert "Field notes" in (tmp_path / "out" / "a.md").read_text()
+
+
+@pytest.mark.parametrize("lost", ["a-figures/1.jpg", "a.boxes.jpg", "a.md"])
+def test_a_page_that_lost_a_file_is_read_again(ocr: Ocr, tmp_path: Path, lost: str) -> None:
+    picture(tmp_path / "in" / "a.png")
+    assert ocr("batch", "in").status == 0
+    assert json.loads(ocr("batch", "in", "--resume", "--json").out)["read"] == 0
+    (tmp_path / "out" / lost).unlink()
+    assert json.loads(ocr("batch", "in", "--resume", "--json").out)["read"] == 1
+    (tmp_path / "out" / lost).write_bytes(b"")
+    assert json.loads(ocr("batch", "in", "--resume", "--json").out)["read"] == 1
+
+
+def test_text_that_was_corrected_by_hand_stays(ocr: Ocr, tmp_path: Path) -> None:
+    picture(tmp_path / "in" / "a.png")
+    assert ocr("batch", "in").status == 0
+    (tmp_path / "out" / "a.md").write_text("corrected")
+    assert json.loads(ocr("batch", "in", "--resume", "--json").out)["read"] == 0
+    assert (tmp_path / "out" / "a.md").read_text() == "corrected"
+
+
+def test_a_terminal_does_not_obey_a_name(ocr: Ocr, tmp_path: Path, engine: FakeEngine) -> None:
+    name = "a\x1b[2J\u202egnp.\udcff.png"
+    picture(tmp_path / "in" / name)
+    engine.answers = [BackendError("so\x1b]0;title\x07")]
+    done = ocr("batch", "in")
+    assert "a\ufffd[2J\ufffdgnp.\ufffd.png: failed: so\ufffd]0;title\ufffd" in done.err
+    done = ocr("batch", "in", "--json")
+    assert json.loads(done.out)["failed"][0]["source"] == name
+    assert done.out.isascii()
+
+
+def test_pages_in_memory_are_bounded_by_their_size(
+    ocr: Ocr, tmp_path: Path, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ocr import job
+
+    monkeypatch.setattr(job, "_ROOM", 150_000)  # two pages of 200 × 100 pixels
+    pdf(tmp_path / "a.pdf", 9)
+    assert ocr("pdf", "a.pdf", "--concurrency", "64").status == 0
+    assert [count for count, _ in engine.asked] == [3, 3, 3]
+    text = (tmp_path / "out" / "a.md").read_text()
+    assert [text.count(f"<!-- page {number} -->") for number in range(1, 10)] == [1] * 9

@@ -9,6 +9,7 @@ import tracemalloc
 import zlib
 from pathlib import Path
 
+import pypdf
 import pypdfium2
 import pytest
 from ocr import page
@@ -138,14 +139,44 @@ def test_what_is_no_file(tmp_path: Path) -> None:
     assert caught.value.hint == f"for all in it: ocr batch {tmp_path}"
 
 
-def test_an_encrypted_pdf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise pypdfium2.PdfiumError("Failed to load document (PDFium: Incorrect password error).")
-
-    monkeypatch.setattr(pypdfium2, "PdfDocument", refuse)
+@pytest.mark.parametrize("algorithm", ["RC4-40", "RC4-128", "AES-128", "AES-256"])
+def test_an_encrypted_pdf(tmp_path: Path, algorithm: str) -> None:
+    writer = pypdf.PdfWriter(clone_from=pdf(tmp_path / "a.pdf"))
+    writer.encrypt("secret", algorithm=algorithm)
+    writer.write(tmp_path / "b.pdf")
     with pytest.raises(InputError, match="is encrypted") as caught:
-        list(pages(pdf(tmp_path / "a.pdf")))
+        list(pages(tmp_path / "b.pdf"))
     assert "qpdf --decrypt" in str(caught.value.hint)
+
+
+def test_a_pdf_that_anyone_may_open_is_read_whatever_else_it_forbids(tmp_path: Path) -> None:
+    writer = pypdf.PdfWriter(clone_from=pdf(tmp_path / "a.pdf"))
+    writer.encrypt(
+        "", owner_password="owner", algorithm="AES-256", permissions_flag=pypdf.constants.UserAccessPermissions(0)
+    )
+    writer.write(tmp_path / "b.pdf")
+    assert [one.image is not None for one in pages(tmp_path / "b.pdf")] == [True, True]
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("surprise")])
+def test_a_page_that_cannot_be_drawn_does_not_end_the_others(
+    tmp_path: Path, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = pypdfium2.PdfPage.render
+    calls: list[float] = []
+
+    def render(page: pypdfium2.PdfPage, **options: float) -> object:
+        calls.append(1)
+        if len(calls) == 1:
+            raise error
+        return drawn(page, **options)
+
+    monkeypatch.setattr(pypdfium2.PdfPage, "render", render)
+    first, second = pages(pdf(tmp_path / "a.pdf"))
+    assert first.image is None
+    assert first.problem is not None
+    assert "page 1 of" in first.problem.message
+    assert second.image is not None
 
 
 def test_pages_of_a_pdf_at_the_dpi_asked_for(tmp_path: Path) -> None:

@@ -161,12 +161,15 @@ def test_vllm_gets_the_token_as_a_variable_and_not_as_an_argument(
 
     monkeypatch.setattr(serve, "read_token", lambda: TOKEN)
     monkeypatch.setattr("os.execvpe", become)
+    monkeypatch.setenv("OCR_GPU_SHARE", "0.6")
     with pytest.raises(_Left):
         serve.serve("vllm", Settings(model=checkpoint(tmp_path / "m")), port=8000, further=(), say=lambda _: None)
     program, command, env = became
     assert program == "vllm"
     assert TOKEN not in " ".join(command)
     assert env["VLLM_API_KEY"] == TOKEN
+    assert env["VLLM_USE_V2_MODEL_RUNNER"] == "0"
+    assert command[command.index("--gpu-memory-utilization") + 1] == "0.6"
 
 
 def test_things_are_made_ahead_in_order_and_errors_come_out_where_they_would() -> None:

@@ -104,6 +104,31 @@ def test_an_engine_that_does_not_start_is_a_report_that_did_not_pass(
     assert _report(done)["hint"] == "devenv prefetch"
 
 
+@pytest.mark.parametrize("where", ["load", "read"])
+def test_what_nobody_foresaw_is_a_report_that_did_not_pass(
+    ocr: Ocr, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("CUDA driver version is insufficient for CUDA runtime version\nmore")
+
+    monkeypatch.setattr(engine, where, fail)
+    done = ocr("smoke")
+    assert done.status == 10
+    assert _report(done)["summary"] == (
+        "transformers failed: RuntimeError: CUDA driver version is insufficient for CUDA runtime version"
+    )
+    assert "devenv doctor" in _report(done)["hint"]
+    assert "Traceback" in done.err
+
+
+def test_plumbing_says_what_a_backend_does_not_show(ocr: Ocr, engine: FakeEngine) -> None:
+    engine.answers = [Reading(raw="", tokens=64, logits=Logits(finite=True))]
+    report = _report(ocr("smoke", "--expect", "plumbing"))
+    assert report["passed"]
+    assert "finite logits, whose number the backend does not show" in report["summary"]
+    assert "logits_width" not in report
+
+
 def test_blank_draws_nothing(ocr: Ocr, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[Any] = []
     monkeypatch.setattr(smoke, "draw", lambda lines: drawn.append(list(lines)) or Image.new("RGB", (9, 9)))

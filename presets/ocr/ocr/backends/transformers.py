@@ -4,6 +4,7 @@ folder is run: its config, its tokenizer and its weights are data."""
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ocr.backends import Settings
 from ocr.checkpoint import Checkpoint
 from ocr.engine import Facts, Logits, Reading, Request, Say
-from ocr.errors import BackendError, MemoryFullError, UsageError
+from ocr.errors import BackendError, MemoryFullError, UsageError, explained
 from ocr.guard import KEPT_TOKENS
 from ocr.memory import available_mb, fast_bfloat16, peak_rss_mb, wake_gpu
 from ocr.modelconfig import first, second, special
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _CONTEXT = 8192
 _GPU_BATCH = 8
+_FULL = re.compile("out of memory|can't allocate memory|not enough memory", re.IGNORECASE)
 
 
 class TransformersBackend:
@@ -45,6 +47,19 @@ class TransformersBackend:
 
     def load(self, say: Say) -> Facts:
         """Bring the model to the device: classes, an empty model, its weights, its tokenizer."""
+        try:
+            return self._load(say)
+        except ImportError as error:
+            raise BackendError(f"cannot import {error.name}: {error}", hint="use a preset with Transformers") from None
+        except Exception as error:
+            if is_full(error):
+                raise _full(error) from None
+            # Such as a driver that is too old, or a GPU for which this PyTorch has no kernels.
+            raise explained(
+                error, "the model cannot be loaded", BackendError, "devenv doctor looks at driver and GPU"
+            ) from error
+
+    def _load(self, say: Say) -> Facts:
         from ocr.backends.weights import Warming
 
         threads = max(1, min(16, len(os.sched_getaffinity(0))))
@@ -61,18 +76,11 @@ class TransformersBackend:
             device, kind = _place(self._checkpoint.size_bytes)
             model = _empty(model_class, config, device, kind)
             clock.stage("init", f"{model_class.__name__} laid out on {device} as {kind}")
-        except ImportError as error:
-            raise BackendError(f"cannot import {error.name}: {error}", hint="use a preset with Transformers") from None
-        except _memory_errors() as error:
-            raise _full(error) from None
         finally:
             warming.stop()
         from ocr.backends import weights
 
-        try:
-            size = weights.load(model, self._checkpoint.shards, threads=threads, say=say)
-        except _memory_errors() as error:
-            raise _full(error) from None
+        size = weights.load(model, self._checkpoint.shards, threads=threads, say=say)
         seconds = clock.stage("load", f"{size / 1e9:.2f} GB of weights loaded")
         self._model = model
         self._tokenizer = _tokenizer(self._checkpoint)
@@ -98,7 +106,9 @@ class TransformersBackend:
         try:
             with torch.inference_mode():
                 return self._read(pictures, request, on_text)
-        except _memory_errors() as error:
+        except Exception as error:
+            if not is_full(error):
+                raise
             failure = _full(error)
         if self._model.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -288,10 +298,13 @@ def _tokenizer(checkpoint: Checkpoint) -> Any:
         raise BackendError(f"tokenizer.json cannot be used: {error}", hint="devenv weights verify") from None
 
 
-def _memory_errors() -> tuple[type[Exception], ...]:
-    import torch
-
-    return (torch.OutOfMemoryError, MemoryError)
+def is_full(error: Exception) -> bool:
+    """Whether memory did not do: PyTorch has a class of its own for the GPU's, and words alone for the machine's."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or _FULL.search(str(error)) is not None
+    )
 
 
 def _full(error: Exception) -> MemoryFullError:

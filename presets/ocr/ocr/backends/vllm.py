@@ -47,13 +47,16 @@ class VllmBackend:
 
     def load(self, say: Say) -> Facts:
         """Start the engine."""
-        _environment()
+        environment()
+        share = _share()
         began = time.perf_counter()
         try:
             from vllm import LLM, __version__
             from vllm.model_executor.models.deepseek_ocr import NGramPerReqLogitsProcessor
         except ImportError as error:
             raise BackendError(f"vLLM cannot be imported: {error}", hint="use a preset with vLLM") from None
+        except Exception as error:  # libraries that are loaded meanwhile raise anything
+            raise _failure(error) from error
         imported = time.perf_counter()
         say(f"vLLM {__version__} imported in {imported - began:.2f} s")
         folder = self._checkpoint.folder
@@ -64,11 +67,11 @@ class VllmBackend:
                 mm_processor_cache_gb=0,
                 logits_processors=[NGramPerReqLogitsProcessor],
                 max_model_len=_CONTEXT,
-                gpu_memory_utilization=_share(),
+                gpu_memory_utilization=share,
                 disable_log_stats=False,  # the time of the first token is among them
             )
-        except (RuntimeError, ValueError, OSError) as error:
-            raise _failure(error) from None
+        except Exception as error:  # a driver that is too old, a GPU without kernels, an engine process that ended
+            raise _failure(error) from error
         started = time.perf_counter()
         say(f"engine started in {started - imported:.2f} s")
         return Facts(
@@ -125,7 +128,7 @@ def serve_command(model: Path, name: str, host: str, port: int, further: Sequenc
     return [
         "vllm", "serve", str(model), "--served-model-name", name, "--host", host, "--port", str(port),
         "--logits-processors", _GUARD, "--no-enable-prefix-caching", "--mm-processor-cache-gb", "0",
-        "--max-model-len", str(_CONTEXT), *further,
+        "--max-model-len", str(_CONTEXT), "--gpu-memory-utilization", str(_share()), *further,
     ]  # fmt: skip
 
 
@@ -151,7 +154,7 @@ def _logits(one: Any) -> Logits | None:
     return Logits(finite=all(math.isfinite(value) for value in values))
 
 
-def _environment() -> None:
+def environment() -> None:
     """What has to be set before vLLM is imported; what the user has set stays."""
     # From 0.31 on the second model runner is the default, and it takes no such guard.
     os.environ.setdefault("VLLM_USE_V2_MODEL_RUNNER", "0")
@@ -183,7 +186,7 @@ def _device() -> str:
 
 
 def _failure(error: Exception) -> BackendError:
-    said = (str(error) or type(error).__name__).splitlines()[0]
+    said = (str(error).strip() or type(error).__name__).splitlines()[0]
     if "out of memory" in str(error).lower() or "free memory" in str(error).lower():
         return MemoryFullError(
             f"the GPU has not enough memory: {said}",
