@@ -7,6 +7,7 @@ import dataclasses
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Self
 
 from devenv import run
 from devenv.artifacts import Store
@@ -53,10 +54,12 @@ def build(
     """Build the plan's image from the context in `folder`. Raises BuildError with the failing step's last lines."""
     name_base(plan.lock, engine)
     kept = [] if no_cache else list(_kept_editor(plan, engine, store, progress))
-    steps = buildx(
-        [*kept, *(["--no-cache"] if no_cache else []), "--load", "--tag", plan.image], folder, engine, progress
-    )
-    _keep(plan if not kept else dataclasses.replace(plan, editor=None), folder, engine, store, progress)
+    arguments = [*kept, *(["--no-cache"] if no_cache else []), "--load", "--tag", plan.image]
+    with _Keeper(
+        plan if not kept else dataclasses.replace(plan, editor=None), folder, engine, store, progress
+    ) as keeper:
+        steps = buildx(arguments, folder, engine, progress, keeper.saw)
+        keeper.finish()
     built = engine.image_id(plan.image)
     if built is None:
         raise BuildError(
@@ -96,40 +99,69 @@ def _kept_editor(plan: Plan, engine: Engine, store: Store, progress: Progress) -
     yield from ("--build-context", f"editor=docker-image://{image}")
 
 
-def _keep(plan: Plan, folder: Path, engine: Engine, store: Store, progress: Progress) -> None:
-    """Keep what was just made and lasts longest, for engines that will not have it: the finished base as a tar that
-    takes its first stage's place, the compiled editor as a folder that builds to an image of nothing else."""
+class _Keeper:
+    """Keeps what is made here and lasts longest, for engines that will not have it: the finished base as a tar that
+    takes its first stage's place, the compiled editor as a folder that builds to an image of nothing else. Each is
+    exported as soon as its stage is done, while the others go on."""
 
-    def stage(name: str, target: Path) -> None:
-        buildx(["--target", name, "--output", f"type=tar,dest={target}"], folder, engine, progress)
+    def __init__(self, plan: Plan, folder: Path, engine: Engine, store: Store, progress: Progress) -> None:
+        self._folder, self._engine, self._store, self._progress = folder, engine, store, progress
+        self._waiting: dict[str, tuple[str | None, Callable[[Path], None]]] = {
+            BASE: (plan.base, lambda place: self._export(BASE, place)),
+            "editor": (plan.editor, self._editor),
+        }
+        self._pool = concurrent.futures.ThreadPoolExecutor(len(self._waiting), thread_name_prefix="keep")
+        self._begun: list[concurrent.futures.Future[None]] = []
 
-    def editor(place: Path) -> None:
-        place.mkdir()
-        stage("editor", place / "editor.tar")
-        (place / "Dockerfile").write_text("FROM scratch\nADD editor.tar /\n", encoding="utf-8")
+    def __enter__(self) -> Self:
+        return self
 
-    def keep(kind: str, key: str | None, make: Callable[[Path], None]) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            run.stop()
+        self._pool.shutdown(cancel_futures=True)
+
+    def saw(self, step: Step) -> None:
+        """A step of the build is done: maybe a stage is that is kept, all of which have one step."""
+        self._begin(step.name[1:].partition(" ")[0])
+
+    def finish(self) -> None:
+        """Wait until everything is kept."""
+        for stage in tuple(self._waiting):
+            self._begin(stage)
+        for one in self._begun:
+            one.result()
+
+    def _begin(self, stage: str) -> None:
+        key, make = self._waiting.pop(stage, (None, self._editor))
+        if key is not None:
+            self._begun.append(self._pool.submit(self._keep, stage, key, make))
+
+    def _keep(self, kind: str, key: str, make: Callable[[Path], None]) -> None:
         try:
-            if key is not None:
-                store.derive(kind, key, make)
+            self._store.derive(kind, key, make)
         except (BuildError, OSError) as error:
             # The image is complete: the next one on an engine without it makes it again, that is all.
-            progress.message(f"the {kind} could not be kept: {error}")
+            self._progress.message(f"the {kind} could not be kept: {error}")
 
-    with concurrent.futures.ThreadPoolExecutor(2, thread_name_prefix="keep") as pool:
-        try:
-            for one in (
-                pool.submit(keep, BASE, plan.base, lambda place: stage("base", place)),
-                pool.submit(keep, "editor", plan.editor, editor),
-            ):
-                one.result()
-        except BaseException:
-            run.stop()
-            raise
+    def _export(self, stage: str, target: Path) -> None:
+        buildx(["--target", stage, "--output", f"type=tar,dest={target}"], self._folder, self._engine, self._progress)
+
+    def _editor(self, place: Path) -> None:
+        place.mkdir()
+        self._export("editor", place / "editor.tar")
+        (place / "Dockerfile").write_text("FROM scratch\nADD editor.tar /\n", encoding="utf-8")
 
 
-def buildx(arguments: list[str], folder: Path, engine: Engine, progress: Progress) -> tuple[Step, ...]:
-    """Build the folder's Dockerfile with no network; `arguments` say what becomes of it. Raises BuildError."""
+def _nothing(_: Step) -> None:
+    """For builds whose steps nobody waits for."""
+
+
+def buildx(
+    arguments: list[str], folder: Path, engine: Engine, progress: Progress, on_step: Callable[[Step], None] = _nothing
+) -> tuple[Step, ...]:
+    """Build the folder's Dockerfile with no network; `arguments` say what becomes of it, `on_step` gets each step when
+    it is done. Raises BuildError."""
     command = [
         "docker", "buildx", "build", "--network", "none", "--progress", "plain", "--provenance=false",
         *arguments, str(folder),
@@ -137,7 +169,11 @@ def buildx(arguments: list[str], folder: Path, engine: Engine, progress: Progres
     # The client's own context may name another engine than ours.
     env = {"DOCKER_HOST": engine.address}
     try:
-        return tuple(_steps(run.lines(command, env=env), progress))
+        steps = []
+        for step in _steps(run.lines(command, env=env), progress):
+            steps.append(step)
+            on_step(step)
+        return tuple(steps)
     except run.ProcessError as failed:
         text = failed.outcome.err
         raise BuildError(_failure(text), detail=_tail(text), hint=_hint(text)) from None

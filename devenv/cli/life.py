@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from typing import Any
 
 import click
@@ -164,9 +165,15 @@ def _remove_images(app: App, *, everything: bool) -> tuple[list[str], list[str]]
     environments = boot.everything(app.engine)
     used = {one.facts.image for one in environments}
     editors = {one.facts.labels.get(f"{LABEL}editor", "") for one in environments}
+    every = app.engine.images("")
+    tags = Counter(image for _, image, _ in every)
     removed, kept = [], []
-    for tag, image, _ in app.engine.images("devenv/"):
-        if image in used or tag in editors or (tag.startswith("devenv/editor:") and not everything):
+    for tag, image, _ in every:
+        # A base that came from no registry goes with its last tag, and for good.
+        lasts = tag.startswith("devenv/editor:") or (tag.startswith("devenv-base:") and tags[image] == 1)
+        if not tag.startswith(("devenv/", "devenv-base:")) or image in used or tag in editors:
+            continue
+        if lasts and not everything:
             continue
         try:
             app.engine.remove_image(tag)

@@ -29,6 +29,12 @@ class ImageFacts:
 
 def look_into(reference: str, engine: Engine) -> ImageFacts:
     """What the engine finds in an image, which it pulls when it is not here. Raises EngineError, LockError."""
+    if reference.startswith("sha256:") and engine.image_id(reference) is None:  # an id, which nothing can pull
+        raise LockError(
+            f"this engine has no image {reference[:19]}…, which the lock has as its base",
+            hint="bring it ('docker save' there, 'docker load' here), or take what has its name here: "
+            "devenv lock --upgrade base",
+        )
     id_, known, os_release, status = engine.base_facts(reference)
     digest, local = pin(reference, id_, known)
     return ImageFacts(digest=digest, os_release=os_release, dpkg_status=status, local=local)

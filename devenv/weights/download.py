@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 
 from devenv.errors import FetchError
@@ -231,15 +232,17 @@ class Download:
             arriving = Arriving(part)
             arriving.resumed = part.total > 0
             self._count(part.total)
+            pieces: Sequence[int] = range(part.count)  # of an earlier devenv's size, if it began the file
             while True:
                 try:
                     if file.size:
                         try:
-                            for piece in range(part.count):  # of an earlier devenv's size, if it began the file
+                            for piece in pieces:
                                 self._from_sources(arriving, piece)
                         except NoRanges:
                             self._drop(arriving, None)
                             arriving.resumed = False
+                            pieces = (WHOLE,)
                             continue
                     found = arriving.digest.follow(self._web.stop.is_set)
                     if found is None:

@@ -538,6 +538,20 @@ prefetch(model, store=Weights(settings.hubs.dir), settings=settings)
 """
 
 
+def test_a_small_file_that_an_earlier_piece_size_began_comes_from_a_server_without_ranges(
+    hubs: tuple[Hub, Hub], tmp_path: Path
+) -> None:
+    model = locked(FILES)
+    file = next(one for one in model.files if one.path == DEEP)
+    parts = Weights(tmp_path / "weights").parts(model.key)
+    parts.mkdir(parents=True)
+    with Part(file, parts / file.sha256, piece_bytes=1000) as part:
+        part.write(1000, FILES[DEEP][1000:1400], 0)  # neither from its beginning nor to a piece's end
+    hubs[0].always[DEEP] = "no-range"
+    _prefetch(model, tmp_path, hubs[0])
+    assert_whole(model, tmp_path)
+
+
 @pytest.mark.parametrize("path", ["big.bin", "small.bin"])
 def test_a_kill_before_a_verified_file_has_its_place_loses_none_of_it(path: str, tmp_path: Path) -> None:
     files = {"big.bin": _body(8, 20_000_000), "small.bin": _body(9, 300_000)}

@@ -91,7 +91,9 @@ class Builder:
     def __init__(self, engine: Engine, fails: str = "") -> None:
         self.engine, self.fails, self.calls = engine, fails, list[list[str]]()
 
-    def __call__(self, arguments: list[str], folder: Path, engine: object, progress: object) -> tuple[()]:
+    def __call__(
+        self, arguments: list[str], folder: Path, engine: object, progress: object, on_step: object = None
+    ) -> tuple[()]:
         self.calls.append([*arguments, str(folder)])
         target = arguments[arguments.index("--target") + 1] if "--target" in arguments else "image"
         if target == self.fails:
@@ -168,6 +170,30 @@ def test_what_cannot_be_kept_is_said_and_the_image_stands(tmp_path: Path, monkey
     assert decided.editor
     assert not store.derived("base", decided.base).exists()
     assert store.derived("editor", decided.editor).exists()
+
+
+def test_what_is_kept_is_exported_while_the_build_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    exported = {name: threading.Event() for name in ("base", "editor")}
+
+    def buildx(arguments: list[str], *more: Any) -> tuple[()]:
+        if "--output" in arguments:
+            stage = arguments[arguments.index("--target") + 1]
+            Path(arguments[arguments.index("--output") + 1].partition("dest=")[2]).write_text(stage)
+            exported[stage].set()
+            return ()
+        on_step = more[-1]
+        on_step(build.Step(name="[bootstrap 1/1] RUN", seconds=1, cached=False))
+        assert not exported["base"].is_set()
+        for stage in ("base", "editor"):
+            on_step(build.Step(name=f"[{stage} 1/1] COPY", seconds=1, cached=False))
+            assert exported[stage].wait(30)
+        return ()
+
+    monkeypatch.setattr(build, "buildx", buildx)
+    decided = _decided()
+    build.build(decided, Path("context"), Engine(decided.image), Store(tmp_path), progress=Told())  # type: ignore[arg-type]
+    assert decided.base
+    assert Store(tmp_path).derived("base", decided.base).read_text() == "base"
 
 
 def test_an_interrupt_ends_what_is_being_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

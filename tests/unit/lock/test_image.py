@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from devenv.errors import LockError
-from devenv.lock.image import pin
+from devenv.lock.image import look_into, pin
 
 ID, DIGEST = f"sha256:{'1' * 64}", f"sha256:{'2' * 64}"
 
@@ -36,3 +36,12 @@ def test_an_image_under_another_name_than_its_registrys_is_refused(known: str) -
     with pytest.raises(LockError, match="has not said its digest") as caught:
         pin("mine:1", ID, (f"{known}@{DIGEST}",))
     assert caught.value.hint
+
+
+def test_an_id_that_the_engine_has_no_longer_is_not_asked_of_a_registry() -> None:
+    class Engine:
+        def image_id(self, _: str) -> None: ...
+
+    with pytest.raises(LockError, match="this engine has no image sha256:0000") as caught:
+        look_into("sha256:" + "0" * 64, Engine())  # type: ignore[arg-type]
+    assert "lock --upgrade base" in str(caught.value.hint)
