@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +25,7 @@ from tests.integration.hub import COMMIT, ID, Hub
 pytestmark = pytest.mark.engine
 NAME, PARENT = "t-ocr-cpu", "deepseek-ocr-cpu"
 MAKER, CHECK = (Path(__file__).with_name(name) for name in ("tinymodel.py", "tinycheck.py"))
-VERIFY = Path(__file__).parents[2] / "presets" / "ocr" / "verify"
+OCR = Path(__file__).parents[2] / "presets" / "ocr"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +67,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     root = tmp_path_factory.mktemp("ocr-cpu")
     cli, project = Cli(root / "state"), root / "project"
     project.mkdir(mode=0o777)
+    shutil.copytree(OCR / "workspace" / "ocr", project / "ocr")  # a project takes the place of the image's own
     (project / "devenv.yaml").write_text(
         f"name: {NAME}\nextends: {PARENT}\nmemory: null\ncode_server: null\n"
         f"model: {{huggingface: {{id: {ID}, revision: {COMMIT}}}, modelscope: null}}\n"
@@ -117,7 +119,7 @@ def test_a_plumbing_pass_is_said_in_its_own_words_again(world: World) -> None:
 
 
 def test_all_that_the_preset_promises_but_for_the_text(world: World) -> None:
-    with VERIFY.open() as script:
+    with (OCR / "verify").open() as script:
         done = subprocess.run(
             ["docker", "exec", "-i", "-u", "dev", "-e", "OCR_VERIFY=plumbing", f"devenv-{NAME}", "devenv-exec", "bash",
              "-s"],

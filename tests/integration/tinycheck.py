@@ -56,7 +56,7 @@ def batches(backend: TransformersBackend) -> None:
     for picture in pictures:
         streamed: list[str] = []
         alone += backend.read([picture], request, streamed.append)
-        assert "".join(streamed) == alone[-1].raw.removesuffix("�"), (streamed, alone[-1].raw)
+        assert "".join(streamed).rstrip("�") == alone[-1].raw.rstrip("�"), (streamed, alone[-1].raw)
     together = backend.read(pictures, request)
     assert [one.raw for one in alone] == [one.raw for one in together]
 

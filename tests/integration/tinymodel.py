@@ -130,7 +130,6 @@ def save(model: object, folder: Path) -> None:
     import torch
     from safetensors import safe_open
 
-    torch.manual_seed(0)
     model.to(torch.bfloat16).save_pretrained(folder)  # type: ignore[attr-defined]
     name = "model-00001-of-000001.safetensors"
     (folder / "model.safetensors").rename(folder / name)
@@ -149,7 +148,10 @@ def write(path: Path, value: object) -> None:
 
 
 def main() -> int:
+    import torch
+
     which, folder = sys.argv[1], Path(sys.argv[2])
+    torch.manual_seed(0)
     folder.mkdir(parents=True, exist_ok=True)
     {"first": first, "second": second}[which](folder)
     tokenizer(folder)
