@@ -37,6 +37,11 @@ def available_mb() -> float:
         return left
 
 
+def has_gpu() -> bool:
+    """Whether there is a GPU's device, asked of no driver: on Linux, or in WSL."""
+    return any(map(os.path.exists, ("/dev/nvidiactl", "/dev/dxg")))
+
+
 def fast_bfloat16() -> bool:
     """Whether the processor multiplies bfloat16 numbers itself."""
     try:

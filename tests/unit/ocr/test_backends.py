@@ -74,6 +74,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeVllm:
         monkeypatch.setenv(name, "as before")
         monkeypatch.delenv(name)
     monkeypatch.setattr(vllm, "gpu_used_mb", lambda: 8000.0)
+    monkeypatch.setattr(vllm, "has_gpu", lambda: True)
     monkeypatch.delenv("OCR_GPU_SHARE", raising=False)
     return state
 
@@ -127,6 +128,13 @@ def test_vllm_logits_are_seen_through_log_probabilities(
     (reading,) = engine.read([Image.new("RGB", (9, 9))], _request(exact_tokens=3))
     assert reading.logits is not None
     assert reading.logits.finite is finite
+
+
+def test_vllm_without_a_gpu_says_so_before_it_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vllm, "has_gpu", lambda: False)
+    with pytest.raises(BackendError, match="there is no GPU here") as caught:
+        VllmBackend(Settings(model=checkpoint(tmp_path / "m"))).load(lambda _: None)
+    assert "devenv doctor" in str(caught.value.hint)
 
 
 def test_vllm_has_one_mode_and_says_so(fake: FakeVllm, tmp_path: Path) -> None:

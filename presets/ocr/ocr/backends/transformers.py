@@ -14,7 +14,7 @@ from ocr.checkpoint import Checkpoint
 from ocr.engine import Facts, Logits, Reading, Request, Say
 from ocr.errors import BackendError, MemoryFullError, UsageError, explained
 from ocr.guard import KEPT_TOKENS
-from ocr.memory import available_mb, fast_bfloat16, peak_rss_mb, wake_gpu
+from ocr.memory import available_mb, fast_bfloat16, has_gpu, peak_rss_mb, wake_gpu
 from ocr.modelconfig import first, second, special
 from ocr.views import Views, sizes, tokens, views
 
@@ -38,7 +38,7 @@ class TransformersBackend:
         self.model = self._checkpoint.title
         self._second = self._checkpoint.is_second
         self._threads = settings.threads
-        self.concurrency = _GPU_BATCH if _looks_like_gpu() else 1
+        self.concurrency = _GPU_BATCH if os.environ.get("OCR_DEVICE") != "cpu" and has_gpu() else 1
         self._model: Any = None
         self._tokenizer: Any = None
 
@@ -231,11 +231,6 @@ class _Clock:
         self.stages[name] = round(seconds, 3)
         self._say(f"{said} in {seconds:.2f} s")
         return max(seconds, 1e-6)
-
-
-def _looks_like_gpu() -> bool:
-    """A guess before torch is imported, for how many pages to take at once."""
-    return os.environ.get("OCR_DEVICE") != "cpu" and any(map(os.path.exists, ("/dev/nvidiactl", "/dev/dxg")))
 
 
 def _place(size_bytes: int) -> tuple[Any, Any]:

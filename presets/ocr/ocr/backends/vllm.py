@@ -14,7 +14,7 @@ from ocr.checkpoint import Checkpoint
 from ocr.engine import Facts, Logits, Reading, Request, Say
 from ocr.errors import BackendError, MemoryFullError, UsageError
 from ocr.guard import KEPT_TOKENS
-from ocr.memory import gpu_used_mb, peak_rss_mb
+from ocr.memory import gpu_used_mb, has_gpu, peak_rss_mb
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -49,6 +49,8 @@ class VllmBackend:
         """Start the engine."""
         environment()
         share = _share()
+        if not has_gpu():  # vLLM would say that its device string is empty
+            raise BackendError("there is no GPU here", hint="devenv doctor says why; or use deepseek-ocr-cpu")
         began = time.perf_counter()
         try:
             from vllm import LLM, __version__
