@@ -14,10 +14,12 @@ from devenv.artifacts import Store
 from devenv.context import BASE
 from devenv.engine import Engine
 from devenv.errors import BuildError
+from devenv.lock.image import gone
 from devenv.lock.model import Lock
 from devenv.plan import Plan
 from devenv.progress import Progress
 
+_EDITOR = "editor"
 _STEP = re.compile(r"^#(\d+) \[(?P<name>[^\]]+)\] (?P<text>.*)$")
 _OUTPUT = re.compile(r"^#(\d+) (?P<seconds>\d+\.\d+) (?P<text>.*)$")
 _END = re.compile(r"^#(\d+) (?P<how>DONE|CACHED|ERROR|CANCELED)\b ?(?P<text>.*)$")
@@ -75,11 +77,8 @@ def name_base(lock: Lock, engine: Engine) -> None:
     if not base.local or base.digest is None or base.reference is None:
         return
     if engine.image_id(base.digest) is None:
-        raise BuildError(
-            f"this engine has no image {base.digest[:19]}…, which the lock has as {base.image}",
-            hint=f"bring it ('docker save {base.image}' there, 'docker load' here), or take what has that name here: "
-            "devenv lock --upgrade base",
-        )
+        message, hint = gone(base.digest, base.image)
+        raise BuildError(message, hint=hint)
     engine.tag(base.digest, base.reference)
 
 
@@ -90,7 +89,7 @@ def _kept_editor(plan: Plan, engine: Engine, store: Store, progress: Progress) -
     """
     if plan.editor is None or plan.editor_image is None:
         return
-    image, kept = plan.editor_image, store.derived("editor", plan.editor)
+    image, kept = plan.editor_image, store.derived(_EDITOR, plan.editor)
     if engine.image_id(image) is None:
         if not kept.is_dir():
             return
@@ -102,54 +101,57 @@ def _kept_editor(plan: Plan, engine: Engine, store: Store, progress: Progress) -
 class _Keeper:
     """Keeps what is made here and lasts longest, for engines that will not have it: the finished base as a tar that
     takes its first stage's place, the compiled editor as a folder that builds to an image of nothing else. Each is
-    exported as soon as its stage is done, while the others go on."""
+    exported as soon as its stage, which has one step, is done, while the others go on."""
 
     def __init__(self, plan: Plan, folder: Path, engine: Engine, store: Store, progress: Progress) -> None:
         self._folder, self._engine, self._store, self._progress = folder, engine, store, progress
-        self._waiting: dict[str, tuple[str | None, Callable[[Path], None]]] = {
-            BASE: (plan.base, lambda place: self._export(BASE, place)),
-            "editor": (plan.editor, self._editor),
-        }
-        self._pool = concurrent.futures.ThreadPoolExecutor(len(self._waiting), thread_name_prefix="keep")
+        self._keys = {BASE: plan.base, _EDITOR: plan.editor}  # of what no export was begun for
+        self._pool = concurrent.futures.ThreadPoolExecutor(len(self._keys), thread_name_prefix="keep")
         self._begun: list[concurrent.futures.Future[None]] = []
+        self._has_failed = False
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
+            self._has_failed = True  # first: an export may be about to begin
             run.stop()
         self._pool.shutdown(cancel_futures=True)
 
     def saw(self, step: Step) -> None:
-        """A step of the build is done: maybe a stage is that is kept, all of which have one step."""
+        """A step of the build is done."""
         self._begin(step.name[1:].partition(" ")[0])
 
     def finish(self) -> None:
-        """Wait until everything is kept."""
-        for stage in tuple(self._waiting):
+        """The build is done: wait until everything is kept."""
+        for stage in tuple(self._keys):
             self._begin(stage)
         for one in self._begun:
             one.result()
 
     def _begin(self, stage: str) -> None:
-        key, make = self._waiting.pop(stage, (None, self._editor))
-        if key is not None:
-            self._begun.append(self._pool.submit(self._keep, stage, key, make))
+        if key := self._keys.pop(stage, None):
+            self._begun.append(self._pool.submit(self._keep, stage, key))
 
-    def _keep(self, kind: str, key: str, make: Callable[[Path], None]) -> None:
+    def _keep(self, stage: str, key: str) -> None:
         try:
-            self._store.derive(kind, key, make)
+            self._store.derive(
+                stage, key, self._editor if stage == _EDITOR else lambda place: self._export(stage, place)
+            )
         except (BuildError, OSError) as error:
-            # The image is complete: the next one on an engine without it makes it again, that is all.
-            self._progress.message(f"the {kind} could not be kept: {error}")
+            # The image needs no copy: the next one on an engine without it makes the stage again, that is all.
+            if not self._has_failed:
+                self._progress.message(f"the {stage} could not be kept: {error}")
 
     def _export(self, stage: str, target: Path) -> None:
+        if self._has_failed:  # while this waited for another devenv that keeps the same
+            raise BuildError("the build has ended")
         buildx(["--target", stage, "--output", f"type=tar,dest={target}"], self._folder, self._engine, self._progress)
 
     def _editor(self, place: Path) -> None:
         place.mkdir()
-        self._export("editor", place / "editor.tar")
+        self._export(_EDITOR, place / "editor.tar")
         (place / "Dockerfile").write_text("FROM scratch\nADD editor.tar /\n", encoding="utf-8")
 
 

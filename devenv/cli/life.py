@@ -14,6 +14,7 @@ from devenv.console import bytes_text
 from devenv.engine import LABEL
 from devenv.environment import hold
 from devenv.errors import EngineError, UsageError
+from devenv.lock.model import BASE_TAG
 
 
 @click.command()
@@ -168,16 +169,17 @@ def _remove_images(app: App, *, everything: bool) -> tuple[list[str], list[str]]
     every = app.engine.images("")
     tags = Counter(image for _, image, _ in every)
     removed, kept = [], []
-    for tag, image, _ in every:
-        # A base that came from no registry goes with its last tag, and for good.
-        lasts = tag.startswith("devenv/editor:") or (tag.startswith("devenv-base:") and tags[image] == 1)
-        if not tag.startswith(("devenv/", "devenv-base:")) or image in used or tag in editors:
+    for tag, image, _ in sorted(every, key=lambda one: one[0].startswith(BASE_TAG)):
+        if not tag.startswith(("devenv/", BASE_TAG)) or image in used or tag in editors:
             continue
+        # The compiled editor, and the last tag of a base that came from no registry, are not had again at once.
+        lasts = tag.startswith("devenv/editor:") or (tag.startswith(BASE_TAG) and tags[image] == 1)
         if lasts and not everything:
             continue
         try:
             app.engine.remove_image(tag)
             removed.append(tag)
+            tags[image] -= 1
         except EngineError:
             kept.append(tag)
     return removed, kept

@@ -30,14 +30,20 @@ class ImageFacts:
 def look_into(reference: str, engine: Engine) -> ImageFacts:
     """What the engine finds in an image, which it pulls when it is not here. Raises EngineError, LockError."""
     if reference.startswith("sha256:") and engine.image_id(reference) is None:  # an id, which nothing can pull
-        raise LockError(
-            f"this engine has no image {reference[:19]}…, which the lock has as its base",
-            hint="bring it ('docker save' there, 'docker load' here), or take what has its name here: "
-            "devenv lock --upgrade base",
-        )
+        message, hint = gone(reference)
+        raise LockError(message, hint=hint)
     id_, known, os_release, status = engine.base_facts(reference)
     digest, local = pin(reference, id_, known)
     return ImageFacts(digest=digest, os_release=os_release, dpkg_status=status, local=local)
+
+
+def gone(id_: str, name: str | None = None) -> tuple[str, str]:
+    """What is wrong, and what helps, when the engine lacks a base that came from no registry. `name`: as the lock has it."""
+    save, whose = (f"docker save {name}", "that") if name else ("docker save", "its")
+    hint = (
+        f"bring it ('{save}' there, 'docker load' here), or take what has {whose} name here: devenv lock --upgrade base"
+    )
+    return f"this engine has no image {id_[:19]}…, which the lock has as {name or 'its base'}", hint
 
 
 def pin(reference: str, id_: str, known: Sequence[str]) -> tuple[str, bool]:

@@ -16,6 +16,8 @@ from devenv.lock.inputs import NODE_WHEEL
 from devenv.preset.model import REPOSITORY, REVISION
 
 FORMAT = 1
+BASE_TAG = "devenv-base:"
+"""How the tags begin that a build gives to base images which came from no registry."""
 
 
 class _Stored(BaseModel):
@@ -101,7 +103,7 @@ class LockedBase(_Stored):
         """What names exactly that image: NAME@DIGEST, or for a local one the tag that the build gives it."""
         if self.image is None or self.digest is None:
             return None
-        return f"devenv-base:{self.digest[7:23]}" if self.local else f"{self.image}@{self.digest}"
+        return f"{BASE_TAG}{self.digest[7:23]}" if self.local else f"{self.image}@{self.digest}"
 
     @model_validator(mode="after")
     def _of_its_kind(self) -> Self:

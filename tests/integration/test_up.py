@@ -342,7 +342,10 @@ def test_prune_removes_what_nothing_uses_and_nothing_else(
     cli: Cli, up_python: Mapping[str, Any], tmp_path: Path
 ) -> None:
     (tmp_path / "Dockerfile").write_text("FROM scratch\nLABEL t=prune\n")
-    made = {"devenv/t-prune:1": "a", "t-prune-own:1": "b", "devenv-base:t-named": "b", "devenv-base:t-alone": "c"}
+    made = {
+        "devenv/t-prune:1": "a", "t-prune-own:1": "b", "devenv-base:t-named": "b", "devenv-base:t-alone": "c",
+        "devenv/t-prune:2": "d", "devenv-base:t-last": "d",
+    }  # fmt: skip
     for tag, word in made.items():
         subprocess.run(
             ["docker", "buildx", "build", "-q", "--load", "-t", tag, "--label", f"t={word}", str(tmp_path)], check=True
@@ -350,9 +353,9 @@ def test_prune_removes_what_nothing_uses_and_nothing_else(
     told = cli.ok("prune", "--json").json()
     try:
         # A base that came from no registry keeps its last tag: it could not be had again.
-        assert made.keys() & set(told["images"]) == {"devenv/t-prune:1", "devenv-base:t-named"}
+        assert made.keys() & set(told["images"]) == {"devenv/t-prune:1", "devenv/t-prune:2", "devenv-base:t-named"}
     finally:
-        docker("image", "rm", "t-prune-own:1", "devenv-base:t-alone")
+        docker("image", "rm", "t-prune-own:1", "devenv-base:t-alone", "devenv-base:t-last")
     assert not [tag for tag in told["images"] if tag.startswith("devenv/editor:")]
     assert up_python["image"]["reference"] not in told["images"]
     assert cli.ok("up", "python", "--name", "t-python", "--json").json()["untouched"] is True

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -213,5 +215,31 @@ def test_an_interrupt_ends_what_is_being_exported(tmp_path: Path, monkeypatch: p
     engine = Engine(decided.image)
     with pytest.raises(KeyboardInterrupt):
         build.build(decided, Path("context"), engine, store, progress=Told())  # type: ignore[arg-type]
+    assert stopped.is_set()
     assert decided.editor
     assert not store.derived("editor", decided.editor).exists()
+
+
+def test_an_export_that_waits_does_not_begin_after_the_build_has_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, decided, told = Store(tmp_path), _decided(), Told()
+    assert decided.base
+    exported: list[str] = []
+
+    def buildx(arguments: list[str], *more: Any) -> tuple[()]:
+        if "--output" in arguments:
+            exported.append(arguments[arguments.index("--target") + 1])
+            return ()
+        more[-1](build.Step(name="[base 1/1] COPY", seconds=1, cached=False))
+        time.sleep(0.2)  # the export waits for whoever holds the lock
+        threading.Timer(0.2, other.close).start()
+        raise BuildError("the build failed")
+
+    monkeypatch.setattr(build, "buildx", buildx)
+    with contextlib.ExitStack() as other:
+        other.enter_context(store.only(f"base-{decided.base}"))
+        with pytest.raises(BuildError, match="the build failed"):
+            build.build(decided, Path("context"), Engine(), store, progress=told)  # type: ignore[arg-type]
+    assert exported == []
+    assert [text for text in told.texts if "kept" in text] == []
