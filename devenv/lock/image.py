@@ -38,7 +38,7 @@ def look_into(reference: str, engine: Engine) -> ImageFacts:
 
 
 def gone(id_: str, name: str | None = None) -> tuple[str, str]:
-    """What is wrong, and what helps, when the engine lacks a base that came from no registry. `name`: as the lock has it."""
+    """What is wrong, and what helps, when the engine lacks a base from no registry. `name`: as the lock has it."""
     save, whose = (f"docker save {name}", "that") if name else ("docker save", "its")
     hint = (
         f"bring it ('{save}' there, 'docker load' here), or take what has {whose} name here: devenv lock --upgrade base"
