@@ -14,19 +14,23 @@ from ocr.page import PDFIUM
 def write(target: Place, pages: Sequence[tuple[int, Place, str | None]]) -> tuple[str, ...]:
     """Write the document's files. `pages`: number, where its files are, its text; None for one that could not be read,
     which keeps its place. What could not be made comes back in words. Raises OutputError."""
+    folder = target.folder
+    parts = [_part(number, place, text, folder) for number, place, text in pages]
+    pictures = [place.file(BOXES) for _, place, text in pages if text is not None]
     try:
-        folder = target.folder
-        parts = [_part(number, place, text, folder) for number, place, text in pages]
         save(target.file(".md"), lambda fresh: _text(fresh, "\n\n---\n\n".join(parts) + "\n"))
-        pictures = [place.file(BOXES) for _, place, text in pages if text is not None]
         if pictures:
             save(target.file(LAYOUTS), lambda fresh: _layouts(fresh, pictures))
     except OSError as error:
         said = (error.strerror or str(error)).lower()
-        raise OutputError(f"cannot write to {target.folder}: {said}", hint="name another folder: -o FOLDER") from None
-    except Exception as error:  # noqa: BLE001  (the pages are there; a PDF of their pictures is not worth an end)
-        return (f"{target.file(LAYOUTS).name} could not be made: {str(error) or type(error).__name__}",)
+        raise OutputError(f"cannot write to {folder}: {said}", hint="name another folder: -o FOLDER") from None
+    except _PdfError as error:  # the pages are there; a PDF of their pictures is not worth an end
+        return (f"{target.file(LAYOUTS).name} could not be made: {error.__cause__}",)
     return ()
+
+
+class _PdfError(Exception):
+    """PDFium does not take something."""
 
 
 def _part(number: int, place: Place, text: str | None, folder: Path) -> str:
@@ -45,16 +49,19 @@ def _text(path: Path, text: str) -> None:
 
 
 def _layouts(path: Path, pictures: Sequence[Path]) -> None:
-    """One PDF page for each picture, at 144 dpi; the JPEGs go in as they are, one after another."""
+    """One PDF page for each picture, at 144 dpi; the JPEGs go in as they are, one after another. Raises _PdfError."""
     import pypdfium2
 
-    with PDFIUM, contextlib.closing(pypdfium2.PdfDocument.new()) as document:
-        for picture in pictures:
-            image = pypdfium2.PdfImage.new(document)
-            image.load_jpeg(picture, inline=True)
-            width, height = image.get_px_size()
-            image.set_matrix(pypdfium2.PdfMatrix().scale(width / 2, height / 2))
-            with contextlib.closing(document.new_page(width / 2, height / 2)) as page:
-                page.insert_obj(image)
-                page.gen_content()
-        document.save(path)
+    try:
+        with PDFIUM, contextlib.closing(pypdfium2.PdfDocument.new()) as document:
+            for picture in pictures:
+                image = pypdfium2.PdfImage.new(document)
+                image.load_jpeg(picture, inline=True)
+                width, height = image.get_px_size()
+                image.set_matrix(pypdfium2.PdfMatrix().scale(width / 2, height / 2))
+                with contextlib.closing(document.new_page(width / 2, height / 2)) as page:
+                    page.insert_obj(image)
+                    page.gen_content()
+            document.save(path)
+    except pypdfium2.PdfiumError as error:
+        raise _PdfError from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 _WRITERS = 2
 _HINT = "save it anew, as PNG or PDF"
 _LONGEST_RANGES = 30
+_MOST_WAITING = 1000
+"""Pages that were done before wait for those that are read with them, but not for ever."""
 _ROOM = 1_000_000_000
 """Bytes of pictures that wait to be read, that are read, and that wait to be written: for each of these."""
 
@@ -94,13 +97,15 @@ class Run:
         self._backend.check(self._plan.request)
         most = self._plan.concurrency
         waiting: list[_Item | _End] = []
+        pictures = held = 0
         with ThreadPoolExecutor(_WRITERS) as writers:
             for thing in ahead(self._items(), 2 * most, _size, _ROOM):
                 waiting.append(thing)
-                sizes = [size for one in waiting if (size := _size(one))]
-                if len(sizes) >= most or sum(sizes) >= _ROOM:
+                size = _size(thing)
+                pictures, held = pictures + (size > 0), held + size
+                if pictures >= most or held >= _ROOM or len(waiting) >= _MOST_WAITING:
                     self._work(waiting, writers, on_text)
-                    waiting = []
+                    waiting, pictures, held = [], 0, 0
             self._work(waiting, writers, on_text)
             self._drain(0)
         return tuple(self._outcomes)
@@ -114,7 +119,7 @@ class Run:
             except Exception as error:
                 if isinstance(error, OutputError):
                     raise
-                problem = explained(error, "it cannot be read", InputError, _HINT)
+                problem = self._explained(error, "it cannot be read")
                 yield _Item(source=source, page=Page(number=0, count=0, image=None, problem=problem), whole=False)
             yield _End(source=source)
 
@@ -202,10 +207,25 @@ class Run:
             item, seconds, result = self._pending.popleft()
             if item.page.note:
                 self._log(item.page.note)
-            self._record(item, result if isinstance(result, OcrError) else _came_of(result), seconds)
+            self._record(item, result if isinstance(result, OcrError) else self._came_of(result), seconds)
+
+    def _came_of(self, writing: Future[Written]) -> Written | OcrError:
+        """A page that was written, or why it was not. Raises OutputError: where one page cannot go, none can."""
+        try:
+            return writing.result()
+        except OutputError:
+            raise
+        except Exception as error:  # noqa: BLE001  (one page must not end the others)
+            return self._explained(error, "its results cannot be made")
+
+    def _explained(self, error: Exception, what: str) -> OcrError:
+        """For a report; the log has where it came from, if nobody foresaw it."""
+        if not isinstance(error, OcrError | MemoryError):
+            self._log("".join(traceback.format_exception(error)).rstrip())
+        return explained(error, what, InputError, _HINT)
 
     def _record(self, item: _Item, result: Written | OcrError, seconds: float) -> None:
-        name = item.source.relative_to(self._plan.top).as_posix()
+        name = self._name(item.source)
         page = item.page.number if item.whole else None
         if isinstance(result, OcrError):
             outcome = Outcome(source=name, page=page, status="failed", error=result.message, hint=result.hint)
@@ -231,7 +251,10 @@ class Run:
             if self._plan.wanted is not None:  # some pages must not take the place of the whole
                 target = dataclasses.replace(target, stem=f"{target.stem}.pages-{_ranges(self._plan.wanted)}")
             for problem in document.write(target, parts):
-                self._log(f"{source.relative_to(self._plan.top).as_posix()}: {problem}")
+                self._log(f"{self._name(source)}: {problem}")
+
+    def _name(self, source: Path) -> str:
+        return source.relative_to(self._plan.top).as_posix()
 
 
 def _size(thing: _Item | _End) -> int:
@@ -248,13 +271,3 @@ def _ranges(numbers: Sequence[int]) -> str:
             found.append([number])
     text = ",".join(str(one[0]) if len(one) == 1 else f"{one[0]}-{one[-1]}" for one in found)
     return text if len(text) <= _LONGEST_RANGES else f"{numbers[0]}-{numbers[-1]}-{len(numbers)}"
-
-
-def _came_of(writing: Future[Written]) -> Written | OcrError:
-    """A page that was written, or why it was not. Raises OutputError: where one page cannot go, none can."""
-    try:
-        return writing.result()
-    except OutputError:
-        raise
-    except Exception as error:  # noqa: BLE001  (one page must not end the others)
-        return explained(error, "its results cannot be made", InputError, _HINT)

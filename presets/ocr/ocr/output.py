@@ -6,10 +6,9 @@ import contextlib
 import dataclasses
 import json
 import os
-import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -100,12 +99,14 @@ def write_page(
     try:
         place.folder.mkdir(parents=True, exist_ok=True)
         place.file(".json").unlink(missing_ok=True)  # a kill from here on leaves a page that is not done
-        figures, files = _figures(place, image, answer)
+        figures, cuts = _figures(place, image, answer)
         # Engines that give lines know how these make paragraphs: their text is not put together from blocks.
         text = reading.raw + "\n" if reading.blocks and reading.raw else markdown.plain(answer, figures)
         warning = f"<!-- {_WARNINGS[status]} -->\n\n" if status != "ok" else ""
+        # This one first: it tells, if the page is interrupted, whose the others are.
+        files = [_save_text(place.file(".boxes.md"), warning + markdown.with_boxes(answer, figures))]
+        files += _save_figures(place.file(FIGURES), cuts)
         files.append(_save_text(place.file(".md"), warning + text))
-        files.append(_save_text(place.file(".boxes.md"), warning + markdown.with_boxes(answer, figures)))
         files.append(_save_image(place.file(BOXES), draw.boxed(image, answer.blocks)))
         record = {
             "format": FORMAT,
@@ -133,7 +134,9 @@ def write_page(
         files.append(_save_text(place.file(".json"), json.dumps(record, ensure_ascii=False, indent=1) + "\n"))
     except OSError as error:
         raise _unwritable(place.folder, error) from None
-    return Written(status=status, text=text, tokens=reading.tokens, blocks=len(answer.blocks), files=tuple(files))
+    return Written(
+        status=status, text=warning + text, tokens=reading.tokens, blocks=len(answer.blocks), files=tuple(files)
+    )
 
 
 def done(place: Place, job: Job) -> Written | None:
@@ -153,7 +156,7 @@ def done(place: Place, job: Job) -> Written | None:
             blocks=len(record["blocks"]),
             files=(),
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 
@@ -207,18 +210,26 @@ def _ignore(_: object) -> None:
     """For lambdas that have to return nothing."""
 
 
-def _figures(place: Place, image: Image, answer: Answer) -> tuple[dict[int, list[str]], list[Path]]:
-    """Cut out the figures: names relative to the page's folder by block, and the files."""
-    folder = place.file(FIGURES)
-    if folder.is_dir():
-        shutil.rmtree(folder)
+def _figures(place: Place, image: Image, answer: Answer) -> tuple[dict[int, list[str]], list[Image]]:
+    """The figures: by block their names, relative to the page's folder, and in the same order the cut-outs."""
     names: dict[int, list[str]] = {}
-    files = []
+    cuts = []
     for count, (at, cut) in enumerate(draw.figures(image, answer.blocks), 1):
+        cuts.append(cut)
+        names.setdefault(at, []).append(f"{place.file(FIGURES).name}/{count}.jpg")
+    return names, cuts
+
+
+def _save_figures(folder: Path, cuts: Sequence[Image]) -> list[Path]:
+    """Write the figures in place of an earlier reading's; what else lies there is somebody's own."""
+    for old in folder.glob("*.jpg"):
+        if old.stem.isdecimal():
+            old.unlink()
+    if cuts:
         folder.mkdir(exist_ok=True)
-        files.append(_save_image(folder / f"{count}.jpg", cut))
-        names.setdefault(at, []).append(f"{folder.name}/{count}.jpg")
-    return names, files
+    elif folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+    return [_save_image(folder / f"{count}.jpg", cut) for count, cut in enumerate(cuts, 1)]
 
 
 def _unwritable(folder: Path, error: OSError) -> OutputError:

@@ -95,7 +95,7 @@ def smoke(
     except UsageError:
         raise
     except Exception as error:  # noqa: BLE001  (whatever it is, the test did not pass, and its report says so)
-        if not isinstance(error, OcrError):
+        if error.__cause__ is not None or not isinstance(error, OcrError):  # nobody foresaw it, here or in the backend
             traceback.print_exc()
         hint = "the lines above say where; devenv doctor looks at the GPU"
         why = explained(error, f"{backend} failed", BackendError, hint)

@@ -9,10 +9,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ocr.errors import InputError
-from ocr.output import BOXES, FIGURES, LAYOUTS, SUMMARY, Place
+from ocr.output import BOXES, FIGURES, LAYOUTS, LOG, SUMMARY, Place
 from ocr.page import IMAGES, PDF
 
 _LONGEST = 200
+_BOXES_STEM = Path(BOXES).stem
+_CLAIMED = ("", FIGURES, _BOXES_STEM, ".layouts", ".md", ".json", ".boxes.md", BOXES, LAYOUTS)
+_PAGED = {PDF, ".tif", ".tiff"}
+"""Sources whose pages go to a folder."""
 
 
 def in_folder(folder: Path, output: Path, say: Callable[[str], None] = lambda _: None) -> tuple[Path, ...]:
@@ -57,14 +61,21 @@ def _has_beside(path: Path, ending: str, others: Sequence[str]) -> bool:
 
 def places(sources: Sequence[Path], top: Path, output: Path) -> dict[Path, Place]:
     """For each source the place of its results: the same folders below `output`, and its name without the ending.
-    Sources whose results would get in each other's way keep their endings."""
+    Sources whose results would get in each other's way, or in the way of a source, keep their endings."""
     relative = {source: source.relative_to(top) for source in sources}
-    folders = {parent for path in relative.values() for parent in path.parents} | {Path(SUMMARY).with_suffix("")}
+    others = {parent for path in relative.values() for parent in path.parents} | {Path(LOG), Path(SUMMARY)}
+    beside = set(relative.values()) if output.resolve() == top.resolve() else set[Path]()
     tries = dict.fromkeys(sources, 0)
     while True:
-        claims = {source: _claims(relative[source], tries[source]) for source in sources}
+        claims = {source: _claims(path, tries[source]) for source, path in relative.items()}
         taken = Counter(claim for own in claims.values() for claim in own)
-        crossed = [source for source, own in claims.items() if any(taken[one] > 1 or one in folders for one in own)]
+        crossed = [
+            source
+            for source, own in claims.items()
+            if own[0].name.endswith(_BOXES_STEM)  # its name would be that of a result
+            or any(taken[one] > 1 or one in others for one in own)
+            or not beside.isdisjoint(own if source.suffix.lower() in _PAGED else own[1:])
+        ]
         if not crossed:
             return {source: Place(folder=output / own[0].parent, stem=own[0].name) for source, own in claims.items()}
         for source in crossed:
@@ -72,10 +83,9 @@ def places(sources: Sequence[Path], top: Path, output: Path) -> dict[Path, Place
 
 
 def _claims(path: Path, tried: int) -> tuple[Path, ...]:
-    """The names that a source's results would have but for their endings: its own, which is also that of the folder of
-    its pages, and those that look like another's."""
+    """What a source's results would be called: its own name, which is also that of the folder of its pages, first."""
     name = _short(path.name if tried else path.stem) + "~" * (tried - 1)
-    return tuple(path.with_name(name + ending) for ending in ("", FIGURES, ".boxes", ".layouts"))
+    return tuple(path.with_name(name + ending) for ending in _CLAIMED)
 
 
 def _short(name: str) -> str:

@@ -362,6 +362,9 @@ def test_what_a_decoder_raises_about_one_file_does_not_end_the_others(
     assert (summary["exit_status"], summary["read"]) == (3, 1)
     assert summary["failed"][0]["source"] == "a.png"
     assert summary["failed"][0]["error"].startswith("it cannot be read: ")
+    # Where a bug is stands in the log; want of memory is none.
+    log = (tmp_path / "out" / "ocr.log").read_text()
+    assert ("Traceback" in log) is not isinstance(error, MemoryError)
 
 
 def test_what_cannot_be_drawn_into_results_is_one_failed_page(
@@ -440,3 +443,45 @@ def test_pages_in_memory_are_bounded_by_their_size(
     assert [count for count, _ in engine.asked] == [3, 3, 3]
     text = (tmp_path / "out" / "a.md").read_text()
     assert [text.count(f"<!-- page {number} -->") for number in range(1, 10)] == [1] * 9
+
+
+def test_what_is_no_fault_of_pdfium_is_not_taken_for_one(
+    ocr: Ocr, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ocr import document
+
+    def broken(*_: object) -> str:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(document, "_part", broken)
+    pdf(tmp_path / "a.pdf", 2)
+    done = ocr("pdf", "a.pdf")
+    assert done.status == 70
+    assert "ZeroDivisionError: a bug" in done.err
+
+
+def test_a_whole_text_marks_pages_that_are_not_complete(ocr: Ocr, tmp_path: Path, engine: FakeEngine) -> None:
+    pdf(tmp_path / "a.pdf", 2)
+    engine.answers = [Reading(raw="one", finish="length"), Reading(raw="two")]
+    assert ocr("pdf", "a.pdf").status == 4
+    fresh = (tmp_path / "out" / "a.md").read_text()
+    assert fresh.count("<!-- this page is not complete") == 1
+    assert ocr("pdf", "a.pdf", "--resume").status == 4
+    assert (tmp_path / "out" / "a.md").read_text() == fresh
+
+
+def test_pages_that_are_done_do_not_wait_for_one_that_is_not(
+    ocr: Ocr, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ocr import job
+
+    pdf(tmp_path / "a.pdf", 9)
+    assert ocr("pdf", "a.pdf").status == 0
+    monkeypatch.setattr(job, "_MOST_WAITING", 2)
+    worked: list[int] = []
+    work = job.Run._work
+    monkeypatch.setattr(
+        job.Run, "_work", lambda run, things, *more: worked.append(len(things)) or work(run, things, *more)
+    )
+    assert json.loads(ocr("pdf", "a.pdf", "--resume", "--json").out)["skipped"] == 9
+    assert worked == [2, 2, 2, 2, 2, 0]

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import io
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,7 @@ def test_vllm_gets_the_token_as_a_variable_and_not_as_an_argument(
     assert TOKEN not in " ".join(command)
     assert env["VLLM_API_KEY"] == TOKEN
     assert env["VLLM_USE_V2_MODEL_RUNNER"] == "0"
+    assert env["VLLM_LOGGING_STREAM"] == "ext://sys.stderr"
     assert command[command.index("--gpu-memory-utilization") + 1] == "0.6"
 
 
@@ -194,3 +196,20 @@ def test_what_is_not_taken_is_not_made_for_ever() -> None:
     before = threading.active_count()
     taken.close()  # type: ignore[attr-defined]
     assert threading.active_count() == before - 1
+
+
+@pytest.mark.parametrize(("room", "most"), [(25, 3), (10, 2), (5, 2), (0, 2)])
+def test_things_ahead_weigh_no_more_than_there_is_room_for(room: int, most: int) -> None:
+    made: list[int] = []
+
+    def things() -> Iterator[int]:
+        for number in range(9):
+            made.append(number)
+            yield number
+
+    taken = ahead(things(), 100, lambda _: 10, room)
+    for number, one in enumerate(taken):
+        assert one == number
+        time.sleep(0.05)  # time enough to make all of them
+        assert len(made) - number - 1 <= most  # one may be in hand, for which there is no room yet
+    assert len(made) == 9

@@ -121,6 +121,18 @@ def test_what_nobody_foresaw_is_a_report_that_did_not_pass(
     assert "Traceback" in done.err
 
 
+def test_where_a_backend_failed_is_told_if_it_did_not_foresee_it(
+    ocr: Ocr, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_say: object) -> None:
+        raise BackendError("the model cannot be loaded: no kernel image") from RuntimeError("no kernel image")
+
+    monkeypatch.setattr(engine, "load", fail)
+    done = ocr("smoke")
+    assert _report(done)["summary"] == "the model cannot be loaded: no kernel image"
+    assert "RuntimeError: no kernel image" in done.err
+
+
 def test_plumbing_says_what_a_backend_does_not_show(ocr: Ocr, engine: FakeEngine) -> None:
     engine.answers = [Reading(raw="", tokens=64, logits=Logits(finite=True))]
     report = _report(ocr("smoke", "--expect", "plumbing"))

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from ocr import output
+from ocr.engine import Reading
 from ocr.output import FIGURES, Place
 from ocr.sources import in_folder, page_place, places
 
@@ -38,6 +40,10 @@ def _stems(*names: str) -> list[str]:
         (("a.pdf", "a.layouts.pdf"), ["a.pdf", "a.layouts.pdf"]),
         (("a.png", "a.jpg", "a.png.jpg"), ["a.png~", "a.jpg", "a.png.jpg"]),
         (("ocr-summary.png",), ["ocr-summary.png"]),
+        (("ocr-summary.json.pdf", "ocr.log.pdf"), ["ocr-summary.json.pdf", "ocr.log.pdf"]),
+        # The pages of README.md.pdf would go to a folder README.md, which is the text of README.pdf.
+        (("README.pdf", "README.md.pdf"), ["README.pdf", "README.md.pdf"]),
+        (("a.boxes.jpg",), ["a.boxes.jpg"]),
         (("sub/a.png", "a.png"), ["sub/a", "a"]),
     ],
 )
@@ -45,22 +51,80 @@ def test_results_keep_out_of_each_others_way(names: tuple[str, ...], stems: list
     assert _stems(*names) == stems
 
 
-_NAMES = st.lists(st.sampled_from(["a", "b", "a.boxes", "a-figures", "a.png", "a.pdf", "a~"]), min_size=1, max_size=3)
+_WORDS = [
+    "a",
+    "b",
+    "a.boxes",
+    "a.layouts",
+    "a-figures",
+    "a.png",
+    "a.pdf",
+    "a~",
+    "a.md",
+    "a.json",
+    "a.boxes.md",
+    "ocr.log",
+]
+_NAMES = st.lists(st.sampled_from(_WORDS), min_size=1, max_size=3)
+_ENDINGS = st.sampled_from([".png", ".pdf", ".jpg", ".tif"])
 
 
-@given(st.lists(st.tuples(_NAMES, st.sampled_from([".png", ".pdf", ".jpg"])), min_size=1, max_size=12))
-def test_no_file_is_written_by_two(made: list[tuple[list[str], str]]) -> None:
+@given(st.lists(st.tuples(_NAMES, _ENDINGS), min_size=1, max_size=12), st.booleans())
+def test_no_file_is_written_by_two_nor_takes_a_sources_place(made: list[tuple[list[str], str]], beside: bool) -> None:
     paths = sorted({Path("in", *parts[:-1], parts[-1] + ending) for parts, ending in made})
-    taken: dict[Path, Path] = {}
+    folders = {parent for path in paths for parent in path.parents}
+    assume(Path("in", "ocr.log") not in folders)  # there is no other place for the log
+    paths = [path for path in paths if path not in folders]  # no disk has a file and a folder of one name
+    output = Path("in" if beside else "out")
+    taken: dict[Path, Path | None] = {output / "ocr.log": None, output / "ocr-summary.json": None}
+    taken |= {path: path for path in paths} if beside else {}
     trees: dict[Path, Path] = {}
-    for source, place in places(paths, Path("in"), Path("out")).items():
+    for source, place in places(paths, Path("in"), output).items():
         page = page_place(place, 1, 1)
-        for one in (place, page) if source.suffix == ".pdf" else (place,):
+        paged = source.suffix in {".pdf", ".tif"}
+        for one in (place, page) if paged else (place,):
             for ending in (".md", ".json", ".boxes.md", ".boxes.jpg", ".layouts.pdf"):
-                assert taken.setdefault(one.file(ending), source) == source
-            trees[one.file(FIGURES)] = source  # emptied whenever the page is written
+                assert one.file(ending) not in taken or taken[one.file(ending)] == source != one.file(ending)
+                taken[one.file(ending)] = source
+            trees[one.file(FIGURES)] = source  # emptied of figures whenever the page is written
     for tree, owner in trees.items():
         assert all(source == owner for file, source in taken.items() if tree in file.parents)
+    assert not {parent for file in taken for parent in file.parents} & taken.keys(), "a folder where a file is"
+
+
+@pytest.mark.parametrize("names", [("report.pdf", "report/z.png"), ("report.pdf", "report.png"), ("a.tif", "a.png")])
+def test_results_beside_sources_that_keep_their_endings(ocr: Ocr, tmp_path: Path, names: tuple[str, ...]) -> None:
+    for name in names:
+        picture(tmp_path / "in" / name)
+        if name.endswith("pdf"):
+            pdf(tmp_path / "in" / name)
+    before = {name: (tmp_path / "in" / name).read_bytes() for name in names}
+    for _ in range(2):
+        done = ocr("batch", "in", "-o", "in", "--json")
+        assert done.status == 0, done.err
+        assert json.loads(done.out)["read"] == sum(2 if name.endswith("pdf") else 1 for name in names)
+    assert before == {name: (tmp_path / "in" / name).read_bytes() for name in names}
+
+
+def test_a_figures_folder_keeps_what_is_somebodys_own(ocr: Ocr, tmp_path: Path, engine: FakeEngine) -> None:
+    picture(tmp_path / "in" / "a.png")
+    notes = tmp_path / "in" / "a-figures" / "notes.txt"
+    notes.parent.mkdir()
+    notes.write_text("mine")
+    assert ocr("batch", "in", "-o", "in").status == 0
+    assert (notes.parent / "1.jpg").is_file()
+    engine.answers = [Reading(raw="no figure")]
+    assert ocr("batch", "in", "-o", "in").status == 0
+    assert [path.name for path in notes.parent.iterdir()] == ["notes.txt"]
+    notes.unlink()
+    assert ocr("batch", "in", "-o", "in").status == 0
+    assert not notes.parent.exists()
+
+
+def test_a_source_that_is_called_like_a_result_stays_one(ocr: Ocr, tmp_path: Path) -> None:
+    picture(tmp_path / "a.boxes.jpg")
+    for _ in range(2):
+        assert json.loads(ocr("batch", ".", "-o", ".", "--json").out)["pages"] == 1
 
 
 @pytest.mark.parametrize("stem", ["a" * 251, "票" * 83, "é" * 125 + "a"])
@@ -100,6 +164,25 @@ def test_what_an_interrupted_page_left_is_no_source(ocr: Ocr, tmp_path: Path) ->
     picture(tmp_path / "a.png")
     assert ocr("batch", ".", "-o", ".").status == 0
     (tmp_path / "a.json").unlink()
+    assert in_folder(tmp_path, tmp_path) == (tmp_path / "a.png",)
+
+
+@pytest.mark.parametrize("after", [1, 2, 3])
+def test_a_page_that_was_killed_on_its_way_left_no_source(
+    ocr: Ocr, tmp_path: Path, after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved, count = output.save, [0]
+
+    def save(path: Path, write: Callable[[Path], None]) -> Path:
+        count[0] += 1
+        if count[0] > after:
+            raise OSError(28, "No space left on device")
+        return saved(path, write)
+
+    picture(tmp_path / "a.png")
+    monkeypatch.setattr(output, "save", save)
+    assert ocr("batch", ".", "-o", ".").status == 6
+    assert len([path for path in tmp_path.rglob("*") if path.is_file() and path.name != "ocr.log"]) == 1 + after
     assert in_folder(tmp_path, tmp_path) == (tmp_path / "a.png",)
 
 
