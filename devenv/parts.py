@@ -32,7 +32,7 @@ def base_key(lock: Lock, *, user: tuple[str, int, str, int]) -> str | None:
         root_key(lock),
         user,
         _templates("dockerfile", "bootstrap.j2", "mounts.j2"),
-        _templates("build", "policy.sh", "dpkg.sh", "user.sh", "bytecode.sh", "clean.sh"),
+        _templates("build", "policy.sh", "dpkg.sh", "user.sh", "bytecode.sh", "clean.sh", "link.py"),
     ])  # fmt: skip
 
 
@@ -53,7 +53,7 @@ def editor_key(lock: Lock) -> str | None:
         lock.node.sha256 if lock.node else None,
         [editor.version, editor.source, editor.archive.sha256, [one.sha256 for one in editor.packages]],
         _templates("dockerfile", "node.j2", "editor.j2"),
-        _templates("build", "debs.sh", "editor.sh", "node.sh", "parallel.cjs", "registry.mjs", "unpack.py"),
+        _templates("build", "debs.sh", "editor.sh", "link.py", "node.sh", "parallel.cjs", "registry.mjs", "unpack.py"),
     ])  # fmt: skip
 
 

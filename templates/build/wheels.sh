@@ -9,12 +9,17 @@ if [ ! -e /opt/venv ]; then
     chmod 2775 /opt/venv
     /run/uv/uv venv --allow-existing --python "/usr/bin/python$2" --prompt devenv /opt/venv
 fi
+touch /tmp/began
 /run/uv/uv pip install --python /opt/venv/bin/python --no-index --no-deps --find-links /run/wheels \
     --require-hashes --compile-bytecode --requirements /run/wheels/requirements.txt
 # uv notes when it saw each local file, which differs from build to build.
 find /opt/venv -name uv_cache.json -delete
 grep -rl --include=RECORD uv_cache.json /opt/venv/lib | xargs -r sed -i '/uv_cache.json/d'
 rm -f /opt/venv/.lock
+# As of the system's Python: what only tests import is compiled when they are run.
+find /opt/venv -path '*/__pycache__/*' \( -path '*/test/*' -o -path '*/tests/*' \) -cnewer /tmp/began -delete
+python3 -B /run/build/link.py /opt/venv /tmp/began
+rm /tmp/began
 # Only what this layer brought: touching the rest would copy it up into this layer.
 find /opt/venv ! -group "$1" -exec chgrp -h "$1" {} +
 find /opt/venv -type d ! -perm -2775 -exec chmod 2775 {} +

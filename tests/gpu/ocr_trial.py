@@ -13,6 +13,7 @@ of the GPU machine, because its packages are resolved on top of that. As root, b
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import shutil
@@ -20,10 +21,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
+
+if TYPE_CHECKING:
+    from devenv.lock.model import LockedModel
 
 NAME = "t-full"
 BASE = "t-full-base:1"
@@ -146,10 +150,18 @@ def prepare(options: argparse.Namespace) -> None:
 
 def complete(options: argparse.Namespace, digest: str, weights: Path) -> None:
     """The lock with this machine's base image and these weights, and the store with the lock's files."""
-    import hashlib
+    from devenv.lock.model import read
 
+    old = read(options.source / "lock")
+    base = old.base.model_copy(update={"digest": digest})
+    new = old.model_copy(update={"base": base, "model": locked_model(weights), "open": None})
+    (options.work / "project/devenv.lock").write_text(new.dump())
+
+
+def locked_model(weights: Path) -> LockedModel:
+    """The weights of a folder, as a lock has them."""
     from devenv.lock.hub import model_name
-    from devenv.lock.model import LockedModel, ModelFile, ModelSource, files_digest, read
+    from devenv.lock.model import LockedModel, ModelFile, ModelSource, files_digest
 
     rows = []
     for path in sorted(weights.iterdir()):
@@ -158,11 +170,7 @@ def complete(options: argparse.Namespace, digest: str, weights: Path) -> None:
         rows.append(ModelFile(path=path.name, size=path.stat().st_size, sha256=sha256))
     source = ModelSource(hub="huggingface", id="deepseek-ai/DeepSeek-OCR", revision=REVISION)
     files = tuple(rows)
-    model = LockedModel(name=model_name(source.id), digest=files_digest(files), sources=(source,), files=files)
-    old = read(options.source / "lock")
-    base = old.base.model_copy(update={"digest": digest})
-    new = old.model_copy(update={"base": base, "model": model, "open": None})
-    (options.work / "project/devenv.lock").write_text(new.dump())
+    return LockedModel(name=model_name(source.id), digest=files_digest(files), sources=(source,), files=files)
 
 
 def devenv(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -171,22 +179,22 @@ def devenv(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def run(options: argparse.Namespace) -> None:
-    """The first `up` builds the image; then three with an empty page cache and three with a full one."""
-    preset = str(options.work / "project/preset.yaml")
+def rounds(name: str, work: Path, number: int, *arguments: str) -> None:
+    """The first `up` makes what is missing; then so many with an empty page cache and so many with a full one."""
+    preset = str(work / "project/preset.yaml")
     rows = []
-    for how in ("build", *("cold",) * options.rounds, *("warm",) * options.rounds):
-        devenv("down", NAME)
+    for how in ("first", *("cold",) * number, *("warm",) * number):
+        devenv("down", name)
         if how == "cold":
             subprocess.run(["sh", "-c", "sync; echo 3 > /proc/sys/vm/drop_caches"], check=True)
         began = time.monotonic()
-        done = devenv("up", preset, "--json", "--from", str(options.source / "files"))
+        done = devenv("up", preset, "--json", *arguments)
         seconds = round(time.monotonic() - began, 2)
         try:
             told = json.loads(done.stdout)
         except ValueError:
             say("up", how=how, seconds=seconds, code=done.returncode, error=done.stderr[-3000:])
-            if how == "build":
+            if how == "first":
                 raise SystemExit(1) from None
             continue
         check = told["smoke"]["checks"][0]
@@ -196,7 +204,7 @@ def run(options: argparse.Namespace) -> None:
         say("up", **row)
         if done.returncode:
             say("error", said=done.stderr[-2000:])
-    (options.work / "rows.json").write_text(json.dumps(rows, indent=1))
+    (work / "rows.json").write_text(json.dumps(rows, indent=1))
 
 
 def main() -> int:
@@ -217,7 +225,9 @@ def main() -> int:
     one.add_argument("--from", dest="source", type=Path, required=True)
     one.add_argument("--rounds", type=int, default=3)
     one.add_argument("work", type=Path)
-    one.set_defaults(act=run)
+    one.set_defaults(
+        act=lambda options: rounds(NAME, options.work, options.rounds, "--from", str(options.source / "files"))
+    )
     options = parser.parse_args()
     options.act(options)
     return 0
