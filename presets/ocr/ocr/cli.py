@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import sys
@@ -187,7 +188,9 @@ def _job(files: Sequence[Path], top: Path, options: dict[str, Any]) -> int:
     wanted = _numbers(options.get("wanted"))
     folder: Path = options["output"]
     output.prepare(folder)
-    engine = backends.make(backends.chosen(options["backend"]), _settings(options["model"]))
+    is_picture = options.get("dpi") is None
+    settings = dataclasses.replace(_settings(options["model"]), has_many=not is_picture)
+    engine = backends.make(backends.chosen(options["backend"]), settings)
     with output.log(folder / output.LOG, _say) as log:
         began = time.perf_counter()
         facts: list[Facts] = []
@@ -207,7 +210,7 @@ def _job(files: Sequence[Path], top: Path, options: dict[str, Any]) -> int:
             resume=options["resume"],
             wanted=wanted,
         )
-        single = options.get("dpi") is None and not options["as_json"]
+        single = is_picture and not options["as_json"]
         outcomes = _run(Run(plan, engine, load, log), engine, plan.places[files[0]], single=single)
         summary = Summary(
             outcomes=outcomes,

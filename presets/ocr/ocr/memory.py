@@ -26,6 +26,20 @@ def gpu_used_mb() -> float:
         return 0.0
 
 
+def gpu_memory_mb() -> tuple[float, float] | None:
+    """What is free on the only GPU and all that it has, in 10⁶ bytes; None where NVML tells nothing, or of several."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        if pynvml.nvmlDeviceGetCount() != 1:
+            return None
+        memory = pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByIndex(0))
+        return float(memory.free) / 1e6, float(memory.total) / 1e6
+    except Exception:  # noqa: BLE001  (whoever needs the memory will say what is missing)
+        return None
+
+
 def available_mb() -> float:
     """The main memory that this process may still take, in 10⁶ bytes: the machine's, or its container's limit."""
     left = _first_number("/proc/meminfo", "MemAvailable:") * 1024 / 1e6

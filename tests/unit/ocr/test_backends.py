@@ -70,11 +70,15 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeVllm:
         "vllm.model_executor.models.deepseek_ocr": model,
     }.items():
         monkeypatch.setitem(sys.modules, name, module)
-    for name in ("VLLM_USE_V2_MODEL_RUNNER", "VLLM_NO_USAGE_STATS", "VLLM_LOGGING_LEVEL"):
+    for name in (
+        "VLLM_USE_V2_MODEL_RUNNER", "VLLM_NO_USAGE_STATS", "VLLM_LOGGING_LEVEL", "VLLM_LOGGING_STREAM",
+        "VLLM_ENABLE_V1_MULTIPROCESSING",
+    ):  # fmt: skip
         monkeypatch.setenv(name, "as before")
         monkeypatch.delenv(name)
     monkeypatch.setattr(vllm, "gpu_used_mb", lambda: 8000.0)
     monkeypatch.setattr(vllm, "has_gpu", lambda: True)
+    monkeypatch.setattr(vllm, "gpu_memory_mb", lambda: (84_500.0, 85_500.0))
     monkeypatch.delenv("OCR_GPU_SHARE", raising=False)
     return state
 
@@ -90,6 +94,47 @@ def test_vllm_is_started_with_the_guard_and_without_caches(fake: FakeVllm, tmp_p
     assert (facts.backend, facts.model, facts.notes["vllm"]) == ("vllm", "m", "0.28.0")
     # The second model runner refuses the guard, from 0.31 on.
     assert os.environ["VLLM_USE_V2_MODEL_RUNNER"] == "0"
+
+
+@pytest.mark.parametrize(
+    ("has_many", "told", "becomes"), [(False, None, "0"), (True, None, "1"), (False, "1", "1"), (True, "0", "0")]
+)
+@pytest.mark.usefixtures("fake")
+def test_vllm_has_a_process_of_its_own_for_many_pages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str | None, becomes: str, *, has_many: bool
+) -> None:
+    import os
+
+    if told:
+        monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", told)
+    VllmBackend(Settings(model=checkpoint(tmp_path / "m"), has_many=has_many)).load(lambda _: None)
+    assert os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] == becomes
+
+
+@pytest.mark.parametrize(
+    ("memory", "share", "fits"),
+    [
+        ((9_000, 85_500), "0.9", False),
+        ((9_000, 85_500), "0.1", True),
+        ((76_500, 85_500), "0.9", True),
+        (None, "1", True),
+    ],
+    ids=["taken", "asked for less", "nearly", "unknown"],
+)
+def test_vllm_is_not_started_where_it_has_no_room(
+    fake: FakeVllm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory: Any, share: str, *, fits: bool
+) -> None:
+    monkeypatch.setattr(vllm, "gpu_memory_mb", lambda: memory)
+    monkeypatch.setenv("OCR_GPU_SHARE", share)
+    engine = VllmBackend(Settings(model=checkpoint(tmp_path / "m")))
+    if fits:
+        engine.load(lambda _: None)
+        assert fake.made["gpu_memory_utilization"] == float(share)
+        return
+    with pytest.raises(MemoryFullError, match=r"9\.0 of 85\.5 GB are free, and vLLM was to take 90%") as caught:
+        engine.load(lambda _: None)
+    assert "OCR_GPU_SHARE" in str(caught.value.hint)
+    assert not fake.made
 
 
 def test_vllm_reads_all_pictures_in_one_call(fake: FakeVllm, tmp_path: Path) -> None:

@@ -14,10 +14,14 @@ NAMES = ("vllm", "transformers", "rapidocr")
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What a backend is made with. `threads`: of the processor, for each picture; None: what is good."""
+    """What a backend is made with. `threads`: of the processor, for each picture; None: what is good.
+
+    `has_many`: many pages come, so that preparing them in another process than the engine's pays.
+    """
 
     model: Path | None = None
     threads: int | None = None
+    has_many: bool = False
     max_context: int | None = None
 
 

@@ -14,17 +14,20 @@ from ocr.checkpoint import Checkpoint
 from ocr.engine import Facts, Logits, Reading, Request, Say
 from ocr.errors import BackendError, MemoryFullError, UsageError
 from ocr.guard import KEPT_TOKENS
-from ocr.memory import gpu_used_mb, has_gpu, peak_rss_mb
+from ocr.memory import gpu_memory_mb, gpu_used_mb, has_gpu, peak_rss_mb
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 _GUARD = "vllm.model_executor.models.deepseek_ocr:NGramPerReqLogitsProcessor"
 _CONTEXT = 8192
+_SLACK_MB = 1000.0
+"""NVML and CUDA do not count the driver's own part in the same way: what is nearly enough vLLM decides."""
+_MEMORY_HINT = "stop what else uses it (nvidia-smi), or set OCR_GPU_SHARE to the share that is free, such as 0.6"
 
 
 class VllmBackend:
-    """One engine in processes of its own."""
+    """One engine: in this process, which starts sooner, or for many pages in one of its own."""
 
     name = "vllm"
     streams = False
@@ -33,6 +36,7 @@ class VllmBackend:
     def __init__(self, settings: Settings) -> None:
         assert settings.model is not None
         self._checkpoint = Checkpoint.read(settings.model)
+        self._has_many = settings.has_many
         self.model = self._checkpoint.title
         self._engine: Any = None
         self._peak_mb = 0.0
@@ -48,9 +52,11 @@ class VllmBackend:
     def load(self, say: Say) -> Facts:
         """Start the engine."""
         environment()
+        os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "1" if self._has_many else "0")
         share = _share()
         if not has_gpu():  # vLLM would say that its device string is empty
             raise BackendError("there is no GPU here", hint="devenv doctor says why; or use deepseek-ocr-cpu")
+        _require_room(share)
         began = time.perf_counter()
         try:
             from vllm import LLM, __version__
@@ -177,6 +183,20 @@ def _share() -> float:
     return share
 
 
+def _require_room(share: float) -> None:
+    """Raise MemoryFullError where the engine would find too little: it says so late, and from another process."""
+    memory = gpu_memory_mb()
+    if memory is None:
+        return
+    free, total = memory
+    if free < share * total - _SLACK_MB:
+        raise MemoryFullError(
+            f"the GPU has not enough memory: {free / 1e3:.1f} of {total / 1e3:.1f} GB are free, and vLLM was to take "
+            f"{share:.0%}",
+            hint=_MEMORY_HINT,
+        )
+
+
 def _device() -> str:
     """The GPU's name, asked of NVML: asking CUDA here would keep the engine from starting its processes."""
     try:
@@ -193,6 +213,6 @@ def _failure(error: Exception) -> BackendError:
     if "out of memory" in str(error).lower() or "free memory" in str(error).lower():
         return MemoryFullError(
             f"the GPU has not enough memory: {said}",
-            hint="stop what else uses it (nvidia-smi), or set OCR_GPU_SHARE to the share that is free, such as 0.6",
+            hint=_MEMORY_HINT,
         )
     return BackendError(f"vLLM failed: {said}", hint="its own messages are above; more with VLLM_LOGGING_LEVEL=INFO")
