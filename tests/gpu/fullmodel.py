@@ -32,6 +32,7 @@ LANGUAGE = {
     "v_head_dim": 0, "vocab_size": VOCABULARY,
 }  # fmt: skip
 CONFIG = {
+    **LANGUAGE,  # stands at the top as well, but for the architecture
     "_name_or_path": "deepseek-ai/DeepSeek-OCR",
     "architectures": ["DeepseekOCRForCausalLM"],
     "candidate_resolutions": [[1024, 1024]],
@@ -53,7 +54,6 @@ CONFIG = {
             },
         },
     },
-    **LANGUAGE,
 }  # fmt: skip
 
 

@@ -37,6 +37,11 @@ model:
   huggingface:
     revision: {REVISION}
   modelscope: null
+code_server: null # the engine there has no network, so no port that could be waited for
+jupyter: null
+services:
+  lab:
+    command: [jupyter, lab, --no-browser, --ip=127.0.0.1, --port=8899]
 smoke:
   ocr:
     run: [ocr, smoke, --tokens, "64"]
@@ -81,6 +86,7 @@ def prepare(options: argparse.Namespace) -> None:
         [options.torch / "bin/python3", ROOT / "tests/gpu/fullmodel.py", weights], stdout=subprocess.PIPE, text=True
     )
     taken = complete_libraries(options.root / SITE / "nvidia", next(options.torch.glob("lib/python3*/site-packages")))
+    shutil.rmtree(options.root / "etc/devenv")  # made anew below
     tar = subprocess.Popen(["tar", "c", "-C", str(options.root), "."], stdout=subprocess.PIPE)
     image = subprocess.run(
         ["docker", "import", "-", BASE], stdin=tar.stdout, capture_output=True, text=True, check=True

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import sys
 import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from ocr import guard, modes, prompts
 from ocr.backends import Settings, vllm
 from ocr.backends.rapidocr import RapidOcrBackend
+from ocr.backends.transformers import TransformersBackend
 from ocr.backends.vllm import VllmBackend, sampling, serve_command
 from ocr.engine import Reading, Request
 from ocr.errors import BackendError, MemoryFullError, UsageError
@@ -72,7 +75,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeVllm:
         monkeypatch.setitem(sys.modules, name, module)
     for name in (
         "VLLM_USE_V2_MODEL_RUNNER", "VLLM_NO_USAGE_STATS", "VLLM_LOGGING_LEVEL", "VLLM_LOGGING_STREAM",
-        "VLLM_ENABLE_V1_MULTIPROCESSING",
+        "VLLM_ENABLE_V1_MULTIPROCESSING", "TRITON_ALLOW_NON_CONSTEXPR_GLOBALS",
     ):  # fmt: skip
         monkeypatch.setenv(name, "as before")
         monkeypatch.delenv(name)
@@ -203,6 +206,69 @@ def test_vllm_failures_have_a_remedy(
     with pytest.raises(kind, match=said) as caught:
         VllmBackend(Settings(model=checkpoint(tmp_path / "m"))).load(lambda _: None)
     assert caught.value.hint
+
+
+def test_vllm_says_what_triton_refuses_and_not_the_code_before_it(fake: FakeVllm, tmp_path: Path) -> None:
+    class CompilationError(Exception):
+        pass
+
+    fake.answers = CompilationError('at 61:23:\n    qk_scale = scale * LOG2E\n               ^\nNameError("LOG2E")')
+    with pytest.raises(BackendError, match=r'^vLLM failed: NameError\("LOG2E"\)$'):
+        VllmBackend(Settings(model=checkpoint(tmp_path / "m"))).load(lambda _: None)
+
+
+def test_vllm_lets_triton_read_plain_numbers(fake: FakeVllm, tmp_path: Path) -> None:
+    import os
+
+    VllmBackend(Settings(model=checkpoint(tmp_path / "m"))).load(lambda _: None)
+    assert fake.made
+    assert os.environ["TRITON_ALLOW_NON_CONSTEXPR_GLOBALS"] == "1"
+
+
+@pytest.fixture
+def on_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., TransformersBackend]:
+    """Transformers on a GPU whose answers to `read` are these, one after the other."""
+    torch = types.ModuleType("torch")
+    torch.inference_mode = contextlib.nullcontext  # type: ignore[attr-defined]
+
+    def empty() -> None:
+        raise RuntimeError("CUDA error: out of memory")
+
+    torch.cuda = types.SimpleNamespace(empty_cache=empty)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torch", torch)
+
+    def make(*errors: Exception) -> TransformersBackend:
+        engine = TransformersBackend(Settings(model=checkpoint(tmp_path / "m")))
+        said = iter(errors)
+
+        def read(*_: Any) -> Any:
+            raise next(said)
+
+        model = types.SimpleNamespace(device=types.SimpleNamespace(type="cuda"))
+        monkeypatch.setattr(engine, "_read", read)
+        monkeypatch.setattr(engine, "_model", model)
+        return engine
+
+    return make
+
+
+def _reads(engine: TransformersBackend) -> None:
+    engine.read([Image.new("RGB", (9, 9))], _request())
+
+
+def test_a_driver_that_does_not_recover_from_full_memory_is_named(on_gpu: Callable[..., TransformersBackend]) -> None:
+    """As seen on an H100 with as much memory left as the weights alone take."""
+    engine = on_gpu(RuntimeError("CUDA error: out of memory\nSearch for …"), RuntimeError("CUDA error: unknown error"))
+    with pytest.raises(MemoryFullError, match="CUDA error: out of memory"):
+        _reads(engine)
+    with pytest.raises(BackendError, match="does not recover") as caught:
+        _reads(engine)
+    assert "--resume" in str(caught.value.hint)
+
+
+def test_another_error_of_cuda_is_no_matter_of_memory(on_gpu: Callable[..., TransformersBackend]) -> None:
+    with pytest.raises(RuntimeError, match="unknown error"):
+        _reads(on_gpu(RuntimeError("CUDA error: unknown error")))
 
 
 @pytest.mark.parametrize("share", ["0", "2", "half"])

@@ -3,6 +3,7 @@ folder is run: its config, its tokenizer and its weights are data."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import time
@@ -41,6 +42,7 @@ class TransformersBackend:
         self.concurrency = _GPU_BATCH if os.environ.get("OCR_DEVICE") != "cpu" and has_gpu() else 1
         self._model: Any = None
         self._tokenizer: Any = None
+        self._was_full = False
 
     def check(self, request: Request) -> None:
         """It can do everything."""
@@ -107,11 +109,17 @@ class TransformersBackend:
             with torch.inference_mode():
                 return self._read(pictures, request, on_text)
         except Exception as error:
+            if self._was_full and str(error).startswith("CUDA error"):
+                raise BackendError(
+                    "the GPU ran out of memory, and its driver does not recover from it",
+                    hint="stop what else uses the GPU (nvidia-smi), then again with --resume",
+                ) from None
             if not is_full(error):
                 raise
-            failure = _full(error)
+            failure, self._was_full = _full(error), True
         if self._model.device.type == "cuda":
-            torch.cuda.empty_cache()
+            with contextlib.suppress(RuntimeError):  # of the driver, which was too full for more than tensors
+                torch.cuda.empty_cache()
         raise failure
 
     def peak_memory_mb(self) -> tuple[float, Literal["GPU", "RSS"]]:

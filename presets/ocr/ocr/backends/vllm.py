@@ -166,6 +166,8 @@ def environment() -> None:
     """What has to be set before vLLM is imported; what the user has set stays."""
     # From 0.31 on the second model runner is the default, and it takes no such guard.
     os.environ.setdefault("VLLM_USE_V2_MODEL_RUNNER", "0")
+    # From 0.30 on a kernel of the model reads a plain number that Triton otherwise refuses: seen on an H100.
+    os.environ.setdefault("TRITON_ALLOW_NON_CONSTEXPR_GLOBALS", "1")
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")  # stdout has the text, or JSON
@@ -209,7 +211,8 @@ def _device() -> str:
 
 
 def _failure(error: Exception) -> BackendError:
-    said = (str(error).strip() or type(error).__name__).splitlines()[0]
+    lines = (str(error).strip() or type(error).__name__).splitlines()
+    said = lines[-1 if type(error).__name__ == "CompilationError" else 0]  # Triton's begin with the code
     if "out of memory" in str(error).lower() or "free memory" in str(error).lower():
         return MemoryFullError(
             f"the GPU has not enough memory: {said}",
