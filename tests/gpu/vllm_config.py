@@ -1,6 +1,7 @@
 """Have vLLM read a DeepSeek-OCR checkpoint's config, tokenizer and picture processor, as `ocr` starts it, without a GPU:
-nothing is loaded or computed. FOLDER is a checkpoint such as tests/integration/tinymodel.py writes. On a machine without
-one, in the image of a vLLM preset:
+nothing is computed. FOLDER is a checkpoint such as tests/integration/tinymodel.py writes; with --load, which is for the
+published shapes (fullmodel.py) and takes 8 GB of memory, vLLM also makes the model and loads every weight. On a machine
+without a GPU, in the image of a vLLM preset:
 
     docker run --rm -v FOLDER:/model:ro -v $PWD/tests/gpu/vllm_config.py:/check.py:ro IMAGE python /check.py /model
 
@@ -13,7 +14,9 @@ import os
 import subprocess
 import sys
 import tempfile
+import types
 from pathlib import Path
+from typing import Any
 
 
 def without_a_gpu() -> None:
@@ -35,6 +38,39 @@ def without_a_gpu() -> None:
         device_count = classmethod(lambda cls: 1)
 
     platforms.current_platform = platforms._current_platform = Named()
+
+
+class Nothing:
+    """A stream or an event of a GPU that is not there."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        pass
+
+
+def load(arguments: Any) -> None:
+    """Make the model on the processor, as vLLM does for a GPU, and give it its weights."""
+    import torch
+    from vllm.config import set_current_vllm_config
+    from vllm.distributed import init_distributed_environment, initialize_model_parallel
+    from vllm.model_executor.model_loader import get_model_loader
+    from vllm.model_executor.model_loader.utils import initialize_model
+
+    torch.cuda.is_available = lambda: True
+    torch.cuda.device_count, torch.cuda.current_device = lambda: 1, lambda: 0
+    properties = types.SimpleNamespace(total_memory=80 << 30, multi_processor_count=132, major=9, minor=0)
+    torch.cuda.get_device_properties = lambda *_, **__: properties
+    torch.cuda.set_device = lambda *_: None
+    torch.cuda.get_device_capability = lambda *_: (9, 0)
+    torch.cuda.Stream = torch.cuda.Event = torch.cuda.current_stream = Nothing
+    config = arguments.create_engine_config()
+    torch.set_default_dtype(torch.bfloat16)
+    with set_current_vllm_config(config):
+        init_distributed_environment(1, 0, "tcp://127.0.0.1:29555", 0, "gloo")
+        initialize_model_parallel(1, 1)
+        with torch.device("cpu"):
+            model = initialize_model(config)
+        get_model_loader(config.load_config).load_weights(model, config.model_config)
+    print(f"{sum(one.numel() for one in model.parameters()):,} parameters made, and all of the weights taken")
 
 
 def main(folder: str) -> None:
@@ -60,6 +96,8 @@ def main(folder: str) -> None:
     made, architecture = config.registry.resolve_model_cls(config.architectures, config)
     assert made is DeepseekOCRForCausalLM, (made, architecture)
     print(f"vLLM reads it as {architecture}: {config.hf_text_config.num_hidden_layers} layers, guard and length taken")
+    if sys.argv[2:] == ["--load"]:
+        load(arguments)
 
 
 if __name__ == "__main__":
