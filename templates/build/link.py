@@ -1,5 +1,5 @@
 """Keep files that are the same only once, as hard links of one another: FOLDER [SINCE], a file that is older than what
-may be linked. Writing to one of the names inside a container gives that name a file of its own again.
+may be linked. Where layers are overlays, writing to one of the names gives that name a file of its own again.
 """
 
 import filecmp
@@ -42,7 +42,10 @@ def same(one, other):
 
 
 def attributes(path):
-    return {name: os.getxattr(path, name) for name in os.listxattr(path)}
+    try:
+        return {name: os.getxattr(path, name) for name in os.listxattr(path)}
+    except OSError:  # a file system without them
+        return {}
 
 
 if __name__ == "__main__":

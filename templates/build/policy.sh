@@ -11,7 +11,8 @@ path-exclude=/usr/share/lintian/*
 path-exclude=/usr/share/locale/*
 path-exclude=/usr/share/man/*
 path-exclude=/usr/lib/python3*/config-*/libpython*.a
-path-exclude=/usr/bin/*-lto-dump*
+path-exclude=/usr/lib/*/libpython3*.a
+path-exclude=/usr/bin/*lto-dump*
 CFG
 printf 'APT::Install-Recommends "false";\nAcquire::Languages "none";\n' > /etc/apt/apt.conf.d/90devenv
 find /usr/share/doc -type f ! -name copyright -delete

@@ -18,6 +18,7 @@ grep -rl --include=RECORD uv_cache.json /opt/venv/lib | xargs -r sed -i '/uv_cac
 rm -f /opt/venv/.lock
 # As of the system's Python: what only tests import is compiled when they are run.
 find /opt/venv -path '*/__pycache__/*' \( -path '*/test/*' -o -path '*/tests/*' \) -cnewer /tmp/began -delete
+find /opt/venv -name __pycache__ -empty -cnewer /tmp/began -delete
 python3 -B /run/build/link.py /opt/venv /tmp/began
 rm /tmp/began
 # Only what this layer brought: touching the rest would copy it up into this layer.

@@ -50,7 +50,6 @@ smoke:
 SITE = "opt/venv/lib/python3.11/site-packages"
 NVIDIA = ("cu13/lib/libcublas*", "cu13/lib/libcufft*", "cu13/lib/libcu[rs]*", "cu13/lib/libnvrtc*", "cusparselt/lib/*",
           "nvshmem/lib/*.so*")  # fmt: skip
-KEPT = "libcudart.so.13"  # it fits a pattern above, and is small
 UNUSED = ("tokenspeed_triton", "tilelang", "z3", "PyNvVideoCodec", "nvidia_cutlass_dsl/cu12",
           "nvidia_cutlass_dsl/dsl_packages/cutlass/_mlir/_mlir_libs/_cutlass_ir.cu12.*")  # fmt: skip
 PIECE = "59M"
@@ -68,8 +67,7 @@ def pack(options: argparse.Namespace) -> None:
     site = root / SITE
     for path in [*(one for name in NVIDIA for one in (site / "nvidia").glob(name)),
                  *(one for name in UNUSED for one in site.glob(name))]:  # fmt: skip
-        if path.name != KEPT:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
     archive = subprocess.Popen(["tar", "c", "--sort=name", "-C", str(root), "."], stdout=subprocess.PIPE)
     packed = subprocess.Popen(["zstd", "-13", "-T0", "--long=27"], stdin=archive.stdout, stdout=subprocess.PIPE)
     prefix = str(options.out / "piece-")

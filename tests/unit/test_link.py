@@ -93,14 +93,10 @@ def test_what_was_there_before_is_left(tmp_path: Path) -> None:
     assert old.stat().st_nlink == 1
 
 
-def test_the_same_tree_is_linked_in_the_same_way(tmp_path: Path) -> None:
-    """Of a layer's tar the first name has the content, so no name may depend on the order of a folder."""
-    trees = []
-    for number, order in enumerate((("z", "a", "m"), ("m", "z", "a"))):
-        root = tmp_path / str(number)
-        for name in order:
-            write(root / name / "file", b"x" * BLOCK)
-        link(root)
-        trees.append({path.relative_to(root): inode(path) == inode(root / "a/file") for path in root.glob("*/file")})
-    assert trees[0] == trees[1]
-    assert all(trees[0].values())
+@pytest.mark.parametrize("order", ["zam", "mza", "azm"])
+def test_the_first_by_name_stays_whatever_the_order_of_the_folder(tmp_path: Path, order: str) -> None:
+    for name in order:
+        write(tmp_path / name / "file", b"x" * BLOCK)
+    first = inode(tmp_path / "a/file")
+    link(tmp_path)
+    assert {inode(path) for path in tmp_path.glob("*/file")} == {first}

@@ -27,14 +27,18 @@ def gpu_used_mb() -> float:
 
 
 def gpu_memory_mb() -> tuple[float, float] | None:
-    """What is free on the only GPU and all that it has, in 10⁶ bytes; None where NVML tells nothing, or of several."""
+    """What is free on the only GPU and all that it has, in 10⁶ bytes; None where NVML tells nothing, or of more."""
     try:
         import pynvml
 
         pynvml.nvmlInit()
         if pynvml.nvmlDeviceGetCount() != 1:
             return None
-        memory = pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByIndex(0))
+        gpu = pynvml.nvmlDeviceGetHandleByIndex(0)
+        with contextlib.suppress(pynvml.NVMLError):  # of GPUs that cannot be divided
+            if pynvml.nvmlDeviceGetMigMode(gpu)[0]:
+                return None  # what is told is the whole GPU's, not the part's
+        memory = pynvml.nvmlDeviceGetMemoryInfo(gpu)
         return float(memory.free) / 1e6, float(memory.total) / 1e6
     except Exception:  # noqa: BLE001  (whoever needs the memory will say what is missing)
         return None

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import pytest
 from ocr import backends
+from ocr.backends import Settings
 from ocr.cli import main
 from ocr.engine import Facts, Reading, Request, Say
 from ocr.errors import UsageError
@@ -32,6 +33,7 @@ class FakeEngine:
     concurrency: int = 1
     asked: list[tuple[int, Request]] = dataclasses.field(default_factory=list)
     loaded: int = 0
+    made_with: Settings = dataclasses.field(default_factory=Settings)
 
     def check(self, request: Request) -> None:
         if request.mode.name == "small":
@@ -67,7 +69,12 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     monkeypatch.setenv("OCR_BACKEND", "transformers")
     monkeypatch.delenv("DEVENV_MODEL", raising=False)
     monkeypatch.delenv("DEVENV_SMOKE_EXPECT", raising=False)
-    monkeypatch.setattr(backends, "make", lambda _name, _settings: fake)
+
+    def make(_name: str, settings: Settings) -> FakeEngine:
+        fake.made_with = settings
+        return fake
+
+    monkeypatch.setattr(backends, "make", make)
     return fake
 
 

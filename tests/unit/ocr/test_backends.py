@@ -154,6 +154,33 @@ def test_vllm_reads_all_pictures_in_one_call(fake: FakeVllm, tmp_path: Path) -> 
     assert engine.peak_memory_mb() == (8000.0, "GPU")
 
 
+def test_vllm_answers_of_an_interrupted_call_are_no_page_of_the_next(fake: FakeVllm, tmp_path: Path) -> None:
+    """The engine goes on with what it was asked before, and gives those answers first."""
+    engine = VllmBackend(Settings(model=checkpoint(tmp_path / "m")))
+    engine.load(lambda _: None)
+    fake.answers = [_Answer("of before"), _Answer("one"), _Answer("two")]
+    readings = engine.read([Image.new("RGB", (9, 9)), Image.new("RGB", (8, 8))], _request())
+    assert [one.raw for one in readings] == ["one", "two"]
+
+
+def test_vllm_failures_while_reading_are_explained_too(
+    fake: FakeVllm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class CompilationError(Exception):
+        pass
+
+    engine = VllmBackend(Settings(model=checkpoint(tmp_path / "m")))
+    engine.load(lambda _: None)
+
+    def fails(*_: Any, **__: Any) -> Any:
+        raise CompilationError('at 1:2:\n    x\nNameError("x")')
+
+    monkeypatch.setattr(engine._engine, "generate", fails)
+    assert not fake.prompts
+    with pytest.raises(BackendError, match=r'^vLLM failed: NameError\("x"\)$'):
+        engine.read([Image.new("RGB", (9, 9))], _request())
+
+
 def test_sampling_parameters() -> None:
     assert sampling(_request(), [128821, 128822]) == {
         "temperature": 0.0,

@@ -40,6 +40,15 @@ def test_a_picture_becomes_markdown_boxes_figures_and_json(ocr: Ocr, tmp_path: P
     assert "1 page read" in (tmp_path / "res" / "ocr.log").read_text()
 
 
+@pytest.mark.parametrize(("command", "has_many"), [("image", False), ("pdf", True), ("batch", True)])
+def test_the_engine_is_told_whether_many_pages_come(
+    ocr: Ocr, tmp_path: Path, engine: FakeEngine, command: str, *, has_many: bool
+) -> None:
+    picture(tmp_path / "scans/a.png")
+    ocr(command, "scans" if command == "batch" else "scans/a.png")
+    assert engine.made_with.has_many is has_many
+
+
 def test_a_pdf_becomes_one_markdown_and_one_pdf_of_layouts(ocr: Ocr, tmp_path: Path) -> None:
     pdf(tmp_path / "a.pdf", 3)
     done = ocr("pdf", "a.pdf", "-o", "res")

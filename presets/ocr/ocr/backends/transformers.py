@@ -107,16 +107,19 @@ class TransformersBackend:
 
         try:
             with torch.inference_mode():
-                return self._read(pictures, request, on_text)
+                readings = self._read(pictures, request, on_text)
         except Exception as error:
-            if self._was_full and str(error).startswith("CUDA error"):
-                raise BackendError(
-                    "the GPU ran out of memory, and its driver does not recover from it",
-                    hint="stop what else uses the GPU (nvidia-smi), then again with --resume",
-                ) from None
             if not is_full(error):
+                if self._was_full and str(error).startswith("CUDA error"):
+                    raise BackendError(
+                        "the GPU ran out of memory, and its driver does not recover from it",
+                        hint="stop what else uses the GPU (nvidia-smi), then again with --resume",
+                    ) from None
                 raise
             failure, self._was_full = _full(error), True
+        else:
+            self._was_full = False
+            return readings
         if self._model.device.type == "cuda":
             with contextlib.suppress(RuntimeError):  # of the driver, which was too full for more than tensors
                 torch.cuda.empty_cache()

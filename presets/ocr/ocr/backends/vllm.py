@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -105,13 +107,14 @@ class VllmBackend:
         parameters = SamplingParams(**sampling(request, self._checkpoint.kept_tokens(KEPT_TOKENS)))
         try:
             answers = self._engine.generate(prompts, parameters, use_tqdm=False)
-        except (RuntimeError, ValueError) as error:
-            raise _failure(error) from None
+        except Exception as error:  # Triton's and vLLM's own are of no common kind
+            raise _failure(error) from error
         self._peak_mb = max(self._peak_mb, gpu_used_mb())
-        return [_reading(answer, request) for answer in answers]
+        # In order of their requests: before them may come what an interrupted call had asked for.
+        return [_reading(answer, request) for answer in answers[-len(pictures) :]]
 
     def peak_memory_mb(self) -> tuple[float, Literal["GPU", "RSS"]]:
-        """Of the GPU, where NVML tells: all that is in use on it, since the engine has processes of its own."""
+        """Of the GPU, where NVML tells: all that is in use on it, since the engine may have a process of its own."""
         return (self._peak_mb, "GPU") if self._peak_mb else (peak_rss_mb(), "RSS")
 
 
@@ -186,7 +189,10 @@ def _share() -> float:
 
 
 def _require_room(share: float) -> None:
-    """Raise MemoryFullError where the engine would find too little: it says so late, and from another process."""
+    """Raise MemoryFullError where the engine would find too little: it says so late, and maybe from another process."""
+    if torch := sys.modules.get("torch"):  # an engine that this process had before
+        gc.collect()
+        torch.cuda.empty_cache()
     memory = gpu_memory_mb()
     if memory is None:
         return
