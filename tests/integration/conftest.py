@@ -72,10 +72,13 @@ def docker(*arguments: str) -> str:
 
 
 def sweep(cli: Cli) -> None:
-    """Remove every environment of these tests, volumes included."""
+    """Remove every environment of these tests, volumes included, and its images: what is there already is not built,
+    and what an earlier run built must not decide what this one sees."""
     for one in json.loads(cli("ps", "--json").out or "[]"):
         if one["name"].startswith("t-"):
             cli("down", "--volumes", one["name"])
+    if left := docker("images", "--format", "{{.Repository}}:{{.Tag}}", "--filter", "reference=devenv/t-*").split():
+        docker("rmi", *left)
 
 
 def get(url: str, headers: Mapping[str, str] | None = None) -> tuple[int, str]:
@@ -96,6 +99,8 @@ def get(url: str, headers: Mapping[str, str] | None = None) -> tuple[int, str]:
 
 @pytest.fixture(scope="session")
 def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
+    """The command line, with nothing of an earlier run there and nothing of this one left; a module that has one of its
+    own asks for this too, by `usefixtures`."""
     runner = Cli(tmp_path_factory.mktemp("state"))
     sweep(runner)
     yield runner

@@ -22,7 +22,7 @@ from devenv.smoke import PLUMBING
 from tests.integration.conftest import Cli, Done
 from tests.integration.hub import COMMIT, ID, Hub
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("cli")]
 NAME, PARENT = "t-ocr-cpu", "deepseek-ocr-cpu"
 MAKER, CHECK = (Path(__file__).with_name(name) for name in ("tinymodel.py", "tinycheck.py"))
 OCR = Path(__file__).parents[2] / "presets" / "ocr"

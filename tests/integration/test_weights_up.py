@@ -16,7 +16,7 @@ from devenv.lock.model import read
 from tests.integration.conftest import Cli, docker
 from tests.integration.hub import COMMIT, ID, Hub
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("cli")]
 NAME = "t-weights"
 TOKEN = "hf_thetokenofthistest"
 
