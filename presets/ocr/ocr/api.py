@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from ocr import backends, draw, guard, markdown, modes, prompts
 from ocr.backends import Settings
@@ -38,12 +38,23 @@ class Result:
 
 
 class Reader:
-    """Reads pages with one engine: the environment's own unless another is named. Raises OcrError."""
+    """Reads pages with one engine: the environment's own unless another is named; with `with`, or `close`, it is given
+    up after. Raises OcrError."""
 
     def __init__(self, backend: str | None = None, model: str | os.PathLike[str] | None = None) -> None:
         folder = model or os.environ.get("DEVENV_MODEL")
         self._engine = backends.make(backends.chosen(backend), Settings(model=Path(folder) if folder else None))
         self.facts = self._engine.load(lambda _: None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give up the model and the memory that it takes; nothing is read after."""
+        self._engine.close()
 
     def read(
         self,

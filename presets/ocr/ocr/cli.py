@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -191,7 +192,7 @@ def _job(files: Sequence[Path], top: Path, options: dict[str, Any]) -> int:
     is_picture = options.get("dpi") is None
     settings = dataclasses.replace(_settings(options["model"]), has_many=not is_picture)
     engine = backends.make(backends.chosen(options["backend"]), settings)
-    with output.log(folder / output.LOG, _say) as log:
+    with output.log(folder / output.LOG, _say) as log, contextlib.closing(engine):
         began = time.perf_counter()
         facts: list[Facts] = []
         loading: list[float] = [0.0]

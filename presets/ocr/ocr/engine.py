@@ -88,3 +88,7 @@ class Backend(Protocol):
 
     def peak_memory_mb(self) -> tuple[float, Literal["GPU", "RSS"]]:
         """The most memory that was in use so far, and which."""
+
+    def close(self) -> None:
+        """Give up the model, and the processes that it is in. Whoever made the engine calls this; nothing is read
+        after. Raises nothing."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import hmac
 import io
 import json
@@ -53,8 +54,9 @@ def serve(name: str, settings: Settings, *, port: int, further: tuple[str, ...],
     except ImportError:
         raise BackendError("uvicorn is not installed", hint="pip install starlette uvicorn") from None
     engine = backends.make(name, settings)
-    facts = engine.load(say)
-    uvicorn.run(application(engine, facts, token), host=HOST, port=port, log_level="warning", access_log=False)
+    with contextlib.closing(engine):
+        facts = engine.load(say)
+        uvicorn.run(application(engine, facts, token), host=HOST, port=port, log_level="warning", access_log=False)
     return 0
 
 

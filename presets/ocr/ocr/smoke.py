@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import sys
@@ -89,9 +90,11 @@ def smoke(
     try:
         engine = backends.make(backend, settings)
         engine.check(request)
-        facts = engine.load(say)
-        loaded = time.perf_counter()
-        test = _read(engine, facts, request, () if blank else wanted, expect, say)
+        with contextlib.closing(engine):
+            facts = engine.load(say)
+            loaded = time.perf_counter()
+            test = _read(engine, facts, request, () if blank else wanted, expect, say)
+            numbers = _numbers(test, loaded - began)
     except UsageError:
         raise
     except Exception as error:  # noqa: BLE001  (whatever it is, the test did not pass, and its report says so)
@@ -103,7 +106,7 @@ def smoke(
         return {"passed": False, "expect": expect, "summary": why.message, "hint": why.hint, "backend": backend}
     judged = _plumbing(test, tokens) if expect == "plumbing" else _text(test, wanted, max_cer)
     say(judged["summary"])
-    return {**judged, **_numbers(test, loaded - began)}
+    return {**judged, **numbers}
 
 
 def _read(

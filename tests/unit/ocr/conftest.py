@@ -33,6 +33,7 @@ class FakeEngine:
     concurrency: int = 1
     asked: list[tuple[int, Request]] = dataclasses.field(default_factory=list)
     loaded: int = 0
+    closed: int = 0
     made_with: Settings = dataclasses.field(default_factory=Settings)
 
     def check(self, request: Request) -> None:
@@ -47,6 +48,7 @@ class FakeEngine:
     def read(
         self, pictures: Sequence[Any], request: Request, on_text: Callable[[str], None] | None = None
     ) -> Sequence[Reading]:
+        assert not self.closed
         self.asked.append((len(pictures), request))
         made = []
         for _ in pictures:
@@ -59,7 +61,11 @@ class FakeEngine:
         return made
 
     def peak_memory_mb(self) -> tuple[float, Literal["GPU", "RSS"]]:
+        assert not self.closed
         return 123.0, "RSS"
+
+    def close(self) -> None:
+        self.closed += 1
 
 
 @pytest.fixture
@@ -71,7 +77,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     monkeypatch.delenv("DEVENV_SMOKE_EXPECT", raising=False)
 
     def make(_name: str, settings: Settings) -> FakeEngine:
-        fake.made_with = settings
+        fake.made_with, fake.closed = settings, 0
         return fake
 
     monkeypatch.setattr(backends, "make", make)

@@ -45,6 +45,13 @@ class FakeVllm:
     prompts: list[Any] = dataclasses.field(default_factory=list)
     parameters: Any = None
     answers: Any = dataclasses.field(default_factory=list)
+    ended: int = 0
+    dead: bool = False
+
+    def shutdown(self) -> None:
+        self.ended += 1
+        if self.dead:
+            raise RuntimeError("the engine core ended before")
 
 
 @pytest.fixture
@@ -61,6 +68,10 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeVllm:
             state.prompts, state.parameters = asked, parameters
             assert use_tqdm is False
             return state.answers
+
+        @property
+        def llm_engine(self) -> Any:
+            return types.SimpleNamespace(engine_core=types.SimpleNamespace(shutdown=state.shutdown))
 
     package = types.ModuleType("vllm")
     package.LLM, package.SamplingParams, package.__version__ = LLM, dict, "0.28.0"  # type: ignore[attr-defined]
@@ -179,6 +190,18 @@ def test_vllm_failures_while_reading_are_explained_too(
     assert not fake.prompts
     with pytest.raises(BackendError, match=r'^vLLM failed: NameError\("x"\)$'):
         engine.read([Image.new("RGB", (9, 9))], _request())
+
+
+@pytest.mark.parametrize("dead", [False, True])
+def test_vllm_processes_are_told_to_end_once(fake: FakeVllm, tmp_path: Path, *, dead: bool) -> None:
+    fake.dead = dead
+    engine = VllmBackend(Settings(model=checkpoint(tmp_path / "m")))
+    engine.close()
+    assert fake.ended == 0, "it has none yet"
+    engine.load(lambda _: None)
+    engine.close()
+    engine.close()
+    assert fake.ended == 1
 
 
 def test_sampling_parameters() -> None:

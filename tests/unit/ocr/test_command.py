@@ -310,6 +310,26 @@ def test_a_model_that_cannot_be_loaded_ends_the_run(
     assert done.err.count("there is no GPU") == 1
 
 
+@pytest.mark.parametrize(
+    ("answer", "status"), [(Reading(raw="text"), 0), (BackendError("no"), 3), (KeyboardInterrupt(), 130)]
+)
+def test_the_engine_is_given_up_however_a_run_ends(
+    ocr: Ocr, tmp_path: Path, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, answer: Any, status: int
+) -> None:
+    """vLLM's processes otherwise outlive the last page, and whoever waits for the command waits for ever."""
+
+    def read(*_: object) -> list[Reading]:
+        assert not engine.closed
+        if isinstance(answer, BaseException):
+            raise answer
+        return [answer]
+
+    picture(tmp_path / "a.png")
+    monkeypatch.setattr(engine, "read", read)
+    assert ocr("image", "a.png").status == status
+    assert engine.closed == 1
+
+
 def test_a_bug_is_no_status_of_its_own_making(ocr: Ocr, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from ocr import sources
 

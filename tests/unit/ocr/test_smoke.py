@@ -38,6 +38,7 @@ def test_text_that_is_right_passes_and_the_report_has_numbers(ocr: Ocr, engine: 
         "fake", "tiny", "cpu", "RSS",
     )  # fmt: skip
     assert report["tokens_per_s"] > 0
+    assert engine.closed == 1
 
 
 @pytest.mark.parametrize("raw", ["", "something else altogether, for certain", ENGLISH[: len(ENGLISH) // 2]])
@@ -119,6 +120,7 @@ def test_what_nobody_foresaw_is_a_report_that_did_not_pass(
     )
     assert "devenv doctor" in _report(done)["hint"]
     assert "Traceback" in done.err
+    assert engine.closed == 1
 
 
 def test_where_a_backend_failed_is_told_if_it_did_not_foresee_it(

@@ -78,6 +78,10 @@ class RapidOcrBackend:
         """The process's own."""
         return peak_rss_mb(), "RSS"
 
+    def close(self) -> None:
+        """Let go of the engines."""
+        self._free.clear()
+
     def _one(self, picture: Image, request: Request, threads: int) -> Reading:
         import numpy as np
 

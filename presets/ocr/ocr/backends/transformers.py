@@ -133,6 +133,10 @@ class TransformersBackend:
             return round(torch.cuda.max_memory_reserved() / 1e6, 1), "GPU"
         return peak_rss_mb(), "RSS"
 
+    def close(self) -> None:
+        """Let go of the model."""
+        self._model = self._tokenizer = None
+
     def _classes(self) -> tuple[Any, Any]:
         """The model's class and its config, each from its own module: Transformers' front door imports much more."""
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
@@ -116,6 +117,14 @@ class VllmBackend:
     def peak_memory_mb(self) -> tuple[float, Literal["GPU", "RSS"]]:
         """Of the GPU, where NVML tells: all that is in use on it, since the engine may have a process of its own."""
         return (self._peak_mb, "GPU") if self._peak_mb else (peak_rss_mb(), "RSS")
+
+    def close(self) -> None:
+        """End the engine's processes. Otherwise Python may wait for them for ever: `multiprocessing` does at the exit,
+        and vLLM tells them in a finalizer, which comes later when somebody, as pypdfium2 does, had one first."""
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            with contextlib.suppress(Exception):  # what was read is read; ended ones cannot be ended
+                engine.llm_engine.engine_core.shutdown()
 
 
 def sampling(request: Request, kept: Sequence[int]) -> dict[str, Any]:
