@@ -219,7 +219,7 @@ def _tail(text: str) -> str:
 
 
 def _hint(text: str) -> str:
-    if "no space left on device" in text:
+    if "no space left on device" in text.lower():  # of BuildKit, or of a program in a step
         return "the engine's disk is full: free space with 'devenv prune' or 'docker system prune', then run again"
     if "failed to solve: " in text and "docker-image://" in text:
         return "buildx uses a builder that cannot see this engine's images: docker buildx use default"

@@ -47,7 +47,7 @@ def _guarded(call: _Call) -> _Call:
 
 
 def _hint(text: str) -> str | None:
-    if "no space left" in text:
+    if "no space left" in text.lower():
         return "the engine's disk is full: free space with 'devenv prune' or 'docker system prune'"
     if "permission denied" in text.lower():
         return "add yourself to the docker group: sudo usermod -aG docker $USER, then log in again"

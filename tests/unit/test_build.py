@@ -75,6 +75,7 @@ def test_a_failure_outside_any_step_shows_the_end_of_the_log() -> None:
 
 def test_a_full_disk_has_its_own_remedy() -> None:
     assert "prune" in build._hint("write /x: no space left on device")
+    assert "prune" in build._hint("cause: failed to write to file `/tmp/x.so`: No space left on device (os error 28)")
 
 
 class Engine:
