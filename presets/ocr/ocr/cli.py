@@ -24,6 +24,7 @@ from ocr.errors import INTERRUPTED, SMOKE_FAILED, OcrError, UsageError
 F = TypeVar("F", bound=Callable[..., Any])
 _BIDI = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 """Signs that turn the direction of what follows."""
+_WITH_JSON = frozenset({"image", "pdf", "batch"})
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -95,7 +96,7 @@ _DPI = click.option("--dpi", type=click.IntRange(36, 600), default=144, show_def
 @_engine
 def image(file: Path, **options: Any) -> int:
     """Read one picture; its text goes to stdout as it comes."""
-    return _read(lambda: [_checked(file)], file.parent, options)
+    return _read([_checked(file)], file.parent, options)
 
 
 @cli.command()
@@ -107,7 +108,7 @@ def image(file: Path, **options: Any) -> int:
 @_engine
 def pdf(file: Path, **options: Any) -> int:
     """Read a PDF: every page, and all of it as one markdown."""
-    return _read(lambda: [_checked(file)], file.parent, options)
+    return _read([_checked(file)], file.parent, options)
 
 
 @cli.command()
@@ -120,7 +121,7 @@ def batch(folder: Path, **options: Any) -> int:
     """Read all pictures and PDFs below a folder."""
     from ocr import sources
 
-    return _read(lambda: sources.in_folder(folder, options["output"], _say), folder, options)
+    return _read(sources.in_folder(folder, options["output"], _say), folder, options)
 
 
 @cli.command(context_settings={"ignore_unknown_options": True})
@@ -165,17 +166,8 @@ def _checked(file: Path) -> Path:
     return file
 
 
-def _read(files: Callable[[], Sequence[Path]], top: Path, options: dict[str, Any]) -> int:
-    """All that image, pdf and batch have in common. Whoever asked for JSON gets it whatever happens."""
-    try:
-        return _job(files(), top, options)
-    except OcrError as error:
-        if options["as_json"]:
-            click.echo(json.dumps({"error": error.message, "hint": error.hint, "exit_status": error.status}))
-        raise
-
-
-def _job(files: Sequence[Path], top: Path, options: dict[str, Any]) -> int:
+def _read(files: Sequence[Path], top: Path, options: dict[str, Any]) -> int:
+    """All that image, pdf and batch have in common."""
     from ocr import output, sources
     from ocr.job import Plan, Run
     from ocr.summary import Summary
@@ -287,24 +279,28 @@ def _say(text: str) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; the exit status."""
+    """Run the command; the exit status. Whoever asked for JSON gets it, whatever happens."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        result = cli.main(arguments, prog_name="ocr", standalone_mode=False)
-        return int(result or 0)
-    except click.ClickException as error:
-        error.show()
-        return UsageError.status
+        return int(cli.main(arguments, prog_name="ocr", standalone_mode=False) or 0)
     except click.exceptions.Exit as done:
         return done.exit_code
+    except click.ClickException as error:
+        error.show()
+        why = OcrError(error.format_message(), hint="ocr --help")
+        status = UsageError.status
     except (KeyboardInterrupt, click.Abort):
         _say("interrupted")
-        return INTERRUPTED
+        why, status = OcrError("interrupted", hint="again with --resume"), INTERRUPTED
     except OcrError as error:
         _say(f"error: {error.message}")
         if error.hint:
             _say(f"hint: {error.hint}")
-        return error.status
-    except Exception:  # noqa: BLE001  (Python's own status for it is 1, which says nothing)
+        why, status = error, error.status
+    except Exception as error:  # noqa: BLE001  (Python's own status for it is 1, which says nothing)
         traceback.print_exc()
         _say("error: this is a bug in ocr; the lines above say where")
-        return OcrError.status
+        why, status = OcrError(f"a bug: {type(error).__name__}: {error}", hint="stderr says where"), OcrError.status
+    if "--json" in arguments and arguments[0] in _WITH_JSON:
+        click.echo(json.dumps({"error": why.message, "hint": why.hint, "exit_status": status}))
+    return status

@@ -371,6 +371,34 @@ def test_whoever_asks_for_json_gets_it_when_nothing_works(ocr: Ocr, tmp_path: Pa
     assert answer["hint"]
 
 
+@pytest.mark.parametrize(
+    ("raised", "option", "status", "said"),
+    [
+        (None, "--dpy", 2, "No such option"),
+        (KeyboardInterrupt(), "--resume", 130, "interrupted"),
+        (ZeroDivisionError("unforeseen"), "--resume", 70, "a bug: ZeroDivisionError: unforeseen"),
+    ],
+)
+def test_whoever_asks_for_json_gets_it_for_interrupts_bugs_and_wrong_options(
+    ocr: Ocr, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raised: BaseException | None, option: str, status: int,
+    said: str,
+) -> None:  # fmt: skip
+    from ocr import sources
+
+    def places(*_: object) -> None:
+        assert raised is not None
+        raise raised
+
+    picture(tmp_path / "a.png")
+    monkeypatch.setattr(sources, "places", places)
+    done = ocr("image", "a.png", option, "--json")
+    answer = json.loads(done.out)
+    assert (answer["exit_status"], done.status) == (status, status)
+    assert said in answer["error"]
+    assert answer["hint"]
+    assert ocr("image", "a.png", option).out == ""
+
+
 @pytest.mark.parametrize("error", [RuntimeError("surprise"), MemoryError(), RecursionError("deep")])
 def test_what_a_decoder_raises_about_one_file_does_not_end_the_others(
     ocr: Ocr, tmp_path: Path, error: Exception, monkeypatch: pytest.MonkeyPatch
