@@ -22,6 +22,8 @@ SPECIAL = {
     "<｜begin▁of▁sentence｜>": 0, "<｜end▁of▁sentence｜>": 1, "<｜▁pad▁｜>": 2, "<image>": 128815, "<|ref|>": 128816,
     "<|/ref|>": 128817, "<|det|>": 128818, "<|/det|>": 128819, "<|grounding|>": 128820, "<td>": 128821, "</td>": 128822,
 }  # fmt: skip
+_CONVOLUTION = 4
+"""Dimensions of a convolution's weight; an expert's, with all others of its layer, has 3."""
 LANGUAGE = {
     "architectures": ["DeepseekV2ForCausalLM"], "bos_token_id": 0, "eos_token_id": 1, "first_k_dense_replace": 1,
     "hidden_size": 1280, "intermediate_size": 6848, "kv_lora_rank": None, "lm_head": True,
@@ -58,7 +60,8 @@ CONFIG = {
 
 
 def model(device: str) -> object:
-    """Transformers' class with the published sizes, filled with small random numbers."""
+    """Transformers' class with the published sizes, filled with random numbers under which what it says depends on the
+    picture."""
     import torch
     from transformers.models.unlimited_ocr.configuration_unlimited_ocr import UnlimitedOcrConfig
     from transformers.models.unlimited_ocr.modeling_unlimited_ocr import UnlimitedOcrForConditionalGeneration
@@ -77,8 +80,11 @@ def model(device: str) -> object:
     made.to_empty(device=device)
     torch.manual_seed(0)
     with torch.no_grad():
-        for one in made.parameters():
-            one.normal_(0, 0.02)
+        for name, one in made.named_parameters():
+            if one.dim() > 1:  # by what each number is summed over, so that a picture is not lost on the way
+                one.normal_(0, (one[0].numel() if one.dim() == _CONVOLUTION else one.shape[-1]) ** -0.5)
+            else:
+                one.normal_(float(name.endswith("weight")), 0.02)  # norms, biases
     return made
 
 
@@ -124,6 +130,7 @@ def main() -> int:
     name = "model-00001-of-000001.safetensors"
     tensors = named(model("cuda" if torch.cuda.is_available() else "cpu"))
     save_file(tensors, folder / name, metadata={"format": "pt"})
+    (folder / name).chmod(0o644)  # a container's user reads it
     names = sorted(tensors)
     size = (folder / name).stat().st_size
     weight_map = dict.fromkeys(names, name)

