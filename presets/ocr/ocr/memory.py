@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import dataclasses
 import os
 import resource
 import threading
@@ -15,32 +16,37 @@ def peak_rss_mb() -> float:
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6, 1)
 
 
-def gpu_used_mb() -> float:
-    """What is in use on the first GPU now, by all processes, in 10⁶ bytes; 0 where NVML does not tell."""
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Gpu:
+    """The first GPU and what all processes have on it, in 10⁶ bytes. `is_whole`: it is the only one and not divided, so
+    that its memory is what a program here can get."""
+
+    name: str
+    used_mb: float
+    free_mb: float
+    total_mb: float
+    is_whole: bool
+
+
+def gpu() -> Gpu | None:
+    """What NVML tells of the first GPU now, without CUDA; None where it tells nothing."""
     try:
         import pynvml
 
         pynvml.nvmlInit()
-        return round(float(pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByIndex(0)).used) / 1e6, 1)
-    except Exception:  # noqa: BLE001  (a number for a report is not worth an error)
-        return 0.0
-
-
-def gpu_memory_mb() -> tuple[float, float] | None:
-    """What is free on the only GPU and all that it has, in 10⁶ bytes; None where NVML tells nothing, or of more."""
-    try:
-        import pynvml
-
-        pynvml.nvmlInit()
-        if pynvml.nvmlDeviceGetCount() != 1:
-            return None
-        gpu = pynvml.nvmlDeviceGetHandleByIndex(0)
+        first = pynvml.nvmlDeviceGetHandleByIndex(0)
+        memory = pynvml.nvmlDeviceGetMemoryInfo(first)
+        is_divided = False
         with contextlib.suppress(pynvml.NVMLError):  # of GPUs that cannot be divided
-            if pynvml.nvmlDeviceGetMigMode(gpu)[0]:
-                return None  # what is told is the whole GPU's, not the part's
-        memory = pynvml.nvmlDeviceGetMemoryInfo(gpu)
-        return float(memory.free) / 1e6, float(memory.total) / 1e6
-    except Exception:  # noqa: BLE001  (whoever needs the memory will say what is missing)
+            is_divided = bool(pynvml.nvmlDeviceGetMigMode(first)[0])
+        return Gpu(
+            name=str(pynvml.nvmlDeviceGetName(first)),
+            used_mb=round(float(memory.used) / 1e6, 1),
+            free_mb=float(memory.free) / 1e6,
+            total_mb=float(memory.total) / 1e6,
+            is_whole=pynvml.nvmlDeviceGetCount() == 1 and not is_divided,
+        )
+    except Exception:  # noqa: BLE001  (a number for a report is not worth an error, and whoever needs memory will say so)
         return None
 
 

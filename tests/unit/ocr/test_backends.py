@@ -54,6 +54,32 @@ class FakeVllm:
             raise RuntimeError("the engine core ended before")
 
 
+def nvml(free_mb: int = 77_500, gpus: int = 1, mig: int | None = None, *, is_there: bool = True) -> types.ModuleType:
+    """NVIDIA's management library with GPUs of 85,500 MB; `mig` is None where a GPU cannot be divided."""
+
+    class NVMLError(Exception):
+        pass
+
+    def mode(_gpu: str) -> list[int]:
+        if mig is None:
+            raise NVMLError("not supported")
+        return [mig, mig]
+
+    def init() -> None:
+        if not is_there:
+            raise NVMLError("driver not loaded")
+
+    memory = types.SimpleNamespace(free=free_mb * 10**6, used=(85_500 - free_mb) * 10**6, total=85_500 * 10**6)
+    module = types.ModuleType("pynvml")
+    functions = {
+        "NVMLError": NVMLError, "nvmlInit": init, "nvmlDeviceGetMigMode": mode, "nvmlDeviceGetCount": lambda: gpus,
+        "nvmlDeviceGetHandleByIndex": lambda index: f"GPU {index}", "nvmlDeviceGetMemoryInfo": lambda _: memory,
+        "nvmlDeviceGetName": lambda one: f"NVIDIA {one}",
+    }  # fmt: skip
+    module.__dict__.update(functions)
+    return module
+
+
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> FakeVllm:
     state = FakeVllm()
@@ -90,9 +116,8 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeVllm:
     ):  # fmt: skip
         monkeypatch.setenv(name, "as before")
         monkeypatch.delenv(name)
-    monkeypatch.setattr(vllm, "gpu_used_mb", lambda: 8000.0)
     monkeypatch.setattr(vllm, "has_gpu", lambda: True)
-    monkeypatch.setattr(vllm, "gpu_memory_mb", lambda: (84_500.0, 85_500.0))
+    monkeypatch.setitem(sys.modules, "pynvml", nvml())
     monkeypatch.delenv("OCR_GPU_SHARE", raising=False)
     return state
 
@@ -106,6 +131,7 @@ def test_vllm_is_started_with_the_guard_and_without_caches(fake: FakeVllm, tmp_p
     assert (fake.made["enable_prefix_caching"], fake.made["mm_processor_cache_gb"]) == (False, 0)
     assert fake.made["model"] == str(tmp_path / "m")
     assert (facts.backend, facts.model, facts.notes["vllm"]) == ("vllm", "m", "0.28.0")
+    assert facts.device == "NVIDIA GPU 0"
     # The second model runner refuses the guard, from 0.31 on.
     assert os.environ["VLLM_USE_V2_MODEL_RUNNER"] == "0"
 
@@ -126,19 +152,22 @@ def test_vllm_has_a_process_of_its_own_for_many_pages(
 
 
 @pytest.mark.parametrize(
-    ("memory", "share", "fits"),
+    ("gpus", "share", "fits"),
     [
-        ((9_000, 85_500), "0.9", False),
-        ((9_000, 85_500), "0.1", True),
-        ((76_500, 85_500), "0.9", True),
-        (None, "1", True),
+        (nvml(9_000), "0.9", False),
+        (nvml(9_000, mig=0), "0.9", False),
+        (nvml(9_000), "0.1", True),
+        (nvml(76_500), "0.9", True),
+        (nvml(9_000, mig=1), "0.9", True),
+        (nvml(9_000, gpus=2), "0.9", True),
+        (nvml(is_there=False), "1", True),
     ],
-    ids=["taken", "asked for less", "nearly", "unknown"],
+    ids=["taken", "not divided", "asked for less", "nearly", "divided", "one of two", "unknown"],
 )
 def test_vllm_is_not_started_where_it_has_no_room(
-    fake: FakeVllm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory: Any, share: str, *, fits: bool
+    fake: FakeVllm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpus: types.ModuleType, share: str, *, fits: bool
 ) -> None:
-    monkeypatch.setattr(vllm, "gpu_memory_mb", lambda: memory)
+    monkeypatch.setitem(sys.modules, "pynvml", gpus)
     monkeypatch.setenv("OCR_GPU_SHARE", share)
     engine = VllmBackend(Settings(model=checkpoint(tmp_path / "m")))
     if fits:

@@ -17,7 +17,7 @@ from ocr.checkpoint import Checkpoint
 from ocr.engine import Facts, Logits, Reading, Request, Say
 from ocr.errors import BackendError, MemoryFullError, UsageError
 from ocr.guard import KEPT_TOKENS
-from ocr.memory import gpu_memory_mb, gpu_used_mb, has_gpu, peak_rss_mb
+from ocr.memory import gpu, has_gpu, peak_rss_mb
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -84,11 +84,12 @@ class VllmBackend:
         except Exception as error:  # a driver that is too old, a GPU without kernels, an engine process that ended
             raise _failure(error) from error
         started = time.perf_counter()
+        device = gpu()  # NVML and not CUDA, which would keep the engine from starting its processes
         say(f"engine started in {started - imported:.2f} s")
         return Facts(
             backend=self.name,
             model=self.model,
-            device=_device(),
+            device=device.name if device else "cuda",
             stages={"import": round(imported - began, 3), "load": round(started - imported, 3)},
             notes={"vllm": str(__version__)},
         )
@@ -110,7 +111,8 @@ class VllmBackend:
             answers = self._engine.generate(prompts, parameters, use_tqdm=False)
         except Exception as error:  # Triton's and vLLM's own are of no common kind
             raise _failure(error) from error
-        self._peak_mb = max(self._peak_mb, gpu_used_mb())
+        if device := gpu():
+            self._peak_mb = max(self._peak_mb, device.used_mb)
         # In order of their requests: before them may come what an interrupted call had asked for.
         return [_reading(answer, request) for answer in answers[-len(pictures) :]]
 
@@ -202,27 +204,16 @@ def _require_room(share: float) -> None:
     if torch := sys.modules.get("torch"):  # an engine that this process had before
         gc.collect()
         torch.cuda.empty_cache()
-    memory = gpu_memory_mb()
-    if memory is None:
+    device = gpu()
+    if device is None or not device.is_whole:
         return
-    free, total = memory
+    free, total = device.free_mb, device.total_mb
     if free < share * total - _SLACK_MB:
         raise MemoryFullError(
             f"the GPU has not enough memory: {free / 1e3:.1f} of {total / 1e3:.1f} GB are free, and vLLM was to take "
             f"{share:.0%}",
             hint=_MEMORY_HINT,
         )
-
-
-def _device() -> str:
-    """The GPU's name, asked of NVML: asking CUDA here would keep the engine from starting its processes."""
-    try:
-        import pynvml
-
-        pynvml.nvmlInit()
-        return str(pynvml.nvmlDeviceGetName(pynvml.nvmlDeviceGetHandleByIndex(0)))
-    except Exception:  # noqa: BLE001  (a name for a report is not worth an error)
-        return "cuda"
 
 
 def _failure(error: Exception) -> BackendError:
