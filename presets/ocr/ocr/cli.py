@@ -25,6 +25,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _BIDI = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 """Signs that turn the direction of what follows."""
 _WITH_JSON = frozenset({"image", "pdf", "batch"})
+"""The commands that have the option."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -214,7 +215,7 @@ def _read(files: Sequence[Path], top: Path, options: dict[str, Any]) -> int:
         )
         for line in summary.lines():
             log(line)
-    output.save_text(folder / output.SUMMARY, json.dumps(summary.document(), ensure_ascii=False, indent=1) + "\n")
+        output.save_text(folder / output.SUMMARY, json.dumps(summary.document(), ensure_ascii=False, indent=1) + "\n")
     if options["as_json"]:
         click.echo(json.dumps(summary.document(), indent=1))
     return summary.status
@@ -279,7 +280,7 @@ def _say(text: str) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; the exit status. Whoever asked for JSON gets it, whatever happens."""
+    """Run the command; the exit status. A command that was asked for JSON gives it for errors, too."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         return int(cli.main(arguments, prog_name="ocr", standalone_mode=False) or 0)
@@ -287,8 +288,8 @@ def main(arguments: list[str] | None = None) -> int:
         return done.exit_code
     except click.ClickException as error:
         error.show()
-        why = OcrError(error.format_message(), hint="ocr --help")
-        status = UsageError.status
+        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "ocr"
+        why, status = OcrError(error.format_message(), hint=f"{command} --help"), UsageError.status
     except (KeyboardInterrupt, click.Abort):
         _say("interrupted")
         why, status = OcrError("interrupted", hint="again with --resume"), INTERRUPTED

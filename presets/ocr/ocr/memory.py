@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import dataclasses
+import gc
 import os
 import resource
+import sys
 import threading
 from pathlib import Path
 
@@ -18,14 +20,21 @@ def peak_rss_mb() -> float:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Gpu:
-    """The first GPU and what all processes have on it, in 10⁶ bytes. `is_whole`: it is the only one and not divided, so
-    that its memory is what a program here can get."""
+    """The first GPU. `memory`: where NVML tells it. `is_whole`: it is the only one and not divided, so that its memory
+    is what a program here can get."""
 
     name: str
+    memory: Memory | None
+    is_whole: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """A GPU's, with what all processes have of it, in 10⁶ bytes."""
+
     used_mb: float
     free_mb: float
     total_mb: float
-    is_whole: bool
 
 
 def gpu() -> Gpu | None:
@@ -35,19 +44,33 @@ def gpu() -> Gpu | None:
 
         pynvml.nvmlInit()
         first = pynvml.nvmlDeviceGetHandleByIndex(0)
-        memory = pynvml.nvmlDeviceGetMemoryInfo(first)
+        memory: Memory | None = None
+        with contextlib.suppress(pynvml.NVMLError):  # of parts of GPUs, and where GPU and processor share it
+            told = pynvml.nvmlDeviceGetMemoryInfo(first)
+            memory = Memory(
+                used_mb=round(float(told.used) / 1e6, 1),
+                free_mb=float(told.free) / 1e6,
+                total_mb=float(told.total) / 1e6,
+            )
         is_divided = False
         with contextlib.suppress(pynvml.NVMLError):  # of GPUs that cannot be divided
             is_divided = bool(pynvml.nvmlDeviceGetMigMode(first)[0])
         return Gpu(
             name=str(pynvml.nvmlDeviceGetName(first)),
-            used_mb=round(float(memory.used) / 1e6, 1),
-            free_mb=float(memory.free) / 1e6,
-            total_mb=float(memory.total) / 1e6,
+            memory=memory,
             is_whole=pynvml.nvmlDeviceGetCount() == 1 and not is_divided,
         )
     except Exception:  # noqa: BLE001  (a number for a report is not worth an error, and whoever needs memory will say so)
         return None
+
+
+def give_back() -> None:
+    """Have PyTorch, where it is loaded, give memory back to the GPU that nothing refers to any more."""
+    gc.unfreeze()  # vLLM takes what it starts with out of the collector's sight
+    gc.collect()
+    if torch := sys.modules.get("torch"):
+        with contextlib.suppress(RuntimeError):  # of the driver, which may be too full for more than tensors
+            torch.cuda.empty_cache()
 
 
 def available_mb() -> float:

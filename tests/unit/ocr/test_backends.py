@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import sys
 import types
 from collections.abc import Callable
@@ -47,15 +48,27 @@ class FakeVllm:
     answers: Any = dataclasses.field(default_factory=list)
     ended: int = 0
     dead: bool = False
+    talks: bool = False
+
+    def speak(self, where: str) -> None:
+        """To stdout, as Python and as a native library does."""
+        if self.talks:
+            print("[Gloo]", end=" ")
+            sys.stdout.flush()
+            os.write(1, f"{where}\n".encode())
 
     def shutdown(self) -> None:
         self.ended += 1
+        self.speak("shutdown")
         if self.dead:
             raise RuntimeError("the engine core ended before")
 
 
-def nvml(free_mb: int = 77_500, gpus: int = 1, mig: int | None = None, *, is_there: bool = True) -> types.ModuleType:
-    """NVIDIA's management library with GPUs of 85,500 MB; `mig` is None where a GPU cannot be divided."""
+def nvml(
+    free_mb: int | None = 77_500, gpus: int = 1, mig: int | None = None, *, is_there: bool = True
+) -> types.ModuleType:
+    """NVIDIA's management library with GPUs of 85,500 MB; `mig` is None where a GPU cannot be divided,
+    `free_mb` where its memory is not told."""
 
     class NVMLError(Exception):
         pass
@@ -69,11 +82,15 @@ def nvml(free_mb: int = 77_500, gpus: int = 1, mig: int | None = None, *, is_the
         if not is_there:
             raise NVMLError("driver not loaded")
 
-    memory = types.SimpleNamespace(free=free_mb * 10**6, used=(85_500 - free_mb) * 10**6, total=85_500 * 10**6)
+    def memory(_gpu: str) -> types.SimpleNamespace:
+        if free_mb is None:
+            raise NVMLError("no permission")
+        return types.SimpleNamespace(free=free_mb * 10**6, used=(85_500 - free_mb) * 10**6, total=85_500 * 10**6)
+
     module = types.ModuleType("pynvml")
     functions = {
         "NVMLError": NVMLError, "nvmlInit": init, "nvmlDeviceGetMigMode": mode, "nvmlDeviceGetCount": lambda: gpus,
-        "nvmlDeviceGetHandleByIndex": lambda index: f"GPU {index}", "nvmlDeviceGetMemoryInfo": lambda _: memory,
+        "nvmlDeviceGetHandleByIndex": lambda index: f"GPU {index}", "nvmlDeviceGetMemoryInfo": memory,
         "nvmlDeviceGetName": lambda one: f"NVIDIA {one}",
     }  # fmt: skip
     module.__dict__.update(functions)
@@ -87,12 +104,14 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeVllm:
     class LLM:
         def __init__(self, **options: Any) -> None:
             state.made = options
+            state.speak("LLM")
             if isinstance(state.answers, Exception):
                 raise state.answers
 
         def generate(self, asked: Any, parameters: Any, *, use_tqdm: bool) -> Any:
             state.prompts, state.parameters = asked, parameters
             assert use_tqdm is False
+            state.speak("generate")
             return state.answers
 
         @property
@@ -123,8 +142,6 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeVllm:
 
 
 def test_vllm_is_started_with_the_guard_and_without_caches(fake: FakeVllm, tmp_path: Path) -> None:
-    import os
-
     said: list[str] = []
     facts = VllmBackend(Settings(model=checkpoint(tmp_path / "m"))).load(said.append)
     assert fake.made["logits_processors"] == ["the guard"]
@@ -143,8 +160,6 @@ def test_vllm_is_started_with_the_guard_and_without_caches(fake: FakeVllm, tmp_p
 def test_vllm_has_a_process_of_its_own_for_many_pages(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str | None, becomes: str, *, has_many: bool
 ) -> None:
-    import os
-
     if told:
         monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", told)
     VllmBackend(Settings(model=checkpoint(tmp_path / "m"), has_many=has_many)).load(lambda _: None)
@@ -160,9 +175,10 @@ def test_vllm_has_a_process_of_its_own_for_many_pages(
         (nvml(76_500), "0.9", True),
         (nvml(9_000, mig=1), "0.9", True),
         (nvml(9_000, gpus=2), "0.9", True),
+        (nvml(None), "0.9", True),
         (nvml(is_there=False), "1", True),
     ],
-    ids=["taken", "not divided", "asked for less", "nearly", "divided", "one of two", "unknown"],
+    ids=["taken", "not divided", "asked for less", "nearly", "divided", "one of two", "not told", "unknown"],
 )
 def test_vllm_is_not_started_where_it_has_no_room(
     fake: FakeVllm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpus: types.ModuleType, share: str, *, fits: bool
@@ -171,8 +187,9 @@ def test_vllm_is_not_started_where_it_has_no_room(
     monkeypatch.setenv("OCR_GPU_SHARE", share)
     engine = VllmBackend(Settings(model=checkpoint(tmp_path / "m")))
     if fits:
-        engine.load(lambda _: None)
+        facts = engine.load(lambda _: None)
         assert fake.made["gpu_memory_utilization"] == float(share)
+        assert facts.device == ("cuda" if share == "1" else "NVIDIA GPU 0")
         return
     with pytest.raises(MemoryFullError, match=r"9\.0 of 85\.5 GB are free, and vLLM was to take 90%") as caught:
         engine.load(lambda _: None)
@@ -219,6 +236,21 @@ def test_vllm_failures_while_reading_are_explained_too(
     assert not fake.prompts
     with pytest.raises(BackendError, match=r'^vLLM failed: NameError\("x"\)$'):
         engine.read([Image.new("RGB", (9, 9))], _request())
+
+
+def test_what_vllm_prints_is_no_part_of_the_text(fake: FakeVllm, tmp_path: Path, capfd: Any) -> None:
+    """Neither what native libraries write, nor what Python's own stdout still holds."""
+    engine = VllmBackend(Settings(model=checkpoint(tmp_path / "m")))
+    fake.talks, fake.answers = True, [_Answer("one")]
+    print("before")
+    engine.load(lambda _: None)
+    print("between")
+    engine.read([Image.new("RGB", (9, 9))], _request())
+    engine.close()
+    print("after")
+    said = capfd.readouterr()
+    assert said.out == "before\nbetween\nafter\n"
+    assert said.err.split() == ["[Gloo]", "LLM", "[Gloo]", "generate", "[Gloo]", "shutdown"]
 
 
 @pytest.mark.parametrize("dead", [False, True])
@@ -297,8 +329,6 @@ def test_vllm_says_what_triton_refuses_and_not_the_code_before_it(fake: FakeVllm
 
 
 def test_vllm_lets_triton_read_plain_numbers(fake: FakeVllm, tmp_path: Path) -> None:
-    import os
-
     VllmBackend(Settings(model=checkpoint(tmp_path / "m"))).load(lambda _: None)
     assert fake.made
     assert os.environ["TRITON_ALLOW_NON_CONSTEXPR_GLOBALS"] == "1"

@@ -311,23 +311,45 @@ def test_a_model_that_cannot_be_loaded_ends_the_run(
 
 
 @pytest.mark.parametrize(
-    ("answer", "status"), [(Reading(raw="text"), 0), (BackendError("no"), 3), (KeyboardInterrupt(), 130)]
+    ("where", "answer", "status"),
+    [
+        ("read", Reading(raw="text"), 0),
+        ("read", BackendError("no"), 3),
+        ("read", KeyboardInterrupt(), 130),
+        ("load", BackendError("no"), 5),
+    ],
 )
 def test_the_engine_is_given_up_however_a_run_ends(
-    ocr: Ocr, tmp_path: Path, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, answer: Any, status: int
+    ocr: Ocr, tmp_path: Path, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, where: str, answer: Any, status: int
 ) -> None:
     """vLLM's processes otherwise outlive the last page, and whoever waits for the command waits for ever."""
+    closed: list[int] = []
 
-    def read(*_: object) -> list[Reading]:
-        assert not engine.closed
+    def step(*_: object) -> list[Reading]:
+        closed.append(engine.closed)
         if isinstance(answer, BaseException):
             raise answer
         return [answer]
 
     picture(tmp_path / "a.png")
-    monkeypatch.setattr(engine, "read", read)
+    monkeypatch.setattr(engine, where, step)
     assert ocr("image", "a.png").status == status
+    assert closed == [0]
     assert engine.closed == 1
+
+
+def test_what_was_read_is_summed_up_before_the_engine_ends(
+    ocr: Ocr, tmp_path: Path, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may take seconds, in which people lose their patience."""
+
+    def close() -> None:
+        raise KeyboardInterrupt
+
+    picture(tmp_path / "a.png")
+    monkeypatch.setattr(engine, "close", close)
+    assert ocr("image", "a.png").status == 130
+    assert json.loads((tmp_path / "out" / "ocr-summary.json").read_text())["read"] == 1
 
 
 def test_a_bug_is_no_status_of_its_own_making(ocr: Ocr, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -397,6 +419,23 @@ def test_whoever_asks_for_json_gets_it_for_interrupts_bugs_and_wrong_options(
     assert said in answer["error"]
     assert answer["hint"]
     assert ocr("image", "a.png", option).out == ""
+
+
+def test_json_that_is_for_another_command_is_none_of_ours(ocr: Ocr) -> None:
+    """What follows `serve` goes to vLLM."""
+    assert ocr("serve", "--port", "none", "--json").out == ""
+
+
+def test_a_reader_reads_and_gives_its_engine_up(engine: FakeEngine, tmp_path: Path) -> None:
+    from ocr.api import Reader
+
+    with Reader() as reader:
+        page = reader.read(picture(tmp_path / "a.png"))
+        assert (page.status, page.image.size, len(page.boxed().getpixel((0, 0)))) == ("ok", (200, 100), 3)  # type: ignore[arg-type]
+        assert page.text.startswith("# Field notes")
+        assert [one.size for one in page.figures()] == [(100, 50)]
+        assert engine.closed == 0
+    assert engine.closed == 1
 
 
 @pytest.mark.parametrize("error", [RuntimeError("surprise"), MemoryError(), RecursionError("deep")])

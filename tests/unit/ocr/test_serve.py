@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import io
 import json
+import sys
 import time
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ocr import serve
+from ocr import backends, serve
 from ocr.ahead import ahead
 from ocr.backends import Settings
 from ocr.engine import Reading
@@ -65,6 +68,28 @@ def _ask(engine: FakeEngine, path: str, body: Any = None, token: str | None = TO
 @pytest.fixture
 def fake() -> FakeEngine:
     return FakeEngine(answers=[Reading(raw="read", tokens=5, finish="length")])
+
+
+@pytest.mark.parametrize("failure", [None, KeyboardInterrupt()])
+def test_the_engine_is_given_up_with_the_server(
+    fake: FakeEngine, monkeypatch: pytest.MonkeyPatch, failure: BaseException | None
+) -> None:
+    closed: list[int] = []
+
+    def run(*_: object, **options: object) -> None:
+        closed.append(fake.closed)
+        assert options["host"] == "127.0.0.1"
+        if failure:
+            raise failure
+
+    uvicorn = types.ModuleType("uvicorn")
+    uvicorn.run = run  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "uvicorn", uvicorn)
+    monkeypatch.setattr(backends, "make", lambda *_: fake)
+    with pytest.raises(KeyboardInterrupt) if failure else contextlib.nullcontext():
+        serve.serve("transformers", Settings(), port=8000, further=(), say=print)
+    assert closed == [0]
+    assert fake.closed == 1
 
 
 def test_a_picture_is_read(fake: FakeEngine) -> None:

@@ -15,7 +15,7 @@ from ocr.checkpoint import Checkpoint
 from ocr.engine import Facts, Logits, Reading, Request, Say
 from ocr.errors import BackendError, MemoryFullError, UsageError, explained
 from ocr.guard import KEPT_TOKENS
-from ocr.memory import available_mb, fast_bfloat16, has_gpu, peak_rss_mb, wake_gpu
+from ocr.memory import available_mb, fast_bfloat16, give_back, has_gpu, peak_rss_mb, wake_gpu
 from ocr.modelconfig import first, second, special
 from ocr.views import Views, sizes, tokens, views
 
@@ -134,8 +134,9 @@ class TransformersBackend:
         return peak_rss_mb(), "RSS"
 
     def close(self) -> None:
-        """Let go of the model."""
+        """Let go of the model, and of the GPU's memory."""
         self._model = self._tokenizer = None
+        give_back()
 
     def _classes(self) -> tuple[Any, Any]:
         """The model's class and its config, each from its own module: Transformers' front door imports much more."""

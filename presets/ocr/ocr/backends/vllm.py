@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import json
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,7 +16,7 @@ from ocr.checkpoint import Checkpoint
 from ocr.engine import Facts, Logits, Reading, Request, Say
 from ocr.errors import BackendError, MemoryFullError, UsageError
 from ocr.guard import KEPT_TOKENS
-from ocr.memory import gpu, has_gpu, peak_rss_mb
+from ocr.memory import give_back, gpu, has_gpu, peak_rss_mb
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -72,15 +71,16 @@ class VllmBackend:
         say(f"vLLM {__version__} imported in {imported - began:.2f} s")
         folder = self._checkpoint.folder
         try:
-            self._engine = LLM(
-                model=str(folder),
-                enable_prefix_caching=False,
-                mm_processor_cache_gb=0,
-                logits_processors=[NGramPerReqLogitsProcessor],
-                max_model_len=_CONTEXT,
-                gpu_memory_utilization=share,
-                disable_log_stats=False,  # the time of the first token is among them
-            )
+            with stdout_aside():
+                self._engine = LLM(
+                    model=str(folder),
+                    enable_prefix_caching=False,
+                    mm_processor_cache_gb=0,
+                    logits_processors=[NGramPerReqLogitsProcessor],
+                    max_model_len=_CONTEXT,
+                    gpu_memory_utilization=share,
+                    disable_log_stats=False,  # the time of the first token is among them
+                )
         except Exception as error:  # a driver that is too old, a GPU without kernels, an engine process that ended
             raise _failure(error) from error
         started = time.perf_counter()
@@ -108,11 +108,12 @@ class VllmBackend:
         prompts = [{"prompt": text, "multi_modal_data": {"image": picture}} for picture in pictures]
         parameters = SamplingParams(**sampling(request, self._checkpoint.kept_tokens(KEPT_TOKENS)))
         try:
-            answers = self._engine.generate(prompts, parameters, use_tqdm=False)
+            with stdout_aside():
+                answers = self._engine.generate(prompts, parameters, use_tqdm=False)
         except Exception as error:  # Triton's and vLLM's own are of no common kind
             raise _failure(error) from error
-        if device := gpu():
-            self._peak_mb = max(self._peak_mb, device.used_mb)
+        if (device := gpu()) and device.memory:
+            self._peak_mb = max(self._peak_mb, device.memory.used_mb)
         # In order of their requests: before them may come what an interrupted call had asked for.
         return [_reading(answer, request) for answer in answers[-len(pictures) :]]
 
@@ -124,9 +125,28 @@ class VllmBackend:
         """End the engine's processes. Otherwise Python may wait for them for ever: `multiprocessing` does at the exit,
         and vLLM tells them in a finalizer, which comes later when somebody, as pypdfium2 does, had one first."""
         engine, self._engine = self._engine, None
-        if engine is not None:
-            with contextlib.suppress(Exception):  # what was read is read; ended ones cannot be ended
-                engine.llm_engine.engine_core.shutdown()
+        if engine is None:
+            return
+        with contextlib.suppress(Exception), stdout_aside():  # what was read is read; ended ones cannot be ended
+            engine.llm_engine.engine_core.shutdown()
+        del engine
+        give_back()
+
+
+@contextlib.contextmanager
+def stdout_aside() -> Iterator[None]:
+    """What this process, native libraries among it, and those that it starts meanwhile print to stdout goes to stderr:
+    Gloo's lines would stand before the text, or in the JSON."""
+    with contextlib.suppress(OSError):  # whoever reads it has gone: that is said where the text is written
+        sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def sampling(request: Request, kept: Sequence[int]) -> dict[str, Any]:
@@ -201,13 +221,11 @@ def _share() -> float:
 
 def _require_room(share: float) -> None:
     """Raise MemoryFullError where the engine would find too little: it says so late, and maybe from another process."""
-    if torch := sys.modules.get("torch"):  # an engine that this process had before
-        gc.collect()
-        torch.cuda.empty_cache()
+    give_back()  # of an engine that this process had before
     device = gpu()
-    if device is None or not device.is_whole:
+    if device is None or device.memory is None or not device.is_whole:
         return
-    free, total = device.free_mb, device.total_mb
+    free, total = device.memory.free_mb, device.memory.total_mb
     if free < share * total - _SLACK_MB:
         raise MemoryFullError(
             f"the GPU has not enough memory: {free / 1e3:.1f} of {total / 1e3:.1f} GB are free, and vLLM was to take "
