@@ -6,11 +6,12 @@ import contextlib
 import dataclasses
 import json
 import os
+import signal
 import sys
 import time
 import traceback
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,7 +35,7 @@ def cli() -> None:
 
     Exit status: 0 all is read; 2 wrong use; 3 some files or pages failed, the others are read; 4 all is read, but some
     pages are incomplete (cut off, or went round in circles); 5 the backend or its model cannot be used; 6 the results
-    cannot be written; 10 the smoke test failed; 70 a bug; 130 interrupted.
+    cannot be written; 10 the smoke test failed; 70 a bug; 130 interrupted (Ctrl-C, SIGTERM).
     """
 
 
@@ -279,11 +280,22 @@ def _say(text: str) -> None:
     click.echo(_harmless(text), err=True)
 
 
+@contextlib.contextmanager
+def _interrupted_by_sigterm() -> Iterator[None]:
+    """SIGTERM, as of `timeout`, ends a command as Ctrl-C does: else vLLM's engine outlives it, and keeps the GPU."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; the exit status. A command that was asked for JSON gives it for errors, too."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        return int(cli.main(arguments, prog_name="ocr", standalone_mode=False) or 0)
+        with _interrupted_by_sigterm():
+            return int(cli.main(arguments, prog_name="ocr", standalone_mode=False) or 0)
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.ClickException as error:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -336,6 +338,21 @@ def test_the_engine_is_given_up_however_a_run_ends(
     assert ocr("image", "a.png").status == status
     assert closed == [0]
     assert engine.closed == 1
+
+
+def test_a_command_that_is_told_to_end_gives_its_engine_up(
+    ocr: Ocr, tmp_path: Path, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(30)
+
+    picture(tmp_path / "a.png")
+    monkeypatch.setattr(engine, "read", read)
+    before = signal.getsignal(signal.SIGTERM)
+    assert ocr("image", "a.png").status == 130
+    assert engine.closed == 1
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_what_was_read_is_summed_up_before_the_engine_ends(
