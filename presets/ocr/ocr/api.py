@@ -11,6 +11,7 @@ from ocr import backends, draw, guard, markdown, modes, prompts
 from ocr.backends import Settings
 from ocr.engine import MAX_TOKENS, Request
 from ocr.grounding import Block
+from ocr.memory import give_back
 from ocr.output import Status, status_of, understood
 from ocr.page import pages
 
@@ -55,6 +56,7 @@ class Reader:
     def close(self) -> None:
         """Give up the model and the memory that it takes; nothing is read after."""
         self._engine.close()
+        give_back()  # a command's process ends, a notebook's goes on
 
     def read(
         self,

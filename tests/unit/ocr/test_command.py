@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import time
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -443,16 +445,22 @@ def test_json_that_is_for_another_command_is_none_of_ours(ocr: Ocr) -> None:
     assert ocr("serve", "--port", "none", "--json").out == ""
 
 
-def test_a_reader_reads_and_gives_its_engine_up(engine: FakeEngine, tmp_path: Path) -> None:
+def test_a_reader_reads_and_gives_its_engine_up(
+    engine: FakeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from ocr.api import Reader
 
+    given_back: list[int] = []
+    torch = types.ModuleType("torch")
+    torch.cuda = types.SimpleNamespace(empty_cache=lambda: given_back.append(engine.closed))  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torch", torch)
     with Reader() as reader:
         page = reader.read(picture(tmp_path / "a.png"))
         assert (page.status, page.image.size, len(page.boxed().getpixel((0, 0)))) == ("ok", (200, 100), 3)  # type: ignore[arg-type]
         assert page.text.startswith("# Field notes")
         assert [one.size for one in page.figures()] == [(100, 50)]
-        assert engine.closed == 0
-    assert engine.closed == 1
+        assert (engine.closed, given_back) == (0, [])
+    assert (engine.closed, given_back) == (1, [1])
 
 
 @pytest.mark.parametrize("error", [RuntimeError("surprise"), MemoryError(), RecursionError("deep")])

@@ -3,7 +3,6 @@ folder is run: its config, its tokenizer and its weights are data."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import time
@@ -121,8 +120,7 @@ class TransformersBackend:
             self._was_full = False
             return readings
         if self._model.device.type == "cuda":
-            with contextlib.suppress(RuntimeError):  # of the driver, which was too full for more than tensors
-                torch.cuda.empty_cache()
+            give_back()
         raise failure
 
     def peak_memory_mb(self) -> tuple[float, Literal["GPU", "RSS"]]:
@@ -134,9 +132,8 @@ class TransformersBackend:
         return peak_rss_mb(), "RSS"
 
     def close(self) -> None:
-        """Let go of the model, and of the GPU's memory."""
+        """Let go of the model."""
         self._model = self._tokenizer = None
-        give_back()
 
     def _classes(self) -> tuple[Any, Any]:
         """The model's class and its config, each from its own module: Transformers' front door imports much more."""

@@ -129,8 +129,6 @@ class VllmBackend:
             return
         with contextlib.suppress(Exception), stdout_aside():  # what was read is read; ended ones cannot be ended
             engine.llm_engine.engine_core.shutdown()
-        del engine
-        give_back()
 
 
 @contextlib.contextmanager
