@@ -21,11 +21,12 @@ NOT_HERE = {
     "deepseek-ocr": _GPU,
     "deepseek-ocr-2": _GPU,
     "deepseek-ocr-cpu": "needs 13 GB and the real weights; all of it with tiny ones: tests/integration/test_ocr_cpu.py",
-    "deepseek-ocr-cu13": _GPU,
+    "deepseek-ocr-cu12": _GPU,
     "deepseek-ocr-transformers": _GPU,
     "pytorch-cpu": "is what deepseek-ocr-cpu extends, whose image tests/integration/test_ocr_cpu.py builds and starts",
     "pytorch-cuda": _GPU,
     "vllm": _GPU,
+    "vllm-cu12": _GPU,
 }
 """Those that do not come up here, and why: a new preset needs a line in one of the two."""
 

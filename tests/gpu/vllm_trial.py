@@ -1,4 +1,4 @@
-"""`devenv up` of DeepSeek-OCR on vLLM, as the preset `deepseek-ocr-cu13` has it, on a GPU machine without a network.
+"""`devenv up` of DeepSeek-OCR on vLLM, as the preset `deepseek-ocr` has it, on a GPU machine without a network.
 
     python tests/gpu/vllm_trial.py pack IMAGE OUT                         where the preset was built: its files, in pieces
     python tests/gpu/vllm_trial.py prepare --torch FOLDER --root R WORK   on the GPU machine: image and weights
@@ -31,7 +31,7 @@ from tests.gpu.ocr_trial import REVISION, say  # noqa: E402
 NAME = "t-vllm"
 BASE = "t-vllm-base:1"
 PRESET = f"""\
-extends: deepseek-ocr-cu13
+extends: deepseek-ocr
 name: {NAME}
 model:
   huggingface:
@@ -125,7 +125,7 @@ def finish(work: Path, weights: Path) -> str:
     project.mkdir(exist_ok=True)
     (project / "preset.yaml").write_text(PRESET)
     loaded = load(project / "preset.yaml")
-    old = read(ROOT / "presets/deepseek-ocr-cu13/devenv.lock")
+    old = read(ROOT / "presets/deepseek-ocr/devenv.lock")
     lock = old.model_copy(
         update={"preset": NAME, "inputs": inputs(loaded.preset), "open": None, "model": ocr_trial.locked_model(weights)}
     )

@@ -191,7 +191,9 @@ def test_what_an_alternative_needs_is_what_its_lock_says(presets: Path) -> None:
         ("deepseek-ocr", NO_GPU, "deepseek-ocr-cpu"),
         ("deepseek-ocr", SMALL, "rapidocr"),
         ("deepseek-ocr", OLD_GPU, "deepseek-ocr-cpu"),
-        ("deepseek-ocr-cu13", {**LARGE, "driver": "570.86.10"}, "deepseek-ocr"),
+        ("deepseek-ocr", {**LARGE, "driver": "550.54.15"}, "deepseek-ocr-cu12"),
+        ("deepseek-ocr-cu12", NO_GPU, "deepseek-ocr-cpu"),
+        ("vllm", {**LARGE, "driver": "550.54.15"}, "vllm-cu12"),
         ("deepseek-ocr-transformers", NO_GPU, "deepseek-ocr-cpu"),
         ("deepseek-ocr-cpu", SMALL, "rapidocr"),
     ],
@@ -203,3 +205,23 @@ def test_the_shipped_presets_name_what_helps(preset: str, case: dict[str, Any], 
     found = instead(loaded, healthy(case), read(), lambda _: Needs())
     assert found
     assert found.name == name
+
+
+def test_doctor_and_up_say_why_the_driver_is_too_old_and_name_the_preset_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("CACHE", "STATE", "CONFIG", "DATA"):
+        monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name.lower()))
+    older = healthy({**LARGE, "driver": "550.54.15"})
+    machine = tmp_path / "machine.json"
+    machine.write_text(json.dumps(to_json(older)))
+    assert run(["doctor", "deepseek-ocr", "--machine", str(machine), "--json"]) == 13
+    told = capsys.readouterr()
+    document = json.loads(told.out)
+    assert document["instead"] == {"preset": "deepseek-ocr-cu12", "command": "devenv up deepseek-ocr-cu12"}
+    assert "CUDA 13.0 needs driver 580" in told.out
+    assert "devenv up deepseek-ocr-cu12" in told.err
+    monkeypatch.setattr(gather, "quick", lambda *_, **__: older)
+    with pytest.raises(MachineError, match=r"CUDA 13\.0 needs driver 580") as caught:
+        first.before_lock(load(find("deepseek-ocr", tmp_path)), None, _settings(tmp_path), Asked())  # type: ignore[arg-type]
+    assert "devenv up deepseek-ocr-cu12" in (caught.value.hint or "")
