@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from devenv import gpu
+from devenv.alternatives import instead
 from devenv.compat.matrix import read
 from devenv.doctor.examine import examine, image_bytes, locked_cuda, needs
 from devenv.doctor.finding import Needs, blockers, refuse
@@ -17,6 +18,7 @@ from devenv.errors import MachineError
 from devenv.lock.model import read as read_lock
 from devenv.machine.model import Machine, from_json, to_json
 from devenv.paths import presets_dir
+from devenv.preset.load import find, load
 from tests.unit import examples
 
 FOLDER = Path(__file__).parents[2] / "data" / "machines"
@@ -78,6 +80,8 @@ def healthy(case: dict[str, Any]) -> Machine:
 
 
 def _preset(case: dict[str, Any]) -> Any:
+    if isinstance(case["preset"], str):  # a shipped one
+        return load(find(case["preset"], Path("/"))).preset
     keys = dict(case["preset"])
     if "gpu" in keys:
         keys["gpu"] = dict(keys["gpu"])
@@ -99,6 +103,9 @@ def test_verdict(case: dict[str, Any]) -> None:
     assert not case.get("remedy") or any(case["remedy"] in one.remedy for one in bad), bad
     if "mode" in case:
         assert gpu.access(machine, ask or "all", force).mode == case["mode"]
+    if "instead" in case:
+        other = instead(load(find(case["preset"], Path("/"))), machine, read(), lambda _: Needs(), gpus=ask, mode=force)
+        assert (other.name if other else None) == case["instead"]
 
 
 def test_the_table_is_large_and_names_each_case_once() -> None:
