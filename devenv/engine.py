@@ -15,6 +15,7 @@ from typing import IO, Any, TypeVar, cast
 
 from devenv.container import ContainerFacts, ContainerSpec, container_facts
 from devenv.errors import EngineError
+from devenv.held import Held
 from devenv.unpacked import unpack
 
 MIN_ENGINE = (23, 0)
@@ -280,6 +281,12 @@ class Engine:
         """Run a command inside and yield its stdout lines as they come, until it or the container ends."""
         made = self._api.exec_create(name, list(command), user=user, stderr=False)["Id"]
         return _lines(self._api.exec_start(made, stream=True))
+
+    @_guarded
+    def hold(self, name: str, command: Sequence[str], *, user: str = "") -> Held:
+        """Run a command inside whose standard input is held open here, and ends with this process."""
+        made = self._api.exec_create(name, list(command), user=user, stdin=True)["Id"]
+        return Held(self._api.exec_start(made, socket=True))
 
     @_guarded
     def read_file(self, name: str, path: str) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import os
 import shlex
+import signal
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 TimeoutExpired = subprocess.TimeoutExpired
@@ -116,18 +118,53 @@ def stop() -> None:
         process.kill()
 
 
-def interactive(command: Sequence[str], *, hold_stdin: bool = False) -> int:
-    """Run `command` on this terminal and return its exit status.
+def interactive(command: Sequence[str], *, hold_stdin: bool = False, tell: Callable[[int], None] | None = None) -> int:
+    """Run `command` on this terminal and return its exit status, negative when a signal ended it.
 
     With `hold_stdin` its standard input is a pipe that stays open for as long as this process lives, so that the
-    other end can tell when it is gone. Raises FileNotFoundError.
+    other end can tell when it is gone. With `tell`, SIGINT and SIGTERM do not interrupt this process: `tell` is called
+    with the first, and makes the command end; with the third the command is killed here. Raises FileNotFoundError.
     """
     log.info("%s", shlex.join(command))
-    with subprocess.Popen(list(command), stdin=subprocess.PIPE if hold_stdin else None) as process:
+    told: list[int] = []
+    # The terminal's Ctrl-C would end the child at once, before it has the last output. It must stay in the terminal's
+    # foreground if it reads from there.
+    apart = tell is not None and not os.isatty(0)
+    stdin = subprocess.PIPE if hold_stdin else None
+    with (
+        _told(tell, told) as children,
+        subprocess.Popen(list(command), stdin=stdin, process_group=0 if apart else None) as process,
+    ):
+        children.append(process)
         try:
-            return process.wait()
+            code = process.wait()
         except KeyboardInterrupt:
             # The terminal sent it to the child as well, which ends in its own way.
             if process.stdin:
                 process.stdin.close()
             return process.wait()
+    # The docker client says 0 when Ctrl-C ends it.
+    return 128 + told[0] if told and not apart and code <= 0 else code
+
+
+@contextlib.contextmanager
+def _told(tell: Callable[[int], None] | None, told: list[int]) -> Iterator[list[subprocess.Popen[bytes]]]:
+    children: list[subprocess.Popen[bytes]] = []
+    if tell is None:
+        yield children
+        return
+
+    def handle(number: int, frame: object) -> None:  # noqa: ARG001
+        told.append(number)
+        if len(told) == 1:
+            tell(number)
+        elif len(told) > 2:  # `timeout` sends its signal twice
+            for child in children:
+                child.kill()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield children
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 import click
 
@@ -50,7 +51,10 @@ def logs(app: App, name: str | None, service: str | None, follow: bool, lines: i
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_obj
 def exec_(app: App, name: str | None, command: tuple[str, ...]) -> None:
-    """Run COMMAND inside as the user, in /workspace; its exit status becomes this one's."""
+    """Run COMMAND inside as the user, in /workspace; its exit status becomes this one's.
+
+    COMMAND ends when this one does, however that happens; with `nohup` or `setsid` in front it goes on.
+    """
     sys.exit(_interactive(app, app.select(name), command))
 
 
@@ -58,7 +62,7 @@ def exec_(app: App, name: str | None, command: tuple[str, ...]) -> None:
 @click.argument("name", required=False)
 @click.pass_obj
 def shell(app: App, name: str | None) -> None:
-    """Open a login shell inside."""
+    """Open a login shell inside. It and its jobs end when this command does, however that happens."""
     sys.exit(_interactive(app, app.select(name), ("bash", "-l")))
 
 
@@ -126,14 +130,29 @@ def _interactive(app: App, one: Running, command: tuple[str, ...]) -> int:
     _running(one)
     terminal = ["-i", "-t"] if sys.stdin.isatty() and sys.stdout.isatty() else ["-i"]
     options = [*terminal, "--user", "dev", "--workdir", "/workspace"]
-    return _inside(app, one, options, ["devenv-exec", *command])
+    from devenv.lifeline import Lifeline
+
+    with Lifeline(app.engine, one.facts.name) as line:
+        code = _inside(app, one, options, line.command(command), tell=line.tell)
+        if code < 0:
+            line.lost()
+            return 128 - code
+        line.done()
+    return code
 
 
-def _inside(app: App, one: Running, options: list[str], command: list[str], *, hold_stdin: bool = False) -> int:
+def _inside(
+    app: App,
+    one: Running,
+    options: list[str],
+    command: list[str],
+    *,
+    hold_stdin: bool = False,
+    tell: Callable[[int], None] | None = None,
+) -> int:
     """Run a command inside on this terminal, through the docker client."""
+    full = ["docker", "--host", app.engine.address, "exec", *options, one.facts.name, *command]
     try:
-        return run.interactive(
-            ["docker", "--host", app.engine.address, "exec", *options, one.facts.name, *command], hold_stdin=hold_stdin
-        )
+        return run.interactive(full, hold_stdin=hold_stdin, tell=tell)
     except FileNotFoundError:
         raise EngineError("the 'docker' client program is not installed", hint="install docker-cli") from None
