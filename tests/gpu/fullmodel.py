@@ -2,13 +2,16 @@
 real model, the 3,336,106,240 parameters are random, and the vocabulary is made up (129,280 words, special ones at their
 published places). What such a model says means nothing; how long it takes to load and to speak does.
 
-    python fullmodel.py FOLDER
+    python fullmodel.py shapes FILE                        where Transformers 5.20 or newer is: names and shapes of its tensors
+    python fullmodel.py make FOLDER --shapes FILE          the model; needs PyTorch, and a GPU with 8 GB or as much memory
+    python fullmodel.py make FOLDER --shapes FILE --holes  the same with zeros for numbers, which take no disk
 
-Needs PyTorch, Transformers 5.20 or newer, and a GPU with 8 GB, or as much memory.
+The tokenizer's file is made with `tokenizers`.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import sys
@@ -59,33 +62,53 @@ CONFIG = {
 }  # fmt: skip
 
 
-def model(device: str) -> object:
-    """Transformers' class with the published sizes, filled with random numbers under which what it says depends on the
-    picture."""
+def shapes() -> dict[str, list[int]]:
+    """Names, as published, and shapes of all tensors, from Transformers' class with the published sizes."""
     import torch
+    from transformers.core_model_loading import revert_weight_conversion
     from transformers.models.unlimited_ocr.configuration_unlimited_ocr import UnlimitedOcrConfig
     from transformers.models.unlimited_ocr.modeling_unlimited_ocr import UnlimitedOcrForConditionalGeneration
 
     sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "presets/ocr"))
     from ocr.modelconfig import first
 
-    torch.set_default_dtype(torch.bfloat16)
     with torch.device("meta"):
         made = UnlimitedOcrForConditionalGeneration(UnlimitedOcrConfig(**first(CONFIG)))
-    count = sum(one.numel() for one in made.parameters()) + math.prod(UNUSED[1])
+    tensors = revert_weight_conversion(made, made.state_dict())
+    found = {name: list(one.shape) for name, one in tensors.items()} | {UNUSED[0]: list(UNUSED[1])}
+    count = sum(math.prod(shape) for shape in found.values())
     if count != PARAMETERS:
         raise SystemExit(f"{count} parameters, the published model has {PARAMETERS}")
-    if device == "meta":
-        return made
-    made.to_empty(device=device)
+    return found
+
+
+def tensors(found: dict[str, list[int]], device: str) -> dict[str, object]:
+    """Random numbers under which what the model says depends on the picture."""
+    import torch
+
     torch.manual_seed(0)
-    with torch.no_grad():
-        for name, one in made.named_parameters():
-            if one.dim() > 1:  # by what each number is summed over, so that a picture is not lost on the way
-                one.normal_(0, (one[0].numel() if one.dim() == _CONVOLUTION else one.shape[-1]) ** -0.5)
-            else:
-                one.normal_(float(name.endswith("weight")), 0.02)  # norms, biases
+    made: dict[str, object] = {}
+    for name, shape in found.items():
+        one = torch.empty(shape, device=device, dtype=torch.bfloat16)
+        if len(shape) > 1:  # by what each number is summed over, so that a picture is not lost on the way
+            one.normal_(0, (math.prod(shape[1:]) if len(shape) == _CONVOLUTION else shape[-1]) ** -0.5)
+        else:
+            one.normal_(float(name.endswith("weight")), 0.02)  # norms, biases
+        made[name] = one
     return made
+
+
+def save_holes(found: dict[str, list[int]], path: Path) -> None:
+    """A safetensors file of zeros, as a file with a hole: its header, and its size."""
+    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for name, shape in found.items():
+        start, end = end, end + 2 * math.prod(shape)
+        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [start, end]}
+    text = json.dumps(header).encode()
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        file.truncate(8 + len(text) + end)
 
 
 def tokenizer(folder: Path) -> None:
@@ -105,35 +128,43 @@ def tokenizer(folder: Path) -> None:
     made.save(str(folder / "tokenizer.json"))
 
 
-def named(made: object) -> dict[str, object]:
-    """All tensors under their published names."""
-    import torch
-    from transformers.core_model_loading import revert_weight_conversion
-
-    tensors = revert_weight_conversion(made, made.state_dict())  # type: ignore[attr-defined]
-    name, shape = UNUSED
-    some = next(iter(tensors.values()))
-    tensors[name] = torch.empty(shape, device=some.device, dtype=some.dtype).normal_(0, 0.02)
-    return {name: one.contiguous() for name, one in tensors.items()}
-
-
 def write(path: Path, value: object) -> None:
     path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def main() -> int:
-    folder = Path(sys.argv[1])
-    folder.mkdir(parents=True, exist_ok=True)
-    import torch
-    from safetensors.torch import save_file
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    one = commands.add_parser("shapes")
+    one.add_argument("file", type=Path)
+    one = commands.add_parser("make")
+    one.add_argument("folder", type=Path)
+    one.add_argument("--shapes", type=Path, required=True)
+    one.add_argument("--holes", action="store_true")
+    options = parser.parse_args()
+    if options.command == "shapes":
+        options.file.write_text(json.dumps(shapes()))
+        return 0
+    make(options.folder, json.loads(options.shapes.read_text()), holes=options.holes)
+    return 0
 
+
+def make(folder: Path, found: dict[str, list[int]], *, holes: bool) -> None:
+    """Write the model's folder."""
+    folder.mkdir(parents=True, exist_ok=True)
     name = "model-00001-of-000001.safetensors"
-    tensors = named(model("cuda" if torch.cuda.is_available() else "cpu"))
-    save_file(tensors, folder / name, metadata={"format": "pt"})
+    if holes:
+        save_holes(found, folder / name)
+    else:
+        import torch
+        from safetensors.torch import save_file
+
+        save_file(
+            tensors(found, "cuda" if torch.cuda.is_available() else "cpu"), folder / name, metadata={"format": "pt"}
+        )
     (folder / name).chmod(0o644)  # a container's user reads it
-    names = sorted(tensors)
     size = (folder / name).stat().st_size
-    weight_map = dict.fromkeys(names, name)
+    weight_map = dict.fromkeys(sorted(found), name)
     write(folder / "model.safetensors.index.json", {"metadata": {"total_size": size}, "weight_map": weight_map})
     write(folder / "config.json", CONFIG)
     begin, end, pad = list(SPECIAL)[:3]
@@ -142,8 +173,7 @@ def main() -> int:
     write(folder / "special_tokens_map.json", said)
     write(folder / "processor_config.json", {"image_token": "<image>", "patch_size": 16, "downsample_ratio": 4})
     tokenizer(folder)
-    print(json.dumps({"parameters": PARAMETERS, "tensors": len(names), "bytes": size, "first": names[:3]}))
-    return 0
+    print(json.dumps({"parameters": PARAMETERS, "tensors": len(found), "bytes": size}))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections import deque
 from collections.abc import Sequence
 
 from ocr.errors import UsageError
@@ -46,6 +47,43 @@ def forbidden(tokens: Sequence[int], guard: Guard) -> set[int]:
     head = guard.size - 1
     last = recent[len(recent) - head :]
     return {recent[at + head] for at in range(len(recent) - head) if recent[at : at + head] == last}
+
+
+class History:
+    """The recent runs of tokens of one answer, kept from step to step: telling what is forbidden next costs the same
+    however long the window is. Must be asked about one answer only, as it grows."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._size, self._window = guard.size, guard.window
+        self._start = 0
+        self._followers: dict[tuple[int, ...], list[int]] = {}
+        self._runs: deque[tuple[int, tuple[int, ...]]] = deque()
+
+    def forbidden(self, tokens: Sequence[int]) -> set[int]:
+        """The tokens that would repeat a run of `guard.size` tokens that lies in the last `guard.window` ones."""
+        count, size = len(tokens), self._size
+        if not size or count < size:
+            return set()
+        if count - size + 1 < self._start:  # shorter than before: the engine has begun it again
+            self._forget()
+        oldest = max(0, count - self._window)
+        for start in range(max(self._start, oldest), count - size + 1):
+            head = tuple(tokens[start : start + size - 1])
+            self._followers.setdefault(head, []).append(tokens[start + size - 1])
+            self._runs.append((start, head))
+        self._start = count - size + 1
+        while self._runs and self._runs[0][0] < oldest:
+            _, head = self._runs.popleft()
+            followers = self._followers[head]
+            followers.pop(0)
+            if not followers:
+                del self._followers[head]
+        return set(self._followers.get(tuple(tokens[count - size + 1 :]), ()))
+
+    def _forget(self) -> None:
+        self._start = 0
+        self._followers.clear()
+        self._runs.clear()
 
 
 def looped(text: str) -> bool:

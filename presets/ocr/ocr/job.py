@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ocr import document, output, sources
-from ocr.ahead import ahead
+from ocr.ahead import Ahead
 from ocr.engine import Backend, Reading, Request
-from ocr.errors import BackendError, InputError, OcrError, OutputError, UsageError, explained
+from ocr.errors import InputError, OcrError, OutputError, explained
+from ocr.flow import readings
 from ocr.output import Job, Place, Written
 from ocr.page import Page, is_pdf, pages
 from ocr.summary import Outcome
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 _WRITERS = 2
 _HINT = "save it anew, as PNG or PDF"
 _LONGEST_RANGES = 30
-_MOST_WAITING = 1000
-"""Pages that were done before wait for those that are read with them, but not for ever."""
 _ROOM = 1_000_000_000
 """Bytes of pictures that wait to be read, that are read, and that wait to be written: for each of these."""
 
@@ -68,6 +67,56 @@ class _End:
     source: Path
 
 
+@dataclasses.dataclass(slots=True, kw_only=True)
+class _Entry:
+    """Something that is reported in its turn, and what came of it."""
+
+    thing: _Item | _End
+    result: Future[Written] | OcrError | None = None
+    seconds: float = 0.0
+
+    @property
+    def is_finished(self) -> bool:
+        if isinstance(self.thing, _End):
+            return True
+        return isinstance(self.result, OcrError) or (self.result is not None and self.result.done())
+
+
+class _Pictures:
+    """The pictures among the things that are made ahead, as many at a time as the memory holds."""
+
+    def __init__(self, line: Ahead[_Item | _End], arrive: Callable[[_Item | _End], tuple[int, Image] | None]) -> None:
+        self._line = line
+        self._arrive = arrive
+        self._first: tuple[int, Image] | None = None
+        self._held: dict[int, int] = {}
+
+    def has_first(self) -> bool:
+        """Wait for the first picture; False when there is none at all."""
+        self._first = self.take(wait=True)
+        return self._first is not None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the last one has been taken."""
+        return self._first is None and self._line.is_over
+
+    def take(self, *, wait: bool) -> tuple[int, Image] | None:
+        """As `ocr.flow.Pictures` says."""
+        if self._first is not None:
+            first, self._first = self._first, None
+            return first
+        while (thing := self._line.take(wait=wait, fits=lambda _: sum(self._held.values()) < _ROOM)) is not None:
+            if (picture := self._arrive(thing)) is not None:
+                self._held[picture[0]] = _size(thing)
+                return picture
+        return None
+
+    def given_back(self, number: int) -> None:
+        """Nobody reads it any more."""
+        del self._held[number]
+
+
 class Run:
     """One pass over a plan's sources. `load` is called before the first page is read, and not when there is none to
     read. `log` takes a line for each thing that people may want to know."""
@@ -76,7 +125,6 @@ class Run:
         self._plan = plan
         self._backend = backend
         self._load = load
-        self._loaded = False
         self._log = log
         request = plan.request
         self._settings = {
@@ -89,25 +137,28 @@ class Run:
         }
         self._outcomes: list[Outcome] = []
         self._parts: dict[Path, list[tuple[int, Place, str | None]]] = {}
-        self._pending: deque[tuple[_Item, float, Future[Written] | OcrError]] = deque()
+        self._pending: deque[_Entry] = deque()
+        self._read: dict[int, _Entry] = {}
+        self._writes: deque[tuple[Future[Written], int]] = deque()
+        self._count = 0
+        self._began = 0.0
 
     def all(self, on_text: Callable[[str], None] | None = None) -> tuple[Outcome, ...]:
         """Read everything; `on_text` gets the text as it comes. Raises OutputError, what `load` raises, and UsageError
         for what the backend cannot do at all."""
-        self._backend.check(self._plan.request)
-        most = self._plan.concurrency
-        waiting: list[_Item | _End] = []
-        pictures = held = 0
-        with ThreadPoolExecutor(_WRITERS) as writers:
-            for thing in ahead(self._items(), 2 * most, _size, _ROOM):
-                waiting.append(thing)
-                size = _size(thing)
-                pictures, held = pictures + (size > 0), held + size
-                if pictures >= most or held >= _ROOM or len(waiting) >= _MOST_WAITING:
-                    self._work(waiting, writers, on_text)
-                    waiting, pictures, held = [], 0, 0
-            self._work(waiting, writers, on_text)
-            self._drain(0)
+        plan = self._plan
+        self._backend.check(plan.request)
+        with ThreadPoolExecutor(_WRITERS) as writers, Ahead(self._items(), 2 * plan.concurrency, _size, _ROOM) as line:
+            pictures = _Pictures(line, self._arrive)
+            if pictures.has_first():
+                self._load()
+                self._began = time.perf_counter()
+                for number, answer in readings(
+                    self._backend, pictures, plan.request, plan.concurrency, on_text=on_text, say=self._log
+                ):
+                    self._answered(number, answer, writers)
+                    pictures.given_back(number)
+            self._drain(wait=True)
         return tuple(self._outcomes)
 
     # ---- pages, drawn in a thread of their own
@@ -149,65 +200,63 @@ class Run:
 
     # ---- reading
 
-    def _work(
-        self, things: Sequence[_Item | _End], writers: ThreadPoolExecutor, on_text: Callable[[str], None] | None
-    ) -> None:
-        images = [one.page.image for one in things if isinstance(one, _Item) and one.page.image is not None]
-        if images and not self._loaded:
-            self._load()
-            self._loaded = True
-        began = time.perf_counter()
-        readings = iter(self._read(images, on_text) if images else ())
-        each = (time.perf_counter() - began) / max(1, len(images))
-        for thing in things:
-            if isinstance(thing, _End):
-                self._drain(0)
-                self._finish(thing.source)
-                continue
-            result: Future[Written] | OcrError
+    def _arrive(self, thing: _Item | _End) -> tuple[int, Image] | None:
+        """Put a thing in its place in the reports; the picture, if it has one to read."""
+        entry = _Entry(thing=thing)
+        self._pending.append(entry)
+        picture: tuple[int, Image] | None = None
+        if isinstance(thing, _Item):
             if thing.before is not None:
-                result = Future()
-                result.set_result(thing.before)
+                entry.result = Future()
+                entry.result.set_result(thing.before)
             elif thing.page.problem is not None:
-                result = thing.page.problem
+                entry.result = thing.page.problem
             else:
-                reading = next(readings)
-                result = reading if isinstance(reading, OcrError) else writers.submit(self._write, thing, reading)
-            self._pending.append((thing, each, result))
-        self._drain(4 * self._plan.concurrency, _ROOM)
+                assert thing.page.image is not None
+                picture = (self._count, thing.page.image)
+                self._read[self._count] = entry
+                self._count += 1
+        self._drain()
+        return picture
 
-    def _read(self, images: Sequence[Image], on_text: Callable[[str], None] | None) -> list[Reading | OcrError]:
-        try:
-            return list(self._backend.read(images, self._plan.request, on_text))
-        except UsageError:
-            raise
-        except OcrError as error:
-            if len(images) == 1:
-                return [error]
-            self._log(f"{error.message}: now one page at a time")
-        except Exception as error:  # noqa: BLE001  (whatever an engine raises about one page must not end the others)
-            if len(images) == 1:
-                said = (str(error) or type(error).__name__).splitlines()[0]
-                return [BackendError(f"the engine failed: {said}", hint="try another --mode, or --backend")]
-        return [one for image in images for one in self._read([image], None)]
+    def _answered(self, number: int, answer: Reading | OcrError, writers: ThreadPoolExecutor) -> None:
+        entry = self._read.pop(number)
+        item = entry.thing
+        assert isinstance(item, _Item)
+        assert item.page.image is not None
+        now = time.perf_counter()
+        entry.seconds, self._began = now - self._began, now
+        if isinstance(answer, OcrError):
+            entry.result = answer
+        else:
+            entry.result = writers.submit(self._write, item, item.page.image, answer)
+            self._writes.append((entry.result, item.size))
+        entry.thing = dataclasses.replace(item, page=dataclasses.replace(item.page, image=None))
+        while len(self._writes) > 4 * self._plan.concurrency or sum(size for _, size in self._writes) > _ROOM:
+            self._writes.popleft()[0].exception()
+        self._drain()
 
     # ---- writing, in threads of their own
 
-    def _write(self, item: _Item, reading: Reading) -> Written:
+    def _write(self, item: _Item, image: Image, reading: Reading) -> Written:
         assert item.place is not None
         assert item.job is not None
-        assert item.page.image is not None
         return output.write_page(
-            item.place, item.page.image, reading, self._plan.request, item.job, item.page.number, item.source.name
+            item.place, image, reading, self._plan.request, item.job, item.page.number, item.source.name
         )
 
-    def _drain(self, most: int, room: int = 0) -> None:
-        """Record pages until at most `most` of them, with pictures of at most `room` bytes, are still being written."""
-        while len(self._pending) > most or sum(item.size for item, _, _ in self._pending) > room:
-            item, seconds, result = self._pending.popleft()
-            if item.page.note:
-                self._log(item.page.note)
-            self._record(item, result if isinstance(result, OcrError) else self._came_of(result), seconds)
+    def _drain(self, *, wait: bool = False) -> None:
+        """Record, in order, what is finished; with `wait` everything."""
+        while self._pending and (wait or self._pending[0].is_finished):
+            entry = self._pending.popleft()
+            if isinstance(entry.thing, _End):
+                self._finish(entry.thing.source)
+                continue
+            if entry.thing.page.note:
+                self._log(entry.thing.page.note)
+            assert entry.result is not None
+            result = entry.result if isinstance(entry.result, OcrError) else self._came_of(entry.result)
+            self._record(entry.thing, result, entry.seconds)
 
     def _came_of(self, writing: Future[Written]) -> Written | OcrError:
         """A page that was written, or why it was not. Raises OutputError: where one page cannot go, none can."""

@@ -20,12 +20,13 @@ def peak_rss_mb() -> float:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Gpu:
-    """The first GPU. `memory`: where NVML tells it. `is_whole`: it is the only one and not divided, so that its memory
-    is what a program here can get."""
+    """The first GPU that CUDA would use. `memory` and `capability`: where NVML tells them. `is_whole`: it is certain
+    that this is the one, and it is not divided, so that its memory is what a program here can get."""
 
     name: str
     memory: Memory | None
     is_whole: bool
+    capability: tuple[int, int] | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +44,8 @@ def gpu() -> Gpu | None:
         import pynvml
 
         pynvml.nvmlInit()
-        first = pynvml.nvmlDeviceGetHandleByIndex(0)
+        chosen = _chosen()
+        first = pynvml.nvmlDeviceGetHandleByIndex(chosen or 0)
         memory: Memory | None = None
         with contextlib.suppress(pynvml.NVMLError):  # of parts of GPUs, and where GPU and processor share it
             told = pynvml.nvmlDeviceGetMemoryInfo(first)
@@ -55,13 +57,47 @@ def gpu() -> Gpu | None:
         is_divided = False
         with contextlib.suppress(pynvml.NVMLError):  # of GPUs that cannot be divided
             is_divided = bool(pynvml.nvmlDeviceGetMigMode(first)[0])
+        capability: tuple[int, int] | None = None
+        with contextlib.suppress(pynvml.NVMLError):
+            major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(first)
+            capability = int(major), int(minor)
+        is_known = chosen is not None or pynvml.nvmlDeviceGetCount() == 1
         return Gpu(
             name=str(pynvml.nvmlDeviceGetName(first)),
             memory=memory,
-            is_whole=pynvml.nvmlDeviceGetCount() == 1 and not is_divided,
+            is_whole=is_known and not is_divided,
+            capability=capability,
         )
     except Exception:  # noqa: BLE001  (a number for a report is not worth an error, and whoever needs memory will say so)
         return None
+
+
+def gpus() -> tuple[int, ...]:
+    """The numbers, as CUDA counts them in the order of the bus, of the GPUs that a program here may use; none where
+    NVML does not tell, where GPUs are divided or are named in another way."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        names = [name.strip() for name in visible.split(",") if name.strip()]
+        in_order = os.environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID"
+        return tuple(map(int, names)) if in_order and all(name.isdecimal() for name in names) else ()
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        count = int(pynvml.nvmlDeviceGetCount())
+        for number in range(count):
+            with contextlib.suppress(pynvml.NVMLError):
+                if pynvml.nvmlDeviceGetMigMode(pynvml.nvmlDeviceGetHandleByIndex(number))[0]:
+                    return ()
+        return tuple(range(count))
+    except Exception:  # noqa: BLE001  (without NVML there is one engine, and whoever starts it says what is wrong)
+        return ()
+
+
+def _chosen() -> int | None:
+    """The GPU that the environment names first, if it is certain which one that is."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").partition(",")[0].strip()
+    return int(visible) if visible.isdecimal() and os.environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID" else None
 
 
 def give_back() -> None:

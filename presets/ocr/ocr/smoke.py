@@ -90,11 +90,13 @@ def smoke(
     try:
         engine = backends.make(backend, settings)
         engine.check(request)
-        with contextlib.closing(engine):
+        with contextlib.ExitStack() as failing:  # when all is well the process ends, and its engine with it
+            failing.callback(engine.close)
             facts = engine.load(say)
             loaded = time.perf_counter()
             test = _read(engine, facts, request, () if blank else wanted, expect, say)
             numbers = _numbers(test, loaded - began)
+            failing.pop_all()
     except UsageError:
         raise
     except Exception as error:  # noqa: BLE001  (whatever it is, the test did not pass, and its report says so)

@@ -591,18 +591,17 @@ def test_a_whole_text_marks_pages_that_are_not_complete(ocr: Ocr, tmp_path: Path
     assert (tmp_path / "out" / "a.md").read_text() == fresh
 
 
-def test_pages_that_are_done_do_not_wait_for_one_that_is_not(
-    ocr: Ocr, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from ocr import job
-
+def test_pages_that_are_done_are_reported_while_another_is_read(ocr: Ocr, tmp_path: Path, engine: FakeEngine) -> None:
     pdf(tmp_path / "a.pdf", 9)
     assert ocr("pdf", "a.pdf").status == 0
-    monkeypatch.setattr(job, "_MOST_WAITING", 2)
-    worked: list[int] = []
-    work = job.Run._work
-    monkeypatch.setattr(
-        job.Run, "_work", lambda run, things, *more: worked.append(len(things)) or work(run, things, *more)
-    )
-    assert json.loads(ocr("pdf", "a.pdf", "--resume", "--json").out)["skipped"] == 9
-    assert worked == [2, 2, 2, 2, 2, 0]
+    (tmp_path / "out" / "a" / "page-0009.json").unlink()
+    said: list[str] = []
+    read = engine.read
+
+    def watched(*given: Any) -> Any:
+        said.append((tmp_path / "out" / "ocr.log").read_text())
+        return read(*given)
+
+    engine.read = watched  # type: ignore[method-assign]
+    assert json.loads(ocr("pdf", "a.pdf", "--resume", "--json").out)["skipped"] == 8
+    assert said[0].count("done before") == 8

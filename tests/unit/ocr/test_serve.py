@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from ocr import backends, serve
-from ocr.ahead import ahead
+from ocr.ahead import Ahead
 from ocr.backends import Settings
 from ocr.engine import Reading
 from ocr.errors import BackendError
@@ -200,27 +200,31 @@ def test_vllm_gets_the_token_as_a_variable_and_not_as_an_argument(
 
 
 def test_things_are_made_ahead_in_order_and_errors_come_out_where_they_would() -> None:
-    assert list(ahead(range(50), 3)) == list(range(50))
+    with Ahead(range(50), 3) as taken:
+        assert list(taken) == list(range(50))
+        assert taken.is_over
 
     def failing() -> Iterator[int]:
         yield 1
         raise ValueError("no more")
 
-    taken = ahead(failing(), 5)
-    assert next(taken) == 1
-    with pytest.raises(ValueError, match="no more"):
-        next(taken)
+    with Ahead(failing(), 5) as taken:
+        assert taken.take() == 1
+        assert not taken.is_over
+        with pytest.raises(ValueError, match="no more"):
+            taken.take()
+        assert taken.is_over
 
 
 def test_what_is_not_taken_is_not_made_for_ever() -> None:
     import itertools
     import threading
 
-    taken = ahead(itertools.count(), 2)
-    assert [next(taken), next(taken)] == [0, 1]
     before = threading.active_count()
-    taken.close()  # type: ignore[attr-defined]
-    assert threading.active_count() == before - 1
+    with Ahead(itertools.count(), 2) as taken:
+        assert [taken.take(), taken.take()] == [0, 1]
+        assert threading.active_count() == before + 1
+    assert threading.active_count() == before
 
 
 @pytest.mark.parametrize(("room", "most"), [(25, 3), (10, 2), (5, 2), (0, 2)])
@@ -232,9 +236,28 @@ def test_things_ahead_weigh_no_more_than_there_is_room_for(room: int, most: int)
             made.append(number)
             yield number
 
-    taken = ahead(things(), 100, lambda _: 10, room)
-    for number, one in enumerate(taken):
-        assert one == number
-        time.sleep(0.05)  # time enough to make all of them
-        assert len(made) - number - 1 <= most  # one may be in hand, for which there is no room yet
+    with Ahead(things(), 100, lambda _: 10, room) as taken:
+        for number, one in enumerate(taken):
+            assert one == number
+            time.sleep(0.05)  # time enough to make all of them
+            assert len(made) - number - 1 <= most  # one may be in hand, for which there is no room yet
     assert len(made) == 9
+
+
+def test_a_thing_that_is_not_ready_or_does_not_fit_is_left() -> None:
+    import threading
+
+    go_on = threading.Event()
+
+    def things() -> Iterator[int]:
+        go_on.wait(10)
+        yield 1
+        yield 2
+
+    with Ahead(things(), 5) as taken:
+        assert taken.take(wait=False) is None
+        assert not taken.is_over
+        go_on.set()
+        assert taken.take(fits=lambda thing: thing > 1) is None
+        assert [taken.take(), taken.take(), taken.take()] == [1, 2, None]
+        assert taken.is_over

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from ocr import guard, modes, prompts
 from ocr.cer import distance, error_rate
 from ocr.errors import UsageError
@@ -36,6 +38,28 @@ def test_the_guard_forbids_what_would_repeat_within_the_window_only() -> None:
     assert guard.forbidden([1, 2, 3, *[9] * 8, 1, 2], three) == set()
     assert guard.forbidden([1, 2], three) == set()
     assert guard.forbidden([1, 2, 3, 1, 2], guard.parse("off")) == set()
+
+
+@given(
+    tokens=st.lists(st.integers(0, 3), max_size=80),
+    size=st.integers(0, 5),
+    more=st.integers(0, 12),
+    steps=st.lists(st.integers(1, 4), min_size=80, max_size=80),
+    again=st.integers(0, 80),
+)
+def test_a_history_forbids_what_the_whole_answer_would(
+    tokens: list[int], size: int, more: int, steps: list[int], again: int
+) -> None:
+    wanted = guard.Guard(size=size, window=size + more)
+    history = guard.History(wanted)
+    count = 0
+    for step in steps:
+        assert history.forbidden(tokens[:count]) == guard.forbidden(tokens[:count], wanted)
+        count += step
+    # An engine that has to free memory begins an answer again.
+    shorter = tokens[: again % (len(tokens) + 1)]
+    assert history.forbidden(shorter) == guard.forbidden(shorter, wanted)
+    assert history.forbidden(tokens) == guard.forbidden(tokens, wanted)
 
 
 @pytest.mark.parametrize("text", ["30", "1/90", "90/30", "a/b", "30/90/1", "-3/9", ""])

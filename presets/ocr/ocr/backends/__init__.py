@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ocr.engine import Backend
 from ocr.errors import BackendError, UsageError
+from ocr.memory import gpus
 
 NAMES = ("vllm", "transformers", "rapidocr")
 
@@ -52,4 +53,9 @@ def make(name: str, settings: Settings) -> Backend:
         return TransformersBackend(settings)
     from ocr.backends.vllm import VllmBackend
 
-    return VllmBackend(settings)
+    engine = VllmBackend(settings)
+    if settings.has_many and len(found := gpus()) > 1:
+        from ocr.backends.fleet import Fleet
+
+        return Fleet(engine, settings, found)
+    return engine

@@ -61,12 +61,12 @@ class TransformersBackend:
             ) from error
 
     def _load(self, say: Say) -> Facts:
-        from ocr.backends.weights import Warming
+        from ocr.warming import Warming
 
         threads = max(1, min(16, len(os.sched_getaffinity(0))))
         clock = _Clock(say)
         wake_gpu()
-        warming = Warming(self._checkpoint.shards, threads)
+        warming = Warming(self._checkpoint.shards)
         try:
             import torch
 

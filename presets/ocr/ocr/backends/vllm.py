@@ -1,46 +1,49 @@
-"""vLLM, offline: all pages of a chunk at once, batched by vLLM itself. It prepares pictures in Gundam mode only."""
+"""vLLM, offline: pages go in as they come and out as they are finished. It prepares pictures in Gundam mode only."""
 
 from __future__ import annotations
 
-import contextlib
-import json
+import gc
+import math
 import os
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ocr.backends import Settings
+from ocr.backends.vllm_engine import FEW, MANY, Engine, arguments, flags, size
 from ocr.checkpoint import Checkpoint
 from ocr.engine import Facts, Logits, Reading, Request, Say
 from ocr.errors import BackendError, MemoryFullError, UsageError
+from ocr.flow import Answer, Pictures, failed
 from ocr.guard import KEPT_TOKENS
-from ocr.memory import give_back, gpu, has_gpu, peak_rss_mb
+from ocr.memory import give_back, gpu, has_gpu, peak_rss_mb, wake_gpu
+from ocr.warming import Warming, imports, libraries, note_imports
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_GUARD = "vllm.model_executor.models.deepseek_ocr:NGramPerReqLogitsProcessor"
-_CONTEXT = 8192
-_SLACK_MB = 1000.0
-"""NVML and CUDA do not count the driver's own part in the same way: what is nearly enough vLLM decides."""
-_MEMORY_HINT = "stop what else uses it (nvidia-smi), or set OCR_GPU_SHARE to the share that is free, such as 0.6"
+_MEMORY_HINT = "stop what else uses it (nvidia-smi), or use a GPU with more"
+_FEWER = 4
+"""How many times fewer pages are read at once after the GPU's memory was full."""
 
 
 class VllmBackend:
     """One engine: in this process, which starts sooner, or for many pages in one of its own."""
 
     name = "vllm"
-    streams = False
-    concurrency = 64
 
     def __init__(self, settings: Settings) -> None:
         assert settings.model is not None
         self._checkpoint = Checkpoint.read(settings.model)
         self._has_many = settings.has_many
+        self.streams = not settings.has_many
+        self.concurrency = MANY if settings.has_many else FEW
         self.model = self._checkpoint.title
-        self._engine: Any = None
+        self._engine: Engine | None = None
+        self._pages = self.concurrency
         self._peak_mb = 0.0
 
     def check(self, request: Request) -> None:
@@ -55,96 +58,180 @@ class VllmBackend:
         """Start the engine."""
         environment()
         os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "1" if self._has_many else "0")
-        share = _share()
         if not has_gpu():  # vLLM would say that its device string is empty
             raise BackendError("there is no GPU here", hint="devenv doctor says why; or use deepseek-ocr-cpu")
-        _require_room(share)
+        if "torch" in sys.modules:
+            give_back()  # of an engine that this process had before
+        size(self._checkpoint, self._pages)  # says what is wrong before seconds are spent
+        warming = Warming([*libraries(), *self._checkpoint.shards], imports=imports())
+        if os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0":
+            wake_gpu()  # otherwise it would be this process's, and the engine's is another
         began = time.perf_counter()
         try:
-            from vllm import LLM, __version__
-            from vllm.model_executor.models.deepseek_ocr import NGramPerReqLogitsProcessor
+            version = imported()
         except ImportError as error:
             raise BackendError(f"vLLM cannot be imported: {error}", hint="use a preset with vLLM") from None
         except Exception as error:  # libraries that are loaded meanwhile raise anything
             raise _failure(error) from error
-        imported = time.perf_counter()
-        say(f"vLLM {__version__} imported in {imported - began:.2f} s")
-        folder = self._checkpoint.folder
-        try:
-            with stdout_aside():
-                self._engine = LLM(
-                    model=str(folder),
-                    enable_prefix_caching=False,
-                    mm_processor_cache_gb=0,
-                    logits_processors=[NGramPerReqLogitsProcessor],
-                    max_model_len=_CONTEXT,
-                    gpu_memory_utilization=share,
-                    disable_log_stats=False,  # the time of the first token is among them
-                )
-        except Exception as error:  # a driver that is too old, a GPU without kernels, an engine process that ended
-            raise _failure(error) from error
+        then = time.perf_counter()
+        say(f"vLLM {version} imported in {then - began:.2f} s")
+        self._start()
+        warming.stop()
+        note_imports()
         started = time.perf_counter()
         device = gpu()  # NVML and not CUDA, which would keep the engine from starting its processes
-        say(f"engine started in {started - imported:.2f} s")
+        say(f"engine started in {started - then:.2f} s")
         return Facts(
             backend=self.name,
             model=self.model,
             device=device.name if device else "cuda",
-            stages={"import": round(imported - began, 3), "load": round(started - imported, 3)},
-            notes={"vllm": str(__version__)},
+            stages={"import": round(then - began, 3), "load": round(started - then, 3)},
+            notes={"vllm": version},
         )
 
-    def read(
-        self,
-        pictures: Sequence[Image],
-        request: Request,
-        on_text: Callable[[str], None] | None = None,  # noqa: ARG002  (the offline engine does not stream)
-    ) -> Sequence[Reading]:
-        """Read pictures, all at once."""
-        from vllm import SamplingParams
-
-        self.check(request)
-        text = f"<image>\n{request.prompt.text}"
-        prompts = [{"prompt": text, "multi_modal_data": {"image": picture}} for picture in pictures]
-        parameters = SamplingParams(**sampling(request, self._checkpoint.kept_tokens(KEPT_TOKENS)))
+    def _start(self) -> None:
+        made = size(self._checkpoint, self._pages)
         try:
-            with stdout_aside():
-                answers = self._engine.generate(prompts, parameters, use_tqdm=False)
-        except Exception as error:  # Triton's and vLLM's own are of no common kind
+            self._engine = Engine(self._checkpoint.folder, made)
+        except Exception as error:  # a driver that is too old, a GPU without kernels, an engine process that ended
             raise _failure(error) from error
+
+    def read(
+        self, pictures: Sequence[Image], request: Request, on_text: Callable[[str], None] | None = None
+    ) -> Sequence[Reading]:
+        """Read pictures, all at once; `on_text` gets the text of a single one as it comes."""
+        self.check(request)
+        assert self._engine is not None
+        engine = self._engine
+        began = time.perf_counter()
+        parameters = self._parameters(request, as_it_comes=len(pictures) == 1)
+        parts: dict[str, _Parts] = {}
+        try:
+            for picture in pictures:
+                parts[engine.add(picture, _text(request), parameters)] = _Parts()
+            while not all(one.is_finished for one in parts.values()):
+                for answer in engine.step():
+                    if (one := parts.get(answer.request_id)) is not None:  # else an interrupted call's
+                        text = one.add(answer, time.perf_counter() - began)
+                        if on_text and text and len(pictures) == 1:
+                            on_text(text)
+        except Exception as error:  # Triton's and vLLM's own are of no common kind
+            raise _failure(error, memory_was_full=engine.errors.memory_was_full) from error
+        finally:
+            engine.forget([name for name, one in parts.items() if not one.is_finished])
+        self._look_at_memory()
+        return [one.reading(request) for one in parts.values()]
+
+    def flow(self, pictures: Pictures, request: Request, most: int, say: Say) -> Iterator[tuple[int, Answer]]:
+        """Read pages as they come. An engine that ends, as it does when the GPU's memory is full, is started again,
+        smaller. Raises BackendError when even that does not help."""
+        parameters = self._parameters(request)
+        waiting: deque[tuple[int, Image]] = deque()  # to be read once more
+        running: dict[str, tuple[int, Image]] = {}
+        failures = 0  # one after the other, with one page at a time
+        while True:
+            engine = self._engine
+            assert engine is not None
+            room = min(most, self._pages) * 3 // 2  # some wait in the engine, so that it never does
+            while len(running) < max(1, room):
+                one = waiting.popleft() if waiting else pictures.take(wait=not running)
+                if one is None:
+                    break
+                try:
+                    running[engine.add(one[1], _text(request), parameters)] = one
+                except Exception as error:  # noqa: BLE001  (a page that it refuses must not end the others)
+                    yield one[0], failed(error)
+            if not running:
+                self._look_at_memory()
+                return
+            try:
+                for answer in engine.step():
+                    if answer.finished and (done := running.pop(answer.request_id, None)):
+                        yield done[0], _reading(answer.outputs[0], request)
+                        failures = 0
+            except Exception as error:
+                if self._has_many:
+                    engine.errors.wait()
+                cause = _failure(error, memory_was_full=engine.errors.memory_was_full)
+                waiting.extendleft(reversed(running.values()))
+                running.clear()
+                if self._pages == 1:  # so it is this page
+                    failures += 1
+                    if failures > 1 or isinstance(cause, MemoryFullError):
+                        raise cause from error
+                    yield waiting.popleft()[0], cause
+                self._pages = max(1, min(self._pages, most) // _FEWER)
+                say(f"{cause.message}: the engine is started again, for {self._pages} pages at once")
+                engine.close()
+                give_back()
+                self._start()
+
+    def _parameters(self, request: Request, *, as_it_comes: bool = False) -> Any:
+        from vllm.sampling_params import RequestOutputKind, SamplingParams
+
+        kind = RequestOutputKind.DELTA if as_it_comes else RequestOutputKind.FINAL_ONLY
+        return SamplingParams(**sampling(request, self._checkpoint.kept_tokens(KEPT_TOKENS)), output_kind=kind)
+
+    def _look_at_memory(self) -> None:
         if (device := gpu()) and device.memory:
             self._peak_mb = max(self._peak_mb, device.memory.used_mb)
-        # In order of their requests: before them may come what an interrupted call had asked for.
-        return [_reading(answer, request) for answer in answers[-len(pictures) :]]
 
     def peak_memory_mb(self) -> tuple[float, Literal["GPU", "RSS"]]:
         """Of the GPU, where NVML tells: all that is in use on it, since the engine may have a process of its own."""
         return (self._peak_mb, "GPU") if self._peak_mb else (peak_rss_mb(), "RSS")
 
     def close(self) -> None:
-        """End the engine's processes. Otherwise Python may wait for them for ever: `multiprocessing` does at the exit,
-        and vLLM tells them in a finalizer, which comes later when somebody, as pypdfium2 does, had one first."""
+        """End the engine, and its processes."""
         engine, self._engine = self._engine, None
-        if engine is None:
-            return
-        with contextlib.suppress(Exception), stdout_aside():  # what was read is read; ended ones cannot be ended
-            engine.llm_engine.engine_core.shutdown()
+        if engine is not None:
+            engine.close()
 
 
-@contextlib.contextmanager
-def stdout_aside() -> Iterator[None]:
-    """What this process, native libraries among it, and those that it starts meanwhile print to stdout goes to stderr:
-    Gloo's lines would stand before the text, or in the JSON."""
-    with contextlib.suppress(OSError):  # whoever reads it has gone: that is said where the text is written
-        sys.stdout.flush()
-    kept = os.dup(1)
-    os.dup2(2, 1)
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)
+class _Parts:
+    """An answer as it comes."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+        self._tokens = 0
+        self._logprobs: list[float] = []
+        self._first: float | None = None
+        self._reason: str | None = None
+        self.is_finished = False
+
+    def add(self, answer: Any, seconds: float) -> str:
+        """Take the next part, which came so many seconds after the question; its text."""
+        output = answer.outputs[0]
+        self._first = seconds if self._first is None else self._first
+        self._texts.append(output.text)
+        self._tokens += len(output.token_ids)
+        self._logprobs += [entry.logprob for step in output.logprobs or () for entry in step.values()]
+        self._reason, self.is_finished = output.finish_reason, bool(answer.finished)
+        return str(output.text)
+
+    def reading(self, request: Request) -> Reading:
+        """The whole."""
+        finite = all(math.isfinite(value) for value in self._logprobs)
+        return Reading(
+            raw="".join(self._texts),
+            tokens=self._tokens,
+            finish="length" if self._reason == "length" else "stop",
+            seconds_first_token=self._first,
+            # The chosen tokens' log-probabilities are finite only when the logits are no NaN.
+            logits=Logits(finite=finite) if request.exact_tokens and self._logprobs else None,
+        )
+
+
+def _reading(output: Any, request: Request) -> Reading:
+    del request
+    return Reading(
+        raw=output.text,
+        tokens=len(output.token_ids),
+        finish="length" if output.finish_reason == "length" else "stop",
+    )
+
+
+def _text(request: Request) -> str:
+    return f"<image>\n{request.prompt.text}"
 
 
 def sampling(request: Request, kept: Sequence[int]) -> dict[str, Any]:
@@ -164,34 +251,40 @@ def sampling(request: Request, kept: Sequence[int]) -> dict[str, Any]:
 
 def serve_command(model: Path, name: str, host: str, port: int, further: Sequence[str]) -> list[str]:
     """`vllm serve` as the model needs it, for clients that call it `name`; what is given further comes last and so
-    wins."""
+    wins. Raises MemoryFullError."""
+    given = arguments(model, size(Checkpoint.read(model), MANY))
     return [
-        "vllm", "serve", str(model), "--served-model-name", name, "--host", host, "--port", str(port),
-        "--logits-processors", _GUARD, "--no-enable-prefix-caching", "--mm-processor-cache-gb", "0",
-        "--max-model-len", str(_CONTEXT), "--gpu-memory-utilization", str(_share()), *further,
+        "vllm", "serve", str(model), "--served-model-name", name, "--host", host, "--port", str(port), *flags(given),
+        *further,
     ]  # fmt: skip
 
 
-def _reading(answer: Any, request: Request) -> Reading:
-    one = answer.outputs[0]
-    first = getattr(getattr(answer, "metrics", None), "first_token_latency", None)
-    return Reading(
-        raw=one.text,
-        tokens=len(one.token_ids),
-        finish="length" if one.finish_reason == "length" else "stop",
-        seconds_first_token=float(first) if first else None,
-        logits=_logits(one) if request.exact_tokens else None,
-    )
+def imported() -> str:
+    """Import vLLM's engine; its version. In two thirds of the time: the collector of garbage, which goes through millions
+    of new objects again and again, rests meanwhile, and a grammar of addresses that nobody asks about, which takes two
+    seconds to make, is left out (`jsonschema` does without it)."""
+    left_out = "rfc3987_syntax"
+    was_enabled = gc.isenabled()
+    gc.disable()
+    if left_out not in sys.modules:
+        sys.modules[left_out] = None  # type: ignore[assignment]
+    try:
+        import vllm.engine.arg_utils
+        import vllm.v1.engine.core
+        import vllm.v1.engine.llm_engine
+        import vllm.version
+        from vllm.model_executor.models.deepseek_ocr import DeepseekOCRForCausalLM
+        from vllm.model_executor.models.registry import ModelRegistry
 
-
-def _logits(one: Any) -> Logits | None:
-    """vLLM shows the chosen tokens' log-probabilities, which are finite only when the logits are no NaN."""
-    import math
-
-    if not one.logprobs:
-        return None
-    values = [entry.logprob for step in one.logprobs for entry in step.values()]
-    return Logits(finite=all(math.isfinite(value) for value in values))
+        # Named by its class: otherwise vLLM asks another process, which imports all of this again, what it can do.
+        ModelRegistry.register_model(DeepseekOCRForCausalLM.__name__, DeepseekOCRForCausalLM)
+        return str(vllm.version.__version__)
+    finally:
+        if sys.modules.get(left_out, "") is None:
+            del sys.modules[left_out]
+        gc.freeze()
+        if was_enabled:
+            gc.enable()
 
 
 def environment() -> None:
@@ -205,39 +298,9 @@ def environment() -> None:
     os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")  # stdout has the text, or JSON
 
 
-def _share() -> float:
-    """How much of the GPU's memory the engine may take."""
-    text = os.environ.get("OCR_GPU_SHARE", "0.9")
-    try:
-        share = float(text)
-    except ValueError:
-        share = 0
-    if not 0.05 <= share <= 1:
-        raise UsageError(f"OCR_GPU_SHARE is {json.dumps(text)}", hint="a number from 0.05 to 1")
-    return share
-
-
-def _require_room(share: float) -> None:
-    """Raise MemoryFullError where the engine would find too little: it says so late, and maybe from another process."""
-    give_back()  # of an engine that this process had before
-    device = gpu()
-    if device is None or device.memory is None or not device.is_whole:
-        return
-    free, total = device.memory.free_mb, device.memory.total_mb
-    if free < share * total - _SLACK_MB:
-        raise MemoryFullError(
-            f"the GPU has not enough memory: {free / 1e3:.1f} of {total / 1e3:.1f} GB are free, and vLLM was to take "
-            f"{share:.0%}",
-            hint=_MEMORY_HINT,
-        )
-
-
-def _failure(error: Exception) -> BackendError:
+def _failure(error: Exception, *, memory_was_full: bool = False) -> BackendError:
     lines = (str(error).strip() or type(error).__name__).splitlines()
     said = lines[-1 if type(error).__name__ == "CompilationError" else 0]  # Triton's begin with the code
-    if "out of memory" in str(error).lower() or "free memory" in str(error).lower():
-        return MemoryFullError(
-            f"the GPU has not enough memory: {said}",
-            hint=_MEMORY_HINT,
-        )
+    if memory_was_full or "out of memory" in str(error).lower() or "free memory" in str(error).lower():
+        return MemoryFullError(f"the GPU has not enough memory: {said}", hint=_MEMORY_HINT)
     return BackendError(f"vLLM failed: {said}", hint="its own messages are above; more with VLLM_LOGGING_LEVEL=INFO")
