@@ -154,7 +154,6 @@ def ours(folder: Path, tokens: int) -> dict[str, Any]:
     for name, asked in (
         ("guard", request(tokens)),
         ("no_guard", request(tokens, 0, 0)),
-        ("guard_again", request(tokens)),
     ):
         answers, seconds = read(engine, images, asked, 64)
         made = sum(one.tokens for one in answers)
@@ -170,9 +169,9 @@ def ours(folder: Path, tokens: int) -> dict[str, Any]:
 
 def same(folder: Path, tokens: int) -> dict[str, Any]:
     engine, _ = backend()
-    images = pictures(folder)[:16]
-    together, seconds = read(engine, images, request(tokens), 16)
-    again, _ = read(engine, images, request(tokens), 16)
+    images = pictures(folder)[:8]
+    together, seconds = read(engine, images, request(tokens), 8)
+    again, _ = read(engine, images, request(tokens), 8)
     alone = [read(engine, [image], request(tokens), 1)[0][0] for image in images]
     twice = [read(engine, [image], request(tokens), 1)[0][0] for image in images[:4]]
     engine.close()
@@ -186,7 +185,7 @@ def same(folder: Path, tokens: int) -> dict[str, Any]:
 
     return {
         "together_again": equal(together, again), "together_alone": equal(together, alone),
-        "alone_again": equal(alone[:4], twice), "of": 16, "seconds_together": seconds,
+        "alone_again": equal(alone[:4], twice), "of": 8, "seconds_together": seconds,
         "words_until_they_differ": [prefix(one, other) for one, other in zip(together, alone, strict=True)],
         "invariant": os.environ.get("VLLM_BATCH_INVARIANT"),
     }  # fmt: skip

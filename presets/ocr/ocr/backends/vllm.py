@@ -9,6 +9,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _MEMORY_HINT = "stop what else uses it (nvidia-smi), or use a GPU with more"
+_PREPARING = 8
+"""Threads that prepare pictures: one alone makes 5 pages a second, and a GPU reads more."""
 _FEWER = 4
 """How many times fewer pages are read at once after the GPU's memory was full."""
 
@@ -108,7 +111,7 @@ class VllmBackend:
         parts: dict[str, _Parts] = {}
         try:
             for picture in pictures:
-                parts[engine.add(picture, _text(request), parameters)] = _Parts()
+                parts[engine.add(engine.prepare(picture, _text(request)), parameters)] = _Parts()
             while not all(one.is_finished for one in parts.values()):
                 for answer in engine.step():
                     if (one := parts.get(answer.request_id)) is not None:  # else an interrupted call's
@@ -125,46 +128,71 @@ class VllmBackend:
     def flow(self, pictures: Pictures, request: Request, most: int, say: Say) -> Iterator[tuple[int, Answer]]:
         """Read pages as they come. An engine that ends, as it does when the GPU's memory is full, is started again,
         smaller. Raises BackendError when even that does not help."""
-        parameters = self._parameters(request)
-        waiting: deque[tuple[int, Image]] = deque()  # to be read once more
+        text, parameters = _text(request), self._parameters(request)
+        again: deque[tuple[int, Image]] = deque()
+        preparing: dict[Future[Any], tuple[int, Image]] = {}
         running: dict[str, tuple[int, Image]] = {}
         failures = 0  # one after the other, with one page at a time
-        while True:
-            engine = self._engine
-            assert engine is not None
-            room = min(most, self._pages) * 3 // 2  # some wait in the engine, so that it never does
-            while len(running) < max(1, room):
-                one = waiting.popleft() if waiting else pictures.take(wait=not running)
-                if one is None:
-                    break
+        with ThreadPoolExecutor(_PREPARING) as pool:
+            while True:
+                engine = self._engine
+                assert engine is not None
+                room = max(1, min(most, self._pages) * 3 // 2)  # some wait in the engine, so that it never does
+                while len(running) + len(preparing) < room:
+                    one = again.popleft() if again else pictures.take(wait=not running and not preparing)
+                    if one is None:
+                        break
+                    preparing[pool.submit(engine.prepare, one[1], text)] = one
+                if not running and not preparing:
+                    self._look_at_memory()
+                    return
+                for number, problem in self._ask(engine, preparing, running, parameters):
+                    yield number, problem
+                if not running:
+                    continue
                 try:
-                    running[engine.add(one[1], _text(request), parameters)] = one
-                except Exception as error:  # noqa: BLE001  (a page that it refuses must not end the others)
-                    yield one[0], failed(error)
-            if not running:
-                self._look_at_memory()
-                return
+                    for answer in engine.step():
+                        if answer.finished and (done := running.pop(answer.request_id, None)):
+                            yield done[0], _reading(answer.outputs[0])
+                            failures = 0
+                except Exception as error:
+                    again.extendleft(reversed(running.values()))
+                    running.clear()
+                    failures += self._pages == 1
+                    cause = self._start_again(engine, error, failures, most, say)
+                    if failures:  # so it was this page
+                        yield again.popleft()[0], cause
+
+    def _ask(
+        self,
+        engine: Engine,
+        preparing: dict[Future[Any], tuple[int, Image]],
+        running: dict[str, tuple[int, Image]],
+        parameters: Any,
+    ) -> Iterator[tuple[int, BackendError]]:
+        """Hand over what is prepared, and wait for the first when the engine has nothing else; the pages that vLLM
+        refuses, which must not end the others."""
+        ready, _ = wait(preparing, None if not running else 0, FIRST_COMPLETED)
+        for future in [future for future in preparing if future in ready]:
+            one = preparing.pop(future)
             try:
-                for answer in engine.step():
-                    if answer.finished and (done := running.pop(answer.request_id, None)):
-                        yield done[0], _reading(answer.outputs[0], request)
-                        failures = 0
-            except Exception as error:
-                if self._has_many:
-                    engine.errors.wait()
-                cause = _failure(error, memory_was_full=engine.errors.memory_was_full)
-                waiting.extendleft(reversed(running.values()))
-                running.clear()
-                if self._pages == 1:  # so it is this page
-                    failures += 1
-                    if failures > 1 or isinstance(cause, MemoryFullError):
-                        raise cause from error
-                    yield waiting.popleft()[0], cause
-                self._pages = max(1, min(self._pages, most) // _FEWER)
-                say(f"{cause.message}: the engine is started again, for {self._pages} pages at once")
-                engine.close()
-                give_back()
-                self._start()
+                running[engine.add(future.result(), parameters)] = one
+            except Exception as error:  # noqa: BLE001  (of no common kind)
+                yield one[0], failed(error)
+
+    def _start_again(self, engine: Engine, error: Exception, failures: int, most: int, say: Say) -> BackendError:
+        """Make a smaller engine; why the last one failed. Raises it where a smaller one cannot help."""
+        if self._has_many:
+            engine.errors.wait()
+        cause = _failure(error, memory_was_full=engine.errors.memory_was_full)
+        if failures > 1 or (failures and isinstance(cause, MemoryFullError)):
+            raise cause from error
+        self._pages = max(1, min(self._pages, most) // _FEWER)
+        say(f"{cause.message}: the engine is started again, for {self._pages} pages at once")
+        engine.close()
+        give_back()
+        self._start()
+        return cause
 
     def _parameters(self, request: Request, *, as_it_comes: bool = False) -> Any:
         from vllm.sampling_params import RequestOutputKind, SamplingParams
@@ -221,8 +249,7 @@ class _Parts:
         )
 
 
-def _reading(output: Any, request: Request) -> Reading:
-    del request
+def _reading(output: Any) -> Reading:
     return Reading(
         raw=output.text,
         tokens=len(output.token_ids),

@@ -158,15 +158,19 @@ class Engine:
             self._engine = LLMEngine.from_vllm_config(config, disable_log_stats=True)
         self._count = 0
 
-    def add(self, picture: Image, text: str, parameters: Any) -> str:
-        """Ask about a picture; the request's name."""
+    def prepare(self, picture: Image, text: str) -> Any:
+        """A question about a picture, as the engine takes it. Much of the work for a page; in any thread."""
         from vllm.renderers.inputs.preprocess import parse_model_prompt
 
-        self._count += 1
         renderer = self._engine.renderer
         asked = {"prompt": text, "multi_modal_data": {"image": picture}}
         parsed = [parse_model_prompt(self._engine.model_config, asked)]
         (prompt,) = renderer.render_cmpl(parsed, renderer.default_cmpl_tok_params)
+        return prompt
+
+    def add(self, prompt: Any, parameters: Any) -> str:
+        """Ask; the request's name."""
+        self._count += 1
         name = str(self._count)
         self._engine.add_request(name, prompt, parameters.clone())
         return name
