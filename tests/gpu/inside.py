@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +115,7 @@ class Given:
         return self.left.pop() if self.left else None
 
 
-def backend() -> Any:
+def backend() -> tuple[Any, float]:
     from ocr.backends import Settings
     from ocr.backends.vllm import VllmBackend
 
@@ -191,9 +191,7 @@ def same(folder: Path, tokens: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def text(folder: Path) -> dict[str, Any]:
-    import shutil
-
+def text_model(folder: Path) -> dict[str, Any]:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -203,6 +201,14 @@ def text(folder: Path) -> dict[str, Any]:
     )  # fmt: skip
     torch.manual_seed(0)
     LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+    return {}
+
+
+def text(folder: Path) -> dict[str, Any]:
+    import shutil
+
+    # In a process of its own: PyTorch's threads, once used here, would hang the engine that is forked from this one.
+    subprocess.run([sys.executable, __file__, "text-model", str(folder)], check=True)
     for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
         shutil.copyfile(Path(os.environ["DEVENV_MODEL"]) / name, folder / name)
     from vllm import LLM, SamplingParams
@@ -222,7 +228,6 @@ def text(folder: Path) -> dict[str, Any]:
 def serve(folder: Path) -> dict[str, Any]:
     import base64
     import signal
-    import subprocess
     import urllib.error
     import urllib.request
 
@@ -271,7 +276,7 @@ def fill(seconds: float) -> dict[str, Any]:
     return {"took": kept.numel()}
 
 
-def main() -> Iterator[Any]:
+def main() -> Any:
     name, *rest = sys.argv[1:]
     functions: dict[str, Any] = {
         "pages": pages,
@@ -279,10 +284,11 @@ def main() -> Iterator[Any]:
         "ours": ours,
         "same": same,
         "text": text,
+        "text-model": text_model,
         "serve": serve,
     }
     if name == "fill":
-        return fill(float(rest[0]))  # type: ignore[return-value]
+        return fill(float(rest[0]))
     return functions[name](Path(rest[0]), *map(int, rest[1:]))
 
 

@@ -73,29 +73,75 @@ def load(arguments: Any) -> None:
     print(f"{sum(one.numel() for one in model.parameters()):,} parameters made, and all of the weights taken")
 
 
+def same_guard() -> None:
+    """`ocr`'s guard forbids what vLLM's own for this model forbids, as requests come, grow, move and go."""
+    import torch
+    from ocr.backends.vllm_guard import RepetitionGuard
+    from vllm import SamplingParams
+    from vllm.model_executor.models.deepseek_ocr import NGramPerReqLogitsProcessor
+    from vllm.v1.sample.logits_processor import BatchUpdate, MoveDirectionality
+
+    random = torch.Generator().manual_seed(0)
+    both = [one(None, torch.device("cpu"), False) for one in (RepetitionGuard, NGramPerReqLogitsProcessor)]
+    answers: list[list[int]] = [[] for _ in range(8)]
+    asked = [
+        {"ngram_size": 2 + number % 4, "window_size": 9 + number, "whitelist_token_ids": [number % 3]}
+        if number
+        else None
+        for number in range(8)
+    ]
+    added = [(at, SamplingParams(extra_args=given), None, answers[at]) for at, given in enumerate(asked)]
+    for one in both:
+        one.update_state(BatchUpdate(batch_size=8, added=added, removed=[], moved=[]))
+    forbidden = 0
+    for step in range(400):
+        if step == 200:  # as the engine does when it closes a gap in its batch
+            answers[2], answers[5] = answers[5], answers[2]
+            for one in both:
+                one.update_state(
+                    BatchUpdate(batch_size=8, added=[], removed=[], moved=[(2, 5, MoveDirectionality.SWAP)])
+                )
+        seen = [one.apply(torch.zeros(8, 5)) for one in both]
+        assert torch.equal(*seen), (step, seen)
+        forbidden += int(torch.isinf(seen[0]).sum())
+        for tokens in answers:
+            tokens.append(int(torch.randint(0, 4, (), generator=random)))
+    assert forbidden > 100
+    print(f"the guard forbids what vLLM's own forbids: {forbidden} times in 400 steps of 8 answers")
+
+
 def main(folder: str) -> None:
     """Parse the config with the arguments that `ocr` gives, and name what vLLM would run."""
     if not Path("/dev/nvidiactl").exists():
         without_a_gpu()
     from ocr.backends.vllm import environment
+    from ocr.backends.vllm_engine import FEW, Size
+    from ocr.backends.vllm_engine import arguments as given
     from ocr.checkpoint import Checkpoint
 
     environment()
     checkpoint = Checkpoint.read(Path(folder))
     assert not checkpoint.is_second
     from vllm.engine.arg_utils import EngineArgs
-    from vllm.model_executor.models.deepseek_ocr import DeepseekOCRForCausalLM, NGramPerReqLogitsProcessor
+    from vllm.model_executor.models.deepseek_ocr import DeepseekOCRForCausalLM
 
     arguments = EngineArgs(
-        model=folder, enable_prefix_caching=False, mm_processor_cache_gb=0,
-        logits_processors=[NGramPerReqLogitsProcessor], max_model_len=8192,
-    )  # fmt: skip
-    config = arguments.create_model_config()
+        **given(checkpoint.folder, Size(pages=FEW, cache_bytes=2 << 30, share=0.3), checkpoint.config)
+    )
+    whole = arguments.create_engine_config()
+    config = whole.model_config
     assert config.is_multimodal_model
     assert config.max_model_len == 8192
+    heads = config.get_num_attention_heads(whole.parallel_config)
+    # 0 with vLLM 0.19 and Transformers 4 unless it is said: attention divided by it on the H100.
+    assert config.get_head_size() * heads == config.hf_text_config.hidden_size, config.get_head_size()
+    assert whole.compilation_config.cudagraph_mode.name == "FULL_DECODE_ONLY"
+    assert (whole.kernel_config.moe_backend, whole.attention_config.backend.name) == ("triton", "FLASH_ATTN")
     made, architecture = config.registry.resolve_model_cls(config.architectures, config)
     assert made is DeepseekOCRForCausalLM, (made, architecture)
-    print(f"vLLM reads it as {architecture}: {config.hf_text_config.num_hidden_layers} layers, guard and length taken")
+    print(f"vLLM reads it as {architecture}: {config.hf_text_config.num_hidden_layers} layers, heads of "
+          f"{config.get_head_size()}, guard and length taken")  # fmt: skip
+    same_guard()
     if sys.argv[2:] == ["--load"]:
         load(arguments)
 

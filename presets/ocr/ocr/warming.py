@@ -1,5 +1,5 @@
-"""Files read into the page cache by other processes while Python imports: a cold start does not wait for the disk twice.
-Threads would make the imports slower."""
+"""Files that other processes read into the page cache while Python imports, so that a cold start does not wait for the
+disk twice. Threads of this process would make the imports slower."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""A plugin of vLLM, which vLLM loads in each of its processes: a process that it has started ends with the one that started
-it. Otherwise an engine whose parent was killed keeps the GPU's memory for good, and does nothing."""
+"""A plugin that vLLM loads in each of its processes: a process that vLLM has started ends with its parent. Otherwise an
+engine whose parent was killed keeps the GPU's memory for good."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def register() -> None:
 
 
 def end_with_parent() -> None:
-    """Have this process killed as soon as its parent has ended, however that came. It is the parent process that counts,
-    not the thread that started this one, as it would with PR_SET_PDEATHSIG."""
+    """Kill this process as soon as its parent process has ended, for whatever reason. PR_SET_PDEATHSIG would do so when
+    the parent's thread ends that started this process."""
     parent = multiprocessing.parent_process()
     number = os.getppid()
     if parent is None or parent.pid is None:

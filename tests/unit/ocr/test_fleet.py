@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from ocr import backends
@@ -28,9 +28,9 @@ class FakeEngine:
     """On one GPU. What `behave` has for that GPU is called for each page."""
 
     name, model, concurrency = "vllm", "m", 4
-    behave: dict[int, Callable[[], None]] = {}
-    fails_to_load: dict[int, Exception] = {}
-    read_on: list[int] = []
+    behave: ClassVar[dict[int, Callable[[], None]]] = {}
+    fails_to_load: ClassVar[dict[int, Exception]] = {}
+    read_on: ClassVar[list[int]] = []
 
     def __init__(self, settings: Settings) -> None:
         assert settings.has_many
@@ -151,7 +151,7 @@ def test_pages_of_an_engine_that_ends_go_to_the_others(engines: Fleet) -> None:
     found, said = read(engines)
     assert sorted(found) == list(range(20))
     assert set(FakeEngine.read_on) == {0}
-    assert said == ["the engine on GPU 1 has ended: its pages go to the others"]
+    assert said == ["GPU 1: the engine has ended: its pages go to the others"]
 
 
 def test_an_engine_that_fails_says_why(engines: Fleet) -> None:
@@ -162,7 +162,7 @@ def test_an_engine_that_fails_says_why(engines: Fleet) -> None:
     engines.load(lambda _: None)
     found, said = read(engines)
     assert sorted(found) == list(range(20))
-    assert said == ["GPU 0: vLLM failed: CUDA error"]
+    assert said == ["GPU 0: vLLM failed: CUDA error: its pages go to the others"]
 
 
 def test_without_any_engine_there_is_one_error(engines: Fleet) -> None:

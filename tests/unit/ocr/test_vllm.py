@@ -176,6 +176,7 @@ def test_an_engine_is_made_for_what_is_known_beforehand(fake: FakeVllm, tmp_path
     assert made["model"] == str(tmp_path / "m")
     # Nothing is measured at the start, tuned, or compiled by Inductor, nor anything that wants a CUDA compiler.
     assert made["skip_mm_profiling"] is True
+    assert made["hf_overrides"] == {"text_config": {"head_dim": 128}}
     assert made["kv_cache_memory_bytes"] == 4 * 8192 * 61_440
     assert made["compilation_config"]["mode"] == 0
     assert made["compilation_config"]["cudagraph_capture_sizes"] == [1, 2, 4]
@@ -197,7 +198,7 @@ def test_attention_is_none_that_is_compiled_when_it_runs(
     monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], version: int | None
 ) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", nvml(capability=capability))
-    made = vllm_engine.arguments(Path("m"), vllm_engine.Size(pages=4, cache_bytes=1, share=0.5))["attention_config"]
+    made = vllm_engine.arguments(Path("m"), vllm_engine.Size(pages=4, cache_bytes=1, share=0.5), {})["attention_config"]
     assert made == {"backend": "FLASH_ATTN", **({"flash_attn_version": version} if version else {})}
 
 
@@ -273,9 +274,19 @@ def test_a_share_of_the_gpu_that_is_none(
     ("config", "size"),
     [
         ({"language_config": {"num_attention_heads": 10, "hidden_size": 1280, "num_hidden_layers": 12}}, TOKEN),
-        ({"num_attention_heads": 8, "hidden_size": 64, "num_hidden_layers": 2, "num_key_value_heads": 2}, 128),
+        (
+            {
+                "language_config": {
+                    "num_attention_heads": 8,
+                    "hidden_size": 64,
+                    "num_hidden_layers": 2,
+                    "num_key_value_heads": 2,
+                }
+            },
+            128,
+        ),
         ({"language_config": "none"}, TOKEN),
-        ({"num_attention_heads": 0, "hidden_size": 1, "num_hidden_layers": 1}, TOKEN),
+        ({"language_config": {"num_attention_heads": 0, "hidden_size": "1280"}}, TOKEN),
     ],
 )
 def test_bytes_of_a_token(config: dict[str, Any], size: int) -> None:

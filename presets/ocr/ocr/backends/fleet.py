@@ -89,43 +89,44 @@ class Fleet:
         """Read pages as they come. Those of an engine that ended go to the others. Raises BackendError when none is
         left."""
         each = max(1, most // len(self._members))
-        waiting: deque[tuple[int, Image]] = deque()
+        again: deque[tuple[int, Image]] = deque()
         for member in self._members:
             member.send(("flow", request, each))
         while True:
             members = [member for member in self._members if member.connection is not None]
             if not members:
                 raise BackendError("the engines on all GPUs have ended", hint="their own messages are above")
-            for member in _with_room(members, each + _AHEAD):
-                is_idle = not any(one.pages for one in members)
-                picture = waiting.popleft() if waiting else pictures.take(wait=is_idle)
-                if picture is None:
-                    break
-                member.pages[picture[0]] = picture[1]
-                member.send(("page", *picture))
+            self._hand_out(members, again, pictures, each + _AHEAD)
             busy = [member for member in members if member.pages]
-            if not busy:
-                if waiting:
-                    continue
+            if not busy and not again:
                 break
-            timeout = None if pictures.is_over and not waiting else _LOOK_S
+            timeout = None if pictures.is_over and not again else _LOOK_S
             for connection in wait([member.connection for member in busy if member.connection], timeout):
                 member = next(one for one in busy if one.connection is connection)
                 told = member.receive()
-                if told is None:
-                    say(f"the engine on GPU {member.gpu} has ended: its pages go to the others")
-                    waiting.extend(member.give_up())
-                elif told[0] == "say":
-                    say(f"GPU {member.gpu}: {told[1]}")
-                elif told[0] == "failed":
-                    say(f"GPU {member.gpu}: {told[1].message}")
-                    waiting.extend(member.give_up())
-                else:
+                if told is not None and told[0] == "read":
                     number, answer = told[1]
                     if member.pages.pop(number, None) is not None:
                         yield number, answer
+                elif told is not None and told[0] == "say":
+                    say(f"GPU {member.gpu}: {told[1]}")
+                else:
+                    why = told[1].message if told is not None else "the engine has ended"
+                    say(f"GPU {member.gpu}: {why}: its pages go to the others")
+                    again.extend(member.give_up())
         for member in self._members:
             member.send(("over",))
+
+    @staticmethod
+    def _hand_out(members: Sequence[_Member], again: deque[tuple[int, Image]], pictures: Pictures, most: int) -> None:
+        """Pages to whoever has the fewest, up to `most` for each."""
+        for member in _with_room(members, most):
+            is_idle = not any(one.pages for one in members)
+            picture = again.popleft() if again else pictures.take(wait=is_idle)
+            if picture is None:
+                break
+            member.pages[picture[0]] = picture[1]
+            member.send(("page", *picture))
 
     def peak_memory_mb(self) -> tuple[float, Literal["GPU", "RSS"]]:
         """Of this process: each engine's is its own."""

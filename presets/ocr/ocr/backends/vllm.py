@@ -95,7 +95,7 @@ class VllmBackend:
     def _start(self) -> None:
         made = size(self._checkpoint, self._pages)
         try:
-            self._engine = Engine(self._checkpoint.folder, made)
+            self._engine = Engine(self._checkpoint, made)
         except Exception as error:  # a driver that is too old, a GPU without kernels, an engine process that ended
             raise _failure(error) from error
 
@@ -146,8 +146,7 @@ class VllmBackend:
                 if not running and not preparing:
                     self._look_at_memory()
                     return
-                for number, problem in self._ask(engine, preparing, running, parameters):
-                    yield number, problem
+                yield from self._ask(engine, preparing, running, parameters)
                 if not running:
                     continue
                 try:
@@ -155,7 +154,7 @@ class VllmBackend:
                         if answer.finished and (done := running.pop(answer.request_id, None)):
                             yield done[0], _reading(answer.outputs[0])
                             failures = 0
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001  (of no common kind; it is raised where nothing helps)
                     again.extendleft(reversed(running.values()))
                     running.clear()
                     failures += self._pages == 1
@@ -279,7 +278,8 @@ def sampling(request: Request, kept: Sequence[int]) -> dict[str, Any]:
 def serve_command(model: Path, name: str, host: str, port: int, further: Sequence[str]) -> list[str]:
     """`vllm serve` as the model needs it, for clients that call it `name`; what is given further comes last and so
     wins. Raises MemoryFullError."""
-    given = arguments(model, size(Checkpoint.read(model), MANY))
+    checkpoint = Checkpoint.read(model)
+    given = arguments(model, size(checkpoint, MANY), checkpoint.config)
     return [
         "vllm", "serve", str(model), "--served-model-name", name, "--host", host, "--port", str(port), *flags(given),
         *further,
@@ -287,9 +287,9 @@ def serve_command(model: Path, name: str, host: str, port: int, further: Sequenc
 
 
 def imported() -> str:
-    """Import vLLM's engine; its version. In two thirds of the time: the collector of garbage, which goes through millions
-    of new objects again and again, rests meanwhile, and a grammar of addresses that nobody asks about, which takes two
-    seconds to make, is left out (`jsonschema` does without it)."""
+    """Import vLLM's engine, in two thirds of the usual time; its version. The garbage collector, which would go through
+    millions of new objects again and again, rests meanwhile. A grammar for addresses that takes two seconds to build
+    and that nothing here uses is left out (`jsonschema` does without it)."""
     left_out = "rfc3987_syntax"
     was_enabled = gc.isenabled()
     gc.disable()
@@ -303,7 +303,8 @@ def imported() -> str:
         from vllm.model_executor.models.deepseek_ocr import DeepseekOCRForCausalLM
         from vllm.model_executor.models.registry import ModelRegistry
 
-        # Named by its class: otherwise vLLM asks another process, which imports all of this again, what it can do.
+        # Registered by its class: otherwise vLLM starts another process that imports all of this to inspect the model.
+        ModelRegistry.models.pop(DeepseekOCRForCausalLM.__name__, None)  # some versions warn of a second one
         ModelRegistry.register_model(DeepseekOCRForCausalLM.__name__, DeepseekOCRForCausalLM)
         return str(vllm.version.__version__)
     finally:

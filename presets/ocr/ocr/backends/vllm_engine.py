@@ -1,8 +1,8 @@
 """vLLM's engine for DeepSeek-OCR: how large it is made, what it is started with, and its pages step by step.
 
-It is made for what is known of this model beforehand, so that it starts sooner than `vllm serve`: memory for the cache is
-given in bytes instead of measured, only decoding is captured in CUDA graphs and nothing is compiled by Inductor, and
-nothing is used that needs a CUDA compiler when it runs."""
+It uses what is known of this model beforehand, so it starts sooner than `vllm serve`: the size of the cache is given in
+bytes instead of measured, only decoding is captured in CUDA graphs, Inductor compiles nothing, and no part is used that
+needs a CUDA compiler at run time."""
 
 from __future__ import annotations
 
@@ -65,20 +65,33 @@ def size(checkpoint: Checkpoint, pages: int) -> Size:
 
 def token_bytes(config: Mapping[str, Any]) -> int:
     """Bytes that one token takes in the cache: keys and values of all layers, in bfloat16."""
-    language = config.get("language_config")
-    told = language if isinstance(language, Mapping) else config
-    try:
-        heads = int(told["num_attention_heads"])
-        width = int(told["hidden_size"]) // heads
-        return 2 * 2 * int(told["num_hidden_layers"]) * int(told.get("num_key_value_heads") or heads) * width
-    except (KeyError, TypeError, ValueError, ZeroDivisionError):
-        return 61_440  # DeepSeek-OCR's
+    language = _language(config)
+    return 2 * 2 * language["num_hidden_layers"] * language["num_key_value_heads"] * head_width(config)
 
 
-def arguments(folder: Path, size: Size) -> dict[str, Any]:
+def head_width(config: Mapping[str, Any]) -> int:
+    """Numbers in one head of attention."""
+    language = _language(config)
+    return language["hidden_size"] // language["num_attention_heads"]
+
+
+def _language(config: Mapping[str, Any]) -> dict[str, int]:
+    """Sizes of the language model; DeepSeek-OCR's where the config does not tell them."""
+    told = config.get("language_config")
+    sizes = {"num_attention_heads": 10, "num_key_value_heads": 10, "hidden_size": 1280, "num_hidden_layers": 12}
+    for name in sizes:
+        value = told.get(name) if isinstance(told, Mapping) else None
+        if isinstance(value, int) and value > 0:
+            sizes[name] = value
+    return sizes
+
+
+def arguments(folder: Path, size: Size, config: Mapping[str, Any]) -> dict[str, Any]:
     """Those of vLLM's EngineArgs; `flags` has them for `vllm serve`."""
     return {
         "model": str(folder),
+        # Transformers 4 takes it from a number that is 0 here. vLLM's attention then divides by it.
+        "hf_overrides": {"text_config": {"head_dim": head_width(config)}},
         "enable_prefix_caching": False,
         "mm_processor_cache_gb": 0,
         "logits_processors": [GUARD],
@@ -105,7 +118,7 @@ def graphs(pages: int) -> list[int]:
 
 
 def _attention() -> dict[str, Any]:
-    """Attention that is compiled ahead for every GPU: what vLLM takes on data-centre Blackwell is compiled when it runs."""
+    """The attention that vLLM's wheel has compiled: vLLM's choice for compute capability 10 compiles at run time."""
     device = gpu()
     is_blackwell = device is not None and device.capability is not None and device.capability[0] == 10
     return {"backend": "FLASH_ATTN", **({"flash_attn_version": 2} if is_blackwell else {})}
@@ -142,7 +155,7 @@ def _share() -> float:
 class Engine:
     """A started one. Its methods raise whatever vLLM raises."""
 
-    def __init__(self, folder: Path, size: Size) -> None:
+    def __init__(self, checkpoint: Checkpoint, size: Size) -> None:
         from vllm.config.kernel import KernelConfig
         from vllm.engine.arg_utils import EngineArgs
         from vllm.v1.engine.llm_engine import LLMEngine
@@ -150,7 +163,7 @@ class Engine:
         self.size = size
         self.errors = Overheard()
         with stdout_aside(), self.errors:
-            given = arguments(folder, size)
+            given = arguments(checkpoint.folder, size, checkpoint.config)
             if "enable_jit_warmup" in KernelConfig.__dataclass_fields__:  # this model registers nothing for it
                 given["kernel_config"] |= {"enable_jit_warmup": False}
             config = EngineArgs(**given).create_engine_config()

@@ -1,6 +1,6 @@
-"""The guard against repetition, inside vLLM's engine. vLLM's own for this model compares every window of every page anew
-in Python, 0.1 ms for each page and token, while the GPU waits; this one forbids the same tokens and remembers what it has
-seen. Imported by vLLM in the process of its engine."""
+"""The guard against repetition, inside vLLM's engine. vLLM's own guard for this model compares every window of every
+page again in Python: 0.1 ms for each page and token, while the GPU waits. This one forbids the same tokens and
+remembers what it has seen. vLLM imports it in the process of its engine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vllm.v1.sample.logits_processor.builtin import process_dict_updates
 from ocr.guard import Guard, History
 
 
-class RepetitionGuard(LogitsProcessor):
+class RepetitionGuard(LogitsProcessor):  # type: ignore[misc]
     """Forbids tokens by the request's `extra_args`: `ngram_size`, `window_size`, `whitelist_token_ids`, as vLLM's
     `NGramPerReqLogitsProcessor` takes them. Requests without `ngram_size` are left alone."""
 
@@ -71,9 +71,9 @@ def _answer(params: Any, _prompt: Any, tokens: list[int]) -> tuple[History, list
 
 
 def without_other_models_warmup() -> None:
-    """Have vLLM not prepare at each start what this model does not use: kernels for routers on Hopper and newer GPUs,
-    which CUTLASS's compiler makes (this model's router gives bfloat16, and they float32), and those of a model whose
-    modules import all of FlashInfer. Seconds; where a version of vLLM has none of this, nothing changes."""
+    """Have vLLM skip what it prepares at each start for other models: router kernels for Hopper and newer GPUs, which
+    CUTLASS's compiler makes (this model's router gives bfloat16, they give float32), and a warm-up whose modules import
+    all of FlashInfer. Where a version of vLLM has none of this, nothing changes."""
     with contextlib.suppress(ImportError, AttributeError):
         from vllm.model_executor.kernels.linear.cute_dsl import ll_bf16
 
