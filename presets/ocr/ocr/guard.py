@@ -27,6 +27,8 @@ KEPT_TOKENS = ("<td>", "</td>")
 """Tables repeat these by nature; they are never forbidden."""
 _LOOP = re.compile(r"(.{1,200}?)\1{7,}\s*\Z", re.DOTALL)
 _LOOKED_AT = 2400
+_BASE, _MODULUS = 1_000_003, (1 << 61) - 1
+"""Of a rolling hash (Karp and Rabin) over runs of tokens."""
 
 
 def parse(text: str) -> Guard:
@@ -51,39 +53,47 @@ def forbidden(tokens: Sequence[int], guard: Guard) -> set[int]:
 
 class History:
     """The recent runs of tokens of one answer, kept from step to step: telling what is forbidden next costs the same
-    however long the window is. Must be asked about one answer only, as it grows."""
+    however long runs and window are. Must be asked about one answer only, as it grows."""
 
     def __init__(self, guard: Guard) -> None:
-        self._size, self._window = guard.size, guard.window
-        self._start = 0
-        self._followers: dict[tuple[int, ...], list[int]] = {}
-        self._runs: deque[tuple[int, tuple[int, ...]]] = deque()
+        self._head, self._window, self._is_off = guard.size - 1, guard.window, not guard.size
+        self._drops = pow(_BASE, guard.size - 1, _MODULUS) if guard.size else 0
+        self._forget()
+
+    def _forget(self) -> None:
+        self._count = 0
+        self._hash = 0
+        self._starts: dict[int, list[int]] = {}
+        self._kept: deque[tuple[int, int]] = deque()
 
     def forbidden(self, tokens: Sequence[int]) -> set[int]:
         """The tokens that would repeat a run of `guard.size` tokens that lies in the last `guard.window` ones."""
-        count, size = len(tokens), self._size
-        if not size or count < size:
+        count, head, kept = len(tokens), self._head, self._kept
+        if self._is_off:
             return set()
-        if count - size + 1 < self._start:  # shorter than before: the engine has begun it again
+        if count < self._count:  # the engine has begun the answer again
             self._forget()
+        for at in range(self._count, count):
+            if at >= head:  # a run is complete, and what has been hashed so far is its head
+                self._starts.setdefault(self._hash, []).append(at - head)
+                kept.append((at - head, self._hash))
+            self._hash = (self._hash * _BASE + tokens[at] + 1) % _MODULUS
+            if at >= head:
+                self._hash = (self._hash - (tokens[at - head] + 1) * self._drops) % _MODULUS
+        self._count = count
         oldest = max(0, count - self._window)
-        for start in range(max(self._start, oldest), count - size + 1):
-            head = tuple(tokens[start : start + size - 1])
-            self._followers.setdefault(head, []).append(tokens[start + size - 1])
-            self._runs.append((start, head))
-        self._start = count - size + 1
-        while self._runs and self._runs[0][0] < oldest:
-            _, head = self._runs.popleft()
-            followers = self._followers[head]
-            followers.pop(0)
-            if not followers:
-                del self._followers[head]
-        return set(self._followers.get(tuple(tokens[count - size + 1 :]), ()))
-
-    def _forget(self) -> None:
-        self._start = 0
-        self._followers.clear()
-        self._runs.clear()
+        while kept and kept[0][0] < oldest:
+            _, value = kept.popleft()
+            starts = self._starts[value]
+            starts.pop(0)
+            if not starts:
+                del self._starts[value]
+        if count <= head or self._hash not in self._starts:
+            return set()
+        last = tokens[count - head :]
+        return {
+            tokens[start + head] for start in self._starts[self._hash] if tokens[start : start + head] == last
+        }  # what has the same hash may still be something else
 
 
 def looped(text: str) -> bool:
