@@ -32,6 +32,11 @@ SITE = "/opt/venv/lib/python3.11/site-packages"
 OCR = ROOT / "presets" / "ocr"
 NAME = "t-vllm-cpu"
 WORDS = 64
+WITHOUT_GPU = {
+    "attention_config": None, "kernel_config": None, "compilation_config": None, "gpu_memory_utilization": None,
+    "kv_cache_memory_bytes": None, "enforce_eager": True,
+}  # fmt: skip
+"""What `ocr` asks of vLLM for a GPU alone."""
 DOCKERFILE = f"""\
 FROM {{image}}
 USER root
@@ -133,7 +138,7 @@ def main() -> None:
     out(
         "docker", "run", "-d", "--name", NAME, "--network", "none", "--shm-size", "4g",
         "--device", "/dev/null:/dev/nvidiactl",  # `ocr` with vLLM asks for a GPU's device first
-        "-e", "DEVENV_MODEL=/model", "-e", "VLLM_CPU_KVCACHE_SPACE=2", "-v", f"{options.model.resolve()}:/model:ro",
+        "-e", "DEVENV_MODEL=/model", "-e", "VLLM_CPU_KVCACHE_SPACE=2", "-e", f"OCR_VLLM_OPTIONS={json.dumps(WITHOUT_GPU)}", "-v", f"{options.model.resolve()}:/model:ro",
         "--entrypoint", "sh", NAME, "-c",
         "mkdir -p /run/devenv && touch /run/devenv/up && echo a-token > /run/devenv/token && sleep infinity",
     )  # fmt: skip

@@ -191,6 +191,23 @@ def test_an_engine_is_made_for_what_is_known_beforehand(fake: FakeVllm, tmp_path
     assert os.environ["TRITON_ALLOW_NON_CONSTEXPR_GLOBALS"] == "1"
 
 
+def test_the_user_may_have_it_otherwise(fake: FakeVllm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OCR_VLLM_OPTIONS", '{"max_num_seqs": 2, "kernel_config": null, "seed": 7}')
+    loaded(tmp_path)
+    (made,) = fake.made
+    assert (made["max_num_seqs"], made["seed"], made["kernel_config"]) == (2, 7, {"enable_jit_warmup": False})
+    assert made["skip_mm_profiling"] is True
+
+
+@pytest.mark.parametrize("text", ["[1]", "much", "{", "3", "[" * 9999])
+def test_options_that_are_none(fake: FakeVllm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("OCR_VLLM_OPTIONS", text)
+    with pytest.raises(UsageError, match="OCR_VLLM_OPTIONS is no JSON object") as caught:
+        loaded(tmp_path)
+    assert len(caught.value.message) < 150
+    assert not fake.made
+
+
 @pytest.mark.parametrize(
     ("capability", "version"), [((8, 0), None), ((9, 0), None), ((10, 0), 2), ((10, 3), 2), ((12, 0), None)]
 )

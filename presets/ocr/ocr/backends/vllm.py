@@ -65,7 +65,8 @@ class VllmBackend:
             raise BackendError("there is no GPU here", hint="devenv doctor says why; or use deepseek-ocr-cpu")
         if "torch" in sys.modules:
             give_back()  # of an engine that this process had before
-        size(self._checkpoint, self._pages)  # says what is wrong before seconds are spent
+        made = size(self._checkpoint, self._pages)  # says what is wrong before seconds are spent, as does the next line
+        arguments(self._checkpoint.folder, made, self._checkpoint.config)
         warming = Warming([*libraries(), *self._checkpoint.shards], imports=imports())
         if os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0":
             wake_gpu()  # otherwise it would be this process's, and the engine's is another

@@ -87,8 +87,8 @@ def _language(config: Mapping[str, Any]) -> dict[str, int]:
 
 
 def arguments(folder: Path, size: Size, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of vLLM's EngineArgs; `flags` has them for `vllm serve`."""
-    return {
+    """Those of vLLM's EngineArgs; `flags` has them for `vllm serve`. Raises UsageError."""
+    made = {
         "model": str(folder),
         # Transformers 4 takes it from a number that is 0 here. vLLM's attention then divides by it.
         "hf_overrides": {"text_config": {"head_dim": head_width(config)}},
@@ -110,6 +110,21 @@ def arguments(folder: Path, size: Size, config: Mapping[str, Any]) -> dict[str, 
         "kernel_config": {"moe_backend": "triton", "enable_flashinfer_autotune": False},
         "attention_config": _attention(),
     }
+    return {name: value for name, value in (made | _options()).items() if value is not None}
+
+
+def _options() -> dict[str, Any]:
+    """What the user wants to have otherwise: OCR_VLLM_OPTIONS, a JSON object; null leaves an argument to vLLM."""
+    text = os.environ.get("OCR_VLLM_OPTIONS") or "{}"
+    try:
+        options = json.loads(text)
+    except (ValueError, RecursionError):
+        options = None
+    if not isinstance(options, dict):
+        raise UsageError(
+            f"OCR_VLLM_OPTIONS is no JSON object: {text[:80]}", hint='such as {"max_num_seqs": 8, "dtype": null}'
+        )
+    return options
 
 
 def graphs(pages: int) -> list[int]:
@@ -165,7 +180,7 @@ class Engine:
         with stdout_aside(), self.errors:
             given = arguments(checkpoint.folder, size, checkpoint.config)
             if "enable_jit_warmup" in KernelConfig.__dataclass_fields__:  # this model registers nothing for it
-                given["kernel_config"] |= {"enable_jit_warmup": False}
+                given["kernel_config"] = {"enable_jit_warmup": False} | given.get("kernel_config", {})
             config = EngineArgs(**given).create_engine_config()
             _share_the_tokenizer(config.model_config)
             self._engine = LLMEngine.from_vllm_config(config, disable_log_stats=True)
