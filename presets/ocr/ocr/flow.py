@@ -45,7 +45,7 @@ def readings(
     say: Say,
 ) -> Iterator[tuple[int, Answer]]:
     """What came of each picture, in any order. `on_text` gets the text of a single one as it comes."""
-    if isinstance(backend, Flowing):
+    if isinstance(backend, Flowing) and on_text is None:
         yield from backend.flow(pictures, request, most, say)
         return
     while chunk := _chunk(pictures, most):

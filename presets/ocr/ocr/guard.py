@@ -68,11 +68,12 @@ class History:
 
     def forbidden(self, tokens: Sequence[int]) -> set[int]:
         """The tokens that would repeat a run of `guard.size` tokens that lies in the last `guard.window` ones."""
-        count, head, kept = len(tokens), self._head, self._kept
+        count, head = len(tokens), self._head
         if self._is_off:
             return set()
         if count < self._count:  # the engine has begun the answer again
             self._forget()
+        kept = self._kept
         for at in range(self._count, count):
             if at >= head:  # a run is complete, and what has been hashed so far is its head
                 self._starts.setdefault(self._hash, []).append(at - head)

@@ -74,12 +74,13 @@ def gpu() -> Gpu | None:
 
 def gpus() -> tuple[int, ...]:
     """The numbers, as CUDA counts them in the order of the bus, of the GPUs that a program here may use; none where
-    NVML does not tell, where GPUs are divided or are named in another way."""
+    NVML does not tell, where GPUs are divided, or where CUDA_VISIBLE_DEVICES does not say for certain which are meant
+    (names, or numbers without CUDA_DEVICE_ORDER=PCI_BUS_ID)."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        names = [name.strip() for name in visible.split(",") if name.strip()]
-        in_order = os.environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID"
-        return tuple(map(int, names)) if in_order and all(name.isdecimal() for name in names) else ()
+    names = None if visible is None else [name.strip() for name in visible.split(",") if name.strip()]
+    in_order = os.environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID"
+    if names is not None and not (in_order and all(name.isdecimal() for name in names)):
+        return ()
     try:
         import pynvml
 
@@ -89,7 +90,7 @@ def gpus() -> tuple[int, ...]:
             with contextlib.suppress(pynvml.NVMLError):
                 if pynvml.nvmlDeviceGetMigMode(pynvml.nvmlDeviceGetHandleByIndex(number))[0]:
                     return ()
-        return tuple(range(count))
+        return tuple(number for number in range(count) if names is None or str(number) in names)
     except Exception:  # noqa: BLE001  (without NVML there is one engine, and whoever starts it says what is wrong)
         return ()
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import sysconfig
 import time
+import types
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -84,9 +85,8 @@ def note_imports() -> None:
     path = imports()
     if path is None or path.exists():
         return
-    names = {
-        getattr(module, "__cached__", None) or getattr(module, "__file__", None) for module in [*sys.modules.values()]
-    }
+    modules = [vars(module) for module in [*sys.modules.values()] if isinstance(module, types.ModuleType)]
+    names = {module.get("__cached__") or module.get("__file__") for module in modules}
     lines = sorted(name for name in names if isinstance(name, str) and "\n" not in name)
     fresh = path.with_name(f".{path.name}-{os.getpid()}")
     with contextlib.suppress(OSError):  # a full disk makes the next start slower, nothing else

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -93,8 +94,9 @@ class Kept:
         self.send, self.recv, self.poll = connection.send, connection.recv, connection.poll
 
     def close(self) -> None:
-        if hasattr(HERE, "gpu"):
-            self._connection.close()
+        if hasattr(HERE, "gpu"):  # as the end of a process does, whatever thread reads from it
+            with socket.socket(fileno=os.dup(self._connection.fileno())) as line:
+                line.shutdown(socket.SHUT_RDWR)
 
 
 @pytest.fixture
@@ -175,11 +177,43 @@ def test_without_any_engine_there_is_one_error(engines: Fleet) -> None:
         read(engines)
 
 
-def test_an_engine_that_does_not_start_is_named(engines: Fleet) -> None:
+def test_an_engine_that_does_not_start_is_left_out(engines: Fleet) -> None:
     FakeEngine.fails_to_load[1] = MemoryFullError("the GPU has not enough memory", hint="stop what else uses it")
+    said: list[str] = []
+    assert engines.load(said.append).device == "1 × NVIDIA H100"
+    assert "GPU 1 is left out: the GPU has not enough memory" in said
+    found, _ = read(engines)
+    assert sorted(found) == list(range(20))
+    assert set(FakeEngine.read_on) == {0}
+
+
+def test_when_no_engine_starts_the_error_says_why(engines: Fleet) -> None:
+    full = MemoryFullError("the GPU has not enough memory", hint="stop what else uses it")
+    FakeEngine.fails_to_load = {0: full, 1: full}
     with pytest.raises(MemoryFullError) as caught:
         engines.load(lambda _: None)
     assert caught.value.hint == "stop what else uses it"
+
+
+def test_pages_and_answers_that_fill_the_pipes_do_not_wait_for_each_other(
+    engines: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither side may stop taking what comes while it has something large to send: here the engine answers many pages
+    before it takes the next."""
+
+    def flow(_self: Any, pictures: Pictures, *_: Any) -> Iterator[tuple[int, Answer]]:
+        while (first := pictures.take(wait=True)) is not None:
+            held = [first]
+            while len(held) < 9 and (one := pictures.take(wait=False)) is not None:
+                held.append(one)
+            for number, _ in held:
+                yield number, Reading(raw="x" * 200_000)
+
+    monkeypatch.setattr(FakeEngine, "flow", flow)
+    engines.load(lambda _: None)
+    pages = Pages([(number, Image.new("RGB", (1190, 1684))) for number in range(40)])
+    found = dict(engines.flow(pages, request(), engines.concurrency, print))
+    assert sorted(found) == list(range(40))
 
 
 def test_each_engine_sees_its_own_gpu(engines: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,11 +7,14 @@ import contextlib
 import dataclasses
 import multiprocessing
 import os
+import queue
+import threading
+import time
 import traceback
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from ocr.backends import Settings
 from ocr.engine import Facts, Reading, Request, Say
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 
 _AHEAD = 8
 """Pages beyond those that an engine reads that are on their way to it."""
+_MOST_ENDED = 2
+_END_S = 20.0
 _LOOK_S = 0.02
 """How often to look for new pages while engines are at work."""
 
@@ -57,19 +62,28 @@ class Fleet:
             theirs.close()
             self._members.append(_Member(gpu=gpu, process=process, connection=ours))
         facts: list[Facts] = []
+        problem: OcrError | None = None
         for member in self._members:
             for kind, value in iter(member.receive, None):
                 if kind == "say":
                     say(f"GPU {member.gpu}: {value}")
-                elif kind == "failed":
-                    raise value
-                else:
+                    continue
+                if kind == "loaded":
                     facts.append(value)
-                    break
+                else:
+                    problem = value
+                    say(f"GPU {member.gpu} is left out: {value.message}")
+                    member.give_up()
+                break
             else:
-                raise BackendError(
+                problem = BackendError(
                     f"the engine on GPU {member.gpu} ended while it started", hint="its own messages are above"
                 )
+                say(problem.message)
+                member.give_up()
+        if not facts:
+            assert problem is not None
+            raise problem
         slowest = max(facts, key=lambda one: sum(one.stages.values()))
         return dataclasses.replace(slowest, device=f"{len(facts)} × {facts[0].device}")
 
@@ -90,6 +104,7 @@ class Fleet:
         left."""
         each = max(1, most // len(self._members))
         again: deque[tuple[int, Image]] = deque()
+        ended: Counter[int] = Counter()  # by page, how many engines ended while they had it
         for member in self._members:
             member.send(("flow", request, each))
         while True:
@@ -113,7 +128,7 @@ class Fleet:
                 else:
                     why = told[1].message if told is not None else "the engine has ended"
                     say(f"GPU {member.gpu}: {why}: its pages go to the others")
-                    again.extend(member.give_up())
+                    yield from _left(member.give_up(), again, ended)
         for member in self._members:
             member.send(("over",))
 
@@ -138,8 +153,9 @@ class Fleet:
         for member in members:
             member.send(("close",))
             member.give_up()
+        deadline = time.monotonic() + _END_S
         for member in members:
-            member.process.join(timeout=20)
+            member.process.join(timeout=max(0.0, deadline - time.monotonic()))
             if member.process.is_alive():
                 member.process.kill()
 
@@ -189,6 +205,18 @@ class _Given:
         return self._pictures.popleft() if self._pictures else None
 
 
+def _left(
+    pages: Sequence[tuple[int, Image]], again: deque[tuple[int, Image]], ended: Counter[int]
+) -> Iterator[tuple[int, BackendError]]:
+    """The pages of an engine that ended go to others; but one that was with several that ended is failed."""
+    for number, picture in pages:
+        ended[number] += 1
+        if ended[number] < _MOST_ENDED:
+            again.append((number, picture))
+        else:
+            yield number, BackendError(f"{_MOST_ENDED} engines ended while they had this page", hint="the log says why")
+
+
 def _with_room(members: Sequence[_Member], most: int) -> Iterator[_Member]:
     """The member with the fewest pages, again and again, while it has room."""
     while len((member := min(members, key=lambda one: len(one.pages))).pages) < most:
@@ -196,19 +224,39 @@ def _with_room(members: Sequence[_Member], most: int) -> Iterator[_Member]:
 
 
 class _Arriving:
-    """Pictures that come over a connection, in an engine's process."""
+    """What comes over a connection, in an engine's process. A thread of its own takes it from there, so that the other
+    side never waits with a page in its hands while this one has answers to send."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._messages: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
         self.is_over = False
+        threading.Thread(target=self._receive, daemon=True).start()
+
+    def _receive(self) -> None:
+        with contextlib.suppress(EOFError, OSError):
+            while True:
+                self._messages.put(self._connection.recv())
+        self._messages.put(("close",))
+
+    def next(self) -> tuple[Any, ...]:
+        """The next message; `close` when there are no more."""
+        return self._messages.get()
+
+    def begin(self) -> Self:
+        """Pages come now."""
+        self.is_over = False
+        return self
 
     def take(self, *, wait: bool) -> tuple[int, Image] | None:
         """As `ocr.flow.Pictures` says."""
-        if self.is_over or not (wait or self._connection.poll()):
+        if self.is_over or (not wait and self._messages.empty()):
             return None
-        message = self._connection.recv()
+        message = self.next()
         if message[0] == "page":
             return message[1], message[2]
+        if message[0] == "close":
+            self._messages.put(message)
         self.is_over = True
         return None
 
@@ -225,9 +273,10 @@ def _serve(connection: Connection, settings: Settings, gpu: int) -> None:
     with contextlib.closing(engine), contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
         try:
             connection.send(("loaded", engine.load(say)))
-            while (message := connection.recv())[0] != "close":
+            arriving = _Arriving(connection)
+            while (message := arriving.next())[0] != "close":
                 if message[0] == "flow":
-                    for number, answer in engine.flow(_Arriving(connection), message[1], message[2], say):
+                    for number, answer in engine.flow(arriving.begin(), message[1], message[2], say):
                         connection.send(("read", (number, answer)))
         except (EOFError, OSError, KeyboardInterrupt):
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import math
 import os
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ocr.backends import Settings
-from ocr.backends.vllm_engine import FEW, MANY, Engine, arguments, flags, size
+from ocr.backends.vllm_engine import FEW, MANY, Engine, Overheard, arguments, flags, size
 from ocr.checkpoint import Checkpoint
 from ocr.engine import Facts, Logits, Reading, Request, Say
 from ocr.errors import BackendError, MemoryFullError, UsageError
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 _MEMORY_HINT = "stop what else uses it (nvidia-smi), or use a GPU with more"
 _PREPARING = 8
 """Threads that prepare pictures: one alone makes 5 pages a second, and a GPU reads more."""
+_AHEAD = 8
+"""Pages that wait beyond those that are read: each is tens of megabytes once it is prepared."""
 _FEWER = 4
 """How many times fewer pages are read at once after the GPU's memory was full."""
 
@@ -73,14 +76,17 @@ class VllmBackend:
         began = time.perf_counter()
         try:
             version = imported()
+            then = time.perf_counter()
+            say(f"vLLM {version} imported in {then - began:.2f} s")
+            self._start()
         except ImportError as error:
             raise BackendError(f"vLLM cannot be imported: {error}", hint="use a preset with vLLM") from None
+        except BackendError:
+            raise
         except Exception as error:  # libraries that are loaded meanwhile raise anything
             raise _failure(error) from error
-        then = time.perf_counter()
-        say(f"vLLM {version} imported in {then - began:.2f} s")
-        self._start()
-        warming.stop()
+        finally:
+            warming.stop()
         note_imports()
         started = time.perf_counter()
         device = gpu()  # NVML and not CUDA, which would keep the engine from starting its processes
@@ -95,10 +101,12 @@ class VllmBackend:
 
     def _start(self) -> None:
         made = size(self._checkpoint, self._pages)
+        errors = Overheard()
         try:
-            self._engine = Engine(self._checkpoint, made)
+            self._engine = Engine(self._checkpoint, made, errors)
         except Exception as error:  # a driver that is too old, a GPU without kernels, an engine process that ended
-            raise _failure(error) from error
+            errors.wait()
+            raise _failure(error, memory_was_full=errors.memory_was_full) from error
 
     def read(
         self, pictures: Sequence[Image], request: Request, on_text: Callable[[str], None] | None = None
@@ -134,11 +142,13 @@ class VllmBackend:
         preparing: dict[Future[Any], tuple[int, Image]] = {}
         running: dict[str, tuple[int, Image]] = {}
         failures = 0  # one after the other, with one page at a time
-        with ThreadPoolExecutor(_PREPARING) as pool:
+        with contextlib.ExitStack() as ending:
+            pool = ThreadPoolExecutor(_PREPARING)
+            ending.callback(pool.shutdown, wait=False, cancel_futures=True)
             while True:
                 engine = self._engine
                 assert engine is not None
-                room = max(1, min(most, self._pages) * 3 // 2)  # some wait in the engine, so that it never does
+                room = min(most, self._pages) + _AHEAD  # some wait in the engine, so that it never does
                 while len(running) + len(preparing) < room:
                     one = again.popleft() if again else pictures.take(wait=not running and not preparing)
                     if one is None:
@@ -185,7 +195,8 @@ class VllmBackend:
         if self._has_many:
             engine.errors.wait()
         cause = _failure(error, memory_was_full=engine.errors.memory_was_full)
-        if failures > 1 or (failures and isinstance(cause, MemoryFullError)):
+        # In this process CUDA does not recover, and nothing gives its memory back.
+        if not self._has_many or failures > 1 or (failures and isinstance(cause, MemoryFullError)):
             raise cause from error
         self._pages = max(1, min(self._pages, most) // _FEWER)
         say(f"{cause.message}: the engine is started again, for {self._pages} pages at once")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import sys
 import threading
@@ -60,7 +61,8 @@ def size(checkpoint: Checkpoint, pages: int) -> Size:
             hint=_HINT,
         )
     cache = int(min(room, pages * page))
-    return Size(pages=pages, cache_bytes=cache, share=round((fixed + cache) / total, 3))
+    # vLLM only compares this with what is free by then, less CUDA's own part: the cache is given in bytes.
+    return Size(pages=pages, cache_bytes=cache, share=max(0.01, math.floor(900 * (fixed + cache) / total) / 1000))
 
 
 def token_bytes(config: Mapping[str, Any]) -> int:
@@ -170,13 +172,13 @@ def _share() -> float:
 class Engine:
     """A started one. Its methods raise whatever vLLM raises."""
 
-    def __init__(self, checkpoint: Checkpoint, size: Size) -> None:
+    def __init__(self, checkpoint: Checkpoint, size: Size, errors: Overheard) -> None:
         from vllm.config.kernel import KernelConfig
         from vllm.engine.arg_utils import EngineArgs
         from vllm.v1.engine.llm_engine import LLMEngine
 
         self.size = size
-        self.errors = Overheard()
+        self.errors = errors
         with stdout_aside(), self.errors:
             given = arguments(checkpoint.folder, size, checkpoint.config)
             if "enable_jit_warmup" in KernelConfig.__dataclass_fields__:  # this model registers nothing for it
