@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ocr.backends import Settings
-from ocr.backends.vllm_engine import FEW, MANY, Engine, Overheard, arguments, flags, size
+from ocr.backends.vllm_engine import FEW, MANY, MEMORY_HINT, Engine, Overheard, arguments, flags, size
 from ocr.checkpoint import Checkpoint
 from ocr.engine import Facts, Logits, Reading, Request, Say
 from ocr.errors import BackendError, MemoryFullError, UsageError
@@ -27,7 +27,6 @@ from ocr.warming import Warming, imports, libraries, note_imports
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_MEMORY_HINT = "stop what else uses it (nvidia-smi), or use a GPU with more"
 _PREPARING = 8
 """Threads that prepare pictures: one alone makes 5 pages a second, and a GPU reads more."""
 _AHEAD = 8
@@ -342,5 +341,5 @@ def _failure(error: Exception, *, memory_was_full: bool = False) -> BackendError
     lines = (str(error).strip() or type(error).__name__).splitlines()
     said = lines[-1 if type(error).__name__ == "CompilationError" else 0]  # Triton's begin with the code
     if memory_was_full or "out of memory" in str(error).lower() or "free memory" in str(error).lower():
-        return MemoryFullError(f"the GPU has not enough memory: {said}", hint=_MEMORY_HINT)
+        return MemoryFullError(f"the GPU has not enough memory: {said}", hint=MEMORY_HINT)
     return BackendError(f"vLLM failed: {said}", hint="its own messages are above; more with VLLM_LOGGING_LEVEL=INFO")

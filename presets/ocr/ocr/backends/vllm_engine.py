@@ -30,7 +30,7 @@ FEW, MANY = 4, 64
 """Pages at once: for one picture and in notebooks; for folders, PDFs and servers."""
 _BESIDE = 4_000_000_000
 """Bytes of the GPU beside weights and cache: activations (the largest picture, 16,384 tokens), graphs, CUDA itself."""
-_HINT = "stop what else uses it (nvidia-smi), or use a GPU with more"
+MEMORY_HINT = "stop what else uses it (nvidia-smi), or use a GPU with more"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,7 @@ def size(checkpoint: Checkpoint, pages: int) -> Size:
             f"the GPU has not enough memory: {free / 1e9:.1f} of {total / 1e9:.1f} GB are free, and vLLM needs "
             f"{(fixed + page) / 1e9:.1f} GB"
             + (f" of the {allowed:.0%} that OCR_GPU_SHARE allows" if allowed * total < free else ""),
-            hint=_HINT,
+            hint=MEMORY_HINT,
         )
     cache = int(min(room, pages * page))
     # vLLM only compares this with what is free by then, less CUDA's own part: the cache is given in bytes.
