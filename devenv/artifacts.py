@@ -23,7 +23,8 @@ _HASH_BYTES = 1 << 18  # what a processor keeps near itself, so that it is read 
 class Store:
     """Files under `root`: `sha256/ab/abcdef…` (mode 0444), `derived/KIND/KEY`, and `tmp/` for what is not done.
 
-    Safe between processes. Nothing is read again to be believed: a file under its hash was checked when it came.
+    Safe between processes. A file was checked when it came, and then got a time that follows from its name: whoever
+    writes to it gives it another one, and it is read again before it is believed. `sound` believes nothing.
     """
 
     def __init__(self, root: Path) -> None:
@@ -34,28 +35,42 @@ class Store:
         return self.root / "sha256" / sha256[:2] / sha256
 
     def has(self, artifact: Artifact) -> bool:
-        """Whether the artifact is here (by name and size; see `sound` for the bytes)."""
+        """Whether the artifact is here, unchanged since it was checked as far as its size and time tell."""
         return self.holds(artifact.sha256, artifact.size)
 
     def holds(self, sha256: str, size_bytes: int | None = None) -> bool:
-        """Whether a file with that hash is here, of that size when one is given."""
+        """Whether a file with that hash is here, of that size when one is given; see `has`."""
+        path = self.path(sha256)
         try:
-            found = self.path(sha256).stat()
+            found = path.stat()
         except OSError:
             return False
-        return size_bytes is None or found.st_size == size_bytes
+        if size_bytes is not None and found.st_size != size_bytes:
+            return False
+        return int(found.st_mtime) == _time_s(sha256) or self._is_sound(path, sha256)
 
     def missing(self, lock: Lock) -> tuple[Artifact, ...]:
         """The lock's artifacts that are not here."""
         return tuple(one for one in lock.artifacts() if not self.has(one))
 
     def sound(self, artifact: Artifact) -> bool:
-        """Read the file again and compare its hash; a wrong one is thrown out."""
+        """Read the file again and compare size and hash; a wrong one is thrown out."""
         path = self.path(artifact.sha256)
-        if not self.has(artifact) or hash_file(path) != artifact.sha256:
-            path.unlink(missing_ok=True)
+        try:
+            size_bytes = path.stat().st_size
+        except OSError:
             return False
-        return True
+        return self._is_sound(path, artifact.sha256) and size_bytes == artifact.size
+
+    def _is_sound(self, path: Path, sha256: str) -> bool:
+        try:
+            if hash_file(path) == sha256:
+                _stamp(path, sha256)
+                return True
+            path.unlink(missing_ok=True)
+        except OSError:
+            pass
+        return False
 
     def adopt(self, path: Path, sha256: str | None = None) -> str:
         """Copy a local file in, hashing on the way; returns its sha256.
@@ -89,6 +104,7 @@ class Store:
         target = self.path(sha256)
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary.chmod(0o444)
+        _stamp(temporary, sha256)
         with temporary.open("rb") as handle:
             os.fsync(handle)  # a power cut after the rename must not leave an empty file under a hash
         temporary.replace(target)
@@ -98,18 +114,27 @@ class Store:
         """Where something made from artifacts lies, or would: `kind` is what it is, `key` a hash of its inputs."""
         return self.root / "derived" / kind / key
 
-    def derive(self, kind: str, key: str, make: Callable[[Path], None]) -> Path:
-        """The derived file or folder; made by `make(temporary path)` when it is not here. One maker at a time."""
+    def kept(self, kind: str, key: str) -> Path | None:
+        """The derived file or folder when it is here, unchanged since it was made as far as its times tell."""
+        path = self.derived(kind, key)
+        return path if path.exists() and _is_stamped(path, key) else None
+
+    def derive(self, kind: str, key: str, make: Callable[[Path], None], *, anew: bool = False) -> Path:
+        """The derived file or folder; made by `make(temporary path)` when it is not here, or `anew`. One maker at a
+        time."""
+        if not anew and (kept := self.kept(kind, key)):
+            return kept
         target = self.derived(kind, key)
-        if target.exists():
-            return target
         with self.only(f"{kind}-{key}"):
-            if target.exists():
-                return target
+            if not anew and (kept := self.kept(kind, key)):
+                return kept
             target.parent.mkdir(parents=True, exist_ok=True)
             with self._writing() as temporary:
                 make(temporary)
+                _stamp(temporary, key)
                 _sync(temporary)
+                if target.is_dir():  # a folder takes no other folder's place
+                    target.replace(temporary.with_name("old"))
                 temporary.replace(target)
         return target
 
@@ -189,13 +214,36 @@ def hash_file(path: Path, algorithm: str = "sha256") -> str:
         return digest.hexdigest()
 
 
+def _time_s(key: str) -> int:
+    """The time, in seconds since 1970 and long ago, of what has that key."""
+    return 1_000_000_000 + int.from_bytes(hashlib.sha256(key.encode()).digest()[:4]) % 500_000_000
+
+
+def _stamp(path: Path, key: str) -> None:
+    """Give a file, or all files of a folder, the time of their key."""
+    for each in _files(path):
+        with contextlib.suppress(OSError):  # of another user: it is read again each time
+            os.utime(each, (_time_s(key), _time_s(key)))
+
+
+def _is_stamped(path: Path, key: str) -> bool:
+    return all(int(each.stat().st_mtime) == _time_s(key) for each in _files(path))
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if not path.is_dir():
+        yield path
+        return
+    for folder, _, names in os.walk(path):
+        yield from (each for name in names if not (each := Path(folder, name)).is_symlink())
+
+
 def _sync(made: Path) -> None:
     """Wait until a file, or all files of a folder, are on the disk: what has its name must not be empty after a power
     cut."""
-    for path in made.rglob("*") if made.is_dir() else (made,):
-        if path.is_file():
-            with path.open("rb") as handle:
-                os.fsync(handle)
+    for path in _files(made):
+        with path.open("rb") as handle:
+            os.fsync(handle)
 
 
 def _same(descriptor: int, path: Path) -> bool:

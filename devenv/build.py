@@ -89,9 +89,9 @@ def _kept_editor(plan: Plan, engine: Engine, store: Store, progress: Progress) -
     """
     if plan.editor is None or plan.editor_image is None:
         return
-    image, kept = plan.editor_image, store.derived(_EDITOR, plan.editor)
+    image = plan.editor_image
     if engine.image_id(image) is None:
-        if not kept.is_dir():
+        if (kept := store.kept(_EDITOR, plan.editor)) is None:
             return
         progress.message("the editor, compiled before")
         buildx(["--load", "--tag", image], kept, engine, progress)

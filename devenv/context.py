@@ -37,7 +37,8 @@ def assemble(
 
     `with_files` puts the files for people there as well. Without a store there are no artifacts: the build brings them.
     A finished base that the store keeps takes the place of the first-stage root and of its packages: not with
-    `with_files`, because the folder is to show what the base is made of, and not with `anew`.
+    `with_files`, because the folder is to show what the base is made of, and not with `anew`, which takes nothing that
+    an earlier run made.
     Raises FetchError for artifacts that the store lacks, BuildError when the disk does not take it.
     """
     try:
@@ -47,7 +48,7 @@ def assemble(
             wanted = {name: what for name, what in wanted.items() if not name.startswith(_BASE)}
             wanted |= {_ROOT: (base, 0o644), f"{_BASE}order": (b"", 0o644)}
         elif store and plan.lock.base.kind == "bootstrap":
-            wanted[_ROOT] = (_root(plan.lock, store), 0o644)
+            wanted[_ROOT] = (_root(plan.lock, store, anew=anew), 0o644)
         if with_files:
             wanted |= {name: (data, 0o644) for name, data in rendered.files.items()}
             wanted[CONTEXT_MARKER] = (b"devenv made this folder and replaces all of it\n", 0o644)
@@ -62,7 +63,7 @@ def assemble(
             elif with_files:
                 _copy(path, source)
             else:
-                _link(path, source)
+                _link(path, source, anew=anew)
         # BuildKit keeps the modes of folders: the caller's umask must not reach the image.
         for folder in (target, *(path for path in target.rglob("*") if path.is_dir())):
             if folder.stat().st_mode & 0o777 != 0o755:
@@ -97,14 +98,13 @@ def _wanted(plan: Plan, rendered: Rendered, store: Store | None) -> Iterator[tup
 
 def _kept_base(plan: Plan, store: Store) -> Path | None:
     """The plan's base as an earlier build made it, when the store has it."""
-    kept = store.derived(BASE, plan.base) if plan.base else None
-    return kept if kept and kept.is_file() else None
+    return store.kept(BASE, plan.base) if plan.base else None
 
 
-def _root(lock: Lock, store: Store) -> Path:
+def _root(lock: Lock, store: Store, *, anew: bool) -> Path:
     """The first-stage root of the base's packages, made once per store."""
     packages = [store.path(one.sha256) for one in lock.base.packages]
-    return store.derive("base-root", root_key(lock), lambda path: base_root(packages, path))
+    return store.derive("base-root", root_key(lock), lambda path: base_root(packages, path), anew=anew)
 
 
 def _remove_others(target: Path, wanted: Mapping[str, object]) -> None:
@@ -133,9 +133,9 @@ def _write(path: Path, data: bytes, mode: int) -> None:
     fresh.replace(path)
 
 
-def _link(path: Path, source: Path) -> None:
-    """Hard-link a store file; copy it where the store lies on another file system."""
-    if path.exists() and (path.samefile(source) or _same_copy(path, source)):
+def _link(path: Path, source: Path, *, anew: bool) -> None:
+    """Hard-link a store file; copy it where the store lies on another file system. `anew`: believe no earlier copy."""
+    if path.exists() and (path.samefile(source) or (not anew and _same_copy(path, source))):
         return
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     fresh.unlink(missing_ok=True)

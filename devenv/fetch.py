@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
+import os
 import time
 from collections.abc import Mapping
 
@@ -68,14 +69,17 @@ def fetch(
     files: Mapping[str, Archive] | None = None,
     policy: Policy | None = None,
     jobs: int = JOBS,
+    anew: bool = False,
 ) -> FetchReport:
     """Bring every file of the lock that the store lacks; `files` is what sources.archives(preset) gives.
 
-    A run that is killed loses nothing: the next one goes on. Raises FetchError (GoneError when the mirrors no longer
-    have a file).
+    With `anew` every file that is here is read and hashed first. A run that is killed loses nothing: the next one goes
+    on. Raises FetchError (GoneError when the mirrors no longer have a file).
     """
     started = time.monotonic()
     progress = progress or Silent()
+    if anew:
+        _read_again(lock, store, progress)
     missing = store.missing(lock)
     here = len(lock.artifacts()) - len(missing)
     size_bytes = sum(one.size for one in missing)
@@ -95,6 +99,23 @@ def fetch(
             progress.finish(TASK)
     seconds = time.monotonic() - started
     return FetchReport(files=len(missing), bytes=size_bytes, seconds=seconds, from_cache=here)
+
+
+def _read_again(lock: Lock, store: Store, progress: Progress) -> None:
+    """Throw out what is not what its name says, whatever its size and times say."""
+    task = "reading every file again"
+    here = [one for one in lock.artifacts() if store.path(one.sha256).exists()]
+
+    def read(artifact: Artifact) -> None:
+        store.sound(artifact)
+        progress.advance(task, artifact.size)
+
+    progress.start(task, sum(one.size for one in here))
+    try:
+        with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            list(pool.map(read, here))
+    finally:
+        progress.finish(task)
 
 
 def _check_space(store: Store, size_bytes: int) -> None:

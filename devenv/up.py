@@ -72,12 +72,12 @@ def make_image(
         if not no_cache and (here := find_image(decided.plan, engine)):
             return decided, here
         try:
-            bring_files(decided, doors)
+            bring_files(decided, doors, anew=no_cache)
         except GoneError as gone:
             if not relock or gone.kind != "deb":
                 raise
             decided = _relocked(decided, gone, doors)
-            bring_files(decided, doors)
+            bring_files(decided, doors, anew=no_cache)
         with doors.stages.stage("render"):
             assemble(decided.plan, render(decided.plan), doors.store, folder, anew=no_cache)
         with doors.stages.stage("build") as stage:
@@ -86,17 +86,20 @@ def make_image(
     return decided, image
 
 
-def bring_files(decided: Decided, doors: Doors) -> None:
-    """Fetch what the store lacks of the lock's files. Raises FetchError."""
+def bring_files(decided: Decided, doors: Doors, *, anew: bool = False) -> None:
+    """Fetch what the store lacks of the lock's files; `anew` reads the others again first. Raises FetchError, and
+    LockError for a file that is not what the lock says it is."""
     from devenv.fetch import fetch
+    from devenv.lock import declared
     from devenv.sources import archives
 
     with doors.stages.stage("fetch") as stage:
         fetched = fetch(
             decided.lock, store=doors.store, settings=doors.settings, progress=stage,
-            files=archives(decided.loaded.preset),
+            files=archives(decided.loaded.preset), anew=anew,
         )  # fmt: skip
-        stage.cached = fetched.files == 0
+        declared.check_all(decided.lock, doors.store)
+        stage.cached = fetched.files == 0 and not anew
 
 
 def _relocked(decided: Decided, gone: GoneError, doors: Doors) -> Decided:

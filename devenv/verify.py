@@ -103,10 +103,10 @@ def verify(reference: str, decided: Decided, doors: Doors, *, stated: bool = Tru
         hold(folder.with_suffix(".lock"), lambda: doors.stages.note("another devenv verifies this; waiting")),
         _held(reference, engine) as subject,
     ):
-        bring_files(decided, doors)
+        bring_files(decided, doors, anew=True)
         try:
             with doors.stages.stage("render"):
-                assemble(plan, render(plan), doors.store, folder)
+                assemble(plan, render(plan), doors.store, folder, anew=True)
             with doors.stages.stage("build") as stage:
                 rebuilt = build(plan, folder, engine, doors.store, progress=stage, no_cache=True)
             with doors.stages.stage("compare") as stage:

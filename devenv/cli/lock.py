@@ -91,6 +91,7 @@ def lock(app: App, preset: str | None, check: bool, upgrade: tuple[str, ...], wi
 def fetch(app: App, preset: str | None) -> None:
     """Bring every locked file of PRESET to this machine's store, verified; a build then needs no network."""
     from devenv.fetch import fetch as bring
+    from devenv.lock import declared
     from devenv.sources import archives
 
     loaded = load(find(preset, Path.cwd()))
@@ -105,6 +106,7 @@ def fetch(app: App, preset: str | None) -> None:
             report = bring(
                 locked, store=store, settings=app.settings, progress=stage, files=archives(loaded.preset)
             )  # fmt: skip
+            declared.check_all(locked, store)
             stage.cached = report.files == 0
     if app.json:
         app.console.json({

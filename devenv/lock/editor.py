@@ -10,7 +10,7 @@ from devenv.artifacts import Store, bring
 from devenv.errors import LockError
 from devenv.http.partial import Wanted
 from devenv.http.web import Web
-from devenv.lock import npm
+from devenv.lock import declared, npm
 from devenv.lock.model import Artifact, Deb, File, LockedEditor
 from devenv.preset.model import Archive, CodeServer, Extension
 from devenv.progress import Progress
@@ -34,8 +34,9 @@ def resolve_editor(
     if wish.source == "release":
         assert wish.archive is not None
         file = f"{PACKAGE}-{wish.version}-linux-{arch}.tar.gz"
-        archive = _pinned(wish.archive, PACKAGE, wish.version, file, store=store, web=web, sources=sources)
-        return LockedEditor(version=wish.version, source="release", archive=Artifact(**archive))
+        archive = Artifact(**_pinned(wish.archive, PACKAGE, wish.version, file, store=store, web=web, sources=sources))
+        declared.check(archive, "release", store.path(archive.sha256))
+        return LockedEditor(version=wish.version, source="release", archive=archive)
     integrity = _integrity(wish.version, sources)
     own = npm.lock_tarballs(
         {(PACKAGE, wish.version): integrity}, store=store, web=web, sources=sources, progress=progress
@@ -56,6 +57,8 @@ def resolve_extensions(wishes: tuple[Extension, ...], *, store: Store, web: Web,
         File(**_pinned(w.archive, w.id, w.version, f"{w.id}-{w.version}.vsix", store=store, web=web, sources=sources))
         for w in wishes
     ]
+    for one in found:
+        declared.check(one, "extension", store.path(one.sha256))
     return tuple(sorted(found, key=lambda one: one.name.lower()))
 
 

@@ -79,8 +79,8 @@ def lock_tarballs(
         (name, version), integrity = item
         known = digests(integrity)
         # An npm registry gives no sha256; what was learnt once is remembered beside the store.
-        note = store.derived("npm-sha256", known[0][1])
-        sha256 = note.read_text() if note.exists() else None
+        note = store.kept("npm-sha256", known[0][1])
+        sha256 = note.read_text() if note else None
         if sha256 is None or not store.holds(sha256):
             file = Wanted(name=f"{name}@{version}", digests=known)
             sha256 = bring(store, web, file, lambda: sources.tarball(name, version)).sha256

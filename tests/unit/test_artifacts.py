@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import threading
 from pathlib import Path
 
 import pytest
 
+from devenv import artifacts
 from devenv.artifacts import Store, hash_file
 from devenv.errors import FetchError
 from devenv.lock.model import Artifact
@@ -55,15 +57,58 @@ def test_a_file_of_another_size_does_not_count(store: Store, source: Path) -> No
     assert not store.has(ONE.model_copy(update={"size": 3}))
 
 
-def test_a_rotten_file_is_found_and_thrown_out(store: Store, source: Path) -> None:
+def _overwrite(path: Path, data: bytes) -> None:
+    path.chmod(0o644)
+    path.write_bytes(data)
+
+
+def test_a_file_that_was_written_to_is_read_again_and_thrown_out(store: Store, source: Path) -> None:
+    store.adopt(source)
+    _overwrite(store.path(SHA), b"some byteX")
+    assert not store.has(ONE)
+    assert not store.path(SHA).exists()
+
+
+def test_a_file_that_was_only_touched_is_read_again_once(
+    store: Store, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+    monkeypatch.setattr(artifacts, "hash_file", lambda path: read.append(path) or hash_file(path))
+    store.adopt(source)
+    store.path(SHA).touch()
+    assert store.has(ONE)
+    assert store.has(ONE)
+    assert read == [store.path(SHA)]
+
+
+def test_whoever_hides_the_time_of_a_change_does_not_hide_it_from_a_full_check(store: Store, source: Path) -> None:
     store.adopt(source)
     assert store.sound(ONE)
     path = store.path(SHA)
-    path.chmod(0o644)
-    path.write_bytes(b"some byteX")
-    assert store.has(ONE), "nothing is read again to be believed"
+    time_ns = path.stat().st_mtime_ns
+    _overwrite(path, b"some byteX")
+    os.utime(path, ns=(time_ns, time_ns))
+    assert store.has(ONE), "its time is that of its name, so it is not read"
     assert not store.sound(ONE)
     assert not store.has(ONE)
+
+
+def test_what_was_derived_and_then_written_to_is_made_again(store: Store) -> None:
+    def folder(path: Path) -> None:
+        (path / "in").mkdir(parents=True)
+        (path / "in/file").write_text("x")
+
+    for key, make in (("a", lambda path: path.write_text("x")), ("b", folder)):
+        made = store.derive("kind", key, make)
+        assert store.kept("kind", key) == made
+        file = made / "in/file" if made.is_dir() else made
+        file.write_text("y")
+        assert store.kept("kind", key) is None
+        store.derive("kind", key, make)
+        assert file.read_text() == "x"
+        file.write_text("z")
+        store.derive("kind", key, make, anew=True)
+        assert file.read_text() == "x"
 
 
 def test_something_derived_is_made_once(store: Store) -> None:

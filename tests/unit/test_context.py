@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from devenv import context
+from devenv import artifacts, context
 from devenv.artifacts import Store
 from devenv.context import assemble
 from devenv.errors import FetchError
@@ -31,6 +31,7 @@ def _fill(store: Store, made: Lock) -> None:
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(one.file.encode())
+            artifacts._stamp(path, one.sha256)
 
 
 def _assemble(store: Store, target: Path, made: Lock | None = None, **changes: Any) -> Plan:

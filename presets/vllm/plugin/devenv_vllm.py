@@ -1,14 +1,17 @@
-"""A plugin that vLLM loads in each of its processes: a process that vLLM has started ends with its parent. Otherwise an
-engine whose parent was killed keeps the GPU's memory for good."""
+"""A plugin that vLLM loads in each of its processes. A process that vLLM has started ends with its parent: otherwise an
+engine whose parent was killed keeps the GPU's memory for good. And vLLM's batch-invariant mode reads pictures."""
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import multiprocessing.util
 import os
 import select
 import signal
 import threading
+from collections.abc import Callable
+from typing import Any
 
 
 class _Anchor:
@@ -23,6 +26,27 @@ def register() -> None:
     if multiprocessing.parent_process() is not None:
         end_with_parent()
     multiprocessing.util.register_after_fork(_ANCHOR, lambda _: end_with_parent())
+    if os.environ.get("VLLM_BATCH_INVARIANT", "0") not in ("", "0"):
+        keep_types()
+
+
+def keep_types() -> None:
+    """Let the mean of batch-invariant mode have its input's type, as PyTorch's has: vLLM (0.19 to 0.29) gives 32 bits,
+    and the convolution that follows in a picture's encoder refuses them."""
+    for name in ("vllm.model_executor.determinism.batch_invariant", "vllm.model_executor.layers.batch_invariant"):
+        try:
+            module = importlib.import_module(name)
+            module.mean_batch_invariant = _typed(module.mean_batch_invariant)
+        except (ImportError, AttributeError):  # of another version
+            continue
+
+
+def _typed(mean: Callable[..., Any]) -> Callable[..., Any]:
+    def typed(values: Any, *given: Any, dtype: Any = None, **named: Any) -> Any:
+        found = mean(values, *given, dtype=dtype, **named)
+        return found if dtype is not None else found.to(values.dtype)
+
+    return typed
 
 
 def end_with_parent() -> None:
