@@ -183,9 +183,12 @@ def flat(image: Image) -> Image:
 def _pdf(path: Path, dpi: int, wanted: Sequence[int] | None, is_done: Callable[[int, int], bool]) -> Iterator[Page]:
     import pypdfium2
 
+    from ocr import forms
+
     try:
         with PDFIUM:
             document = pypdfium2.PdfDocument(path)
+            forms.prepare(document)
             count = len(document)
     except pypdfium2.PdfiumError as error:
         if "password" in str(error).lower():
@@ -202,7 +205,10 @@ def _pdf(path: Path, dpi: int, wanted: Sequence[int] | None, is_done: Callable[[
 
 
 def _drawn(path: Path, document: Any, number: int, count: int, dpi: int) -> Page:
-    """One page of a PDF as a picture; smaller than asked when it would be larger than any page should be."""
+    """One page of a PDF as a picture, with its form fields and annotations; smaller than asked when it would be larger
+    than any page should be."""
+    from ocr import forms
+
     note = None
     try:
         with PDFIUM, contextlib.closing(document[number - 1]) as page:
@@ -214,6 +220,7 @@ def _drawn(path: Path, document: Any, number: int, count: int, dpi: int) -> Page
                 note = f"page {number} of {path.name} is {size}: drawn at {most * 72:.0f} dpi"
             with contextlib.closing(page.render(scale=most)) as bitmap:
                 image = flat(bitmap.to_pil())
+                forms.complete(image, page, bitmap.get_posconv(page), path, number)
     except MemoryError:
         full = MemoryFullError(f"not enough memory to draw page {number} of {path}", hint="a smaller --dpi")
         return Page(number=number, count=count, image=None, problem=full)
