@@ -13,14 +13,17 @@ import traceback
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from ocr import backends, guard, modes, prompts
 from ocr.backends import Settings
 from ocr.engine import MAX_TOKENS, Backend, Facts, Request
-from ocr.errors import INTERRUPTED, SMOKE_FAILED, OcrError, UsageError
+from ocr.errors import INTERRUPTED, SMOKE_FAILED, InputError, OcrError, UsageError
+
+if TYPE_CHECKING:
+    from ocr.summary import LeftOut
 
 F = TypeVar("F", bound=Callable[..., Any])
 _BIDI = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
@@ -120,10 +123,26 @@ def pdf(file: Path, **options: Any) -> int:
 @_asking("batch")
 @_engine
 def batch(folder: Path, **options: Any) -> int:
-    """Read all pictures and PDFs below a folder."""
-    from ocr import sources
+    """Read all pictures and PDFs below a folder.
 
-    return _read(sources.in_folder(folder, options["output"], _say), folder, options)
+    They are known by their names, or by how they begin. Hidden files and results of ocr are left out; all that is left
+    out is listed, with the reason.
+    """
+    from ocr import sources
+    from ocr.summary import LeftOut, why_left_out
+
+    left_out: list[LeftOut] = []
+
+    def leave(path: Path, reason: str) -> None:
+        left_out.append(LeftOut(source=path.relative_to(folder).as_posix(), reason=reason))
+
+    try:
+        files = sources.in_folder(folder, options["output"], leave)
+    except InputError:
+        for line in why_left_out(left_out):
+            _say(line)
+        raise
+    return _read(files, folder, options, left_out)
 
 
 @cli.command(context_settings={"ignore_unknown_options": True})
@@ -168,7 +187,7 @@ def _checked(file: Path) -> Path:
     return file
 
 
-def _read(files: Sequence[Path], top: Path, options: dict[str, Any]) -> int:
+def _read(files: Sequence[Path], top: Path, options: dict[str, Any], left_out: Sequence[LeftOut] = ()) -> int:
     """All that image, pdf and batch have in common."""
     from ocr import output, sources
     from ocr.job import Plan, Run
@@ -213,6 +232,7 @@ def _read(files: Sequence[Path], top: Path, options: dict[str, Any]) -> int:
             seconds_load=loading[0],
             settings={**_facts(engine, facts), "mode": request.mode.name, "prompt": request.prompt.name},
             output=str(folder),
+            left_out=tuple(left_out),
         )
         for line in summary.lines():
             log(line)

@@ -17,7 +17,7 @@ from ocr.engine import Backend, Reading, Request
 from ocr.errors import InputError, OcrError, OutputError, explained
 from ocr.flow import readings
 from ocr.output import Job, Place, Written
-from ocr.page import Page, is_pdf, pages
+from ocr.page import Page, check, is_pdf, pages
 from ocr.summary import Outcome
 
 if TYPE_CHECKING:
@@ -189,6 +189,7 @@ class Run:
                 found[number] = before
             return before is not None
 
+        check(source)
         whole = is_pdf(source)
         settings = {**self._settings, **({"dpi": self._plan.dpi} if whole else {})}
         drawn = pages(source, dpi=self._plan.dpi, wanted=self._plan.wanted, is_done=is_done)
@@ -281,13 +282,21 @@ class Run:
             self._log(f"{outcome.name}: failed: {result.message}" + (f"; {result.hint}" if result.hint else ""))
         else:
             skipped = item.before is not None
-            outcome = Outcome(source=name, page=page, status=result.status, skipped=skipped, tokens=result.tokens)
+            outcome = Outcome(
+                source=name,
+                page=page,
+                status=result.status,
+                skipped=skipped,
+                tokens=result.tokens,
+                blank=result.blank,
+            )
             if skipped:
                 self._log(f"{outcome.name}: done before")
             else:
                 said = {"ok": "", "cut_off": ", CUT OFF", "looped": ", WENT ROUND IN CIRCLES"}[result.status]
                 tokens = f", {result.tokens} tokens" if result.tokens else ""
-                self._log(f"{outcome.name}: {result.blocks} blocks{tokens}, {seconds:.2f} s{said}")
+                blank = ", BLANK" if result.blank else ""
+                self._log(f"{outcome.name}: {result.blocks} blocks{tokens}, {seconds:.2f} s{said}{blank}")
         self._outcomes.append(outcome)
         if item.whole and item.place is not None:
             text = None if isinstance(result, OcrError) else result.text

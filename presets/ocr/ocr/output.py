@@ -22,12 +22,15 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Status = Literal["ok", "cut_off", "looped"]
-FORMAT = 2
+Blank = Literal["one_colour", "no_text"]
+FORMAT = 3
 LOG = "ocr.log"
 SUMMARY = "ocr-summary.json"
 BOXES = ".boxes.jpg"
 FIGURES = "-figures"
 LAYOUTS = ".layouts.pdf"
+_FAINTEST = 8
+"""Of 255: what differs by less is seen by nobody."""
 _WARNINGS = {
     "cut_off": "this page is not complete: the answer reached the most tokens allowed",
     "looped": "this page may not be complete: the answer went round in circles",
@@ -56,9 +59,10 @@ class Place:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """A finished page."""
+    """A finished page. `blank` says why there is nothing on it."""
 
     status: Status
+    blank: Blank | None
     text: str
     tokens: int
     blocks: int
@@ -83,6 +87,14 @@ def status_of(reading: Reading) -> Status:
     return "cut_off" if reading.finish == "length" else "ok"
 
 
+def blank_of(image: Image, reading: Reading, request: Request) -> Blank | None:
+    """Why a page counts as blank, if it does: its picture has one colour, or no text was found on it."""
+    if all(high - low < _FAINTEST for low, high in image.getextrema()):  # type: ignore[misc]
+        return "one_colour"
+    is_empty = request.prompt.reads and request.prompt.wanted is None and not reading.raw.strip() and not reading.blocks
+    return "no_text" if is_empty else None
+
+
 def understood(reading: Reading, size: tuple[int, int], request: Request) -> Answer:
     """The reading's blocks: the engine's own, or those in its text."""
     if reading.blocks is not None:
@@ -95,7 +107,7 @@ def write_page(
 ) -> Written:
     """Write all files of one page. Raises OutputError."""
     answer = understood(reading, image.size, request)
-    status = status_of(reading)
+    status, blank = status_of(reading), blank_of(image, reading, request)
     try:
         place.folder.mkdir(parents=True, exist_ok=True)
         place.file(".json").unlink(missing_ok=True)  # a kill from here on leaves a page that is not done
@@ -113,6 +125,7 @@ def write_page(
             "source": source,
             "page": number,
             "status": status,
+            "blank": blank,
             "width": image.width,
             "height": image.height,
             "tokens": reading.tokens,
@@ -135,7 +148,12 @@ def write_page(
     except OSError as error:
         raise _unwritable(place.folder, error) from None
     return Written(
-        status=status, text=warning + text, tokens=reading.tokens, blocks=len(answer.blocks), files=tuple(files)
+        status=status,
+        blank=blank,
+        text=warning + text,
+        tokens=reading.tokens,
+        blocks=len(answer.blocks),
+        files=tuple(files),
     )
 
 
@@ -151,6 +169,7 @@ def done(place: Place, job: Job) -> Written | None:
             return None
         return Written(
             status=record["status"],
+            blank=record["blank"],
             text=place.file(".md").read_text(encoding="utf-8"),
             tokens=record["tokens"],
             blocks=len(record["blocks"]),

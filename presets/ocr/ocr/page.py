@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from ocr import deep
 from ocr.errors import InputError, MemoryFullError, OcrError
+from ocr.kinds import FOREIGN, IMAGES, PDF, kind
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
-IMAGES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-PDF = ".pdf"
 MOST_PIXELS = 89_000_000
 """An A4 page at 900 dpi. As plain pixels that is 270 MB."""
 MOST_SIDE = 30_000
@@ -46,8 +46,7 @@ def is_pdf(path: Path) -> bool:
     if path.suffix.lower() == PDF:
         return True
     try:
-        with path.open("rb") as file:
-            return file.read(5) == b"%PDF-"
+        return kind(path) == "PDF"
     except OSError:
         return False
 
@@ -56,6 +55,7 @@ def check(path: Path) -> None:
     """Raises InputError for what is no file with content."""
     try:
         if path.is_dir():
+            next(path.iterdir(), None)  # of one that cannot be listed it is said that it cannot be read
             raise InputError(f"{path} is a folder", hint=f"for all in it: ocr batch {path}")
         if path.stat().st_size == 0:
             raise InputError(f"{path} is empty: 0 bytes", hint="copy or download it again")
@@ -101,12 +101,12 @@ def _image(file: Path | BinaryIO, name: str) -> ImageFile:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit follows
+            deep.teach_pillow()
             return Image.open(file)
     except Image.DecompressionBombError as error:
         raise _too_large(name, _BOMB.sub(r"\1 pixels", str(error).split(",")[0])) from None
     except UnidentifiedImageError:
-        hint = _what_it_is(file) if isinstance(file, Path) else _HINT_IMAGE
-        raise InputError(f"{name} is not an image, whatever its name says", hint=hint) from None
+        raise _no_image(file, name) from None
     except Exception as error:  # noqa: BLE001  (decoders raise anything on broken files)
         raise InputError(f"{name} is a broken image: {_said(error)}", hint=_HINT_IMAGE) from None
 
@@ -158,8 +158,10 @@ def _upright(name: str, image: ImageFile, frame: int = 0) -> Image:
         width, height = image.size
         if width * height > MOST_PIXELS or max(width, height) > MOST_SIDE:
             raise _too_large(name, f"{width} × {height} pixels")
+        deep.set_byte_order(image)
         image.load()
-        return flat(ImageOps.exif_transpose(image))
+        upright = ImageOps.exif_transpose(image)
+        return flat(deep.eight_bits(upright, image) if deep.is_deep(upright) else upright)
     except OcrError:
         raise
     except MemoryError:
@@ -169,11 +171,9 @@ def _upright(name: str, image: ImageFile, frame: int = 0) -> Image:
 
 
 def flat(image: Image) -> Image:
-    """Any picture as RGB; what is transparent becomes white, and 16 bits become 8."""
+    """A picture of 8 bits as RGB; what is transparent becomes white."""
     from PIL import Image as Pillow
 
-    if image.mode.startswith("I"):
-        return image.point(lambda value: value / 256).convert("L").convert("RGB")
     if "A" in image.getbands() or "transparency" in image.info:
         front = image.convert("RGBA")
         return Pillow.alpha_composite(Pillow.new("RGBA", front.size, "white"), front).convert("RGB")
@@ -183,9 +183,12 @@ def flat(image: Image) -> Image:
 def _pdf(path: Path, dpi: int, wanted: Sequence[int] | None, is_done: Callable[[int, int], bool]) -> Iterator[Page]:
     import pypdfium2
 
+    from ocr import forms
+
     try:
         with PDFIUM:
             document = pypdfium2.PdfDocument(path)
+            forms.prepare(document)
             count = len(document)
     except pypdfium2.PdfiumError as error:
         if "password" in str(error).lower():
@@ -202,7 +205,10 @@ def _pdf(path: Path, dpi: int, wanted: Sequence[int] | None, is_done: Callable[[
 
 
 def _drawn(path: Path, document: Any, number: int, count: int, dpi: int) -> Page:
-    """One page of a PDF as a picture; smaller than asked when it would be larger than any page should be."""
+    """One page of a PDF as a picture, with its form fields and annotations; smaller than asked when it would be larger
+    than any page should be."""
+    from ocr import forms
+
     note = None
     try:
         with PDFIUM, contextlib.closing(document[number - 1]) as page:
@@ -214,6 +220,7 @@ def _drawn(path: Path, document: Any, number: int, count: int, dpi: int) -> Page
                 note = f"page {number} of {path.name} is {size}: drawn at {most * 72:.0f} dpi"
             with contextlib.closing(page.render(scale=most)) as bitmap:
                 image = flat(bitmap.to_pil())
+                forms.complete(image, page, bitmap.get_posconv(page), path, number)
     except MemoryError:
         full = MemoryFullError(f"not enough memory to draw page {number} of {path}", hint="a smaller --dpi")
         return Page(number=number, count=count, image=None, problem=full)
@@ -230,12 +237,21 @@ def _too_large(name: str, size: str) -> InputError:
     )
 
 
-def _what_it_is(path: Path) -> str:
-    with path.open("rb") as file:
-        start = file.read(512)
+def _no_image(file: Path | BinaryIO, name: str) -> InputError:
+    """Why nothing can open it."""
+    if not isinstance(file, Path):
+        return InputError(f"{name} is not an image, whatever its name says", hint=_HINT_IMAGE)
+    with file.open("rb") as opened_again:
+        start = opened_again.read(512)
+    found = kind(file)
+    if found in FOREIGN:
+        return InputError(f"{name} is {found}, which cannot be read", hint="save it as PNG, JPEG or PDF")
+    if found is not None:
+        return InputError(f"{name} is a broken image, or {found} of a kind that cannot be read", hint=_HINT_IMAGE)
+    hint = f"what can be read: {', '.join(sorted(one.strip('.') for one in IMAGES))}, pdf"
     if b"\0" not in start:
-        return "it is a text file: nothing needs to be recognised in it"
-    return f"what can be read: {', '.join(sorted(one.strip('.') for one in IMAGES))}, pdf"
+        hint = "it is a text file: nothing needs to be recognised in it"
+    return InputError(f"{name} is not an image, whatever its name says", hint=hint)
 
 
 def _said(error: BaseException) -> str:

@@ -5,44 +5,40 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from ocr.errors import InputError
+from ocr.folders import Folder, Leave
+from ocr.kinds import PDF, kind
 from ocr.output import BOXES, FIGURES, LAYOUTS, LOG, SUMMARY, Place
-from ocr.page import IMAGES, PDF
 
 _LONGEST = 200
 _BOXES_STEM = Path(BOXES).stem
 _CLAIMED = ("", FIGURES, _BOXES_STEM, ".layouts", ".md", ".json", ".boxes.md", BOXES, LAYOUTS)
-_PAGED = {PDF, ".tif", ".tiff"}
-"""Sources whose pages go to a folder."""
+_TEXTS = (".boxes.md", ".md", ".json", LAYOUTS)
+_PAGED = frozenset({PDF, ".tif", ".tiff"})
 
 
-def in_folder(folder: Path, output: Path, say: Callable[[str], None] = lambda _: None) -> tuple[Path, ...]:
-    """Every image and PDF below a folder, sorted; hidden ones are left out, and results, of this run or an earlier one,
-    of which `say` tells how many. Raises InputError when there are none."""
+def in_folder(folder: Path, output: Path, leave: Leave = lambda _path, _why: None) -> tuple[Path, ...]:
+    """Every picture and PDF below a folder, known by its name or by how it begins, sorted; also what cannot be looked
+    at. `leave` gets each path that is left out, and why. Raises InputError when there is nothing to read."""
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder", hint="for one file: ocr image FILE, or ocr pdf FILE")
-    results = output.resolve()
-    # Where results go beside their sources, or above them, each is known by its name alone.
-    inside = folder.resolve() in results.parents
-    left: list[Path] = []
-    found: list[Path] = []
-    for path in sorted(folder.rglob("*")):
-        below = path.relative_to(folder)
-        if path.suffix.lower() not in IMAGES | {PDF} or any(part.startswith(".") for part in below.parts):
-            continue
-        if not path.is_file():
-            continue
-        (left if _made(path) or (inside and results in path.resolve().parents) else found).append(path)
-    if left:
-        names = "1 picture is a result" if len(left) == 1 else f"{len(left)} pictures are results"
-        say(f"{names} of ocr, such as {left[0].relative_to(folder)}: left out")
+    found = tuple(sorted(Folder(folder, output, _is_result, leave).files()))
     if not found:
-        kinds = ", ".join(sorted(one.strip(".") for one in IMAGES | {PDF}))
-        raise InputError(f"there is nothing to read in {folder}", hint=f"files are taken by their names: {kinds}")
-    return tuple(found)
+        hint = "pictures and PDFs are known by their names and by how they begin"
+        raise InputError(f"there is nothing to read in {folder}", hint=hint)
+    return found
+
+
+def _is_result(path: Path) -> bool:
+    """Whether a file is one that `ocr` has written, as its name and what lies beside it say."""
+    if path.name in {LOG, SUMMARY} or _made(path):
+        return True
+    ending = next((one for one in _TEXTS if path.name.endswith(one)), None)
+    others = (".boxes.md", BOXES, LAYOUTS)
+    return ending is not None and _has_beside(path, ending, [one for one in others if one != ending])
 
 
 def _made(path: Path) -> bool:
@@ -74,12 +70,23 @@ def places(sources: Sequence[Path], top: Path, output: Path) -> dict[Path, Place
             for source, own in claims.items()
             if own[0].name.endswith(_BOXES_STEM)  # its name would be that of a result
             or any(taken[one] > 1 or one in others for one in own)
-            or not beside.isdisjoint(own if source.suffix.lower() in _PAGED else own[1:])
+            or not beside.isdisjoint(own[1:])
+            or (own[0] in beside and _is_paged(source))
         ]
         if not crossed:
             return {source: Place(folder=output / own[0].parent, stem=own[0].name) for source, own in claims.items()}
         for source in crossed:
             tries[source] += 1
+
+
+def _is_paged(source: Path) -> bool:
+    """Whether a source's pages go to a folder."""
+    if source.suffix.lower() in _PAGED:
+        return True
+    try:
+        return kind(source) in {"PDF", "TIFF"}
+    except OSError:
+        return False
 
 
 def _claims(path: Path, tried: int) -> tuple[Path, ...]:

@@ -157,7 +157,7 @@ def test_pictures_beside_results_are_read(ocr: Ocr, tmp_path: Path) -> None:
     picture(tmp_path / "scans" / "sub" / "a-figures" / "chart.png")
     done = ocr("batch", "scans", "--json")
     assert json.loads(done.out)["pages"] == 3, done.err
-    assert "pictures are results of ocr, such as sub/a" in done.err
+    assert "left out, a result of ocr: sub/a.boxes.jpg and 6 more" in done.err
 
 
 def test_what_an_interrupted_page_left_is_no_source(ocr: Ocr, tmp_path: Path) -> None:
