@@ -52,7 +52,9 @@ def check(artifact: Artifact, kind: Kind, path: Path) -> None:
     """Compare name and version (and a Debian package's architecture). Raises LockError when they are others."""
     try:
         found = _READERS[kind](path)
-    except (OSError, EOFError, ValueError, LookupError, RecursionError, zipfile.BadZipFile, tarfile.TarError,
+        if not all(isinstance(one, str) for one in found):
+            raise ValueError("it does not say its name")
+    except (OSError, EOFError, TypeError, ValueError, LookupError, RecursionError, zipfile.BadZipFile, tarfile.TarError,
             lzma.LZMAError) as error:  # fmt: skip
         raise LockError(
             f"{artifact.file} cannot be read as {_WORDS[kind]}",

@@ -35,6 +35,7 @@ from devenv.preset.model import Preset
 from devenv.progress import Silent
 from devenv.sources import archives
 from tests.integration.mirror import Mirror, settings
+from tests.unit.packages import tarball, vsix
 
 pytestmark = pytest.mark.skipif(shutil.which("apt-get") is None, reason="apt resolves Debian packages")
 
@@ -341,7 +342,7 @@ def test_a_base_image_is_locked_by_digest_with_only_what_it_lacks(small: Small, 
 
 
 def test_files_that_the_preset_pins_are_locked_by_their_hash(small: Small, mine: Settings, tmp_path: Path) -> None:
-    near, far = b"near", b"far"
+    near, far = tarball("code-server", "4.139.1", "code-server-4.139.1-linux-amd64"), vsix("a", "b", "1.0")
     (tmp_path / "cs.tar.gz").write_bytes(near)
     small.mirror.files["/a.vsix"] = far
     shas = [hashlib.sha256(body).hexdigest() for body in (near, far)]
@@ -354,12 +355,15 @@ def test_files_that_the_preset_pins_are_locked_by_their_hash(small: Small, mine:
     one = preset(code_server=server, extensions=(extension,))
     made = make(one, mine, tmp_path)
     assert made.editor is not None
-    assert (made.editor.source, made.editor.archive.sha256, made.editor.archive.size) == ("release", shas[0], 4)
+    assert (made.editor.source, made.editor.archive.sha256, made.editor.archive.size) == ("release", shas[0], len(near))
     assert (made.editor.packages, made.editor.toolchain) == ((), ())
     assert (made.extensions[0].file, made.extensions[0].sha256) == ("a.b-1.0.vsix", shas[1])
     assert "127.0.0.1" not in made.dump()
     fetch(made, store=Store(tmp_path / "fresh"), settings=mine, files=archives(one.preset))
     assert Store(tmp_path / "fresh").missing(made) == ()
+    for wrong in ({"id": "a.c", "version": "1.0"}, {"id": "a.b", "version": "1.1"}):
+        with pytest.raises(LockError, match=r"is a\.b 1\.0, and not"):
+            make(preset(code_server=server, extensions=({**extension, **wrong},)), mine, tmp_path)
     (tmp_path / "cs.tar.gz").write_bytes(b"changed")
     with pytest.raises(FetchError, match="not the file that was pinned"):
         make(one, mine, tmp_path / "other")
