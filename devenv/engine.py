@@ -147,12 +147,14 @@ class Engine:
             chunks, _ = self._api.get_archive(container, path)
         except docker.errors.NotFound:
             return False
-        for chunk in chunks:
-            spool.write(chunk)
-            if spool.tell() > most_bytes:
-                raise UsageError(
-                    f"{path} in that image is larger than {most_bytes >> 20} MiB", hint="that is no preset's"
-                )
+        # Closed when it is left: the engine holds on to the container for as long as it sends.
+        with contextlib.closing(chunks):
+            for chunk in chunks:
+                spool.write(chunk)
+                if spool.tell() > most_bytes:
+                    raise UsageError(
+                        f"{path} in that image is larger than {most_bytes >> 20} MiB", hint="that is no preset's"
+                    )
         return True
 
     @contextlib.contextmanager

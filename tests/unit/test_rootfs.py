@@ -186,29 +186,31 @@ def test_xz_in_several_streams_is_read_whole(tmp_path: Path) -> None:
     assert _content(tmp_path / "root.tar", "etc/motd") == b"hello"
 
 
+_SPARSE = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "x"}
+
+
 def _header(kind: bytes, size: int, **pax: str) -> bytes:
     member = tarfile.TarInfo("./etc/x")
     member.type, member.size, member.pax_headers = kind, size, pax
     return member.tobuf(tarfile.PAX_FORMAT if pax else tarfile.GNU_FORMAT)
 
 
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize(
-    "data",
+    ("data", "says"),
     [
-        _header(tarfile.GNUTYPE_LONGNAME, 2 << 20) + b"x" * (2 << 20),
-        _header(tarfile.XHDTYPE, 2 << 20) + b"x" * (2 << 20),
-        _header(tarfile.REGTYPE, 1 << 40),
-        _header(
-            tarfile.REGTYPE, 1024, **{"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "x"}
-        ) + b"9999999999",
-        b"\0" * 300,
-        b"no tar at all" * 100,
+        (_header(tarfile.GNUTYPE_LONGNAME, 2 << 20) + b"x" * (2 << 20) + _tar([("./etc/x", b"")]), "header is damaged"),
+        (_header(tarfile.XHDTYPE, 2 << 20) + b"x" * (2 << 20) + _tar([("./etc/x", b"")]), "header is damaged"),
+        (_header(tarfile.REGTYPE, 1 << 40), "more than a package"),
+        (_header(tarfile.REGTYPE, 1024, **_SPARSE) + b"99999999\n1\n".ljust(1024, b"1"), "a sparse file"),
+        (b"\0" * 300, ""),
+        (b"no tar at all" * 100, ""),
     ],
-)  # fmt: skip
-def test_a_data_archive_that_is_no_packages(tmp_path: Path, data: bytes) -> None:
+)
+def test_a_data_archive_that_is_no_packages(tmp_path: Path, data: bytes, says: str) -> None:
     deb = tmp_path / "odd_1_amd64.deb"
     deb.write_bytes(_ar([("data.tar.gz", gzip.compress(data))]))
-    with pytest.raises(BuildError, match=r"odd_1_amd64.deb"):
+    with pytest.raises(BuildError, match=f"odd_1_amd64.deb: .*{says}"):
         base_root([deb], tmp_path / "root.tar")
 
 
