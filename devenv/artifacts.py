@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from devenv import files
 from devenv.errors import FetchError
 from devenv.http.partial import Got, Wanted
 from devenv.http.web import Origin, Unusable, Web
@@ -83,12 +84,14 @@ class Store:
         digest = hashlib.sha256()
         with self._writing() as temporary:
             try:
-                with path.open("rb") as source, temporary.open("wb") as target:
-                    while chunk := source.read(CHUNK_BYTES):
+                with temporary.open("wb") as target:
+                    for chunk in files.chunks(path):
                         digest.update(chunk)
                         target.write(chunk)
             except OSError as error:
-                raise FetchError(f"cannot copy {path} to the artifact store: {error.strerror}") from None
+                raise FetchError(
+                    f"cannot copy {path} to the artifact store: {error.strerror}", hint=files.hint(error)
+                ) from None
             found = digest.hexdigest()
             if sha256 is not None and found != sha256:
                 raise FetchError(

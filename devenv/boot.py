@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -13,8 +14,9 @@ from typing import Any, TypeVar
 from devenv.build import Image
 from devenv.container import ContainerFacts, ContainerSpec, Mount
 from devenv.engine import LABEL, Engine, labels_json
-from devenv.environment import Environment, choose_ports, kept_ports, port_is_free
+from devenv.environment import Environment, choose_ports, is_name, kept_ports, port_is_free
 from devenv.errors import EngineError, NotReadyError
+from devenv.foreign import from_json, value_of
 from devenv.gpu import Access, to_json
 from devenv.gpu import from_json as gpu_from_json
 from devenv.plan import Plan, PlannedCheck
@@ -247,36 +249,43 @@ def describe(facts: ContainerFacts) -> Running:
         project=labels.get(f"{LABEL}project", ""),
         services=_values(PlannedService, labels.get(f"{LABEL}services")),
         checks=_values(PlannedCheck, labels.get(f"{LABEL}smoke")),
-        named_ports=tuple((str(n), int(p)) for n, p in json.loads(labels.get(f"{LABEL}ports") or "[]")),
+        named_ports=_named_ports(labels.get(f"{LABEL}ports")),
         gpu=_gpu(labels.get(f"{LABEL}gpu")),
     )
 
 
 def _gpu(label: str | None) -> Access | None:
     try:
-        return gpu_from_json(json.loads(label)) if label else None
-    except (ValueError, KeyError, TypeError):
+        return gpu_from_json(from_json(label)) if label else None
+    except ValueError:
         return None  # another version of devenv wrote it
+
+
+def _named_ports(label: str | None) -> tuple[tuple[str, int], ...]:
+    pairs = [one for one in _list(label) if isinstance(one, list) and len(one) == 2]
+    return tuple((name, port) for name, port in pairs if isinstance(name, str) and isinstance(port, int))
+
+
+def _list(label: str | None) -> list[Any]:
+    """The list in a label; empty for what is none."""
+    try:
+        value = from_json(label or "[]")
+    except ValueError:
+        return []
+    return value if isinstance(value, list) else []
 
 
 _Value = TypeVar("_Value", PlannedService, PlannedCheck)
 
 
 def _values(kind: type[_Value], label: str | None) -> tuple[_Value, ...]:
-    """Values from a label that another version of devenv may have written: what is unknown is left out, and so is a
-    value that lacks what every version knew."""
-    known = {field.name for field in dataclasses.fields(kind)}
-    always = {field.name for field in dataclasses.fields(kind) if field.default is dataclasses.MISSING}
+    """Values from a label that another version of devenv, or someone else, may have written: what is unknown is left
+    out, and so is a value that lacks what every version knew, or has it of another type."""
     values = []
-    for one in json.loads(label or "[]"):
-        fields = {name: _frozen(value) for name, value in one.items() if name in known}
-        if fields.keys() >= always:
-            values.append(kind(**fields))
+    for one in _list(label):
+        with contextlib.suppress(ValueError):
+            values.append(value_of(kind, one))
     return tuple(values)
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(_frozen(one) for one in value) if isinstance(value, list) else value
 
 
 def find(name: str, engine: Engine) -> Running | None:
@@ -286,5 +295,6 @@ def find(name: str, engine: Engine) -> Running | None:
 
 
 def everything(engine: Engine) -> tuple[Running, ...]:
-    """Every environment on this engine."""
-    return tuple(describe(facts) for facts in engine.containers(f"{LABEL}name"))
+    """Every environment on this engine. A container whose label is no environment's name is not ours."""
+    every = (describe(facts) for facts in engine.containers(f"{LABEL}name"))
+    return tuple(one for one in every if is_name(one.name))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from devenv import files
 from devenv.errors import PresetError
 
 
@@ -19,8 +21,31 @@ def tree(root: Path) -> Mapping[str, str]:
 def _entries(root: Path) -> Iterator[tuple[str, str]]:
     for path in walk(root):
         name = path.relative_to(root).as_posix() if path != root else "."
-        executable = "x" if path.stat().st_mode & 0o100 else "-"
-        yield name, executable + hashlib.sha256(path.read_bytes()).hexdigest()
+        executable, sha256 = _facts(path, within(root))
+        yield name, ("x" if executable else "-") + sha256
+
+
+def within(root: Path) -> Path:
+    """The folder that a file which counts must lie in, wherever links lead: `root`, or that of the one file."""
+    return root if root.is_dir() else root.parent
+
+
+def _facts(path: Path, inside: Path) -> tuple[bool, str]:
+    """Whether its owner may run it, and its sha256."""
+    digest = hashlib.sha256()
+    try:
+        with files.opened(path, inside=inside) as file:
+            executable = bool(os.fstat(file.fileno()).st_mode & 0o100)
+            while chunk := file.read(files.CHUNK_BYTES):
+                digest.update(chunk)
+    except OSError as error:
+        raise unusable(path, error) from None
+    return executable, digest.hexdigest()
+
+
+def unusable(path: Path, error: OSError) -> PresetError:
+    """The error of a file that a preset names and that cannot be read."""
+    return PresetError(f"cannot read {path}: {files.reason(error)}", hint=files.hint(error))
 
 
 def walk(root: Path) -> Iterable[Path]:

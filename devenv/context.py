@@ -5,14 +5,16 @@ One folder per environment that is changed as little as possible, because BuildK
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from devenv.content import walk
+from devenv import files
+from devenv.content import unusable, walk, within
 from devenv.errors import BuildError, FetchError
 from devenv.lock.model import Lock
 from devenv.parts import root_key
@@ -58,7 +60,7 @@ def assemble(
                 raise BuildError(f"{name} leaves the build context", hint="the lock was tampered with: devenv lock")
             path = target / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            if isinstance(source, bytes):
+            if isinstance(source, bytes | Own):
                 _write(path, source, mode)
             elif with_files:
                 _copy(path, source)
@@ -73,20 +75,46 @@ def assemble(
     return target
 
 
-def own_files(plan: Plan) -> Iterator[tuple[str, tuple[bytes, int]]]:
-    """The preset's own files: path in the context → bytes, and the mode."""
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Own:
+    """A file of the preset's own: it must lie in the folder `inside`, wherever links lead."""
+
+    path: Path
+    inside: Path
+
+    def read(self, most_bytes: int) -> bytes:
+        """Its bytes. Raises PresetError."""
+        try:
+            return files.read(self.path, most_bytes=most_bytes, inside=self.inside)
+        except OSError as error:
+            raise unusable(self.path, error) from None
+
+    def chunks(self) -> Iterator[bytes]:
+        """Its bytes in pieces. Raises PresetError."""
+        try:
+            yield from files.chunks(self.path, inside=self.inside)
+        except OSError as error:
+            raise unusable(self.path, error) from None
+
+
+def own_files(plan: Plan) -> Iterator[tuple[str, tuple[Own, int]]]:
+    """The preset's own files: path in the context → file, and the mode."""
     for file in (*plan.files, *((plan.workspace,) if plan.workspace else ())):
         source = Path(file.source)
         for path in walk(source):
             name = f"{file.context}/{path.relative_to(source).as_posix()}" if path != source else file.context
-            yield name, (path.read_bytes(), 0o755 if path.stat().st_mode & 0o100 else 0o644)
+            mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
+            yield name, (Own(path=path, inside=within(source)), mode)
 
 
-def _wanted(plan: Plan, rendered: Rendered, store: Store | None) -> Iterator[tuple[str, tuple[bytes | Path, int]]]:
-    """Path in the context → bytes or a store file, and the mode."""
+def _wanted(
+    plan: Plan, rendered: Rendered, store: Store | None
+) -> Iterator[tuple[str, tuple[bytes | Own | Path, int]]]:
+    """Path in the context → bytes, a file of the preset's or a store file, and the mode."""
     for name, data in rendered.context.items():
         yield name, (data, rendered.modes.get(name, 0o644))
-    yield from own_files(plan)
+    if store is not None:  # else they are among the rendered ones: the folder has a list of their hashes
+        yield from own_files(plan)
     if store is None:
         return
     for name, artifact in artifact_files(plan):
@@ -118,19 +146,48 @@ def _remove_others(target: Path, wanted: Mapping[str, object]) -> None:
             path.unlink(missing_ok=True)
 
 
-def _write(path: Path, data: bytes, mode: int) -> None:
+def _write(path: Path, source: bytes | Own, mode: int) -> None:
     """Write a file whose time tells its content: BuildKit takes equal size and time for an equal file."""
-    nanoseconds = int.from_bytes(hashlib.sha256(data).digest()[:4]) % 1_000_000_000
-    time_ns = _EPOCH_S * 1_000_000_000 + nanoseconds
-    if path.is_file() and not path.is_symlink():
-        found = path.stat()
-        if found.st_mode & 0o777 == mode and found.st_mtime_ns == time_ns and path.read_bytes() == data:
-            return
+    if _is_written(path, source, mode):
+        return
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    fresh.write_bytes(data)
-    fresh.chmod(mode)
-    os.utime(fresh, ns=(time_ns, time_ns))
-    fresh.replace(path)
+    digest = hashlib.sha256()
+    try:
+        with fresh.open("wb") as file:
+            for chunk in _chunks(source):
+                digest.update(chunk)
+                file.write(chunk)
+        time_ns = _time_ns(digest.digest())
+        fresh.chmod(mode)
+        os.utime(fresh, ns=(time_ns, time_ns))
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def _is_written(path: Path, source: bytes | Own, mode: int) -> bool:
+    if not path.is_file() or path.is_symlink():
+        return False
+    found = path.stat()
+    if found.st_mode & 0o777 != mode:
+        return False
+    wanted = _digest(_chunks(source))
+    return found.st_mtime_ns == _time_ns(wanted) and _digest(files.chunks(path)) == wanted
+
+
+def _chunks(source: bytes | Own) -> Iterable[bytes]:
+    return (source,) if isinstance(source, bytes) else source.chunks()
+
+
+def _digest(chunks: Iterable[bytes]) -> bytes:
+    digest = hashlib.sha256()
+    for chunk in chunks:
+        digest.update(chunk)
+    return digest.digest()
+
+
+def _time_ns(digest: bytes) -> int:
+    return _EPOCH_S * 1_000_000_000 + int.from_bytes(digest[:4]) % 1_000_000_000
 
 
 def _link(path: Path, source: Path, *, anew: bool) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from devenv import files
 from devenv.engine import Engine
 from devenv.host import Settings
 from devenv.lock.image import ImageFacts, look_into
@@ -66,7 +67,7 @@ def decide(path: Path, doors: Doors, *, before_lock: Callable[[LoadedPreset], No
         loaded = load(path)
         stage.cached = True
         stage.message(f"{loaded.preset.name} ({loaded.path})")
-    if not lock_path(loaded, doors.dirs).is_file():
+    if not files.is_there(lock_path(loaded, doors.dirs)):
         for words in fits(loaded, doors.dirs.config):
             doors.stages.note(f"warning: {words}")
         if before_lock:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import json
 import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from devenv import files
 from devenv.errors import EngineError
+from devenv.foreign import from_json
 
 _DEFAULT = Path("/var/run/docker.sock")
 
@@ -28,7 +29,7 @@ def engine_address(variables: Mapping[str, str], home: Path) -> str:
     if name and name != "default":
         meta = config / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest() / "meta.json"
         try:
-            return str(json.loads(meta.read_text())["Endpoints"]["docker"]["Host"])
+            return str(from_json(files.read_text(meta))["Endpoints"]["docker"]["Host"])
         except (OSError, ValueError, KeyError, TypeError):
             raise EngineError(
                 f"the docker context {name!r} is not there",
@@ -42,7 +43,7 @@ def engine_address(variables: Mapping[str, str], home: Path) -> str:
 
 def _current(config: Path) -> str | None:
     try:
-        value = json.loads((config / "config.json").read_text()).get("currentContext")
+        value = from_json(files.read_text(config / "config.json")).get("currentContext")
     except (OSError, ValueError, AttributeError):
         return None
     return str(value) if value else None
@@ -69,7 +70,7 @@ def ask(address: str, path: str, *, timeout_s: float = 10) -> Any:
         return None
     if answer.status != 200:
         raise OSError(f"HTTP {answer.status}")
-    return json.loads(body)
+    return from_json(body)
 
 
 class _UnixConnection(http.client.HTTPConnection):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import io
 import json
 import re
 import tarfile
@@ -14,12 +13,14 @@ from pathlib import Path
 from typing import IO, Any, TypeVar, cast
 
 from devenv.container import ContainerFacts, ContainerSpec, container_facts
-from devenv.errors import EngineError
+from devenv.errors import EngineError, UsageError
 from devenv.held import Held
-from devenv.unpacked import unpack
+from devenv.streams import last, lines
+from devenv.unpacked import MOST_BYTES, unpack
 
 MIN_ENGINE = (23, 0)
 LABEL = "dev.devenv."
+_READ_BYTES = 32 << 20
 # os-release is usually a link to this one, and an archive of a link holds no content.
 _BASE_FILES = ("/usr/lib/os-release", "/var/lib/dpkg/status")
 
@@ -127,26 +128,33 @@ class Engine:
             os_release, status = (self.read_file(made, path) for path in _BASE_FILES)
         return str(facts["Id"]), tuple(facts.get("RepoDigests") or ()), os_release, status
 
-    def take_out(self, reference: str, paths: Mapping[str, Path]) -> None:
+    def take_out(self, reference: str, paths: Mapping[str, Path], *, most_bytes: int = MOST_BYTES) -> None:
         """Copy files and folders (path in the image → path here, which must not exist) out of an image that is not
-        trusted; what it lacks is left out. Raises UsageError for links and the like."""
+        trusted; what it lacks is left out. Raises UsageError for links and the like, and for more than `most_bytes`."""
         with self._laid_open(reference) as made:
             for inside, target in paths.items():
                 with tempfile.TemporaryFile() as spool:
-                    if self._archive(made, inside, spool):
+                    if self._archive(made, inside, spool, most_bytes):
                         spool.seek(0)
                         unpack(spool, target, source=f"the image {reference}")
 
     @_guarded
-    def _archive(self, container: str, path: str, spool: IO[bytes]) -> bool:
-        """Write the tar of a path to `spool`; False when it is not there."""
+    def _archive(self, container: str, path: str, spool: IO[bytes], most_bytes: int) -> bool:
+        """Write the tar of a path to `spool`; False when it is not there. Raises UsageError for more than that."""
         import docker.errors
 
         try:
             chunks, _ = self._api.get_archive(container, path)
         except docker.errors.NotFound:
             return False
-        spool.writelines(chunks)
+        # Closed when it is left: the engine holds on to the container for as long as it sends.
+        with contextlib.closing(chunks):
+            for chunk in chunks:
+                spool.write(chunk)
+                if spool.tell() > most_bytes:
+                    raise UsageError(
+                        f"{path} in that image is larger than {most_bytes >> 20} MiB", hint="that is no preset's"
+                    )
         return True
 
     @contextlib.contextmanager
@@ -265,22 +273,22 @@ class Engine:
 
     @_guarded
     def exec(self, name: str, command: Sequence[str], *, user: str = "") -> tuple[int, str, str]:
-        """Run a command inside to its end; returns (status, stdout, stderr)."""
+        """Run a command inside to its end; returns (status, stdout, stderr), of each the last 4 MiB at most."""
         made = self._api.exec_create(name, list(command), user=user)["Id"]
-        out, err = self._api.exec_start(made, demux=True)
+        out, err = last(self._api.exec_start(made, stream=True, demux=True))
         code = self._api.exec_inspect(made)["ExitCode"]
-        return int(code or 0), (out or b"").decode(errors="replace"), (err or b"").decode(errors="replace")
+        return int(code or 0), out, err
 
     @_guarded
     def attach(self, name: str) -> Iterator[str]:
         """Yield the lines that the container's own process prints from now on, until it ends."""
-        return _lines(self._api.attach(name, stdout=True, stderr=True, stream=True, logs=False))
+        return lines(self._api.attach(name, stdout=True, stderr=True, stream=True, logs=False))
 
     @_guarded
     def follow(self, name: str, command: Sequence[str], *, user: str = "") -> Iterator[str]:
         """Run a command inside and yield its stdout lines as they come, until it or the container ends."""
         made = self._api.exec_create(name, list(command), user=user, stderr=False)["Id"]
-        return _lines(self._api.exec_start(made, stream=True))
+        return lines(self._api.exec_start(made, stream=True))
 
     @_guarded
     def hold(self, name: str, command: Sequence[str], *, user: str = "") -> Held:
@@ -291,15 +299,14 @@ class Engine:
     @_guarded
     def read_file(self, name: str, path: str) -> str:
         """A text file of a container, running or not; empty when it is not there."""
-        import docker.errors
-
-        try:
-            chunks, _ = self._api.get_archive(name, path)
-        except docker.errors.NotFound:
-            return ""
-        with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
-            member = archive.extractfile(archive.getmembers()[0])
-            return member.read().decode(errors="replace") if member else ""
+        with tempfile.TemporaryFile() as spool:
+            if not self._archive(name, path, spool, _READ_BYTES):
+                return ""
+            spool.seek(0)
+            with tarfile.open(fileobj=spool, mode="r:") as archive:
+                first = archive.next()
+                member = archive.extractfile(first) if first and first.isreg() else None
+                return member.read().decode(errors="replace") if member else ""
 
     # volumes
 
@@ -374,22 +381,6 @@ def connect(address: str | None) -> Engine:
             hint="'make engine' in a checkout, or your distribution's newer docker.io package",
         )
     return Engine(client, version=version, address=where)
-
-
-def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
-    import requests.exceptions
-    import urllib3.exceptions
-
-    rest = b""
-    try:
-        for chunk in chunks:
-            *whole, rest = (rest + chunk).split(b"\n")
-            for line in whole:
-                yield line.decode(errors="replace")
-    except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-        raise EngineError(f"lost the Docker Engine: {error}", hint="is dockerd still running?") from None
-    if rest:
-        yield rest.decode(errors="replace")
 
 
 def labels_json(value: Any) -> str:

@@ -13,6 +13,7 @@ import json
 import os
 import re
 import secrets
+import shlex
 import shutil
 import socket
 from collections.abc import Callable, Iterator, Mapping
@@ -20,8 +21,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from devenv import files
 from devenv.errors import NotReadyError, UsageError
+from devenv.foreign import from_json
 
+_TOKEN_BYTES = 4096
+_BUNDLE_BYTES = 16 << 20
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 
 
@@ -63,7 +68,7 @@ class Environment:
     def known_token(self) -> str | None:
         """The token if there is one: of another user's environment there is none here."""
         try:
-            return (self.host_folder / "token").read_text().strip() or None
+            return _token(self.host_folder / "token")
         except OSError:
             return None
 
@@ -80,7 +85,7 @@ class Environment:
         changed = False
         for name, text in texts.items():
             path = self.host_folder / name
-            if text == (_read(path) if path.is_file() else ""):
+            if text == (_read(path) if files.is_there(path) else ""):
                 continue
             changed = True
             if text:
@@ -91,10 +96,9 @@ class Environment:
 
     def ports(self) -> dict[int, int]:
         """The host port of each container port chosen so far."""
-        try:
-            return {int(k): int(v) for k, v in self.kept("ports.json").items()}
-        except (ValueError, AttributeError):
-            return {}
+        kept = self.kept("ports.json")
+        pairs = [(_port(k), _port(v)) for k, v in kept.items()] if isinstance(kept, dict) else []
+        return {inside: outside for inside, outside in pairs if inside and outside}
 
     def keep_ports(self, ports: Mapping[int, int]) -> None:
         """Remember the ports for the environment's life."""
@@ -107,7 +111,7 @@ class Environment:
     def kept(self, file: str) -> Any:
         """What was kept under a file name; None when there is nothing readable."""
         try:
-            return json.loads((self.folder / file).read_text())
+            return from_json(files.read_text(self.folder / file))
         except (OSError, ValueError):
             return None
 
@@ -138,7 +142,8 @@ def hold(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
     while True:
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            handle = path.open("w")
+            # Not emptied, because it may be a link; and for reading too: a pipe without a reader does not hold us up.
+            handle = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666), "r+b")
         except OSError as error:
             raise NotReadyError(
                 f"cannot write {path}: {error.strerror}", hint="free disk space, or that folder"
@@ -164,9 +169,14 @@ def _is_still(path: Path, descriptor: int) -> bool:
         return False
 
 
+def is_name(name: str) -> bool:
+    """Whether an environment can be called so."""
+    return _NAME.fullmatch(name) is not None
+
+
 def environment(name: str, root: Path) -> Environment:
     """The environment called `name` with its state below `root`. Raises UsageError for a name Docker would refuse."""
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
         raise UsageError(
             f"{name!r} cannot name an environment",
             hint="use 1 to 40 lower-case letters, digits and dashes, such as 'my-env'",
@@ -218,21 +228,43 @@ def kept_ports(root: Path, but: str) -> frozenset[int]:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(errors="replace")
+        return files.read(path, most_bytes=_BUNDLE_BYTES).decode(errors="replace")
     except OSError as error:
-        raise NotReadyError(f"cannot read the CA bundle: {error}", hint="correct SSL_CERT_FILE") from None
+        raise NotReadyError(
+            f"cannot read {path}: {files.reason(error)}", hint="correct SSL_CERT_FILE, or remove that file"
+        ) from None
+
+
+def _port(value: object) -> int | None:
+    """A port's number, as JSON has it as a key or as a value; None for what is none."""
+    number = int(value) if isinstance(value, str) and re.fullmatch(r"[0-9]{1,5}", value, re.ASCII) else value
+    return number if isinstance(number, int) and 0 < number < 65536 else None
 
 
 def secret(path: Path) -> str:
-    """The random token kept in a file; made at the first call, 0600."""
+    """The random token kept in a file; made at the first call, 0600. Raises NotReadyError for what is no token."""
     try:
-        if token := path.read_text().strip():
+        if token := _token(path):
             return token
     except FileNotFoundError:
         pass
+    except OSError as error:
+        raise NotReadyError(
+            f"cannot read the token: {files.reason(error)}",
+            where=str(path),
+            hint=f"remove it, and the next 'devenv up' makes another: rm -r {shlex.quote(str(path))}",
+        ) from None
     token = secrets.token_urlsafe(32)
     _write(path, token + "\n")
     return token
+
+
+def _token(path: Path) -> str | None:
+    """The token in a file; None when it is empty. Raises OSError: what cannot stand in a header is none."""
+    token = files.read_text(path, most_bytes=_TOKEN_BYTES).strip()
+    if token and not re.fullmatch(r"[!-~]+", token):
+        raise files.RefusedError(path, "it holds no token", "remove it")
+    return token or None
 
 
 def _write(path: Path, text: str) -> None:

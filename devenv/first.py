@@ -41,8 +41,9 @@ class Asked:
 def remembered(environment: Environment, asked: Asked) -> Asked:
     """What was said now, else before: an environment keeps its GPUs for its life, as it does its ports."""
     kept: Any = environment.kept(_FILE)
-    before = kept if isinstance(kept, dict) else {}
-    return Asked(gpus=asked.gpus or before.get("gpus"), mode=asked.mode or before.get("mode"))
+    before = {name: value for name, value in kept.items() if isinstance(value, str)} if isinstance(kept, dict) else {}
+    mode = before.get("mode") if before.get("mode") in {"auto", *MODES} else None
+    return Asked(gpus=asked.gpus or before.get("gpus"), mode=asked.mode or mode)
 
 
 def remember(environment: Environment, asked: Asked) -> None:

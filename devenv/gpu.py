@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 from devenv.container import DeviceRequest, Mount
 from devenv.errors import MachineError, UsageError
+from devenv.foreign import value_of
 from devenv.machine.model import Gpu, Machine, Mig, Nvidia
 from devenv.machine.nvidia import NEEDED
 
@@ -274,18 +274,6 @@ def to_json(given: Access) -> dict[str, Any]:
     return dataclasses.asdict(given)
 
 
-def from_json(value: Mapping[str, Any]) -> Access:
-    """What `to_json` made. Raises KeyError or TypeError for what another version of devenv wrote."""
-    return Access(
-        mode=value["mode"],
-        devices=tuple(Device(**{**one, "caps": tuple(one["caps"])}) for one in value["devices"]),
-        requests=tuple(
-            DeviceRequest(driver=one["driver"], ids=tuple(one["ids"]), capabilities=tuple(one["capabilities"]))
-            for one in value["requests"]
-        ),
-        nodes=tuple(value["nodes"]),
-        mounts=tuple(Mount(**one) for one in value["mounts"]),
-        runtime=value["runtime"],
-        environment=tuple((str(name), str(text)) for name, text in value["environment"]),
-        asked=value["asked"],
-    )
+def from_json(value: Any) -> Access:
+    """What `to_json` made. Raises ValueError for what it did not make."""
+    return value_of(Access, value)

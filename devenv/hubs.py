@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -103,15 +103,13 @@ class _HuggingFace:
             if isinstance(error, _NO_HUB):
                 raise _no_hub(self.name, id_, error) from None
             raise
-        return tuple(
-            HubFile(
-                path=one.rfilename,
-                size=int(one.size or 0),
-                sha256=one.lfs.sha256 if one.lfs else None,
+        return listing(
+            self.name, id_, info.siblings or (),
+            lambda one: HubFile(
+                path=one.rfilename, size=one.size or 0, sha256=one.lfs.sha256 if one.lfs else None,
                 git=None if one.lfs else one.blob_id,
-            )
-            for one in info.siblings or ()
-        )
+            ),
+        )  # fmt: skip
 
     def url(self, id_: str, revision: str, path: str) -> str:
         from urllib.parse import quote
@@ -179,11 +177,10 @@ class _ModelScope:
             raise _unreached(self.name, id_, error) from None
         except _NO_HUB as error:
             raise _no_hub(self.name, id_, error) from None
-        return tuple(
-            HubFile(path=one.path, size=int(one.size or 0), sha256=one.sha256 or None)
-            for one in found
-            if one.type != "tree"
-        )
+        return listing(
+            self.name, id_, (one for one in found if one.type != "tree"),
+            lambda one: HubFile(path=one.path, size=one.size or 0, sha256=one.sha256 or None),
+        )  # fmt: skip
 
     def url(self, id_: str, revision: str, path: str) -> str:
         return str(self._api().legacy.get_download_url(id_, "model", path, revision))
@@ -203,11 +200,29 @@ class _ModelScope:
         )
 
 
+def listing(name: str, id_: str, rows: Iterable[Any], read: Callable[[Any], HubFile]) -> tuple[HubFile, ...]:
+    """A hub's rows as files; `read` makes one of one row. Raises FetchError for rows that are none of a hub's."""
+    try:
+        return tuple(_checked(read(one)) for one in rows)
+    except _NO_HUB as error:
+        raise _no_hub(name, id_, error) from None
+
+
+def _checked(file: HubFile) -> HubFile:
+    """The clients hand on what the hub sent, whatever its type is."""
+    texts = (file.path, file.sha256 or "", file.git or "")
+    if not isinstance(file.size, int) or not all(isinstance(one, str) for one in texts):
+        raise TypeError("a file's name, size or hash is of another type")
+    for one in texts:
+        one.encode()
+    return file
+
+
 def _status(error: Any) -> int:
     return int(getattr(getattr(error, "response", None), "status_code", 0) or 0)
 
 
-_NO_HUB = (ValueError, KeyError, TypeError, AttributeError)
+_NO_HUB = (ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RecursionError)
 """What the hubs' clients raise for an answer that is none of a hub: a login page of the network, for one."""
 
 

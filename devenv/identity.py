@@ -16,13 +16,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from devenv import build, canonical
+from devenv import build, canonical, files
 from devenv.canonical import Entry, Layer
 from devenv.engine import Engine
 from devenv.errors import BuildError
 from devenv.progress import Progress
 
 _CREATED = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(canonical.EPOCH_S))
+_MOST_BYTES = 256 << 20
 _MAKER = f"devenv canonical {canonical.FORMAT}"
 # What of an image's configuration says how it runs (OCI image specification, "config").
 _CONFIG = (
@@ -91,12 +92,15 @@ def _dockerfile(readers: Sequence[int], base: str | None) -> str:
 
 def _identity(reference: str, told: Path, engine: Engine, base: str | None) -> Identity:
     try:
-        rows = json.loads(told.read_text(encoding="utf-8"))
+        rows = json.loads(files.read(told, most_bytes=_MOST_BYTES, inside=told.parent))
         found = tuple(
             Layer(**{**row, "entries": tuple(Entry(*_tuples(fields)) for fields in row["entries"])}) for row in rows
         )
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise BuildError(f"{reference} could not be read: {error}", hint="run again with -v") from None
+        for layer in found:
+            _check(layer)
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        why = files.reason(error) if isinstance(error, OSError) else error
+        raise BuildError(f"{reference} could not be read: {why}", hint="run again with -v") from None
     facts = engine.image_facts(reference)
     below: list[str] = engine.pulled(base)["RootFS"]["Layers"] if base else []
     config = {
@@ -113,6 +117,17 @@ def _identity(reference: str, told: Path, engine: Engine, base: str | None) -> I
     text = json.dumps(config, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     digest = f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
     return Identity(reference=reference, digest=digest, config=config, layers=found)
+
+
+def _check(layer: Layer) -> None:
+    """An image that reads itself can say anything. Raises TypeError."""
+    texts = [layer.name, layer.diff_id]
+    numbers = [layer.size_bytes]
+    for one in layer.entries:
+        texts += [one.path, one.kind, one.target, one.sha256]
+        numbers += [one.mode, one.uid, one.gid, one.size_bytes]
+    if not all(isinstance(one, str) for one in texts) or not all(isinstance(one, int) for one in numbers):
+        raise TypeError("its own Python describes it in another form")
 
 
 def _tuples(fields: Sequence[Any]) -> list[Any]:

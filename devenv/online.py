@@ -13,13 +13,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from devenv import errors, rootfs
+from devenv import errors, files, rootfs
 from devenv.context import own_files
 from devenv.errors import RenderError
 from devenv.paths import templates_dir
 from devenv.plan import Plan
 from devenv.preset.model import Archive
-from devenv.render import CONTEXT_MARKER, MARK, Rendered, artifact_files, render
+from devenv.render import CONTEXT_MARKER, MARK, MAX_BYTES, Rendered, artifact_files, render
 
 FOLDER = ".devcontainer"
 """Where it lies in a project: editors and the reference client look there."""
@@ -35,7 +35,7 @@ def folder(plan: Plan, named: Mapping[str, Archive]) -> Rendered:
     rendered = render(plan, self_contained=True, online=True)
     own = dict(own_files(plan))
     modes = {**rendered.modes, **{name: mode for name, (_, mode) in own.items()}}
-    context = {**rendered.context, **{name: data for name, (data, _) in own.items()}, **_scripts()}
+    context = {**rendered.context, **{name: file.read(MAX_BYTES) for name, (file, _) in own.items()}, **_scripts()}
     sums, addresses = [], {}
     for place, artifact in artifact_files(plan):
         sums.append(f"{artifact.sha256}  {place.removeprefix('artifacts/')}\n")
@@ -72,12 +72,26 @@ def _sums(context: Mapping[str, bytes], modes: Mapping[str, int]) -> Iterator[st
 
 def _pinned(path: Path, sha256: str) -> bytes:
     try:
-        data = path.read_bytes()
+        data = files.read(path, most_bytes=MAX_BYTES, inside=path.parent)
     except OSError as error:
-        raise RenderError(f"a file that the preset pins cannot be read: {error}", hint="put it there again") from None
+        raise RenderError(
+            f"a file that the preset pins cannot be read: {path}: {files.reason(error)}",
+            hint=files.hint(error) or "put it there again",
+        ) from None
     if hashlib.sha256(data).hexdigest() != sha256:
         raise RenderError(f"{path} is not the file that the preset pins", hint="put that file there again, or pin this")
     return data
+
+
+def place(project: Path) -> Path:
+    """The folder in `project`. Raises RenderError for a link that leads out of it: all of the folder is replaced."""
+    target = project / FOLDER
+    if files.leads_out(target, project):
+        raise RenderError(
+            f"{target} is a link that leads out of {project}",
+            hint="remove the link, or choose another folder with -o",
+        )
+    return target
 
 
 def differences(rendered: Rendered, target: Path) -> str:
@@ -88,8 +102,24 @@ def differences(rendered: Rendered, target: Path) -> str:
     return every.differences(target) + "".join(more)
 
 
+def changes(rendered: Rendered, target: Path) -> tuple[Path, ...]:
+    """The files of the folder that are not there, or are others."""
+    return tuple(
+        target / name for name, data in {**rendered.context, **rendered.files}.items() if _there(target, name) != data
+    )
+
+
+def _there(target: Path, name: str) -> bytes | None:
+    try:
+        return files.read(target / name, most_bytes=MAX_BYTES, inside=target)
+    except OSError:
+        return None  # whatever it is, it is replaced
+
+
 def free(rendered: Rendered, target: Path) -> bool:
     """Whether `target` may be replaced: it is empty, devenv's, or has only what a plain `devenv render` wrote."""
     found = [*target.iterdir()] if target.is_dir() else []
     plain = target / "devcontainer.json"
-    return not found or rendered.owns(target) or (found == [plain] and MARK.encode() in plain.read_bytes())
+    if not found or rendered.owns(target):
+        return True
+    return found == [plain] and MARK.encode() in (_there(target, plain.name) or b"")

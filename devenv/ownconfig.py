@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from devenv import files
 from devenv.errors import UsageError
+from devenv.foreign import from_yaml
 
 HUBS = ("huggingface", "modelscope")
 _DISTRIBUTIONS = ("debian", "ubuntu")
@@ -119,20 +121,19 @@ def weights_dir(text: str, home: Path, named: str) -> Path:
 
 
 def _checked(path: Path) -> dict[str, Any]:
-    if not path.is_file():
+    if not files.is_there(path):
         return {}
-    import yaml
 
     def refuse(text: str) -> UsageError:
         return UsageError(text, where=str(path), hint=f"known settings: {_KNOWN}")
 
     unknown = "unknown settings in devenv's configuration"
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8", errors="replace")) or {}
-    except yaml.YAMLError as error:
-        raise refuse(f"not YAML: {str(error).splitlines()[0]}") from None
+        data = from_yaml(files.read(path, most_bytes=files.STATE_BYTES).decode(errors="replace")) or {}
     except OSError as error:
-        raise refuse(f"cannot be read: {error.strerror}") from None
+        raise refuse(f"cannot be read: {files.reason(error)}") from None
+    except ValueError as error:
+        raise refuse(f"not YAML: {error}") from None
     if not isinstance(data, dict) or set(data) - {*_ADDRESSES, "region", "weights"}:
         raise refuse(unknown)
     for section, (names, _) in _ADDRESSES.items():
@@ -145,7 +146,8 @@ def _checked(path: Path) -> dict[str, Any]:
     if not isinstance(weights, dict) or set(weights) - {"dir", "sources"}:
         raise refuse(unknown)
     sources = weights.get("sources", [])
-    if not isinstance(weights.get("dir", ""), str) or not isinstance(sources, list) or set(sources) - set(HUBS):
+    listed = isinstance(sources, list) and all(one in HUBS for one in sources)
+    if not isinstance(weights.get("dir", ""), str) or not listed:
         raise refuse("weights: a folder (dir) and a list of hubs (sources)")
     if data.get("region", "cn") != "cn":
         raise refuse("the only region that changes anything is 'cn'")

@@ -157,7 +157,7 @@ def answers(running: Running, service: PlannedService, token: str, *, timeout_s:
     try:
         link.request("GET", service.health_path, headers=headers)
         status = link.getresponse().status
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         return False, type(error).__name__ if not str(error) else str(error)
     finally:
         link.close()

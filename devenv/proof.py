@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -11,8 +10,10 @@ from typing import Any
 from devenv.boot import Running
 from devenv.engine import Engine
 from devenv.errors import MachineError
+from devenv.foreign import last_object
 
 _TIMEOUT_S = 60
+_MOST_S = 3600
 _PROGRAM = "/usr/local/lib/devenv/gpu-check"
 
 
@@ -52,19 +53,16 @@ def prove(running: Running, engine: Engine) -> Proof:
 
 def read(out: str, err: str, code: int, *, wall_s: float = 0.0) -> Proof:
     """The check's JSON; what is no JSON is a failure that says what came instead."""
-    lines = out.strip().splitlines()
-    try:
-        told: dict[str, Any] = json.loads(lines[-1]) if lines else {}
-    except json.JSONDecodeError:
-        told = {}
+    told = last_object(out)
     if not told:
         said = (err.strip() or out.strip() or "nothing").splitlines()[-1]
         told = {"passed": False, "problem": f"the check ended with status {code} and said: {said}"}
+    seconds, devices = told.get("seconds"), told.get("devices")
     return Proof(
         passed=bool(told.get("passed")) and code == 0,
         problem=str(told.get("problem") or ""),
-        seconds=float(told.get("seconds") or 0),
+        seconds=float(seconds) if isinstance(seconds, int | float) and 0 <= seconds < _MOST_S else 0.0,
         wall_s=wall_s,
         cuda=str(told.get("cuda") or ""),
-        devices=tuple(told.get("devices") or ()),
+        devices=tuple(one for one in (devices if isinstance(devices, list) else ()) if isinstance(one, dict)),
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import re
 import shlex
 from collections.abc import Iterator, Mapping
@@ -12,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from devenv import files
 from devenv.content import walk
 from devenv.errors import RenderError
 from devenv.lock.model import Artifact
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 MARK = "devenv render"
 """Every rendered file says who wrote it: only such files are overwritten."""
+
+MAX_BYTES = 256 << 20
+"""The most that one file has which is rendered into a folder: an archive that a preset pins may be among them."""
 
 CONTEXT_MARKER = ".devenv-context"
 """In a folder that `render --with-artifacts` made and may make anew."""
@@ -41,23 +44,24 @@ class Rendered:
     def write(self, target: Path) -> tuple[Path, ...]:
         """Write `files` below `target`, each whole or not at all; returns those that changed.
 
-        Raises RenderError for a file in the way that devenv did not write.
+        Raises RenderError for a file in the way that devenv did not write, and for a link that leads out of `target`.
         """
+        there = {name: _read(target, name) for name in self.files}
+        changed = [name for name, data in self.files.items() if there[name] != data]
+        for name in changed:
+            if (old := there[name]) and MARK.encode() not in old:
+                raise RenderError(
+                    f"{target / name} exists and is not devenv's", hint="move it away or choose another folder with -o"
+                )
         try:
-            changed = [(target / name, data) for name, data in self.files.items() if _read(target / name) != data]
-            for path, _ in changed:
-                if (old := _read(path)) and MARK.encode() not in old:
-                    raise RenderError(
-                        f"{path} exists and is not devenv's", hint="move it away or choose another folder with -o"
-                    )
-            for path, data in changed:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                fresh = path.with_name(f".{path.name}.{os.getpid()}")
-                fresh.write_bytes(data)
-                fresh.replace(path)
+            for name in changed:
+                files.write_below(target, name, self.files[name])
         except OSError as error:
-            raise RenderError(f"cannot write the rendered files: {error}") from None
-        return tuple(path for path, _ in changed)
+            raise RenderError(
+                f"cannot write the rendered files: {error.filename or target}: {error.strerror}",
+                hint=files.hint(error),
+            ) from None
+        return tuple(target / name for name in changed)
 
     def owns(self, target: Path) -> bool:
         """Whether `target` is a folder that devenv wrote as a whole before: all in it may be replaced."""
@@ -69,7 +73,7 @@ class Rendered:
 
         parts: list[str] = []
         for name, data in self.files.items():
-            old = _read(target / name)
+            old = _read(target, name)
             if old != data:
                 before = (old or b"").decode(errors="replace").splitlines(keepends=True)
                 after = data.decode(errors="replace").splitlines(keepends=True)
@@ -103,7 +107,7 @@ def render(plan: Plan, *, self_contained: bool = False, with_context: bool = Tru
     )
     context, modes = _context(env, plan, dockerfile) if with_context else ({}, {})
     document = devcontainer(plan, self_contained=self_contained, online=online)
-    files = {
+    people = {
         "devcontainer.json" if online else ".devcontainer/devcontainer.json": _json(document),
         **({".dockerignore": _render(env, "dockerignore.j2")} if self_contained else {}),
         "Dockerfile": dockerfile,
@@ -112,7 +116,7 @@ def render(plan: Plan, *, self_contained: bool = False, with_context: bool = Tru
         ),
     }
     return Rendered(
-        files=MappingProxyType(files),
+        files=MappingProxyType(people),
         context=MappingProxyType(dict(sorted(context.items()))),
         modes=MappingProxyType(modes),
     )
@@ -137,8 +141,8 @@ def _context(env: Environment, plan: Plan, dockerfile: bytes) -> tuple[dict[str,
     }
     if plan.gated:
         context["image/etc/devenv/gateway.conf"] = _render(env, "service/gateway.conf.j2", plan=plan)
-    for name, files in _supervised(env, plan):
-        for file, data in files.items():
+    for name, parts in _supervised(env, plan):
+        for file, data in parts.items():
             context[f"image/etc/devenv/sv/{name}/{file}"] = data
             modes[f"image/etc/devenv/sv/{name}/{file}"] = 0o755 if file != "log/config" else 0o644
     return context | _lists(plan), modes
@@ -296,7 +300,7 @@ _OF_JUPYTER = ("usr/local/lib/devenv/jupyter", "etc/jupyter/")
 def _static(plan: Plan) -> tuple[dict[str, bytes], dict[str, int]]:
     """The files that go into image and build as they are; those of services that the plan lacks stay away."""
     absent = (*(() if plan.lock.editor else _OF_IDE), *(() if plan.has("jupyter") else _OF_JUPYTER))
-    files: dict[str, bytes] = {}
+    found: dict[str, bytes] = {}
     modes: dict[str, int] = {}
     for folder in ("build", "image"):
         root = templates_dir() / folder
@@ -305,11 +309,11 @@ def _static(plan: Plan) -> tuple[dict[str, bytes], dict[str, int]]:
             if folder == "image" and inner.startswith(absent):
                 continue
             name = f"{folder}/{inner}"
-            files[name] = path.read_bytes()
+            found[name] = path.read_bytes()
             # Files of a wheel lose their executable bits: what starts with #! is a program.
-            if folder == "image" and files[name].startswith(b"#!"):
+            if folder == "image" and found[name].startswith(b"#!"):
                 modes[name] = 0o755
-    return files, modes
+    return found, modes
 
 
 def _environment(*, online: bool) -> Environment:
@@ -350,8 +354,14 @@ def _json(value: object) -> bytes:
     return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def _read(path: Path) -> bytes | None:
+def _read(target: Path, name: str) -> bytes | None:
+    """A file below `target`; None when there is none. Raises RenderError for what is no plain file of that folder."""
     try:
-        return path.read_bytes()
+        return files.read(target / name, most_bytes=MAX_BYTES, inside=target)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        raise RenderError(
+            f"cannot read {target / name}: {files.reason(error)}",
+            hint=files.hint(error) or "move it away or choose another folder with -o",
+        ) from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from devenv.boot import Running
 from devenv.engine import Engine
 from devenv.errors import SmokeError
+from devenv.foreign import last_object
 from devenv.plan import PlannedCheck
 from devenv.progress import Progress
 
@@ -85,7 +85,7 @@ def _run(check: PlannedCheck, running: Running, engine: Engine) -> Check:
     began = time.monotonic()
     # As root, which devenv-exec gives up: right after a start `dev` does not have the host user's numbers yet.
     code, out, err = engine.exec(running.facts.name, command, user="root")
-    report = _last_json(out)
+    report = last_object(out)
     said = [line for line in f"{err}\n{out}".splitlines() if line.strip()]
     return Check(
         name=check.name,
@@ -96,12 +96,3 @@ def _run(check: PlannedCheck, running: Running, engine: Engine) -> Check:
         tail="\n".join(said[-_TAIL_LINES:]),
         expect=check.expect,
     )
-
-
-def _last_json(text: str) -> dict[str, Any]:
-    lines = text.strip().splitlines()
-    try:
-        value = json.loads(lines[-1]) if lines else {}
-    except json.JSONDecodeError:
-        return {}
-    return value if isinstance(value, dict) else {}

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote, urljoin, urlsplit
 
+from devenv import files
 from devenv.configs import header_for
 from devenv.errors import DevenvError, FetchError, UsageError
+from devenv.foreign import from_json
 from devenv.host import Settings
 from devenv.http.partial import Wanted
 from devenv.http.web import NowhereError, Origin, Unusable, Web
@@ -95,7 +97,8 @@ class Sources:
         usual = f"{registry}/{name}/-/{base}-{version}.tgz"
         yield Origin(url=usual, channel="npm", headers=headers)
         try:
-            told = self.described(name, version).get("dist", {}).get("tarball")
+            dist = self.described(name, version).get("dist")
+            told = dist.get("tarball") if isinstance(dist, dict) else None
         except NowhereError as error:
             yield from error.reasons
             return
@@ -111,7 +114,7 @@ class Sources:
             headers=self._npm_headers(registry),
         )
         try:
-            value = json.loads(self._web.page(place)[0])
+            value = from_json(self._web.page(place)[0])
         except ValueError:
             value = None
         if not isinstance(value, dict):
@@ -272,7 +275,7 @@ class Folders:
         if not self._folders:
             return None
         for path in self._by_size.get("", self._listed).get(artifact.size, ()):
-            with contextlib.suppress(OSError), path.open("rb") as handle:
+            with contextlib.suppress(OSError), files.opened(path) as handle:
                 if hashlib.file_digest(handle, "sha256").hexdigest() == artifact.sha256:
                     return path
         return None

@@ -20,13 +20,14 @@ from devenv.engine import Engine
 from devenv.environment import Environment, hold
 from devenv.errors import NotReadyError, UsageError
 from devenv.first import Asked
+from devenv.foreign import value_of
 from devenv.gpu import Access
 from devenv.host import Settings
 from devenv.lock.place import relocked_path
 from devenv.lock.place import write as write_lock
 from devenv.plan import UID, plan
 from devenv.proof import Proof, prove
-from devenv.smoke import Check, Report, smoke
+from devenv.smoke import Report, smoke
 from devenv.stages import Beside, Stage
 from devenv.weights.beside import Bringing
 
@@ -335,9 +336,9 @@ def _recall(environment: Environment, running: Running) -> tuple[Report | None, 
     try:
         if kept["container"] != running.facts.id:
             return None, None
-        report = Report(checks=tuple(Check(**one) for one in kept["report"]["checks"]))
-        proof = Proof(**{**kept["gpu"], "devices": tuple(kept["gpu"]["devices"])}) if running.gpu else None
-    except (KeyError, TypeError):
+        report = value_of(Report, kept["report"])
+        proof = value_of(Proof, kept["gpu"]) if running.gpu else None
+    except (KeyError, TypeError, ValueError):
         return None, None
     return (report if report.passed else None), proof
 

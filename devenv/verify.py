@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from devenv import files
 from devenv.build import build, name_base
 from devenv.buildx import check_buildx
 from devenv.canonical import Entry
@@ -19,9 +20,11 @@ from devenv.identity import Identity, identities
 from devenv.lock.model import Lock
 from devenv.plan import WORKSPACE
 from devenv.preset import portable
+from devenv.preset.source import MAX_BYTES
 from devenv.up import bring_files
 
 _RECORD = "/etc/devenv"
+_RECORD_BYTES = 16 << 20
 _REPOSITORY = "devenv/verify"
 
 
@@ -59,13 +62,20 @@ def restore(reference: str, folder: Path, doors: Doors) -> Path:
     Raises UsageError for an image that carries none, FetchError for a pinned archive that is not in the store.
     """
     engine, path = doors.engine(), folder / "preset.yaml"
-    engine.take_out(reference, {f"{_RECORD}/preset.yaml": path, f"{_RECORD}/devenv.lock": folder / "devenv.lock"})
+    record = {f"{_RECORD}/preset.yaml": path, f"{_RECORD}/devenv.lock": folder / "devenv.lock"}
+    engine.take_out(reference, record, most_bytes=_RECORD_BYTES)
     if not path.is_file() or not (folder / "devenv.lock").is_file():
         raise UsageError(
             f"the image {reference} carries no preset and lock, so there is nothing to build it from",
             hint="only images that devenv built can be verified",
         )
-    named = portable.carried(path.read_text(encoding="utf-8"))
+    try:
+        named = portable.carried(files.read_text(path, most_bytes=MAX_BYTES, inside=folder))
+    except OSError as error:
+        raise UsageError(
+            f"the preset that the image {reference} carries cannot be read: {files.reason(error)}",
+            hint="only images that devenv built, and that nobody changed, can be verified",
+        ) from None
     (folder / "files").mkdir()
     wanted = {target: folder / name for target, name in named.files.items()}
     engine.take_out(reference, wanted | ({WORKSPACE: folder / portable.WORKSPACE} if named.workspace else {}))

@@ -19,8 +19,11 @@ import click
 from devenv import __version__
 from devenv.errors import DevenvError, FetchError, UsageError
 
-_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
-"""A full or read-only disk, or a folder that is not the user's: not a bug of devenv's."""
+_DISK = {
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.EMFILE,
+    errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTEMPTY, errno.EEXIST,
+}  # fmt: skip
+"""A full or read-only disk, a folder that is not the user's, or something else in a file's place: no bug of ours."""
 _COMMANDS: dict[str, tuple[str, str]] = {
     # name: (module:function, what `devenv --help` says)
     "init": ("preset:init", "Write a devenv.yaml that extends a preset."),
@@ -130,15 +133,18 @@ def run(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:  # noqa: BLE001 - the one boundary: a bug becomes a log file and exit 70
-        if not isinstance(error, OSError) or error.errno not in _DISK:
+        from devenv.files import RefusedError, hint
+
+        if not isinstance(error, OSError) or (error.errno not in _DISK and not isinstance(error, RefusedError)):
             return _bug(error)
         from devenv.cli.app import make_console
 
         where = str(error.filename) if error.filename else None
+        known = UsageError if isinstance(error, RefusedError) else FetchError
         make_console().error(
-            FetchError(f"{error.strerror}", where=where, hint="free disk space, or correct that folder")
+            known(f"{error.strerror}", where=where, hint=hint(error) or "free disk space, or correct that folder")
         )
-        return FetchError.exit_code
+        return known.exit_code
     return status if isinstance(status, int) else 0
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from devenv import files, foreign
 from devenv.cli.app import App, json_option
 from devenv.doctor.finding import BLOCKER, OK, Finding, Needs, blockers, hint
 from devenv.errors import LockError, MachineError, UsageError
@@ -222,11 +222,12 @@ def _recorded(path: Path) -> Machine:
     from devenv.machine.model import from_json
 
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = foreign.from_json(files.read_text(path))
         return from_json(value.get("machine", value))
     except (OSError, ValueError, AttributeError) as error:
+        why = files.reason(error) if isinstance(error, OSError) else str(error).splitlines()[0]
         raise UsageError(
-            f"not a recorded machine: {str(error).splitlines()[0]}",
+            f"not a recorded machine: {why}",
             where=str(path),
             hint="record one there: devenv doctor --json > machine.json",
         ) from None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from devenv import files
 from devenv.artifacts import Store
 from devenv.cli.app import App, from_option, json_option
 from devenv.console import bytes_text
@@ -63,7 +64,7 @@ def lock(app: App, preset: str | None, check: bool, upgrade: tuple[str, ...], wi
         app.console.warn(words)
     path = place.beside(loaded.path)
     try:
-        old = read(path) if path.is_file() else None
+        old = read(path) if files.is_there(path) else None
     except LockError as error:
         app.console.warn(f"{error.message}; it is made anew ({error.where})")
         old = None

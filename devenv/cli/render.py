@@ -59,7 +59,8 @@ def render(app: App, preset: str | None, output: Path | None, check: bool, with_
         from devenv import online as repository
         from devenv.sources import archives
 
-        rendered, target = repository.folder(decided, archives(loaded.preset)), target / repository.FOLDER
+        target = repository.place(target)
+        rendered = repository.folder(decided, archives(loaded.preset))
     else:
         rendered = render_plan(decided, self_contained=with_artifacts, with_context=with_artifacts)
     if check:
@@ -118,12 +119,10 @@ def _whole(app: App, loaded: LoadedPreset, decided: Plan, rendered: Rendered, ta
 def _small(loaded: LoadedPreset, decided: Plan, rendered: Rendered, target: Path) -> tuple[Path, ...]:
     """Write the folder that needs no artifacts; returns what changed."""
     from devenv.context import assemble
-    from devenv.online import free
+    from devenv.online import changes, free
 
     _require_own(loaded, target, free=free(rendered, target))
-    every = {**rendered.context, **rendered.files}
-    paths = {target / name: data for name, data in every.items()}
-    changed = tuple(path for path, data in paths.items() if not path.is_file() or path.read_bytes() != data)
+    changed = changes(rendered, target)
     assemble(decided, rendered, None, target, with_files=True)
     return changed
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from devenv import files
 from devenv.compat.versions import allows, numbers
 from devenv.errors import UsageError
+from devenv.foreign import from_yaml
 
 USER_FILE = "compatibility.yaml"
 """In devenv's configuration folder."""
@@ -132,21 +134,19 @@ def read(config: Path | None = None) -> Matrix:
     """
     shipped = _parse(_SHIPPED)
     path = config / USER_FILE if config else None
-    return _parse(path).over(shipped) if path and path.is_file() else shipped
+    return _parse(path).over(shipped) if path and files.is_there(path) else shipped
 
 
 @functools.cache
 def _parse(path: Path) -> Matrix:
-    import yaml
     from pydantic import ValidationError
 
     hint = "see 'The compatibility matrix' in docs/how-to/doctor.md"
     try:
-        data: Any = yaml.load(path.read_text(encoding="utf-8"), Loader=_loader()) or {}  # noqa: S506 - a safe one
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(
-            f"the compatibility matrix cannot be read: {str(error).splitlines()[0]}", where=str(path), hint=hint
-        ) from None
+        data = from_yaml(files.read_text(path)) or {}
+    except (OSError, ValueError) as error:
+        why = files.reason(error) if isinstance(error, OSError) else str(error)
+        raise UsageError(f"the compatibility matrix cannot be read: {why}", where=str(path), hint=hint) from None
     try:
         return Matrix.model_validate(data)
     except ValidationError as error:
@@ -154,10 +154,3 @@ def _parse(path: Path) -> Matrix:
         place = ".".join(str(part) for part in first["loc"])
         reason = first["msg"].removeprefix("Value error, ")
         raise UsageError(f"the compatibility matrix, {place}: {reason}", where=str(path), hint=hint) from None
-
-
-def _loader() -> Any:
-    import yaml
-
-    # The C parser, where PyYAML has it: six times as quick.
-    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)

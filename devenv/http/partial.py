@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+from devenv import files
+
 _CHUNK_BYTES = 1 << 18
 
 
@@ -106,7 +108,7 @@ class Partial:
         """Take the bytes of a local file instead."""
         self.restart()
         try:
-            reader = source.open("rb")
+            reader = files.opened(source)
         except OSError as error:
             raise Refused(error.strerror or str(error), gone=not source.exists()) from None
         with reader, self:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self, TypeVar
 from urllib.parse import unquote, urlsplit
 
+from devenv import files
 from devenv.configs import without_secret
 from devenv.errors import FetchError
 from devenv.http.partial import Again, Got, Partial, Refused, Stopped, Wanted
@@ -27,6 +28,7 @@ Channel = Literal["apt", "pip", "npm", "plain"]
 """Whose proxy and certificates a request goes with."""
 
 T = TypeVar("T")
+_MOST_PAGE_BYTES = 64 << 20
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,9 +121,9 @@ class Web:
         path = _local(origin.url)
         if path is not None:
             try:
-                return path.read_text(encoding="utf-8"), origin.url, "text/html"
-            except (OSError, UnicodeDecodeError) as error:
-                why = Unusable(url=origin.url, why=str(error), gone=not path.exists())
+                return files.read_text(path, most_bytes=_MOST_PAGE_BYTES), origin.url, "text/html"
+            except OSError as error:
+                why = Unusable(url=origin.url, why=files.reason(error), gone=not path.exists())
                 raise NowhereError(Wanted(name=origin.url), (why,)) from None
 
         def read(origin: Origin) -> tuple[str, str, str]:

@@ -125,16 +125,17 @@ class Apt:
             raise LockError(f"apt chose {name} {version}, which its lists do not have", hint="run it again")
         stanza = found[0]
         path = stanza.field("Filename").removeprefix("./")
-        return Deb(
-            name=name,
-            version=version,
-            arch=arch,
-            path=path,
-            suite=stanza.suite,
-            file=path.rpartition("/")[2],
-            size=int(stanza.field("Size")),
-            sha256=stanza.field("SHA256"),
-        )
+        try:
+            return Deb(
+                name=name, version=version, arch=arch, path=path, suite=stanza.suite, file=path.rpartition("/")[2],
+                size=int(stanza.field("Size")), sha256=stanza.field("SHA256"),
+            )  # fmt: skip
+        except ValueError as error:
+            raise LockError(
+                f"the archive says of {name} {version} what cannot be locked",
+                detail=str(error),
+                hint="name another mirror (mirrors: in devenv's config.yaml)",
+            ) from None
 
     def _candidates(self, name: str) -> list[Stanza]:
         return self._refresh().get(name, [])

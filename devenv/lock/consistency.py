@@ -128,16 +128,10 @@ def _doubles(records: tuple[tuple[Loc, Artifact], ...]) -> Iterator[tuple[Loc, s
 
 def _package_lock(lock: Lock) -> Iterator[tuple[Loc, str]]:
     """npm's own lock names the tarballs."""
-    entries = lock.npm.package_lock.get("packages", {})
-    if not isinstance(entries, dict):
-        yield ("npm", "package_lock"), "npm's lock has no packages"
-        return
-    named = set()
-    for place, entry in entries.items():
-        if not isinstance(entry, dict):
-            yield ("npm", "package_lock", "packages", place), "an entry of npm's lock is no object"
-            return
-        named.add((entry.get("name") or place.rpartition("node_modules/")[2], entry.get("version")))
+    named = {
+        (entry.get("name") or place.rpartition("node_modules/")[2], entry.get("version"))
+        for place, entry in lock.npm.package_lock.get("packages", {}).items()
+    }
     for number, one in enumerate(lock.npm.packages):
         if (one.name, one.version) not in named:
             yield ("npm", "packages", number), f"npm's lock has no {one.name} {one.version}"
@@ -190,7 +184,7 @@ def _model(lock: Lock) -> Iterator[tuple[Loc, str]]:
 
 def _top(lock: Lock, one: Tarball) -> bool:
     entry = lock.npm.package_lock.get("packages", {}).get(f"node_modules/{one.name}", {})
-    return isinstance(entry, dict) and entry.get("version") == one.version
+    return bool(entry.get("version") == one.version)
 
 
 def _listed(pins: object, section: str, sign: str, found: Mapping[str, Artifact]) -> Iterator[tuple[Loc, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tarfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from devenv.progress import Progress
 from devenv.sources import Sources
 
 PACKAGE = "code-server"
+_ANOTHER = "take a later version in 'code_server', or 'source: release'"
+_MOST_BYTES = 16 << 20
 _SHRINKWRAPS = tuple(f"package/{folder}npm-shrinkwrap.json" for folder in ("", "lib/vscode/", "lib/vscode/extensions/"))
 
 
@@ -64,7 +67,8 @@ def resolve_extensions(wishes: tuple[Extension, ...], *, store: Store, web: Web,
 
 def _integrity(version: str, sources: Sources) -> str:
     described = sources.described(PACKAGE, version)
-    integrity = described.get("dist", {}).get("integrity")
+    dist = described.get("dist")
+    integrity = dist.get("integrity") if isinstance(dist, dict) else None
     if not isinstance(integrity, str):
         raise LockError(f"the npm registry gives no hash for {PACKAGE} {version}")
     return integrity
@@ -73,17 +77,22 @@ def _integrity(version: str, sources: Sources) -> str:
 def _texts(archive: Path) -> tuple[str, ...]:
     """The shrinkwraps' texts; the archive is read once, front to back."""
     found: dict[str, str] = {}
-    with tarfile.open(archive, "r|gz") as tar:
-        for member in tar:
-            if member.name in _SHRINKWRAPS and (content := tar.extractfile(member)) is not None:
-                found[member.name] = content.read().decode()
-                if len(found) == len(_SHRINKWRAPS):
-                    break
+    try:
+        with tarfile.open(archive, "r|gz") as tar:
+            for member in tar:
+                if member.name in _SHRINKWRAPS and (content := tar.extractfile(member)) is not None:
+                    if member.size > _MOST_BYTES:
+                        raise ValueError(f"{member.name} is too large")
+                    found[member.name] = content.read().decode()
+                    if len(found) == len(_SHRINKWRAPS):
+                        break
+    except (tarfile.TarError, zlib.error, EOFError, ValueError) as error:
+        raise LockError(f"the package {PACKAGE} cannot be read: {error}", hint=_ANOTHER) from None
     for name in _SHRINKWRAPS:
         if name not in found:
             raise LockError(
                 f"this version of {PACKAGE} has no {name.removeprefix('package/')}",
-                hint="take a later version in 'code_server', or 'source: release'",
+                hint=_ANOTHER,
             )
     return tuple(found.values())
 

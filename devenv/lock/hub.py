@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from devenv.artifacts import Store
 from devenv.errors import FetchError, LockError
 from devenv.host import Settings
@@ -55,7 +57,10 @@ def resolve_model(wish: Model, *, settings: Settings, web: Web, store: Store, as
     if not files:
         raise LockError(f"no file of {first.id} is wanted", hint="look at 'allow' and 'deny' of 'model'")
     # Name and sources are the preset's, so that it is the same model whichever hub told.
-    model = LockedModel(name=model_name(sources[0].id), digest=files_digest(files), sources=sources, files=files)
+    try:
+        model = LockedModel(name=model_name(sources[0].id), digest=files_digest(files), sources=sources, files=files)
+    except ValueError as error:
+        raise _unlockable(first.hub, first.id, error) from None
     return Told(model=model, answered=tuple(found), unreached=_why(silent))
 
 
@@ -135,10 +140,17 @@ def _files(source: ModelSource, wish: Model, settings: Settings, web: Web, store
     try:
         return tuple(ModelFile.model_validate(one) for one in sorted(files, key=lambda each: str(each["path"])))
     except ValueError as error:
-        raise LockError(
-            f"{source.hub} lists a file of {source.id} that cannot be locked", detail=str(error).splitlines()[0],
-            hint="leave it out with 'deny'",
-        ) from None  # fmt: skip
+        raise _unlockable(source.hub, source.id, error) from None
+
+
+def _unlockable(hub_: str, id_: str, error: ValueError) -> LockError:
+    """The error of a listing that is none of a model's: a file inside a file, a path that leaves its folder."""
+    why = error.errors()[0]["msg"].removeprefix("Value error, ") if isinstance(error, ValidationError) else str(error)
+    return LockError(
+        f"{hub_} lists a file of {id_} that cannot be locked",
+        detail=why,
+        hint="leave it out with 'deny'",
+    )
 
 
 def _hash(one: HubFile, source: ModelSource, asked: Hub, web: Web, store: Store) -> str:

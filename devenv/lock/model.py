@@ -9,13 +9,19 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, ValidationError, model_validator
 
+from devenv import files
 from devenv.errors import LockError
+from devenv.foreign import from_json
 from devenv.lock.inputs import NODE_WHEEL
 from devenv.preset.model import REPOSITORY, REVISION
 
 FORMAT = 1
+MAX_BYTES = 8 << 20
+"""The most that a lock has: some tens of times what a large one has."""
+_MOST_SIZE = (1 << 63) - 1
+_MOST_LAYER = 255
 BASE_TAG = "devenv-base:"
 """How the tags begin that a build gives to base images which came from no registry."""
 
@@ -38,12 +44,19 @@ def _on_the_calendar(text: str) -> str:
     return text
 
 
+def _pin(value: Any) -> Any:
+    if not all(isinstance(one, str) for one in (value if isinstance(value, list) else [value])):
+        raise ValueError("a pin is a text or a list of texts")
+    return value
+
+
 _Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9@][A-Za-z0-9@/._+:~!-]*$", max_length=255), AfterValidator(_no_dots)]
 _FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._+~!%:-]*$", max_length=255)]
 _PoolPath = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9_+~%][A-Za-z0-9._+~:%-]*(/[A-Za-z0-9_+~%][A-Za-z0-9._+~:%-]*)*$", max_length=1024)
 ]
 _Instant = Annotated[str, Field(pattern=r"^[0-9]{8}T[0-9]{6}Z$"), AfterValidator(_on_the_calendar)]
+_Size = Annotated[int, Field(ge=0, le=_MOST_SIZE)]
 _Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -54,7 +67,7 @@ class Artifact(_Stored):
     version: _Word
     file: _FileName
     """The file's own name, unique within its kind."""
-    size: Annotated[int, Field(ge=0)]
+    size: _Size
     """Bytes."""
     sha256: _Hex
 
@@ -67,14 +80,14 @@ class Deb(Artifact):
     """The path below a mirror's base, as in the Packages index (`pool/main/b/bash/…`)."""
     suite: _Word
     """The suite that had it (`bookworm-security`): tells which of the user's mirrors to ask first."""
-    layer: Annotated[int, Field(ge=1)] | None = None
+    layer: Annotated[int, Field(ge=1, le=_MOST_LAYER)] | None = None
     """The image layer it goes to, as for wheels; None is the root preset's, and that of the base and the toolchain."""
 
 
 class Wheel(Artifact):
     """A Python wheel."""
 
-    layer: Annotated[int, Field(ge=0)] = 0
+    layer: Annotated[int, Field(ge=0, le=_MOST_LAYER)] = 0
     """The image layer it goes to: 0 for the root preset's wheels, higher for each preset that extends it."""
 
 
@@ -92,7 +105,7 @@ class LockedBase(_Stored):
     kind: Literal["bootstrap", "image"]
     distribution: Literal["debian", "ubuntu"]
     release: Annotated[str, Field(pattern=r"^[a-z]+$")]
-    packages: tuple[Deb, ...] = ()
+    packages: Annotated[tuple[Deb, ...], FailFast()] = ()
     image: Annotated[str, Field(pattern=r"^[a-z0-9][A-Za-z0-9._:/@-]*$")] | None = None
     digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")] | None = None
     local: Literal[True] | None = None
@@ -120,8 +133,8 @@ class LockedEditor(_Stored):
     version: _Word
     source: Literal["npm", "release"]
     archive: Artifact
-    packages: tuple[Tarball, ...] = ()
-    toolchain: tuple[Deb, ...] = ()
+    packages: Annotated[tuple[Tarball, ...], FailFast()] = ()
+    toolchain: Annotated[tuple[Deb, ...], FailFast()] = ()
     """What compiles the native parts; only in the build stage, never in the image."""
 
 
@@ -131,7 +144,7 @@ class ModelFile(_Stored):
     path: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+@=,()\[\] -]+(/[A-Za-z0-9_.+@=,()\[\] -]+)*$", max_length=1024),
                     AfterValidator(_no_dots)]  # fmt: skip
     """Relative to the model's folder."""
-    size: Annotated[int, Field(ge=0)]
+    size: _Size
     """Bytes."""
     sha256: _Hex
 
@@ -150,8 +163,8 @@ class LockedModel(_Stored):
     name: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,94}[a-z0-9])?$")]
     digest: _Hex
     """sha256 over the sorted lines `SHA256 SIZE PATH`: the same content is the same model, whichever hub it is from."""
-    sources: Annotated[tuple[ModelSource, ...], Field(min_length=1)]
-    files: Annotated[tuple[ModelFile, ...], Field(min_length=1)]
+    sources: Annotated[tuple[ModelSource, ...], Field(min_length=1, max_length=64), FailFast()]
+    files: Annotated[tuple[ModelFile, ...], Field(min_length=1), FailFast()]
 
     @model_validator(mode="after")
     def _of_its_files(self) -> Self:
@@ -187,11 +200,25 @@ def files_digest(files: Iterable[ModelFile]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
+def _packages(package_lock: dict[str, Any]) -> dict[str, Any]:
+    packages = package_lock.get("packages", {})
+    if not isinstance(packages, dict):
+        raise ValueError("npm's lock has no packages")
+    for entry in packages.values():
+        if not isinstance(entry, dict):
+            raise ValueError("an entry of npm's lock is no object")
+        if not all(isinstance(entry.get(key, ""), str) for key in ("name", "version")):
+            raise ValueError("an entry of npm's lock has a name or version that is no text")
+    if not isinstance(packages.get("", {}).get("dependencies", {}), dict):
+        raise ValueError("npm's lock has no list of what was asked for")
+    return package_lock
+
+
 class LockedNpm(_Stored):
     """The preset's own npm packages: tarballs, and npm's package-lock with addresses left out."""
 
-    packages: tuple[Tarball, ...] = ()
-    package_lock: dict[str, Any] = {}
+    packages: Annotated[tuple[Tarball, ...], FailFast()] = ()
+    package_lock: Annotated[dict[str, Any], AfterValidator(_packages)] = {}
 
 
 class Lock(_Stored):
@@ -200,18 +227,18 @@ class Lock(_Stored):
     format: Literal[1] = 1
     preset: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")]
     platform: Literal["linux/amd64", "linux/arm64"]
-    inputs: dict[str, Any]
+    inputs: dict[str, Annotated[Any, AfterValidator(_pin)]]
     """The preset's pins that this lock resolves, by section; drift is a difference here."""
     base: LockedBase
-    apt: tuple[Deb, ...] = ()
+    apt: Annotated[tuple[Deb, ...], FailFast()] = ()
     """Packages on top of the base, in unpacking order."""
-    wheels: tuple[Wheel, ...] = ()
+    wheels: Annotated[tuple[Wheel, ...], FailFast()] = ()
     uv: Wheel
     """The installer, used in the build only."""
     node: Wheel | None = None
     editor: LockedEditor | None = None
     npm: LockedNpm = LockedNpm()
-    extensions: tuple[File, ...] = ()
+    extensions: Annotated[tuple[File, ...], FailFast()] = ()
     archives: dict[Literal["base", "apt", "toolchain"], dict[_Word, _Instant]] | None = None
     """When the archive itself was made (the `Date` of its Release file, `20261122T100000Z`) that packages of a section
     came from, by suite: what a snapshot service is asked for once mirrors have dropped them."""
@@ -290,24 +317,31 @@ def _text(value: Any, depth: int) -> str:
 def read(path: Path) -> Lock:
     """The lock in `path`. Raises LockError naming the file (and line) when it is missing or unreadable."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = files.read_text(path, most_bytes=MAX_BYTES, inside=path.parent)
     except FileNotFoundError:
         raise LockError(f"no lock at {path}", hint="make one with 'devenv lock'") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise LockError(f"cannot read the lock: {error}", where=str(path)) from None
+    except OSError as error:
+        raise LockError(
+            f"cannot read the lock: {files.reason(error)}", where=str(path), hint=files.hint(error)
+        ) from None
+    return parse(text, path)
+
+
+def parse(text: str, path: Path) -> Lock:
+    """The lock that `text` is; `path` is where it is from, for errors. Raises LockError naming the line."""
     try:
-        data = json.loads(text)
+        data = from_json(text)
     except json.JSONDecodeError as error:
         where = f"{path}:{error.lineno}:{error.colno}"
         raise LockError(f"the lock is not JSON: {error.msg}", where=where, hint=_ANEW) from None
-    except RecursionError:
-        raise LockError("the lock is nested too deeply", where=str(path), hint=_ANEW) from None
+    except ValueError as error:
+        raise LockError(f"the lock cannot be read: {error}", where=str(path), hint=_ANEW) from None
     if isinstance(data, dict) and isinstance(data.get("format"), int) and data["format"] > FORMAT:
         raise LockError("the lock was made by a newer devenv", where=str(path), hint="update devenv")
     try:
         lock = Lock.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         raise _inconsistent(path, text, data, first["loc"], first["msg"].removeprefix("Value error, ")) from None
     from devenv.lock.consistency import contradictions
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import base64
 import json
 import re
+import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from devenv import files
 from devenv.artifacts import Store, bring
 from devenv.errors import LockError
+from devenv.foreign import from_json
 from devenv.host import Settings
 from devenv.http.partial import Wanted
 from devenv.http.web import Web
@@ -36,16 +39,24 @@ def wanted_tarballs(package_lock: Mapping[str, Any], arch: str) -> dict[tuple[st
     integrity.
     """
     found: dict[tuple[str, str], str] = {}
-    for place, entry in package_lock.get("packages", {}).items():
-        if not place or entry.get("dev") or entry.get("link") or entry.get("inBundle") or not _fits(entry, arch):
-            continue
-        name = entry.get("name") or place.rpartition("node_modules/")[2]
-        integrity = entry.get("integrity")
-        if not integrity:
-            raise LockError(
-                f"npm's lock gives no hash for {name}", hint="such a package cannot be locked; leave it out"
-            )
-        found[name, entry["version"]] = integrity
+    try:
+        for place, entry in package_lock.get("packages", {}).items():
+            if not place or entry.get("dev") or entry.get("link") or entry.get("inBundle") or not _fits(entry, arch):
+                continue
+            name = entry.get("name") or place.rpartition("node_modules/")[2]
+            integrity = entry.get("integrity")
+            if not integrity:
+                raise LockError(
+                    f"npm's lock gives no hash for {name}", hint="such a package cannot be locked; leave it out"
+                )
+            version = entry["version"]
+            if not all(isinstance(one, str) for one in (name, version, integrity)):
+                raise TypeError("a name, version or hash that is no text")
+            found[name, version] = integrity
+    except (AttributeError, LookupError, TypeError) as error:
+        raise LockError(
+            f"npm's lock cannot be understood: {error}", hint="devenv reads lockfileVersion 2 and 3"
+        ) from None
     return found
 
 
@@ -61,7 +72,10 @@ def _fits(entry: Mapping[str, Any], arch: str) -> bool:
 def digests(integrity: str) -> tuple[tuple[str, str], ...]:
     """The strongest hash of a Subresource Integrity text, as (algorithm, hex)."""
     parts = [part.partition("?")[0].partition("-") for part in integrity.split()]
-    known = [(name, base64.b64decode(value).hex()) for name, _, value in parts if name in _STRENGTH]
+    try:
+        known = [(name, base64.b64decode(value).hex()) for name, _, value in parts if name in _STRENGTH]
+    except ValueError:
+        known = []
     if not known:
         raise LockError(f"unknown kind of integrity: {integrity}")
     return (max(known, key=lambda one: _STRENGTH.index(one[0])),)
@@ -80,7 +94,7 @@ def lock_tarballs(
         known = digests(integrity)
         # An npm registry gives no sha256; what was learnt once is remembered beside the store.
         note = store.kept("npm-sha256", known[0][1])
-        sha256 = note.read_text() if note else None
+        sha256 = _noted(note) if note else None
         if sha256 is None or not store.holds(sha256):
             file = Wanted(name=f"{name}@{version}", digests=known)
             sha256 = bring(store, web, file, lambda: sources.tarball(name, version)).sha256
@@ -88,7 +102,10 @@ def lock_tarballs(
             store.derive("npm-sha256", known[0][1], lambda path: _write(path, found))
         size = store.path(sha256).stat().st_size
         progress.advance(task, size)
-        return Tarball(name=name, version=version, file=tarball_file(name, version), size=size, sha256=sha256)
+        try:
+            return Tarball(name=name, version=version, file=tarball_file(name, version), size=size, sha256=sha256)
+        except ValueError:
+            raise LockError(f"npm's lock names {name!r} {version!r}, which cannot be locked") from None
 
     progress.start(task, None)
     with ThreadPoolExecutor(12) as pool:
@@ -103,6 +120,20 @@ def lock_tarballs(
 
 def _write(path: Path, text: str) -> None:
     path.write_text(text)
+
+
+def _noted(note: Path) -> str | None:
+    """The sha256 in a note; one that is no note any more is thrown away."""
+    try:
+        text = files.read_text(note)
+    except FileNotFoundError:
+        return None
+    except OSError:
+        text = ""
+    if re.fullmatch(r"[0-9a-f]{64}", text):
+        return text
+    shutil.rmtree(note) if note.is_dir() and not note.is_symlink() else note.unlink()
+    return None
 
 
 def resolve_npm(
@@ -183,5 +214,9 @@ def shrinkwraps(texts: Iterable[str], arch: str) -> dict[tuple[str, str], str]:
     """The union of several shrinkwraps' tarballs."""
     found: dict[tuple[str, str], str] = {}
     for text in texts:
-        found.update(wanted_tarballs(json.loads(text), arch))
+        try:
+            shrinkwrap = from_json(text)
+        except ValueError as error:
+            raise LockError(f"npm's lock cannot be read: {error}") from None
+        found.update(wanted_tarballs(shrinkwrap, arch))
     return found

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from devenv import files
 from devenv.errors import LockError
 from devenv.lock import drift
 from devenv.lock.model import Lock, read
@@ -82,10 +82,7 @@ def command(loaded: LoadedPreset) -> str:
 def write(lock: Lock, path: Path) -> None:
     """Put the lock's text there, whole or not at all. Raises LockError."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_text(lock.dump(), encoding="utf-8")
-        temporary.replace(path)
+        files.write_below(path.parent, path.name, lock.dump().encode())
     except OSError as error:
         raise LockError(
             f"cannot write the lock: {error.strerror}", where=str(path), hint="copy the preset to a folder of yours"
@@ -107,7 +104,7 @@ def locked(
     A preset without a lock is locked now; one whose lock is stale is refused (LockError).
     """
     path = lock_path(loaded, dirs)
-    if not path.is_file():
+    if not files.is_there(path):
         from devenv.lock.resolve import resolve
 
         lock = resolve(

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from devenv import files
 from devenv.errors import FetchError
-from devenv.lock.model import Lock, LockedModel
+from devenv.foreign import from_json
+from devenv.lock.model import MAX_BYTES, Lock, LockedModel
 from devenv.preset.model import COMMIT
 
 if TYPE_CHECKING:
@@ -107,10 +108,10 @@ def _earlier(pins: object, folder: Path) -> LockedModel | None:
     """The model of the newest lock among this machine's own that was recorded for these pins."""
     for path in _locks(folder):
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-            if _pins(data) == pins and data.get("model"):
+            data = from_json(files.read_text(path, most_bytes=MAX_BYTES))
+            if isinstance(data, dict) and _pins(data) == pins and data.get("model"):
                 return LockedModel.model_validate(data["model"])
-        except (OSError, ValueError, RecursionError):
+        except (OSError, ValueError):
             continue  # it serves nobody, and is not ours to mend
     return None
 
@@ -124,6 +125,6 @@ def _locks(folder: Path) -> tuple[Path, ...]:
     return tuple(one for _, one in sorted(found))
 
 
-def _pins(data: object) -> object:
-    inputs = data.get("inputs") if isinstance(data, Mapping) else None
+def _pins(data: Mapping[str, object]) -> object:
+    inputs = data.get("inputs")
     return inputs.get("model") if isinstance(inputs, Mapping) else None

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from devenv import run
+from devenv.foreign import from_yaml
 from devenv.machine.local import NVIDIA_VENDOR, pci_displays, text
 from devenv.machine.model import Cdi, Gpu, Library, Mig, Node, Nvidia
 
@@ -269,18 +270,15 @@ def _cdi(root: Path) -> Iterator[Cdi]:
 
 
 def _cdi_spec(path: Path, root: Path) -> Cdi | None:
-    import yaml
-
     try:
-        # JSON is YAML.
-        spec = yaml.load(text(path), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+        spec = from_yaml(text(path))  # JSON is YAML
         if spec["kind"] != _CDI_KIND:
             return None
         edits = [spec.get("containerEdits") or {}, *((one.get("containerEdits") or {}) for one in spec["devices"])]
         wanted = {str(one["hostPath"]) for edit in edits for one in edit.get("mounts") or ()}
         wanted |= {str(one.get("hostPath") or one["path"]) for edit in edits for one in edit.get("deviceNodes") or ()}
         names = tuple(str(one["name"]) for one in spec["devices"])
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
     missing = tuple(sorted(one for one in wanted if not (root / one.lstrip("/")).exists()))
     return Cdi(path=f"/{path.relative_to(root)}", devices=names, missing=missing)

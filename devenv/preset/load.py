@@ -99,7 +99,7 @@ def load(path: Path) -> LoadedPreset:
         preset=preset,
         path=path,
         chain=chain,
-        project=path.parent if path.name == PROJECT_FILE and not own else None,
+        project=path.parent if _is_project(path) and not own else None,
         origins=MappingProxyType({at: node.mark for at, node in top.walk()}),
         shipped=own,
     )
@@ -127,9 +127,10 @@ def _layers(path: Path, problems: Problems) -> tuple[tuple[Path, ...], list[Node
     root = path.parent
     asked: Mark | None = None
     while following is not None:
-        text = source.read(following, problems, asked=asked)
-        if is_shipped(following):
-            root = paths.presets_dir()
+        own = is_shipped(following)
+        root = paths.presets_dir() if own else root
+        inside = root if not own and (asked or _is_project(path)) else None
+        text = source.read(following, problems, asked=asked, inside=inside)
         chain.append(following)
         real.append(following.resolve())
         tree = document.parse(text, problems)
@@ -212,6 +213,11 @@ def _shipped_hint(word: str) -> str:
 
 def _names() -> str:
     return ", ".join(shipped()) or "none"
+
+
+def _is_project(path: Path) -> bool:
+    """A devenv.yaml is its folder's own; a preset of another name may be a link, because the user names that."""
+    return path.name == PROJECT_FILE
 
 
 def _less(node: Node, key: str) -> Node:

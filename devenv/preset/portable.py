@@ -9,9 +9,8 @@ import dataclasses
 import re
 from collections.abc import Mapping
 
-import yaml
-
 from devenv.errors import PresetError
+from devenv.foreign import from_yaml
 from devenv.preset.load import dump
 from devenv.preset.model import CONTAINER_PATH, Archive, Preset
 
@@ -50,15 +49,19 @@ class Carried:
 def carried(text: str) -> Carried:
     """What has to lie beside a portable preset before it loads. Raises PresetError for one that is none of ours."""
     try:
-        data = yaml.safe_load(text)
+        data = from_yaml(text)
         editor, extensions = data.get("code_server") or {}, data.get("extensions") or ()
         found = [(one.get("archive") or {}).get("path") for one in (editor, *extensions)]
         names, workspace = dict(data.get("files") or {}), data.get("workspace")
-    except (yaml.YAMLError, AttributeError, TypeError, ValueError):
-        raise PresetError("the preset that the image carries cannot be read") from None
+    except (AttributeError, TypeError, ValueError) as error:
+        raise PresetError(
+            "the preset that the image carries cannot be read", detail=str(error),
+            hint="only images that devenv built, and that nobody changed, can be verified",
+        ) from None  # fmt: skip
     paths = [*names.values(), *([workspace] if workspace else []), *(one for one in found if one)]
     strange = [one for one in paths if not _NAME.fullmatch(str(one))]
     strange += [one for one in names if not re.fullmatch(CONTAINER_PATH, str(one)) or ".." in str(one).split("/")]
+    strange += [one for one in set(names.values()) if list(names.values()).count(one) > 1]
     if strange:
         raise PresetError(f"the preset that the image carries names {strange[0]!r}, which is not a file of its own")
     return Carried(

@@ -7,6 +7,7 @@ import os
 import tempfile
 from pathlib import Path
 
+from devenv import files
 from devenv.errors import PresetError
 from devenv.preset import load
 from devenv.preset.marks import display
@@ -79,15 +80,14 @@ def write(folder: Path, preset: str, *, force: bool) -> tuple[Path, ...]:
     load.load(load.find(preset, folder))
     extends = _extends(preset, folder)
     try:
-        (folder / SCHEMA_FILE).parent.mkdir(exist_ok=True)
-        _put(folder / SCHEMA_FILE, schema_text(), force=True)
+        files.write_below(folder, SCHEMA_FILE.as_posix(), schema_text().encode())
         _put(target, text(extends, load.default_name(target)), force=force)
     except FileExistsError:
         raise PresetError(f"{display(target)} has just been written by someone else") from None
     except OSError as error:
         raise PresetError(
             f"cannot write in {display(folder)}: {(error.strerror or str(error)).lower()}",
-            hint="check the folder's permissions and free space",
+            hint=files.hint(error) or "check the folder's permissions and free space",
         ) from None
     return target, folder / SCHEMA_FILE
 

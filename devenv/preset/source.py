@@ -3,35 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
-import stat
-from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+from devenv import files
 from devenv.preset.marks import Mark, display
 from devenv.preset.problems import Problems
-
-_Fail = Callable[..., NoReturn]
 
 MAX_BYTES = 1024 * 1024
 _BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 # What YAML allows unescaped, less the byte order mark.
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
-_KINDS = {
-    stat.S_IFDIR: "a folder",
-    stat.S_IFIFO: "a pipe",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-    stat.S_IFSOCK: "a socket",
-}
-_REASONS = {
-    "FileNotFoundError": "there is no such file",
-    "PermissionError": "no permission to read it",
-    "NotADirectoryError": "a part of its path is a file, not a folder",
-    "IsADirectoryError": "it is a folder",
-}
 
 
 class Source:
@@ -53,16 +36,22 @@ class Source:
         return self.mark(len(before) - 1, len(before[-1]))
 
 
-def read(path: Path, problems: Problems, *, asked: Mark | None = None) -> Source:
-    """The file's text. `asked` is where another file names it. Stops with PresetError when it cannot be had."""
+def read(path: Path, problems: Problems, *, asked: Mark | None = None, inside: Path | None = None) -> Source:
+    """The file's text. `asked` is where another file names it; links may not lead out of `inside`.
+
+    Stops with PresetError when it cannot be had.
+    """
 
     def fail(reason: str, hint: str | None = None) -> NoReturn:
         problems.stop(f"cannot read {display(path)}: {reason}" if asked else reason, asked, hint=hint)
 
     try:
-        data = _bytes(path, fail)
+        with files.opened(path, inside=inside) as file:
+            data = file.read(MAX_BYTES + 1)
+    except files.RefusedError as error:
+        fail(files.reason(error), error.hint)
     except OSError as error:
-        reason = _REASONS.get(type(error).__name__) or (error.strerror or str(error)).lower()
+        reason = files.reason(error)
         fail(reason if asked else f"cannot read the preset: {reason}")
     except ValueError:
         fail("a path cannot contain a NUL byte")
@@ -72,20 +61,6 @@ def read(path: Path, problems: Problems, *, asked: Mark | None = None) -> Source
             "put data into files of their own and name them under 'files'",
         )
     return _decoded(path, data, problems)
-
-
-def _bytes(path: Path, fail: _Fail) -> bytes:
-    # Looked at before it is opened (opening a device may do something), not waited for (a pipe without a writer).
-    _regular(path.stat().st_mode, fail)
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    with open(descriptor, "rb") as file:  # noqa: PTH123  (a descriptor, not a path)
-        _regular(os.fstat(descriptor).st_mode, fail)
-        return file.read(MAX_BYTES + 1)
-
-
-def _regular(mode: int, fail: _Fail) -> None:
-    if not stat.S_ISREG(mode):
-        fail(f"it is {_KINDS.get(stat.S_IFMT(mode), 'not a regular file')}, not a file")
 
 
 def _decoded(path: Path, data: bytes, problems: Problems) -> Source:

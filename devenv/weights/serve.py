@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from devenv.errors import UsageError
+from devenv.foreign import from_json
 from devenv.lock.model import LockedModel, ModelFile, ModelSource
 from devenv.weights.listen import Listening
 from devenv.weights.store import Stored, Weights
@@ -207,7 +208,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _paths(self, body: bytes) -> set[str]:
         if self.headers.get("Content-Type", "").startswith("application/json"):
             with contextlib.suppress(ValueError, AttributeError, TypeError):
-                return {str(one) for one in json.loads(body).get("paths", [])}
+                return {str(one) for one in from_json(body).get("paths", [])}
             return set()
         return set(parse_qs(body.decode(errors="replace")).get("paths", []))
 

@@ -11,11 +11,14 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from devenv import files
 from devenv.artifacts import hash_file
 from devenv.environment import hold
 from devenv.errors import FetchError, UsageError
+from devenv.foreign import from_json
 from devenv.lock.model import LockedModel, ModelFile, ModelSource
 
+_STATE_BYTES = 32 << 20
 Looks = tuple[int, int, int]
 """How a file looks without reading it: size, mtime (ns), inode."""
 
@@ -83,7 +86,7 @@ class Weights:
         path, known = self._manifest(model.key), self.find(model.key)
         more = tuple(one for one in (known.sources if known else ()) if one not in model.sources)
         text = json.dumps(model.model_copy(update={"sources": (*model.sources, *more)}).model_dump(mode="json"))
-        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        if _text(path) != text:
             temporary = path.with_name(f".{path.name}.{os.getpid()}")
             temporary.write_text(text, encoding="utf-8")
             temporary.replace(path)
@@ -92,7 +95,7 @@ class Weights:
         """The sources that are known to have this very content: their bytes or their listing were seen to match it.
         What a lock says by itself is a claim."""
         try:
-            rows = json.loads((self.root / "state" / f"{key}.confirmed").read_text(encoding="utf-8"))
+            rows = from_json(files.read_text(self.root / "state" / f"{key}.confirmed"))
             return tuple(ModelSource.model_validate(one) for one in rows)
         except (OSError, ValueError, TypeError):
             return ()
@@ -172,9 +175,10 @@ class Weights:
     def find(self, key: str) -> LockedModel | None:
         """What is known of a model of the store."""
         try:
-            return LockedModel.model_validate_json(self._manifest(key).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            model = LockedModel.model_validate(from_json(_text(self._manifest(key)) or ""))
+        except ValueError:
             return None
+        return model if model.key == key else None
 
     def every(self, *, but: str = "") -> tuple[Stored, ...]:
         """All models, finished or not; `but`: the key of one that is left out."""
@@ -275,16 +279,20 @@ class Weights:
 
     def _stamps(self, key: str) -> dict[str, tuple[str, Looks]]:
         found: dict[str, tuple[str, Looks]] = {}
-        try:
-            lines = self._stamp_file(key).read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError):
-            return found
-        for line in lines:
+        for line in (_text(self._stamp_file(key)) or "").splitlines():
             # A line that was cut off by a kill is no stamp: that file is looked at again.
-            with contextlib.suppress(ValueError, TypeError):
+            with contextlib.suppress(ValueError, TypeError, RecursionError):
                 path, size, mtime, inode, sha256 = json.loads(line)
                 found[path] = (sha256, (size, mtime, inode))
         return found
+
+
+def _text(path: Path) -> str | None:
+    """A file of the store's own state; None when there is none that can be read."""
+    try:
+        return files.read_text(path, most_bytes=_STATE_BYTES)
+    except OSError:
+        return None
 
 
 def hash_jobs() -> int:

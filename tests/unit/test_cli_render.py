@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -102,3 +103,49 @@ def test_online_and_with_artifacts_exclude_each_other(tmp_path: Path, capsys: py
     assert run(["render", "python", "-o", str(tmp_path), "--online", "--with-artifacts"]) == 2
     assert "exclude each other" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(("target", "says"), [("/dev/zero", "a link that leads out of"), (None, "it is a pipe")])
+@pytest.mark.parametrize("name", ["compose.yaml", "Dockerfile", ".devcontainer/devcontainer.json"])
+@pytest.mark.parametrize("check", [(), ("--check",)])
+def test_what_is_no_file_in_a_rendered_files_place_is_exit_5(
+    name: str, target: str | None, says: str, check: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "project" / name
+    path.parent.mkdir(parents=True)
+    path.symlink_to(target) if target else os.mkfifo(path)
+    assert run(["render", "python", "-o", str(tmp_path / "project"), *check]) == 5
+    assert says in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize("option", [(), ("--online",), ("--online", "--check")])
+def test_render_does_not_follow_a_link_out_of_the_project(
+    option: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / ".devcontainer").symlink_to("../outside")
+    assert run(["render", "python", "-o", str(tmp_path / "project"), *option]) == 5
+    assert "is a link that leads out of" in " ".join(capsys.readouterr().err.split())
+    assert list((tmp_path / "outside").iterdir()) == []
+    assert [one.name for one in (tmp_path / "project").iterdir()] == [".devcontainer"]
+
+
+def test_a_link_inside_the_project_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / ".devcontainer").symlink_to("config")
+    assert run(["render", "python", "-o", str(tmp_path)]) == 0
+    assert (tmp_path / "config" / "devcontainer.json").is_file()
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(("target", "says"), [("/dev/zero", "a link that leads out of"), (None, "it is a pipe")])
+def test_a_lock_that_is_no_file_is_exit_4(
+    target: str | None, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "devenv.yaml").write_text("extends: python\n")
+    lock = tmp_path / "devenv.lock"
+    lock.symlink_to(target) if target else os.mkfifo(lock)
+    assert run(["render", str(tmp_path)]) == 4
+    assert says in " ".join(capsys.readouterr().err.split())

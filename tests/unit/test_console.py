@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from devenv import cli
 from devenv.console import Console, bytes_text
 from devenv.errors import PresetError
+from devenv.files import RefusedError
 
 
 @pytest.mark.parametrize(
@@ -98,3 +100,22 @@ def test_interruption_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(App, "make", interrupted)
     assert cli.run(["presets"]) == 130
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (RefusedError(Path("/x"), "it is a pipe, not a file", "remove it"), 2),
+        (IsADirectoryError(21, "Is a directory", "/x"), 8),
+        (OSError(40, "Too many levels of symbolic links", "/x"), 8),
+    ],
+)
+def test_something_else_in_a_files_place_is_no_bug(
+    error: OSError, status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(cli.cli, "main", fail)
+    assert cli.run(["presets"]) == status
+    assert "/x" in capsys.readouterr().err

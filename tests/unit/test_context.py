@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from devenv import artifacts, context
 from devenv.artifacts import Store
 from devenv.context import assemble
-from devenv.errors import FetchError
+from devenv.errors import FetchError, PresetError
 from devenv.lock.model import Lock
 from devenv.plan import Plan, plan
 from devenv.render import render
@@ -171,3 +172,34 @@ def test_a_base_of_other_packages_is_not_taken(store: Store, tmp_path: Path) -> 
     _assemble(store, tmp_path / "context", lock(base=newer))
     assert (tmp_path / "context/artifacts/base-root.tar").read_bytes() == b"root of 2"
     assert (tmp_path / "context/artifacts/base/dash_2.0-1_amd64.deb").exists()
+
+
+def test_a_large_file_of_the_presets_takes_no_memory(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "large").write_bytes(b"")
+    os.truncate(tmp_path / "large", 64 << 20)
+    decided = plan(loaded(files={"/opt/large": str(tmp_path / "large")}), lock())
+    _fill(store, decided.lock)
+    rendered = render(decided)
+    tracemalloc.start()
+    try:
+        assemble(decided, rendered, store, tmp_path / "context")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 32 << 20
+    assert (tmp_path / "context/files/0").stat().st_size == 64 << 20
+
+
+@pytest.mark.timeout(60)
+def test_a_file_of_the_presets_that_became_something_else(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "project").mkdir()
+    path = tmp_path / "project" / "file"
+    path.write_text("own")
+    decided = plan(loaded(files={"/opt/file": str(path)}), lock())
+    _fill(store, decided.lock)
+    path.unlink()
+    path.symlink_to("../secret")
+    with pytest.raises(PresetError, match="a link that leads out of"):
+        assemble(decided, render(decided), store, tmp_path / "context")
+    assert not (tmp_path / "context/files/0").exists()

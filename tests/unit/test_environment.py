@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from devenv import environment as module
 from devenv.environment import choose_ports, environment, kept_ports
-from devenv.errors import UsageError
+from devenv.errors import NotReadyError, UsageError
 
 
 @pytest.fixture
@@ -90,3 +91,16 @@ def test_kept_survives_garbage(env: module.Environment) -> None:
     assert env.ports() == {}
     env.keep("ports.json", [1])
     assert env.ports() == {}
+
+
+@pytest.mark.timeout(60)
+def test_a_lock_that_is_a_pipe_or_leads_elsewhere_hurts_nobody(env: module.Environment, tmp_path: Path) -> None:
+    env.folder.mkdir()
+    os.mkfifo(env.folder / "lock")
+    with pytest.raises(NotReadyError, match="cannot write"), env.locked(lambda: None):
+        pass
+    (tmp_path / "precious").write_text("precious")
+    (env.folder / "lock").unlink()
+    (env.folder / "lock").symlink_to(tmp_path / "precious")
+    with env.locked(lambda: None):
+        assert (tmp_path / "precious").read_text() == "precious"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -161,3 +162,18 @@ def test_a_mistake_in_devenvs_configuration_is_said(text: str, tmp_path: Path) -
         read(tmp_path)
     assert "config.yaml" in (caught.value.where or "")
     assert "mirrors" in (caught.value.hint or "")
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("kind", ["pipe", "deep", "bomb", "sources"])
+def test_devenvs_configuration_may_be_anything(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "home/.config/devenv/config.yaml"
+    path.parent.mkdir(parents=True)
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        bomb = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}, *a{n - 1}]\n" for n in range(1, 40))
+        path.write_text({"deep": "[" * 10_000, "bomb": bomb, "sources": "weights: {sources: [{}]}"}[kind])
+    with pytest.raises(UsageError) as caught:
+        read(tmp_path)
+    assert caught.value.where == str(path)

@@ -5,12 +5,14 @@ import hashlib
 import io
 import lzma
 import tarfile
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import zstandard
 
+from devenv import rootfs
 from devenv.errors import BuildError
 from devenv.rootfs import base_root, data_member
 
@@ -141,4 +143,79 @@ def test_a_damaged_package_is_named(tmp_path: Path, damage: Callable[[bytes], by
 
 
 def test_data_member_skips_what_comes_before_it() -> None:
-    assert data_member(_ar([("debian-binary", b"2.0"), ("data.tar", b"bytes")])) == ("data.tar", b"bytes")
+    package = io.BytesIO(_ar([("debian-binary", b"2.0"), ("data.tar", b"bytes")]))
+    assert data_member(package) == ("data.tar", 5)
+    assert package.read(5) == b"bytes"
+
+
+def test_what_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deb = _deb(tmp_path / "bomb_1_amd64.deb", [("./usr/share/zeros", bytes(8 << 20))])
+    assert deb.stat().st_size < 10_000
+    monkeypatch.setattr(rootfs, "_MOST_BYTES", 4 << 20)
+    with pytest.raises(BuildError, match=r"bomb_1_amd64.deb: it unpacks to more than"):
+        base_root([deb], tmp_path / "root.tar")
+    assert [one.name for one in tmp_path.iterdir()] == [deb.name], "nothing half-made is left"
+
+
+@pytest.mark.parametrize("suffix", ["xz", "gz", "zst", ""])
+def test_a_large_package_takes_no_memory(tmp_path: Path, suffix: str) -> None:
+    deb = _deb(tmp_path / "a.deb", [("./usr/share/zeros", bytes(96 << 20))], suffix=suffix)
+    tracemalloc.start()
+    try:
+        base_root([deb, deb, deb], tmp_path / "root.tar")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 96 << 20
+    assert (tmp_path / "root.tar").stat().st_size > 3 * (96 << 20)
+
+
+def test_the_dictionary_of_xz_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deb = _deb(tmp_path / "a.deb", [("./etc/motd", b"hello")])
+    monkeypatch.setattr(rootfs, "_DICTIONARY_BYTES", 1 << 16)
+    with pytest.raises(BuildError, match=r"a.deb.*Memory usage limit"):
+        base_root([deb], tmp_path / "root.tar")
+
+
+def test_xz_in_several_streams_is_read_whole(tmp_path: Path) -> None:
+    data = _tar([("./etc/motd", b"hello")])
+    packed = lzma.compress(data[:700]) + bytes(8) + lzma.compress(data[700:])
+    deb = tmp_path / "a.deb"
+    deb.write_bytes(_ar([("data.tar.xz", packed)]))
+    base_root([deb], tmp_path / "root.tar")
+    assert _content(tmp_path / "root.tar", "etc/motd") == b"hello"
+
+
+_SPARSE = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "x"}
+
+
+def _header(kind: bytes, size: int, **pax: str) -> bytes:
+    member = tarfile.TarInfo("./etc/x")
+    member.type, member.size, member.pax_headers = kind, size, pax
+    return member.tobuf(tarfile.PAX_FORMAT if pax else tarfile.GNU_FORMAT)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (_header(tarfile.GNUTYPE_LONGNAME, 2 << 20) + b"x" * (2 << 20) + _tar([("./etc/x", b"")]), "header is damaged"),
+        (_header(tarfile.XHDTYPE, 2 << 20) + b"x" * (2 << 20) + _tar([("./etc/x", b"")]), "header is damaged"),
+        (_header(tarfile.REGTYPE, 1 << 40), "more than a package"),
+        (_header(tarfile.REGTYPE, 1024, **_SPARSE) + b"99999999\n1\n".ljust(1024, b"1"), "a sparse file"),
+        (b"\0" * 300, ""),
+        (b"no tar at all" * 100, ""),
+    ],
+)
+def test_a_data_archive_that_is_no_packages(tmp_path: Path, data: bytes, says: str) -> None:
+    deb = tmp_path / "odd_1_amd64.deb"
+    deb.write_bytes(_ar([("data.tar.gz", gzip.compress(data))]))
+    with pytest.raises(BuildError, match=f"odd_1_amd64.deb: .*{says}"):
+        base_root([deb], tmp_path / "root.tar")
+
+
+def test_more_members_than_a_package_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deb = _deb(tmp_path / "a.deb", [(f"./etc/{number}", b"") for number in range(30)])
+    monkeypatch.setattr(rootfs, "_MOST_MEMBERS", 20)
+    with pytest.raises(BuildError, match="more than a package"):
+        base_root([deb], tmp_path / "root.tar")

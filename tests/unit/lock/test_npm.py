@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import json
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from devenv.errors import LockError
-from devenv.lock import npmtool
+from devenv.lock import editor, npmtool
 from devenv.lock.npm import digests, preferred, shrinkwraps, wanted_tarballs
 from devenv.sources import tarball_file
 
@@ -130,3 +131,17 @@ def test_the_node_that_runs_here_is_the_one_that_the_shipped_presets_have() -> N
     pinned = npmtool.wheel("amd64").model_dump()
     assert [lock["node"] for lock in locks if lock.get("node")]
     assert all(lock["node"] == pinned for lock in locks if lock.get("node"))
+
+
+@pytest.mark.parametrize("integrity", ["sha512-é", "sha512-a", "md5-x", ""])
+def test_an_integrity_that_is_none(integrity: str) -> None:
+    with pytest.raises(LockError, match="integrity"):
+        digests(integrity)
+
+
+@pytest.mark.parametrize("data", [b"no tar", gzip.compress(b"no tar" * 1000), gzip.compress(b"x" * 4000)[:-9], b""])
+def test_a_package_of_the_editor_that_is_none(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "package").write_bytes(data)
+    with pytest.raises(LockError) as caught:
+        editor._texts(tmp_path / "package")
+    assert caught.value.hint

@@ -1,18 +1,20 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from devenv import paths
 from devenv.artifacts import Store
 from devenv.errors import LockError
 from devenv.lock import place
 from devenv.lock import resolve as room
 from devenv.lock.model import Lock, read
 from devenv.paths import Dirs
-from devenv.preset.load import LoadedPreset
+from devenv.preset.load import LoadedPreset, load
 from devenv.progress import Silent
 
 from .conftest import loaded, lock, preset, settings
@@ -119,3 +121,23 @@ def test_a_lock_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(LockError, match="cannot write the lock"):
         place.write(lock(preset()), tmp_path / "file" / "devenv.lock")
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("target", ["/dev/zero", None])
+def test_the_lock_of_an_ancestor_that_is_no_file(target: str | None, tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("extends: python\n")
+    (tmp_path / "devenv.yaml").write_text("extends: ./base.yaml\n")
+    path = tmp_path / "base.lock"
+    path.symlink_to(target) if target else os.mkfifo(path)
+    assert place.parent_lock(load(tmp_path / "devenv.yaml")) == read(paths.presets_dir() / "python" / "devenv.lock")
+
+
+@pytest.mark.timeout(60)
+def test_a_lock_that_is_no_file_is_not_taken_for_a_missing_one(tmp_path: Path) -> None:
+    (tmp_path / "devenv.yaml").write_text("extends: python\n")
+    os.mkfifo(tmp_path / "devenv.lock")
+    dirs = Dirs(cache=tmp_path, state=tmp_path, config=tmp_path)
+    nothing: Any = None
+    with pytest.raises(LockError, match="it is a pipe"):
+        place.locked(load(tmp_path / "devenv.yaml"), dirs=dirs, settings=nothing, store=nothing, progress=nothing)

@@ -158,3 +158,11 @@ def test_validate(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
 def test_schema(capsys: pytest.CaptureFixture[str], project: Path) -> None:
     assert run(["schema"]) == 0
     assert answer(capsys)["title"] == "devenv preset"
+
+
+def test_init_writes_nothing_through_a_link(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project.parent / "outside").mkdir()
+    (project / ".devenv").symlink_to("../outside")
+    assert run(["init", "root"]) == 3
+    assert "leads out of" in " ".join(capsys.readouterr().err.split())
+    assert list((project.parent / "outside").iterdir()) == []

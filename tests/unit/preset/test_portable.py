@@ -68,3 +68,18 @@ def test_it_loads_beside_the_files_that_it_names(tmp_path: Path) -> None:
 def test_an_image_cannot_name_files_of_this_machine(text: str) -> None:
     with pytest.raises(PresetError):
         carried(text)
+
+
+@pytest.mark.parametrize(
+    "bomb", ["[*a, *a, *a, *a, *a, *a, *a]", "{x: *a, y: *a, z: [*a, *a, *a]}", "{<<: *a, x: [*a, *a]}"]
+)
+def test_a_carried_preset_that_is_an_alias_bomb(bomb: str) -> None:
+    lines = ["a0: &a0 {x: x}", *(f"a{n}: &a{n} {bomb}".replace("*a", f"*a{n - 1}") for n in range(1, 40))]
+    with pytest.raises(PresetError, match="cannot be read") as caught:
+        carried("\n".join([*lines, "files: {/x: *a39}"]))
+    assert "aliases expanded" in str(caught.value.detail)
+
+
+def test_a_carried_preset_that_names_one_file_twice() -> None:
+    with pytest.raises(PresetError, match="files/0"):
+        carried("files: {/a: files/0, /b: files/0}")

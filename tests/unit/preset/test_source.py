@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from devenv.errors import PresetError
+from devenv.preset import hostpaths
 from devenv.preset.load import load
 
 
@@ -92,3 +94,38 @@ def test_line_ends_of_other_systems_and_a_byte_order_mark(project: Path) -> None
     path.write_bytes(b'\xef\xbb\xbfextends: root\r\nrevison: "x"\r\n')
     error = reason(path)
     assert (error.where, error.detail) == ("devenv.yaml:2:1", '2 | revison: "x"\n  | ^')
+
+
+def test_a_devenv_yaml_lies_in_its_project(project: Path) -> None:
+    (project.parent / "outside.yaml").write_text("extends: root\n")
+    (project / "devenv.yaml").symlink_to("../outside.yaml")
+    error = reason(project / "devenv.yaml")
+    assert "a link that leads out of" in error.message
+    assert error.hint == "copy there what it leads to, in place of the link"
+
+
+def test_a_preset_that_the_user_names_may_be_a_link(project: Path) -> None:
+    (project.parent / "outside.yaml").write_text("extends: root\n")
+    (project / "named.yaml").symlink_to("../outside.yaml")
+    assert load(project / "named.yaml").preset.name == "named"
+    (project / "inner.yaml").write_text("extends: root\n")
+    (project / "devenv.yaml").symlink_to("inner.yaml")
+    linked = project.parent / "linked"
+    linked.symlink_to(project)
+    assert load(linked / "devenv.yaml").project == linked
+
+
+def test_a_file_that_became_a_link_after_the_look(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project.parent / "outside.yaml").write_text("name: stolen\n")
+    (project / "base.yaml").write_text("extends: root\n")
+    (project / "devenv.yaml").write_text("extends: ./base.yaml\n")
+
+    def swap(*arguments: Any) -> Path | None:
+        found = locate(*arguments)
+        (project / "base.yaml").unlink()
+        (project / "base.yaml").symlink_to("../outside.yaml")
+        return found
+
+    locate = hostpaths.locate
+    monkeypatch.setattr(hostpaths, "locate", swap)
+    assert "leads out of" in reason(project / "devenv.yaml").message
