@@ -12,12 +12,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from devenv.errors import LockError
+from devenv.localtag import BASE_TAG
 from devenv.lock.inputs import NODE_WHEEL
 from devenv.preset.model import REPOSITORY, REVISION
 
 FORMAT = 1
-BASE_TAG = "devenv-base:"
-"""How the tags begin that a build gives to base images which came from no registry."""
 
 
 class _Stored(BaseModel):
@@ -103,7 +102,12 @@ class LockedBase(_Stored):
         """What names exactly that image: NAME@DIGEST, or for a local one the tag that the build gives it."""
         if self.image is None or self.digest is None:
             return None
-        return f"{BASE_TAG}{self.digest[7:23]}" if self.local else f"{self.image}@{self.digest}"
+        return self.tag if self.local else f"{self.image}@{self.digest}"
+
+    @property
+    def tag(self) -> str | None:
+        """What a build calls that image on the engine that has it."""
+        return f"{BASE_TAG}{self.digest[7:23]}" if self.digest else None
 
     @model_validator(mode="after")
     def _of_its_kind(self) -> Self:

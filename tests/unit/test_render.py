@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from devenv.errors import RenderError
+from devenv.localtag import BASE_TAG
 from devenv.lock.model import LockedBase
 from devenv.plan import plan
 from devenv.render import Rendered, artifact_files, render
@@ -301,6 +302,6 @@ def test_a_base_that_no_other_machine_can_bring_is_not_rendered_for_others() -> 
         "kind": "image", "distribution": "debian", "release": "bookworm", "image": "mine:1",
         "digest": f"sha256:{'a' * 64}", "local": True,
     })  # fmt: skip
-    assert f"FROM devenv-base:{'a' * 16} AS base" in _dockerfile(_render({"base": base}))
+    assert f"FROM {BASE_TAG}{'a' * 16} AS base" in _dockerfile(_render({"base": base}))
     with pytest.raises(RenderError, match="no registry"):
         render(plan(loaded(), lock(base=base)), online=True)
