@@ -116,6 +116,11 @@ def test_no_registry_is_asked_for_a_name_of_ours(cli: Cli, engine: Engine, base:
     found = there.ok("verify", "--json", cwd=project).json()
     assert found["equal"] is True
     assert {"editor", "own"} <= {one["name"] for one in found["layers"]}
+    there.ok("render", "-o", str(tmp_path / "rendered"), cwd=project)
+    engine.docker("rm", box)
+    engine.docker("rmi", built)
+    with pytest.raises(AssertionError, match="No such image"):
+        engine.docker("compose", "-f", str(tmp_path / "rendered/compose.yaml"), "create")
     assert engine.requests == []
 
 

@@ -212,6 +212,12 @@ def test_compose_publishes_on_loopback_only() -> None:
     assert set(document["volumes"]) == {"devenv-demo-data", "devenv-demo-vol-cache"}
 
 
+@pytest.mark.parametrize("where", [{}, {"self_contained": True}, {"self_contained": True, "online": True}])
+def test_compose_asks_no_registry_for_the_image(where: dict[str, bool]) -> None:
+    service = yaml.safe_load(render(plan(loaded(), lock()), **where).files["compose.yaml"])["services"]["environment"]
+    assert service["pull_policy"] == "never"
+
+
 def test_a_self_contained_folder_builds_by_itself() -> None:
     rendered = _render(self_contained=True)
     assert "!artifacts" in rendered.files[".dockerignore"].decode()
