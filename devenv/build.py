@@ -5,7 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -14,8 +14,9 @@ from devenv.artifacts import Store
 from devenv.context import BASE
 from devenv.engine import Engine
 from devenv.errors import BuildError
+from devenv.localtag import LOCAL
 from devenv.lock.image import gone
-from devenv.lock.model import Lock
+from devenv.lock.model import LockedBase
 from devenv.plan import Plan
 from devenv.progress import Progress
 
@@ -54,12 +55,11 @@ def build(
     plan: Plan, folder: Path, engine: Engine, store: Store, *, progress: Progress, no_cache: bool = False
 ) -> Image:
     """Build the plan's image from the context in `folder`. Raises BuildError with the failing step's last lines."""
-    name_base(plan.lock, engine)
+    base = tuple(_base_here(plan.lock.base, engine))
     kept = [] if no_cache else list(_kept_editor(plan, engine, store, progress))
-    arguments = [*kept, *(["--no-cache"] if no_cache else []), "--load", "--tag", plan.image]
-    with _Keeper(
-        plan if not kept else dataclasses.replace(plan, editor=None), folder, engine, store, progress
-    ) as keeper:
+    arguments = [*base, *kept, *(["--no-cache"] if no_cache else []), "--load", "--tag", plan.image]
+    keeping = plan if not kept else dataclasses.replace(plan, editor=None)
+    with _Keeper(keeping, folder, engine, store, progress, base) as keeper:
         steps = buildx(arguments, folder, engine, progress, keeper.saw)
         keeper.finish()
     built = engine.image_id(plan.image)
@@ -71,15 +71,31 @@ def build(
     return Image(reference=plan.image, id=built, cached=False, steps=steps)
 
 
-def name_base(lock: Lock, engine: Engine) -> None:
-    """Tag a base image that came from no registry, by its id: a Dockerfile cannot name an id. Raises BuildError."""
-    base = lock.base
-    if not base.local or base.digest is None or base.reference is None:
-        return
-    if engine.image_id(base.digest) is None:
+def name_base(base: LockedBase, engine: Engine) -> str | None:
+    """Tag the base image that this engine has, because a Dockerfile cannot name an id, and return the tag.
+
+    None for a base that is no image, and for a registry's that is not here. Raises BuildError for one that is not here
+    and came from no registry.
+    """
+    if base.digest is None or base.reference is None or base.tag is None:
+        return None
+    if here := engine.image_id(base.digest if base.local else base.reference):
+        engine.tag(here, base.tag)
+        return base.tag
+    if base.local:
         message, hint = gone(base.digest, base.image)
         raise BuildError(message, hint=hint)
-    engine.tag(base.digest, base.reference)
+    return None
+
+
+def _base_here(base: LockedBase, engine: Engine) -> Iterator[str]:
+    """The arguments that put the base image of this engine in the place of the one that the Dockerfile names.
+
+    The containerd image store gives every image a digest as a registry's, also one that no registry has.
+    """
+    tag = name_base(base, engine)
+    if tag is not None and tag != base.reference:
+        yield from ("--build-context", f"{base.reference}=docker-image://{tag}")
 
 
 def _kept_editor(plan: Plan, engine: Engine, store: Store, progress: Progress) -> Iterator[str]:
@@ -103,8 +119,11 @@ class _Keeper:
     takes its first stage's place, the compiled editor as a folder that builds to an image of nothing else. Each is
     exported as soon as its stage, which has one step, is done, while the others go on."""
 
-    def __init__(self, plan: Plan, folder: Path, engine: Engine, store: Store, progress: Progress) -> None:
+    def __init__(
+        self, plan: Plan, folder: Path, engine: Engine, store: Store, progress: Progress, base: Sequence[str]
+    ) -> None:
         self._folder, self._engine, self._store, self._progress = folder, engine, store, progress
+        self._base = base  # the build's arguments that bring its base
         self._keys = {BASE: plan.base, _EDITOR: plan.editor}  # of what no export was begun for
         self._pool = concurrent.futures.ThreadPoolExecutor(len(self._keys), thread_name_prefix="keep")
         self._begun: list[concurrent.futures.Future[None]] = []
@@ -147,7 +166,8 @@ class _Keeper:
     def _export(self, stage: str, target: Path) -> None:
         if self._has_failed:  # while this waited for another devenv that keeps the same
             raise BuildError("the build has ended")
-        buildx(["--target", stage, "--output", f"type=tar,dest={target}"], self._folder, self._engine, self._progress)
+        arguments = [*self._base, "--target", stage, "--output", f"type=tar,dest={target}"]
+        buildx(arguments, self._folder, self._engine, self._progress)
 
     def _editor(self, place: Path) -> None:
         place.mkdir()
@@ -221,6 +241,6 @@ def _tail(text: str) -> str:
 def _hint(text: str) -> str:
     if "no space left on device" in text.lower():  # of BuildKit, or of a program in a step
         return "the engine's disk is full: free space with 'devenv prune' or 'docker system prune', then run again"
-    if "failed to solve: " in text and "docker-image://" in text:
+    if f"failed to resolve source metadata for {LOCAL}" in text:
         return "buildx uses a builder that cannot see this engine's images: docker buildx use default"
     return "run again with -v for the whole build log; what was built so far is kept"

@@ -20,6 +20,8 @@ from devenv import build, canonical, files
 from devenv.canonical import Entry, Layer
 from devenv.engine import Engine
 from devenv.errors import BuildError
+from devenv.localtag import LOCAL
+from devenv.lock.model import LockedBase
 from devenv.progress import Progress
 
 _CREATED = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(canonical.EPOCH_S))
@@ -46,26 +48,34 @@ class Identity:
 
 
 def identities(
-    references: Sequence[str], engine: Engine, *, reader: str | None = None, progress: Progress, base: str | None = None
+    references: Sequence[str], engine: Engine, *, reader: str | None = None, progress: Progress, base: LockedBase
 ) -> tuple[Identity, ...]:
-    """The identity of each image. `reader` is a trusted image whose Python reads them; without one each reads itself.
-
-    `base`: the registry image (by digest) that they all begin with: its layers stay as they are. Raises BuildError.
+    """The identity of each image, by a tag of `localtag.py`. `reader` is a trusted one whose Python reads them; without
+    one each reads itself. `base`: what they all begin with; an image's layers stay as they are. Raises BuildError.
     """
     assert reader is None or reader in references
+    assert all(reference.startswith(LOCAL) for reference in references)
+    below = _below(base, engine)
     with tempfile.TemporaryDirectory(prefix="devenv-identity-") as folder:
         context, out = Path(folder) / "context", Path(folder) / "out"
         context.mkdir()
         (context / "canonical.py").write_bytes(Path(canonical.__file__).read_bytes())
         readers = [references.index(reader or reference) for reference in references]
-        (context / "Dockerfile").write_text(_dockerfile(readers, base), encoding="utf-8")
+        (context / "Dockerfile").write_text(_dockerfile(readers, below), encoding="utf-8")
         images = [f"image{number}=docker-image://{reference}" for number, reference in enumerate(references)]
         arguments = [part for image in images for part in ("--build-context", image)]
         build.buildx([*arguments, "--output", f"type=local,dest={out}"], context, engine, progress)
         return tuple(
-            _identity(reference, out / str(number) / "canonical.json", engine, base)
+            _identity(reference, out / str(number) / "canonical.json", engine, base, below)
             for number, reference in enumerate(references)
         )
+
+
+def _below(base: LockedBase, engine: Engine) -> str | None:
+    """The base image by the tag that this engine knows it by; a registry's is pulled when it is not here."""
+    if base.reference is not None and not base.local:
+        engine.pulled(base.reference)
+    return build.name_base(base, engine)
 
 
 def _dockerfile(readers: Sequence[int], base: str | None) -> str:
@@ -90,7 +100,7 @@ def _dockerfile(readers: Sequence[int], base: str | None) -> str:
     return "\n".join([*lines, "FROM scratch", *copies, ""])
 
 
-def _identity(reference: str, told: Path, engine: Engine, base: str | None) -> Identity:
+def _identity(reference: str, told: Path, engine: Engine, base: LockedBase, tag: str | None) -> Identity:
     try:
         rows = json.loads(files.read(told, most_bytes=_MOST_BYTES, inside=told.parent))
         found = tuple(
@@ -102,7 +112,8 @@ def _identity(reference: str, told: Path, engine: Engine, base: str | None) -> I
         why = files.reason(error) if isinstance(error, OSError) else error
         raise BuildError(f"{reference} could not be read: {why}", hint="run again with -v") from None
     facts = engine.image_facts(reference)
-    below: list[str] = engine.pulled(base)["RootFS"]["Layers"] if base else []
+    below: list[str] = engine.image_facts(tag)["RootFS"]["Layers"] if tag else []
+    name = (base.reference or "").removeprefix(LOCAL)
     config = {
         "architecture": facts["Architecture"],
         "os": facts["Os"],
@@ -110,7 +121,7 @@ def _identity(reference: str, told: Path, engine: Engine, base: str | None) -> I
         "config": {name: facts["Config"][name] for name in _CONFIG if facts["Config"].get(name)},
         "rootfs": {"type": "layers", "diff_ids": [*below, *(layer.diff_id for layer in found)]},
         "history": [
-            *({"created": _CREATED, "created_by": f"base {base}"} for _ in below),
+            *({"created": _CREATED, "created_by": f"base {name}"} for _ in below),
             *({"created": _CREATED, "created_by": f"{_MAKER}: {layer.name}"} for layer in found),
         ],
     }

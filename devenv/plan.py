@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from devenv.content import digest, tree, walk
 from devenv.errors import PresetError
+from devenv.localtag import EDITOR_TAG
 from devenv.lock.model import Deb, Lock, LockedModel, Wheel
 from devenv.parts import base_key, editor_key
 from devenv.paths import templates_digest
@@ -92,7 +93,7 @@ class Plan:
     @property
     def editor_image(self) -> str | None:
         """The tag of the finished editor."""
-        return f"devenv/editor:{self.editor[:16]}" if self.editor else None
+        return f"{EDITOR_TAG}{self.editor[:16]}" if self.editor else None
 
     @property
     def gated(self) -> tuple[PlannedService, ...]:

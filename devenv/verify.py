@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from devenv import files
-from devenv.build import build, name_base
+from devenv.build import build
 from devenv.buildx import check_buildx
 from devenv.canonical import Entry
 from devenv.decided import Decided, Doors
@@ -17,6 +17,7 @@ from devenv.engine import Engine
 from devenv.environment import hold
 from devenv.errors import EngineError, FetchError, UsageError
 from devenv.identity import Identity, identities
+from devenv.localtag import VERIFY_TAG
 from devenv.lock.model import Lock
 from devenv.plan import WORKSPACE
 from devenv.preset import portable
@@ -25,7 +26,6 @@ from devenv.up import bring_files
 
 _RECORD = "/etc/devenv"
 _RECORD_BYTES = 16 << 20
-_REPOSITORY = "devenv/verify"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,9 +93,8 @@ def restore(reference: str, folder: Path, doors: Doors) -> Path:
 
 def identity(reference: str, lock: Lock, doors: Doors) -> Identity:
     """The identity of one image, read by its own Python: it tells nothing of an image that is not trusted."""
-    name_base(lock, doors.engine())
     with doors.stages.stage("read") as stage, _held(reference, doors.engine()) as subject:
-        return identities([subject], doors.engine(), progress=stage, base=_base(lock))[0]
+        return identities([subject], doors.engine(), progress=stage, base=lock.base)[0]
 
 
 def verify(reference: str, decided: Decided, doors: Doors, *, stated: bool = True) -> Verdict:
@@ -106,7 +105,7 @@ def verify(reference: str, decided: Decided, doors: Doors, *, stated: bool = Tru
     engine = doors.engine()
     check_buildx()
     # Without their keys no base and no editor that is kept is looked at, and the new ones are not kept.
-    image = f"{_REPOSITORY}:{decided.plan.build_digest[:16]}"
+    image = f"{VERIFY_TAG}{decided.plan.build_digest[:16]}"
     plan = dataclasses.replace(decided.plan, image=image, base=None, editor=None)
     folder = doors.dirs.contexts / f"verify-{plan.preset}"
     with (
@@ -122,7 +121,7 @@ def verify(reference: str, decided: Decided, doors: Doors, *, stated: bool = Tru
             with doors.stages.stage("compare") as stage:
                 found, anew = identities(
                     [subject, rebuilt.reference], engine, reader=rebuilt.reference, progress=stage,
-                    base=_base(decided.lock),
+                    base=decided.lock.base,
                 )  # fmt: skip
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -137,7 +136,7 @@ def _held(reference: str, engine: Engine) -> Iterator[str]:
     found = engine.image_id(reference)
     if found is None:
         raise UsageError(f"there is no image {reference} on this engine", hint="docker images")
-    name = f"{_REPOSITORY}:subject-{found.removeprefix('sha256:')[:16]}"
+    name = f"{VERIFY_TAG}subject-{found.removeprefix('sha256:')[:16]}"
     engine.tag(found, name)
     try:
         yield name
@@ -150,11 +149,6 @@ def is_stated(reference: str, decided: Decided, engine: Engine) -> bool:
     """Whether the image's own label names the build that its preset, lock and files give."""
     labels = engine.image_facts(reference)["Config"].get("Labels") or {}
     return bool(labels.get("dev.devenv.image.build") == decided.plan.build_digest)
-
-
-def _base(lock: Lock) -> str | None:
-    """The image that the lock begins with."""
-    return lock.base.reference
 
 
 def differences(image: Identity, rebuilt: Identity) -> Iterator[Difference]:

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Install what the tests drive besides Python packages: a browser, a registry, compose, another clock for the proof of
-# identity, a web server to measure against, the reference devcontainer client.
+# identity, loopback in a namespace, a web server to measure against, the reference devcontainer client.
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
 tools="$here/.venv/tools"
@@ -10,6 +10,7 @@ command -v chromium >/dev/null 2>&1 || packages="$packages chromium"
 command -v docker-registry >/dev/null 2>&1 || packages="$packages docker-registry"
 set -- /usr/lib/*/faketime/libfaketimeMT.so.1
 [ -e "$1" ] || packages="$packages libfaketime"
+command -v ip >/dev/null 2>&1 || packages="$packages iproute2"
 command -v nginx >/dev/null 2>&1 || packages="$packages nginx-light"
 if ! docker compose version >/dev/null 2>&1; then
     # Debian calls compose v2 docker-compose from 13 on, Ubuntu docker-compose-v2.

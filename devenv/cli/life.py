@@ -14,7 +14,7 @@ from devenv.console import bytes_text
 from devenv.engine import LABEL
 from devenv.environment import hold
 from devenv.errors import EngineError, UsageError
-from devenv.lock.model import BASE_TAG
+from devenv.localtag import BASE_TAG, EDITOR_TAG, LOCAL
 
 
 @click.command()
@@ -170,10 +170,10 @@ def _remove_images(app: App, *, everything: bool) -> tuple[list[str], list[str]]
     tags = Counter(image for _, image, _ in every)
     removed, kept = [], []
     for tag, image, _ in sorted(every, key=lambda one: one[0].startswith(BASE_TAG)):
-        if not tag.startswith(("devenv/", BASE_TAG)) or image in used or tag in editors:
+        if not tag.startswith(("devenv/", f"{LOCAL}devenv")) or image in used or tag in editors:
             continue
-        # The compiled editor, and the last tag of a base that came from no registry, are not had again at once.
-        lasts = tag.startswith("devenv/editor:") or (tag.startswith(BASE_TAG) and tags[image] == 1)
+        # The compiled editor, and the last tag of a base, are not had again at once.
+        lasts = tag.startswith(EDITOR_TAG) or (tag.startswith(BASE_TAG) and tags[image] == 1)
         if lasts and not everything:
             continue
         try:

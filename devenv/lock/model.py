@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, Val
 from devenv import files
 from devenv.errors import LockError
 from devenv.foreign import from_json
+from devenv.localtag import BASE_TAG
 from devenv.lock.inputs import NODE_WHEEL
 from devenv.preset.model import REPOSITORY, REVISION
 
@@ -22,8 +23,6 @@ MAX_BYTES = 8 << 20
 """The most that a lock has: some tens of times what a large one has."""
 _MOST_SIZE = (1 << 63) - 1
 _MOST_LAYER = 255
-BASE_TAG = "devenv-base:"
-"""How the tags begin that a build gives to base images which came from no registry."""
 
 
 class _Stored(BaseModel):
@@ -116,7 +115,12 @@ class LockedBase(_Stored):
         """What names exactly that image: NAME@DIGEST, or for a local one the tag that the build gives it."""
         if self.image is None or self.digest is None:
             return None
-        return f"{BASE_TAG}{self.digest[7:23]}" if self.local else f"{self.image}@{self.digest}"
+        return self.tag if self.local else f"{self.image}@{self.digest}"
+
+    @property
+    def tag(self) -> str | None:
+        """What a build calls that image on the engine that has it."""
+        return f"{BASE_TAG}{self.digest[7:23]}" if self.digest else None
 
     @model_validator(mode="after")
     def _of_its_kind(self) -> Self:

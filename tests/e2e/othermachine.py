@@ -11,15 +11,14 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import devenv
 from devenv.paths import presets_dir, templates_dir
+from tests.integration.secondengine import second_engine
 
 UID = 4321
 CLOCK = "@2031-03-04 05:06:07"
@@ -81,33 +80,9 @@ class OtherMachine:
         script = _ENGINE.format(
             hostname=HOSTNAME, data=self.top / "data", bin=shim.parent, top=self.top, socket=self.socket
         )
-        with self._log.open("wb") as log:
-            engine = subprocess.Popen(
-                ["unshare", "--mount", "--uts", "--net", "--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", script],
-                stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
-        try:
-            self._wait(engine)
+        with second_engine(script, self.socket, self._log):
             self._settle()
             yield
-        finally:
-            os.killpg(engine.pid, signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                engine.wait(timeout=30)
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(engine.pid, signal.SIGKILL)
-            engine.wait()
-
-    def _wait(self, engine: subprocess.Popen[bytes]) -> None:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and engine.poll() is None:
-            done = subprocess.run(
-                ["docker", "-H", f"unix://{self.socket}", "version"], capture_output=True, check=False
-            )
-            if done.returncode == 0:
-                return
-            time.sleep(0.2)
-        raise AssertionError(f"the second engine did not start:\n{self._log.read_text(errors='replace')[-3000:]}")
 
     def _settle(self) -> None:
         """The user's home, cache and checkout, all theirs alone."""

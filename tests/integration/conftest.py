@@ -117,3 +117,12 @@ def up_python(cli: Cli) -> Mapping[str, Any]:
 def up_rapidocr(cli: Cli) -> Mapping[str, Any]:
     """The `rapidocr` preset's environment, up once for all tests that only look."""
     return cli.ok("up", "rapidocr", "--name", "t-ocr", "--json").json()
+
+
+@pytest.fixture(scope="session")
+def standalone(tmp_path_factory: pytest.TempPathFactory, cli: Cli) -> Path:
+    """The `python` preset rendered with its artifacts: a folder that builds without devenv."""
+    cli.ok("build", "python")  # locks what the mirrors no longer have, and its steps are then cached
+    folder = tmp_path_factory.mktemp("standalone")
+    cli.ok("render", "python", "-o", str(folder), "--with-artifacts")
+    return folder

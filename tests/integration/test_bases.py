@@ -20,6 +20,7 @@ from urllib.parse import quote, unquote
 
 import pytest
 
+from devenv.localtag import BASE_TAG
 from tests.integration.conftest import Cli, docker, get
 
 pytestmark = pytest.mark.engine
@@ -50,14 +51,6 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         server.terminate()
         server.wait()
-
-
-@pytest.fixture(scope="module")
-def standalone(tmp_path_factory: pytest.TempPathFactory, cli: Cli, up_python: Mapping[str, Any]) -> Path:
-    """The `python` preset rendered with its artifacts: a folder that builds without devenv."""
-    folder = tmp_path_factory.mktemp("standalone")
-    cli.ok("render", "python", "-o", str(folder), "--with-artifacts")
-    return folder
 
 
 def _build(folder: Path, *arguments: str) -> None:
@@ -214,7 +207,7 @@ def test_an_image_that_came_from_no_registry_as_base(cli: Cli, standalone: Path,
         assert "docker load" in gone.err
     finally:
         cli("down", "--volumes", "t-local")
-        names = ("t-local-base", "devenv-base", "devenv/t-local")
+        names = ("t-local-base", BASE_TAG.rstrip(":"), "devenv/t-local")
         docker("image", "rm", "-f", *{one for name in names for one in docker("images", "-q", name).split()})
 
 

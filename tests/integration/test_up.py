@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from devenv.localtag import BASE_TAG, EDITOR_TAG, VERIFY_TAG
 from tests.integration.conftest import Cli, docker, get
 
 pytestmark = pytest.mark.engine
@@ -343,8 +344,8 @@ def test_prune_removes_what_nothing_uses_and_nothing_else(
 ) -> None:
     (tmp_path / "Dockerfile").write_text("FROM scratch\nLABEL t=prune\n")
     made = {
-        "devenv/t-prune:1": "a", "t-prune-own:1": "b", "devenv-base:t-named": "b", "devenv-base:t-alone": "c",
-        "devenv/t-prune:2": "d", "devenv-base:t-last": "d",
+        "devenv/t-prune:1": "a", "t-prune-own:1": "b", f"{BASE_TAG}t-named": "b", f"{BASE_TAG}t-alone": "c",
+        "devenv/t-prune:2": "d", f"{BASE_TAG}t-last": "d", f"{VERIFY_TAG}t-left": "e",
     }  # fmt: skip
     for tag, word in made.items():
         subprocess.run(
@@ -353,10 +354,12 @@ def test_prune_removes_what_nothing_uses_and_nothing_else(
     told = cli.ok("prune", "--json").json()
     try:
         # A base that came from no registry keeps its last tag: it could not be had again.
-        assert made.keys() & set(told["images"]) == {"devenv/t-prune:1", "devenv/t-prune:2", "devenv-base:t-named"}
+        assert made.keys() & set(told["images"]) == {
+            "devenv/t-prune:1", "devenv/t-prune:2", f"{BASE_TAG}t-named", f"{VERIFY_TAG}t-left",
+        }  # fmt: skip
     finally:
-        docker("image", "rm", "t-prune-own:1", "devenv-base:t-alone", "devenv-base:t-last")
-    assert not [tag for tag in told["images"] if tag.startswith("devenv/editor:")]
+        docker("image", "rm", "t-prune-own:1", f"{BASE_TAG}t-alone", f"{BASE_TAG}t-last")
+    assert not [tag for tag in told["images"] if tag.startswith(EDITOR_TAG)]
     assert up_python["image"]["reference"] not in told["images"]
     assert cli.ok("up", "python", "--name", "t-python", "--json").json()["untouched"] is True
 

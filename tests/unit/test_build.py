@@ -12,6 +12,8 @@ import pytest
 from devenv import build
 from devenv.artifacts import Store
 from devenv.errors import BuildError
+from devenv.localtag import LOCAL
+from devenv.lock.model import LockedBase
 from devenv.plan import Plan, plan
 from tests.unit.examples import loaded, lock
 
@@ -26,6 +28,8 @@ LOG = """\
 #6 CACHED
 #5 DONE 10.9s
 """
+
+DIGEST = f"sha256:{'b' * 64}"
 
 FAILED = """\
 #7 [python 2/2] RUN uv pip install
@@ -78,11 +82,22 @@ def test_a_full_disk_has_its_own_remedy() -> None:
     assert "prune" in build._hint("cause: failed to write to file `/tmp/x.so`: No space left on device (os error 28)")
 
 
+def test_a_builder_that_lacks_the_engines_images_has_its_own_remedy() -> None:
+    name = f"{LOCAL}devenv/editor:1"
+    lost = f"ERROR: failed to solve: {name}: failed to resolve source metadata for {name}: failed to do request: Head …"
+    assert "docker buildx use default" in build._hint(lost)
+    assert "docker buildx use default" not in build._hint(FAILED)
+
+
 class Engine:
     """An engine that has the images that it is told of, and every image that was built."""
 
     def __init__(self, *images: str) -> None:
         self.images = set(images)
+        self.tags = dict[str, str]()
+
+    def tag(self, reference: str, name: str) -> None:
+        self.tags[name] = reference
 
     def image_id(self, reference: str) -> str | None:
         return f"sha256:{reference}" if reference in self.images else None
@@ -138,6 +153,7 @@ def test_base_and_editor_are_kept_once(tmp_path: Path, monkeypatch: pytest.Monke
     kept, image = again.calls
     assert kept[-1] == str(store.derived("editor", decided.editor))
     assert f"editor=docker-image://{decided.editor_image}" in image
+    assert str(decided.editor_image).startswith(LOCAL)
 
 
 def test_an_editor_that_the_engine_has_is_not_compiled_for_an_empty_store(
@@ -156,6 +172,43 @@ def test_a_build_without_a_cache_looks_at_nothing_that_is_kept(tmp_path: Path, m
     assert len(builder.calls) == 1
     assert "--no-cache" in builder.calls[0]
     assert "--build-context" not in builder.calls[0]
+
+
+def _on_image(**more: Any) -> Plan:
+    base = {
+        "kind": "image",
+        "distribution": "debian",
+        "release": "bookworm",
+        "image": "mine:1",
+        "digest": DIGEST,
+        **more,
+    }
+    return plan(loaded(), lock(base=LockedBase.model_validate(base)))
+
+
+@pytest.mark.parametrize("local", [True, None])
+def test_a_base_image_of_this_engine_is_asked_of_no_registry(
+    local: bool | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decided = _on_image(local=local)
+    known_as = DIGEST if local else f"mine:1@{DIGEST}"
+    engine = Engine(known_as)
+    builder, _ = _build(monkeypatch, Store(tmp_path), engine, decided)
+    tag = f"{LOCAL}devenv-base:{'b' * 16}"
+    assert engine.tags == {tag: f"sha256:{known_as}"}
+    assert builder.targets == ["editor"]
+    # The Dockerfile itself names a local base by its tag.
+    wanted = [] if local else ["--build-context", f"mine:1@{DIGEST}=docker-image://{tag}"]
+    assert all(call[: call.index("--target" if "--target" in call else "--load")] == wanted for call in builder.calls)
+
+
+def test_a_base_image_that_is_not_here_is_its_registrys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine()
+    builder, _ = _build(monkeypatch, Store(tmp_path), engine, _on_image())
+    assert engine.tags == {}
+    assert not any("--build-context" in call for call in builder.calls)
+    with pytest.raises(BuildError, match="this engine has no image"):
+        _build(monkeypatch, Store(tmp_path), Engine(), _on_image(local=True))
 
 
 def test_a_plan_without_keys_keeps_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,9 @@ def test_a_build_without_a_cache_makes_the_base_anew(
     """A base that is kept would prove nothing."""
     asked: list[bool] = []
 
+    def bring_files(*_: object, anew: bool) -> None:
+        asked.append(anew)
+
     def assemble(*_: object, anew: bool = False) -> None:
         asked.append(anew)
 
@@ -34,11 +37,11 @@ def test_a_build_without_a_cache_makes_the_base_anew(
     monkeypatch.setattr(up, "build", build)
     monkeypatch.setattr(up, "find_image", lambda *_: None)
     monkeypatch.setattr(up, "check_buildx", lambda: "0.13")
-    monkeypatch.setattr(up, "bring_files", lambda *_: None)
+    monkeypatch.setattr(up, "bring_files", bring_files)
     dirs = Dirs(cache=tmp_path, state=tmp_path, config=tmp_path)
     doors: Any = SimpleNamespace(
         dirs=dirs, store=Store(tmp_path), stages=Stages(Console(quiet=True)), engine=lambda: None
     )
     decided = up.Decided(loaded=loaded(), lock=lock(), plan=plan(loaded(), lock()))
     up.make_image(decided, doors, no_cache=no_cache)
-    assert asked == [no_cache, no_cache]
+    assert asked == [no_cache, no_cache, no_cache]

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from devenv.errors import RenderError
+from devenv.localtag import BASE_TAG
 from devenv.lock.model import LockedBase
 from devenv.plan import plan
 from devenv.render import Rendered, artifact_files, render
@@ -211,6 +212,12 @@ def test_compose_publishes_on_loopback_only() -> None:
     assert set(document["volumes"]) == {"devenv-demo-data", "devenv-demo-vol-cache"}
 
 
+@pytest.mark.parametrize("where", [{}, {"self_contained": True}, {"self_contained": True, "online": True}])
+def test_compose_asks_no_registry_for_the_image(where: dict[str, bool]) -> None:
+    service = yaml.safe_load(render(plan(loaded(), lock()), **where).files["compose.yaml"])["services"]["environment"]
+    assert service["pull_policy"] == "never"
+
+
 def test_a_self_contained_folder_builds_by_itself() -> None:
     rendered = _render(self_contained=True)
     assert "!artifacts" in rendered.files[".dockerignore"].decode()
@@ -301,6 +308,6 @@ def test_a_base_that_no_other_machine_can_bring_is_not_rendered_for_others() -> 
         "kind": "image", "distribution": "debian", "release": "bookworm", "image": "mine:1",
         "digest": f"sha256:{'a' * 64}", "local": True,
     })  # fmt: skip
-    assert f"FROM devenv-base:{'a' * 16} AS base" in _dockerfile(_render({"base": base}))
+    assert f"FROM {BASE_TAG}{'a' * 16} AS base" in _dockerfile(_render({"base": base}))
     with pytest.raises(RenderError, match="no registry"):
         render(plan(loaded(), lock(base=base)), online=True)
