@@ -19,7 +19,7 @@ from devenv.errors import BuildError, FetchError
 from devenv.lock.model import Lock
 from devenv.parts import root_key
 from devenv.plan import Plan
-from devenv.render import CONTEXT_MARKER, Rendered, artifact_files
+from devenv.render import CONTEXT_MARKER, SUMS, Rendered, artifact_files
 from devenv.rootfs import base_root
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def assemble(
         wanted = dict(_wanted(plan, rendered, store))
         if store and not with_files and not anew and (base := _kept_base(plan, store)):
             wanted = {name: what for name, what in wanted.items() if not name.startswith(_BASE)}
-            wanted |= {_ROOT: (base, 0o644), f"{_BASE}order": (b"", 0o644)}
+            wanted |= {_ROOT: (base, 0o644), f"{_BASE}{SUMS}": (b"", 0o644)}
         elif store and plan.lock.base.kind == "bootstrap":
             wanted[_ROOT] = (_root(plan.lock, store, anew=anew), 0o644)
         if with_files:

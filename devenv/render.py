@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from devenv import files
 from devenv.content import walk
 from devenv.errors import RenderError
-from devenv.lock.model import Artifact
+from devenv.lock.model import Artifact, LockedEditor
 from devenv.paths import templates_dir
 from devenv.plan import VENV, WORKSPACE, Plan
 from devenv.sbom import provenance, sbom
@@ -27,6 +27,9 @@ MARK = "devenv render"
 
 MAX_BYTES = 256 << 20
 """The most that one file has which is rendered into a folder: an archive that a preset pins may be among them."""
+
+SUMS = "SHA256SUMS"
+"""Beside artifacts: their hashes and names, as sha256sum reads them, packages in the order of their unpacking."""
 
 CONTEXT_MARKER = ".devenv-context"
 """In a folder that `render --with-artifacts` made and may make anew."""
@@ -161,8 +164,7 @@ def artifact_files(plan: Plan) -> Iterator[tuple[str, Artifact]]:
     if lock.node:
         yield f"artifacts/node/{lock.node.file}", lock.node
     if lock.editor:
-        npm = lock.editor.source == "npm"
-        yield f"artifacts/editor/{'code-server.tgz' if npm else lock.editor.archive.file}", lock.editor.archive
+        yield f"artifacts/editor/{_archive_name(lock.editor)}", lock.editor.archive
         for deb in lock.editor.toolchain:
             yield f"artifacts/toolchain/{deb.file}", deb
         for tarball in lock.editor.packages:
@@ -171,6 +173,10 @@ def artifact_files(plan: Plan) -> Iterator[tuple[str, Artifact]]:
         yield f"artifacts/npm/tarballs/{_served(tarball)}", tarball
     for extension in lock.extensions:
         yield f"artifacts/extensions/{extension.file}", extension
+
+
+def _archive_name(editor: LockedEditor) -> str:
+    return "code-server.tgz" if editor.source == "npm" else editor.archive.file
 
 
 def _served(tarball: Artifact) -> str:
@@ -262,14 +268,25 @@ def _supervised(env: Environment, plan: Plan) -> Iterator[tuple[str, dict[str, b
 
 
 def _lists(plan: Plan) -> dict[str, bytes]:
-    """The orders and requirements that installers read beside the artifacts."""
+    """What installers read beside the artifacts: which, in what order, with what hashes."""
     lock = plan.lock
-    lists = {"artifacts/base/order": "".join(f"{deb.file}\n" for deb in lock.base.packages)}
-    if lock.editor and lock.editor.toolchain:
-        lists["artifacts/toolchain/order"] = "".join(f"{deb.file}\n" for deb in lock.editor.toolchain)
+    # The hashes that no installer has in a list of its own: the build reads them again, whatever lies in the store.
+    sums: dict[str, list[tuple[str, Artifact]]] = {
+        "base": [(deb.file, deb) for deb in lock.base.packages],
+        "uv": [(lock.uv.file, lock.uv)],
+    }
+    if lock.node:
+        sums["node"] = [(lock.node.file, lock.node)]
+    if lock.editor:
+        sums["editor"] = [(_archive_name(lock.editor), lock.editor.archive)]
+        sums["toolchain"] = [(deb.file, deb) for deb in lock.editor.toolchain]
+    sums["extensions"] = [(one.file, one) for one in lock.extensions]
+    sums |= {f"apt/{layer}": [(deb.file, deb) for deb in plan.debs(layer)] for layer in plan.layers}
+    lists = {
+        f"artifacts/{folder}/{SUMS}": "".join(f"{one.sha256}  {file}\n" for file, one in entries)
+        for folder, entries in sums.items() if entries or folder == "base"
+    }  # fmt: skip
     for layer in plan.layers:
-        if debs := plan.debs(layer):
-            lists[f"artifacts/apt/{layer}/order"] = "".join(f"{deb.file}\n" for deb in debs)
         if not plan.wheels(layer):
             continue
         lists[f"artifacts/wheels/{layer}/requirements.txt"] = "".join(

@@ -1,7 +1,8 @@
-# Lay down the files of a folder's .deb packages, in the order that its file `order` gives, and configure none of them.
+# Lay down the files of the .deb packages of a folder that its file SHA256SUMS names, in its order, and configure none.
 set -eu
 cd "$1"
-while read -r package; do
+sha256sum --check --quiet --strict SHA256SUMS
+while read -r _ package; do
     dpkg-deb --fsys-tarfile "$package" | tar --extract --directory / --keep-directory-symlink \
         --exclude './usr/share/doc/*' --exclude './usr/share/locale/*' --exclude './usr/share/man/*'
-done < order
+done < SHA256SUMS

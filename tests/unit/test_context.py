@@ -148,11 +148,11 @@ def _keep(store: Store, made: Plan) -> Path:
 def test_a_kept_base_takes_the_place_of_its_packages(store: Store, tmp_path: Path) -> None:
     target = tmp_path / "context"
     kept = _keep(store, _assemble(store, target))
-    assert [path.name for path in (target / "artifacts/base").iterdir()] != ["order"]
+    assert [path.name for path in (target / "artifacts/base").iterdir()] != ["SHA256SUMS"]
     _assemble(store, target)
     assert (target / "artifacts/base-root.tar").samefile(kept)
-    assert [path.name for path in (target / "artifacts/base").iterdir()] == ["order"]
-    assert (target / "artifacts/base/order").read_bytes() == b"", "there is nothing left to install"
+    assert [path.name for path in (target / "artifacts/base").iterdir()] == ["SHA256SUMS"]
+    assert (target / "artifacts/base/SHA256SUMS").read_bytes() == b"", "there is nothing left to install"
     assert not list((store.root / "tmp").glob("new-*"))
 
 
@@ -162,7 +162,9 @@ def test_a_base_is_made_from_its_packages_where_that_is_asked_for(store: Store, 
     _keep(store, decided)
     target = assemble(decided, render(decided), store, tmp_path / "context", **{how: True})
     assert (target / "artifacts/base-root.tar").read_bytes() == b"root of 2"
-    assert (target / "artifacts/base/order").read_text().split() == [one.file for one in decided.lock.base.packages]
+    assert (target / "artifacts/base/SHA256SUMS").read_text().split()[1::2] == [
+        one.file for one in decided.lock.base.packages
+    ]
     assert len(list((target / "artifacts/base").glob("*.deb"))) == 2
 
 

@@ -15,7 +15,7 @@ from devenv.localtag import BASE_TAG
 from devenv.lock.model import LockedBase
 from devenv.plan import plan
 from devenv.render import Rendered, artifact_files, render
-from tests.unit.examples import deb, editor_release, extension, loaded, lock, npm
+from tests.unit.examples import deb, editor_release, extension, loaded, lock, npm, sha
 
 SCHEMA = json.loads((Path(__file__).parents[1] / "data" / "devContainer.base.schema.json").read_text())
 HOSTILE = "a'b\"c $HOME `id` $(id) \\ #{x} {{ y }} {% z %} ;&|"
@@ -31,6 +31,10 @@ def _dockerfile(rendered: Rendered) -> str:
 
 def _stages(dockerfile: str) -> list[str]:
     return re.findall(r"^FROM \S+ AS (\S+)$", dockerfile, re.MULTILINE)
+
+
+def sums(*files: str) -> bytes:
+    return "".join(f"{sha(file)}  {file}\n" for file in files).encode()
 
 
 def test_the_same_plan_gives_the_same_bytes() -> None:
@@ -112,13 +116,35 @@ def test_each_preset_of_the_chain_has_its_debian_packages_and_then_its_wheels() 
     steps = [text.index(f"source=artifacts/{one},") for one in ("apt/0", "wheels/0", "apt/1", "wheels/1", "apt/2")]
     assert steps == sorted(steps)
     assert "source=artifacts/wheels/2" not in text
-    assert rendered.context["artifacts/apt/1/order"] == b"git_1.0-1_amd64.deb\n"
+    assert rendered.context["artifacts/apt/1/SHA256SUMS"] == sums("git_1.0-1_amd64.deb")
 
 
 def test_orders_name_every_package_once() -> None:
     rendered = _render()
-    assert rendered.context["artifacts/base/order"] == b"dash_1.0-1_amd64.deb\npython3_1.0-1_amd64.deb\n"
-    assert rendered.context["artifacts/toolchain/order"] == b"g++_1.0-1_amd64.deb\n"
+    assert rendered.context["artifacts/base/SHA256SUMS"] == sums("dash_1.0-1_amd64.deb", "python3_1.0-1_amd64.deb")
+    assert rendered.context["artifacts/toolchain/SHA256SUMS"] == sums("g++_1.0-1_amd64.deb")
+
+
+def test_every_file_that_no_installer_checks_is_checked_by_the_step_that_takes_it() -> None:
+    """uv and npm hold wheels and tarballs to hashes of their own lists."""
+    full = lock(npm=npm(), extensions=(extension(),))
+    rendered = render(plan(loaded(), full))
+    listed = {
+        f"{name.rpartition('/')[0]}/{line.split()[1]}": line.split()[0]
+        for name, data in rendered.context.items() if name.endswith("/SHA256SUMS")
+        for line in data.decode().splitlines()
+    }  # fmt: skip
+    own = {"artifacts/wheels", "artifacts/npm", "artifacts/editor/npm"}
+    wanted = {
+        path: one.sha256 for path, one in artifact_files(plan(loaded(), full))
+        if not any(path.startswith(f"{folder}/") for folder in own)
+    }  # fmt: skip
+    assert listed == wanted
+    text = _dockerfile(rendered) + "".join(
+        rendered.context[f"build/{name}"].decode() for name in ("dpkg.sh", "debs.sh", "node.sh", "editor.sh")
+    )
+    for folder in ("uv", "node", "editor", "extensions"):
+        assert f"cd /run/{folder}\nsha256sum --check --quiet --strict SHA256SUMS\n" in text
 
 
 def test_every_locked_artifact_has_one_place() -> None:
