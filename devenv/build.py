@@ -188,8 +188,8 @@ def buildx(
         "docker", "buildx", "build", "--network", "none", "--progress", "plain", "--provenance=false",
         *arguments, str(folder),
     ]  # fmt: skip
-    # The client's own context may name another engine than ours.
-    env = {"DOCKER_HOST": engine.address}
+    # The client's own context may name another engine than ours. And buildx would run git around its context.
+    env = {"DOCKER_HOST": engine.address, "BUILDX_GIT_INFO": "false"}
     try:
         steps = []
         for step in _steps(run.lines(command, env=env), progress):

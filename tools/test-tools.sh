@@ -11,6 +11,7 @@ command -v docker-registry >/dev/null 2>&1 || packages="$packages docker-registr
 set -- /usr/lib/*/faketime/libfaketimeMT.so.1
 [ -e "$1" ] || packages="$packages libfaketime"
 command -v ip >/dev/null 2>&1 || packages="$packages iproute2"
+command -v strace >/dev/null 2>&1 || packages="$packages strace"
 command -v nginx >/dev/null 2>&1 || packages="$packages nginx-light"
 if ! docker compose version >/dev/null 2>&1; then
     # Debian calls compose v2 docker-compose from 13 on, Ubuntu docker-compose-v2.
