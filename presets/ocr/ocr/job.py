@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
 import traceback
 from collections import deque
@@ -23,7 +24,8 @@ from ocr.summary import Outcome
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_WRITERS = 2
+_OPENERS = min(6, len(os.sched_getaffinity(0)))
+_WRITERS = max(2, min(4, len(os.sched_getaffinity(0)) // 4))
 _HINT = "save it anew, as PNG or PDF"
 _LONGEST_RANGES = 30
 _ROOM = 1_000_000_000
@@ -148,7 +150,10 @@ class Run:
         for what the backend cannot do at all."""
         plan = self._plan
         self._backend.check(plan.request)
-        with ThreadPoolExecutor(_WRITERS) as writers, Ahead(self._items(), 2 * plan.concurrency, _size, _ROOM) as line:
+        items = (self._items(source, place) for source, place in plan.places.items())
+        openers = min(_OPENERS, len(plan.places))
+        ahead = Ahead.of_several(items, openers, 2 * plan.concurrency, _size, _ROOM)
+        with ThreadPoolExecutor(_WRITERS) as writers, ahead as line:
             pictures = _Pictures(line, self._arrive)
             if pictures.has_first():
                 self._load()
@@ -161,18 +166,17 @@ class Run:
             self._drain(wait=True)
         return tuple(self._outcomes)
 
-    # ---- pages, drawn in a thread of their own
+    # ---- pages, drawn in threads of their own: each source in one
 
-    def _items(self) -> Iterator[_Item | _End]:
-        for source, place in self._plan.places.items():
-            try:
-                yield from self._pages(source, place)
-            except Exception as error:
-                if isinstance(error, OutputError):
-                    raise
-                problem = self._explained(error, "it cannot be read")
-                yield _Item(source=source, page=Page(number=0, count=0, image=None, problem=problem), whole=False)
-            yield _End(source=source)
+    def _items(self, source: Path, place: Place) -> Iterator[_Item | _End]:
+        try:
+            yield from self._pages(source, place)
+        except Exception as error:
+            if isinstance(error, OutputError):
+                raise
+            problem = self._explained(error, "it cannot be read")
+            yield _Item(source=source, page=Page(number=0, count=0, image=None, problem=problem), whole=False)
+        yield _End(source=source)
 
     def _pages(self, source: Path, place: Place) -> Iterator[_Item]:
         job: Job | None = None

@@ -24,7 +24,10 @@ MOST_PIXELS = 89_000_000
 MOST_SIDE = 30_000
 """JPEG, in which results are drawn, knows no picture of twice that."""
 PDFIUM = threading.RLock()
-"""PDFium works in one thread at a time: pages are drawn in one, and PDFs of layouts written in another."""
+"""PDFium allows one call at a time, whatever the document: PDFs are drawn in several threads, and those of
+layouts written in another."""
+_WARNINGS = threading.Lock()
+"""Filters of warnings are the whole program's, and pages are opened in several threads."""
 _BOMB = re.compile(r"Image size \(([0-9]+) pixels\).*")
 _HINT_IMAGE = "open it in a viewer to see whether it is whole, and save it again as PNG or JPEG"
 _HINT_PDF = "open it in a viewer to see whether it is whole, and print it to a new PDF"
@@ -99,7 +102,7 @@ def _image(file: Path | BinaryIO, name: str) -> ImageFile:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with warnings.catch_warnings():
+        with _WARNINGS, warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit follows
             deep.teach_pillow()
             return Image.open(file)
@@ -188,8 +191,12 @@ def _pdf(path: Path, dpi: int, wanted: Sequence[int] | None, is_done: Callable[[
     try:
         with PDFIUM:
             document = pypdfium2.PdfDocument(path)
-            forms.prepare(document)
-            count = len(document)
+            try:
+                forms.prepare(document)
+                count = len(document)
+            except BaseException:
+                document.close()  # here: what is forgotten is closed in whatever thread, without the lock
+                raise
     except pypdfium2.PdfiumError as error:
         if "password" in str(error).lower():
             hint = "save a copy without a password: qpdf --decrypt IN OUT"

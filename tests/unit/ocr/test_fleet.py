@@ -216,6 +216,72 @@ def test_pages_and_answers_that_fill_the_pipes_do_not_wait_for_each_other(
     assert sorted(found) == list(range(40))
 
 
+def test_an_engine_that_takes_nothing_does_not_hold_up_the_other(
+    engines: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others, is_enough, in_time = [0], threading.Event(), list[bool]()
+    receive = fleet._Arriving._receive
+    began = fleet._Arriving.__init__
+
+    def begin(self: Any, connection: Any) -> None:
+        self.gpu = HERE.gpu
+        began(self, connection)
+
+    def late(self: Any) -> None:
+        if self.gpu == 0:
+            in_time.append(is_enough.wait(10))
+        receive(self)
+
+    def count() -> None:
+        others[0] += 1
+        if others[0] == 12:  # all that go to it while the other has its first ones still
+            is_enough.set()
+
+    monkeypatch.setattr(fleet._Arriving, "__init__", begin)
+    monkeypatch.setattr(fleet._Arriving, "_receive", late)
+    FakeEngine.behave[1] = count
+    engines.load(lambda _: None)
+    pages = Pages([(number, Image.new("RGB", (1190, 1684))) for number in range(40)])
+    found = dict(engines.flow(pages, request(), engines.concurrency, print))
+    assert sorted(found) == list(range(40))
+    assert in_time == [True]
+
+
+def test_pictures_arrive_as_they_were(engines: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[int, Image.Image] = {}
+
+    def flow(_self: Any, pictures: Pictures, *_: Any) -> Iterator[tuple[int, Answer]]:
+        while (one := pictures.take(wait=True)) is not None:
+            seen[one[0]] = one[1]
+            yield one[0], Reading(raw="")
+
+    monkeypatch.setattr(FakeEngine, "flow", flow)
+    engines.load(lambda _: None)
+    sent = [Image.effect_noise((31, 17), 90).convert(mode) for mode in ("RGB", "L", "RGB")]
+    dict(engines.flow(Pages(list(enumerate(sent))), request(), engines.concurrency, print))
+    assert [seen[number] for number in range(3)] == sent
+
+
+def test_a_page_that_cannot_be_sent_ends_the_work(engines: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: Any) -> None:
+        raise MemoryError
+
+    engines.load(lambda _: None)
+    monkeypatch.setattr(Image.Image, "tobytes", full)
+    with pytest.raises(BackendError, match="all GPUs have ended"):
+        read(engines, 4)
+
+
+def test_the_threads_that_send_end_with_the_engines(engines: Fleet) -> None:
+    before = set(threading.enumerate())
+    engines.load(lambda _: None)
+    read(engines)
+    engines.close()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)
+        assert not thread.is_alive()
+
+
 def test_each_engine_sees_its_own_gpu(engines: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[dict[str, str]] = []
 

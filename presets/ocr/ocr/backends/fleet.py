@@ -8,6 +8,7 @@ import dataclasses
 import multiprocessing
 import os
 import queue
+import socket
 import threading
 import time
 import traceback
@@ -60,7 +61,7 @@ class Fleet:
             process = context.Process(target=_serve, args=(theirs, self._settings, gpu), daemon=False)
             process.start()
             theirs.close()
-            self._members.append(_Member(gpu=gpu, process=process, connection=ours))
+            self._members.append(_Member(gpu=gpu, process=process, connection=ours, sending=_Sending(ours)))
         facts: list[Facts] = []
         problem: OcrError | None = None
         for member in self._members:
@@ -137,11 +138,10 @@ class Fleet:
         """Pages to whoever has the fewest, up to `most` for each."""
         for member in _with_room(members, most):
             is_idle = not any(one.pages for one in members)
-            picture = again.popleft() if again else pictures.take(wait=is_idle)
-            if picture is None:
+            page = again.popleft() if again else pictures.take(wait=is_idle)
+            if page is None:
                 break
-            member.pages[picture[0]] = picture[1]
-            member.send(("page", *picture))
+            member.give(*page)
 
     def peak_memory_mb(self) -> tuple[float, Literal["GPU", "RSS"]]:
         """Of this process: each engine's is its own."""
@@ -151,7 +151,6 @@ class Fleet:
         """End all engines."""
         members, self._members = self._members, []
         for member in members:
-            member.send(("close",))
             member.give_up()
         deadline = time.monotonic() + _END_S
         for member in members:
@@ -167,13 +166,17 @@ class _Member:
     gpu: int
     process: Any
     connection: Connection | None
+    sending: _Sending
     pages: dict[int, Image] = dataclasses.field(default_factory=dict)
 
     def send(self, message: tuple[Any, ...]) -> None:
-        """To it, if it is there still."""
-        if self.connection is not None:
-            with contextlib.suppress(OSError):
-                self.connection.send(message)
+        """To it, soon, if it is there still."""
+        self.sending.put(message)
+
+    def give(self, number: int, picture: Image) -> None:
+        """A page to read."""
+        self.pages[number] = picture
+        self.send(("page", number, picture))
 
     def receive(self) -> tuple[str, Any] | None:
         """What it says next; None when it has ended."""
@@ -185,9 +188,55 @@ class _Member:
     def give_up(self) -> list[tuple[int, Image]]:
         """No more to do with it; its pages."""
         if self.connection is not None:
-            self.connection.close()
+            self.sending.end()
         pages, self.pages, self.connection = list(self.pages.items()), {}, None
         return pages
+
+
+class _Sending:
+    """What goes over a connection to an engine, in a thread of its own: a full pipe stops nobody else. This thread
+    closes the connection, so that none is closed while it is written to."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._messages: queue.SimpleQueue[tuple[Any, ...] | None] = queue.SimpleQueue()
+        self._is_ended = False
+        threading.Thread(target=self._send, daemon=True).start()
+
+    def put(self, message: tuple[Any, ...]) -> None:
+        """In its turn."""
+        self._messages.put(message)
+
+    def end(self) -> None:
+        """Send nothing more, and close the connection."""
+        self._hang_up()  # first, for then it is open still; it also ends what is being sent
+        self._is_ended = True
+        self._messages.put(None)
+
+    def _send(self) -> None:
+        with self._connection:
+            try:
+                while (message := self._messages.get()) is not None and not self._is_ended:
+                    self._connection.send(_packed(message))
+            except Exception as error:  # noqa: BLE001  (whatever it is, the engine cannot be used any more)
+                if not isinstance(error, OSError):
+                    traceback.print_exc()
+                self._hang_up()
+                while not self._is_ended:
+                    self._messages.get()
+
+    def _hang_up(self) -> None:
+        """Let both sides see the end. The connection stays open: it is read in another thread."""
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(self._connection.fileno())) as line:
+            line.shutdown(socket.SHUT_RDWR)
+
+
+def _packed(message: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A message whose picture, if it has one, is plain bytes: they are copied once, and a picture three times."""
+    if message[0] != "page":
+        return message
+    _, number, picture = message
+    return "page", number, picture.mode, picture.size, picture.tobytes()
 
 
 class _Given:
@@ -254,7 +303,10 @@ class _Arriving:
             return None
         message = self.next()
         if message[0] == "page":
-            return message[1], message[2]
+            from PIL import Image as Pillow
+
+            _, number, *plain = message
+            return number, Pillow.frombytes(*plain)
         if message[0] == "close":
             self._messages.put(message)
         self.is_over = True
