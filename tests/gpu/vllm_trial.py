@@ -125,7 +125,7 @@ def complete_libraries(there: Path, site: Path) -> list[str]:
 
 def finish(work: Path, weights: Path, parent: str) -> str:
     """Lay devenv's own files on the base image as its Dockerfile does; the name by which `up` finds the result."""
-    from devenv.context import assemble
+    from devenv.context import assemble, own_files
     from devenv.lock.drift import inputs
     from devenv.lock.model import read
     from devenv.plan import plan
@@ -148,6 +148,11 @@ def finish(work: Path, weights: Path, parent: str) -> str:
     (project / "devenv.lock").write_text(lock.dump())
     decided = plan(loaded, lock)
     folder = assemble(decided, render(decided), None, work / "context")
+    for name, (own, mode) in own_files(decided):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"".join(own.chunks()))
+        path.chmod(mode)
     dockerfile = (folder / "Dockerfile").read_text()
     own = dockerfile[dockerfile.index("COPY image/ /") :]
     (folder / "Dockerfile").write_text(f"FROM {BASE}\n{own}")
