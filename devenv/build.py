@@ -11,6 +11,7 @@ from typing import Self
 
 from devenv import run
 from devenv.artifacts import Store
+from devenv.buildx import NO_PROXIES, OWN_BUILDER, csv, own_variables
 from devenv.context import BASE
 from devenv.engine import Engine
 from devenv.errors import BuildError
@@ -57,7 +58,9 @@ def build(
     """Build the plan's image from the context in `folder`. Raises BuildError with the failing step's last lines."""
     base = tuple(_base_here(plan.lock.base, engine))
     kept = [] if no_cache else list(_kept_editor(plan, engine, store, progress))
-    arguments = [*base, *kept, *(["--no-cache"] if no_cache else []), "--load", "--tag", plan.image]
+    arguments = [
+        *base, *kept, *(["--no-cache"] if no_cache else []), "--load", "--tag", plan.image, *_platform(plan)
+    ]  # fmt: skip
     keeping = plan if not kept else dataclasses.replace(plan, editor=None)
     with _Keeper(keeping, folder, engine, store, progress, base) as keeper:
         steps = buildx(arguments, folder, engine, progress, keeper.saw)
@@ -66,7 +69,7 @@ def build(
     if built is None:
         raise BuildError(
             f"the build ended well but the engine has no image {plan.image}",
-            hint="buildx uses another builder than this engine's own: run 'docker buildx use default'",
+            hint="another program may have removed it: run the command again",
         )
     return Image(reference=plan.image, id=built, cached=False, steps=steps)
 
@@ -86,6 +89,11 @@ def name_base(base: LockedBase, engine: Engine) -> str | None:
         message, hint = gone(base.digest, base.image)
         raise BuildError(message, hint=hint)
     return None
+
+
+def _platform(plan: Plan) -> tuple[str, str]:
+    """The lock's platform, whatever the user's docker client builds for."""
+    return "--platform", plan.lock.platform
 
 
 def _base_here(base: LockedBase, engine: Engine) -> Iterator[str]:
@@ -110,7 +118,7 @@ def _kept_editor(plan: Plan, engine: Engine, store: Store, progress: Progress) -
         if (kept := store.kept(_EDITOR, plan.editor)) is None:
             return
         progress.message("the editor, compiled before")
-        buildx(["--load", "--tag", image], kept, engine, progress)
+        buildx(["--load", "--tag", image, *_platform(plan)], kept, engine, progress)
     yield from ("--build-context", f"editor=docker-image://{image}")
 
 
@@ -124,6 +132,7 @@ class _Keeper:
     ) -> None:
         self._folder, self._engine, self._store, self._progress = folder, engine, store, progress
         self._base = base  # the build's arguments that bring its base
+        self._platform = _platform(plan)
         self._keys = {BASE: plan.base, _EDITOR: plan.editor}  # of what no export was begun for
         self._pool = concurrent.futures.ThreadPoolExecutor(len(self._keys), thread_name_prefix="keep")
         self._begun: list[concurrent.futures.Future[None]] = []
@@ -166,7 +175,7 @@ class _Keeper:
     def _export(self, stage: str, target: Path) -> None:
         if self._has_failed:  # while this waited for another devenv that keeps the same
             raise BuildError("the build has ended")
-        arguments = [*self._base, "--target", stage, "--output", f"type=tar,dest={target}"]
+        arguments = [*self._base, "--target", stage, *self._platform, "--output", csv("type=tar", f"dest={target}")]
         buildx(arguments, self._folder, self._engine, self._progress)
 
     def _editor(self, place: Path) -> None:
@@ -182,17 +191,15 @@ def _nothing(_: Step) -> None:
 def buildx(
     arguments: list[str], folder: Path, engine: Engine, progress: Progress, on_step: Callable[[Step], None] = _nothing
 ) -> tuple[Step, ...]:
-    """Build the folder's Dockerfile with no network; `arguments` say what becomes of it, `on_step` gets each step when
-    it is done. Raises BuildError."""
+    """Build the folder's Dockerfile on this engine with no network and none of the user's settings for builds;
+    `arguments` say what becomes of it, `on_step` gets each step when it is done. Raises BuildError."""
     command = [
-        "docker", "buildx", "build", "--network", "none", "--progress", "plain", "--provenance=false",
-        *arguments, str(folder),
+        "docker", "buildx", "build", *OWN_BUILDER, "--network", "none", "--progress", "plain", "--provenance=false",
+        *NO_PROXIES, *arguments, str(folder),
     ]  # fmt: skip
-    # The client's own context may name another engine than ours. And buildx would run git around its context.
-    env = {"DOCKER_HOST": engine.address, "BUILDX_GIT_INFO": "false"}
     try:
         steps = []
-        for step in _steps(run.lines(command, env=env), progress):
+        for step in _steps(run.lines(command, env=own_variables(engine.address)), progress):
             steps.append(step)
             on_step(step)
         return tuple(steps)
@@ -242,5 +249,10 @@ def _hint(text: str) -> str:
     if "no space left on device" in text.lower():  # of BuildKit, or of a program in a step
         return "the engine's disk is full: free space with 'devenv prune' or 'docker system prune', then run again"
     if f"failed to resolve source metadata for {LOCAL}" in text:
-        return "buildx uses a builder that cannot see this engine's images: docker buildx use default"
+        return "another program may have removed an image that the build needs: run the command again"
+    if "error getting credentials" in text:
+        return (
+            "the credential helper that docker's config.json names ('credsStore', 'credHelpers') does not work: "
+            "install it, or take it out there"
+        )
     return "run again with -v for the whole build log; what was built so far is kept"

@@ -1,13 +1,39 @@
-"""The docker client's buildx plugin, which builds images: whether it is there."""
+"""The docker client's buildx plugin, which builds images: whether it is there, and how its user's settings stay out."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from devenv import run
 from devenv.errors import EngineError
 
 MIN_BUILDX = (0, 11)
+OWN_BUILDER = ("--builder", "default")
+"""The builder inside the engine that DOCKER_HOST names. buildx refuses to make another one of that name."""
+
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
+NO_PROXIES = tuple(part for name in _PROXIES for one in (name, name.lower()) for part in ("--build-arg", f"{one}="))
+"""buildx hands the proxies of docker's config.json, with their passwords, to every step; an empty one stays out."""
+
+_FOREIGN = (
+    "BUILDX_BUILDER", "DOCKER_CONTEXT", "DOCKER_API_VERSION",  # another builder, engine or API than this engine's
+    "DOCKER_DEFAULT_PLATFORM",
+    "BUILDKIT_SYNTAX", "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY",  # another frontend, other inputs
+    "SOURCE_DATE_EPOCH", "BUILDX_GIT_LABELS",  # other times and labels
+)  # fmt: skip
+
+
+def csv(*values: str) -> str:
+    """Values for one of buildx's options that takes several: it reads them as a line of CSV."""
+    quoted = ('"' + one.replace('"', '""') + '"' if re.search('[,"\n]', one) else one for one in values)
+    return ",".join(quoted)
+
+
+def own_variables(address: str) -> Mapping[str, str | None]:
+    """The environment variables of a build on the engine at `address`; None: the user's own has no say."""
+    # And buildx would run git around its context.
+    return {"DOCKER_HOST": address, "BUILDX_GIT_INFO": "false", **dict.fromkeys(_FOREIGN)}
 
 
 def check_buildx() -> str:

@@ -8,6 +8,7 @@ import dataclasses
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,6 +22,14 @@ class AptSource:
     components: tuple[str, ...]
     signed_by: tuple[str, ...] = ()
     trusted: bool = False
+
+
+def text_of(path: Path) -> str:
+    """The file's text; nothing when it is not there or not ours to read: it is another tool's setting."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def pip_conf(text: str, commands: tuple[str, ...] = ("global", "install", "download")) -> dict[str, str]:

@@ -27,8 +27,13 @@ class Console:
         sys.stdout.flush()
 
     def json(self, value: Any) -> None:
-        """One JSON document on stdout."""
-        self.data(json.dumps(value, indent=2, ensure_ascii=False))
+        """One JSON document on stdout; escaped where stdout cannot carry a character as it is."""
+        text = json.dumps(value, indent=2, ensure_ascii=False)
+        try:
+            text.encode(sys.stdout.encoding or "utf-8")
+        except UnicodeEncodeError:
+            text = json.dumps(value, indent=2)
+        self.data(text)
 
     def note(self, text: str) -> None:
         """A line for people, on stderr; left out when quiet."""

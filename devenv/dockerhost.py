@@ -1,4 +1,4 @@
-"""Where this user's Docker Engine is, found the way the docker client finds it."""
+"""Where this user's Docker Engine is, and what else docker's config.json says, found the way the docker client does."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ from devenv.errors import EngineError
 from devenv.foreign import from_json
 
 _DEFAULT = Path("/var/run/docker.sock")
+_PROXIES = {
+    "httpProxy": "HTTP_PROXY", "httpsProxy": "HTTPS_PROXY", "ftpProxy": "FTP_PROXY", "noProxy": "NO_PROXY",
+    "allProxy": "ALL_PROXY",
+}  # fmt: skip
 
 
 def engine_address(variables: Mapping[str, str], home: Path) -> str:
@@ -24,10 +28,9 @@ def engine_address(variables: Mapping[str, str], home: Path) -> str:
     """
     if host := variables.get("DOCKER_HOST"):
         return host
-    config = Path(variables.get("DOCKER_CONFIG") or home / ".docker")
-    name = variables.get("DOCKER_CONTEXT") or _current(config)
+    name = variables.get("DOCKER_CONTEXT") or str(_config(variables, home).get("currentContext") or "")
     if name and name != "default":
-        meta = config / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest() / "meta.json"
+        meta = _folder(variables, home) / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest() / "meta.json"
         try:
             return str(from_json(files.read_text(meta))["Endpoints"]["docker"]["Host"])
         except (OSError, ValueError, KeyError, TypeError):
@@ -41,12 +44,35 @@ def engine_address(variables: Mapping[str, str], home: Path) -> str:
     return f"unix://{_DEFAULT}"
 
 
-def _current(config: Path) -> str | None:
+def proxies(variables: Mapping[str, str], home: Path) -> dict[str, str]:
+    """The proxies that docker's config.json names for programs inside containers, as the variables that the docker
+    client would set: `HTTP_PROXY`, `http_proxy`, …
+
+    It has them for each engine by its address, and for every other under `default`.
+    """
+    named = _config(variables, home).get("proxies")
+    if not isinstance(named, dict):
+        return {}
     try:
-        value = from_json(files.read_text(config / "config.json")).get("currentContext")
-    except (OSError, ValueError, AttributeError):
-        return None
-    return str(value) if value else None
+        address = engine_address(variables, home)
+    except EngineError:
+        address = ""  # whoever needs the engine is told
+    own = named.get(address, named.get("default"))
+    found = {} if not isinstance(own, dict) else {_PROXIES[key]: own[key] for key in _PROXIES if own.get(key)}
+    return {each: str(value) for name, value in found.items() for each in (name, name.lower())}
+
+
+def _config(variables: Mapping[str, str], home: Path) -> Mapping[str, Any]:
+    """The docker client's config.json; empty when it cannot be read."""
+    try:
+        value = from_json(files.read_text(_folder(variables, home) / "config.json"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _folder(variables: Mapping[str, str], home: Path) -> Path:
+    return Path(variables.get("DOCKER_CONFIG") or home / ".docker")
 
 
 def ask(address: str, path: str, *, timeout_s: float = 10) -> Any:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, TypeVar, cast
 
+from devenv import enginefaults
 from devenv.container import ContainerFacts, ContainerSpec, container_facts
 from devenv.errors import EngineError, UsageError
 from devenv.held import Held
@@ -35,25 +36,19 @@ def _guarded(call: _Call) -> _Call:
     def guarded(*args: Any, **kwargs: Any) -> Any:
         import docker.errors
         import requests.exceptions
+        import urllib3.exceptions
 
+        known = (
+            docker.errors.DockerException, requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError
+        )  # fmt: skip
         try:
             return call(*args, **kwargs)
-        except docker.errors.APIError as error:
-            raise EngineError(f"Docker refused: {error.explanation or error}", hint=_hint(str(error))) from None
-        except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
-            raise EngineError(
-                f"lost the Docker Engine: {error}", hint="is dockerd still running? try: docker info"
-            ) from None
+        except known as error:
+            if enginefaults.is_local(error):
+                raise
+            raise enginefaults.failed(error) from None
 
     return cast("_Call", guarded)
-
-
-def _hint(text: str) -> str | None:
-    if "no space left" in text.lower():
-        return "the engine's disk is full: free space with 'devenv prune' or 'docker system prune'"
-    if "permission denied" in text.lower():
-        return "add yourself to the docker group: sudo usermod -aG docker $USER, then log in again"
-    return None
 
 
 class Engine:
@@ -95,7 +90,10 @@ class Engine:
 
         with contextlib.suppress(docker.errors.ImageNotFound):
             return cast("Mapping[str, Any]", self._api.inspect_image(reference))
-        self._client.images.pull(reference)
+        try:
+            self._client.images.pull(reference)
+        except (AttributeError, TypeError) as error:
+            raise enginefaults.misconfigured(error) from None
         return cast("Mapping[str, Any]", self._api.inspect_image(reference))
 
     @_guarded
@@ -168,7 +166,8 @@ class Engine:
 
     @_guarded
     def _create_idle(self, reference: str) -> str:
-        return str(self._api.create_container(image=reference, command=["true"])["Id"])
+        # Without the proxies of docker's config.json, which would stay in the container's configuration.
+        return str(self._api.create_container(image=reference, command=["true"], use_config_proxy=False)["Id"])
 
     # containers
 
@@ -230,6 +229,7 @@ class Engine:
             labels=dict(spec.labels),
             ports=[(inside, "tcp") for inside, _ in spec.ports],
             host_config=host,
+            use_config_proxy=False,  # `brought` gives them to the programs inside, not to `docker inspect`
         )
         return str(made["Id"])
 
@@ -354,26 +354,16 @@ def connect(address: str | None) -> Engine:
     import requests.exceptions
 
     where = address or "unix:///var/run/docker.sock"
+    enginefaults.check_address(where)
     try:
         client = docker.DockerClient(base_url=where, version="auto", timeout=60)
-        version = str(client.api.version()["Version"])
-    except (
-        docker.errors.DockerException,
-        requests.exceptions.RequestException,
-        OSError,
-        ValueError,
-    ) as error:
-        text = str(error)
-        if "ermission denied" in text:
-            raise EngineError(
-                f"this user may not use the Docker Engine at {where}",
-                hint="sudo usermod -aG docker $USER, then log in again (or: newgrp docker)",
-            ) from None
-        raise EngineError(
-            f"no Docker Engine answers at {where}",
-            hint="start it (sudo systemctl start docker), or install one: 'make engine' in a checkout, or your "
-            "distribution's docker.io and docker-buildx packages; DOCKER_HOST names another one",
-        ) from None
+        version = str(client.api.version().get("Version", ""))
+    except docker.errors.InvalidConfigFile as error:
+        raise enginefaults.misconfigured(error) from None
+    except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
+        raise enginefaults.unreachable(error, where) from None
+    except (AttributeError, TypeError, ValueError) as error:  # the SDK takes every value of config.json as it is
+        raise enginefaults.misconfigured(error) from None
     numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
     if numbers and numbers < MIN_ENGINE:
         raise EngineError(

@@ -58,6 +58,23 @@ def is_there(path: Path) -> bool:
     return os.path.lexists(path)
 
 
+def is_text(name: str) -> bool:
+    """Whether the name of a file is UTF-8, as Docker and YAML need it."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # Python has other bytes as lone surrogates
+        return False
+    return True
+
+
+def is_same(one: str, other: Path) -> bool:
+    """Whether two paths lead to the same file or folder, also through links and bind mounts."""
+    try:
+        return Path(one).samefile(other)  # by device and inode
+    except OSError:
+        return one == str(other)
+
+
 def opened(path: Path, *, inside: Path | None = None) -> BufferedReader:
     """A regular file, to read. Links may lead to it; with `inside` they may not lead out of that folder.
 

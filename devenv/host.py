@@ -9,36 +9,19 @@ import contextlib
 import dataclasses
 import os
 import platform
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from devenv import configs, ownconfig
-from devenv.configs import AptSource
+from devenv.configs import AptSource, text_of
 from devenv.ownconfig import HubSettings
 from devenv.paths import Dirs
+from devenv.pipsettings import PipSettings
 
 _ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 _ENVIRONMENT = threading.Lock()
 _NPM_GLOBAL = ("/etc/npmrc", "/usr/etc/npmrc", "/usr/local/etc/npmrc")
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class PipSettings:
-    """Where Python wheels come from. `index` None means PyPI; `no_index` leaves only `find_links`."""
-
-    index: str | None = None
-    extra_indexes: tuple[str, ...] = ()
-    find_links: tuple[str, ...] = ()
-    no_index: bool = False
-    cert: Path | None = None
-    proxy: str | None = None
-    cache: Path | None = None
-    netrc: Path | None = None
-    uv_env: tuple[tuple[str, str], ...] = ()
-    """pip's settings said in uv's variables; what the user set for uv itself stays as it is."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +49,7 @@ class Settings:
     """Debian's name: `amd64`, `arm64`."""
     release: str = ""
     """This machine's own: `debian/bookworm`; empty for another kind of system."""
-    pip: PipSettings = PipSettings()
+    pip: PipSettings = dataclasses.field(default_factory=PipSettings)
     npm: NpmSettings = NpmSettings()
     apt: tuple[AptSource, ...] = ()
     apt_mirrors: tuple[tuple[str, str], ...] = ()
@@ -89,12 +72,14 @@ class Settings:
     hubs: HubSettings = dataclasses.field(default_factory=lambda: HubSettings(dir=Path("weights")))
 
     @classmethod
-    def read(cls, dirs: Dirs, environ: Mapping[str, str] = os.environ, *, root: Path = Path("/")) -> Settings:
-        """Read all settings; `root` is the file system's top (tests put another).
+    def read(
+        cls, dirs: Dirs, environ: Mapping[str, str] = os.environ, *, root: Path = Path("/"), cwd: Path | None = None
+    ) -> Settings:
+        """Read all settings; `root` is the file system's top, `cwd` where the user stands (tests put others).
 
         Raises UsageError for a mistake in devenv's own config.yaml.
         """
-        home = Path(environ.get("HOME") or Path.home())
+        home = Path(environ["HOME"])
         templates, archives = root / "usr/share/python-apt/templates", root / "var/cache/apt/archives"
         own = ownconfig.read(environ, home, dirs.config / "config.yaml")
         bundle = environ.get("SSL_CERT_FILE") or environ.get("REQUESTS_CA_BUNDLE") or environ.get("CURL_CA_BUNDLE")
@@ -103,8 +88,14 @@ class Settings:
             uid=os.getuid(),
             gid=os.getgid(),
             arch=_ARCHITECTURES.get(platform.machine().lower(), platform.machine().lower()),
-            release=configs.os_release(_text(root / "etc/os-release")),
-            pip=_pip(environ, home, root),
+            release=configs.os_release(text_of(root / "etc/os-release")),
+            pip=PipSettings.read(
+                environ,
+                home=home,
+                config_home=Path(environ.get("XDG_CONFIG_HOME") or home / ".config"),
+                root=root,
+                cwd=cwd or Path.cwd(),
+            ),
             npm=_npm(environ, home, root),
             apt=_apt(root),
             apt_mirrors=own.mirrors,
@@ -136,90 +127,8 @@ def trusting(bundle: Path | None) -> Iterator[None]:
                 os.environ.pop(one, None)
 
 
-def _text(path: Path) -> str:
-    """The file's text; nothing when it is not there or not ours to read: it is another tool's setting."""
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-
-
 def _existing(path: str | None) -> Path | None:
     return Path(path) if path and Path(path).is_file() else None
-
-
-def _pip(environ: Mapping[str, str], home: Path, root: Path) -> PipSettings:
-    config_home = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
-    named = environ.get("PIP_CONFIG_FILE")
-    files: list[Path] = []
-    if named != os.devnull:
-        globals_ = [part for part in environ.get("XDG_CONFIG_DIRS", "/etc/xdg").split(":") if part]
-        files = [
-            *(root / part.lstrip("/") / "pip/pip.conf" for part in reversed(globals_)),
-            root / "etc/pip.conf",
-            home / ".pip/pip.conf",
-            config_home / "pip/pip.conf",
-            Path(sys.prefix) / "pip.conf",
-            *([Path(named)] if named else []),
-        ]
-    options: dict[str, str] = {}
-    for file in files:
-        options.update(configs.pip_conf(_text(file)))
-    for key, value in environ.items():
-        if key.startswith("PIP_") and value:
-            options[key[4:].lower().replace("_", "-")] = value
-    uv = configs.uv_toml(_text(config_home / "uv/uv.toml"))
-    uv_default = environ.get("UV_DEFAULT_INDEX") or environ.get("UV_INDEX_URL") or uv["default"]
-    uv_extra = (
-        *environ.get("UV_INDEX", "").split(),
-        *environ.get("UV_EXTRA_INDEX_URL", "").split(),
-        *uv["indexes"],
-    )
-    uv_links = (*environ.get("UV_FIND_LINKS", "").replace(",", " ").split(), *uv["find_links"])
-    extra, links = options.get("extra-index-url", "").split(), options.get("find-links", "").split()
-    translated = {
-        "UV_DEFAULT_INDEX": options.get("index-url", ""),
-        "UV_EXTRA_INDEX_URL": " ".join(extra),
-        "UV_FIND_LINKS": ",".join(links),
-        "UV_NO_INDEX": "1" if _true(options.get("no-index")) else "",
-        "UV_INDEX_STRATEGY": "unsafe-best-match" if extra else "",  # pip's own way: all indexes are equal
-        "SSL_CERT_FILE": options.get("cert", ""),
-        "ALL_PROXY": options.get("proxy", ""),
-        # The machine's own certificates count, as they do for pip (uv's variable before and after its renaming).
-        "UV_NATIVE_TLS": "true",
-        "UV_SYSTEM_CERTS": "true",
-    }
-    own_index = {"UV_DEFAULT_INDEX"} if uv_default else set()
-    return PipSettings(
-        index=uv_default or options.get("index-url"),
-        extra_indexes=_unique(_index_url(one) for one in (*uv_extra, *extra)),
-        find_links=_unique((*uv_links, *links)),
-        no_index=_true(options.get("no-index")) or _true(environ.get("UV_NO_INDEX")),
-        cert=_existing(options.get("cert")),
-        proxy=options.get("proxy"),
-        cache=_pip_cache(options, environ, home),
-        netrc=_existing(environ.get("NETRC") or str(home / ".netrc")),
-        uv_env=tuple((k, v) for k, v in translated.items() if v and not environ.get(k) and k not in own_index),
-    )
-
-
-def _index_url(text: str) -> str:
-    """uv lets an index be `name=address`."""
-    name, sign, rest = text.partition("=")
-    return rest if sign and "/" not in name else text
-
-
-def _unique(values: Any) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(values))
-
-
-def _true(value: str | None) -> bool:
-    return (value or "").lower() in {"1", "true", "yes", "on", "t", "y"}
-
-
-def _pip_cache(options: Mapping[str, str], environ: Mapping[str, str], home: Path) -> Path | None:
-    folder = Path(options.get("cache-dir") or Path(environ.get("XDG_CACHE_HOME") or home / ".cache") / "pip")
-    return folder if folder.is_dir() and not _true(options.get("no-cache-dir")) else None
 
 
 def _npm(environ: Mapping[str, str], home: Path, root: Path) -> NpmSettings:
@@ -228,8 +137,8 @@ def _npm(environ: Mapping[str, str], home: Path, root: Path) -> NpmSettings:
     user_file = Path(lowered.get("npm_config_userconfig") or home / ".npmrc")
     settings: dict[str, str] = {}
     for path in [Path(global_file)] if global_file else [root / name.lstrip("/") for name in _NPM_GLOBAL]:
-        settings.update(configs.npmrc(_text(path), environ))
-    settings.update(configs.npmrc(_text(user_file), environ))
+        settings.update(configs.npmrc(text_of(path), environ))
+    settings.update(configs.npmrc(text_of(user_file), environ))
     for key, value in environ.items():
         name = key[len("npm_config_") :]
         if key.lower().startswith("npm_config_") and value:
@@ -248,11 +157,11 @@ def _npm(environ: Mapping[str, str], home: Path, root: Path) -> NpmSettings:
 
 def _apt(root: Path) -> tuple[AptSource, ...]:
     folder = root / "etc/apt"
-    found = list(configs.apt_sources(_text(folder / "sources.list"), deb822=False))
+    found = list(configs.apt_sources(text_of(folder / "sources.list"), deb822=False))
     parts = folder / "sources.list.d"
     for path in sorted(parts.iterdir()) if parts.is_dir() else ():
         if path.suffix in {".list", ".sources"}:
-            found.extend(configs.apt_sources(_text(path), deb822=path.suffix == ".sources"))
+            found.extend(configs.apt_sources(text_of(path), deb822=path.suffix == ".sources"))
     return tuple(each for one in found for each in _expanded(one, root))
 
 
@@ -262,7 +171,7 @@ def _expanded(source: AptSource, root: Path) -> tuple[AptSource, ...]:
         return (source,)
     path = "/" + source.uri.partition(":")[2].lstrip("/")
     uris = [
-        line.split()[0] for line in _text(root / path.lstrip("/")).splitlines() if line.strip()[:1] not in ("", "#")
+        line.split()[0] for line in text_of(root / path.lstrip("/")).splitlines() if line.strip()[:1] not in ("", "#")
     ]
     return tuple(dataclasses.replace(source, uri=uri.rstrip("/")) for uri in uris)
 
@@ -270,11 +179,11 @@ def _expanded(source: AptSource, root: Path) -> tuple[AptSource, ...]:
 def _apt_auth(root: Path) -> tuple[tuple[str, str], ...]:
     folder = root / "etc/apt/auth.conf.d"
     files = [root / "etc/apt/auth.conf", *(sorted(folder.glob("*.conf")) if folder.is_dir() else ())]
-    return tuple(one for file in files for one in configs.apt_auth(_text(file)))
+    return tuple(one for file in files for one in configs.apt_auth(text_of(file)))
 
 
 def _apt_proxy(root: Path) -> str | None:
     folder = root / "etc/apt/apt.conf.d"
     files = [*(sorted(folder.iterdir()) if folder.is_dir() else ()), root / "etc/apt/apt.conf"]
-    found = [proxy for file in files if (proxy := configs.apt_proxy(_text(file))) is not None]
+    found = [proxy for file in files if (proxy := configs.apt_proxy(text_of(file))) is not None]
     return found[-1] if found and "://" in found[-1] else None

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from devenv import build, canonical, files
+from devenv.buildx import csv
 from devenv.canonical import Entry, Layer
 from devenv.engine import Engine
 from devenv.errors import BuildError
@@ -64,7 +65,7 @@ def identities(
         (context / "Dockerfile").write_text(_dockerfile(readers, below), encoding="utf-8")
         images = [f"image{number}=docker-image://{reference}" for number, reference in enumerate(references)]
         arguments = [part for image in images for part in ("--build-context", image)]
-        build.buildx([*arguments, "--output", f"type=local,dest={out}"], context, engine, progress)
+        build.buildx([*arguments, "--output", csv("type=local", f"dest={out}")], context, engine, progress)
         return tuple(
             _identity(reference, out / str(number) / "canonical.json", engine, base, below)
             for number, reference in enumerate(references)

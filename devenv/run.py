@@ -41,20 +41,20 @@ class ProcessError(Exception):
 def run(
     command: Sequence[str],
     *,
-    env: Mapping[str, str] | None = None,
+    env: Mapping[str, str | None] | None = None,
     cwd: Path | None = None,
     stdin: str | None = None,
     timeout_s: float | None = None,
     check: bool = True,
 ) -> Outcome:
-    """Run `command` to its end. `env` adds to this process's own.
+    """Run `command` to its end. `env` adds to this process's own variables; None takes one away.
 
     Raises ProcessError (status not 0, with `check`), FileNotFoundError (no such program), subprocess.TimeoutExpired.
     """
     log.info("%s", shlex.join(command))
     done = subprocess.run(
         list(command),
-        env={**os.environ, **env} if env else None,
+        env=_variables(env),
         cwd=cwd,
         input=stdin,
         stdin=subprocess.DEVNULL if stdin is None else None,
@@ -70,15 +70,17 @@ def run(
     return outcome
 
 
-def lines(command: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Iterator[str]:
-    """Yield the process's stderr lines as they come (BuildKit reports there).
+def lines(
+    command: Sequence[str], *, env: Mapping[str, str | None] | None = None, cwd: Path | None = None
+) -> Iterator[str]:
+    """Yield the process's stderr lines as they come (BuildKit reports there). `env` as for `run`.
 
     Raises ProcessError at the end when the status is not 0; the process is killed when the caller stops early.
     """
     log.info("%s", shlex.join(command))
     process = subprocess.Popen(
         list(command),
-        env={**os.environ, **env} if env else None,
+        env=_variables(env),
         cwd=cwd,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -110,6 +112,12 @@ def lines(command: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: 
         _followed.discard(process)
     if code != 0:
         raise ProcessError(Outcome(command=tuple(command), code=code, out="".join(out), err="".join(tail)))
+
+
+def _variables(changes: Mapping[str, str | None] | None) -> dict[str, str] | None:
+    if not changes:
+        return None
+    return {name: value for name, value in {**os.environ, **changes}.items() if value is not None}
 
 
 def stop() -> None:

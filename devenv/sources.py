@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from devenv import files
 from devenv.configs import header_for
@@ -77,7 +77,7 @@ class Sources:
         """Local folders first, then each index, then pip's default one."""
         pip = self._settings.pip
         for place in pip.find_links:
-            folder = Path(urlsplit(place).path if place.startswith("file:") else place).expanduser()
+            folder = Path(unquote(urlsplit(place).path) if place.startswith("file:") else place)
             if "://" not in place.replace("file://", "") and (folder / wheel.file).is_file():
                 yield Origin(url=(folder / wheel.file).resolve().as_uri())
             elif place.startswith(("http://", "https://")):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from devenv.errors import EngineError
+from devenv.enginefaults import failed
 
 KEPT_BYTES = 4 << 20
 
@@ -36,6 +36,6 @@ def lines(chunks: Iterator[bytes]) -> Iterator[str]:
                 yield rest.decode(errors="replace")
                 rest = b""
     except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-        raise EngineError(f"lost the Docker Engine: {error}", hint="is dockerd still running?") from None
+        raise failed(error) from None
     if rest:
         yield rest.decode(errors="replace")

@@ -19,6 +19,7 @@ from devenv.decided import Decided, Doors, completed
 from devenv.engine import Engine
 from devenv.environment import Environment, hold
 from devenv.errors import NotReadyError, UsageError
+from devenv.files import is_same
 from devenv.first import Asked
 from devenv.foreign import value_of
 from devenv.gpu import Access
@@ -140,7 +141,7 @@ def up(
     waiting = partial(doors.stages.note, "another devenv command holds this environment; waiting")
     with environment.locked(waiting), contextlib.ExitStack() as held:
         running = boot.find(environment.name, engine)
-        _check_owner(running, environment, project)
+        project = _own_project(running, environment, project)
         asked = first.remembered(environment, asked)
         decided = _recorded(decided, doors, asked)
         gpu = _first(decided, doors, None if fresh else running, asked)
@@ -274,16 +275,21 @@ def _start_new(
     raise AssertionError("unreachable")
 
 
-def _check_owner(running: Running | None, environment: Environment, project: Path | None) -> None:
-    """Refuse to take over what is another project's or another user's environment. Raises UsageError."""
+def _own_project(running: Running | None, environment: Environment, project: Path | None) -> Path | None:
+    """The project by the path that its container knows it by, so that another path to it changes nothing.
+
+    Raises UsageError for what is another project's or another user's environment.
+    """
     if running is None:
-        return
+        return project
     hint = f"give this one another name: devenv up --name …; 'devenv down {running.name}' removes that one"
-    if running.project != str(project or ""):
+    is_own = is_same(running.project, project) if project and running.project else not (project or running.project)
+    if not is_own:
         whose = running.project or "no project"
         raise UsageError(f"an environment called {running.name!r} exists already, for {whose}", hint=hint)
     if running.host_folder != str(environment.host_folder):
         raise UsageError(f"the environment {running.name!r} is another user's ({running.host_folder})", hint=hint)
+    return Path(running.project) if project else None
 
 
 def _spec(

@@ -98,6 +98,9 @@ def cli(ctx: click.Context, verbose: bool, quiet: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit with the documented status."""
+    from devenv.cli.surroundings import use_utf8
+
+    use_utf8()
     code = run(arguments)
     # On its way out Python would walk through all that was imported, which takes longer than most commands.
     gc.freeze()
@@ -149,7 +152,9 @@ def run(arguments: list[str] | None = None) -> int:
 
 
 def _bug(error: Exception) -> int:
-    with tempfile.NamedTemporaryFile("w", prefix="devenv-bug-", suffix=".log", delete=False) as log:
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="devenv-bug-", suffix=".log", delete=False, encoding="utf-8", errors="backslashreplace"
+    ) as log:
         log.write(f"devenv {__version__}, Python {sys.version}\n{sys.argv}\n\n")
         traceback.print_exception(error, file=log)
     click.echo(

@@ -7,12 +7,13 @@ import functools
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from devenv.cli import surroundings
 from devenv.console import Console
 from devenv.paths import Dirs
 
@@ -48,6 +49,7 @@ class App:
     def make(cls, *, verbose: bool, quiet: bool) -> App:
         """From this process's environment variables and terminal."""
         console = make_console(quiet=quiet)
+        surroundings.settle(console.warn)
         if verbose:
             console.live = False
             for name, form in (("devenv.run", "    $ %(message)s"), ("devenv.output", "      %(message)s")):
@@ -74,8 +76,13 @@ class App:
 
     @property
     def carried(self) -> dict[str, str]:
-        """This host's proxies and hub mirrors, which programs inside need as well."""
-        return {name: value for name in _CARRIED if (value := os.environ.get(name))}
+        """This host's proxies and hub mirrors, which programs inside need as well. Those of the environment variables
+        come before those of docker's config.json."""
+        from devenv.dockerhost import proxies
+
+        own = {name: value for name in _CARRIED if (value := os.environ.get(name))}
+        said = {name.lower() for name in own}
+        return own | {name: value for name, value in proxies(os.environ, _home()).items() if name.lower() not in said}
 
     @functools.cached_property
     def engine_address(self) -> str:
@@ -106,10 +113,9 @@ class App:
         from devenv.errors import UsageError
 
         every = boot.everything(self.engine)
-        here = Path.cwd()
         if name is None:
-            found = [one for one in every if one.project == str(here)]
-            if not found and (here / "devenv.yaml").exists():
+            found, in_project = _here(every, Path.cwd())
+            if not found and in_project:
                 raise UsageError("this project has no environment", hint="devenv up; others go by name: devenv ps")
             found = found or list(every)
             if len(found) == 1:
@@ -130,6 +136,18 @@ class App:
         from devenv.environment import environment
 
         return environment(name, self.dirs.environments)
+
+
+def _here(every: Sequence[Running], cwd: Path) -> tuple[list[Running], bool]:
+    """(the environments of this folder, else of the project that it lies in; whether it lies in one)."""
+    from devenv.files import is_same
+    from devenv.preset.above import project_of
+
+    project = project_of(cwd)
+    for folder in (cwd, *((project,) if project else ())):
+        if found := [one for one in every if one.project and is_same(one.project, folder)]:
+            return found, True
+    return [], project is not None
 
 
 def make_console(*, quiet: bool = False) -> Console:
@@ -200,7 +218,7 @@ def source_option(command: _F) -> _F:
 
 
 def _home() -> Path:
-    return Path(os.environ.get("HOME") or Path.home())
+    return Path(os.environ["HOME"])
 
 
 def _dirs() -> Dirs:

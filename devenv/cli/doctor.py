@@ -43,8 +43,8 @@ _SIGNS = {"ok": "ok     ", "warning": "warning", "blocker": "BLOCKER"}
 def doctor(app: App, preset: str | None, offline: bool, gpus: str | None, gpu_mode: str, recorded: Path | None) -> None:
     """Say whether this machine can run PRESET, and what helps; exit status 13 when it cannot.
 
-    PRESET is a shipped name, a YAML file, a project folder, or nothing: devenv.yaml here, or without one just the
-    machine.
+    PRESET is a shipped name, a YAML file, a project folder, or nothing: devenv.yaml here or above, or without one
+    just the machine.
     """
     from devenv.doctor.examine import examine
 
@@ -93,11 +93,12 @@ def _words(loaded: LoadedPreset | None, other: Instead | None) -> str:
 
 
 def _loaded(preset: str | None) -> LoadedPreset | None:
-    here = Path.cwd()
-    if preset is None and not (here / "devenv.yaml").exists():
-        return None
+    from devenv.preset.above import project_of
     from devenv.preset.load import find, load
 
+    here = Path.cwd()
+    if preset is None and project_of(here) is None:
+        return None
     return load(find(preset, here))
 
 

@@ -44,7 +44,7 @@ _OPEN = "its model is left open: no hub was asked; the first 'devenv up' or 'dev
 def lock(app: App, preset: str | None, check: bool, upgrade: tuple[str, ...], without_model: bool) -> None:
     """Resolve PRESET to exact files, by hash, in a lock beside it. What still fits is kept.
 
-    PRESET is a shipped name, a YAML file, a project folder, or nothing: devenv.yaml here.
+    PRESET is a shipped name, a YAML file, a project folder, or nothing: devenv.yaml here or above.
     """
     from devenv.hubs import UnreachedError
     from devenv.lock.change import changes
@@ -126,7 +126,7 @@ def fetch(app: App, preset: str | None) -> None:
 def sbom(app: App, preset: str | None) -> None:
     """Print the CycloneDX bill of materials of PRESET's image; the image has the same at /etc/devenv/sbom.cdx.json.
 
-    PRESET is a shipped name, a file, a folder, or nothing: then devenv.yaml here. The lock must be there.
+    PRESET is a shipped name, a file, a folder, or nothing: then devenv.yaml here or above. The lock must be there.
     """
     from devenv.lock.model import read
     from devenv.sbom import sbom as bill

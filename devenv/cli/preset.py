@@ -57,7 +57,7 @@ def presets(app: App) -> None:
 def show(app: App, preset: str | None) -> None:
     """Show a preset as resolved, each value with the file and line it came from.
 
-    PRESET is a shipped name, a file, a folder, or nothing: then devenv.yaml here.
+    PRESET is a shipped name, a file, a folder, or nothing: then devenv.yaml here or above.
     """
     from devenv.preset.load import find, load
     from devenv.preset.outline import outline
@@ -78,7 +78,7 @@ def show(app: App, preset: str | None) -> None:
 def validate(app: App, files: tuple[str, ...]) -> None:
     """Check presets and say all their mistakes at once; exit status 3 when there are any.
 
-    FILE is a file, a folder or a shipped preset's name; without one, devenv.yaml here.
+    FILE is a file, a folder or a shipped preset's name; without one, devenv.yaml here or above.
     """
     found: list[tuple[str, tuple[PresetError, ...]]] = []
     for argument in files or (None,):

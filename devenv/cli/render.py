@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 def render(app: App, preset: str | None, output: Path | None, check: bool, with_artifacts: bool, online: bool) -> None:
     """Write Dockerfile, .devcontainer/devcontainer.json and compose.yaml of PRESET.
 
-    PRESET is a shipped name, a file, a folder, or nothing: then devenv.yaml here. The lock must be there.
+    PRESET is a shipped name, a file, a folder, or nothing: then devenv.yaml here or above. The lock must be there.
     """
     from devenv.lock import drift
     from devenv.lock.model import read

@@ -11,6 +11,8 @@ from devenv import first
 from devenv.cli.app import App, from_option, json_option, source_option, weights_dir_option
 from devenv.console import Console
 from devenv.decided import Decided, decide
+from devenv.errors import UsageError
+from devenv.files import is_text
 from devenv.first import Asked
 from devenv.gpu import MODES, Access
 from devenv.preset.load import find
@@ -58,7 +60,7 @@ def up(
 ) -> None:
     """Bring an environment up, to a passed smoke test.
 
-    PRESET is a shipped name, a YAML file, a project folder, or nothing: devenv.yaml here.
+    PRESET is a shipped name, a YAML file, a project folder, or nothing: devenv.yaml here or above.
     """
     with app.console.stages() as stages:
         doors = app.doors(stages, sources)
@@ -67,7 +69,7 @@ def up(
             find(preset, Path.cwd()), doors,
             before_lock=lambda loaded: first.before_lock(loaded, doors.engine(), doors.settings, asked),
         )  # fmt: skip
-        project = workspace.resolve() if workspace else decided.loaded.project
+        project = _workspace(workspace or decided.loaded.project)
         environment = app.environment(name or decided.plan.preset)
         result = bring_up(decided, environment, doors, project=project, fresh=fresh, relock=relock, asked=asked)
     token = environment.token()
@@ -103,6 +105,16 @@ def build(app: App, preset: str | None, no_cache: bool, relock: bool) -> None:
         })  # fmt: skip
     else:
         app.console.data(image.reference)
+
+
+def _workspace(folder: Path | None) -> Path | None:
+    """The folder to mount, by its own name: a link may lead elsewhere tomorrow. Raises UsageError."""
+    if folder is None:
+        return None
+    real = folder.resolve()
+    if not is_text(str(real)):
+        raise UsageError("the workspace's path is not UTF-8 text", hint="rename the folder: Docker cannot mount it")
+    return real
 
 
 def _json(result: Result, stages: tuple[Any, ...], token: str) -> dict[str, Any]:

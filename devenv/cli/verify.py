@@ -35,10 +35,10 @@ _SHOWN = 40
 def verify(app: App, what: str | None, only_digest: bool, other: str | None, expect: str | None) -> None:
     """Build an image again from its preset and lock, with no cache, and compare the two byte for byte.
 
-    The image is that of PRESET (made when it is not here; nothing means devenv.yaml here), that of an environment, or
-    any image that devenv built: it carries its preset and lock, and is held to its own word. With --image, an image
-    from elsewhere is held to your preset and lock. When it is not the same: the files that differ, and exit status 12.
-    The identity does not depend on the machine: who sees the same digest has the same image.
+    The image is that of PRESET (made when it is not here; nothing means devenv.yaml here or above), that of an
+    environment, or any image that devenv built: it carries its preset and lock, and is held to its own word. With
+    --image, an image from elsewhere is held to your preset and lock. When it is not the same: the files that differ,
+    and exit status 12. The identity does not depend on the machine: who sees the same digest has the same image.
     """
     from devenv.verify import identity, is_stated
     from devenv.verify import verify as prove

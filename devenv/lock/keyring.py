@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -37,6 +38,11 @@ def keyring(distribution: str, *, settings: Settings, store: Store, web: Web) ->
         except LockError:
             continue
         found = _unpacked(deb, distribution, Sources(settings, web).deb(deb, own, suite), store=store, web=web)
+        if found and re.search(r"[\s,]", str(found[0])):
+            raise LockError(
+                f"apt reads no key ring below a folder with a space or a comma in its name: {found[0]}",
+                hint=f"install {_PACKAGES[distribution]}, or set XDG_CACHE_HOME to another folder",
+            )
         return found[0] if found else None
     return None
 

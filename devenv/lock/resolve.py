@@ -308,6 +308,8 @@ class _Work:
     ) -> tuple[Wheel, ...]:
         if not names:  # and nothing is asked of the base
             return ()
+        if self.settings.pip.unheard and not alone:
+            self._note(f"warning: settings that are not honoured: {', '.join(self.settings.pip.unheard)}")
         return resolve_wheels(
             names, python=self.preset.python, glibc=self._glibc(base, status), settings=self.settings,
             store=self.store, web=self.web, keep=keep, dependencies=not alone, cuda=self._cuda,

@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from devenv.artifacts import Store, bring
 from devenv.compat.variant import built_for, suits
+from devenv.configs import without_secret
 from devenv.errors import LockError
 from devenv.host import Settings
 from devenv.http.partial import Wanted
@@ -23,6 +24,12 @@ from devenv.run import ProcessError, run
 _UV_ARCH = {"amd64": "x86_64", "arm64": "aarch64"}
 _UV_GLIBC = (17, 28, *range(31, 41))
 """The manylinux_2_N platforms that uv knows."""
+_FIXED: Mapping[str, str | None] = {
+    "UV_PYTHON_DOWNLOADS": "never",
+    "UV_CONSTRAINT": None,  # named as arguments
+    "UV_WORKING_DIR": None,  # another folder has settings of its own
+    "UV_PROJECT": None,
+}
 
 
 def resolve_wheels(
@@ -53,7 +60,7 @@ def resolve_wheels(
         if not wrong:
             break
         if not set(wrong) - set(without):
-            raise _unresolved("", requirements, without)
+            raise _unresolved("", requirements, without, settings.pip.constraints if dependencies else ())
         without += wrong
     wheels = (_wheel(package, python, glibc, settings, store, web) for package in found)
     return tuple(sorted(wheels, key=lambda one: one.name))
@@ -77,29 +84,34 @@ def _resolved(
         constraints.write_text("\n".join(without))
         # uv looks for its settings in the folders above, too: /tmp is everybody's.
         (Path(folder) / "uv.toml").touch()
+        # devenv's own tools, which come alone, are not the user's to limit.
+        own = settings.pip.constraints if dependencies else ()
+        limits = (*own, *([str(constraints)] if without else ()))
         command = (
             # Its own interpreter, named: for another Python than this one uv would go and download that.
             _uv(), "pip", "compile", "-", "--python", sys.executable,
             "--output-file", str(output), "--format", "pylock.toml", "--no-header",
             "--python-version", python, "--python-platform", platform(settings.arch, glibc),
             "--only-binary", ":all:", "--quiet", *(() if dependencies else ("--no-deps",)),
-            *(("--constraint", str(constraints)) if without else ()),
+            *(part for limit in limits for part in ("--constraint", limit)),
         )  # fmt: skip
         try:
             run(
                 command,
                 stdin="\n".join(requirements) + "\n",
                 cwd=Path(folder),
-                env={**dict(settings.pip.uv_env), "UV_PYTHON_DOWNLOADS": "never"},
+                env={**dict(settings.pip.uv_env), **_FIXED},
             )
         except ProcessError as error:
-            raise _unresolved(error.outcome.err, requirements, without) from None
+            raise _unresolved(error.outcome.err, requirements, without, own) from None
         data = tomllib.loads(output.read_text(encoding="utf-8"))
     packages: Sequence[Mapping[str, Any]] = data.get("packages", ())
     return packages
 
 
-def _unresolved(text: str, requirements: Sequence[str], without: Sequence[str]) -> LockError:
+def _unresolved(
+    text: str, requirements: Sequence[str], without: Sequence[str], limits: Sequence[str] = ()
+) -> LockError:
     hint = "see 'pip:' in the preset; indexes come from pip's and uv's own settings"
     special = [one for one in requirements if "==" in one and built_for(one.partition("==")[2])]
     if missing := next((one for one in special if one in text), None):
@@ -115,6 +127,8 @@ def _unresolved(text: str, requirements: Sequence[str], without: Sequence[str]) 
             f"the preset wants CUDA, so these were left out: {names}; name an index that has builds for CUDA in pip's "
             "settings (PIP_EXTRA_INDEX_URL), or correct 'cuda'"
         )
+    if limits:
+        hint += f"; the constraints in pip's and uv's settings count, too: {', '.join(map(without_secret, limits))}"
     return LockError("the Python packages cannot be resolved", detail=_told(text) or None, hint=hint)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,15 +13,14 @@ from types import MappingProxyType
 import yaml
 from pydantic import ValidationError
 
-from devenv import paths
+from devenv import files, paths
 from devenv.errors import PresetError
 from devenv.preset import checks, compose, document, hostpaths, source, words
+from devenv.preset.above import MISSPELT, PROJECT_FILE, SHIPPED_FILE, above, has_own
 from devenv.preset.marks import Mark, Node, Place, display
 from devenv.preset.model import Preset
 from devenv.preset.problems import Problems, given, nearest, quote
 
-PROJECT_FILE = "devenv.yaml"
-SHIPPED_FILE = "preset.yaml"
 MAX_CHAIN = 16
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
@@ -53,9 +53,9 @@ def shipped() -> tuple[str, ...]:
 
 def find(argument: str | None, cwd: Path) -> Path:
     """The preset file that a command's PRESET means: a shipped name, a file, a folder with devenv.yaml, or nothing:
-    devenv.yaml in `cwd`. Raises PresetError when there is none."""
+    devenv.yaml in `cwd`, else in the nearest folder above it. Raises PresetError when there is none."""
     if argument is None:
-        return _in_folder(cwd)
+        return _in_folder(cwd if has_own(cwd) else above(cwd) or cwd)
     if _NAME.fullmatch(argument) and argument in shipped():
         return paths.presets_dir() / argument / SHIPPED_FILE
     try:
@@ -76,6 +76,10 @@ def find(argument: str | None, cwd: Path) -> Path:
 def load(path: Path) -> LoadedPreset:
     """The preset in `path`, composed with what it extends. Raises PresetError; its `problems` are all mistakes."""
     path = Path(_absolute(path))
+    if not files.is_text(str(path)):
+        raise PresetError(
+            f"the path {quote(str(path))} is not UTF-8 text", hint="rename the file or folder: Docker cannot mount it"
+        )
     problems = Problems(path)
     chain, layers = _layers(path, problems)
     top = layers[0]
@@ -199,10 +203,10 @@ def _in_folder(folder: Path) -> Path:
     try:
         if (folder / PROJECT_FILE).exists() or (folder / PROJECT_FILE).is_symlink():
             return Path(_absolute(folder / PROJECT_FILE))  # reading it says what is wrong with it
-        other = (folder / "devenv.yml").exists()
+        other = (folder / MISSPELT).exists()
     except OSError:
         other = False
-    hint = "rename devenv.yml to devenv.yaml" if other else f"make one: devenv init; or name a preset: {_names()}"
+    hint = f"rename {MISSPELT} to {PROJECT_FILE}" if other else f"make one: devenv init; or name a preset: {_names()}"
     raise PresetError(f"there is no {PROJECT_FILE} in {display(folder)}", hint=hint)
 
 
@@ -231,8 +235,6 @@ def is_shipped(path: Path) -> bool:
 
 def _absolute(path: Path) -> str:
     """Without `..`, but with symbolic links as they are: a linked project stays where the user put it."""
-    import os.path
-
     return os.path.abspath(path)  # noqa: PTH100
 
 

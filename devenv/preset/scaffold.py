@@ -10,6 +10,7 @@ from pathlib import Path
 from devenv import files
 from devenv.errors import PresetError
 from devenv.preset import load
+from devenv.preset.above import PROJECT_FILE
 from devenv.preset.marks import display
 from devenv.preset.schema import schema_text
 
@@ -70,7 +71,7 @@ def text(extends: str, name: str) -> str:
 def write(folder: Path, preset: str, *, force: bool) -> tuple[Path, ...]:
     """Writes devenv.yaml and its schema into `folder`; the files written, devenv.yaml first. Raises PresetError when
     `preset` is not valid, or devenv.yaml is there already and `force` is not given."""
-    target = folder / load.PROJECT_FILE
+    target = folder / PROJECT_FILE
     if os.path.lexists(target) and not force:
         raise PresetError(
             f"{display(target)} is there already", hint="edit it, or overwrite it with 'devenv init --force'"
@@ -98,7 +99,7 @@ def _extends(preset: str, folder: Path) -> str:
     if load.is_shipped(path):
         return path.parent.name
     real, here = path.resolve(), folder.resolve()
-    if not real.is_relative_to(here) or real == (here / load.PROJECT_FILE):
+    if not real.is_relative_to(here) or real == (here / PROJECT_FILE):
         raise PresetError(
             f"{display(path)} cannot be extended from here: it lies outside the project",
             hint="copy it into the project, or name a shipped preset: " + ", ".join(load.shipped()),

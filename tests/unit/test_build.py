@@ -4,6 +4,8 @@ import contextlib
 import dataclasses
 import threading
 import time
+import types
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -82,11 +84,42 @@ def test_a_full_disk_has_its_own_remedy() -> None:
     assert "prune" in build._hint("cause: failed to write to file `/tmp/x.so`: No space left on device (os error 28)")
 
 
-def test_a_builder_that_lacks_the_engines_images_has_its_own_remedy() -> None:
+def test_an_image_that_the_engine_has_no_more_has_its_own_remedy() -> None:
     name = f"{LOCAL}devenv/editor:1"
     lost = f"ERROR: failed to solve: {name}: failed to resolve source metadata for {name}: failed to do request: Head …"
-    assert "docker buildx use default" in build._hint(lost)
-    assert "docker buildx use default" not in build._hint(FAILED)
+    assert "another program may have removed an image" in build._hint(lost)
+    assert "another program" not in build._hint(FAILED)
+
+
+def test_a_missing_credential_helper_has_its_own_remedy() -> None:
+    said = 'error getting credentials - err: exec: "docker-credential-x": executable file not found in $PATH, out: ``'
+    assert "credsStore" in build._hint(f"ERROR: failed to solve: r/i:1: {said}")
+
+
+def test_the_users_own_settings_for_builds_have_no_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[list[str], Mapping[str, str | None]]] = []
+
+    def lines(command: list[str], *, env: Mapping[str, str | None]) -> Iterator[str]:
+        seen.append((command, env))
+        return iter(())
+
+    monkeypatch.setattr(build.run, "lines", lines)
+    engine: Any = types.SimpleNamespace(address="unix:///here.sock")
+    build.buildx(["--load"], Path("context"), engine, Told())
+    ((command, env),) = seen
+    assert command[command.index("--builder") + 1] == "default"
+    assert {"HTTPS_PROXY=", "https_proxy=", "ALL_PROXY=", "no_proxy="} <= set(command)
+    assert env["DOCKER_HOST"] == "unix:///here.sock"
+    for name in ("BUILDX_BUILDER", "DOCKER_CONTEXT", "DOCKER_DEFAULT_PLATFORM", "SOURCE_DATE_EPOCH", "BUILDKIT_SYNTAX"):
+        assert env[name] is None
+
+
+def test_every_build_is_for_the_locks_platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, decided = Store(tmp_path), _decided()
+    builds = [*_build(monkeypatch, store, Engine(), decided)[0].calls]
+    builds += _build(monkeypatch, store, Engine(), decided)[0].calls  # an image of the editor that is kept, too
+    assert len(builds) == 5
+    assert {call[call.index("--platform") + 1] for call in builds} == {decided.lock.platform}
 
 
 class Engine:

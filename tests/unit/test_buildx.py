@@ -33,3 +33,8 @@ def test_buildx_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     _buildx(monkeypatch, FileNotFoundError())
     with pytest.raises(EngineError, match="'docker' client"):
         buildx.check_buildx()
+
+
+def test_paths_with_commas_and_quotes_stay_one_value() -> None:
+    assert buildx.csv("type=tar", "dest=/a/b") == "type=tar,dest=/a/b"
+    assert buildx.csv("type=tar", 'dest=/a,b "c"') == 'type=tar,"dest=/a,b ""c"""'

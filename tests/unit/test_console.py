@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,15 @@ def test_an_error_says_where_what_and_what_next(capsys: pytest.CaptureFixture[st
     out, err = capsys.readouterr()
     assert out == ""
     assert err == "error: devenv.yaml:7:5: unknown key 'x'\n  7 | x: 1\n    | ^\nhint: did you mean 'y'?\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "iso-8859-1"])
+def test_json_is_json_whatever_stdout_can_carry(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", out)
+    value = {"folder": "/é/β/😀/\udcff"}
+    Console().json(value)
+    assert json.loads(out.buffer.getvalue().decode(encoding)) == value  # type: ignore[attr-defined]
 
 
 def test_all_mistakes_are_shown(capsys: pytest.CaptureFixture[str]) -> None:

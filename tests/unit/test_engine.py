@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import io
+import re
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +12,11 @@ from typing import Any
 import docker
 import docker.errors
 import pytest
+import requests.exceptions
+import urllib3.exceptions
 
 from devenv import engine
+from devenv.container import ContainerSpec
 from devenv.errors import EngineError, UsageError
 from devenv.streams import KEPT_BYTES, last, lines
 
@@ -71,6 +76,120 @@ def test_no_engine_and_no_permission_are_told_apart(
     with pytest.raises(EngineError, match=message) as told:
         engine.connect(None)
     assert remedy in (told.value.hint or "")
+
+
+def test_an_address_that_is_no_engines_is_said() -> None:
+    for address in ("nonsense", "fd://x", "tcp://h:abc", "tcp://", "npipe:////./pipe/docker_engine"):
+        with pytest.raises(EngineError, match="no Docker Engine's address"):
+            engine.connect(address)
+    with pytest.raises(EngineError, match="on another machine"):
+        engine.connect("ssh://user@host")
+
+
+@pytest.mark.parametrize(
+    "config", ['{"proxies": []}', '{"proxies": {"default": "x"}}', '{"auths": 7}', '{"auths": {"x": "y"}}', "[]"]
+)
+def test_a_config_of_another_shape_is_said_by_its_name(
+    config: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.json").write_text(config)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    with pytest.raises(EngineError, match=r"config\.json cannot be understood"):
+        engine.connect("unix:///nowhere.sock")
+
+
+def _refusing(error: Exception) -> EngineError:
+    """What a call becomes whose answer is `error`."""
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    raised = engine.Engine(SimpleNamespace(api=SimpleNamespace(start=fail)), version="26", address="")
+    with pytest.raises(EngineError) as told:
+        raised.start("devenv-x")
+    return told.value
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "remedy"),
+    [
+        ("mkdir /var/lib/docker/x: no space left on device", "disk is full", "prune"),
+        ("pull access denied for x, repository does not exist or may require 'docker login'", "does not give", "login"),
+        ("toomanyrequests: You have reached your pull rate limit", "no more pulls", "registry-mirrors"),
+        ("manifest for x:1 not found: manifest unknown: manifest unknown", "does not have the image", "tag"),
+        ("no matching manifest for linux/arm64/v8 in the manifest list entries", "this machine's platform", "another"),
+        ('Get "https://r/v2/": x509: certificate signed by unknown authority', "certificate", "certs.d"),
+        ('Get "https://r/v2/": http: server gave HTTP response to HTTPS client', "plain HTTP", "insecure-registries"),
+        ('Get "https://r/v2/": dial tcp: lookup r on 10.0.0.1:53: no such host', "cannot reach", "daemon.json"),
+        ("No such image: sha256:1", "an image no more", "again"),
+        ("No such container: devenv-x", "container is gone", "again"),
+        ("get devenv-x-data: no such volume", "volume is gone", "again"),
+        ("removal of container 1 is already in progress", "just being removed", "again"),
+        ("Container 1 is paused, unpause the container before exec", "is paused", "unpause"),
+        ("container 1 is not running", "does not run", "devenv start"),
+        ('Conflict. The container name "/devenv-x" is already in use by container "1".', "called devenv-x", "ps -a"),
+        ("remove devenv-x-data: volume is in use - [1]", "still uses a volume", "ps -a"),
+        ("unknown or invalid runtime name: nvidia", "no runtime 'nvidia'", "doctor"),
+        ('could not select device driver "nvidia" with capabilities: [[gpu]]', "its GPUs", "doctor"),
+        ('invalid mount config for type "bind": bind source path does not exist: /x', "cannot see a folder", "machine"),
+        ("authorization denied by plugin guard: no", "plugin guard refuses", "administrator"),
+        ("could not find an available, non-overlapping IPv4 address pool", "no address range", "network prune"),
+        ("fork/exec /usr/bin/runc: cannot allocate memory", "no memory", "again"),
+        ("failed to register layer: exit status 1", "damaged", "rmi"),
+        ("client version 1.20 is too old. Minimum supported API version is 1.24", "in common", "newer"),
+    ],
+)
+def test_every_refusal_has_its_own_name_and_remedy(words: str, name: str, remedy: str) -> None:
+    told = _refusing(docker.errors.APIError("500 Server Error", explanation=words))
+    assert re.search(name, told.message)
+    assert told.detail == words
+    assert remedy in (told.hint or "")
+
+
+def test_a_refusal_without_a_name_is_told_in_the_engines_words() -> None:
+    words = "driver failed programming external connectivity: Bind for 127.0.0.1:1 failed: port is already allocated"
+    assert words in _refusing(docker.errors.APIError("500", explanation=words)).message
+    told = _refusing(docker.errors.APIError("500", explanation="open /x: permission denied"))
+    assert "docker group" not in (told.hint or "")
+
+
+def test_what_is_no_refusal_is_told_apart() -> None:
+    helper = "Credentials store error: StoreError('docker-credential-desktop not installed or not available in PATH')"
+    told = _refusing(docker.errors.DockerException(helper))
+    assert "'docker-credential-desktop', which docker's config.json names, is not installed" in told.message
+    assert "credsStore" in (told.hint or "")
+    assert "did not answer in time" in _refusing(requests.exceptions.ReadTimeout("Read timed out.")).message
+    assert "lost the Docker Engine" in _refusing(requests.exceptions.ConnectionError("Connection aborted.")).message
+    assert "lost the Docker Engine" in _refusing(urllib3.exceptions.ProtocolError("Connection broken")).message
+
+
+def test_a_full_disk_of_this_machine_is_no_fault_of_the_engines() -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    stub = SimpleNamespace(api=SimpleNamespace(start=lambda _: (_ for _ in ()).throw(full)))
+    with pytest.raises(OSError, match="No space left") as told:
+        engine.Engine(stub, version="26", address="").start("devenv-x")
+    assert told.value is full
+
+
+def test_no_proxy_of_dockers_settings_gets_into_a_containers_configuration() -> None:
+    made: list[dict[str, Any]] = []
+
+    def create(**more: Any) -> dict[str, str]:
+        made.append(more)
+        return {"Id": "made"}
+
+    api = SimpleNamespace(
+        create_container=create, create_host_config=lambda **_: {}, remove_container=lambda *_, **__: None
+    )
+    own = engine.Engine(SimpleNamespace(api=api), version="26", address="")
+    own.create(
+        ContainerSpec(
+            name="devenv-x", image="i", hostname="x", environment=(), labels=(), mounts=(), tmpfs=(), ports=(),
+            shm_size_bytes=0,
+        )
+    )  # fmt: skip
+    own.take_out("image", {})
+    assert [one["use_config_proxy"] for one in made] == [False, False]
 
 
 class _Archives:

@@ -66,6 +66,16 @@ def test_a_project_that_is_reached_through_a_link_is_where_it_lies(project: Path
     assert files.read_text(linked / "file", inside=linked) == "inside"
 
 
+def test_one_folder_has_many_paths(project: Path) -> None:
+    linked = project.parent / "linked"
+    linked.symlink_to(project)
+    assert files.is_same(str(project), linked)
+    assert files.is_same(str(linked), project)
+    assert not files.is_same(str(project), project.parent)
+    assert files.is_same("/gone/by/now", Path("/gone/by/now"))
+    assert not files.is_same("/gone/by/now", project)
+
+
 def test_what_was_looked_at_is_what_is_read(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A link that is changed after the look leads nowhere else."""
     path = project / "file"

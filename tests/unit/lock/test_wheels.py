@@ -9,10 +9,10 @@ import pytest
 
 from devenv.artifacts import Store
 from devenv.errors import LockError
-from devenv.host import PipSettings
 from devenv.http.web import Web
 from devenv.lock import wheels
 from devenv.lock.model import Wheel
+from devenv.pipsettings import PipSettings
 from devenv.run import Outcome, ProcessError
 
 from .conftest import settings, sha, wheel
@@ -39,9 +39,19 @@ class Uv:
         return Outcome(command=command, code=0, out="", err="")
 
 
-def resolve(uv: Uv, root: Path, monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...] = ("a",), **more: Any) -> Any:
+OWN = PipSettings(uv_env=(("UV_DEFAULT_INDEX", "https://i/simple"),))
+
+
+def resolve(
+    uv: Uv,
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    names: tuple[str, ...] = ("a",),
+    pip: PipSettings = OWN,
+    **more: Any,
+) -> Any:
     monkeypatch.setattr(wheels, "run", uv)
-    mine = dataclasses.replace(settings(root), pip=PipSettings(uv_env=(("UV_DEFAULT_INDEX", "https://i/simple"),)))
+    mine = dataclasses.replace(settings(root), pip=pip)
     return wheels.resolve_wheels(
         names, python="3.11", glibc="2.36", settings=mine, store=Store(root / "store"), web=Web(mine), **more
     )
@@ -65,11 +75,33 @@ def test_uv_is_asked_for_the_images_platform_through_the_users_settings(
         name="b", version="2", file="b-2-py3-none-any.whl", size=7, sha256=sha("b-2-py3-none-any.whl")
     )
     assert uv.stdin == "a>=1\nb\n"
-    assert uv.env == {"UV_DEFAULT_INDEX": "https://i/simple", "UV_PYTHON_DOWNLOADS": "never"}
+    assert uv.env == {
+        "UV_DEFAULT_INDEX": "https://i/simple", "UV_PYTHON_DOWNLOADS": "never", "UV_CONSTRAINT": None,
+        "UV_WORKING_DIR": None, "UV_PROJECT": None,
+    }  # fmt: skip
     assert "--python" in uv.command
     joined = " ".join(uv.command)
     assert "--python-version 3.11 --python-platform x86_64-manylinux_2_36 --only-binary :all:" in joined
     assert uv.before is None
+
+
+def test_the_users_constraints_count_beside_those_of_cuda_but_not_for_devenvs_own_tools(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def limits(uv: Uv) -> list[str]:
+        return [uv.command[at + 1] for at, word in enumerate(uv.command) if word == "--constraint"]
+
+    limited = PipSettings(constraints=("/u/limits.txt", "https://u:pw@host/limits.txt"))
+    uv = Uv(entry("torch", "2+cpu", "torch-2+cpu-cp311-cp311-linux_x86_64.whl"), "")
+    with pytest.raises(LockError) as told:
+        resolve(uv, tmp_path, monkeypatch, ("torch",), cuda="12.8", pip=limited)
+    assert limits(uv)[:2] == ["/u/limits.txt", "https://u:pw@host/limits.txt"]
+    assert len(limits(uv)) == 3
+    assert "/u/limits.txt" in (told.value.hint or "")
+    assert "pw" not in (told.value.hint or "")
+    tools = Uv("")
+    resolve(tools, tmp_path, monkeypatch, dependencies=False, pip=limited)
+    assert limits(tools) == []
 
 
 def test_versions_to_keep_are_given_as_preferences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from devenv.host import PipSettings, Settings
+from devenv.host import Settings
 from devenv.http.partial import Again, Refused
 from devenv.http.web import Origin, Web
 from devenv.machine.network import ask
 from devenv.paths import Dirs
+from devenv.pipsettings import PipSettings
 
 
 def _ask(monkeypatch: pytest.MonkeyPatch, answers: dict[str, Any], *, deadline_s: float = 0.3, **settings: Any) -> Any:

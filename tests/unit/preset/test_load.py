@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -24,6 +25,46 @@ def test_find(write: Write, project: Path, shipped: Path) -> None:
     assert find(str(other), Path("/")) == other
     assert find("root", project) == shipped / "root" / "preset.yaml"
     assert find(str(shipped / "root"), project) == shipped / "root" / "preset.yaml"
+
+
+def test_from_a_subfolder_the_nearest_project_above_is_found(write: Write, project: Path) -> None:
+    leaf = write("devenv.yaml", "extends: root\n")
+    below = project / "a" / "b"
+    below.mkdir(parents=True)
+    assert find(None, below) == leaf
+    nearer = write("a/devenv.yaml", "extends: root\n")
+    assert find(None, below) == nearer
+    (below / "devenv.yml").write_text(ROOT)
+    with pytest.raises(PresetError) as caught:
+        find(None, below)
+    assert caught.value.hint == "rename devenv.yml to devenv.yaml"
+
+
+def test_a_project_above_that_is_another_users_is_not_taken(
+    write: Write, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("devenv.yaml", "extends: root\n")
+    below = project / "a"
+    below.mkdir()
+    own, real = os.getuid(), Path.lstat
+
+    def lstat(path: Path) -> os.stat_result:
+        facts = real(path)
+        return os.stat_result((*facts[:4], own + 1, *facts[5:10])) if path.name == "devenv.yaml" else facts
+
+    monkeypatch.setattr(Path, "lstat", lstat)
+    with pytest.raises(PresetError, match=f"belongs to another user \\(uid {own + 1}\\)") as caught:
+        find(None, below)
+    assert f"cd {project}" in (caught.value.hint or "")
+    assert find(None, project) == project / "devenv.yaml", "who stands there has chosen it"
+
+
+def test_a_path_that_is_not_utf8_is_refused_by_its_name(project: Path) -> None:
+    folder = project / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    (folder / "devenv.yaml").write_text(ROOT)
+    with pytest.raises(PresetError, match="is not UTF-8 text"):
+        load(find(None, folder))
 
 
 def test_a_shipped_name_comes_before_a_folder(project: Path, shipped: Path) -> None:

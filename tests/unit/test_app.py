@@ -1,0 +1,129 @@
+"""What every command gets from the environment variables and folders of whoever runs it."""
+
+from __future__ import annotations
+
+import io
+import os
+import pwd
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from devenv import boot
+from devenv.cli import surroundings
+from devenv.cli.app import App
+from devenv.errors import UsageError
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    for name in ("XDG_CACHE_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "DOCKER_CONFIG", "DOCKER_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+def _app() -> App:
+    return App.make(verbose=False, quiet=False)
+
+
+def test_proxies_of_dockers_settings_go_inside_unless_a_variable_says_otherwise(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / ".docker").mkdir()
+    (home / ".docker" / "config.json").write_text(
+        '{"proxies": {"default": {"httpProxy": "http://u:pw@p:1", "httpsProxy": "http://u:pw@p:2"}}}'
+    )
+    monkeypatch.setenv("https_proxy", "http://mine:3")
+    carried = {name: value for name, value in _app().carried.items() if "proxy" in name.lower()}
+    assert carried == {
+        "HTTP_PROXY": "http://u:pw@p:1", "http_proxy": "http://u:pw@p:1", "https_proxy": "http://mine:3"
+    }  # fmt: skip
+
+
+def test_without_home_the_systems_own_counts(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pwd, "getpwuid", lambda _: SimpleNamespace(pw_dir=str(home / "own")))
+    for value in ("", "relative"):
+        monkeypatch.setenv("HOME", value)
+        assert _app().dirs.cache == home / "own/.cache/devenv"
+        assert os.environ["HOME"] == str(home / "own"), "for other programs, too"
+
+
+def test_without_any_home_one_error_says_so(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(_: int) -> None:
+        raise KeyError
+
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    monkeypatch.delenv("HOME")
+    with pytest.raises(UsageError, match="HOME names no folder"):
+        _app()
+
+
+def test_relative_xdg_folders_are_ignored_and_said(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "cache")
+    monkeypatch.setenv("XDG_STATE_HOME", str(home / "elsewhere"))
+    dirs = _app().dirs
+    assert (dirs.cache, dirs.state) == (home / ".cache/devenv", home / "elsewhere/devenv")
+    assert "XDG_CACHE_HOME" not in os.environ
+    assert "XDG_CACHE_HOME is 'cache', which is no absolute path" in capsys.readouterr().err
+
+
+def test_folders_that_docker_cannot_mount_are_refused_first(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", os.fsdecode(os.fsencode(home) + b"/\xe9"))
+    with pytest.raises(UsageError, match="XDG_STATE_HOME is not UTF-8"):
+        _app()
+
+
+def test_a_folder_that_is_gone_is_said(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "gone").mkdir()
+    monkeypatch.chdir(home / "gone")
+    (home / "gone").rmdir()
+    with pytest.raises(UsageError, match="is gone"):
+        _app()
+
+
+def test_another_locale_starts_the_program_again_in_utf8_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[tuple[str, list[str], dict[str, str]]] = []
+    monkeypatch.setattr(os, "execve", lambda *call: started.append(call))
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-m", "devenv", "ps"])
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="iso-8859-1"))
+    monkeypatch.delenv("PYTHONIOENCODING", raising=False)
+    surroundings.use_utf8()
+    assert started == [], "this one is UTF-8"
+    monkeypatch.setattr(sys, "getfilesystemencoding", lambda: "iso-8859-1")
+    surroundings.use_utf8()
+    ((program, arguments, variables),) = started
+    assert arguments == [program, "-X", "utf8", "-m", "devenv", "ps"]
+    assert variables["PYTHONIOENCODING"] == "iso-8859-1:backslashreplace"
+
+
+def test_an_environment_is_found_by_any_path_to_its_project_and_from_below(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, below, linked, other = home / "project", home / "project/a/b", home / "linked", home / "other"
+    below.mkdir(parents=True)
+    other.mkdir()
+    (project / "devenv.yaml").write_text("extends: python\n")
+    linked.symlink_to(project)
+    mine: Any = SimpleNamespace(name="mine", project=str(linked))
+    every = [mine, *(SimpleNamespace(name=name, project="") for name in ("x", "y"))]
+    monkeypatch.setattr(boot, "everything", lambda _: every)
+    monkeypatch.setattr(App, "engine", None)
+    for folder in (project, linked, below):
+        monkeypatch.chdir(folder)
+        assert _app().select(None) is mine
+    monkeypatch.chdir(other)
+    with pytest.raises(UsageError, match="which environment"):
+        _app().select(None)
+    mine.project = str(other)
+    monkeypatch.chdir(below)
+    with pytest.raises(UsageError, match="this project has no environment"):
+        _app().select(None)
