@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from devenv.console import Console
+from devenv.console import Console, printable
 from devenv.paths import Dirs
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class App:
             console.live = False
             for name, form in (("devenv.run", "    $ %(message)s"), ("devenv.output", "      %(message)s")):
                 handler = logging.StreamHandler(sys.stderr)
-                handler.setFormatter(logging.Formatter(form))
+                handler.setFormatter(_Printable(form))
                 logging.getLogger(name).addHandler(handler)
                 logging.getLogger(name).setLevel(logging.INFO)
         return cls(dirs=_dirs(), console=console, verbose=verbose)
@@ -130,6 +130,13 @@ class App:
         from devenv.environment import environment
 
         return environment(name, self.dirs.environments)
+
+
+class _Printable(logging.Formatter):
+    """What processes print, for `--verbose`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
 
 def make_console(*, quiet: bool = False) -> Console:

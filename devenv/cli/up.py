@@ -9,7 +9,7 @@ import click
 
 from devenv import first
 from devenv.cli.app import App, from_option, json_option, source_option, weights_dir_option
-from devenv.console import Console
+from devenv.console import Console, printable
 from devenv.decided import Decided, decide
 from devenv.first import Asked
 from devenv.gpu import MODES, Access
@@ -182,7 +182,7 @@ def _tell(console: Console, result: Result, stages: Any, token: str) -> None:
         names = ", ".join(f"{one.index}: {one.name}" for one in result.running.gpu.devices)
         console.note(f"gpu {names}: by {result.running.gpu.mode}; computed on inside in {result.proof.seconds:.2f} s")
     for check in result.report.checks:
-        console.note(f"smoke {check.line}")
+        console.note(printable(f"smoke {check.line}", one_line=True))
     urls = result.running.urls(token)
     width = max((len(one) for one in urls), default=0)
     for service, url in urls.items():
