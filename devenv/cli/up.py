@@ -33,6 +33,13 @@ __all__ = ["build", "up"]
 )  # fmt: skip
 @click.option("--fresh", is_flag=True, help="Replace the container even when nothing changed.")
 @click.option(
+    "--take-over", is_flag=True,
+    help="Take the volumes, token and ports that another project left under this name; volumes of another user too.",
+)  # fmt: skip
+@click.option(
+    "--new-token", is_flag=True, help="Make another token; the container starts again with it, and keeps its volumes."
+)
+@click.option(
     "--relock", is_flag=True, envvar="DEVENV_RELOCK", help="Lock anew what the mirrors no longer have, then go on."
 )
 @from_option
@@ -51,6 +58,8 @@ def up(
     name: str | None,
     workspace: Path | None,
     fresh: bool,
+    take_over: bool,
+    new_token: bool,
     relock: bool,
     gpus: str | None,
     gpu_mode: str | None,
@@ -69,8 +78,11 @@ def up(
         )  # fmt: skip
         project = workspace.resolve() if workspace else decided.loaded.project
         environment = app.environment(name or decided.plan.preset)
-        result = bring_up(decided, environment, doors, project=project, fresh=fresh, relock=relock, asked=asked)
-    token = environment.token()
+        result = bring_up(
+            decided, environment, doors, project=project, fresh=fresh, relock=relock, asked=asked,
+            take_over=take_over, new_token=new_token,
+        )  # fmt: skip
+    token = environment.kept_token()
     if app.json:
         app.console.json(_json(result, stages.reports(), token))
     else:
