@@ -67,9 +67,10 @@ def claim(
         )
     take = f"{rename}; or take over what is there, its volumes, token and ports: devenv up --take-over"
     known = _kept(environment)
+    # An older devenv kept no claim, and its volumes say only a name: they belong to whoever has the token.
+    older = known is None and environment.known_token() is not None
     if running is not None:
         check(running, environment, hint=f"{rename}; 'devenv down --all-users {name}' removes that one")
-        known = known or Claim(project=running.project)
         if running.project != project and not take_over:
             raise UsageError(f"an environment called {name!r} exists already, {_for(running.project)}", hint=take)
     if known and known.project != project and not take_over:
@@ -77,8 +78,6 @@ def claim(
             f"the name {name!r} is taken: token and volumes of an environment {_for(known.project)} are kept",
             hint=f"{take}; 'devenv down --volumes {name}' removes them, and all that is on them",
         )
-    # Volumes that an older devenv made say nothing of whose they are: they belong to whoever has the token.
-    older = known is None and environment.known_token() is not None
     taken = known.taken if known else frozenset()
     for volume, labels in _volumes(environment, engine, volumes).items():
         pair = _maker(labels)
@@ -103,20 +102,20 @@ def removable(
     environment: Environment, engine: Engine, running: Running | None, *, all_users: bool = False
 ) -> tuple[str, ...]:
     """The environment's volumes, for `down --volumes`. Raises UsageError for another user's, unless `all_users`."""
+    usual = {environment.data_volume, environment.workspace_volume}
     mounted = (
-        {one.source for one in running.facts.mounts if one.kind == "volume" and not one.read_only} if running else ()
+        {one.source for one in running.facts.mounts if one.kind == "volume" and not one.read_only} if running else set()
     )
     known = _kept(environment)
     taken = known.taken if known else frozenset()
     own = environment.known_token() is not None or (running is not None and is_own(running, environment))
     found = []
-    for volume, labels in _volumes(environment, engine, mounted).items():
-        if (
-            not volume.startswith(environment.volume_prefix)
-            or labels.get(f"{LABEL}name", environment.name) != environment.name
-        ):
-            continue  # not one that devenv would have made for it
+    for volume, labels in _volumes(environment, engine, usual | mounted).items():
         pair = _maker(labels)
+        # One without any label was made by the engine itself, for an environment called 'model-…' of an older devenv.
+        named = labels.get(f"{LABEL}name", "" if labels and pair not in taken else environment.name)
+        if not volume.startswith(environment.volume_prefix) or named != environment.name:
+            continue
         mine = pair[1] == str(environment.folder) or pair in taken or (own and not pair[1])
         if not mine and not all_users:
             raise UsageError(

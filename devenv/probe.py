@@ -16,7 +16,7 @@ from devenv.boot import Running
 from devenv.engine import Engine
 from devenv.errors import EngineError, NotReadyError
 from devenv.progress import Progress
-from devenv.services import ANY_STATUS, PlannedService
+from devenv.services import ANY_STATUS, RESERVED, PlannedService
 
 _EVERY_S = 0.05
 _LOG_LINES = 20
@@ -178,7 +178,9 @@ def states(running: Running, token: str, *, ask: Callable[..., tuple[bool, str]]
 
 def check_token(running: Running, states: Mapping[str, str], file: Path) -> None:
     """Raise NotReadyError when a service refused the token of `file`: it was changed after the container's start."""
-    guarded = [one.name for one in running.services if one.auth != "none"]
+    # A preset's own service may refuse for reasons of its own.
+    ours = [one.name for one in running.services if one.name in RESERVED]
+    guarded = ours or [one.name for one in running.services if one.auth == "token"]
     refused = [name for name in guarded if states.get(name) in _REFUSED]
     if refused:
         raise NotReadyError(

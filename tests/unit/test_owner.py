@@ -280,6 +280,14 @@ def test_volumes_of_an_older_devenv_go_to_who_has_the_token(env: Environment) ->
     assert removable(env, engine, None) == ("devenv-demo-data",)
 
 
+def test_an_environment_that_an_older_devenv_brought_up_goes_on(env: Environment) -> None:
+    env.token()
+    engine = FakeEngine(
+        (facts("demo", str(env.folder), project="/a"),), {"devenv-demo-data": {"dev.devenv.name": "demo"}}
+    )
+    assert claimed(env, engine) == owner.Claim(project="/a", taken=frozenset({("", "")}))
+
+
 def test_a_volume_of_another_environment_or_program_is_not_used(env: Environment) -> None:
     env.token()
     engine = FakeEngine((), {"devenv-demo-data": {"com.docker.compose.project": "x"}})
@@ -297,10 +305,22 @@ def test_a_name_that_models_volumes_have_is_refused(name: str, tmp_path: Path) -
         claimed(environment(name, tmp_path), FakeEngine())
 
 
-def test_volumes_of_such_a_name_are_removed_where_there_is_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("up", [True, False])
+def test_volumes_of_such_a_name_are_removed_where_there_is_one(up: bool, tmp_path: Path) -> None:
     env = environment("model-x", tmp_path)
-    engine = FakeEngine((facts("model-x", str(env.folder)),), {"devenv-model-x-data": {}, "devenv-model-x-0": {}})
+    env.token()
+    volumes = {"devenv-model-x-data": {}, "devenv-model-x-0": {}, "devenv-model-x-workspace": {"of": "another program"}}
+    engine = FakeEngine((facts("model-x", str(env.folder)),) if up else (), volumes)
     assert removable(env, engine, boot.find("model-x", engine)) == ("devenv-model-x-data",), "and not a model's"
+
+
+def test_volumes_that_were_taken_over_are_removed_too(env: Environment) -> None:
+    volumes = {"devenv-demo-data": {"of": "another program"}, "devenv-demo-vol-x": labels("/b", OTHER)}
+    engine = FakeEngine((), volumes)
+    with pytest.raises(UsageError, match="by another user"):
+        removable(env, engine, None)
+    keep(env, claimed(env, engine, take_over=True))
+    assert set(removable(env, engine, None)) == {*volumes}
 
 
 def test_state_that_is_no_claim_counts_as_none(env: Environment) -> None:

@@ -140,8 +140,8 @@ def test_what_counts_as_an_answer(wanted: int, given: int, passes: bool, monkeyp
 
 def test_a_token_that_was_changed_is_said_by_its_file(tmp_path: Path) -> None:
     guarded = dataclasses.replace(_service("ide", 8443), auth="token")
-    running = _running(guarded, _service("open", 9000))
-    probe.check_token(running, {"ide": "ready", "open": "HTTP 401"}, tmp_path / "token")
+    running = _running(guarded, _service("open", 9000), dataclasses.replace(_service("own", 9001), auth="own"))
+    probe.check_token(running, {"ide": "ready", "open": "HTTP 401", "own": "HTTP 403"}, tmp_path / "token")
     with pytest.raises(NotReadyError, match="another token") as caught:
         probe.check_token(running, {"ide": "HTTP 401", "open": "ready"}, tmp_path / "token")
     assert caught.value.where == str(tmp_path / "token")
