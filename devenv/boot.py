@@ -33,7 +33,8 @@ class PortTakenError(NotReadyError):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """A container of ours, as its labels describe it: enough for every command without the preset."""
+    """A container of ours, as its labels describe it: enough for every command without the preset. `unreadable` says
+    why it is none that devenv made, and is empty where it is one."""
 
     name: str
     facts: ContainerFacts
@@ -45,6 +46,7 @@ class Running:
     checks: tuple[PlannedCheck, ...]
     named_ports: tuple[tuple[str, int], ...]
     gpu: Access | None = None
+    unreadable: str = ""
 
     def port(self, inside: int) -> int | None:
         """The host port of a container port."""
@@ -216,9 +218,10 @@ def check_workspace(project: Path, uid: int) -> str | None:
 
 def create(spec: ContainerSpec, environment: Environment, engine: Engine) -> None:
     """Create the container, volumes first; one of that name is replaced. Raises EngineError."""
+    project = dict(spec.labels)[f"{LABEL}project"]
     for mount in spec.mounts:
-        if mount.kind == "volume" and not mount.source.startswith("devenv-model-"):  # weights.volume made that one
-            engine.ensure_volume(mount.source, {f"{LABEL}name": environment.name})
+        if mount.kind == "volume" and not mount.read_only:  # a model's is read-only, and weights.volume made it
+            engine.ensure_volume(mount.source, environment.volume_labels(project))
     engine.remove(spec.name)
     engine.create(spec)
 
@@ -238,10 +241,11 @@ def start(name: str, engine: Engine) -> None:
 
 
 def describe(facts: ContainerFacts) -> Running:
-    """Read a container's labels."""
+    """Read a container's labels. What has none that name it is called as its container."""
     labels = facts.labels
+    name = labels.get(f"{LABEL}name", "")
     return Running(
-        name=labels.get(f"{LABEL}name", facts.name),
+        name=name if facts.name == f"devenv-{name}" and is_name(name) else facts.name,
         facts=facts,
         preset=labels.get(f"{LABEL}preset", ""),
         lock_digest=labels.get(f"{LABEL}lock", ""),
@@ -251,7 +255,30 @@ def describe(facts: ContainerFacts) -> Running:
         checks=_values(PlannedCheck, labels.get(f"{LABEL}smoke")),
         named_ports=_named_ports(labels.get(f"{LABEL}ports")),
         gpu=_gpu(labels.get(f"{LABEL}gpu")),
+        unreadable=_unreadable(facts),
     )
+
+
+def _unreadable(facts: ContainerFacts) -> str:
+    """Why this is no container that devenv made; empty when it is one. Anyone who may use the engine can set labels."""
+    name = facts.labels.get(f"{LABEL}name", "")
+    if not is_name(name):
+        return f"its label {LABEL}name names no environment"
+    if facts.name != f"devenv-{name}":
+        return f"the container of {name} is called devenv-{name}"
+    if not any(one.kind == "bind" and one.target == HOST_MOUNT for one in facts.mounts):
+        return f"no folder of its owner's is mounted at {HOST_MOUNT}"
+    for label in ("services", "smoke", "ports"):
+        if not _is_list(facts.labels.get(f"{LABEL}{label}")):
+            return f"its label {LABEL}{label} cannot be read"
+    return ""
+
+
+def _is_list(label: str | None) -> bool:
+    try:
+        return isinstance(from_json(label or ""), list)
+    except ValueError:
+        return False
 
 
 def _gpu(label: str | None) -> Access | None:
@@ -295,6 +322,5 @@ def find(name: str, engine: Engine) -> Running | None:
 
 
 def everything(engine: Engine) -> tuple[Running, ...]:
-    """Every environment on this engine. A container whose label is no environment's name is not ours."""
-    every = (describe(facts) for facts in engine.containers(f"{LABEL}name"))
-    return tuple(one for one in every if is_name(one.name))
+    """Every container on this engine that is labelled as an environment, those that are `unreadable` too."""
+    return tuple(describe(facts) for facts in engine.containers(f"{LABEL}name"))

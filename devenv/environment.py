@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from devenv import files
+from devenv.engine import LABEL
 from devenv.errors import NotReadyError, UsageError
 from devenv.foreign import from_json
 
@@ -57,18 +58,44 @@ class Environment:
         return f"devenv-{self.name}-vol-{name}"
 
     @property
+    def volume_prefix(self) -> str:
+        """How the names of all its volumes begin."""
+        return f"devenv-{self.name}-"
+
+    @property
     def host_folder(self) -> Path:
         """What the container gets from this host, mounted read-only at /run/devenv-host."""
         return self.folder / "host"
 
+    def volume_labels(self, project: str) -> dict[str, str]:
+        """What a volume says of its environment, of the project that it was made for, and of whose it is."""
+        return {f"{LABEL}name": self.name, f"{LABEL}project": project, f"{LABEL}owner": str(self.folder)}
+
+    @property
+    def token_file(self) -> Path:
+        """Where the token lies."""
+        return self.host_folder / "token"
+
     def token(self) -> str:
-        """The environment's token; made at the first call, 0600."""
-        return secret(self.host_folder / "token")
+        """The environment's token; made at the first call, 0600. For `up` alone: others have `kept_token`."""
+        return secret(self.token_file)
+
+    def new_token(self) -> str:
+        """Another token in place of the one there is."""
+        return new_secret(self.token_file)
+
+    def kept_token(self) -> str:
+        """The token that `up` made. Raises NotReadyError when there is none."""
+        if not files.is_there(self.token_file):
+            raise NotReadyError(
+                "the token is gone", where=str(self.token_file), hint="'devenv up --new-token' makes another"
+            )
+        return secret(self.token_file)
 
     def known_token(self) -> str | None:
-        """The token if there is one: of another user's environment there is none here."""
+        """The token if there is one that can be read."""
         try:
-            return _token(self.host_folder / "token")
+            return _token(self.token_file)
         except OSError:
             return None
 
@@ -174,6 +201,11 @@ def is_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
+def is_models(name: str) -> bool:
+    """Whether an environment's volumes would be called as models' are, `devenv-model-…`."""
+    return name == "model" or name.startswith("model-")
+
+
 def environment(name: str, root: Path) -> Environment:
     """The environment called `name` with its state below `root`. Raises UsageError for a name Docker would refuse."""
     if not is_name(name):
@@ -246,14 +278,20 @@ def secret(path: Path) -> str:
     try:
         if token := _token(path):
             return token
+        why = "the file is empty"
     except FileNotFoundError:
-        pass
+        return new_secret(path)
     except OSError as error:
-        raise NotReadyError(
-            f"cannot read the token: {files.reason(error)}",
-            where=str(path),
-            hint=f"remove it, and the next 'devenv up' makes another: rm -r {shlex.quote(str(path))}",
-        ) from None
+        why = files.reason(error)
+    raise NotReadyError(
+        f"cannot read the token: {why}",
+        where=str(path),
+        hint=f"remove it, and the next 'devenv up' makes another: rm -r {shlex.quote(str(path))}",
+    )
+
+
+def new_secret(path: Path) -> str:
+    """Write a new random token to a file, 0600. Raises NotReadyError when it cannot be written."""
     token = secrets.token_urlsafe(32)
     _write(path, token + "\n")
     return token

@@ -8,17 +8,19 @@ import http.client
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from devenv.boot import Running
 from devenv.engine import Engine
 from devenv.errors import EngineError, NotReadyError
 from devenv.progress import Progress
-from devenv.services import ANY_STATUS, PlannedService
+from devenv.services import ANY_STATUS, RESERVED, PlannedService
 
 _EVERY_S = 0.05
 _LOG_LINES = 20
+_REFUSED = ("HTTP 401", "HTTP 403")
 
 # What the entrypoint and its `finish` script print (templates/image/usr/local/lib/devenv).
 _UP = "devenv: up"
@@ -172,6 +174,22 @@ def states(running: Running, token: str, *, ask: Callable[..., tuple[bool, str]]
     with ThreadPoolExecutor(max_workers=max(1, len(asked))) as pool:
         told = list(pool.map(lambda one: ask(running, one, token, timeout_s=2), asked))
     return {one.name: "ready" if passed else said for one, (passed, said) in zip(asked, told, strict=True)}
+
+
+def check_token(running: Running, states: Mapping[str, str], file: Path) -> None:
+    """Raise NotReadyError when a service refused the token of `file`: it was changed after the container's start."""
+    # A preset's own service may refuse for reasons of its own.
+    ours = [one.name for one in running.services if one.name in RESERVED]
+    guarded = ours or [one.name for one in running.services if one.auth == "token"]
+    refused = [name for name in guarded if states.get(name) in _REFUSED]
+    if refused:
+        raise NotReadyError(
+            f"{running.name} runs with another token ({', '.join(refused)} refused this one): the file was changed "
+            "after the container had started",
+            where=str(file),
+            hint=f"to use the file's: devenv stop {running.name} && devenv start {running.name}; to make a new one: "
+            "devenv up --new-token",
+        )
 
 
 def log_tail(engine: Engine, container: str, service: str, *, lines: int = _LOG_LINES) -> str | None:

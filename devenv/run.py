@@ -126,30 +126,26 @@ def stop() -> None:
         process.kill()
 
 
-def interactive(command: Sequence[str], *, hold_stdin: bool = False, tell: Callable[[int], None] | None = None) -> int:
+def interactive(command: Sequence[str], *, tell: Callable[[int], None] | None = None) -> int:
     """Run `command` on this terminal and return its exit status, negative when a signal ended it.
 
-    With `hold_stdin` its standard input is a pipe that stays open for as long as this process lives, so that the
-    other end can tell when it is gone. With `tell`, SIGINT and SIGTERM do not interrupt this process: `tell` is called
-    with the first, and makes the command end; with the third the command is killed here. Raises FileNotFoundError.
+    With `tell`, SIGINT and SIGTERM do not interrupt this process: `tell` is called with the first, and makes the
+    command end; with the third the command is killed here. Raises FileNotFoundError.
     """
     log.info("%s", shlex.join(command))
     told: list[int] = []
     # The terminal's Ctrl-C would end the child at once, before it has the last output. It must stay in the terminal's
     # foreground if it reads from there.
     apart = tell is not None and not os.isatty(0)
-    stdin = subprocess.PIPE if hold_stdin else None
     with (
         _told(tell, told) as children,
-        subprocess.Popen(list(command), stdin=stdin, process_group=0 if apart else None) as process,
+        subprocess.Popen(list(command), process_group=0 if apart else None) as process,
     ):
         children.append(process)
         try:
             code = process.wait()
         except KeyboardInterrupt:
             # The terminal sent it to the child as well, which ends in its own way.
-            if process.stdin:
-                process.stdin.close()
             return process.wait()
     # The docker client says 0 when Ctrl-C ends it.
     return 128 + told[0] if told and not apart and code <= 0 else code

@@ -67,7 +67,7 @@ class Stage:
 
     def detail(self) -> str:
         """Bytes, rate and time left when bytes move, then the current step."""
-        from devenv.console import bytes_text
+        from devenv.console import bytes_text, printable
 
         parts = []
         if self.total_bytes or self.done_bytes:
@@ -81,7 +81,7 @@ class Stage:
             parts.append(self.note)
         elif self._open and self.ended is None:
             parts.append(next(iter(self._open)))
-        return " · ".join(parts)
+        return printable(" · ".join(parts), one_line=True)
 
 
 class Stages:
@@ -143,7 +143,9 @@ class Stages:
     def note(self, text: str) -> None:
         """A line that stays above the list."""
         if self._live:
-            self._live.console.print(text, markup=False, highlight=False)
+            from devenv.console import printable
+
+            self._live.console.print(printable(text), markup=False, highlight=False)
         else:
             self.console.note(text)
 

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devenv import boot, first, probe
+from devenv import boot, first, owner, probe
 from devenv.boot import Running
 from devenv.brought import brought
 from devenv.build import Image, build
@@ -18,8 +18,7 @@ from devenv.container import ContainerSpec
 from devenv.decided import Decided, Doors, completed
 from devenv.engine import Engine
 from devenv.environment import Environment, hold
-from devenv.errors import NotReadyError, UsageError
-from devenv.files import is_same
+from devenv.errors import NotReadyError
 from devenv.first import Asked
 from devenv.foreign import value_of
 from devenv.gpu import Access
@@ -130,49 +129,51 @@ def up(
     fresh: bool = False,
     relock: bool = False,
     asked: Asked | None = None,
+    take_over: bool = False,
+    new_token: bool = False,
 ) -> Result:
-    """Machine and image to a running, probed and smoke-tested container.
+    """Machine and image to a running, probed and smoke-tested container. With `take_over` it may have volumes and state
+    that others left under its name; with `new_token` the token is another one from now on.
 
     Raises MachineError before anything is downloaded, NotReadyError, EngineError, BuildError, …
     """
     engine = doors.engine()
-    asked = asked or Asked()
-    asked.check()
+    (asked := asked or Asked()).check()
     waiting = partial(doors.stages.note, "another devenv command holds this environment; waiting")
     with environment.locked(waiting), contextlib.ExitStack() as held:
-        running = boot.find(environment.name, engine)
-        project = _own_project(running, environment, project)
+        project = owner.known_path(environment, boot.find(environment.name, engine), project)
+        claim = partial(_claim, environment, engine, decided, project, take_over=take_over)
+        running, _ = claim()
         asked = first.remembered(environment, asked)
         decided = _recorded(decided, doors, asked)
         gpu = _first(decided, doors, None if fresh else running, asked)
         first.remember(environment, asked)
         decided, image = _image_and_weights(decided, doors, held, own=environment.name, relock=relock)
-        token = environment.token()
+        # Again: another user may have made a container or volumes of that name meanwhile.
+        running, claimed = claim()
+        owner.keep(environment, claimed)
+        token, token_is_new = _token(environment, anew=new_token)
         told = brought(doors.settings, doors.carried, decided.lock.base.distribution)
         brought_anew = environment.bring(told.variables, told.ca_bundle, told.apt_sources)
         if project and (warning := boot.check_workspace(project, container_user(doors.settings)[0])):
             doors.stages.note(f"warning: {warning}")
         had_ports = bool(environment.ports())
         spec = _spec(decided, image, environment, doors, project, gpu)
-        running = boot.find(environment.name, engine)
         same = running is not None and not fresh and running.spec_digest == dict(spec.labels)["dev.devenv.spec"]
-        if running and same and running.facts.state == "running":
-            known, proved = _recall(environment, running)
-            if known and all(state == "ready" for state in probe.states(running, token).values()):
-                if brought_anew:
-                    doors.stages.note(
-                        "proxies, mirrors or certificates changed: 'devenv up --fresh' brings them inside"
-                    )
-                return Result(running=running, image=image, decided=decided, report=known, ready=(), untouched=True,
-                              proof=proved)  # fmt: skip
-        if running and not same:
-            doors.stages.note(f"{_changes(running, decided)}: the container is replaced, its volumes are kept")
+        live = running is not None and running.facts.state == "running"
+        if running and same and live and not token_is_new and (known := _untouched(environment, running, token)):
+            if brought_anew:
+                doors.stages.note("proxies, mirrors or certificates changed: 'devenv up --fresh' brings them inside")
+            return Result(running=running, image=image, decided=decided, report=known[0], ready=(), untouched=True,
+                          proof=known[1])  # fmt: skip
+        if running and (not same or (live and token_is_new)):
+            doors.stages.note(_changes(running, decided, same=same))
         with doors.stages.stage("boot") as stage:
             stage.message(spec.name)
             if running and same:
-                watch = wake(running, engine)
+                watch = wake(running, engine, restart=token_is_new)
             else:
-                if running and running.facts.state == "running":
+                if live:
                     engine.stop(spec.name, timeout_s=boot.STOP_TIMEOUT_S)
                 watch = _start_new(spec, decided, image, environment, doors, project, gpu, may_move=not had_ports)
             running = boot.find(environment.name, engine)
@@ -275,21 +276,22 @@ def _start_new(
     raise AssertionError("unreachable")
 
 
-def _own_project(running: Running | None, environment: Environment, project: Path | None) -> Path | None:
-    """The project by the path that its container knows it by, so that another path to it changes nothing.
+def _token(environment: Environment, *, anew: bool) -> tuple[str, bool]:
+    """The environment's token, and whether it was made now: a container that runs has the one of its start."""
+    made = anew or not environment.token_file.exists()
+    return (environment.new_token() if anew else environment.token()), made
 
-    Raises UsageError for what is another project's or another user's environment.
-    """
-    if running is None:
-        return project
-    hint = f"give this one another name: devenv up --name …; 'devenv down {running.name}' removes that one"
-    is_own = is_same(running.project, project) if project and running.project else not (project or running.project)
-    if not is_own:
-        whose = running.project or "no project"
-        raise UsageError(f"an environment called {running.name!r} exists already, for {whose}", hint=hint)
-    if running.host_folder != str(environment.host_folder):
-        raise UsageError(f"the environment {running.name!r} is another user's ({running.host_folder})", hint=hint)
-    return Path(running.project) if project else None
+
+def _claim(
+    environment: Environment, engine: Engine, decided: Decided, project: Path | None, *, take_over: bool
+) -> tuple[Running | None, owner.Claim]:
+    """The container that is there, and the project's claim to it and to its volumes. Raises UsageError."""
+    running = boot.find(environment.name, engine)
+    volumes = [environment.data_volume, *([] if project else [environment.workspace_volume])]
+    volumes += [environment.volume(name) for name, _ in decided.plan.volumes]
+    return running, owner.claim(
+        environment, engine, running, project=str(project or ""), volumes=volumes, take_over=take_over
+    )
 
 
 def _spec(
@@ -307,10 +309,13 @@ def _spec(
     return boot.decide(decided.plan, image, environment, project=project, uid=uid, gid=gid, ports=ports, gpu=gpu)
 
 
-def wake(running: Running, engine: Engine) -> probe.Watch:
-    """Go on with the container that is there: started unless it runs. Raises PortTakenError, EngineError."""
-    if running.facts.state == "running":
+def wake(running: Running, engine: Engine, *, restart: bool = False) -> probe.Watch:
+    """Go on with the container that is there: started unless it runs, and with `restart` stopped before. Raises
+    PortTakenError, EngineError."""
+    if running.facts.state == "running" and not restart:
         return probe.Watch(running.facts.name, engine, up=True)
+    if running.facts.state == "running":
+        engine.stop(running.facts.name, timeout_s=boot.STOP_TIMEOUT_S)
     watch = probe.Watch(running.facts.name, engine)
     boot.start(running.facts.name, engine)
     return watch
@@ -321,13 +326,16 @@ def container_user(settings: Settings) -> tuple[int, int]:
     return (settings.uid or UID, settings.gid or UID)
 
 
-def _changes(running: Running, decided: Decided) -> str:
-    """In words, why the container that runs is not the one wanted."""
+def _changes(running: Running, decided: Decided, *, same: bool) -> str:
+    """In words, why the container that runs is not the one wanted, and what becomes of it."""
+    if same:
+        return "the token is a new one: the container is started again with it"
+    why = "ports, volumes, services, checks, GPUs or the user changed"
     if running.lock_digest != decided.lock.digest:
-        return "the lock changed"
-    if running.facts.labels.get("dev.devenv.image") != decided.plan.image:
-        return "the image changed"
-    return "ports, volumes, services, checks, GPUs or the user changed"
+        why = "the lock changed"
+    elif running.facts.labels.get("dev.devenv.image") != decided.plan.image:
+        why = "the image changed"
+    return f"{why}: the container is replaced, its volumes are kept"
 
 
 def _remember(environment: Environment, running: Running, report: Report, proof: Proof | None) -> None:
@@ -347,6 +355,15 @@ def _recall(environment: Environment, running: Running) -> tuple[Report | None, 
     except (KeyError, TypeError, ValueError):
         return None, None
     return (report if report.passed else None), proof
+
+
+def _untouched(environment: Environment, running: Running, token: str) -> tuple[Report, Proof | None] | None:
+    """What is known of a container that runs as it should; None when it does not, or nothing is known. Raises
+    NotReadyError when it has another token."""
+    states = probe.states(running, token)
+    probe.check_token(running, states, environment.token_file)
+    report, proof = _recall(environment, running)
+    return (report, proof) if report and all(state == "ready" for state in states.values()) else None
 
 
 def image_json(image: Image) -> dict[str, str]:

@@ -157,8 +157,8 @@ def _bug(error: Exception) -> int:
     ) as log:
         log.write(f"devenv {__version__}, Python {sys.version}\n{sys.argv}\n\n")
         traceback.print_exception(error, file=log)
-    click.echo(
-        f"error: a bug in devenv: {type(error).__name__}: {error}\nhint: please report it with {Path(log.name)}",
-        err=True,
-    )
+    from devenv.console import printable
+
+    click.echo(f"error: a bug in devenv: {type(error).__name__}: {printable(str(error))}", err=True)
+    click.echo(f"hint: please report it with {Path(log.name)}", err=True)
     return 70

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from devenv.cli import surroundings
-from devenv.console import Console
+from devenv.console import Console, printable
 from devenv.paths import Dirs
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class App:
             console.live = False
             for name, form in (("devenv.run", "    $ %(message)s"), ("devenv.output", "      %(message)s")):
                 handler = logging.StreamHandler(sys.stderr)
-                handler.setFormatter(logging.Formatter(form))
+                handler.setFormatter(_Printable(form))
                 logging.getLogger(name).addHandler(handler)
                 logging.getLogger(name).setLevel(logging.INFO)
         return cls(dirs=_dirs(), console=console, verbose=verbose)
@@ -107,29 +107,49 @@ class App:
             weight_sources=sources,
         )  # fmt: skip
 
-    def select(self, name: str | None) -> Running:
-        """The environment called `name`; without a name the project's here, else the only one there is."""
-        from devenv import boot
+    def select(self, name: str | None, *, all_users: bool = False, look: bool = False, here_only: str = "") -> Running:
+        """The environment called `name`, to act on or (`look`) to show; without a name the project's here, else the
+        user's only one unless `here_only` says why not. The one place that chooses.
+
+        Raises UsageError for another user's, unless `all_users`, and for what devenv did not make.
+        """
+        from devenv import boot, owner
         from devenv.errors import UsageError
 
         every = boot.everything(self.engine)
-        if name is None:
-            found, in_project = _here(every, Path.cwd())
-            if not found and in_project:
-                raise UsageError("this project has no environment", hint="devenv up; others go by name: devenv ps")
-            found = found or list(every)
-            if len(found) == 1:
-                return found[0]
-            names = ", ".join(one.name for one in every)
-            raise UsageError(
-                f"which environment? there are: {names}" if names else "there is no environment on this engine",
-                hint="name one of them" if names else "make one: devenv up rapidocr",
-            )
-        for one in every:
-            if one.name == name:
-                return one
-        names = ", ".join(one.name for one in every) or "none"
-        raise UsageError(f"there is no environment called {name!r}; there are: {names}", hint="devenv ps")
+        if name is not None:
+            for one in sorted(every, key=lambda one: bool(one.unreadable)):
+                if one.name == name:
+                    owner.check_readable(one)
+                    owner.check(one, self.environment(name), all_users=all_users or look)
+                    return one
+            names = ", ".join(one.name for one in every if not one.unreadable) or "none"
+            raise UsageError(f"there is no environment called {name!r}; there are: {names}", hint="devenv ps")
+        mine = [one for one in every if not one.unreadable and (all_users or self.is_own(one))]
+        found, in_project = _here(mine, Path.cwd())
+        if not found and in_project:
+            raise UsageError("this project has no environment", hint="devenv up; others go by name: devenv ps")
+        if not found and here_only:
+            raise UsageError("which environment?", hint=here_only)
+        found = found or mine
+        if len(found) == 1:
+            return found[0]
+        names = ", ".join(one.name for one in mine)
+        others = "; 'devenv ps' lists those of others" if every else ""
+        raise UsageError(
+            f"which environment? there are: {names}" if names else f"you have no environment on this engine{others}",
+            hint="name one of them" if names else "make one: devenv up rapidocr",
+        )
+
+    def is_own(self, one: Running) -> bool:
+        """Whether devenv made the container, for this user."""
+        from devenv import owner
+
+        return not one.unreadable and owner.is_own(one, self.environment(one.name))
+
+    def known_token(self, one: Running) -> str | None:
+        """The token of an environment of this user's; None for others', whatever else was called so here."""
+        return self.environment(one.name).known_token() if self.is_own(one) else None
 
     def environment(self, name: str) -> Environment:
         """The state of the environment called `name`."""
@@ -148,6 +168,13 @@ def _here(every: Sequence[Running], cwd: Path) -> tuple[list[Running], bool]:
         if found := [one for one in every if one.project and is_same(one.project, folder)]:
             return found, True
     return [], project is not None
+
+
+class _Printable(logging.Formatter):
+    """What processes print, for `--verbose`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
 
 def make_console(*, quiet: bool = False) -> Console:
@@ -169,6 +196,13 @@ def json_option(command: _F) -> _F:
         is_eager=False,
         callback=set_json,
         help="One JSON document on stdout.",
+    )(command)
+
+
+def all_users_option(command: _F) -> _F:
+    """Add `--all-users`: act on another user's environment too."""
+    return click.option(
+        "--all-users", is_flag=True, help="Also an environment of another user of this engine; its owner is not asked."
     )(command)
 
 

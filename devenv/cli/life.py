@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import click
 
-from devenv import boot, probe
-from devenv.cli.app import App, json_option
-from devenv.console import bytes_text
+from devenv import boot, owner, probe
+from devenv.cli.app import App, all_users_option, json_option
+from devenv.console import bytes_text, printable
 from devenv.engine import LABEL
 from devenv.environment import hold
-from devenv.errors import EngineError, UsageError
+from devenv.errors import EngineError, NotReadyError
 from devenv.localtag import BASE_TAG, EDITOR_TAG, LOCAL
 
 
@@ -29,7 +30,7 @@ def ps(app: App) -> None:
     if not every:
         app.console.note("no environment; make one: devenv up rapidocr")
         return
-    rows = [(one.name, one.preset, one.facts.state, one.project or "-", _ide(app, one)) for one in every]
+    rows = [(one.name, one.preset, _state(app, one), one.project or "-", _ide(app, one)) for one in every]
     app.console.table("", ("NAME", "PRESET", "STATE", "PROJECT", "URL"), rows, stdout=True)
 
 
@@ -39,10 +40,12 @@ def ps(app: App) -> None:
 @click.pass_obj
 def status(app: App, name: str | None) -> None:
     """Show one environment: its services now, URLs, volumes, memory."""
-    one = app.select(name)
-    token = app.environment(one.name).known_token()
+    one = app.select(name, look=True)
+    token = app.known_token(one)
     live = one.facts.state == "running"
     services = probe.states(one, token or "") if live else {}
+    if live and app.is_own(one):
+        _warn_of_token(app, one, services)
     memory = _memory(app.engine.stats(one.facts.name)) if live else None
     gpus = _gpus(app, one, live=live)
     if app.json:
@@ -51,25 +54,26 @@ def status(app: App, name: str | None) -> None:
             "volumes": [{"name": m.source, "at": m.target} for m in one.facts.mounts if m.kind == "volume"],
         })  # fmt: skip
         return
-    lines = [f"{one.name}  {one.facts.state}  (preset {one.preset}, lock {one.lock_digest[:12]})"]
+    lines = [f"{one.name}  {_state(app, one)}  (preset {one.preset}, lock {one.lock_digest[:12]})"]
     urls = one.urls(token) if live else {}
     lines += [f"  {key.ljust(10)} {services.get(key, '-').ljust(8)} {url}" for key, url in urls.items()]
     lines += [f"  volume     {m.source} at {m.target}" for m in one.facts.mounts if m.kind == "volume"]
     lines += [f"  project    {one.project} at /workspace"] if one.project else []
     lines += [f"  memory     {bytes_text(memory)}"] if memory is not None else []
     lines += [_gpu_line(each) for each in gpus]
-    app.console.data("\n".join(lines))
+    app.console.data("\n".join(printable(line, one_line=True) for line in lines))
 
 
 @click.command()
 @click.argument("names", nargs=-1)
+@all_users_option
 @json_option
 @click.pass_obj
-def stop(app: App, names: tuple[str, ...]) -> None:
+def stop(app: App, names: tuple[str, ...], all_users: bool) -> None:
     """Stop environments; everything in them is kept."""
-    chosen = _chosen(app, names)
+    chosen = _chosen(app, names, all_users=all_users)
     for name in chosen:
-        if one := boot.find(name, app.engine):
+        if one := _now(app, name, all_users=all_users):
             app.engine.stop(one.facts.name, timeout_s=boot.STOP_TIMEOUT_S)
         app.console.note(f"{name} is stopped")
     _done(app, chosen)
@@ -85,6 +89,9 @@ def start(app: App, name: str | None) -> None:
 
     one = app.select(name)
     environment = app.environment(one.name)
+    token = environment.kept_token()
+    if one.facts.state == "running":
+        probe.check_token(one, probe.states(one, token), environment.token_file)
     with (
         environment.locked(lambda: app.console.note("another devenv command holds this environment; waiting")),
         app.console.stages() as stages,
@@ -94,7 +101,7 @@ def start(app: App, name: str | None) -> None:
             watch = wake(one, app.engine)
             probe.wait_up(watch)
         with stages.stage("ready") as stage:
-            probe.wait_ready(one, environment.token(), watch, progress=stage, engine=app.engine)
+            probe.wait_ready(one, token, watch, progress=stage, engine=app.engine)
         if one.gpu:
             from devenv.proof import prove
 
@@ -104,7 +111,7 @@ def start(app: App, name: str | None) -> None:
     if app.json:
         app.console.json(_short(app, now))
         return
-    for service, url in now.urls(environment.token()).items():
+    for service, url in now.urls(token).items():
         app.console.data(f"{service}  {url}")
 
 
@@ -112,14 +119,19 @@ def start(app: App, name: str | None) -> None:
 @click.argument("names", nargs=-1)
 @click.option("--volumes", is_flag=True, help="Remove the environment's volumes too: what is on them is lost.")
 @click.option("--ports", is_flag=True, help="Give its ports up, so that the next 'up' chooses new ones.")
+@all_users_option
 @json_option
 @click.pass_obj
-def down(app: App, names: tuple[str, ...], volumes: bool, ports: bool) -> None:
-    """Remove environments' containers. Volumes, token and ports stay unless told."""
-    for name in (chosen := _chosen(app, names, also_without_container=True)):
+def down(app: App, names: tuple[str, ...], volumes: bool, ports: bool, all_users: bool) -> None:
+    """Remove environments' containers. Volumes, token and ports stay unless told.
+
+    With --volumes, name it: without a name only the environment of the project here is taken.
+    """
+    for name in (chosen := _chosen(app, names, all_users=all_users, without_container=True, with_volumes=volumes)):
         environment = app.environment(name)
         with environment.locked(lambda: app.console.note("another devenv command holds this environment; waiting")):
-            one = boot.find(name, app.engine)  # now: another command may have made or removed it meanwhile
+            one = _now(app, name, all_users=all_users)
+            lost = owner.removable(environment, app.engine, one, all_users=all_users) if volumes else ()
             if one:
                 if one.facts.state == "running":
                     app.engine.stop(one.facts.name, timeout_s=boot.STOP_TIMEOUT_S)
@@ -127,7 +139,7 @@ def down(app: App, names: tuple[str, ...], volumes: bool, ports: bool) -> None:
             if ports:
                 environment.keep_ports({})
             if volumes:
-                for volume, _ in app.engine.volumes(f"{LABEL}name={name}"):
+                for volume in lost:
                     app.engine.remove_volume(volume)
                 environment.forget()
         app.console.note(f"{name} is down" + ("; its volumes are removed" if volumes else "; its volumes are kept"))
@@ -185,16 +197,36 @@ def _remove_images(app: App, *, everything: bool) -> tuple[list[str], list[str]]
     return removed, kept
 
 
-def _chosen(app: App, names: tuple[str, ...], *, also_without_container: bool = False) -> list[str]:
+def _chosen(
+    app: App, names: tuple[str, ...], *, all_users: bool, without_container: bool = False, with_volumes: bool = False
+) -> list[str]:
     """The named environments, each once; without a name, the one `select` finds."""
     if not names:
-        return [app.select(None).name]
-    known = {one.name for one in boot.everything(app.engine)}
+        here_only = (
+            "name it, because what is on its volumes is lost: devenv down --volumes NAME" if with_volumes else ""
+        )
+        return [app.select(None, all_users=all_users, here_only=here_only).name]
     for name in names:
         # Its container may be gone while its volumes and state are not.
-        if name not in known and not (also_without_container and app.environment(name).folder.exists()):
-            raise UsageError(f"there is no environment called {name!r}", hint="devenv ps lists them")
+        if not (without_container and _left(app, name, all_users=all_users)):
+            app.select(name, all_users=all_users)
     return list(dict.fromkeys(names))
+
+
+def _left(app: App, name: str, *, all_users: bool) -> bool:
+    """Whether there is no container of an environment, but its state, or with `all_users` its volumes."""
+    environment = app.environment(name)
+    if app.engine.container(environment.container):
+        return False
+    return environment.folder.exists() or (all_users and bool(app.engine.volumes(f"{LABEL}name={name}")))
+
+
+def _now(app: App, name: str, *, all_users: bool) -> boot.Running | None:
+    """The environment's container now: another command may have made or removed it meanwhile."""
+    one = boot.find(name, app.engine)
+    if one:
+        owner.check(one, app.environment(name), all_users=all_users)
+    return one
 
 
 def _done(app: App, chosen: list[str]) -> None:
@@ -203,7 +235,7 @@ def _done(app: App, chosen: list[str]) -> None:
 
 
 def _short(app: App, one: boot.Running) -> dict[str, Any]:
-    token = app.environment(one.name).known_token()
+    token = app.known_token(one)
     return {
         "name": one.name,
         "preset": one.preset,
@@ -213,13 +245,30 @@ def _short(app: App, one: boot.Running) -> dict[str, Any]:
         "image_id": one.facts.image,
         "container_id": one.facts.id,
         "started_at": one.facts.started_at,
-        "urls": one.urls(token) if one.facts.state == "running" else {},
+        "urls": one.urls(token) if one.facts.state == "running" and not one.unreadable else {},
+        "own": app.is_own(one),
+        "unreadable": one.unreadable or None,
     }
 
 
+def _state(app: App, one: boot.Running) -> str:
+    if one.unreadable:
+        return f"unreadable: {one.unreadable}"
+    return one.facts.state if app.is_own(one) else f"{one.facts.state}, another user's"
+
+
 def _ide(app: App, one: boot.Running) -> str:
-    urls = one.urls(app.environment(one.name).known_token()) if one.facts.state == "running" else {}
+    urls = one.urls(app.known_token(one)) if one.facts.state == "running" and not one.unreadable else {}
     return next(iter(urls.values()), "-")
+
+
+def _warn_of_token(app: App, one: boot.Running, services: Mapping[str, str]) -> None:
+    environment = app.environment(one.name)
+    try:
+        environment.kept_token()
+        probe.check_token(one, services, environment.token_file)
+    except NotReadyError as error:
+        app.console.warn(f"{error.where}: {error.message}; {error.hint}")
 
 
 def _gpus(app: App, one: boot.Running, *, live: bool) -> list[dict[str, Any]]:

@@ -135,7 +135,7 @@ def sbom(app: App, preset: str | None) -> None:
     path = place.lock_path(loaded, app.dirs)
     locked = read(path)
     drift.require_fit(locked, loaded.preset, where=str(path), command=place.command(loaded))
-    app.console.data(bill(locked).decode())
+    app.console.document(bill(locked).decode())
 
 
 def _check(app: App, locked: Lock, found: tuple[drift.Drift, ...], path: Path, command: str) -> None:

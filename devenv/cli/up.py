@@ -9,7 +9,7 @@ import click
 
 from devenv import first
 from devenv.cli.app import App, from_option, json_option, source_option, weights_dir_option
-from devenv.console import Console
+from devenv.console import Console, printable
 from devenv.decided import Decided, decide
 from devenv.errors import UsageError
 from devenv.files import is_text
@@ -35,6 +35,13 @@ __all__ = ["build", "up"]
 )  # fmt: skip
 @click.option("--fresh", is_flag=True, help="Replace the container even when nothing changed.")
 @click.option(
+    "--take-over", is_flag=True,
+    help="Take the volumes, token and ports that another project left under this name; volumes of another user too.",
+)  # fmt: skip
+@click.option(
+    "--new-token", is_flag=True, help="Make another token; the container starts again with it, and keeps its volumes."
+)
+@click.option(
     "--relock", is_flag=True, envvar="DEVENV_RELOCK", help="Lock anew what the mirrors no longer have, then go on."
 )
 @from_option
@@ -53,6 +60,8 @@ def up(
     name: str | None,
     workspace: Path | None,
     fresh: bool,
+    take_over: bool,
+    new_token: bool,
     relock: bool,
     gpus: str | None,
     gpu_mode: str | None,
@@ -71,8 +80,11 @@ def up(
         )  # fmt: skip
         project = _workspace(workspace or decided.loaded.project)
         environment = app.environment(name or decided.plan.preset)
-        result = bring_up(decided, environment, doors, project=project, fresh=fresh, relock=relock, asked=asked)
-    token = environment.token()
+        result = bring_up(
+            decided, environment, doors, project=project, fresh=fresh, relock=relock, asked=asked,
+            take_over=take_over, new_token=new_token,
+        )  # fmt: skip
+    token = environment.kept_token()
     if app.json:
         app.console.json(_json(result, stages.reports(), token))
     else:
@@ -194,7 +206,7 @@ def _tell(console: Console, result: Result, stages: Any, token: str) -> None:
         names = ", ".join(f"{one.index}: {one.name}" for one in result.running.gpu.devices)
         console.note(f"gpu {names}: by {result.running.gpu.mode}; computed on inside in {result.proof.seconds:.2f} s")
     for check in result.report.checks:
-        console.note(f"smoke {check.line}")
+        console.note(printable(f"smoke {check.line}", one_line=True))
     urls = result.running.urls(token)
     width = max((len(one) for one in urls), default=0)
     for service, url in urls.items():

@@ -96,7 +96,8 @@ def _subject(app: App, doors: Doors, what: str | None, other: str | None, folder
             raise
         if other is not None:
             raise  # it is to be held to a preset of one's own
-        running = next((one for one in boot.everything(app.engine) if one.name == what), None)
+        environments = boot.everything(app.engine)
+        running = next((one for one in environments if one.name == what and not one.unreadable), None)
         reference = running.facts.image if running else what
         if app.engine.image_id(reference) is None:
             raise UsageError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from devenv.engine import LABEL, Engine
+from devenv.environment import is_name
 from devenv.errors import EngineError
 from devenv.lock.model import LockedModel
 
@@ -56,7 +57,8 @@ def ensure(model: LockedModel, folder: Path, engine: Engine, *, own: str = "") -
 
 def users_of(key: str, engine: Engine) -> tuple[str, ...]:
     """The containers, running or not, that have the model mounted: environments by name, others by their own."""
-    return tuple(one.labels.get(f"{LABEL}name") or one.name for one in engine.containers_with(name(key)))
+    labelled = [(one.labels.get(f"{LABEL}name", ""), one.name) for one in engine.containers_with(name(key))]
+    return tuple(label if is_name(label) else own for label, own in labelled)
 
 
 def remove(key: str, engine: Engine) -> None:

@@ -76,7 +76,8 @@ def sweep(cli: Cli) -> None:
     and what an earlier run built must not decide what this one sees."""
     for one in json.loads(cli("ps", "--json").out or "[]"):
         if one["name"].startswith("t-"):
-            cli("down", "--volumes", one["name"])
+            # An earlier run had other folders of state, so it counts as another user.
+            cli("down", "--volumes", "--all-users", one["name"])
     if left := docker("images", "--format", "{{.Repository}}:{{.Tag}}", "--filter", "reference=devenv/t-*").split():
         docker("rmi", "-f", *left)
 

@@ -151,7 +151,7 @@ def test_another_environment_of_the_same_preset_lives_beside_it(cli: Cli, up_pyt
         cli.ok("down", "--volumes", "t-other")
 
 
-def test_stop_is_quick_start_keeps_ports_and_files(cli: Cli) -> None:
+def test_stop_is_quick_start_keeps_ports_and_files(cli: Cli, tmp_path: Path) -> None:
     first = cli.ok("up", "python", "--name", "t-stop", "--json").json()
     try:
         cli.ok("exec", "--name", "t-stop", "sh", "-c", "echo kept > ~/note; echo kept > /mnt/t-stop/note")
@@ -168,6 +168,23 @@ def test_stop_is_quick_start_keeps_ports_and_files(cli: Cli) -> None:
         again = cli.ok("up", "python", "--name", "t-stop", "--json").json()
         assert again["urls"] == first["urls"], "ports and token are the environment's for its life"
         assert cli.ok("exec", "--name", "t-stop", "cat", "/mnt/t-stop/note").out == "kept\n", "the volume survived down"
+        anew = cli.ok("up", "python", "--name", "t-stop", "--new-token", "--json").json()
+        assert anew["container_id"] == again["container_id"]
+        assert get(anew["urls"]["ide"])[0] in (200, 302)
+        assert get(again["urls"]["ide"])[0] == 401, "the old token opens nothing"
+        assert cli.ok("exec", "--name", "t-stop", "cat", "/mnt/t-stop/note").out == "kept\n"
+        (token,) = (Path(cli.env["XDG_STATE_HOME"]) / "devenv" / "envs" / "t-stop" / "host").glob("token")
+        for text, words in (("", "the file is empty"), ("changed\n", "another token")):
+            token.write_text(text)
+            for command in (("up", "python", "--name"), ("open",), ("start",)):
+                wrong = cli(*command, "t-stop")
+                assert wrong.code == 9
+                assert str(token) in wrong.err
+                assert words in wrong.err
+        cli.ok("down", "t-stop")
+        other = cli("up", "python", "--name", "t-stop", "--workspace", str(tmp_path))
+        assert other.code == 2, "another project does not get what this one left"
+        assert "--take-over" in other.err
     finally:
         cli.ok("down", "--volumes", "t-stop")
     assert "t-stop" not in docker("volume", "ls", "-q")
@@ -337,6 +354,60 @@ def test_another_users_environment_is_not_taken_over(cli: Cli, up_python: Mappin
     row = next(one for one in cli("ps", "--json", env=other).json() if one["name"] == "t-python")
     assert "TOKEN" in row["urls"]["ide"], "the token of someone else is not known here, and none is made up"
     assert not (tmp_path / "devenv" / "envs" / "t-python" / "host" / "token").exists()
+
+
+def test_no_command_acts_on_another_users_environment(cli: Cli, up_python: Mapping[str, Any], tmp_path: Path) -> None:
+    other = {"XDG_STATE_HOME": str(tmp_path)}
+    commands = (
+        ("down", "--volumes", "t-python"), ("stop", "t-python"), ("start", "t-python"), ("open", "t-python"),
+        ("exec", "--name", "t-python", "true"), ("logs", "t-python"),
+    )  # fmt: skip
+    for command in commands:
+        done = cli(*command, env=other)
+        assert done.code == 2, command
+        assert "another user's" in done.err
+    assert cli("exec", "--name", "t-python", "--all-users", "id", "-un", env=other).out == "dev\n"
+    assert docker("inspect", "-f", "{{.Id}} {{.State.Status}}", BOX).split() == [up_python["container_id"], "running"]
+    assert not list(tmp_path.rglob("token"))
+
+
+def test_what_devenv_did_not_make_is_marked_and_left_alone(cli: Cli, up_python: Mapping[str, Any]) -> None:
+    image = up_python["image"]["id"]
+    labels = {
+        "t-label-own": {"name": "t-python", "services": "garbage"},
+        "t-label-path": {"name": "../../etc", "preset": "\x1b]0;owned\x07", "project": "/a\n\x1b[1A/b"},
+        "devenv-t-label": {"name": "t-label", "services": "[]", "smoke": "[]", "ports": "[]"},
+    }
+    try:
+        for name, pairs in labels.items():
+            options = [f"--label=dev.devenv.{key}={value}" for key, value in pairs.items()]
+            docker("create", "--name", name, *options, image)
+        table = cli.ok("ps").out
+        assert "\x1b" not in table
+        assert table.count("unreadable") == 3
+        rows = {row["name"]: row for row in cli.ok("ps", "--json").json()}
+        assert rows["t-label-path"]["preset"] == "\x1b]0;owned\x07"
+        assert rows["t-python"]["unreadable"] is None
+        for name in ("t-label-own", "t-label-path", "t-label"):
+            for command in (("stop",), ("status",), ("down", "--volumes", "--all-users")):
+                done = cli(*command, name)
+                assert done.code == 2, (command, name)
+                assert "not one that devenv made" in done.err
+    finally:
+        docker("rm", "--force", *labels)
+
+
+def test_a_log_commands_no_terminal(cli: Cli, up_python: Mapping[str, Any]) -> None:
+    script = r"printf '\033]0;owned\007\033[31mred\033[0m\r\n' >> /var/log/devenv/gateway/current"
+    docker("exec", "-u", "root", BOX, "sh", "-c", script)
+    assert cli.ok("logs", "t-python", "gateway", "-n", "1").out == "\\x1b]0;owned\\x07red\n"
+    follower = subprocess.Popen(
+        cli.command("logs", "t-python", "gateway", "-f", "-n", "1"), env=cli.env, stdout=subprocess.PIPE, text=True
+    )
+    assert follower.stdout is not None
+    assert follower.stdout.readline() == "\\x1b]0;owned\\x07red\n"
+    follower.terminate()
+    follower.communicate()
 
 
 def test_prune_removes_what_nothing_uses_and_nothing_else(

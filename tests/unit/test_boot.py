@@ -4,13 +4,14 @@ import dataclasses
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from devenv import boot
 from devenv.build import Image
-from devenv.container import ContainerFacts, ContainerSpec
+from devenv.container import ContainerFacts, ContainerSpec, Mount
 from devenv.engine import labels_json
 from devenv.environment import Environment, environment
 from devenv.errors import NotReadyError
@@ -75,6 +76,24 @@ def test_labels_describe_the_container_without_its_preset(env: Environment) -> N
     urls = running.urls("TOKEN")
     assert urls["ide"] == "http://127.0.0.1:8444/?token=TOKEN"
     assert urls["jupyter"] == "http://127.0.0.1:8889/lab?token=TOKEN"
+
+
+def test_every_volume_but_a_models_says_whose_it_is(env: Environment, tmp_path: Path) -> None:
+    spec = _spec(env, project=tmp_path)
+    model = Mount(kind="volume", source="devenv-model-x-0", target="/mnt/demo/model", read_only=True)
+    made: dict[str, Any] = {}
+    engine: Any = SimpleNamespace(ensure_volume=made.__setitem__, remove=lambda _: None, create=lambda _: None)
+    boot.create(dataclasses.replace(spec, mounts=(*spec.mounts, model)), env, engine)
+    labels = {"dev.devenv.name": "demo", "dev.devenv.project": str(tmp_path), "dev.devenv.owner": str(env.folder)}
+    assert made == {"devenv-demo-data": labels}
+
+
+def test_volumes_of_an_environment_called_as_models_are_are_labelled(tmp_path: Path) -> None:
+    env = environment("model-x", tmp_path)
+    made: dict[str, Any] = {}
+    engine: Any = SimpleNamespace(ensure_volume=made.__setitem__, remove=lambda _: None, create=lambda _: None)
+    boot.create(_spec(env), env, engine)
+    assert made.keys() == {"devenv-model-x-data", "devenv-model-x-workspace"}
 
 
 def test_foreign_labels_are_survived() -> None:

@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import sys
 from pathlib import Path
 
 import pytest
 
 from devenv import cli
-from devenv.console import Console, bytes_text
+from devenv.cli.app import _Printable
+from devenv.console import Console, bytes_text, printable
 from devenv.errors import PresetError
 from devenv.files import RefusedError
 
@@ -53,6 +55,47 @@ def test_quiet_keeps_warnings_and_errors(capsys: pytest.CaptureFixture[str]) -> 
 def test_json_is_one_document_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
     Console().json({"text": "发票"})
     assert json.loads(capsys.readouterr().out) == {"text": "发票"}
+
+
+HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b1A\rx\x7f\u202e\ud800\U000e0041"
+SHOWN = "\\x1b]0;owned\\x07\\x1b[2J\\x9b1A\\rx\\x7f\\u202e\\ud800\\U000e0041"
+
+
+def test_text_of_others_commands_no_terminal() -> None:
+    assert printable(HOSTILE) == SHOWN
+    assert printable("\x1b[1;31mred\x1b[0m\r\nline\r") == "red\nline", "colours and line ends say nothing"
+    assert printable("\x1b[\x1b[0m31m") == "\\x1b[31m", "what is dropped leaves nothing behind that was hidden in it"
+    assert printable("a\tb\nc 发票 é") == "a\tb\nc 发票 é"
+    assert printable("a\tb\nc", one_line=True) == "a\\tb\\nc"
+
+
+def test_nothing_is_printed_raw(capsys: pytest.CaptureFixture[str]) -> None:
+    console = Console()
+    console.data(HOSTILE)
+    console.note(HOSTILE)
+    console.warn(HOSTILE)
+    console.error(PresetError(HOSTILE, where=HOSTILE, detail=HOSTILE, hint=HOSTILE))
+    console.table("", ("A", "B"), [("a\nb", HOSTILE)], stdout=True)
+    with console.stages() as stages, stages.stage("boot") as stage:
+        stage.message(f"a\n{HOSTILE}")
+        stages.note(HOSTILE)
+    assert stage.detail() == f"a\\n{SHOWN}", "as the live list has it"
+    out, err = capsys.readouterr()
+    assert (out.count(SHOWN), err.count(SHOWN)) == (2, 8)
+    assert "a\\nb" in out
+    assert not {*out, *err} & {*HOSTILE} - {*SHOWN}
+
+
+def test_what_programs_print_is_not_shown_raw_by_verbose(capsys: pytest.CaptureFixture[str]) -> None:
+    record = logging.LogRecord("devenv.output", logging.INFO, "", 0, "%s", (HOSTILE,), None)
+    assert _Printable("  %(message)s").format(record) == f"  {SHOWN}"
+
+
+def test_json_is_the_same_value_and_commands_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    Console().json({HOSTILE: HOSTILE})
+    out = capsys.readouterr().out
+    assert not {*out} & {*HOSTILE} - {*SHOWN}
+    assert json.loads(out) == {HOSTILE: HOSTILE}
 
 
 def test_stages_without_a_terminal_are_timed_lines(capsys: pytest.CaptureFixture[str]) -> None:

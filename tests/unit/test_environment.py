@@ -31,6 +31,19 @@ def test_forget_gives_a_new_token(env: module.Environment) -> None:
     assert env.token() != token
 
 
+def test_a_new_token_takes_the_others_place(env: module.Environment) -> None:
+    token = env.token()
+    assert env.new_token() != token
+    assert env.token() == env.kept_token() == env.known_token() != token
+
+
+def test_no_token_is_made_by_those_who_only_need_it(env: module.Environment) -> None:
+    with pytest.raises(NotReadyError, match="the token is gone") as caught:
+        env.kept_token()
+    assert caught.value.where == str(env.token_file)
+    assert not env.folder.exists()
+
+
 @pytest.mark.parametrize("name", ["", "A", "-a", "a-", "a_b", "a" * 41, "a/b", "ä", "a\n"])
 def test_bad_names_are_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError):

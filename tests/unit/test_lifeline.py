@@ -81,8 +81,7 @@ class _Process:
     group: int | None = None
     signals = 2
 
-    def __init__(self, _: Sequence[str], *, stdin: int | None, process_group: int | None) -> None:
-        assert stdin is None
+    def __init__(self, _: Sequence[str], *, process_group: int | None) -> None:
         type(self).group = process_group
 
     def __enter__(self) -> Self:

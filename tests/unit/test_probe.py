@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -134,3 +136,13 @@ def test_what_counts_as_an_answer(wanted: int, given: int, passes: bool, monkeyp
     monkeypatch.setattr(probe.http.client, "HTTPConnection", Link)
     service = _service("a", 1, status=wanted)
     assert probe.answers(_running(service), service, "t")[0] is passes
+
+
+def test_a_token_that_was_changed_is_said_by_its_file(tmp_path: Path) -> None:
+    guarded = dataclasses.replace(_service("ide", 8443), auth="token")
+    running = _running(guarded, _service("open", 9000), dataclasses.replace(_service("own", 9001), auth="own"))
+    probe.check_token(running, {"ide": "ready", "open": "HTTP 401", "own": "HTTP 403"}, tmp_path / "token")
+    with pytest.raises(NotReadyError, match="another token") as caught:
+        probe.check_token(running, {"ide": "HTTP 401", "open": "ready"}, tmp_path / "token")
+    assert caught.value.where == str(tmp_path / "token")
+    assert "--new-token" in str(caught.value.hint)

@@ -18,13 +18,14 @@ from hypothesis import strategies as st
 
 from devenv import boot, first, proof, up
 from devenv.canonical import Entry
-from devenv.container import ContainerFacts
+from devenv.container import ContainerFacts, Mount
 from devenv.environment import Environment, choose_ports
 from devenv.errors import BuildError, DevenvError, FetchError, LockError, NotReadyError
 from devenv.first import Asked
 from devenv.gpu import Access, to_json
 from devenv.hubs import HubFile, listing
 from devenv.identity import identities
+from devenv.localtag import VERIFY_TAG
 from devenv.lock import consistency, hub, npm
 from devenv.lock.change import changes
 from devenv.lock.drift import compare, require_fit
@@ -191,15 +192,35 @@ def test_labels_of_others(label: str, data: st.DataObject) -> None:
     assert found.gpu is None or all(isinstance(one.uuid, str) for one in found.gpu.devices)
 
 
-def test_a_container_with_a_name_that_is_none_is_not_ours() -> None:
-    def facts(name: str) -> ContainerFacts:
+@pytest.mark.parametrize(
+    ("container", "labels"),
+    [
+        ("x", {"name": "../../etc"}),
+        ("x", {"name": ""}),
+        ("x", {"name": "demo"}),
+        ("devenv-demo", {"name": "x"}),
+        ("devenv-demo", {"services": "garbage"}),
+        ("devenv-demo", {"services": DEEP}),
+        ("devenv-demo", {"smoke": "{}"}),
+        ("devenv-demo", {"ports": ""}),
+    ],
+)
+def test_a_container_that_we_did_not_make_is_marked(container: str, labels: dict[str, str]) -> None:
+    ours = {"name": "demo", **{name: json.dumps(value) for name, value in LABELS.items()}}
+    host = Mount(kind="bind", source="/home/me/host", target=boot.HOST_MOUNT)
+
+    def facts(labels: dict[str, str], mounts: tuple[Mount, ...]) -> ContainerFacts:
         return ContainerFacts(
-            id="1", name="x", state="running", exit_code=0, image="i", started_at="", mounts=(), ports=(),
-            labels={"dev.devenv.name": name},
+            id="1", name=container, state="running", exit_code=0, image="i", started_at="", mounts=mounts, ports=(),
+            labels={f"dev.devenv.{name}": value for name, value in labels.items()},
         )  # fmt: skip
 
-    engine: Any = SimpleNamespace(containers=lambda _: (facts("../../x"), facts("demo"), facts("")))
-    assert [one.name for one in boot.everything(engine)] == ["demo"]
+    every = (facts({**ours, **labels}, (host,)), facts(ours, ()))
+    engine: Any = SimpleNamespace(containers=lambda _: every)
+    assert all(one.unreadable for one in boot.everything(engine))
+    assert {one.name for one in boot.everything(engine)} <= {container, "demo"}
+    good = dataclasses.replace(facts(ours, (host,)), name="devenv-demo")
+    assert not boot.describe(good).unreadable
 
 
 # ---- state of an environment
@@ -269,7 +290,7 @@ def test_our_own_smoke_report_is_recalled(environment: Environment) -> None:
     assert report.passed
 
 
-@pytest.mark.parametrize("data", [None, b"\xff\xfe", b"a b", b"a\r\nX: y", "é".encode(), b"x" * 10_000])
+@pytest.mark.parametrize("data", [None, b"", b"\n", b"\xff\xfe", b"a b", b"a\r\nX: y", "é".encode(), b"x" * 10_000])
 def test_a_token_that_is_none(data: bytes | None, environment: Environment) -> None:
     path = environment.host_folder / "token"
     if data is None:
@@ -408,7 +429,7 @@ def test_what_an_image_says_of_itself(text: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("devenv.build.buildx", write)
         try:
-            (found,) = identities(["image"], engine, progress=Silent())
+            (found,) = identities([f"{VERIFY_TAG}x"], engine, progress=Silent(), base=lock().base)
         except BuildError:
             return
     assert all(isinstance(one.size_bytes, int) for one in found.layers)
