@@ -129,8 +129,13 @@ class Web:
         def read(origin: Origin) -> tuple[str, str, str]:
             with self._stream(origin, {}) as answer:
                 check_status(answer, self.policy.longest_wait_s)
-                answer.read()
-                return answer.text, str(answer.url), answer.headers.get("content-type", "")
+                data = bytearray()
+                for piece in answer.iter_bytes():
+                    data += piece
+                    if len(data) > _MOST_PAGE_BYTES:
+                        raise Refused(f"its answer is larger than {_MOST_PAGE_BYTES >> 20} MB")
+                text = data.decode(answer.encoding or "utf-8", errors="replace")
+                return text, str(answer.url), answer.headers.get("content-type", "")
 
         return self._patiently(Wanted(name=without_secret(origin.url)), (origin,), read, lambda: 0)
 

@@ -22,6 +22,7 @@ from devenv.artifacts import Store
 from devenv.errors import FetchError
 from devenv.fetch import FetchReport, GoneError, fetch
 from devenv.host import Settings
+from devenv.http import web
 from devenv.http.partial import Partial
 from devenv.http.web import Policy
 from devenv.lock.model import File, Lock
@@ -248,6 +249,16 @@ def test_apts_own_downloads_and_pips_cache_are_used(
     asked = {path for path, _ in mirrors[0].requests}
     assert not {world.paths[DEB], world.paths[WHEEL]} & asked
     assert assert_sound(Store(tmp_path / "store")) == 5
+
+
+def test_an_index_that_answers_without_an_end_is_left(
+    world: World, mirrors: tuple[Mirror, Mirror], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web, "_MOST_PAGE_BYTES", 1 << 20)
+    mirrors[0].files["/simple/pack-age/"] += b" " * (2 << 20)
+    with pytest.raises(FetchError) as caught:
+        _fetch(world.lock, tmp_path, mirrors[0])
+    assert "its answer is larger than 1 MB" in f"{caught.value.message}{caught.value.detail}"
 
 
 def test_a_registry_with_other_paths_is_asked_where_its_tarball_is(
