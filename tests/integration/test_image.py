@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import http.client
+import re
 import subprocess
 import time
 import uuid
@@ -82,13 +83,19 @@ def gateway(box: Box, host: Path) -> int:
     return _gateway(box("-v", f"{host}:/run/devenv-host:ro", "-e", "DEVENV_NAME=my-env", "-p", "127.0.0.1::8443"))
 
 
-def _cookie(environment: str, service: str) -> str:
-    """The gateway's cookie: its name tells environment and service, its value is good for that service alone."""
-    name = hashlib.sha256(f"{environment}/{service}".encode()).hexdigest()[:16]
-    return f"devenv_{name}={hashlib.sha256(f'{TOKEN} {service}'.encode()).hexdigest()}"
+def _name(environment: str, service: str) -> str:
+    """The name of the gateway's cookie tells environment and service."""
+    return f"devenv_{hashlib.sha256(f'{environment}/{service}'.encode()).hexdigest()[:16]}"
 
 
-COOKIE = _cookie("my-env", "ide")
+def _value(port: int) -> str:
+    """That of the cookie, which a request with the token gets."""
+    given = str(_ask(port, f"/?token={TOKEN}").headers["Set-Cookie"])
+    assert given.startswith(f"{COOKIE}=")
+    return given.partition(";")[0].partition("=")[2]
+
+
+COOKIE = _name("my-env", "ide")
 
 
 @pytest.mark.parametrize(
@@ -100,6 +107,8 @@ COOKIE = _cookie("my-env", "ide")
         (f"/a?b=1&token={TOKEN}", "/a?b=1"),
         (f"/a?b=1&token={TOKEN}&c=2", "/a?b=1&c=2"),
         (f"//other.example/a?token={TOKEN}", "/other.example/a"),
+        (f"/\\other.example/a?token={TOKEN}", "/other.example/a"),
+        (f"/\\/other.example/a?b=1&token={TOKEN}", "/other.example/a?b=1"),
         (f"/%0d%0aSet-Cookie:x?token={TOKEN}", "/%0d%0aSet-Cookie:x"),
     ],
 )
@@ -108,7 +117,8 @@ def test_a_token_in_the_address_becomes_a_cookie(gateway: int, path: str, clean:
     assert answer.status == 302
     assert answer.headers["Location"] == clean
     cookies = answer.headers.get_all("Set-Cookie")
-    assert cookies == [f"{COOKIE}; Path=/; HttpOnly; SameSite=Lax"]
+    assert len(cookies) == 1
+    assert re.fullmatch(f"{COOKIE}=[0-9a-f]{{64}}; Path=/; HttpOnly; SameSite=Lax", cookies[0])
     assert TOKEN not in cookies[0], "browsers send a cookie to every port of a host: it is not the token"
     assert answer.headers["Referrer-Policy"] == "no-referrer"
 
@@ -122,28 +132,29 @@ def test_a_token_in_the_address_becomes_a_cookie(gateway: int, path: str, clean:
         (f"/?token={TOKEN}x", {}),
         (f"/?token={TOKEN.upper()}", {}),
         (f"/?nottoken={TOKEN}", {}),
-        ("/", {"Cookie": f"{COOKIE}x"}),
-        ("/", {"Cookie": f"{COOKIE.partition('=')[0]}={TOKEN}"}),
-        ("/", {"Cookie": _cookie("my-env", "other")}),
-        ("/", {"Cookie": f"{_cookie('other', 'ide').partition('=')[0]}={COOKIE.partition('=')[2]}"}),
+        ("/", {"Cookie": f"{COOKIE}=VALUEx"}),
+        ("/", {"Cookie": f"{COOKIE}={TOKEN}"}),
+        ("/", {"Cookie": f"{_name('my-env', 'other')}=VALUE"}),
+        ("/", {"Cookie": f"{_name('other', 'ide')}=VALUE"}),
         ("/", {"Authorization": f"Bearer {TOKEN}x"}),
         ("/", {"Authorization": f"Basic {TOKEN}"}),
         ("/", {"X-Forwarded-For": "127.0.0.1", "Upgrade": "websocket", "Connection": "Upgrade"}),
     ],
 )
 def test_anything_else_is_turned_away(gateway: int, path: str, headers: Mapping[str, str]) -> None:
-    answer = _ask(gateway, path, headers)
+    answer = _ask(gateway, path, {name: text.replace("VALUE", _value(gateway)) for name, text in headers.items()})
     assert answer.status == 401
     assert "Set-Cookie" not in answer.headers
 
 
 @pytest.mark.parametrize(
     "headers",
-    [{"Cookie": f"a=b; {COOKIE}"}, {"Authorization": f"Bearer {TOKEN}"}],
+    [{"Cookie": f"a=b; {COOKIE}=VALUE"}, {"Authorization": f"Bearer {TOKEN}"}],
     ids=["cookie", "header"],
 )
 def test_cookie_or_header_let_a_request_pass(gateway: int, headers: Mapping[str, str]) -> None:
     told: list[object] = []
+    headers = {name: text.replace("VALUE", _value(gateway)) for name, text in headers.items()}
 
     def passes() -> bool:
         try:
@@ -154,6 +165,30 @@ def test_cookie_or_header_let_a_request_pass(gateway: int, headers: Mapping[str,
         return told[-1] == 200
 
     _until(passes, seconds=30)
+
+
+def test_no_session_outlives_the_container(box: Box, host: Path) -> None:
+    """Whoever took the port of a stopped one was sent the cookies of open tabs."""
+    name = box("-v", f"{host}:/run/devenv-host:ro", "-e", "DEVENV_NAME=my-env", "-p", "127.0.0.1::8443")
+    value = _value(_gateway(name))
+    docker("restart", "-t", "3", name)
+    port = _gateway(name)
+    assert _ask(port, "/", {"Cookie": f"{COOKIE}={value}"}).status == 401
+    assert _value(port) != value
+
+
+@pytest.mark.parametrize(("peers", "status"), [("", 403), ("any", 401)])
+def test_neighbours_on_the_engines_network_are_turned_away(box: Box, host: Path, peers: str, status: int) -> None:
+    """Also with a token: they may have stolen it, or a cookie."""
+    mine = ("-v", f"{host}:/run/devenv-host:ro", "-e", "DEVENV_NAME=my-env", "-e", f"DEVENV_PEERS={peers}")
+    name = box(*mine, "-p", "127.0.0.1::8443")
+    assert _ask(_gateway(name), "/").status == 401
+    address = docker("inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", name).strip()
+    ask = f"import http.client as h; c = h.HTTPConnection('{address}', 8443); c.request('GET', PATH); print(c.getresponse().status)"
+    neighbour = box("-e", "DEVENV_NAME=other")
+    assert _inside(neighbour, "python", "-c", ask.replace("PATH", "'/'")).strip() == str(status)
+    if status == 403:
+        assert _inside(neighbour, "python", "-c", ask.replace("PATH", f"'/?token={TOKEN}'")).strip() == "403"
 
 
 def test_variables_of_the_host_arrive_as_they_are(box: Box, host: Path) -> None:

@@ -13,8 +13,9 @@ c.ServerApp.root_dir = "/workspace"
 c.ServerApp.terminado_settings = {"shell_command": ["/bin/bash", "-l"]}
 c.ServerApp.jpserver_extensions = {"jupyter_lsp": False, "notebook_shim": False}
 c.IdentityProvider.token = token
-# A browser that was let in stays so when the container is started again.
-c.ServerApp.cookie_secret = sha256(f"jupyter cookies {token}".encode()).digest()
+# A browser that was let in stays so when Jupyter is started again, and not when the container is.
+boot = Path("/run/devenv/boot").read_text()
+c.ServerApp.cookie_secret = sha256(f"jupyter cookies {token} {boot}".encode()).digest()
 c.FileContentsManager.delete_to_trash = False
 c.LabApp.check_for_updates_class = "jupyterlab.NeverCheckForUpdate"
 c.LabApp.news_url = None
