@@ -56,11 +56,14 @@ def _inside(name: str, *command: str) -> str:
     return docker("exec", name, "devenv-exec", *command)
 
 
-def _ask(port: int, path: str, headers: Mapping[str, str] | None = None) -> http.client.HTTPResponse:
+def _ask(
+    port: int, path: str, headers: Mapping[str, str] | None = None, *, method: str = "GET"
+) -> http.client.HTTPResponse:
     with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as link:
-        link.request("GET", path, headers=dict(headers or {}))
+        link.request(method, path, headers=dict(headers or {}))
         answer = link.getresponse()
-        answer.read()
+        if answer.status != 101:
+            answer.read()
         return answer
 
 
@@ -165,6 +168,23 @@ def test_cookie_or_header_let_a_request_pass(gateway: int, headers: Mapping[str,
         return told[-1] == 200
 
     _until(passes, seconds=30)
+
+
+def test_jupyter_behind_the_gateway_keeps_foreign_pages_out(box: Box, host: Path) -> None:
+    """Browsers send the cookie for pages of any port of this machine, too; clients send the token as a header."""
+    name = box("-v", f"{host}:/run/devenv-host:ro", "-e", "DEVENV_NAME=my-env", "-p", "127.0.0.1::8888")
+    port = int(docker("port", name, "8888").strip().rpartition(":")[2])
+    bearer = {"Authorization": f"token {TOKEN}"}
+    _until(lambda: _ask(port, "/api/status", bearer).status == 200, seconds=60)
+    given = str(_ask(port, f"/lab?token={TOKEN}").headers["Set-Cookie"]).partition(";")[0]
+    assert _ask(port, "/lab", {"Cookie": given}).status == 200
+    assert _ask(port, "/api/status").status == 401
+    assert _ask(port, "/api/kernels", {"Cookie": given}, method="POST").status == 403
+    assert _ask(port, "/api/kernels", bearer, method="POST").status == 201
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+               "Sec-WebSocket-Key": "x3JJHMbDL1EzLkh9GBhXDw=="}  # fmt: skip
+    assert _ask(port, f"/api/events/subscribe?token={TOKEN}", upgrade).status == 101
+    assert _ask(port, "/api/events/subscribe?token=wrong", upgrade).status == 401
 
 
 def test_no_session_outlives_the_container(box: Box, host: Path) -> None:
