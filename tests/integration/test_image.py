@@ -175,7 +175,14 @@ def test_jupyter_behind_the_gateway_keeps_foreign_pages_out(box: Box, host: Path
     name = box("-v", f"{host}:/run/devenv-host:ro", "-e", "DEVENV_NAME=my-env", "-p", "127.0.0.1::8888")
     port = int(docker("port", name, "8888").strip().rpartition(":")[2])
     bearer = {"Authorization": f"token {TOKEN}"}
-    _until(lambda: _ask(port, "/api/status", bearer).status == 200, seconds=60)
+
+    def answers() -> bool:
+        try:
+            return _ask(port, "/api/status", bearer).status == 200
+        except OSError:
+            return False
+
+    _until(answers, seconds=60)
     given = str(_ask(port, f"/lab?token={TOKEN}").headers["Set-Cookie"]).partition(";")[0]
     assert _ask(port, "/lab", {"Cookie": given}).status == 200
     assert _ask(port, "/api/status").status == 401

@@ -22,10 +22,11 @@ def test_code_server_and_jupyter_become_services_behind_the_token() -> None:
     assert list(by_name) == ["ide", "jupyter"]
     assert by_name["ide"].auth == "token"
     assert by_name["ide"].listen == "unix:/run/devenv/ide.sock"
-    assert by_name["jupyter"].auth == "own"
+    assert by_name["jupyter"].auth == "token"
+    assert by_name["jupyter"].listen == "unix:/run/devenv/jupyter.sock"
     assert all("{token}" in one.url and one.health_path for one in decided.services)
     assert decided.ports == (("ide", 8443), ("jupyter", 8888))
-    assert [one.name for one in decided.gated] == ["ide"]
+    assert [one.name for one in decided.gated] == ["ide", "jupyter"]
 
 
 def test_without_them_there_is_no_service_and_no_node_on_the_path() -> None:

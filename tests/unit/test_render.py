@@ -201,11 +201,11 @@ def test_the_gateway_serves_what_asks_for_it() -> None:
     }
     rendered = _render(services=services)
     conf = rendered.context["image/etc/devenv/gateway.conf"].decode()
-    assert re.findall(r"listen (\d+);", conf) == ["8443", "9000"]
+    assert re.findall(r"listen (\d+);", conf) == ["8443", "8888", "9000"]
     assert "server unix:/run/devenv/ide.sock;" in conf
     assert "server 127.0.0.1:9001;" in conf
     assert "$devenv_pass_my_app" in conf
-    assert rendered.context["image/etc/devenv/gated"] == b"ide\nmy-app\n"
+    assert rendered.context["image/etc/devenv/gated"] == b"ide\njupyter\nmy-app\n"
 
 
 @pytest.mark.parametrize("self_contained", [False, True])

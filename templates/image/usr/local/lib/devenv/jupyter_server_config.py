@@ -6,10 +6,10 @@ from jupyter_server.auth.identity import IdentityProvider, User
 
 
 class Gateway(IdentityProvider):
-    """Whoever comes through the socket was let in by the gateway. Programs that send the token as a header, as Jupyter's
-    own clients do, are let off the checks that protect browsers."""
+    """Whoever comes through the socket was let in by the gateway. Who sends the token as a header, as Jupyter's own
+    clients do, is let off the checks that protect browsers."""
 
-    def get_user_cookie(self, handler):
+    def get_user_cookie(self, handler):  # noqa: ARG002
         return User(username="dev")
 
 
