@@ -155,7 +155,7 @@ def up(
         token, token_is_new = _token(environment, anew=new_token)
         told = brought(doors.settings, doors.carried, decided.lock.base.distribution)
         brought_anew = environment.bring(told.variables, told.ca_bundle, told.apt_sources)
-        if project and (warning := boot.check_workspace(project, container_user(doors.settings)[0])):
+        if project and (warning := boot.check_workspace(project, container_user(doors.settings, project)[0])):
             doors.stages.note(f"warning: {warning}")
         had_ports = bool(environment.ports())
         spec = _spec(decided, image, environment, doors, project, gpu)
@@ -304,7 +304,7 @@ def _spec(
     *,
     new_ports: bool = False,
 ) -> ContainerSpec:
-    uid, gid = container_user(doors.settings)
+    uid, gid = container_user(doors.settings, project)
     ports = boot.ports_for(decided.plan, environment, doors.engine(), anew=new_ports)
     return boot.decide(decided.plan, image, environment, project=project, uid=uid, gid=gid, ports=ports, gpu=gpu)
 
@@ -321,8 +321,12 @@ def wake(running: Running, engine: Engine, *, restart: bool = False) -> probe.Wa
     return watch
 
 
-def container_user(settings: Settings) -> tuple[int, int]:
-    """(uid, gid) of the user inside: the host user's, so that files in a project stay theirs; never root."""
+def container_user(settings: Settings, project: Path | None) -> tuple[int, int]:
+    """(uid, gid) of the user inside: the host user's, so that files in a project stay theirs; for root, who opens
+    somebody's project, that one's. Never root."""
+    if settings.uid == 0 and project is not None:
+        owner = project.stat()
+        return (owner.st_uid or UID, owner.st_gid or UID)
     return (settings.uid or UID, settings.gid or UID)
 
 
