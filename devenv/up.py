@@ -155,8 +155,8 @@ def up(
         token, token_is_new = _token(environment, anew=new_token)
         told = brought(doors.settings, doors.carried, decided.lock.base.distribution)
         brought_anew = environment.bring(told.variables, told.ca_bundle, told.apt_sources)
-        if project and (warning := boot.check_workspace(project, container_user(doors.settings, project)[0])):
-            doors.stages.note(f"warning: {warning}")
+        if project and (remark := boot.check_workspace(project, container_user(doors.settings, project)[0])):
+            doors.stages.note(remark)
         had_ports = bool(environment.ports())
         spec = _spec(decided, image, environment, doors, project, gpu)
         same = running is not None and not fresh and running.spec_digest == dict(spec.labels)["dev.devenv.spec"]
@@ -322,11 +322,11 @@ def wake(running: Running, engine: Engine, *, restart: bool = False) -> probe.Wa
 
 
 def container_user(settings: Settings, project: Path | None) -> tuple[int, int]:
-    """(uid, gid) of the user inside: the host user's, so that files in a project stay theirs; for root, who opens
-    somebody's project, that one's. Never root."""
+    """(uid, gid) of the user inside: the host user's, so that files in a project stay theirs; for root the project
+    owner's, who may be root as well. Without a project never root."""
     if settings.uid == 0 and project is not None:
         owner = project.stat()
-        return (owner.st_uid or UID, owner.st_gid or UID)
+        return (owner.st_uid, owner.st_gid or UID) if owner.st_uid else (0, 0)
     return (settings.uid or UID, settings.gid or UID)
 
 

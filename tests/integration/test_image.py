@@ -257,9 +257,9 @@ def _image(box: Box, host: Path) -> str:
     return docker("inspect", "-f", "{{.Image}}", box("-v", f"{host}:/run/devenv-host:ro")).strip()
 
 
-@pytest.mark.parametrize(("uid", "gid"), [(1234, 1235), (33, 20), (501, 20)])
+@pytest.mark.parametrize(("uid", "gid"), [(1234, 1235), (33, 20), (501, 20), (0, 0)])
 def test_the_user_gets_the_hosts_numbers(box: Box, host: Path, tmp_path: Path, uid: int, gid: int) -> None:
-    """33 is www-data's, 20 is dialout's: numbers that the image has already."""
+    """33 is www-data's, 20 is dialout's: numbers that the image has already. Root is whoever opens root's project so."""
     bind = tmp_path / "project"
     bind.mkdir()
     (bind / "mine.txt").write_text("x")
@@ -277,7 +277,9 @@ def test_the_user_gets_the_hosts_numbers(box: Box, host: Path, tmp_path: Path, u
     assert _inside(name, "id", "-u").strip() == str(uid)
 
 
-@pytest.mark.parametrize("arguments", [("-e", "DEVENV_UID=0"), ("-e", "DEVENV_UID=x;id"), ("-u", "1234")])
+@pytest.mark.parametrize(
+    "arguments", [("-e", "DEVENV_UID=0"), ("-e", "DEVENV_GID=0"), ("-e", "DEVENV_UID=x;id"), ("-u", "1234")]
+)
 def test_root_is_refused_and_so_is_nonsense(up_python: Mapping[str, Any], arguments: tuple[str, ...]) -> None:
     command = ["docker", "run", "--rm", *arguments, up_python["image"]["id"], "true"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -177,10 +177,16 @@ def test_a_workspace_that_cannot_be_read_is_an_error(tmp_path: Path, monkeypatch
 
 def test_a_workspace_of_someone_else_is_a_warning_with_the_remedy(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
-    assert boot.check_workspace(tmp_path, tmp_path.stat().st_uid) is None
+    own = tmp_path.stat().st_uid
+    assert boot.check_workspace(tmp_path, own) is None or own == 0
     warning = boot.check_workspace(tmp_path, tmp_path.stat().st_uid + 1)
     assert warning is not None
+    assert warning.startswith("warning: ")
     assert "chown" in warning
+    tmp_path.chmod(0o777)
+    remark = boot.check_workspace(tmp_path, 0)
+    assert remark is not None
+    assert "inside you are root as well" in remark
 
 
 def test_label_values_are_stable() -> None:

@@ -19,7 +19,7 @@ from devenv.up import container_user
         ((1234, 1235), (7, 8), (1234, 1235)),
         ((0, 0), (1001, 1002), (1001, 1002)),
         ((0, 0), (1001, 0), (1001, UID)),
-        ((0, 0), (0, 0), (UID, UID)),
+        ((0, 0), (0, 0), (0, 0)),
         ((0, 0), None, (UID, UID)),
     ],
 )
@@ -34,4 +34,4 @@ def test_the_user_inside_is_the_host_user_or_for_root_the_projects_owner(
 def test_a_folder_on_the_disk_is_asked(tmp_path: Path) -> None:
     settings: Any = SimpleNamespace(uid=0, gid=0)
     status = tmp_path.stat()
-    assert container_user(settings, tmp_path) == (status.st_uid or UID, status.st_gid or UID)
+    assert container_user(settings, tmp_path) == ((status.st_uid, status.st_gid or UID) if status.st_uid else (0, 0))

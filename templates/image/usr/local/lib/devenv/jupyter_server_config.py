@@ -18,6 +18,7 @@ c.ServerApp.identity_provider_class = Gateway
 c.ServerApp.sock = "/run/devenv/jupyter.sock"
 c.ServerApp.sock_mode = "0600"
 c.ServerApp.allow_remote_access = True
+c.ServerApp.allow_root = True
 c.ServerApp.open_browser = False
 c.ServerApp.root_dir = "/workspace"
 c.ServerApp.terminado_settings = {"shell_command": ["/bin/bash", "-l"]}
