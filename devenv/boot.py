@@ -203,7 +203,7 @@ def ports_for(plan: Plan, environment: Environment, engine: Engine, *, anew: boo
 
 
 def check_workspace(project: Path, uid: int) -> str | None:
-    """What has to be said of the user inside (`uid`) and the project folder: that it cannot be written, or that both are
+    """What has to be said of the user inside (`uid`) and the project folder: that it cannot be written, or both are
     root's. Raises NotReadyError when it is unreadable."""
     if not os.access(project, os.R_OK | os.X_OK):
         raise NotReadyError(f"cannot read the project folder {project}", hint=f"sudo chown -R $USER {project}")
