@@ -89,7 +89,7 @@ def opened(path: Path, *, inside: Path | None = None) -> BufferedReader:
             kind = _KINDS.get(stat.S_IFMT(mode), "not a regular file")
             raise RefusedError(path, f"it is {kind}, not a file", "put a regular file there, or remove it")
         descriptor = os.open(_of(place), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        return open(descriptor, "rb")  # noqa: PTH123 - a descriptor, and the caller's to close
+        return os.fdopen(descriptor, "rb")
     finally:
         os.close(place)
 
