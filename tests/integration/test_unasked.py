@@ -89,8 +89,11 @@ def _project(folder: Path, description: str) -> Path:
     if not archive.exists():
         launcher = folder / "code-server"
         launcher.write_text("#!/bin/sh\n")
+        package = folder / "package.json"
+        package.write_text(json.dumps({"name": "code-server", "version": "1.0.0"}))
         with tarfile.open(archive, "w:gz") as packed:
             packed.add(launcher, arcname="code-server-1.0.0/bin/code-server")
+            packed.add(package, arcname="code-server-1.0.0/package.json")
     (folder / "devenv.yaml").write_text(
         f"name: t-unasked\ndescription: {description}\nbase:\n  image: t-unasked-base:1\npython: '3.11'\n"
         f"code_server:\n  version: 1.0.0\n  source: release\n  archive:\n    path: {archive.name}\n"
@@ -112,7 +115,7 @@ def test_no_registry_is_asked_for_a_name_of_ours(cli: Cli, engine: Engine, base:
     box = engine.docker("create", built).strip()
     engine.docker("cp", f"{box}:/opt/code-server", str(tmp_path / "editor"))
     inside = {path.relative_to(tmp_path).as_posix() for path in (tmp_path / "editor").rglob("*")}
-    assert inside == {"editor/bin", "editor/bin/code-server"}
+    assert inside == {"editor/bin", "editor/bin/code-server", "editor/package.json"}
     found = there.ok("verify", "--json", cwd=project).json()
     assert found["equal"] is True
     assert {"editor", "own"} <= {one["name"] for one in found["layers"]}
