@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from email.parser import HeaderParser
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol, cast
 
@@ -20,8 +21,11 @@ from devenv.errors import LockError
 from devenv.lock.model import Artifact, Deb, Lock
 
 Kind = Literal["deb", "wheel", "tarball", "extension", "release"]
-_MOST_BYTES = 192 << 20
-"""Of an archive's unpacked beginning, up to the file that says the name."""
+_MOST_BYTES = 2 << 30
+"""Of an archive's unpacked beginning, up to the file that says the name: it is read in pieces."""
+_MOST_TEXT_BYTES = 16 << 20
+"""Of that file itself, and of a header."""
+_MOST_MEMBERS = 100_000
 _AR_MAGIC = b"!<arch>\n"
 
 
@@ -92,7 +96,7 @@ def _expanded(name: str, handle: BinaryIO) -> _Stream:
         case ".zst":
             import zstandard
 
-            return zstandard.ZstdDecompressor(max_window_size=_MOST_BYTES).stream_reader(handle, closefd=False)
+            return zstandard.ZstdDecompressor(max_window_size=128 << 20).stream_reader(handle, closefd=False)
         case "":
             return handle
     raise ValueError(f"unknown compression in {name!r}")
@@ -121,18 +125,31 @@ def _extension(path: Path) -> tuple[str, ...]:
 
 
 def _in_zip(archive: zipfile.ZipFile, name: str) -> bytes:
-    if archive.getinfo(name).file_size > _MOST_BYTES:
+    if archive.getinfo(name).file_size > _MOST_TEXT_BYTES:
         raise ValueError(f"{name} is too large")
     with archive.open(name) as file:
-        return file.read(_MOST_BYTES)
+        return file.read(_MOST_TEXT_BYTES)
 
 
 def _in_tar(stream: _Short, pattern: str) -> bytes:
-    with tarfile.open(fileobj=cast("BinaryIO", stream), mode="r|") as archive:
-        for member in archive:
+    with tarfile.open(fileobj=cast("BinaryIO", stream), mode="r|", tarinfo=_Member) as archive:
+        for member in islice(archive, _MOST_MEMBERS):  # tarfile keeps what it has seen
             if re.fullmatch(pattern, member.name) and (file := archive.extractfile(member)):
+                if member.size > _MOST_TEXT_BYTES:
+                    raise ValueError(f"{member.name} is too large")
                 return bytes(file.read())
     raise ValueError("it does not say its name")
+
+
+class _Member(tarfile.TarInfo):
+    """A member whose header is no bomb: tarfile reads long names and PAX headers whole."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Member:
+        member = super().frombuf(buf, encoding, errors)
+        if member.size < 0 or (member.type not in tarfile.REGULAR_TYPES and member.size > _MOST_TEXT_BYTES):
+            raise tarfile.ReadError("a member's header is damaged")
+        return member
 
 
 class _Stream(Protocol):

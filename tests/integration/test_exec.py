@@ -120,6 +120,7 @@ def test_a_polite_end_is_heard_and_its_status_kept(cli: Cli, mark: str) -> None:
 def _on_terminal(cli: Cli, *arguments: str) -> tuple[int, int]:
     pid, terminal = pty.fork()
     if pid == 0:
+        _mind_signals()
         command = cli.command(*arguments)
         os.execvpe(command[0], command, cli.env)
     return pid, terminal

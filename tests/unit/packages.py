@@ -22,6 +22,13 @@ def tar(**files: bytes) -> bytes:
     return made.getvalue()
 
 
+def pax(size_bytes: int) -> bytes:
+    """A PAX header that claims so many bytes, and has them."""
+    header = tarfile.TarInfo("./PaxHeaders/x")
+    header.type, header.size = tarfile.XHDTYPE, size_bytes
+    return header.tobuf(tarfile.USTAR_FORMAT) + bytes(size_bytes + -size_bytes % 512)
+
+
 def deb(control: str, how: str = ".xz") -> bytes:
     packed = tar(**{"./md5sums": b"", "./control": control.encode()})
     packed = {".xz": lzma.compress, ".gz": gzip.compress, ".zst": zstandard.compress, "": bytes}[how](packed)

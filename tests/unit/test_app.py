@@ -113,8 +113,9 @@ def test_an_environment_is_found_by_any_path_to_its_project_and_from_below(
     other.mkdir()
     (project / "devenv.yaml").write_text("extends: python\n")
     linked.symlink_to(project)
-    mine: Any = SimpleNamespace(name="mine", project=str(linked))
-    every = [mine, *(SimpleNamespace(name=name, project="") for name in ("x", "y"))]
+    mine: Any = SimpleNamespace(name="mine", project=str(linked), unreadable="")
+    every = [mine, *(SimpleNamespace(name=name, project="", unreadable="") for name in ("x", "y"))]
+    monkeypatch.setattr(App, "is_own", lambda *_: True)
     monkeypatch.setattr(boot, "everything", lambda _: every)
     monkeypatch.setattr(App, "engine", None)
     for folder in (project, linked, below):

@@ -13,7 +13,7 @@ from devenv.errors import LockError
 from devenv.lock.declared import Kind, check, check_all, claims
 from devenv.lock.model import Artifact, Deb, Lock
 from tests.unit import examples
-from tests.unit.packages import deb, packed, tar, tarball, vsix, wheel
+from tests.unit.packages import deb, packed, pax, tar, tarball, vsix, wheel
 
 CONTROL = "Package: bash\nVersion: 1:5.2-1\nArchitecture: amd64\nDescription: x\n y\n"
 
@@ -73,6 +73,8 @@ def test_a_file_is_what_the_lock_says_in_the_forms_that_its_kind_takes_for_equal
         ("tarball", gzip.compress(tar(**{"package/package.json": b"[]"}))),
         ("tarball", gzip.compress(tar(**{"package/package.json": b'{"name": 1, "version": null}'}))),
         ("tarball", gzip.compress(bytes(200 << 20))),
+        ("tarball", gzip.compress(tar(**{"package/package.json": b" " * (20 << 20)}))),
+        ("tarball", gzip.compress(pax(50 << 20) + tar(**{"package/package.json": b"{}"}))),
         ("extension", packed(**{"extension/package.json": "{}"})),
         ("extension", packed(**{"extension/package.json": " " * (200 << 20)})),
     ],
