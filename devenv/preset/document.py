@@ -142,8 +142,10 @@ class _Builder:
 
     def _sequence(self, mark: Mark, depth: int) -> Node:
         items: list[Node] = []
+        number = 0
         while not isinstance(event := self._next(), yaml.SequenceEndEvent):
-            item = self._node(event, depth + 1)
+            number += 1
+            item = dataclasses.replace(self._node(event, depth + 1), number=number)
             if _empty(event):
                 self._problems.add("this list entry is empty", item.mark, hint="give it a value or remove the line")
             else:

@@ -48,13 +48,14 @@ class Node:
     """A value: a scalar, a tuple of nodes (list) or a dict of nodes (mapping).
 
     `mark` is where the value stands, `key` where its key does (None for list items and the top); `size` counts the
-    values in it, itself included and aliases expanded.
+    values in it, itself included and aliases expanded; `number` is a list item's, from 1, in the list of its own file.
     """
 
     value: bool | int | str | tuple[Node, ...] | dict[str, Node] | None
     mark: Mark
     key: Mark | None = None
     size: int = 1
+    number: int | None = None
 
     @property
     def place(self) -> Mark:

@@ -65,8 +65,9 @@ def _explain(finding: ErrorDetails, top: Node, problems: Problems) -> None:
     if is_key:
         place = place[:-1]
     node, rest = top.at(place)
+    name = label(_in_file(place, top))
     if kind == "missing":
-        where = f" in {label(place[:-1])}" if len(place) > 1 else ""
+        where = f" in {label(_in_file(place[:-1], top))}" if len(place) > 1 else ""
         hint = _needed(place) or ("or begin with 'extends: NAME'" if len(place) == 1 else None)
         problems.add(f"{quote(str(place[-1]))} is missing{where}", node.place, hint=hint)
         return
@@ -77,39 +78,35 @@ def _explain(finding: ErrorDetails, top: Node, problems: Problems) -> None:
         hint = None if problems.full else nearest(str(place[-1]), known)
         problems.add(f"unknown key {quote(str(place[-1]))}", mark, hint=hint or _choices(known))
     elif kind == "value_error":
-        problems.add(_owned(str(context.get("error", "")), place), mark)
+        text = str(context.get("error", ""))
+        # The models' own messages name their keys; at the top and for list entries they stand alone.
+        problems.add(f"{name}: {text}" if place else text, mark)
     elif is_key:
         problems.add(f"{quote(str(place[-1]))} cannot be a key of {label(place[:-1])}", mark, hint=_expects(context))
     elif kind in _TYPES:
-        words = f"{label(place)} takes {_TYPES[kind]}, not {given(value)}"
-        problems.add(words, mark, hint=_conversion(kind, value, place))
+        problems.add(f"{name} takes {_TYPES[kind]}, not {given(value)}", mark, hint=_conversion(kind, value, place))
     elif kind == "literal_error":
         choices = [choice for choice in get_args(inner_type(_annotation(place))) if isinstance(choice, str)]
         hint = nearest(value, choices) if isinstance(value, str) else None
-        problems.add(f"{label(place)} is one of {', '.join(map(quote, choices))}, not {given(value)}", mark, hint=hint)
+        problems.add(f"{name} is one of {', '.join(map(quote, choices))}, not {given(value)}", mark, hint=hint)
     else:
-        problems.add(_limit(kind, context, value, place), mark, hint=_expects(context))
+        problems.add(_limit(kind, context, value, name), mark, hint=_expects(context))
 
 
-def _limit(kind: str, context: Mapping[str, Any], value: object, place: Place) -> str:
+def _limit(kind: str, context: Mapping[str, Any], value: object, name: str) -> str:
     match kind:
         case "string_pattern_mismatch":
-            return f"{label(place)} cannot be {given(value)}"
+            return f"{name} cannot be {given(value)}"
         case "greater_than_equal":
-            return f"{label(place)} is at least {context['ge']}, not {value}"
+            return f"{name} is at least {context['ge']}, not {value}"
         case "less_than_equal":
-            return f"{label(place)} is at most {context['le']}, not {value}"
+            return f"{name} is at most {context['le']}, not {value}"
         case "string_too_long":
-            return f"{label(place)} is longer than {context['max_length']} characters"
+            return f"{name} is longer than {context['max_length']} characters"
         case "string_too_short" | "too_short":
-            return f"{label(place)} is empty"
+            return f"{name} is empty"
         case _:
-            return f"{label(place)} cannot be {given(value)}"
-
-
-def _owned(text: str, place: Place) -> str:
-    """The models' own messages name their keys; at the top and for list entries they stand alone."""
-    return f"{label(place)}: {text}" if place else text
+            return f"{name} cannot be {given(value)}"
 
 
 def _expects(context: Mapping[str, Any]) -> str | None:
@@ -167,6 +164,16 @@ def label(place: Place) -> str:
         tail = ".".join(str(part) for part in place[len(head) :])
         return f"{quote(tail)} in {label(head)}"
     return name
+
+
+def _in_file(place: Place, top: Node) -> Place:
+    """The place with list entries numbered as in the file that has them: an inherited list comes before it."""
+    steps = list(place)
+    for depth, step in enumerate(place):
+        node, rest = top.at(place[: depth + 1])
+        if isinstance(step, int) and node.number and not rest:
+            steps[depth] = node.number - 1
+    return tuple(steps)
 
 
 def fields(place: Place) -> tuple[str, ...]:

@@ -10,7 +10,10 @@ import pytest
 
 from devenv.errors import PresetError
 from devenv.preset import words
+from devenv.preset.load import load
 from devenv.preset.model import Preset
+
+from .conftest import ROOT, Write
 
 Mistakes = Callable[[str], list[PresetError]]
 
@@ -91,6 +94,16 @@ def test_words(mistakes: Mistakes, text: str, message: str, hint: str | None) ->
     assert only.message.startswith(message)
     assert (hint in str(only.hint)) if hint else only.hint is None
     assert only.where == f"devenv.yaml:{len(before) + 1}:{len(before[-1]) + 1}"
+
+
+def test_entries_are_counted_as_in_the_users_file(write: Write) -> None:
+    write("parent.yaml", f"{ROOT}\npip: [one==1, two==2]\nextensions: []\n")
+    child = "extends: parent.yaml\npip: [two==3, 'three ==']\napt: [git, 'x y']\nservices: {a: {command: [x, 5]}}\n"
+    with pytest.raises(PresetError) as caught:
+        load(write("devenv.yaml", child))
+    assert [one.message.partition(":")[0] for one in caught.value.problems] == [
+        "entry 2 of 'pip'", "entry 2 of 'apt' cannot be 'x y'", "entry 2 of 'services.a.command' takes text, not the number 5",
+    ]  # fmt: skip
 
 
 def test_missing_at_the_top(mistakes: Mistakes) -> None:
