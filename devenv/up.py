@@ -167,7 +167,7 @@ def up(
             return Result(running=running, image=image, decided=decided, report=known[0], ready=(), untouched=True,
                           proof=known[1])  # fmt: skip
         if running and (not same or (live and token_is_new)):
-            doors.stages.note(_changes(running, decided, same=same))
+            doors.stages.note(_changes(running, decided, spec, fresh=fresh))
         with doors.stages.stage("boot") as stage:
             stage.message(spec.name)
             if running and same:
@@ -330,10 +330,13 @@ def container_user(settings: Settings, project: Path | None) -> tuple[int, int]:
     return (settings.uid or UID, settings.gid or UID)
 
 
-def _changes(running: Running, decided: Decided, *, same: bool) -> str:
+def _changes(running: Running, decided: Decided, spec: ContainerSpec, *, fresh: bool) -> str:
     """In words, why the container that runs is not the one wanted, and what becomes of it."""
-    if same:
+    same = running.spec_digest == dict(spec.labels)["dev.devenv.spec"]
+    if same and not fresh:
         return "the token is a new one: the container is started again with it"
+    if same:
+        return "a new container was asked for (--fresh): its volumes are kept"
     why = "ports, volumes, services, checks, GPUs or the user changed"
     if running.lock_digest != decided.lock.digest:
         why = "the lock changed"

@@ -45,3 +45,19 @@ def test_a_build_without_a_cache_makes_the_base_anew(
     decided = up.Decided(loaded=loaded(), lock=lock(), plan=plan(loaded(), lock()))
     up.make_image(decided, doors, no_cache=no_cache)
     assert asked == [no_cache, no_cache, no_cache]
+
+
+@pytest.mark.parametrize(
+    ("spec", "fresh", "words"),
+    [
+        ("same", True, "a new container was asked for (--fresh): its volumes are kept"),
+        ("same", False, "the token is a new one"),
+        ("other", True, "ports, volumes, services, checks, GPUs or the user changed"),
+    ],
+)
+def test_what_is_said_to_have_changed_did(spec: str, fresh: bool, words: str) -> None:
+    decided = up.Decided(loaded=loaded(), lock=lock(), plan=plan(loaded(), lock()))
+    facts = SimpleNamespace(labels={"dev.devenv.image": decided.plan.image})
+    running: Any = SimpleNamespace(spec_digest="same", lock_digest=decided.lock.digest, facts=facts)
+    wanted: Any = SimpleNamespace(labels=(("dev.devenv.spec", spec),))
+    assert up._changes(running, decided, wanted, fresh=fresh).startswith(words)
