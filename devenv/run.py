@@ -126,6 +126,20 @@ def stop() -> None:
         process.kill()
 
 
+def detached(command: Sequence[str], *, watch_s: float) -> bool:
+    """Start a program that goes on by itself and whose output nobody reads; whether it did not fail within `watch_s`
+    seconds. Raises FileNotFoundError."""
+    log.info("%s", shlex.join(command))
+    nothing = subprocess.DEVNULL
+    process = subprocess.Popen(
+        list(command), stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True
+    )  # fmt: skip
+    try:
+        return process.wait(watch_s) == 0
+    except TimeoutExpired:
+        return True
+
+
 def interactive(command: Sequence[str], *, tell: Callable[[int], None] | None = None) -> int:
     """Run `command` on this terminal and return its exit status, negative when a signal ended it.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable
 
@@ -15,6 +16,9 @@ from devenv.console import printable
 from devenv.errors import EngineError, NotReadyError, UsageError
 
 _LOGS = "/var/log/devenv"
+_SCREENS = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER", "WSL_DISTRO_NAME")
+"""Without any of these variables a browser would have to run in this terminal."""
+_BROWSER_S = 5.0
 
 
 @click.command()
@@ -75,7 +79,7 @@ def shell(app: App, name: str | None, all_users: bool) -> None:
 @click.pass_obj
 def open_(app: App, name: str | None, service: str) -> None:
     """Open an environment's page (ide, jupyter, …) in the browser, token included."""
-    one = app.select(name)
+    one = _running(app.select(name))
     environment = app.environment(one.name)
     token = environment.kept_token()
     urls = one.urls(token)
@@ -83,12 +87,11 @@ def open_(app: App, name: str | None, service: str) -> None:
         raise UsageError(
             f"{one.name} has no page {service!r}; it has: {', '.join(urls) or 'none'}", hint="devenv status"
         )
-    if one.facts.state == "running":
-        probe.check_token(one, probe.states(one, token), environment.token_file)
+    probe.check_token(one, probe.states(one, token), environment.token_file)
     app.console.data(urls[service])
     # A page that leads on, readable by this user only: a browser's arguments show in the process list.
     page = environment.page(service, urls[service])
-    if click.launch(page.as_uri()) != 0:
+    if not _browse(page.as_uri()):
         app.console.note("no browser here: open the address above")
 
 
@@ -133,6 +136,15 @@ def _running(one: Running) -> Running:
     if one.facts.state != "running":
         raise NotReadyError(f"{one.name} is not running ({one.facts.state})", hint=f"devenv start {one.name}")
     return one
+
+
+def _browse(address: str) -> bool:
+    """Open an address in a browser of this machine; whether there is one. What the programs that look for it print
+    is of no use to anybody."""
+    try:
+        return any(map(os.environ.get, _SCREENS)) and run.detached(["xdg-open", address], watch_s=_BROWSER_S)
+    except FileNotFoundError:
+        return False
 
 
 def _follow(app: App, one: Running, command: list[str]) -> None:
