@@ -238,6 +238,9 @@ class Apt:
                 detail="\n".join(lines[:3]),
                 hint="it may be in the middle of an update: run it again in some minutes, or name another mirror",
             )
+        if reason := _signature(text):
+            message, hint = reason
+            return LockError(f"{where}: {message}", detail="\n".join(lines[:3]), hint=hint)
         if "NO_PUBKEY" in text or "not signed" in text:
             return LockError(
                 f"apt cannot check the signature of {where}",
@@ -248,6 +251,28 @@ class Apt:
             hint = "check the network and the proxy, or name another mirror (mirrors: in devenv's config.yaml)"
             return LockError(f"apt cannot reach the mirrors of {where}", detail="\n".join(lines[:3]), hint=hint)
         return LockError(f"apt cannot resolve the packages of {where}", detail="\n".join(lines[-15:]))
+
+
+def _signature(text: str) -> tuple[str, str] | None:
+    """(what is wrong, hint) with a signature that apt could check: no other key helps. None for a missing key."""
+    if "BADSIG" in text:
+        return (
+            "the signature does not fit the archive's index: a mirror, or a proxy on the way, sent another file",
+            "run it again in some minutes, check the proxy, or name another mirror (mirrors: in devenv's config.yaml)",
+        )
+    if "EXPKEYSIG" in text or "REVKEYSIG" in text:
+        return (
+            "the archive's index is signed with a key that is expired or revoked",
+            "upgrade the key ring of that archive, or name a mirror that is up to date",
+        )
+    if "is not valid yet" in text:
+        return "the archive's index is of the future", "set this machine's clock: timedatectl"
+    if re.search(r"Release file .* is expired", text):
+        return (
+            "the archive's index is no longer valid: this mirror gets no updates",
+            "name another mirror (mirrors: in devenv's config.yaml); check this machine's clock: timedatectl",
+        )
+    return None
 
 
 def _acquire() -> str:

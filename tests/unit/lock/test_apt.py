@@ -147,6 +147,28 @@ def test_apts_errors_are_told_in_plain_words(error: str, words: str, make: Any) 
     assert caught.value.detail
 
 
+_INVALID = "W: GPG error: m InRelease: The following signatures were invalid:"
+
+
+@pytest.mark.parametrize(
+    ("error", "words", "hint"),
+    [
+        (f"{_INVALID} BADSIG 6ED0E7B8 Key <k@x>\nE: The repository 'm' is not signed.\n", "does not fit", "name another mirror"),
+        (f"{_INVALID} EXPKEYSIG 6ED0E7B8 Key\nE: The repository 'm' is not signed.\n", "expired or revoked", "upgrade the key ring"),
+        ("E: Release file for m is not valid yet (invalid for another 3d). Updates will not be applied.\n",
+         "of the future", "clock"),
+        ("E: Release file for m is expired (invalid since 3d). Updates will not be applied.\n",
+         "gets no updates", "name another mirror"),
+    ],
+)  # fmt: skip
+def test_a_signature_that_could_be_checked_asks_for_no_key(error: str, words: str, hint: str, make: Any) -> None:
+    apt, _ = make(error=error)
+    with pytest.raises(LockError, match=words) as caught:
+        apt.resolve(("a",))
+    assert hint in (caught.value.hint or "")
+    assert "install the keys" not in (caught.value.hint or "")
+
+
 def test_a_machine_without_mirrors_is_told_what_to_set(tmp_path: Path) -> None:
     with pytest.raises(LockError) as caught:
         Apt(distribution="ubuntu", release="noble", settings=settings(tmp_path), store=Store(tmp_path))
