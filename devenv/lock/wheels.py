@@ -19,6 +19,7 @@ from devenv.host import Settings
 from devenv.http.partial import Wanted
 from devenv.http.web import Origin, Web
 from devenv.lock.model import Wheel
+from devenv.lock.uvwords import explained
 from devenv.run import ProcessError, run
 
 _UV_ARCH = {"amd64": "x86_64", "arm64": "aarch64"}
@@ -127,9 +128,11 @@ def _unresolved(
             f"the preset wants CUDA, so these were left out: {names}; name an index that has builds for CUDA in pip's "
             "settings (PIP_EXTRA_INDEX_URL), or correct 'cuda'"
         )
+    printed, remedies = explained(text)
+    hint = "; ".join((*remedies, hint))
     if limits:
         hint += f"; the constraints in pip's and uv's settings count, too: {', '.join(map(without_secret, limits))}"
-    return LockError("the Python packages cannot be resolved", detail=_told(text) or None, hint=hint)
+    return LockError("the Python packages cannot be resolved", detail=printed or None, hint=hint)
 
 
 def own_uv() -> str:
@@ -171,10 +174,6 @@ def _uv() -> str:
 def _preferences(keep: Iterable[Wheel]) -> str:
     rows = [f'[[packages]]\nname = "{one.name}"\nversion = "{one.version}"\n' for one in keep]
     return "\n".join(('lock-version = "1.0"\ncreated-by = "devenv"\n', *rows)) if rows else ""
-
-
-def _told(text: str) -> str:
-    return "\n".join(text.strip().splitlines()[-25:])
 
 
 def _wheel(package: Mapping[str, Any], python: str, glibc: str, settings: Settings, store: Store, web: Web) -> Wheel:

@@ -145,6 +145,29 @@ def test_uvs_words_are_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "no version of a==9" in (caught.value.detail or "")
 
 
+@pytest.mark.parametrize(
+    ("hint", "kept", "remedy"),
+    [
+        ("Pre-releases are available for `a` (e.g., 1.0b1), but weren't enabled (try: `--prerelease=allow`)",
+         "available for `a` (e.g., 1.0b1)", "NAME==1.0b1"),
+        ("Wheels are required for `a` because building is disabled (i.e., with `--no-build`)", "Wheels are required for `a`", "devenv installs wheels only"),
+        ("`a` was found on https://i/simple.\nUse `--index-strategy unsafe-best-match` to consider all versions.", "",
+         "UV_INDEX_STRATEGY"),
+        ("You require CPython 3.11, but we only found wheels for `a` with the tag `cp27m`", "tag `cp27m`", None),
+    ],
+)  # fmt: skip
+def test_uvs_hints_name_no_option_that_devenv_does_not_have(
+    hint: str, kept: str, remedy: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(LockError) as caught:
+        resolve(Uv(error=f"error: no version of a==9\n\nhint: {hint}\n"), tmp_path, monkeypatch)
+    printed = caught.value.detail or ""
+    assert "no version of a==9" in printed
+    assert kept in printed
+    assert "--" not in printed
+    assert (remedy or "see 'pip:'") in (caught.value.hint or "")
+
+
 def test_a_local_wheel_without_size_or_hash_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "a-1+cpu-py3-none-any.whl"
     file.write_bytes(b"wheel")
