@@ -162,7 +162,7 @@ A file is UTF-8, at most 1 MiB, one document.
 ends in `.yaml`). Then:
 
 - mappings merge, key by key;
-- {lists} are added to; an entry for a package that is there already replaces it;
+- {lists} are added to; entries for a package that is there already replace all of its entries;
 - every other list, and `base` and `archive` as a whole, are replaced;
 - `null` removes what is inherited;
 - `name` is not inherited: without one, it is made from the folder's or the file's name.

@@ -58,6 +58,8 @@ def pinned(preset: Preset, name: str) -> str | None:
         return str(own)
     for text in preset.pip:
         requirement = Requirement(text)
+        if requirement.marker and not requirement.marker.evaluate({"python_version": preset.python}):
+            continue
         exact = [one for one in requirement.specifier if one.operator in {"==", "==="} and "*" not in one.version]
         if canonicalize_name(requirement.name) == name and exact:
             return exact[0].version

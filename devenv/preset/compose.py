@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 
+from packaging.markers import Marker
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
@@ -20,6 +21,14 @@ def _pip(node: Node) -> str | None:
         return None
     try:
         return canonicalize_name(Requirement(node.value).name)
+    except InvalidRequirement:
+        return None
+
+
+def _marker(node: Node) -> Marker | None:
+    """A requirement's condition, such as `python_version < "3.12"`."""
+    try:
+        return Requirement(node.value).marker if isinstance(node.value, str) else None
     except InvalidRequirement:
         return None
 
@@ -48,7 +57,7 @@ _WHOLE = frozenset({"base", "archive"})
 
 
 def compose(parent: Node, child: Node, at: Place = ()) -> Node:
-    """`child` laid over `parent`: mappings merge, the lists of packages append (an entry replaces the one of the same
+    """`child` laid over `parent`: mappings merge, the lists of packages append (entries replace all those of the same
     package), everything else replaces, null removes."""
     key = at[-1] if at else None
     if isinstance(parent.value, dict) and isinstance(child.value, dict) and key not in _WHOLE:
@@ -60,12 +69,27 @@ def compose(parent: Node, child: Node, at: Place = ()) -> Node:
                 merged[name] = compose(merged[name], node, (*at, name)) if name in merged else node
         return dataclasses.replace(child, value=merged)
     if isinstance(parent.value, tuple) and isinstance(child.value, tuple) and len(at) == 1 and key in IDENTITIES:
-        identity = IDENTITIES[str(key)]
-        replaced = {identity(node) or "": node for node in child.value if identity(node)}
-        kept = [replaced.get(identity(node) or "", node) for node in parent.value]
-        placed = {id(node) for node in kept}
-        return dataclasses.replace(child, value=(*kept, *(node for node in child.value if id(node) not in placed)))
+        return dataclasses.replace(child, value=_appended(parent.value, child.value, IDENTITIES[str(key)]))
     return child
+
+
+def _appended(parent: tuple[Node, ...], child: tuple[Node, ...], identity: Identity) -> tuple[Node, ...]:
+    """The parent's list with each package that the child names in the place of its first entry; the child's others
+    last."""
+    named: dict[str | None, list[Node]] = {}
+    for node in child:
+        named.setdefault(identity(node), []).append(node)
+    names = named.keys() - {None}
+    placed: set[str | None] = set()
+    found: list[Node] = []
+    for node in parent:
+        name = identity(node)
+        if name not in names:
+            found.append(node)
+        elif name not in placed:
+            found += named[name]
+            placed.add(name)
+    return (*found, *(node for node in child if identity(node) not in placed))
 
 
 def without_nulls(node: Node) -> Node:
@@ -79,14 +103,20 @@ def without_nulls(node: Node) -> Node:
 
 
 def check_duplicates(top: Node, problems: Problems) -> None:
-    """Within one file no list names a package twice: it would be a slip, not an override."""
+    """Within one file no list names a package twice: it would be a slip, not an override. Python packages may have one
+    entry for each of several markers."""
     for key, identity in IDENTITIES.items():
         first: dict[str, Node] = {}
+        markers: dict[str, list[str]] = {}
         for node in top.entries[key].items if key in top.entries else ():
             name = identity(node)
             if name is None:
                 continue
-            if name in first:
+            marker = str(_marker(node) or "") if key == "pip" else ""
+            before = markers.setdefault(name, [])
+            if name in first and (not marker or "" in before or marker in before):
                 hint = f"line {first[name].mark.line} gives it first; keep one"
+                hint += ", or give each a marker of its own (NAME==1; python_version < '3.12')" if key == "pip" else ""
                 problems.add(f"{quote(name)} is given twice in '{key}'", node.mark, hint=hint)
             first.setdefault(name, node)
+            before.append(marker)

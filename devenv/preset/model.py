@@ -262,7 +262,8 @@ class Preset(_Strict):
     memory: Annotated[str, Field(pattern=SIZE)] | None = None
     """Main memory that the machine has to have: `13g`."""
     pip: tuple[PipRequirement, ...] = ()
-    """Python packages as PEP 508 requirements: `rich`, `rich>=13`, `rich==13.9.4`. Added to those inherited."""
+    """Python packages as PEP 508 requirements: `rich`, `rich>=13`, `rich==13.9.4`. Added to those inherited. A
+    package has one entry, or several that each have a marker of their own: `foo==1; python_version < '3.12'`."""
     apt: tuple[AptPackage, ...] = ()
     """Packages of the base system: `git`, `git=1:2.39.5-0+deb12u2`. Added to those inherited."""
     npm: tuple[NpmPackage, ...] = ()

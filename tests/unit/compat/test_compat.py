@@ -9,7 +9,7 @@ import pytest
 
 from devenv.cli import run
 from devenv.compat.matrix import Matrix, read
-from devenv.compat.verdict import clashes, cuda_of
+from devenv.compat.verdict import clashes, cuda_of, pinned
 from devenv.compat.versions import numbers
 from devenv.errors import PresetError, UsageError
 from devenv.lock.place import fits
@@ -185,3 +185,9 @@ def test_an_unknown_version_is_valid_with_a_warning(preset: Path, capsys: pytest
 
 def test_an_empty_matrix_knows_nothing() -> None:
     assert Matrix().for_cuda("12.8") is None
+
+
+def test_a_pin_counts_where_its_marker_holds() -> None:
+    both = ("torch==2.6.0; python_version < '3.11'", "torch==2.9.0; python_version >= '3.11'")
+    assert pinned(examples.loaded(python="3.11", pip=both).preset, "torch") == "2.9.0"
+    assert pinned(examples.loaded(python="3.10", pip=both).preset, "torch") == "2.6.0"

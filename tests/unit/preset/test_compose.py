@@ -118,6 +118,24 @@ def test_a_mistake_that_is_inherited_points_to_its_file(write: Write) -> None:
     assert [one.where for one in caught.value.problems] == ["devenv.yaml:2:1", "parent.yaml:4:7", "parent.yaml:5:7"]
 
 
+def test_a_package_may_have_an_entry_for_each_marker(child: Callable[[str], LoadedPreset], write: Write) -> None:
+    old, new = "numpy==1; python_version < '3.12'", "numpy==2; python_version >= '3.12'"
+    loaded = child(f'pip: [new, "{old}", "{new}"]\n')
+    assert loaded.preset.pip == ("Requests==2.31", old, new, "uvicorn[standard]", "new")
+    path = write("more.yaml", "extends: ./devenv.yaml\npip: [numpy==3]\n")
+    assert load(path).preset.pip == ("Requests==2.31", "numpy==3", "uvicorn[standard]", "new"), (
+        "all of them are replaced"
+    )
+
+
+@pytest.mark.parametrize("second", ["a==2", "a==2; python_version<'3.12'"])
+def test_one_marker_twice_or_none_beside_one_is_a_mistake(second: str, write: Write) -> None:
+    path = write("devenv.yaml", f"""extends: root\npip: ["a==1; python_version < '3.12'", "{second}"]\n""")
+    with pytest.raises(PresetError, match="'a' is given twice in 'pip'") as caught:
+        load(path)
+    assert "a marker of its own" in (caught.value.problems[0].hint or "")
+
+
 def test_twice_in_one_file_is_a_mistake_though_overriding_is_not(write: Write) -> None:
     path = write("devenv.yaml", "extends: root\npip: [Foo.Bar==1, foo_bar==2]\napt: [git, git=1]\n")
     with pytest.raises(PresetError) as caught:
