@@ -132,7 +132,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def handle_one_request(self) -> None:
         """Head and body in time."""
         assert isinstance(self.server, Listening)
-        self.server.reading(self.connection)
+        self.server.guests.waits(self.connection)
         super().handle_one_request()
 
     def do_HEAD(self) -> None:
@@ -154,10 +154,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.server_of.told(f"{self.client_address[0]} {self.command} {_plain(path)}")
         may = self._may()
         body = self._body() if may else None
-        self.server.was_read(self.connection)
-        if not may:  # nothing of a stranger's is read
-            if self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
-                self.close_connection = True
+        self.server.guests.asked(self.connection, known=may and self.server_of.token is not None)
+        if not may:  # nothing of a stranger's is read, and no place is kept for one
+            self.close_connection = True
             self._refuse(401, "Unauthorized", "a token is needed: set HF_TOKEN to the one that 'weights serve' printed")
             return
         if body is None:
@@ -305,7 +304,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _head(self, status: int, length: int, headers: Mapping[str, str]) -> None:
         self.send_response(status)
-        for name, value in {**headers, "Content-Length": str(length)}.items():
+        closing = {"Connection": "close"} if self.close_connection else {}
+        for name, value in {**headers, **closing, "Content-Length": str(length)}.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.flush()

@@ -9,7 +9,6 @@ import os
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -307,14 +306,14 @@ def test_a_strangers_body_is_not_waited_for(server: Server) -> None:
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HT", b"POST /x HTTP/1.1\r\nAuthorization: Bearer %s\r\nContent-Length: 9\r\n\r\n1"])  # fmt: skip
 def test_a_request_that_does_not_come_ends(sent: bytes, server: Server) -> None:
-    server._http.request_s = 0.3
+    server._http.guests.first_s = 0.3
     began = time.monotonic()
     _raw(server, sent.replace(b"%s", TOKEN.encode()))
     assert time.monotonic() - began < 5
 
 
 def test_a_file_on_its_way_is_not_cut_by_the_time_for_requests(server: Server) -> None:
-    server._http.request_s = 0.3
+    server._http.guests.first_s = server._http.guests.next_s = 0.3
     path = "model-00001-of-00002.safetensors"
     request = f"GET /{ID}/resolve/{COMMIT}/{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
     with socket.socket() as connection:
@@ -329,9 +328,12 @@ def test_a_file_on_its_way_is_not_cut_by_the_time_for_requests(server: Server) -
 
 
 def test_one_connection_too_many_is_told_so_and_a_free_place_is_used(server: Server) -> None:
-    server._http._slots = threading.BoundedSemaphore(2)
+    guests = server._http.guests
+    guests.connections = 2
     held = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(2)]
     time.sleep(0.3)
+    for key in tuple(guests._here):
+        guests.asked(key, known=True)  # as if it got a file: such a one does not give way
     assert _raw(server, b"GET / HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 503 ")
     for one in held:
         one.close()
@@ -339,6 +341,17 @@ def test_one_connection_too_many_is_told_so_and_a_free_place_is_used(server: Ser
     while (got := _raw(server, b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")).startswith(b"HTTP/1.1 503"):
         assert time.monotonic() < until
     assert got.startswith(b"HTTP/1.1 401 ")
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HT", b"GET / HTTP/1.1\r\n\r\n"], ids=["silent", "half", "refused"])
+def test_connections_of_strangers_keep_no_client_out(sent: bytes, server: Server, tmp_path: Path) -> None:
+    held = []
+    for _ in range(2 * server._http.guests.connections):
+        held.append(socket.create_connection(("127.0.0.1", server.port)))
+        held[-1].sendall(sent)
+    _conforms(_client(server, tmp_path))
+    for one in held:
+        one.close()
 
 
 def test_without_a_descriptor_to_spare_it_waits_and_does_not_spin(store: Weights) -> None:

@@ -1,0 +1,116 @@
+"""Who is connected to `weights serve`, and who gives way when there are too many: places for guests, no sockets."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Iterator
+
+CONNECTIONS = 128
+STRANGERS_OF_ONE_ADDRESS = CONNECTIONS // 2
+FIRST_REQUEST_S = 10.0
+NEXT_REQUEST_S = 60.0
+
+
+@dataclasses.dataclass(slots=True)
+class _Guest:
+    address: str
+    since: float
+    """When it began to wait for a request, seconds."""
+    waits: bool = True
+    known: bool = False
+
+
+class Guests:
+    """The connections of a server, by any key. A guest is known once it has shown the token, else a stranger.
+
+    `connections`: places in all; `of_one`: strangers of one address. First strangers that wait for a request of theirs
+    give way to who comes, those of the address with the most of them and the oldest first; then known ones that wait.
+    A guest whose request is answered never does. All methods may be called from any thread.
+    """
+
+    def __init__(
+        self, *, connections: int = CONNECTIONS, of_one: int = STRANGERS_OF_ONE_ADDRESS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
+        self.connections = connections
+        self.of_one = of_one
+        self.first_s = FIRST_REQUEST_S
+        self.next_s = NEXT_REQUEST_S
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._here: dict[Hashable, _Guest] = {}
+
+    def admit(self, key: Hashable, host: str) -> tuple[bool, Hashable | None]:
+        """(whether a connection from `host` has a place, the one that gave its own)."""
+        address = _network(host)
+        with self._lock:
+            gone = None
+            of_one = [one for one, guest in self._here.items() if guest.address == address and not guest.known]
+            if len(of_one) >= self.of_one:
+                gone = self._oldest(of_one)
+            elif len(self._here) >= self.connections:
+                gone = self._oldest(self._of_most()) or self._oldest(self._here)
+            else:
+                self._here[key] = _Guest(address, self._clock())
+                return True, None
+            if gone is None:
+                return False, None
+            del self._here[gone]
+            self._here[key] = _Guest(address, self._clock())
+            return True, gone
+
+    def waits(self, key: Hashable) -> None:
+        """A request of this guest is waited for."""
+        with self._lock:
+            if (guest := self._here.get(key)) and not guest.waits:
+                guest.waits, guest.since = True, self._clock()
+
+    def asked(self, key: Hashable, *, known: bool) -> None:
+        """Its request is here, head and body; `known`: with the token."""
+        with self._lock:
+            if guest := self._here.get(key):
+                guest.waits, guest.known = False, known
+
+    def leaves(self, key: Hashable) -> None:
+        """The connection has ended."""
+        with self._lock:
+            self._here.pop(key, None)
+
+    def late(self) -> tuple[Hashable, ...]:
+        """Those whose request did not come in time; they have no place any more."""
+        now = self._clock()
+        with self._lock:
+            late = [
+                key
+                for key, guest in self._here.items()
+                if guest.waits and now - guest.since > (self.next_s if guest.known else self.first_s)
+            ]
+            for key in late:
+                del self._here[key]
+        return tuple(late)
+
+    def _of_most(self) -> Iterator[Hashable]:
+        """The waiting strangers of the address that has the most of them."""
+        waiting = [(key, guest) for key, guest in self._here.items() if guest.waits and not guest.known]
+        most = Counter(guest.address for _, guest in waiting).most_common(1)
+        return (key for key, guest in waiting if guest.address == most[0][0])
+
+    def _oldest(self, keys: Iterable[Hashable]) -> Hashable | None:
+        """The one of those that wait that began first."""
+        waiting = [key for key in keys if self._here[key].waits]
+        return min(waiting, key=lambda key: self._here[key].since, default=None)
+
+
+def _network(host: str) -> str:
+    """What one sender can take all addresses of: an IPv4 address, or 64 bits of an IPv6 one."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if isinstance(address, ipaddress.IPv4Address):
+        return host
+    return str(address.ipv4_mapped or ipaddress.ip_network((address, 64), strict=False))
