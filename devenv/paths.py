@@ -69,6 +69,11 @@ class Dirs:
         return self.state / "envs"
 
     @property
+    def images(self) -> Path:
+        """A file for each tag that this user's devenv gave to an image."""
+        return self.state / "images"
+
+    @property
     def locks(self) -> Path:
         """Locks of shipped presets that were resolved anew on this machine."""
         return self.state / "locks"

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devenv import boot, first, owner, probe
+from devenv import boot, first, owner, ownimages, probe
 from devenv.boot import Running
 from devenv.brought import brought
 from devenv.build import Image, build
@@ -81,10 +81,17 @@ def make_image(
             bring_files(decided, doors, anew=no_cache)
         with doors.stages.stage("render"):
             assemble(decided.plan, render(decided.plan), doors.store, folder, anew=no_cache)
+        _keep_tags(decided, doors, engine)
         with doors.stages.stage("build") as stage:
             image = build(decided.plan, folder, engine, doors.store, progress=stage, no_cache=no_cache)
             stage.message(image.reference)
     return decided, image
+
+
+def _keep_tags(decided: Decided, doors: Doors, engine: Engine) -> None:
+    """Remember which images this user makes now: those that are here already may be another user's."""
+    tags = (decided.plan.image, decided.plan.editor_image, decided.lock.base.tag)
+    ownimages.keep(doors.dirs.images, [tag for tag in tags if tag and engine.image_id(tag) is None])
 
 
 def bring_files(decided: Decided, doors: Doors, *, anew: bool = False) -> None:

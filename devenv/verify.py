@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from devenv import files
+from devenv import files, ownimages
 from devenv.build import build
 from devenv.buildx import check_buildx
 from devenv.canonical import Entry
@@ -112,6 +112,7 @@ def verify(reference: str, decided: Decided, doors: Doors, *, stated: bool = Tru
         hold(folder.with_suffix(".lock"), lambda: doors.stages.note("another devenv verifies this; waiting")),
         _held(reference, engine) as subject,
     ):
+        ownimages.keep(doors.dirs.images, (image, subject))
         bring_files(decided, doors, anew=True)
         try:
             with doors.stages.stage("render"):

@@ -51,7 +51,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "start": ("life:start", "Start a stopped environment."),
     "down": ("life:down", "Remove an environment's container; volumes stay unless told."),
     "verify": ("verify:verify", "Prove that an image is what its preset and lock give."),
-    "prune": ("life:prune", "Remove what no environment uses: images, contexts, stored files."),
+    "prune": ("prune:prune", "Remove what no environment uses: images, contexts, stored files."),
 }
 
 

@@ -1,9 +1,7 @@
-"""An environment's life: ps, status, stop, start, down, prune."""
+"""An environment's life: ps, status, stop, start, down."""
 
 from __future__ import annotations
 
-import contextlib
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,9 +11,7 @@ from devenv import boot, owner, probe
 from devenv.cli.app import App, all_users_option, json_option
 from devenv.console import bytes_text, printable
 from devenv.engine import LABEL
-from devenv.environment import hold
-from devenv.errors import EngineError, NotReadyError
-from devenv.localtag import BASE_TAG, EDITOR_TAG, LOCAL
+from devenv.errors import NotReadyError
 
 
 @click.command()
@@ -144,57 +140,6 @@ def down(app: App, names: tuple[str, ...], volumes: bool, ports: bool, all_users
                 environment.forget()
         app.console.note(f"{name} is down" + ("; its volumes are removed" if volumes else "; its volumes are kept"))
     _done(app, chosen)
-
-
-@click.command()
-@click.option(
-    "--all", "everything", is_flag=True, help="Also the stored files (they are downloaded again when needed)."
-)
-@json_option
-@click.pass_obj
-def prune(app: App, everything: bool) -> None:
-    """Remove what no environment uses: old images of devenv's, build contexts; with --all the stored files too."""
-    import shutil
-
-    folders = [app.dirs.contexts, *([app.dirs.store] if everything else [])]
-    with contextlib.ExitStack() as held:
-        # A build, fetch or lock that runs now holds its lock: wait for it, and take nothing that it is about to use.
-        locks = [*app.dirs.contexts.glob("*.lock"), *((app.dirs.store / "tmp").glob("*.lock") if everything else ())]
-        for lock in locks:
-            held.enter_context(hold(lock, lambda: app.console.note("another devenv command is at work; waiting")))
-        removed, kept = _remove_images(app, everything=everything)
-        for folder in folders:
-            shutil.rmtree(folder, ignore_errors=True)
-    if app.json:
-        app.console.json({"images": removed, "kept": kept, "folders": [str(one) for one in folders]})
-        return
-    app.console.note(f"removed {len(removed)} images and {len(folders)} folders")
-    for tag in kept:
-        app.console.note(f"kept {tag}: a container that is not devenv's uses it")
-
-
-def _remove_images(app: App, *, everything: bool) -> tuple[list[str], list[str]]:
-    """Remove devenv's images that no environment uses; returns (removed, kept: in use by other containers)."""
-    environments = boot.everything(app.engine)
-    used = {one.facts.image for one in environments}
-    editors = {one.facts.labels.get(f"{LABEL}editor", "") for one in environments}
-    every = app.engine.images("")
-    tags = Counter(image for _, image, _ in every)
-    removed, kept = [], []
-    for tag, image, _ in sorted(every, key=lambda one: one[0].startswith(BASE_TAG)):
-        if not tag.startswith(("devenv/", f"{LOCAL}devenv")) or image in used or tag in editors:
-            continue
-        # The compiled editor, and the last tag of a base, are not had again at once.
-        lasts = tag.startswith(EDITOR_TAG) or (tag.startswith(BASE_TAG) and tags[image] == 1)
-        if lasts and not everything:
-            continue
-        try:
-            app.engine.remove_image(tag)
-            removed.append(tag)
-            tags[image] -= 1
-        except EngineError:
-            kept.append(tag)
-    return removed, kept
 
 
 def _chosen(

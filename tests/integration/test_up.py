@@ -422,8 +422,13 @@ def test_prune_removes_what_nothing_uses_and_nothing_else(
         subprocess.run(
             ["docker", "buildx", "build", "-q", "--load", "-t", tag, "--label", f"t={word}", str(tmp_path)], check=True
         )
-    told = cli.ok("prune", "--json").json()
+    planned = cli.ok("prune", "--all-users", "--dry-run", "--json").json()
+    without = cli.ok("prune", "--json").json()
+    told = cli.ok("prune", "--all-users", "--json").json()
     try:
+        assert not made.keys() & set(without["images"]), "nothing says that this user's devenv made them"
+        assert made.keys() & set(without["others"]) == made.keys() & set(told["images"])
+        assert made.keys() & set(planned["images"]) == made.keys() & set(told["images"])
         # A base that came from no registry keeps its last tag: it could not be had again.
         assert made.keys() & set(told["images"]) == {
             "devenv/t-prune:1", "devenv/t-prune:2", f"{BASE_TAG}t-named", f"{VERIFY_TAG}t-left",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from devenv import context, up
+from devenv import context, ownimages, up
 from devenv.artifacts import Store
 from devenv.build import Image
 from devenv.console import Console
@@ -40,7 +40,10 @@ def test_a_build_without_a_cache_makes_the_base_anew(
     monkeypatch.setattr(up, "bring_files", bring_files)
     dirs = Dirs(cache=tmp_path, state=tmp_path, config=tmp_path)
     doors: Any = SimpleNamespace(
-        dirs=dirs, store=Store(tmp_path), stages=Stages(Console(quiet=True)), engine=lambda: None
+        dirs=dirs,
+        store=Store(tmp_path),
+        stages=Stages(Console(quiet=True)),
+        engine=lambda: SimpleNamespace(image_id=lambda _: None),
     )
     decided = up.Decided(loaded=loaded(), lock=lock(), plan=plan(loaded(), lock()))
     up.make_image(decided, doors, no_cache=no_cache)
@@ -61,3 +64,14 @@ def test_what_is_said_to_have_changed_did(spec: str, fresh: bool, words: str) ->
     running: Any = SimpleNamespace(spec_digest="same", lock_digest=decided.lock.digest, facts=facts)
     wanted: Any = SimpleNamespace(labels=(("dev.devenv.spec", spec),))
     assert up._changes(running, decided, wanted, fresh=fresh).startswith(words)
+
+
+def test_only_images_that_were_not_there_are_remembered_as_this_users(tmp_path: Path) -> None:
+    decided = up.Decided(loaded=loaded(), lock=lock(), plan=plan(loaded(), lock()))
+    doors: Any = SimpleNamespace(dirs=Dirs(cache=tmp_path, state=tmp_path, config=tmp_path))
+    editor = decided.plan.editor_image
+    assert editor
+    engine: Any = SimpleNamespace(image_id=lambda tag: "sha256:1" if tag == editor else None)
+    up._keep_tags(decided, doors, engine)
+    assert ownimages.is_own(doors.dirs.images, decided.plan.image)
+    assert not ownimages.is_own(doors.dirs.images, editor)

@@ -1,0 +1,28 @@
+"""The tags that this user's devenv gave to images: an image says what is in it and not who made it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from urllib.parse import quote
+
+
+def keep(folder: Path, tags: Iterable[str]) -> None:
+    """Remember tags, before their images are made: a kill in between leaves a name too many, never an image."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for tag in tags:
+        _file(folder, tag).touch()
+
+
+def is_own(folder: Path, tag: str) -> bool:
+    """Whether this user's devenv gave that tag."""
+    return _file(folder, tag).is_file()
+
+
+def forget(folder: Path, tag: str) -> None:
+    """The tag is gone."""
+    _file(folder, tag).unlink(missing_ok=True)
+
+
+def _file(folder: Path, tag: str) -> Path:
+    return folder / quote(tag, safe="")

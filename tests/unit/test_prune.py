@@ -1,0 +1,75 @@
+"""What `prune` takes, and whose."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from devenv import boot, cli, ownimages
+from devenv.cli.app import App
+from devenv.errors import EngineError
+from devenv.localtag import BASE_TAG, EDITOR_TAG
+from devenv.paths import Dirs
+
+MINE, OTHERS, BUSY = "devenv/mine:1", "devenv/others:1", "devenv/busy:1"
+IMAGES = {
+    MINE: "1", OTHERS: "2", BUSY: "3", "devenv/used:1": "4", "elsewhere:1": "5", f"{EDITOR_TAG}old": "6",
+    f"{BASE_TAG}last": "7",
+}  # fmt: skip
+
+
+@pytest.fixture
+def removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The tags that were removed from an engine of several users."""
+    gone: list[str] = []
+
+    def remove(tag: str) -> None:
+        if tag == BUSY:
+            raise EngineError("a container has it")
+        gone.append(tag)
+
+    engine = SimpleNamespace(images=lambda _: tuple((tag, id_, 10) for tag, id_ in IMAGES.items()), remove_image=remove)
+    dirs = Dirs(cache=tmp_path / "cache", state=tmp_path / "state", config=tmp_path)
+    (dirs.contexts / "demo").mkdir(parents=True)
+    ownimages.keep(dirs.images, (tag for tag in IMAGES if tag != OTHERS))
+    monkeypatch.setattr(App, "engine", engine)
+    monkeypatch.setattr("devenv.cli.app._dirs", lambda: dirs)
+    used = SimpleNamespace(facts=SimpleNamespace(image="4", labels={}))
+    monkeypatch.setattr(boot, "everything", lambda _: (used,))
+    return gone
+
+
+def _prune(capsys: pytest.CaptureFixture[str], *options: str) -> dict[str, Any]:
+    assert cli.run(["prune", "--json", *options]) == 0
+    printed: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return printed
+
+
+def test_images_of_other_users_stay(removed: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = _prune(capsys)
+    assert removed == [MINE] == told["images"]
+    assert (told["kept"], told["others"], told["bytes"]) == ([BUSY], [OTHERS], 10)
+    assert not (tmp_path / "cache/contexts").exists()
+    assert not ownimages.is_own(tmp_path / "state/images", MINE)
+
+
+def test_they_go_where_that_is_asked_for(removed: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert _prune(capsys, "--all-users")["others"] == []
+    assert sorted(removed) == [MINE, OTHERS]
+
+
+def test_a_dry_run_says_the_same_and_does_nothing(
+    removed: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = _prune(capsys, "--dry-run", "--all")
+    assert told["images"] == [MINE, BUSY, f"{EDITOR_TAG}old", f"{BASE_TAG}last"]
+    assert (told["others"], told["dry_run"]) == ([OTHERS], True)
+    assert told["folders"] == [str(tmp_path / "cache/contexts")]
+    assert removed == []
+    assert (tmp_path / "cache/contexts/demo").is_dir()
+    assert cli.run(["prune", "--dry-run"]) == 0
+    assert capsys.readouterr().out.splitlines() == [MINE, BUSY, str(tmp_path / "cache/contexts")]
