@@ -46,7 +46,7 @@ def prove(running: Running, engine: Engine) -> Proof:
             f"the container got its GPU by '{running.gpu.mode}' and cannot compute on it: {problem}",
             detail=err.strip() or None,
             hint=f"devenv doctor says what this machine offers; another way: devenv up --gpu-mode …; a look inside: "
-            f"devenv exec --name {running.name} python3 {_PROGRAM}",
+            f"devenv exec {running.name} -- python3 {_PROGRAM}",
         )
     return proof
 

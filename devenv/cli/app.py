@@ -107,9 +107,12 @@ class App:
             weight_sources=sources,
         )  # fmt: skip
 
-    def select(self, name: str | None, *, all_users: bool = False, look: bool = False, here_only: str = "") -> Running:
+    def select(
+        self, name: str | None, *, all_users: bool = False, look: bool = False, here_only: str = "",
+        hint: str = "devenv ps",
+    ) -> Running:  # fmt: skip
         """The environment called `name`, to act on or (`look`) to show; without a name the project's here, else the
-        user's only one unless `here_only` says why not. The one place that chooses.
+        user's only one unless `here_only` says why not. The one place that chooses. `hint` is for an unknown name.
 
         Raises UsageError for another user's, unless `all_users`, and for what devenv did not make.
         """
@@ -124,7 +127,7 @@ class App:
                     owner.check(one, self.environment(name), all_users=all_users or look)
                     return one
             names = ", ".join(one.name for one in every if not one.unreadable) or "none"
-            raise UsageError(f"there is no environment called {name!r}; there are: {names}", hint="devenv ps")
+            raise UsageError(f"there is no environment called {name!r}; there are: {names}", hint=hint)
         mine = [one for one in every if not one.unreadable and (all_users or self.is_own(one))]
         found, in_project = _here(mine, Path.cwd())
         if not found and in_project:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import posixpath
 import sys
 from collections.abc import Callable
 
@@ -16,6 +17,7 @@ from devenv.console import printable
 from devenv.errors import EngineError, NotReadyError, UsageError
 
 _LOGS = "/var/log/devenv"
+_WORKSPACE = "/workspace"
 _SCREENS = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER", "WSL_DISTRO_NAME")
 """Without any of these variables a browser would have to run in this terminal."""
 _BROWSER_S = 5.0
@@ -51,17 +53,44 @@ def logs(app: App, name: str | None, service: str | None, follow: bool, lines: i
         app.console.data(line)
 
 
-@click.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+class _Exec(click.Command):
+    """Keeps a `--` before the words, which click takes away: what comes after one is no environment's name."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        given = list(args)
+        rest = super().parse_args(ctx, args)
+        words = ctx.params.get("words") or ()
+        if given[: len(given) - len(words)][-1:] == ["--"]:
+            ctx.params["words"] = ("--", *words)
+        return rest
+
+
+@click.command(
+    "exec", cls=_Exec, context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
+)  # fmt: skip
 @click.option("--name", help="The environment; the only one, or the project's here, when not given.")
+@click.option("-w", "--workdir", metavar="DIR", help="The folder inside to run it in, from /workspace on.")
 @all_users_option
-@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="[NAME --] COMMAND...")
 @click.pass_obj
-def exec_(app: App, name: str | None, command: tuple[str, ...], all_users: bool) -> None:
+def exec_(app: App, name: str | None, workdir: str | None, words: tuple[str, ...], all_users: bool) -> None:
     """Run COMMAND inside as the user, in /workspace; its exit status becomes this one's.
+
+    A single word before '--' is the environment's name. After '--' or '--name' there is only COMMAND: a program that
+    takes a '--' of its own as its first argument is run so: devenv exec -- grep -- -x FILE.
 
     COMMAND ends when this one does, however that happens; with `nohup` or `setsid` in front it goes on.
     """
-    sys.exit(_interactive(app, app.select(name, all_users=all_users), command))
+    hint = "devenv ps"
+    if words[0] == "--":
+        words = words[1:]
+    elif name is None and words[1:2] == ("--",):
+        name, words = words[0], words[2:]
+        hint += f"; to run a program called {name!r} inside: devenv exec -- {name} -- …"
+    if not words:
+        raise UsageError("which command?", hint="devenv exec NAME -- COMMAND")
+    one = app.select(name, all_users=all_users, hint=hint)
+    sys.exit(_interactive(app, one, words, workdir=workdir))
 
 
 @click.command()
@@ -156,10 +185,13 @@ def _follow(app: App, one: Running, command: list[str]) -> None:
             app.console.data(text)
 
 
-def _interactive(app: App, one: Running, command: tuple[str, ...]) -> int:
+def _interactive(app: App, one: Running, command: tuple[str, ...], *, workdir: str | None = None) -> int:
     _running(one)
     terminal = ["-i", "-t"] if sys.stdin.isatty() and sys.stdout.isatty() else ["-i"]
-    options = [*terminal, "--user", "dev", "--workdir", "/workspace"]
+    folder = posixpath.join(_WORKSPACE, workdir) if workdir else _WORKSPACE
+    if workdir and app.engine.exec(one.facts.name, ["test", "-d", folder], user="dev")[0] != 0:
+        raise UsageError(f"{one.name} has no folder {folder} inside", hint=f"devenv exec {one.name} -- ls {_WORKSPACE}")
+    options = [*terminal, "--user", "dev", "--workdir", folder]
     from devenv.lifeline import Lifeline
 
     with Lifeline(app.engine, one.facts.name) as line:

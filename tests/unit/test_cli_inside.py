@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
-from devenv import cli, probe, run
+from devenv import boot, cli, lifeline, probe, run
+from devenv.cli import inside
 from devenv.cli.app import App
 from devenv.environment import environment
 
@@ -77,3 +79,88 @@ def test_a_stopped_environment_has_no_page(
     assert "demo is not running (exited)" in printed.err
     assert "devenv start demo" in printed.err
     assert browsers == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name", "command"),
+    [
+        (["sh"], None, ("sh",)),
+        (["--", "sh"], None, ("sh",)),
+        (["demo", "--", "sh", "-c", "x"], "demo", ("sh", "-c", "x")),
+        (["demo", "--", "grep", "--", "-x"], "demo", ("grep", "--", "-x")),
+        (["--", "grep", "--", "-x"], None, ("grep", "--", "-x")),
+        (["git", "checkout", "--", "file"], None, ("git", "checkout", "--", "file")),
+        (["--name", "demo", "grep", "--", "-x"], "demo", ("grep", "--", "-x")),
+        (["--name", "demo", "--", "ls", "-l"], "demo", ("ls", "-l")),
+        (["-w", "sub", "demo", "--", "ls"], "demo", ("ls",)),
+        (["ls", "--name", "x"], None, ("ls", "--name", "x")),
+    ],
+)
+def test_one_word_before_two_dashes_is_the_environment(
+    one: SimpleNamespace,
+    arguments: list[str],
+    name: str | None,
+    command: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done: list[object] = []
+
+    def select(_: App, asked: str | None, **__: Any) -> SimpleNamespace:
+        done.append(asked)
+        return one
+
+    def interactive(_: App, __: object, words: tuple[str, ...], **___: Any) -> int:
+        done.append(words)
+        return 37
+
+    monkeypatch.setattr(App, "select", select)
+    monkeypatch.setattr(inside, "_interactive", interactive)
+    with pytest.raises(SystemExit) as ended:
+        cli.run(["exec", *arguments])
+    assert ended.value.code == 37
+    assert done == [name, command]
+
+
+@pytest.mark.parametrize("arguments", [[], ["--"], ["demo", "--"]])
+def test_a_command_is_needed(one: SimpleNamespace, arguments: list[str]) -> None:
+    assert cli.run(["exec", *arguments]) == 2
+
+
+def test_a_program_in_the_place_of_a_name_is_told_how_to_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(App, "engine", None)
+    monkeypatch.setattr(boot, "everything", lambda _: ())
+    assert cli.run(["exec", "cat", "--", "-x"]) == 2
+    assert "devenv exec -- cat -- …" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("asked", "folder"), [(None, "/workspace"), ("a/b", "/workspace/a/b"), ("/tmp", "/tmp")])
+def test_a_command_runs_in_the_folder_that_was_asked_for(
+    one: SimpleNamespace, asked: str | None, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there: list[list[str]] = []
+
+    def look(_: str, command: list[str], **__: Any) -> tuple[int, str, str]:
+        there.append(command)
+        return 0, "", ""
+
+    def ran(_: App, __: object, options: list[str], *___: Any, **____: Any) -> int:
+        assert options[-2:] == ["--workdir", folder]
+        return 0
+
+    monkeypatch.setattr(App, "engine", SimpleNamespace(exec=look))
+    monkeypatch.setattr(lifeline, "Lifeline", MagicMock())
+    monkeypatch.setattr(inside, "_inside", ran)
+    with pytest.raises(SystemExit) as ended:
+        cli.run(["exec", *(["-w", asked] if asked else []), "ls"])
+    assert ended.value.code == 0
+    assert there == ([["test", "-d", folder]] if asked else [])
+
+
+def test_a_folder_that_is_not_there_is_said(
+    one: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(App, "engine", SimpleNamespace(exec=lambda *_, **__: (1, "", "")))
+    assert cli.run(["exec", "-w", "nowhere", "ls"]) == 2
+    assert "demo has no folder /workspace/nowhere inside" in capsys.readouterr().err
