@@ -45,7 +45,7 @@ def check(running: Running, environment: Environment, *, all_users: bool = False
     if not all_users and not is_own(running, environment):
         raise UsageError(
             f"the environment {running.name!r} is another user's ({running.host_folder})",
-            hint=hint or "stop, down, exec, shell, logs and smoke act on it with --all-users",
+            hint=hint or "stop, down, exec, shell, logs, restart and smoke act on it with --all-users",
         )
 
 

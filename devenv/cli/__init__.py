@@ -46,6 +46,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "exec": ("inside:exec_", "Run a command inside."),
     "shell": ("inside:shell", "Open a shell inside."),
     "open": ("inside:open_", "Open an environment's page in the browser."),
+    "restart": ("inside:restart", "Restart one service."),
     "smoke": ("inside:smoke", "Run the smoke test again."),
     "stop": ("life:stop", "Stop an environment; it can be started again."),
     "start": ("life:start", "Start a stopped environment."),

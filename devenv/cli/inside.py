@@ -1,8 +1,9 @@
-"""Looking into an environment: logs, exec, shell, open, smoke."""
+"""Looking into an environment: logs, exec, shell, open, restart, smoke."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import posixpath
 import sys
@@ -17,6 +18,7 @@ from devenv.console import printable
 from devenv.errors import EngineError, NotReadyError, UsageError
 
 _LOGS = "/var/log/devenv"
+_SERVICES = "/run/devenv/sv"
 _WORKSPACE = "/workspace"
 _SCREENS = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER", "WSL_DISTRO_NAME")
 """Without any of these variables a browser would have to run in this terminal."""
@@ -125,6 +127,37 @@ def open_(app: App, name: str | None, service: str) -> None:
 
 
 @click.command()
+@click.argument("words", nargs=-1, required=True, metavar="[NAME] SERVICE")
+@all_users_option
+@json_option
+@click.pass_obj
+def restart(app: App, words: tuple[str, ...], all_users: bool) -> None:
+    """Restart one service of a running environment and wait until it answers. Everything else goes on.
+
+    'devenv stop NAME' and 'devenv start NAME' restart the whole environment.
+    """
+    if len(words) > 2:
+        raise UsageError(f"too many words: {' '.join(words)}", hint="devenv restart NAME SERVICE")
+    one = _running(app.select(words[0] if len(words) == 2 else None, all_users=all_users))
+    name = words[-1]
+    _check_service(one, name)
+    # What does not end within this time is killed.
+    code, out, err = app.engine.exec(
+        one.facts.name, ["sv", "-w", "10", "force-restart", f"{_SERVICES}/{name}"], user="dev"
+    )
+    if code != 0:
+        raise NotReadyError(
+            f"service {name!r} could not be restarted", detail=(out + err).strip() or None,
+            hint=f"devenv logs {one.name} {name}",
+        )  # fmt: skip
+    _wait_for(app, one, name)
+    if app.json:
+        app.console.json({"name": one.name, "service": name})
+    else:
+        app.console.note(f"{name} of {one.name} is restarted")
+
+
+@click.command()
 @click.argument("name", required=False)
 @all_users_option
 @json_option
@@ -155,16 +188,32 @@ def _target(app: App, name: str | None, service: str | None, *, all_users: bool)
             return app.select(name, all_users=all_users), None
         name, service = None, name
     one = app.select(name, all_users=all_users)
-    known = {*(s.name for s in one.services), "gateway"}
-    if service is not None and service not in known:
-        raise UsageError(f"{one.name} has no service {service!r}; it has: {', '.join(sorted(known))}")
+    if service is not None:
+        _check_service(one, service)
     return one, service
+
+
+def _check_service(one: Running, service: str) -> None:
+    known = {*(each.name for each in one.services), "gateway"}
+    if service not in known:
+        raise UsageError(f"{one.name} has no service {service!r}; it has: {', '.join(sorted(known))}")
 
 
 def _running(one: Running) -> Running:
     if one.facts.state != "running":
         raise NotReadyError(f"{one.name} is not running ({one.facts.state})", hint=f"devenv start {one.name}")
     return one
+
+
+def _wait_for(app: App, one: Running, name: str) -> None:
+    """Until a service answers again, or all that stand behind the gateway; another user's tell us nothing."""
+    asked = tuple(each for each in one.services if each.port and name in (each.name, "gateway"))
+    token = app.known_token(one)
+    if not asked or token is None:
+        return
+    with app.console.stages() as stages, stages.stage("ready") as stage:
+        watch = probe.Watch(one.facts.name, app.engine, up=True)
+        probe.wait_ready(dataclasses.replace(one, services=asked), token, watch, progress=stage, engine=app.engine)
 
 
 def _browse(address: str) -> bool:

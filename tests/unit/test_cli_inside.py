@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,13 +17,23 @@ from devenv.cli.app import App
 from devenv.environment import environment
 
 
+@dataclasses.dataclass
+class Demo:
+    """What commands ask of an environment that runs."""
+
+    name: str = "demo"
+    facts: Any = dataclasses.field(default_factory=lambda: SimpleNamespace(state="running", name="devenv-demo"))
+    services: tuple[Any, ...] = ()
+    status: int = 0
+
+    def urls(self, token: str) -> dict[str, str]:
+        return {"ide": f"http://127.0.0.1:1/?tkn={token}"}
+
+
 @pytest.fixture
-def one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """An environment that runs, which every name and none means."""
-    found = SimpleNamespace(
-        name="demo", facts=SimpleNamespace(state="running", name="devenv-demo"), services=(),
-        urls=lambda token: {"ide": f"http://127.0.0.1:1/?tkn={token}"},
-    )  # fmt: skip
+def one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Demo:
+    """An environment, which every name and none means."""
+    found = Demo()
     demo = environment("demo", tmp_path)
     demo.token()
     monkeypatch.setattr(App, "select", lambda *_, **__: found)
@@ -47,7 +58,7 @@ def browsers(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[str]]:
 
 
 def test_without_a_screen_no_browser_is_looked_for(
-    one: SimpleNamespace, browsers: list[Sequence[str]], capsys: pytest.CaptureFixture[str]
+    one: Demo, browsers: list[Sequence[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.run(["open", one.name]) == 0
     printed = capsys.readouterr()
@@ -57,7 +68,7 @@ def test_without_a_screen_no_browser_is_looked_for(
 
 
 def test_with_a_screen_the_page_opens_and_the_token_is_in_no_process_list(
-    one: SimpleNamespace,
+    one: Demo,
     browsers: list[Sequence[str]],
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -70,7 +81,7 @@ def test_with_a_screen_the_page_opens_and_the_token_is_in_no_process_list(
 
 
 def test_a_stopped_environment_has_no_page(
-    one: SimpleNamespace, browsers: list[Sequence[str]], capsys: pytest.CaptureFixture[str]
+    one: Demo, browsers: list[Sequence[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     one.facts.state = "exited"
     assert cli.run(["open", one.name]) == 9
@@ -97,7 +108,7 @@ def test_a_stopped_environment_has_no_page(
     ],
 )
 def test_one_word_before_two_dashes_is_the_environment(
-    one: SimpleNamespace,
+    one: Demo,
     arguments: list[str],
     name: str | None,
     command: tuple[str, ...],
@@ -105,7 +116,7 @@ def test_one_word_before_two_dashes_is_the_environment(
 ) -> None:
     done: list[object] = []
 
-    def select(_: App, asked: str | None, **__: Any) -> SimpleNamespace:
+    def select(_: App, asked: str | None, **__: Any) -> Demo:
         done.append(asked)
         return one
 
@@ -122,7 +133,7 @@ def test_one_word_before_two_dashes_is_the_environment(
 
 
 @pytest.mark.parametrize("arguments", [[], ["--"], ["demo", "--"]])
-def test_a_command_is_needed(one: SimpleNamespace, arguments: list[str]) -> None:
+def test_a_command_is_needed(one: Demo, arguments: list[str]) -> None:
     assert cli.run(["exec", *arguments]) == 2
 
 
@@ -137,7 +148,7 @@ def test_a_program_in_the_place_of_a_name_is_told_how_to_run(
 
 @pytest.mark.parametrize(("asked", "folder"), [(None, "/workspace"), ("a/b", "/workspace/a/b"), ("/tmp", "/tmp")])
 def test_a_command_runs_in_the_folder_that_was_asked_for(
-    one: SimpleNamespace, asked: str | None, folder: str, monkeypatch: pytest.MonkeyPatch
+    one: Demo, asked: str | None, folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     there: list[list[str]] = []
 
@@ -159,8 +170,61 @@ def test_a_command_runs_in_the_folder_that_was_asked_for(
 
 
 def test_a_folder_that_is_not_there_is_said(
-    one: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    one: Demo, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(App, "engine", SimpleNamespace(exec=lambda *_, **__: (1, "", "")))
     assert cli.run(["exec", "-w", "nowhere", "ls"]) == 2
     assert "demo has no folder /workspace/nowhere inside" in capsys.readouterr().err
+
+
+@pytest.fixture
+def services(one: Demo, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What was done to the services `web` and `worker`, and waited for; `status` of `one` is what that ended with."""
+    done: list[Any] = []
+    web, worker = SimpleNamespace(name="web", port=9000), SimpleNamespace(name="worker", port=None)
+    one.services = (web, worker)
+
+    def run_inside(_: str, command: list[str], **__: Any) -> tuple[int, str, str]:
+        done.append(command)
+        return one.status, "timeout: run: web", ""
+
+    monkeypatch.setattr(App, "engine", SimpleNamespace(exec=run_inside))
+    monkeypatch.setattr(App, "known_token", lambda *_: "secret")
+    monkeypatch.setattr(probe, "Watch", MagicMock())
+    monkeypatch.setattr(
+        probe, "wait_ready", lambda waited, *_, **__: done.append([each.name for each in waited.services])
+    )
+    return done
+
+
+@pytest.mark.parametrize(
+    ("words", "service", "waited"),
+    [
+        (["web"], "web", ["web"]), (["demo", "web"], "web", ["web"]), (["worker"], "worker", None),
+        (["gateway"], "gateway", ["web"]),
+    ],
+)  # fmt: skip
+def test_one_service_is_restarted_and_waited_for(
+    services: list[Any], words: list[str], service: str, waited: list[str] | None
+) -> None:
+    assert cli.run(["restart", *words]) == 0
+    command, *rest = services
+    assert command == ["sv", "-w", "10", "force-restart", f"/run/devenv/sv/{service}"]
+    assert rest == ([waited] if waited else [])
+
+
+@pytest.mark.parametrize("words", [["../../etc"], ["demo", "nope"], ["demo", "web", "more"], []])
+def test_what_is_no_service_is_not_restarted(services: list[Any], words: list[str]) -> None:
+    assert cli.run(["restart", *words]) == 2
+    assert services == []
+
+
+def test_a_service_that_does_not_restart_is_an_error(
+    services: list[Any], one: Demo, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one.status = 1
+    assert cli.run(["restart", "web"]) == 9
+    printed = capsys.readouterr().err
+    assert "service 'web' could not be restarted" in printed
+    assert "devenv logs demo web" in printed
+    assert len(services) == 1, "nothing is waited for"
