@@ -244,6 +244,11 @@ class Engine:
         self._api.stop(name, timeout=timeout_s)
 
     @_guarded
+    def unpause(self, name: str) -> None:
+        """Let the processes of a paused container go on."""
+        self._api.unpause(name)
+
+    @_guarded
     def remove(self, name: str) -> None:
         """Remove a container, running or not. Volumes stay."""
         import docker.errors

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devenv import boot, first, owner, probe
+from devenv import boot, condition, first, owner, probe
 from devenv.boot import Running
 from devenv.brought import brought
 from devenv.build import Image, build
@@ -150,8 +150,7 @@ def up(
         first.remember(environment, asked)
         decided, image = _image_and_weights(decided, doors, held, own=environment.name, relock=relock)
         # Again: another user may have made a container or volumes of that name meanwhile.
-        running, claimed = claim()
-        owner.keep(environment, claimed)
+        running = _keep(claim(), environment, doors)
         token, token_is_new = _token(environment, anew=new_token)
         told = brought(doors.settings, doors.carried, decided.lock.base.distribution)
         brought_anew = environment.bring(told.variables, told.ca_bundle, told.apt_sources)
@@ -292,6 +291,13 @@ def _claim(
     return running, owner.claim(
         environment, engine, running, project=str(project or ""), volumes=volumes, take_over=take_over
     )
+
+
+def _keep(claimed: tuple[Running | None, owner.Claim], environment: Environment, doors: Doors) -> Running | None:
+    """Remember the claim; the container that is there, as one that runs or is stopped."""
+    running, claim = claimed
+    owner.keep(environment, claim)
+    return running and condition.settled(running, doors.engine(), doors.stages.note)
 
 
 def _spec(

@@ -190,6 +190,27 @@ def test_stop_is_quick_start_keeps_ports_and_files(cli: Cli, tmp_path: Path) -> 
     assert "t-stop" not in docker("volume", "ls", "-q")
 
 
+def test_what_is_paused_goes_on(cli: Cli) -> None:
+    up = ("up", "python", "--name", "t-paused", "--json")
+    first = cli.ok(*up).json()
+    try:
+        docker("pause", "devenv-t-paused")
+        refused = cli("exec", "--name", "t-paused", "true")
+        assert refused.code == 9
+        assert "devenv start t-paused" in refused.err
+        assert "devenv start t-paused" in cli.ok("status", "t-paused").out
+        again = cli.ok(*up)
+        assert "it goes on" in again.err
+        assert again.json()["untouched"] is True
+        docker("pause", "devenv-t-paused")
+        assert cli.ok("start", "t-paused", "--json").json()["urls"] == first["urls"]
+        docker("pause", "devenv-t-paused")
+        cli.ok("stop", "t-paused")
+        assert json.loads(docker("inspect", "devenv-t-paused"))[0]["State"]["ExitCode"] == 0, "stopped, not killed"
+    finally:
+        cli.ok("down", "--volumes", "t-paused")
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     folder = tmp_path / "t-project"
