@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devenv import boot, condition, first, owner, probe
+from devenv import boot, condition, first, owner, probe, worktree
 from devenv.boot import Running
 from devenv.brought import brought
 from devenv.build import Image, build
@@ -153,16 +153,17 @@ def up(
         running = _keep(claim(), environment, doors)
         token, token_is_new = _token(environment, anew=new_token)
         told = brought(doors.settings, doors.carried, decided.lock.base.distribution)
-        brought_anew = environment.bring(told.variables, told.ca_bundle, told.apt_sources)
-        if project and (remark := boot.check_workspace(project, container_user(doors.settings, project)[0])):
-            doors.stages.note(remark)
+        brought_anew = environment.bring(told.variables, told.ca_bundle, told.apt_sources, told.git_config)
+        beside = _look_at(project, doors)
         had_ports = bool(environment.ports())
-        spec = _spec(decided, image, environment, doors, project, gpu)
+        spec = _spec(decided, image, environment, doors, project, gpu, beside)
         same = running is not None and not fresh and running.spec_digest == dict(spec.labels)["dev.devenv.spec"]
         live = running is not None and running.facts.state == "running"
         if running and same and live and not token_is_new and (known := _untouched(environment, running, token)):
             if brought_anew:
-                doors.stages.note("proxies, mirrors or certificates changed: 'devenv up --fresh' brings them inside")
+                doors.stages.note(
+                    "proxies, mirrors, certificates or git's settings changed: 'devenv up --fresh' brings them"
+                )
             return Result(running=running, image=image, decided=decided, report=known[0], ready=(), untouched=True,
                           proof=known[1])  # fmt: skip
         if running and (not same or (live and token_is_new)):
@@ -174,7 +175,9 @@ def up(
             else:
                 if live:
                     engine.stop(spec.name, timeout_s=boot.STOP_TIMEOUT_S)
-                watch = _start_new(spec, decided, image, environment, doors, project, gpu, may_move=not had_ports)
+                watch = _start_new(
+                    spec, decided, image, environment, doors, project, gpu, beside, may_move=not had_ports
+                )
             running = boot.find(environment.name, engine)
             if running is None:
                 raise NotReadyError("the container vanished while it started", hint="did someone remove it? once more")
@@ -256,6 +259,7 @@ def _start_new(
     doors: Doors,
     project: Path | None,
     gpu: Access | None,
+    beside: tuple[Path, ...],
     *,
     may_move: bool,
 ) -> probe.Watch:
@@ -269,10 +273,23 @@ def _start_new(
         except boot.PortTakenError:
             if not may_move or attempt == _PORT_ATTEMPTS - 1:
                 raise
-            spec = _spec(decided, image, environment, doors, project, gpu, new_ports=True)
+            spec = _spec(decided, image, environment, doors, project, gpu, beside, new_ports=True)
         else:
             return watch
     raise AssertionError("unreachable")
+
+
+def _look_at(project: Path | None, doors: Doors) -> tuple[Path, ...]:
+    """Warn of what will not work in the project inside; what is to be mounted beside it. Raises NotReadyError."""
+    if project is None:
+        return ()
+    if remark := boot.check_workspace(project, container_user(doors.settings, project)[0]):
+        doors.stages.note(remark)
+    try:
+        return worktree.outside(project)
+    except worktree.OutsideError as error:
+        doors.stages.note(f"warning: git will not work in {project} inside: {error}")
+        return ()
 
 
 def _token(environment: Environment, *, anew: bool) -> tuple[str, bool]:
@@ -307,12 +324,15 @@ def _spec(
     doors: Doors,
     project: Path | None,
     gpu: Access | None,
+    beside: tuple[Path, ...],
     *,
     new_ports: bool = False,
 ) -> ContainerSpec:
     uid, gid = container_user(doors.settings, project)
     ports = boot.ports_for(decided.plan, environment, doors.engine(), anew=new_ports)
-    return boot.decide(decided.plan, image, environment, project=project, uid=uid, gid=gid, ports=ports, gpu=gpu)
+    return boot.decide(
+        decided.plan, image, environment, project=project, uid=uid, gid=gid, ports=ports, gpu=gpu, beside=beside
+    )
 
 
 def wake(running: Running, engine: Engine, *, restart: bool = False) -> probe.Watch:
