@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from devenv import boot, condition, first, owner, probe, worktree
+from devenv import boot, condition, first, owner, passed, probe, worktree
 from devenv.boot import Running
 from devenv.brought import brought
 from devenv.build import Image, build
@@ -20,7 +21,6 @@ from devenv.engine import Engine
 from devenv.environment import Environment, hold
 from devenv.errors import NotReadyError
 from devenv.first import Asked
-from devenv.foreign import value_of
 from devenv.gpu import Access
 from devenv.host import Settings
 from devenv.lock.place import relocked_path
@@ -171,7 +171,7 @@ def up(
         with doors.stages.stage("boot") as stage:
             stage.message(spec.name)
             if running and same:
-                watch = wake(running, engine, restart=token_is_new)
+                watch = wake(running, engine, restart=token_is_new, note=doors.stages.note)
             else:
                 if live:
                     engine.stop(spec.name, timeout_s=boot.STOP_TIMEOUT_S)
@@ -191,7 +191,7 @@ def up(
         proof = proving.result() if proving else None
         report = smoking.result()
         watch.check()
-        _remember(environment, running, report, proof)
+        passed.keep(environment, running, report, proof)
         return Result(
             running=running, image=image, decided=decided, report=report, ready=ready, untouched=False, proof=proof
         )
@@ -267,7 +267,7 @@ def _start_new(
     engine = doors.engine()
     for attempt in range(_PORT_ATTEMPTS):
         boot.create(spec, environment, engine)
-        watch = probe.Watch(spec.name, engine)
+        watch = probe.Watch(spec.name, engine, note=doors.stages.note)
         try:
             boot.start(spec.name, engine)
         except boot.PortTakenError:
@@ -335,14 +335,16 @@ def _spec(
     )
 
 
-def wake(running: Running, engine: Engine, *, restart: bool = False) -> probe.Watch:
+def wake(
+    running: Running, engine: Engine, *, restart: bool = False, note: Callable[[str], None] = lambda _: None
+) -> probe.Watch:
     """Go on with the container that is there: started unless it runs, and with `restart` stopped before. Raises
     PortTakenError, EngineError."""
     if running.facts.state == "running" and not restart:
-        return probe.Watch(running.facts.name, engine, up=True)
+        return probe.Watch(running.facts.name, engine, up=True, note=note)
     if running.facts.state == "running":
         engine.stop(running.facts.name, timeout_s=boot.STOP_TIMEOUT_S)
-    watch = probe.Watch(running.facts.name, engine)
+    watch = probe.Watch(running.facts.name, engine, note=note)
     boot.start(running.facts.name, engine)
     return watch
 
@@ -368,31 +370,12 @@ def _changes(running: Running, decided: Decided, *, same: bool) -> str:
     return f"{why}: the container is replaced, its volumes are kept"
 
 
-def _remember(environment: Environment, running: Running, report: Report, proof: Proof | None) -> None:
-    """Keep the smoke report of this very container: a later `up` that finds it running need not repeat it."""
-    kept = {"container": running.facts.id, "report": dataclasses.asdict(report)}
-    environment.keep("smoke.json", {**kept, **({"gpu": dataclasses.asdict(proof)} if proof else {})})
-
-
-def _recall(environment: Environment, running: Running) -> tuple[Report | None, Proof | None]:
-    """The passed smoke report of this very container and the proof of its GPUs, if they were ever reached."""
-    kept: Any = environment.kept("smoke.json")
-    try:
-        if kept["container"] != running.facts.id:
-            return None, None
-        report = value_of(Report, kept["report"])
-        proof = value_of(Proof, kept["gpu"]) if running.gpu else None
-    except (KeyError, TypeError, ValueError):
-        return None, None
-    return (report if report.passed else None), proof
-
-
 def _untouched(environment: Environment, running: Running, token: str) -> tuple[Report, Proof | None] | None:
     """What is known of a container that runs as it should; None when it does not, or nothing is known. Raises
     NotReadyError when it has another token."""
     states = probe.states(running, token)
     probe.check_token(running, states, environment.token_file)
-    report, proof = _recall(environment, running)
+    report, proof = passed.known(environment, running)
     return (report, proof) if report and all(state == "ready" for state in states.values()) else None
 
 

@@ -104,7 +104,7 @@ def start(app: App, name: str | None) -> None:
             probe.check_token(one, probe.states(one, token), environment.token_file)
         with stages.stage("boot") as stage:
             stage.cached = one.facts.state == "running"
-            watch = wake(one, app.engine)
+            watch = wake(one, app.engine, note=stages.note)
             probe.wait_up(watch)
         with stages.stage("ready") as stage:
             probe.wait_ready(one, token, watch, progress=stage, engine=app.engine)
