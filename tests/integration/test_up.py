@@ -98,6 +98,17 @@ def test_shared_memory_is_enough_for_data_loaders(up_python: Mapping[str, Any]) 
     assert int(size) >= 2 * 1024**3
 
 
+def test_kernels_end_before_servers_when_memory_does(up_python: Mapping[str, Any], cli: Cli) -> None:
+    code = (
+        "from jupyter_client.manager import start_new_kernel as start; m, c = start(); "
+        "c.execute_interactive('print(open(\"/proc/self/oom_score_adj\").read())'); m.shutdown_kernel(now=True)"
+    )
+    told = cli.ok("exec", "--name", "t-python", "/opt/venv/bin/python", "-c", code).out
+    assert int(told.split()[-1]) > int(
+        docker("exec", BOX, "sh", "-c", "cat /proc/$(pgrep -o -f lib/devenv/jupyter)/oom_score_adj")
+    )
+
+
 def test_up_again_changes_nothing_and_is_quick(up_python: Mapping[str, Any], cli: Cli) -> None:
     again = cli.ok("up", "python", "--name", "t-python", "--json")
     told = again.json()
