@@ -14,8 +14,8 @@ from devenv import files
 from devenv.preset.checks import RESERVED_MOUNTS
 
 _MOST_BYTES = 4096  # the longest path that Linux takes
-# Where the image or devenv has something of its own: a mount would hide it, or be made in the project itself. Below /mnt
-# lies only the environment's own volume there, and on many a host all projects.
+# Where the image or devenv has something of its own: a mount would hide it, or be made in the project itself. Below
+# /mnt lies only the environment's own volume, and on many a host all projects.
 _IMAGES = tuple(one for one in RESERVED_MOUNTS if one != "/mnt")
 
 
