@@ -66,11 +66,16 @@ def _own(record: Path, project: Path) -> tuple[Path, Path]:
     if _text(record / "commondir") != "../.." or back.name != ".git" or not files.is_same(str(back.parent), project):
         raise OutsideError(f"{record} is the record of another worktree; after a move: git worktree repair")
     for folder in (common, back.parent):
-        if not folder.is_absolute() or any(
-            folder.is_relative_to(one) or Path(one).is_relative_to(folder) for one in _IMAGES
-        ):
+        if not folder.is_absolute() or _is_taken(folder, owner):
             raise OutsideError(f"{folder} cannot be mounted, because the environment has something of its own there")
     return common, back.parent
+
+
+def _is_taken(folder: Path, owner: int) -> bool:
+    """Whether the image has something on, above or below the path. /root is closed to all but root, who is the user
+    inside for a project of root's own."""
+    taken = [Path(one) for one in _IMAGES if one != "/root" or owner != 0]
+    return any(folder.is_relative_to(one) or one.is_relative_to(folder) for one in taken)
 
 
 def _is_repository(folder: Path) -> bool:

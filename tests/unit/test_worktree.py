@@ -121,3 +121,11 @@ def test_a_git_folder_that_is_a_link_out_is_said(main: Path, tmp_path: Path) -> 
     (tmp_path / "plain/.git").symlink_to(main / ".git")
     with pytest.raises(OutsideError, match="link that leads out"):
         outside(tmp_path / "plain")
+
+
+def test_only_roots_own_repository_lies_in_roots_home() -> None:
+    assert worktree._is_taken(Path("/root/main/.git"), 1000)
+    assert not worktree._is_taken(Path("/root/main/.git"), 0)
+    assert not worktree._is_taken(Path("/mnt/data/main/.git"), 1000)
+    for place in ("/workspace/main/.git", "/opt", "/"):
+        assert worktree._is_taken(Path(place), 0)
