@@ -79,8 +79,10 @@ def decide(
     gid: int,
     ports: Mapping[int, int],
     gpu: Access | None = None,
+    beside: tuple[Path, ...] = (),
 ) -> ContainerSpec:
-    """The container that `plan` asks for. Pure: the same arguments give the same spec."""
+    """The container that `plan` asks for; `beside`: what is mounted at its own path beside the project. Pure: the same
+    arguments give the same spec."""
     workspace = (
         Mount(kind="bind", source=str(project), target="/workspace")
         if project
@@ -93,6 +95,7 @@ def decide(
         *(Mount(kind="volume", source=environment.volume(name), target=target) for name, target in plan.volumes),
         *(gpu.mounts if gpu else ()),
         *_model_mount(plan, environment),
+        *(Mount(kind="bind", source=str(one), target=str(one)) for one in beside),
     )
     variables = {
         "DEVENV_GID": str(gid), "DEVENV_NAME": environment.name, "DEVENV_UID": str(uid),

@@ -17,11 +17,13 @@ _SYSTEM_BUNDLES = (
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Brought:
-    """`variables` for every process inside, a CA bundle, and apt's sources (deb822 text). May hold credentials."""
+    """`variables` for every process inside, a CA bundle, apt's sources (deb822 text), and git's configuration for all
+    users inside. May hold credentials."""
 
     variables: Mapping[str, str]
     ca_bundle: Path | None
     apt_sources: str
+    git_config: str
 
 
 def brought(settings: Settings, carried: Mapping[str, str], distribution: str) -> Brought:
@@ -43,7 +45,23 @@ def brought(settings: Settings, carried: Mapping[str, str], distribution: str) -
         variables={name: value for name, value in reachable.items() if value},
         ca_bundle=bundle,
         apt_sources=_apt_sources(settings, distribution),
+        git_config=_git_config(settings.git_user),
     )
+
+
+def _git_config(user: Mapping[str, str]) -> str:
+    """Who commits; the project is git's to work in, whoever owns it; and no record of a worktree that lies elsewhere on
+    the host is taken for a leftover."""
+    who = "".join(f'\t{key} = "{_git_escaped(value)}"\n' for key, value in sorted(user.items()))
+    return (
+        "[include]\n\tpath = /etc/gitconfig\n"
+        + (f"[user]\n{who}" if who else "")
+        + "[safe]\n\tdirectory = /workspace\n[gc]\n\tworktreePruneExpire = never\n"
+    )
+
+
+def _git_escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"')
 
 
 def _apt_sources(settings: Settings, distribution: str) -> str:

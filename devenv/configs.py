@@ -225,3 +225,29 @@ def without_secret(url: str) -> str:
     if not parts.netloc:
         return url
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+
+
+_GIT_HEADER = re.compile(r'\s*\[\s*([A-Za-z0-9.-]+)(\s+"(?:[^"\\]|\\.)*")?\s*\]')
+_GIT_PART = re.compile(r'"((?:[^"\\]|\\.)*)"|((?:[^"#;\\]|\\.)+)')
+
+
+def git_user(text: str) -> dict[str, str]:
+    """`name` and `email` of the section `user` of a git configuration (git-config(1), "Syntax"); nothing else of it,
+    and of no file that it includes."""
+    found, section = {}, ""
+    for row in re.sub(r"\\\r?\n", "", text).split("\n"):
+        line = row
+        if header := _GIT_HEADER.match(line):
+            section, line = "" if header[2] else header[1].lower(), line[header.end() :]
+        key, _, value = line.partition("=")
+        if section == "user" and (name := key.strip().lower()) in ("name", "email"):
+            found[name] = _git_value(value.strip())
+    return {name: value for name, value in found.items() if value and value.isprintable()}
+
+
+def _git_value(text: str) -> str:
+    parts, at = [], 0
+    while part := _GIT_PART.match(text, at):
+        parts.append(part[1] if part[2] is None else part[2])
+        at = part.end()
+    return re.sub(r"\\(.)", r"\1", "".join(parts)).strip()

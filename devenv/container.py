@@ -50,7 +50,7 @@ class ContainerFacts:
 
     id: str
     name: str
-    state: str  # created | running | paused | restarting | exited | dead
+    state: str  # created | running | paused | restarting | removing | exited | dead
     exit_code: int
     image: str
     labels: Mapping[str, str]

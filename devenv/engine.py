@@ -22,6 +22,10 @@ from devenv.unpacked import MOST_BYTES, unpack
 MIN_ENGINE = (23, 0)
 LABEL = "dev.devenv."
 _READ_BYTES = 32 << 20
+# Threads count. The largest machines' libraries start thousands; a fork bomb ends here instead of on the host.
+_MOST_PROCESSES = 32768
+# The engine's own log keeps a line of every service that ends, for as long as it does so.
+_LOG = {"type": "json-file", "config": {"max-size": "10m", "max-file": "2"}}
 # os-release is usually a link to this one, and an archive of a link holds no content.
 _BASE_FILES = ("/usr/lib/os-release", "/var/lib/dpkg/status")
 
@@ -220,6 +224,8 @@ class Engine:
             or None,
             devices=[f"{path}:{path}:rw" for path in spec.devices] or None,
             runtime=spec.runtime or None,
+            pids_limit=_MOST_PROCESSES,
+            log_config=_LOG,
         )
         made = self._api.create_container(
             image=spec.image,
@@ -242,6 +248,11 @@ class Engine:
     def stop(self, name: str, *, timeout_s: int = 10) -> None:
         """Stop a container: TERM, then KILL after `timeout_s`."""
         self._api.stop(name, timeout=timeout_s)
+
+    @_guarded
+    def unpause(self, name: str) -> None:
+        """Let the processes of a paused container go on."""
+        self._api.unpause(name)
 
     @_guarded
     def remove(self, name: str) -> None:

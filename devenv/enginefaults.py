@@ -69,7 +69,7 @@ _REFUSALS = (
         "the container is just being removed",
         "run the command again",
     ),
-    (r"container \S+ is paused", "the container is paused", "docker unpause NAME"),
+    (r"container \S+ is paused", "the container is paused", "devenv start NAME, or docker unpause NAME"),
     (r"container \S+ is (?:not running|restarting)", "the container does not run", "devenv start NAME"),
     (
         r"container name \"?/?([^\" ]+)\"? is already in use",

@@ -99,8 +99,11 @@ class Environment:
         except OSError:
             return None
 
-    def bring(self, variables: Mapping[str, str], ca_bundle: Path | None, apt_sources: str) -> bool:
-        """Write what the container shall know of this host: proxies and mirrors, its CA bundle, apt's sources.
+    def bring(
+        self, variables: Mapping[str, str], ca_bundle: Path | None, apt_sources: str, git_config: str = ""
+    ) -> bool:
+        """Write what the container shall know of this host: proxies and mirrors, its CA bundle, apt's sources, git's
+        settings.
 
         Returns whether anything is other than before.
         """
@@ -108,6 +111,7 @@ class Environment:
             "env": "".join(f"{k}={v}\n" for k, v in sorted(variables.items())),
             "ca.crt": _read(ca_bundle) if ca_bundle else "",
             "apt.sources": apt_sources,
+            "gitconfig": git_config,
         }
         changed = False
         for name, text in texts.items():

@@ -86,7 +86,8 @@ def check(
     """
     wish = loaded.preset.gpu
     wants = asked.gpus != "none" and (wish is not None or asked.gpus is not None)
-    if running and running.facts.state == "running" and image_here and (kept := _kept(running, wants, asked)):
+    has_gpus = running is not None and running.facts.state in ("running", "paused")
+    if running and has_gpus and image_here and (kept := _kept(running, wants, asked)):
         return kept
     if asked.gpus == "none" and wish and wish.required:
         note("warning: the preset needs a GPU and gets none, as --gpus none says")

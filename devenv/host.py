@@ -65,6 +65,8 @@ class Settings:
     apt_proxy: str | None = None
     """apt's own HTTP proxy (`Acquire::http::Proxy`)."""
     keyrings: Path = Path("/usr/share/keyrings")
+    git_user: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """git's `name` and `email`, as far as the user has set them."""
     ca_bundle: Path | None = None
     """A CA bundle the user named for all programs."""
     folders: tuple[Path, ...] = ()
@@ -105,6 +107,7 @@ class Settings:
             apt_auth=_apt_auth(root),
             apt_proxy=_apt_proxy(root),
             keyrings=root / "usr/share/keyrings",
+            git_user=_git_user(environ, home),
             ca_bundle=_existing(bundle),
             hubs=own.hubs,
         )
@@ -153,6 +156,15 @@ def _npm(environ: Mapping[str, str], home: Path, root: Path) -> NpmSettings:
         ca=settings.get("ca"),
         proxy=settings.get("https-proxy") or settings.get("proxy"),
     )
+
+
+def _git_user(environ: Mapping[str, str], home: Path) -> dict[str, str]:
+    config_home = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
+    own = environ.get("GIT_CONFIG_GLOBAL")
+    found: dict[str, str] = {}
+    for path in [Path(own)] if own else [config_home / "git/config", home / ".gitconfig"]:
+        found |= configs.git_user(text_of(path))
+    return found
 
 
 def _apt(root: Path) -> tuple[AptSource, ...]:

@@ -1,4 +1,10 @@
-"""Readiness: every service is asked in parallel until it truly answers; a dead one is an error at once."""
+"""Readiness: every service is asked in parallel until it truly answers; one that fails is an error at once.
+
+The supervisor starts every service again that ends. A mistake ends one soon after its start, again and again: that
+is an error at the first end. A busy machine ends one late, when its own patience is over (code-server waits 10 s for a
+process of its own): it is started again within its time limit. devenv's own services may do so as often as the limit
+allows, a preset's own once, because its start may take minutes each time.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +14,7 @@ import http.client
 import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +27,7 @@ from devenv.services import ANY_STATUS, RESERVED, PlannedService
 
 _EVERY_S = 0.05
 _LOG_LINES = 20
+_SOON_S = 5.0
 _REFUSED = ("HTTP 401", "HTTP 403")
 
 # What the entrypoint and its `finish` script print (templates/image/usr/local/lib/devenv).
@@ -36,15 +44,23 @@ class Ready:
 
 
 class Watch:
-    """Follows what one container prints: `up` is set when it is booted, `exits` holds services that died.
+    """Follows what one container prints: `up` is set when it is booted, `exits` holds services that failed. `waiting`
+    are those that may still be started again; `note` is told when one is.
 
     Made before the container starts, so that no line is missed; `up` is given for one that runs already.
     """
 
-    def __init__(self, container: str, engine: Engine, *, up: bool = False) -> None:
+    def __init__(
+        self, container: str, engine: Engine, *, up: bool = False, note: Callable[[str], None] = lambda _: None
+    ) -> None:
         self.up = threading.Event()
         self.failed = threading.Event()
         self.exits: dict[str, str] = {}
+        self.waiting: set[str] = set()
+        self._note = note
+        self._ends: Counter[str] = Counter()
+        self._began = time.monotonic()
+        self._last_end: dict[str, float] = {}
         self._container = container
         self._engine = engine
         if up:
@@ -56,12 +72,24 @@ class Watch:
         with contextlib.suppress(EngineError):
             for line in lines:
                 if line.strip() == _UP:
+                    self._began = time.monotonic()
                     self.up.set()
                 elif found := _EXIT.match(line):
                     how = f"signal {found['signal']}" if found["status"] == "-1" else f"exit status {found['status']}"
-                    self.exits.setdefault(found["name"], how)
-                    self.failed.set()
+                    self._ended(found["name"], how)
         # The container's end, however it came: check() asks the engine what happened.
+        self.failed.set()
+
+    def _ended(self, service: str, how: str) -> None:
+        now = time.monotonic()
+        ran_s = now - self._last_end.get(service, self._began)
+        self._last_end[service] = now
+        self._ends[service] += 1
+        is_late = service in self.waiting and ran_s >= _SOON_S
+        if is_late and (service in RESERVED or self._ends[service] == 1):
+            self._note(f"service {service!r} ended with {how} after {ran_s:.0f} s; the supervisor starts it again")
+            return
+        self.exits.setdefault(service, how)
         self.failed.set()
 
     def check(self) -> None:
@@ -99,12 +127,12 @@ def wait_up(watch: Watch, *, timeout_s: float = 30) -> None:
 def wait_ready(running: Running, token: str, watch: Watch, *, progress: Progress, engine: Engine) -> tuple[Ready, ...]:
     """Ask every published service until it answers as it should.
 
-    Raises NotReadyError: at once for a service that dies, at its own `timeout_s` for one that never answers.
+    Raises NotReadyError: at once for a service that fails, at its own `timeout_s` for one that never answers.
     """
     asked = [one for one in running.services if one.port is not None and one.health_path is not None]
     began = time.monotonic()
     stop = threading.Event()
-    waiting = {one.name for one in asked}
+    waiting = watch.waiting = {one.name for one in asked}
 
     def ask(service: PlannedService) -> Ready:
         last = "no answer yet"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from devenv import boot, first, owner, ownimages, probe
+from devenv import boot, condition, first, owner, ownimages, passed, probe, worktree
 from devenv.boot import Running
 from devenv.brought import brought
 from devenv.build import Image, build
@@ -20,7 +21,6 @@ from devenv.engine import Engine
 from devenv.environment import Environment, hold
 from devenv.errors import NotReadyError
 from devenv.first import Asked
-from devenv.foreign import value_of
 from devenv.gpu import Access
 from devenv.host import Settings
 from devenv.lock.place import relocked_path
@@ -157,20 +157,20 @@ def up(
         first.remember(environment, asked)
         decided, image = _image_and_weights(decided, doors, held, own=environment.name, relock=relock)
         # Again: another user may have made a container or volumes of that name meanwhile.
-        running, claimed = claim()
-        owner.keep(environment, claimed)
+        running = _keep(claim(), environment, doors)
         token, token_is_new = _token(environment, anew=new_token)
         told = brought(doors.settings, doors.carried, decided.lock.base.distribution)
-        brought_anew = environment.bring(told.variables, told.ca_bundle, told.apt_sources)
-        if project and (remark := boot.check_workspace(project, container_user(doors.settings, project)[0])):
-            doors.stages.note(remark)
+        brought_anew = environment.bring(told.variables, told.ca_bundle, told.apt_sources, told.git_config)
+        beside = _look_at(project, doors)
         had_ports = bool(environment.ports())
-        spec = _spec(decided, image, environment, doors, project, gpu)
+        spec = _spec(decided, image, environment, doors, project, gpu, beside)
         same = running is not None and not fresh and running.spec_digest == dict(spec.labels)["dev.devenv.spec"]
         live = running is not None and running.facts.state == "running"
         if running and same and live and not token_is_new and (known := _untouched(environment, running, token)):
             if brought_anew:
-                doors.stages.note("proxies, mirrors or certificates changed: 'devenv up --fresh' brings them inside")
+                doors.stages.note(
+                    "proxies, mirrors, certificates or git's settings changed: 'devenv up --fresh' brings them"
+                )
             return Result(running=running, image=image, decided=decided, report=known[0], ready=(), untouched=True,
                           proof=known[1])  # fmt: skip
         if running and (not same or (live and token_is_new)):
@@ -178,11 +178,13 @@ def up(
         with doors.stages.stage("boot") as stage:
             stage.message(spec.name)
             if running and same:
-                watch = wake(running, engine, restart=token_is_new)
+                watch = wake(running, engine, restart=token_is_new, note=doors.stages.note)
             else:
                 if live:
                     engine.stop(spec.name, timeout_s=boot.STOP_TIMEOUT_S)
-                watch = _start_new(spec, decided, image, environment, doors, project, gpu, may_move=not had_ports)
+                watch = _start_new(
+                    spec, decided, image, environment, doors, project, gpu, beside, may_move=not had_ports
+                )
             running = boot.find(environment.name, engine)
             if running is None:
                 raise NotReadyError("the container vanished while it started", hint="did someone remove it? once more")
@@ -196,7 +198,7 @@ def up(
         proof = proving.result() if proving else None
         report = smoking.result()
         watch.check()
-        _remember(environment, running, report, proof)
+        passed.keep(environment, running, report, proof)
         return Result(
             running=running, image=image, decided=decided, report=report, ready=ready, untouched=False, proof=proof
         )
@@ -264,6 +266,7 @@ def _start_new(
     doors: Doors,
     project: Path | None,
     gpu: Access | None,
+    beside: tuple[Path, ...],
     *,
     may_move: bool,
 ) -> probe.Watch:
@@ -271,16 +274,29 @@ def _start_new(
     engine = doors.engine()
     for attempt in range(_PORT_ATTEMPTS):
         boot.create(spec, environment, engine)
-        watch = probe.Watch(spec.name, engine)
+        watch = probe.Watch(spec.name, engine, note=doors.stages.note)
         try:
             boot.start(spec.name, engine)
         except boot.PortTakenError:
             if not may_move or attempt == _PORT_ATTEMPTS - 1:
                 raise
-            spec = _spec(decided, image, environment, doors, project, gpu, new_ports=True)
+            spec = _spec(decided, image, environment, doors, project, gpu, beside, new_ports=True)
         else:
             return watch
     raise AssertionError("unreachable")
+
+
+def _look_at(project: Path | None, doors: Doors) -> tuple[Path, ...]:
+    """Warn of what will not work in the project inside; what is to be mounted beside it. Raises NotReadyError."""
+    if project is None:
+        return ()
+    if remark := boot.check_workspace(project, container_user(doors.settings, project)[0]):
+        doors.stages.note(remark)
+    try:
+        return worktree.outside(project)
+    except worktree.OutsideError as error:
+        doors.stages.note(f"warning: git will not work in {project} inside: {error}")
+        return ()
 
 
 def _token(environment: Environment, *, anew: bool) -> tuple[str, bool]:
@@ -301,6 +317,13 @@ def _claim(
     )
 
 
+def _keep(claimed: tuple[Running | None, owner.Claim], environment: Environment, doors: Doors) -> Running | None:
+    """Remember the claim; the container that is there, as one that runs or is stopped."""
+    running, claim = claimed
+    owner.keep(environment, claim)
+    return running and condition.settled(running, doors.engine(), doors.stages.note)
+
+
 def _spec(
     decided: Decided,
     image: Image,
@@ -308,22 +331,27 @@ def _spec(
     doors: Doors,
     project: Path | None,
     gpu: Access | None,
+    beside: tuple[Path, ...],
     *,
     new_ports: bool = False,
 ) -> ContainerSpec:
     uid, gid = container_user(doors.settings, project)
     ports = boot.ports_for(decided.plan, environment, doors.engine(), anew=new_ports)
-    return boot.decide(decided.plan, image, environment, project=project, uid=uid, gid=gid, ports=ports, gpu=gpu)
+    return boot.decide(
+        decided.plan, image, environment, project=project, uid=uid, gid=gid, ports=ports, gpu=gpu, beside=beside
+    )
 
 
-def wake(running: Running, engine: Engine, *, restart: bool = False) -> probe.Watch:
+def wake(
+    running: Running, engine: Engine, *, restart: bool = False, note: Callable[[str], None] = lambda _: None
+) -> probe.Watch:
     """Go on with the container that is there: started unless it runs, and with `restart` stopped before. Raises
     PortTakenError, EngineError."""
     if running.facts.state == "running" and not restart:
-        return probe.Watch(running.facts.name, engine, up=True)
+        return probe.Watch(running.facts.name, engine, up=True, note=note)
     if running.facts.state == "running":
         engine.stop(running.facts.name, timeout_s=boot.STOP_TIMEOUT_S)
-    watch = probe.Watch(running.facts.name, engine)
+    watch = probe.Watch(running.facts.name, engine, note=note)
     boot.start(running.facts.name, engine)
     return watch
 
@@ -352,31 +380,12 @@ def _changes(running: Running, decided: Decided, spec: ContainerSpec, *, fresh: 
     return f"{why}: the container is replaced, its volumes are kept"
 
 
-def _remember(environment: Environment, running: Running, report: Report, proof: Proof | None) -> None:
-    """Keep the smoke report of this very container: a later `up` that finds it running need not repeat it."""
-    kept = {"container": running.facts.id, "report": dataclasses.asdict(report)}
-    environment.keep("smoke.json", {**kept, **({"gpu": dataclasses.asdict(proof)} if proof else {})})
-
-
-def _recall(environment: Environment, running: Running) -> tuple[Report | None, Proof | None]:
-    """The passed smoke report of this very container and the proof of its GPUs, if they were ever reached."""
-    kept: Any = environment.kept("smoke.json")
-    try:
-        if kept["container"] != running.facts.id:
-            return None, None
-        report = value_of(Report, kept["report"])
-        proof = value_of(Proof, kept["gpu"]) if running.gpu else None
-    except (KeyError, TypeError, ValueError):
-        return None, None
-    return (report if report.passed else None), proof
-
-
 def _untouched(environment: Environment, running: Running, token: str) -> tuple[Report, Proof | None] | None:
     """What is known of a container that runs as it should; None when it does not, or nothing is known. Raises
     NotReadyError when it has another token."""
     states = probe.states(running, token)
     probe.check_token(running, states, environment.token_file)
-    report, proof = _recall(environment, running)
+    report, proof = passed.known(environment, running)
     return (report, proof) if report and all(state == "ready" for state in states.values()) else None
 
 

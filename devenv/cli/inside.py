@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import click
 
-from devenv import boot, probe, run
+from devenv import boot, condition, probe, run
 from devenv.boot import Running
 from devenv.cli.app import App, all_users_option, json_option
 from devenv.console import printable
@@ -201,7 +201,7 @@ def _check_service(one: Running, service: str) -> None:
 
 def _running(one: Running) -> Running:
     if one.facts.state != "running":
-        raise NotReadyError(f"{one.name} is not running ({one.facts.state})", hint=f"devenv start {one.name}")
+        raise NotReadyError(f"{one.name} is not running ({one.facts.state})", hint=condition.remedy(one))
     return one
 
 

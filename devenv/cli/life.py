@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from devenv import boot, owner, probe
+from devenv import boot, condition, owner, probe
 from devenv.cli.app import App, all_users_option, json_option
 from devenv.console import bytes_text, printable
 from devenv.engine import LABEL
@@ -51,6 +51,7 @@ def status(app: App, name: str | None) -> None:
         })  # fmt: skip
         return
     lines = [f"{one.name}  {_state(app, one)}  (preset {one.preset}, lock {one.lock_digest[:12]})"]
+    lines += [f"  remedy     {text}"] if (text := condition.remedy(one)) else []
     urls = one.urls(token) if live else {}
     lines += [f"  {key.ljust(10)} {services.get(key, '-').ljust(8)} {url}" for key, url in urls.items()]
     lines += [f"  volume     {m.source} at {m.target}" for m in one.facts.mounts if m.kind == "volume"]
@@ -69,7 +70,11 @@ def stop(app: App, names: tuple[str, ...], all_users: bool) -> None:
     """Stop environments; everything in them is kept."""
     chosen = _chosen(app, names, all_users=all_users)
     for name in chosen:
-        if one := _now(app, name, all_users=all_users):
+        one = _now(app, name, all_users=all_users)
+        if one and not condition.can_start(one):
+            app.console.note(f"{name} is {one.facts.state}: {condition.remedy(one)}")
+            continue
+        if one:
             app.engine.stop(one.facts.name, timeout_s=boot.STOP_TIMEOUT_S)
         app.console.note(f"{name} is stopped")
     _done(app, chosen)
@@ -80,21 +85,22 @@ def stop(app: App, names: tuple[str, ...], all_users: bool) -> None:
 @json_option
 @click.pass_obj
 def start(app: App, name: str | None) -> None:
-    """Start a stopped environment and wait until its services answer."""
+    """Start a stopped or paused environment and wait until its services answer."""
     from devenv.up import wake
 
     one = app.select(name)
     environment = app.environment(one.name)
     token = environment.kept_token()
-    if one.facts.state == "running":
-        probe.check_token(one, probe.states(one, token), environment.token_file)
     with (
         environment.locked(lambda: app.console.note("another devenv command holds this environment; waiting")),
         app.console.stages() as stages,
     ):
+        one = _startable(app, app.select(one.name))
+        if one.facts.state == "running":
+            probe.check_token(one, probe.states(one, token), environment.token_file)
         with stages.stage("boot") as stage:
             stage.cached = one.facts.state == "running"
-            watch = wake(one, app.engine)
+            watch = wake(one, app.engine, note=stages.note)
             probe.wait_up(watch)
         with stages.stage("ready") as stage:
             probe.wait_ready(one, token, watch, progress=stage, engine=app.engine)
@@ -129,9 +135,7 @@ def down(app: App, names: tuple[str, ...], volumes: bool, ports: bool, all_users
             one = _now(app, name, all_users=all_users)
             lost = owner.removable(environment, app.engine, one, all_users=all_users) if volumes else ()
             if one:
-                if one.facts.state == "running":
-                    app.engine.stop(one.facts.name, timeout_s=boot.STOP_TIMEOUT_S)
-                app.engine.remove(one.facts.name)
+                condition.remove(one, app.engine)
             if ports:
                 environment.keep_ports({})
             if volumes:
@@ -174,6 +178,14 @@ def _now(app: App, name: str, *, all_users: bool) -> boot.Running | None:
     return one
 
 
+def _startable(app: App, one: boot.Running) -> boot.Running:
+    """The container, running or ready to be started. Raises NotReadyError for one that only `up` can bring on."""
+    settled = condition.settled(one, app.engine, app.console.note) if condition.can_start(one) else None
+    if settled is None:
+        raise NotReadyError(f"{one.name} cannot be started: it is {one.facts.state}", hint=condition.remedy(one))
+    return settled
+
+
 def _done(app: App, chosen: list[str]) -> None:
     if app.json:
         app.console.json(chosen)
@@ -185,6 +197,7 @@ def _short(app: App, one: boot.Running) -> dict[str, Any]:
         "name": one.name,
         "preset": one.preset,
         "state": one.facts.state,
+        "remedy": None if one.unreadable else condition.remedy(one),
         "project": one.project or None,
         "lock_digest": one.lock_digest,
         "image_id": one.facts.image,

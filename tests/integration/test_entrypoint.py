@@ -1,9 +1,11 @@
-"""What the entrypoint does to the hubs' caches on the data volume, boot after boot: its own function, run by sh."""
+"""What the entrypoint does to the hubs' caches on the data volume, boot after boot: its own function, run by sh. And what
+becomes of a service's log on a full disk."""
 
 from __future__ import annotations
 
 import re
 import subprocess
+import threading
 from pathlib import Path
 
 ENTRYPOINT = Path(__file__).parents[2] / "templates/image/usr/local/lib/devenv/entrypoint"
@@ -76,3 +78,28 @@ def test_folders_of_caches_are_made_by_the_user_and_kept(tmp_path: Path) -> None
     assert kept.is_file()
     assert (tmp_path / ".cache/0123-cpu/triton").is_dir()
     subprocess.run(["sh", "-c", code], env={"PATH": "/usr/bin:/bin"}, check=True, capture_output=True)
+
+
+def test_a_service_does_not_wait_for_its_log(tmp_path: Path) -> None:
+    """svlogd pauses on a full disk; here until it is told to go on."""
+    program, out, go_on = tmp_path / "svlogd", tmp_path / "out", tmp_path / "go-on"
+    program.write_text(f"#!/bin/sh\nwhile [ ! -e {go_on} ]; do sleep 0.05; done\ncat > {out}\n")
+    program.chmod(0o755)
+    service = subprocess.Popen(
+        [ENTRYPOINT.with_name("log"), tmp_path / "logs"],
+        stdin=subprocess.PIPE,
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+    )
+    assert service.stdin
+    writing = threading.Thread(
+        target=lambda: [service.stdin.write(b"x" * 1023 + b"\n") for _ in range(1024)], daemon=True
+    )
+    writing.start()
+    writing.join(20)
+    stuck = writing.is_alive()
+    go_on.touch()
+    service.stdin.close()
+    assert service.wait(20) == 0
+    assert not stuck, "the service waits"
+    assert 0 < out.stat().st_size < 1 << 20, "what was kept, less what was dropped"
+    assert (tmp_path / "logs/config").read_text() == "s1000000\nn5\n"

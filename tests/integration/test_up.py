@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import shutil
@@ -97,6 +98,17 @@ def test_shared_memory_is_enough_for_data_loaders(up_python: Mapping[str, Any]) 
     assert int(size) >= 2 * 1024**3
 
 
+def test_kernels_end_before_servers_when_memory_does(up_python: Mapping[str, Any], cli: Cli) -> None:
+    code = (
+        "from jupyter_client.manager import start_new_kernel as start; m, c = start(); "
+        "c.execute_interactive('print(open(\"/proc/self/oom_score_adj\").read())'); m.shutdown_kernel(now=True)"
+    )
+    told = cli.ok("exec", "--name", "t-python", "/opt/venv/bin/python", "-c", code).out
+    assert int(told.split()[-1]) > int(
+        docker("exec", BOX, "sh", "-c", "cat /proc/$(pgrep -o -f lib/devenv/jupyter)/oom_score_adj")
+    )
+
+
 def test_up_again_changes_nothing_and_is_quick(up_python: Mapping[str, Any], cli: Cli) -> None:
     again = cli.ok("up", "python", "--name", "t-python", "--json")
     told = again.json()
@@ -190,6 +202,27 @@ def test_stop_is_quick_start_keeps_ports_and_files(cli: Cli, tmp_path: Path) -> 
     assert "t-stop" not in docker("volume", "ls", "-q")
 
 
+def test_what_is_paused_goes_on(cli: Cli) -> None:
+    up = ("up", "python", "--name", "t-paused", "--json")
+    first = cli.ok(*up).json()
+    try:
+        docker("pause", "devenv-t-paused")
+        refused = cli("exec", "--name", "t-paused", "true")
+        assert refused.code == 9
+        assert "devenv start t-paused" in refused.err
+        assert "devenv start t-paused" in cli.ok("status", "t-paused").out
+        again = cli.ok(*up)
+        assert "it goes on" in again.err
+        assert again.json()["untouched"] is True
+        docker("pause", "devenv-t-paused")
+        assert cli.ok("start", "t-paused", "--json").json()["urls"] == first["urls"]
+        docker("pause", "devenv-t-paused")
+        cli.ok("stop", "t-paused")
+        assert json.loads(docker("inspect", "devenv-t-paused"))[0]["State"]["ExitCode"] == 0, "stopped, not killed"
+    finally:
+        cli.ok("down", "--volumes", "t-paused")
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     folder = tmp_path / "t-project"
@@ -226,6 +259,44 @@ def test_a_project_is_mounted_locked_and_replaced_when_it_changes(cli: Cli, proj
         assert stale.code == 4
         assert "tomli" in stale.err
         assert "devenv lock" in stale.err
+    finally:
+        cli("down", "--volumes", "t-project")
+
+
+def test_git_works_in_a_worktree_and_knows_who_commits(cli: Cli, tmp_path: Path) -> None:
+    def git(*arguments: str, cwd: Path) -> str:
+        command = ["git", "-c", "user.name=x", "-c", "user.email=x@x", "-c", "safe.directory=*", *arguments]
+        return subprocess.run(command, cwd=cwd, check=True, capture_output=True, text=True).stdout.strip()
+
+    main, tree, config = tmp_path / "main", tmp_path / "tree", tmp_path / "gitconfig"
+    git("init", "-q", str(main), cwd=tmp_path)
+    git("commit", "-q", "--allow-empty", "-m", "first", cwd=main)
+    git("worktree", "add", "-q", str(tree), cwd=main)
+    _write(tree, "")
+    config.write_text("[user]\n\tname = Ann Lee\n\temail = ann@x\n[alias]\n\tmine = status\n")
+    for path in (main, *main.rglob("*"), tree, *tree.rglob("*")):
+        os.chown(path, os.getuid() or 1000, os.getgid() or 1000)
+    mine = copy.copy(cli)
+    mine.env = {**cli.env, "GIT_CONFIG_GLOBAL": str(config)}
+    try:
+        assert "warning" not in mine.ok("up", cwd=tree).err
+        mine.ok("exec", "git", "commit", "-q", "--allow-empty", "-m", "inside", cwd=tree)
+        mine.ok("exec", "git", "worktree", "prune", cwd=tree)
+        assert mine("exec", "git", "config", "alias.mine", cwd=tree).code == 1, "no other setting of the user's"
+        mine.ok("exec", "sudo", "chown", "root", "/workspace", cwd=tree)
+        mine.ok("exec", "git", "status", cwd=tree)
+    finally:
+        mine("down", "--volumes", "t-project")
+    assert git("log", "-1", "--format=%an <%ae> %s", cwd=tree) == "Ann Lee <ann@x> inside", "seen on the host, too"
+
+
+def test_git_in_a_submodule_is_said_not_to_work(cli: Cli, project: Path) -> None:
+    (project / ".git").write_text("gitdir: ../.git/modules/sub\n")
+    _write(project, "")
+    try:
+        done = cli.ok("up", cwd=project)
+        assert "git will not work" in done.err
+        assert "submodule" in done.err
     finally:
         cli("down", "--volumes", "t-project")
 

@@ -29,8 +29,8 @@ def _modules() -> dict[str, Path]:
 # The data-flow line of docs/architecture.md. A room may import rooms that stand before it, and the doors.
 LINE = (
     ("preset",), ("compat",), ("lock",), ("sources", "artifacts", "fetch"), ("rootfs",), ("sbom",), ("services",), ("content",), ("parts",), ("plan",), ("render",),
-    ("context",), ("online",), ("build",), ("canonical",), ("identity",), ("weights",), ("gpu",), ("doctor",), ("alternatives",), ("boot",), ("owner",), ("first",), ("decided",),
-    ("probe",), ("smoke", "proof"), ("up",), ("verify",), ("cli",),
+    ("context",), ("online",), ("build",), ("canonical",), ("identity",), ("weights",), ("gpu",), ("doctor",), ("alternatives",), ("worktree",), ("boot",), ("condition",), ("owner",), ("first",), ("decided",),
+    ("probe",), ("smoke", "proof"), ("passed",), ("up",), ("verify",), ("cli",),
 )  # fmt: skip
 DOORS = {
     "errors", "paths", "progress", "run", "http", "engine", "dockerhost", "console", "stages", "environment", "host",

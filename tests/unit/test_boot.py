@@ -62,6 +62,15 @@ def test_a_project_is_mounted_else_a_volume(env: Environment, tmp_path: Path) ->
     assert (mounted["/workspace"].kind, mounted["/workspace"].source) == ("bind", str(tmp_path))
 
 
+def test_what_git_needs_is_mounted_at_its_own_path(env: Environment, tmp_path: Path) -> None:
+    decided = plan(loaded(), lock())
+    spec = boot.decide(
+        decided, IMAGE, env, project=tmp_path / "tree", uid=1, gid=1, ports={}, beside=(tmp_path / ".git",)
+    )
+    (mount,) = (one for one in spec.mounts if one.target == str(tmp_path / ".git"))
+    assert (mount.kind, mount.source, mount.read_only) == ("bind", mount.target, False)
+
+
 def test_labels_describe_the_container_without_its_preset(env: Environment) -> None:
     decided = plan(loaded(), lock())
     spec = _spec(env, of=decided)

@@ -130,3 +130,14 @@ def test_the_machines_release(text: str, release: str) -> None:
 def test_a_shown_address_has_no_secret() -> None:
     assert configs.without_secret("https://u:p@host:8/x?token=1#f") == "https://host:8/x"
     assert configs.without_secret("/a/path") == "/a/path"
+
+
+def test_of_git_only_name_and_mail_are_read() -> None:
+    text = (
+        '[core]\n\teditor = vi\n[User]\n\tName = Ann \\"A\\" Lee  ; a note\n\temail = "ann@x#y" # work\n\tsigningkey = 1\n'
+        '[user "other"]\n\tname = No\n[credential]\n\thelper = !trap\n[include]\n\tpath = /etc/shadow\n'
+    )
+    assert configs.git_user(text) == {"name": 'Ann "A" Lee', "email": "ann@x#y"}
+    assert configs.git_user("[user] name = one\nname = Ann \\\n  Lee\n") == {"name": "Ann   Lee"}
+    assert configs.git_user("[user]\nname = a\x1b[2J\nemail\n[broken\nname=x\n") == {"name": "x"}
+    assert configs.git_user("name = x\n") == {}

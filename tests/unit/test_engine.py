@@ -192,6 +192,27 @@ def test_no_proxy_of_dockers_settings_gets_into_a_containers_configuration() -> 
     assert [one["use_config_proxy"] for one in made] == [False, False]
 
 
+def test_a_container_has_a_limit_of_processes_and_of_its_own_log() -> None:
+    from docker.types import HostConfig
+
+    made: list[dict[str, Any]] = []
+
+    def create(**more: Any) -> dict[str, str]:
+        made.append(more["host_config"])
+        return {"Id": "made"}
+
+    api = SimpleNamespace(
+        create_container=create, create_host_config=lambda **wishes: HostConfig(version="1.43", **wishes)
+    )
+    spec = ContainerSpec(
+        name="devenv-x", image="i", hostname="x", environment=(), labels=(), mounts=(), tmpfs=(), ports=(),
+        shm_size_bytes=0,
+    )  # fmt: skip
+    engine.Engine(SimpleNamespace(api=api), version="26", address="").create(spec)
+    assert 0 < made[0]["PidsLimit"] <= 1 << 15
+    assert made[0]["LogConfig"] == {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "2"}}
+
+
 class _Archives:
     """An engine with one container that never starts, whose every path is `data`."""
 

@@ -100,6 +100,61 @@ def test_a_signal_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         _wait(_running(_service("a", 1)), FakeEngine([(0, "devenv: service a ended: status -1 signal 9 count 1")]))
 
 
+def _ends(service: str, *, times: int) -> list[tuple[float, str]]:
+    """A service that ends so often, once the probing has begun."""
+    return [(0.1, "devenv: up"), *[(0.1, f"devenv: service {service} ended: status 1 signal 0 count 1")] * times]
+
+
+def _noted(running: Running, engine: Any, monkeypatch: pytest.MonkeyPatch, *, restarts: int) -> list[str]:
+    """What is said until the services answer, which they do after so many restarts. Every end counts as a late one."""
+    said: list[str] = []
+    monkeypatch.setattr(probe, "_SOON_S", 0)
+    monkeypatch.setattr(probe, "answers", lambda *_: (len(said) >= restarts, "HTTP 502"))
+    watch = probe.Watch(running.facts.name, engine, note=said.append)
+    try:
+        probe.wait_ready(running, "token", watch, progress=Silent(), engine=engine)
+    finally:
+        engine.stopped.set()
+    return said
+
+
+def test_a_service_that_a_busy_machine_ended_late_is_waited_for_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = _noted(_running(_service("ide", 1)), FakeEngine(_ends("ide", times=3)), monkeypatch, restarts=3)
+    assert len(said) == 3
+    assert "'ide' ended with exit status 1" in said[0]
+    assert "starts it again" in said[0]
+
+
+def test_a_service_of_the_presets_own_may_end_late_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(_noted(_running(_service("a", 1)), FakeEngine(_ends("a", times=1)), monkeypatch, restarts=1)) == 1
+    with pytest.raises(NotReadyError, match="'a' ended with exit status 1"):
+        _noted(_running(_service("a", 1)), FakeEngine(_ends("a", times=2)), monkeypatch, restarts=2)
+
+
+def test_an_end_soon_after_a_restart_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    watch = probe.Watch("devenv-demo", engine := FakeEngine(), note=said.append)  # type: ignore[arg-type]
+    engine.stopped.set()
+    watch.waiting = {"ide"}
+    start = watch._began
+    for after_s in (10, 25):
+        monkeypatch.setattr(probe.time, "monotonic", lambda after_s=after_s: start + after_s)
+        watch._ended("ide", "exit status 1")
+        assert watch.exits == {}
+    monkeypatch.setattr(probe.time, "monotonic", lambda: start + 27)
+    watch._ended("ide", "exit status 1")
+    assert watch.exits == {"ide": "exit status 1"}
+    assert [words.split(" after ")[1].split(";")[0] for words in said] == ["10 s", "15 s"]
+
+
+def test_one_that_had_answered_or_that_nobody_asks_is_not_waited_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "_SOON_S", 0)
+    monkeypatch.setattr(probe, "answers", lambda _, service, __: (service.name == "ide", "HTTP 502"))
+    for ended in ("ide", "worker"):
+        with pytest.raises(NotReadyError, match=f"'{ended}' ended with exit status 1"):
+            _wait(_running(_service("ide", 1), _service("b", 2)), FakeEngine([(0.2, ""), *_ends(ended, times=1)]))
+
+
 def test_a_service_that_never_answers_ends_at_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "answers", lambda *_: (False, "HTTP 502"))
     with pytest.raises(NotReadyError, match=r"'a' did not answer within 1 s: HTTP 502"):

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from devenv import boot, first, proof, up
+from devenv import boot, first, passed, proof
 from devenv.canonical import Entry
 from devenv.container import ContainerFacts, Mount
 from devenv.environment import Environment, choose_ports
@@ -257,7 +257,7 @@ def test_state_of_others(text: str, environment: Environment) -> None:
     assert all(0 < one < 65536 for pair in ports.items() for one in pair)
     choose_ports((), ports, frozenset())
     first.remembered(environment, Asked()).check()
-    report, proved = up._recall(environment, _running())
+    report, proved = passed.known(environment, _running())
     assert report is None
     assert proved is None
 
@@ -279,13 +279,13 @@ def test_a_smoke_report_with_another_value_somewhere(
     place: tuple[Any, ...], value: Any, environment: Environment
 ) -> None:
     (environment.folder / "smoke.json").write_text(json.dumps(put(REPORT, place, value)))
-    report, _ = up._recall(environment, _running())
+    report, _ = passed.known(environment, _running())
     assert report is None or all(isinstance(one.line, str) for one in report.checks)
 
 
 def test_our_own_smoke_report_is_recalled(environment: Environment) -> None:
     environment.keep("smoke.json", REPORT)
-    report, _ = up._recall(environment, _running())
+    report, _ = passed.known(environment, _running())
     assert report is not None
     assert report.passed
 
