@@ -157,7 +157,7 @@ def test_another_environment_of_the_same_preset_lives_beside_it(cli: Cli, up_pyt
         ours = [get(url)[0] for url in up_python["urls"].values()]
         assert all(status in (200, 302) for status in ours)
         wrong = other["urls"]["jupyter"].partition("?")[0] + "?token=" + _token(up_python["urls"]["jupyter"])
-        assert get(wrong.replace("/lab", "/api/contents"))[0] == 403
+        assert get(wrong.replace("/lab", "/api/contents"))[0] == 401
     finally:
         cli.ok("down", "--volumes", "t-other")
 
