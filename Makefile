@@ -24,7 +24,8 @@ engine: ## Make sure that a Docker Engine with buildx answers
 
 test: $(DEV_STAMP) engine ## Do all the set-up and run every test
 	tools/test-tools.sh
-	$(BIN)/pytest
+	$(BIN)/pytest tests/unit tests/golden -n 2
+	$(BIN)/pytest tests/e2e tests/integration
 
 test-unit: $(DEV_STAMP) ## The tests that need no engine
 	$(BIN)/pytest tests/unit tests/golden
