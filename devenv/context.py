@@ -113,10 +113,9 @@ def _wanted(
     """Path in the context → bytes, a file of the preset's or a store file, and the mode."""
     for name, data in rendered.context.items():
         yield name, (data, rendered.modes.get(name, 0o644))
-    if store is not None:  # else they are among the rendered ones: the folder has a list of their hashes
-        yield from own_files(plan)
-    if store is None:
+    if store is None:  # the preset's own files are among the rendered ones: the folder has a list of their hashes
         return
+    yield from own_files(plan)
     for name, artifact in artifact_files(plan):
         path = store.path(artifact.sha256)
         if not path.is_file():

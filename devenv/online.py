@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from devenv import errors, files, rootfs
+from devenv import debfile, errors, files, rootfs
 from devenv.context import own_files
 from devenv.errors import RenderError
 from devenv.paths import templates_dir
@@ -25,7 +25,7 @@ FOLDER = ".devcontainer"
 """Where it lies in a project: editors and the reference client look there."""
 
 # The first-stage root is made inside by the very module that makes it here.
-_MODULES = (errors, rootfs)
+_MODULES = (errors, debfile, rootfs)
 _IN_CONTEXT = ("artifacts/", "build/", "files/", "image/", "online/", "workspace/")
 
 

@@ -5,10 +5,6 @@ The build unpacks it and then installs the same packages over it, so it only has
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import io
-import lzma
 import os
 import tarfile
 import tempfile
@@ -16,20 +12,16 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, Any, BinaryIO, cast
+from typing import IO, Any, cast
 
+from devenv.debfile import Member, expanded, faults
 from devenv.errors import BuildError
 
 _MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _LINKS = ("bin", "sbin", "lib", "lib64")
-_AR_MAGIC = b"!<arch>\n"
-_AR_HEADER_BYTES = 60
-_CHUNK_BYTES = 1 << 18
 # A hash says that a package is the locked one, and nothing of what it unpacks to: 400 kB can be 3 GB of zeros.
 _MOST_BYTES = 1 << 30
 _MOST_MEMBERS = 200_000
-_MOST_NAME_BYTES = 1 << 20
-_DICTIONARY_BYTES = 128 << 20
 _IN_MEMORY_BYTES = 64 << 20
 """Of all packages that are decompressed ahead; the rest lies on the disk, beside the tar."""
 
@@ -49,7 +41,7 @@ def base_root(packages: Sequence[Path], target: Path) -> None:
                 try:
                     with expanding.result() as data:
                         _unpack(data, root, made)
-                except (OSError, EOFError, ValueError, lzma.LZMAError, tarfile.TarError, _zstd_error()) as error:
+                except faults() as error:
                     if isinstance(error, OSError) and error.errno is not None:
                         raise  # the disk's trouble, not the package's
                     raise BuildError(
@@ -58,63 +50,6 @@ def base_root(packages: Sequence[Path], target: Path) -> None:
         fresh.replace(target)
     finally:
         fresh.unlink(missing_ok=True)
-
-
-def data_member(package: BinaryIO) -> tuple[str, int]:
-    """Name and size in bytes of a .deb's data archive (an `ar` member, as deb(5) has it), whose content is next in the
-    file. Raises ValueError."""
-    end = package.seek(0, os.SEEK_END)
-    package.seek(0)
-    if package.read(len(_AR_MAGIC)) != _AR_MAGIC:
-        raise ValueError("not a .deb package")
-    while header := package.read(_AR_HEADER_BYTES):
-        if len(header) < _AR_HEADER_BYTES or header[58:60] != b"`\n" or not header[48:58].strip().isdigit():
-            raise ValueError("the package is damaged")
-        name = header[:16].decode("ascii", "replace").strip().rstrip("/")
-        size = int(header[48:58])
-        if package.tell() + size > end:
-            raise ValueError("the package is cut short")
-        if name.startswith("data.tar"):
-            return name, size
-        package.seek(size + size % 2, os.SEEK_CUR)
-    raise ValueError("the package has no data archive")
-
-
-class _Section(io.RawIOBase):
-    """The next `left` bytes of a file, as a file."""
-
-    def __init__(self, file: BinaryIO, left: int) -> None:
-        self._file = file
-        self._left = left
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        data = self._file.read(min(len(buffer), self._left))
-        buffer[: len(data)] = data
-        self._left -= len(data)
-        return len(data)
-
-
-class _Member(tarfile.TarInfo):
-    """A member whose own name is no bomb: tarfile reads long names and PAX headers whole."""
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Member:
-        member = super().frombuf(buf, encoding, errors)
-        if member.size < 0 or (member.type in _LONG and member.size > _MOST_NAME_BYTES):
-            raise tarfile.ReadError("a member's header is damaged")
-        return member
-
-    def _proc_gnusparse_10(self, *_: object) -> None:
-        """dpkg knows no sparse files, and tarfile reads their maps without an end."""
-        raise tarfile.ReadError("it holds a sparse file")
-
-
-_LONG = (
-    tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE,
-)  # fmt: skip
 
 
 def _skeleton(root: tarfile.TarFile) -> set[str]:
@@ -160,9 +95,8 @@ def _spooled(package: Path, folder: Path, most_in_memory: int) -> IO[bytes]:
     spool = cast("IO[bytes]", tempfile.SpooledTemporaryFile(most_in_memory, dir=str(folder)))  # noqa: SIM115
     try:
         with package.open("rb") as file:
-            name, size = data_member(file)
             left = _MOST_BYTES
-            for chunk in _expand(name, _Section(file, size)):
+            for chunk in expanded(file, "data.tar"):
                 left -= len(chunk)
                 if left < 0:
                     raise ValueError(f"it unpacks to more than {_MOST_BYTES >> 30} GiB, and no package of a base does")
@@ -176,7 +110,7 @@ def _spooled(package: Path, folder: Path, most_in_memory: int) -> IO[bytes]:
 
 def _unpack(data: IO[bytes], root: tarfile.TarFile, made: set[str]) -> None:
     left, members = _MOST_BYTES, _MOST_MEMBERS
-    with tarfile.open(fileobj=data, mode="r:", tarinfo=_Member) as archive:
+    with tarfile.open(fileobj=data, mode="r:", tarinfo=Member) as archive:
         while (member := archive.next()) is not None:
             for tar in (archive, root):
                 cast("Any", tar).members.clear()  # it would keep all of them
@@ -201,47 +135,3 @@ def _unpack(data: IO[bytes], root: tarfile.TarFile, made: set[str]) -> None:
 def _place(name: str) -> str:
     """Where a path of a package lies once /usr is merged."""
     return f"usr/{name}" if name.partition("/")[0] in _MERGED else name
-
-
-def _expand(name: str, packed: _Section) -> Iterator[bytes]:
-    """The decompressed bytes of a data archive, in pieces."""
-    if name.endswith(".xz"):
-        yield from _unxz(packed)
-        return
-    if name.endswith(".zst"):
-        import zstandard
-
-        # A larger window than zstd's own limit is refused.
-        reader = zstandard.ZstdDecompressor().stream_reader(cast("IO[bytes]", packed), read_across_frames=True)
-        opened = cast("IO[bytes]", reader)
-    elif name.endswith(".gz"):
-        opened = cast("IO[bytes]", gzip.GzipFile(fileobj=packed))
-    elif name.endswith(".bz2"):
-        opened = cast("IO[bytes]", bz2.BZ2File(packed))
-    elif name.endswith(".tar"):
-        opened = cast("IO[bytes]", packed)
-    else:
-        raise ValueError(f"unknown compression in {name!r}")
-    while chunk := opened.read(_CHUNK_BYTES):
-        yield chunk
-
-
-def _unxz(packed: _Section) -> Iterator[bytes]:
-    """As lzma.LZMAFile does, with a limit for the dictionary, which the file itself chooses."""
-    rest = packed.read(_CHUNK_BYTES) or b""
-    while rest:
-        decoder = lzma.LZMADecompressor(memlimit=_DICTIONARY_BYTES)
-        while not decoder.eof:
-            if decoder.needs_input and not rest and not (rest := packed.read(_CHUNK_BYTES) or b""):
-                raise EOFError("the package is cut short")
-            yield decoder.decompress(rest, _CHUNK_BYTES)
-            rest = b""
-        rest = decoder.unused_data.lstrip(b"\0") or packed.read(_CHUNK_BYTES) or b""
-
-
-def _zstd_error() -> type[Exception]:
-    """What the library for zstd raises; it is imported only where packages need it."""
-    import sys
-
-    library = sys.modules.get("zstandard")
-    return library.ZstdError if library else ValueError

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import lzma
 import os
 import re
 import tarfile
@@ -14,8 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from email.parser import HeaderParser
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Literal, Protocol, cast
+from typing import BinaryIO, Literal, cast
 
+from devenv import debfile
 from devenv.artifacts import Store
 from devenv.errors import LockError
 from devenv.lock.model import Artifact, Deb, Lock
@@ -26,7 +26,7 @@ _MOST_BYTES = 2 << 30
 _MOST_TEXT_BYTES = 16 << 20
 """Of that file itself, and of a header."""
 _MOST_MEMBERS = 100_000
-_AR_MAGIC = b"!<arch>\n"
+_CHUNK_BYTES = 1 << 18
 
 
 def claims(lock: Lock) -> Iterator[tuple[Artifact, Kind]]:
@@ -58,8 +58,7 @@ def check(artifact: Artifact, kind: Kind, path: Path) -> None:
         found = _READERS[kind](path)
         if not all(isinstance(one, str) for one in found):
             raise ValueError("it does not say its name")
-    except (OSError, EOFError, TypeError, ValueError, LookupError, RecursionError, zipfile.BadZipFile, tarfile.TarError,
-            lzma.LZMAError) as error:  # fmt: skip
+    except _faults() as error:
         raise LockError(
             f"{artifact.file} cannot be read as {_WORDS[kind]}",
             detail=f"{type(error).__name__}: {error}", hint="pin the right file",
@@ -72,34 +71,17 @@ def check(artifact: Artifact, kind: Kind, path: Path) -> None:
         )
 
 
+def _faults() -> tuple[type[Exception], ...]:
+    # RuntimeError: deep JSON, and what zipfile says of passwords and of kinds of compression that it lacks.
+    return (*debfile.faults(), TypeError, LookupError, RuntimeError, zipfile.BadZipFile)
+
+
 def _deb(path: Path) -> tuple[str, ...]:
     """Package, Version and Architecture of the control file, as deb(5) has it."""
     with path.open("rb") as handle:
-        if handle.read(len(_AR_MAGIC)) != _AR_MAGIC:
-            raise ValueError("not a .deb package")
-        while len(header := handle.read(60)) == 60:
-            name, size = header[:16].decode("ascii").strip().rstrip("/"), int(header[48:58])
-            if name.startswith("control.tar"):
-                text = _in_tar(_Short(_expanded(name, handle)), r"(\./)?control")
-                control = HeaderParser().parsestr(text.decode())
-                return control["Package"], control["Version"], control["Architecture"]
-            handle.seek(size + size % 2, 1)
-    raise ValueError("the package has no control archive")
-
-
-def _expanded(name: str, handle: BinaryIO) -> _Stream:
-    match name.removeprefix("control.tar"):
-        case ".xz":
-            return lzma.open(handle)
-        case ".gz":
-            return gzip.open(handle)
-        case ".zst":
-            import zstandard
-
-            return zstandard.ZstdDecompressor(max_window_size=128 << 20).stream_reader(handle, closefd=False)
-        case "":
-            return handle
-    raise ValueError(f"unknown compression in {name!r}")
+        text = _in_tar(debfile.expanded(handle, "control.tar"), r"(\./)?control")
+    control = HeaderParser().parsestr(text.decode())
+    return control["Package"], control["Version"], control["Architecture"]
 
 
 def _wheel(path: Path) -> tuple[str, ...]:
@@ -113,7 +95,7 @@ def _wheel(path: Path) -> tuple[str, ...]:
 def _tarball(path: Path) -> tuple[str, ...]:
     """Name and version of the package.json in the archive's one folder."""
     with gzip.open(path) as stream:
-        package = json.loads(_in_tar(_Short(stream), r"(\./)?[^/]+/package\.json"))
+        package = json.loads(_in_tar(iter(lambda: stream.read(_CHUNK_BYTES), b""), r"(\./)?[^/]+/package\.json"))
     return package["name"], package["version"]
 
 
@@ -131,8 +113,9 @@ def _in_zip(archive: zipfile.ZipFile, name: str) -> bytes:
         return file.read(_MOST_TEXT_BYTES)
 
 
-def _in_tar(stream: _Short, pattern: str) -> bytes:
-    with tarfile.open(fileobj=cast("BinaryIO", stream), mode="r|", tarinfo=_Member) as archive:
+def _in_tar(pieces: Iterator[bytes], pattern: str) -> bytes:
+    stream = cast("BinaryIO", _Short(pieces))
+    with tarfile.open(fileobj=stream, mode="r|", tarinfo=debfile.Member) as archive:
         for member in islice(archive, _MOST_MEMBERS):  # tarfile keeps what it has seen
             if re.fullmatch(pattern, member.name) and (file := archive.extractfile(member)):
                 if member.size > _MOST_TEXT_BYTES:
@@ -141,34 +124,23 @@ def _in_tar(stream: _Short, pattern: str) -> bytes:
     raise ValueError("it does not say its name")
 
 
-class _Member(tarfile.TarInfo):
-    """A member whose header is no bomb: tarfile reads long names and PAX headers whole."""
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Member:
-        member = super().frombuf(buf, encoding, errors)
-        if member.size < 0 or (member.type not in tarfile.REGULAR_TYPES and member.size > _MOST_TEXT_BYTES):
-            raise tarfile.ReadError("a member's header is damaged")
-        return member
-
-
-class _Stream(Protocol):
-    def read(self, size: int, /) -> bytes: ...
-
-
 class _Short:
-    """A stream that ends in an error where more is read than a name can need."""
+    """Pieces as a stream, which ends in an error where more is read than a name can need."""
 
-    def __init__(self, stream: _Stream) -> None:
-        self._stream = stream
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._rest = b""
         self._left = _MOST_BYTES
 
     def read(self, size: int) -> bytes:
         """The next bytes. Raises ValueError past the limit."""
-        self._left -= size
-        if self._left < 0:
-            raise ValueError("it is too large")
-        return self._stream.read(size)
+        while len(self._rest) < size and (piece := next(self._pieces, b"")):
+            self._left -= len(piece)
+            if self._left < 0:
+                raise ValueError("it is too large")
+            self._rest += piece
+        found, self._rest = self._rest[:size], self._rest[size:]
+        return found
 
 
 def _canonical(text: str) -> str:

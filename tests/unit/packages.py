@@ -31,7 +31,12 @@ def pax(size_bytes: int) -> bytes:
 
 def deb(control: str, how: str = ".xz") -> bytes:
     packed = tar(**{"./md5sums": b"", "./control": control.encode()})
-    packed = {".xz": lzma.compress, ".gz": gzip.compress, ".zst": zstandard.compress, "": bytes}[how](packed)
+    packed = {
+        ".xz": lzma.compress,
+        ".gz": lambda data: gzip.compress(data, mtime=0),
+        ".zst": zstandard.compress,
+        "": bytes,
+    }[how](packed)
     found = b"!<arch>\n"
     for name, body in (("debian-binary", b"2.0\n"), (f"control.tar{how}", packed), ("data.tar", b"")):
         found += f"{name:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(body):<10}`\n".encode() + body + b"\n" * (len(body) % 2)
@@ -51,7 +56,9 @@ def wheel(name: str, version: str) -> bytes:
 
 
 def tarball(name: str, version: str, folder: str = "package") -> bytes:
-    return gzip.compress(tar(**{f"{folder}/package.json": json.dumps({"name": name, "version": version}).encode()}))
+    return gzip.compress(
+        tar(**{f"{folder}/package.json": json.dumps({"name": name, "version": version}).encode()}), mtime=0
+    )
 
 
 def vsix(publisher: str, name: str, version: str) -> bytes:

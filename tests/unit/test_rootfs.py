@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from devenv import rootfs
+from devenv import debfile, rootfs
 from devenv.errors import BuildError
-from devenv.rootfs import base_root, data_member
+from devenv.rootfs import base_root
 
 Entry = tuple[str, bytes | str | None]  # path → content, or a link's target, or None for a folder
 
@@ -144,7 +144,7 @@ def test_a_damaged_package_is_named(tmp_path: Path, damage: Callable[[bytes], by
 
 def test_data_member_skips_what_comes_before_it() -> None:
     package = io.BytesIO(_ar([("debian-binary", b"2.0"), ("data.tar", b"bytes")]))
-    assert data_member(package) == ("data.tar", 5)
+    assert debfile.member(package, "data.tar") == ("data.tar", 5)
     assert package.read(5) == b"bytes"
 
 
@@ -172,7 +172,7 @@ def test_a_large_package_takes_no_memory(tmp_path: Path, suffix: str) -> None:
 
 def test_the_dictionary_of_xz_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     deb = _deb(tmp_path / "a.deb", [("./etc/motd", b"hello")])
-    monkeypatch.setattr(rootfs, "_DICTIONARY_BYTES", 1 << 16)
+    monkeypatch.setattr(debfile, "_DICTIONARY_BYTES", 1 << 16)
     with pytest.raises(BuildError, match=r"a.deb.*Memory usage limit"):
         base_root([deb], tmp_path / "root.tar")
 

@@ -15,6 +15,12 @@ from devenv.lock.model import Artifact, Deb, Lock
 from tests.unit import examples
 from tests.unit.packages import deb, packed, pax, tar, tarball, vsix, wheel
 
+
+def spoilt(body: bytes, at: int) -> bytes:
+    """With other bytes from there on, as a damaged disk has them."""
+    return body[:at] + bytes(255 - byte for byte in body[at : at + 20]) + body[at + 20 :]
+
+
 CONTROL = "Package: bash\nVersion: 1:5.2-1\nArchitecture: amd64\nDescription: x\n y\n"
 
 
@@ -46,6 +52,7 @@ def test_a_debian_package_has_the_locks_name_version_and_architecture(tmp_path: 
         ("release", tarball("code-server", "4.1.2", "code-server-4.1.2-linux-amd64"), "code-server", "4.1.2"),
         ("extension", vsix("Acme", "Tool", "1.2.3"), "acme.tool", "1.2.3"),
     ],
+    ids=lambda one: one if isinstance(one, str) else "bytes",
 )
 def test_a_file_is_what_the_lock_says_in_the_forms_that_its_kind_takes_for_equal(
     tmp_path: Path, kind: Kind, body: bytes, name: str, version: str
@@ -65,6 +72,12 @@ def test_a_file_is_what_the_lock_says_in_the_forms_that_its_kind_takes_for_equal
         ("deb", b"!<arch>\n" + b"x" * 60),
         ("deb", deb(CONTROL)[:150]),
         ("deb", deb("no fields here")),
+        ("deb", deb(CONTROL, ".gz").replace(b"\x1f\x8b\x08", b"\x1f\x8b\x09")),
+        ("deb", spoilt(deb(CONTROL, ".gz"), 150)),
+        ("deb", spoilt(deb(CONTROL, ".zst"), 140)),
+        ("deb", spoilt(deb(CONTROL, ".xz"), 160)),
+        ("wheel", spoilt(wheel("bash", "1.0"), 60)),
+        ("tarball", spoilt(tarball("bash", "1.0"), 12)),
         ("wheel", b"no zip"),
         ("wheel", packed(name="x")),
         ("tarball", b"no gzip"),
@@ -78,6 +91,7 @@ def test_a_file_is_what_the_lock_says_in_the_forms_that_its_kind_takes_for_equal
         ("extension", packed(**{"extension/package.json": "{}"})),
         ("extension", packed(**{"extension/package.json": " " * (200 << 20)})),
     ],
+    ids=lambda one: one if isinstance(one, str) else "bytes",
 )
 def test_a_file_that_does_not_say_its_name_is_refused(tmp_path: Path, kind: Kind, body: bytes) -> None:
     with pytest.raises(LockError, match="cannot be read as"):

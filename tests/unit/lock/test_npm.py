@@ -139,7 +139,11 @@ def test_an_integrity_that_is_none(integrity: str) -> None:
         digests(integrity)
 
 
-@pytest.mark.parametrize("data", [b"no tar", gzip.compress(b"no tar" * 1000), gzip.compress(b"x" * 4000)[:-9], b""])
+@pytest.mark.parametrize(
+    "data",
+    [b"no tar", gzip.compress(b"no tar" * 1000), gzip.compress(b"x" * 4000)[:-9], b""],
+    ids=["text", "packed text", "cut short", "nothing"],  # the bytes hold times, and workers must agree on names
+)
 def test_a_package_of_the_editor_that_is_none(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "package").write_bytes(data)
     with pytest.raises(LockError) as caught:
