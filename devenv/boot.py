@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from devenv import network as networks
 from devenv.build import Image
 from devenv.container import ContainerFacts, ContainerSpec, Mount
 from devenv.engine import LABEL, Engine, labels_json
@@ -80,9 +81,10 @@ def decide(
     ports: Mapping[int, int],
     gpu: Access | None = None,
     beside: tuple[Path, ...] = (),
+    network: str = "",
 ) -> ContainerSpec:
-    """The container that `plan` asks for; `beside`: what is mounted at its own path beside the project. Pure: the same
-    arguments give the same spec."""
+    """The container that `plan` asks for; `beside`: what is mounted at its own path beside the project; `network`: the
+    environment's own. Pure: the same arguments give the same spec."""
     workspace = (
         Mount(kind="bind", source=str(project), target="/workspace")
         if project
@@ -130,6 +132,7 @@ def decide(
         device_requests=gpu.requests if gpu else (),
         devices=gpu.nodes if gpu else (),
         runtime=gpu.runtime if gpu else "",
+        network=network,
     )
     # Less what a container without a GPU does not have: its digest is that of the devenv before there were any.
     wanted = {key: value for key, value in dataclasses.asdict(spec).items() if gpu or key not in _OF_GPUS}
@@ -223,11 +226,13 @@ def check_workspace(project: Path, uid: int) -> str | None:
 
 
 def create(spec: ContainerSpec, environment: Environment, engine: Engine) -> None:
-    """Create the container, volumes first; one of that name is replaced. Raises EngineError."""
+    """Create the container, network and volumes first; one of that name is replaced. Raises EngineError, UsageError."""
     project = dict(spec.labels)[f"{LABEL}project"]
+    if spec.network:
+        networks.ensure(environment, engine, project)
     for mount in spec.mounts:
         if mount.kind == "volume" and not mount.read_only:  # a model's is read-only, and weights.volume made it
-            engine.ensure_volume(mount.source, environment.volume_labels(project))
+            engine.ensure_volume(mount.source, environment.labels(project))
     engine.remove(spec.name)
     engine.create(spec)
 

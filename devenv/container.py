@@ -1,10 +1,15 @@
-"""Containers as values: what one is made from, and what the engine says of one."""
+"""Containers and networks as values: what one is made from, and what the engine says of one."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
+
+# Threads count. The largest machines' libraries start thousands; a fork bomb ends here instead of on the host.
+_MOST_PROCESSES = 32768
+# The engine's own log keeps a line of every service that ends, for as long as it does so.
+_LOG = {"type": "json-file", "config": {"max-size": "10m", "max-file": "2"}}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +47,7 @@ class ContainerSpec:
     device_requests: tuple[DeviceRequest, ...] = ()
     devices: tuple[str, ...] = ()  # device nodes, at the same path inside
     runtime: str = ""  # the engine's default when empty
+    network: str = ""  # the engine's default when empty
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +63,40 @@ class ContainerFacts:
     ports: tuple[tuple[int, int], ...]  # container port → host port
     mounts: tuple[Mount, ...]
     started_at: str
+    network: str = ""  # the name of the one that it was made for
+    network_id: str = ""  # the very network that it is connected to under that name
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkFacts:
+    """A network as the engine sees it."""
+
+    id: str
+    name: str
+    labels: Mapping[str, str]
+
+
+def host_options(spec: ContainerSpec) -> dict[str, Any]:
+    """What the SDK's `create_host_config` takes for a container."""
+    requests = [
+        {"Driver": one.driver, "DeviceIDs": list(one.ids)}
+        | ({"Capabilities": [list(one.capabilities)]} if one.capabilities else {})
+        for one in spec.device_requests
+    ]
+    mounts = [{"Type": m.kind, "Source": m.source, "Target": m.target, "ReadOnly": m.read_only} for m in spec.mounts]
+    return {
+        "init": True,
+        "shm_size": spec.shm_size_bytes,
+        "port_bindings": {f"{inside}/tcp": ("127.0.0.1", outside) for inside, outside in spec.ports},
+        "mounts": mounts,
+        "tmpfs": dict(spec.tmpfs),
+        "device_requests": requests or None,
+        "devices": [f"{path}:{path}:rw" for path in spec.devices] or None,
+        "runtime": spec.runtime or None,
+        "pids_limit": _MOST_PROCESSES,
+        "log_config": _LOG,
+        "network_mode": spec.network or None,
+    }
 
 
 def container_facts(raw: Mapping[str, Any]) -> ContainerFacts:
@@ -77,6 +117,8 @@ def container_facts(raw: Mapping[str, Any]) -> ContainerFacts:
         )
         for m in raw.get("Mounts") or ()
     )
+    network = str(raw["HostConfig"].get("NetworkMode") or "")
+    connected = (raw.get("NetworkSettings") or {}).get("Networks") or {}
     return ContainerFacts(
         id=raw["Id"],
         name=raw["Name"].lstrip("/"),
@@ -87,4 +129,6 @@ def container_facts(raw: Mapping[str, Any]) -> ContainerFacts:
         ports=tuple(sorted(ports)),
         mounts=mounts,
         started_at=raw["State"].get("StartedAt", ""),
+        network=network,
+        network_id=str((connected.get(network) or {}).get("NetworkID") or ""),
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar, cast
 
 from devenv import enginefaults
-from devenv.container import ContainerFacts, ContainerSpec, container_facts
+from devenv.container import ContainerFacts, ContainerSpec, NetworkFacts, container_facts, host_options
 from devenv.errors import EngineError, UsageError
 from devenv.held import Held
 from devenv.streams import last, lines
@@ -22,10 +22,6 @@ from devenv.unpacked import MOST_BYTES, unpack
 MIN_ENGINE = (23, 0)
 LABEL = "dev.devenv."
 _READ_BYTES = 32 << 20
-# Threads count. The largest machines' libraries start thousands; a fork bomb ends here instead of on the host.
-_MOST_PROCESSES = 32768
-# The engine's own log keeps a line of every service that ends, for as long as it does so.
-_LOG = {"type": "json-file", "config": {"max-size": "10m", "max-file": "2"}}
 # os-release is usually a link to this one, and an archive of a link holds no content.
 _BASE_FILES = ("/usr/lib/os-release", "/var/lib/dpkg/status")
 
@@ -208,25 +204,6 @@ class Engine:
     @_guarded
     def create(self, spec: ContainerSpec) -> str:
         """Create (not start) a container; returns its id."""
-        host = self._api.create_host_config(
-            init=True,
-            shm_size=spec.shm_size_bytes,
-            port_bindings={f"{inside}/tcp": ("127.0.0.1", outside) for inside, outside in spec.ports},
-            mounts=[
-                {"Type": m.kind, "Source": m.source, "Target": m.target, "ReadOnly": m.read_only} for m in spec.mounts
-            ],
-            tmpfs=dict(spec.tmpfs),
-            device_requests=[
-                {"Driver": one.driver, "DeviceIDs": list(one.ids)}
-                | ({"Capabilities": [list(one.capabilities)]} if one.capabilities else {})
-                for one in spec.device_requests
-            ]
-            or None,
-            devices=[f"{path}:{path}:rw" for path in spec.devices] or None,
-            runtime=spec.runtime or None,
-            pids_limit=_MOST_PROCESSES,
-            log_config=_LOG,
-        )
         made = self._api.create_container(
             image=spec.image,
             name=spec.name,
@@ -234,7 +211,7 @@ class Engine:
             environment=dict(spec.environment),
             labels=dict(spec.labels),
             ports=[(inside, "tcp") for inside, _ in spec.ports],
-            host_config=host,
+            host_config=self._api.create_host_config(**host_options(spec)),
             use_config_proxy=False,  # `brought` gives them to the programs inside, not to `docker inspect`
         )
         return str(made["Id"])
@@ -353,6 +330,39 @@ class Engine:
             self._api.remove_volume(name, force=True)
         except docker.errors.NotFound:
             return
+
+    # networks
+
+    @_guarded
+    def networks(self, **filters: str) -> tuple[NetworkFacts, ...]:
+        """Every network that fits the engine's own filters: `driver`, `label`, `name` (a part of it)."""
+        found = self._api.networks(filters=filters)
+        facts = (NetworkFacts(id=one["Id"], name=one["Name"], labels=one.get("Labels") or {}) for one in found)
+        return tuple(sorted(facts, key=lambda one: one.name))
+
+    @_guarded
+    def create_network(self, name: str, labels: Mapping[str, str]) -> str:
+        """Make a network with an address range that the engine chooses; returns its id."""
+        return str(self._api.create_network(name, driver="bridge", labels=dict(labels))["Id"])
+
+    @_guarded
+    def reconnect(self, container: str, network: str) -> None:
+        """Connect a stopped container to the network that has the name of its former one now."""
+        self._api.disconnect_container_from_network(container, network, force=True)
+        self._api.connect_container_to_network(container, network)
+
+    @_guarded
+    def remove_network(self, id_: str) -> bool:
+        """Remove a network; False when a running container is connected to it."""
+        import docker.errors
+
+        try:
+            self._api.remove_network(id_)
+        except docker.errors.APIError as error:
+            if "active endpoints" not in str(error):
+                raise
+            return False
+        return True
 
 
 def connect(address: str | None) -> Engine:

@@ -64,6 +64,7 @@ _REFUSALS = (
     (r"no such image", "the engine has an image no more that was there before", _AGAIN),
     (r"no such (?:container|exec instance)", "the container is gone", _AGAIN),
     (r"no such volume|volume .* not found", "a volume is gone", _AGAIN),
+    (r"network \S+ not found|no such network", "a network is gone", _AGAIN),
     (
         r"removal of container \S+ is already in progress|is marked for removal",
         "the container is just being removed",
@@ -94,8 +95,8 @@ _REFUSALS = (
     ),
     (
         r"all predefined address pools|could not find an available.* ipv4 address pool",
-        "the engine has no address range left for a network",
-        "docker network prune",
+        "the engine has no address range left for a network, and every environment has one of its own",
+        "docker network prune (devenv makes its own again); or 'default-address-pools' in the engine's daemon.json",
     ),
     (
         r"cannot allocate memory|too many open files|resource temporarily unavailable",

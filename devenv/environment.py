@@ -63,12 +63,17 @@ class Environment:
         return f"devenv-{self.name}-"
 
     @property
+    def network(self) -> str:
+        """The network that its container alone is on."""
+        return f"devenv-{self.name}"
+
+    @property
     def host_folder(self) -> Path:
         """What the container gets from this host, mounted read-only at /run/devenv-host."""
         return self.folder / "host"
 
-    def volume_labels(self, project: str) -> dict[str, str]:
-        """What a volume says of its environment, of the project that it was made for, and of whose it is."""
+    def labels(self, project: str) -> dict[str, str]:
+        """What a volume or network says of its environment, of the project that it was made for, and of whose it is."""
         return {f"{LABEL}name": self.name, f"{LABEL}project": project, f"{LABEL}owner": str(self.folder)}
 
     @property

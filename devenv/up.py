@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from devenv import boot, condition, first, owner, ownimages, passed, probe, worktree
+from devenv import boot, condition, first, network, owner, ownimages, passed, probe, worktree
 from devenv.boot import Running
 from devenv.brought import brought
 from devenv.build import Image, build
@@ -155,6 +155,7 @@ def up(
         decided = _recorded(decided, doors, asked)
         gpu = _first(decided, doors, None if fresh else running, asked)
         first.remember(environment, asked)
+        network.wanted(environment, engine, has_ports=bool(decided.plan.ports))
         decided, image = _image_and_weights(decided, doors, held, own=environment.name, relock=relock)
         # Again: another user may have made a container or volumes of that name meanwhile.
         running = _keep(claim(), environment, doors)
@@ -178,7 +179,7 @@ def up(
         with doors.stages.stage("boot") as stage:
             stage.message(spec.name)
             if running and same:
-                watch = wake(running, engine, restart=token_is_new, note=doors.stages.note)
+                watch = wake(running, environment, engine, restart=token_is_new, note=doors.stages.note)
             else:
                 if live:
                     engine.stop(spec.name, timeout_s=boot.STOP_TIMEOUT_S)
@@ -337,20 +338,24 @@ def _spec(
 ) -> ContainerSpec:
     uid, gid = container_user(doors.settings, project)
     ports = boot.ports_for(decided.plan, environment, doors.engine(), anew=new_ports)
+    own = network.wanted(environment, doors.engine(), has_ports=bool(ports))
     return boot.decide(
-        decided.plan, image, environment, project=project, uid=uid, gid=gid, ports=ports, gpu=gpu, beside=beside
-    )
+        decided.plan, image, environment, project=project, uid=uid, gid=gid, ports=ports, gpu=gpu, beside=beside,
+        network=own,
+    )  # fmt: skip
 
 
 def wake(
-    running: Running, engine: Engine, *, restart: bool = False, note: Callable[[str], None] = lambda _: None
-) -> probe.Watch:
+    running: Running, environment: Environment, engine: Engine, *, restart: bool = False,
+    note: Callable[[str], None] = lambda _: None,
+) -> probe.Watch:  # fmt: skip
     """Go on with the container that is there: started unless it runs, and with `restart` stopped before. Raises
-    PortTakenError, EngineError."""
+    PortTakenError, EngineError, UsageError."""
     if running.facts.state == "running" and not restart:
         return probe.Watch(running.facts.name, engine, up=True, note=note)
     if running.facts.state == "running":
         engine.stop(running.facts.name, timeout_s=boot.STOP_TIMEOUT_S)
+    network.rejoin(running.facts, environment, engine)
     watch = probe.Watch(running.facts.name, engine, note=note)
     boot.start(running.facts.name, engine)
     return watch

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from devenv import boot, condition, owner, probe
+from devenv import boot, condition, network, owner, probe
 from devenv.cli.app import App, all_users_option, json_option
 from devenv.console import bytes_text, printable
 from devenv.engine import LABEL
@@ -100,7 +100,7 @@ def start(app: App, name: str | None) -> None:
             probe.check_token(one, probe.states(one, token), environment.token_file)
         with stages.stage("boot") as stage:
             stage.cached = one.facts.state == "running"
-            watch = wake(one, app.engine, note=stages.note)
+            watch = wake(one, environment, app.engine, note=stages.note)
             probe.wait_up(watch)
         with stages.stage("ready") as stage:
             probe.wait_ready(one, token, watch, progress=stage, engine=app.engine)
@@ -125,7 +125,7 @@ def start(app: App, name: str | None) -> None:
 @json_option
 @click.pass_obj
 def down(app: App, names: tuple[str, ...], volumes: bool, ports: bool, all_users: bool) -> None:
-    """Remove environments' containers. Volumes, token and ports stay unless told.
+    """Remove environments' containers and networks. Volumes, token and ports stay unless told.
 
     With --volumes, name it: without a name only the environment of the project here is taken.
     """
@@ -136,6 +136,8 @@ def down(app: App, names: tuple[str, ...], volumes: bool, ports: bool, all_users
             lost = owner.removable(environment, app.engine, one, all_users=all_users) if volumes else ()
             if one:
                 condition.remove(one, app.engine)
+            if not network.remove(environment, app.engine, everybodys=all_users or one is not None):
+                app.console.note(f"kept the network {environment.network}: another container is connected to it")
             if ports:
                 environment.keep_ports({})
             if volumes:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import click
 
-from devenv import boot, ownimages
+from devenv import boot, network, ownimages
 from devenv.cli.app import App, json_option
 from devenv.console import bytes_text, printable
 from devenv.engine import LABEL
-from devenv.environment import hold
+from devenv.environment import hold, is_name
 from devenv.errors import EngineError
 from devenv.localtag import BASE_TAG, EDITOR_TAG, LOCAL
 
@@ -25,14 +25,16 @@ from devenv.localtag import BASE_TAG, EDITOR_TAG, LOCAL
 )
 @click.option("--dry-run", is_flag=True, help="Print what would be removed, and remove nothing.")
 @click.option(
-    "--all-users", is_flag=True, help="Also images that another user of this engine, or an older devenv, made."
+    "--all-users",
+    is_flag=True,
+    help="Also images and networks that another user of this engine, or an older devenv, made.",
 )
 @json_option
 @click.pass_obj
 def prune(app: App, everything: bool, dry_run: bool, all_users: bool) -> None:
-    """Remove what no environment uses: old images of devenv's, build contexts; with --all the stored files too.
+    """Remove what no environment uses: old images and networks, build contexts; with --all the stored files too.
 
-    Images that other users of this engine made stay.
+    What other users of this engine made stays.
     """
     folders = [one for one in (app.dirs.contexts, *([app.dirs.store] if everything else [])) if one.exists()]
     removed: dict[str, int] = {}
@@ -51,22 +53,34 @@ def prune(app: App, everything: bool, dry_run: bool, all_users: bool) -> None:
                 kept.append(tag)
         for folder in [] if dry_run else folders:
             shutil.rmtree(folder, ignore_errors=True)
+    networks = _networks(app, all_users=all_users, dry_run=dry_run)
     if app.json:
         app.console.json({
-            "images": [*removed], "bytes": sum(removed.values()), "kept": kept, "others": others,
+            "images": [*removed], "networks": networks, "bytes": sum(removed.values()), "kept": kept, "others": others,
             "folders": [str(one) for one in folders], "dry_run": dry_run,
         })  # fmt: skip
         return
-    for what in (*removed, *map(str, folders)) if dry_run else ():
+    for what in (*removed, *networks, *map(str, folders)) if dry_run else ():
         app.console.data(printable(what, one_line=True))
     size = bytes_text(sum(removed.values()))
     app.console.note(
-        f"{'would remove' if dry_run else 'removed'} {len(removed)} images ({size}), {len(folders)} folders"
+        f"{'would remove' if dry_run else 'removed'} {len(removed)} images ({size}), {len(networks)} networks, "
+        f"{len(folders)} folders"
     )
     for tag in kept:
         app.console.note(f"kept {tag}: a container that is not devenv's uses it")
     if others:
         app.console.note(f"left {len(others)} images that another user or an older devenv made: see --all-users")
+
+
+def _networks(app: App, *, all_users: bool, dry_run: bool) -> list[str]:
+    """The names of the networks that nothing uses, removed unless it is a `dry_run`."""
+    unused = [
+        one
+        for one in network.unused(app.engine)
+        if is_name(name := one.labels[f"{LABEL}name"]) and (all_users or network.is_own(one, app.environment(name)))
+    ]
+    return [one.name for one in unused if dry_run or app.engine.remove_network(one.id)]
 
 
 def _locks(app: App, *, everything: bool) -> Iterator[Path]:

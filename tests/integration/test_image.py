@@ -172,7 +172,8 @@ def test_cookie_or_header_let_a_request_pass(gateway: int, headers: Mapping[str,
 
 def test_jupyter_behind_the_gateway_keeps_foreign_pages_out(box: Box, host: Path) -> None:
     """Browsers send the cookie for pages of any port of this machine, too; clients send the token as a header."""
-    name = box("-v", f"{host}:/run/devenv-host:ro", "-e", "DEVENV_NAME=my-env", "-p", "127.0.0.1::8888")
+    hosts = ("-e", "DEVENV_HOSTS=Dev.Example.org *.lan default https://x")
+    name = box("-v", f"{host}:/run/devenv-host:ro", "-e", "DEVENV_NAME=my-env", *hosts, "-p", "127.0.0.1::8888")
     port = int(docker("port", name, "8888").strip().rpartition(":")[2])
     bearer = {"Authorization": f"token {TOKEN}"}
 
@@ -186,6 +187,18 @@ def test_jupyter_behind_the_gateway_keeps_foreign_pages_out(box: Box, host: Path
     given = str(_ask(port, f"/lab?token={TOKEN}").headers["Set-Cookie"]).partition(";")[0]
     assert _ask(port, "/lab", {"Cookie": given}).status == 200
     assert _ask(port, "/api/status").status == 401
+    assert (
+        _ask(port, "/lab", {"Cookie": given, "Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "no-cors"}).status == 401
+    )
+    assert (
+        _ask(port, "/lab", {"Cookie": given, "Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "navigate"}).status == 200
+    )
+    assert _ask(port, "/lab", {"Cookie": given, "Origin": "http://127.0.0.1:1"}).status == 401
+    assert _ask(port, "/lab", {"Cookie": given, "Origin": f"http://127.0.0.1:{port}"}).status == 200
+    for known in ("localhost:9000", "my-env.localhost", "[::1]:9000", "dev.example.org", "a.lan:443"):
+        assert _ask(port, "/lab", {"Cookie": given, "Host": known}).status == 200, known
+    for unknown in ("evil.example", "x.dev.example.org", "lan", "localhost.evil.example"):
+        assert _ask(port, f"/lab?token={TOKEN}", {"Host": unknown}).status == 421, unknown
     assert _ask(port, "/api/kernels", {"Cookie": given}, method="POST").status == 403
     assert _ask(port, "/api/kernels", bearer, method="POST").status == 201
     upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",

@@ -158,8 +158,16 @@ def test_another_environment_of_the_same_preset_lives_beside_it(cli: Cli, up_pyt
         assert all(status in (200, 302) for status in ours)
         wrong = other["urls"]["jupyter"].partition("?")[0] + "?token=" + _token(up_python["urls"]["jupyter"])
         assert get(wrong.replace("/lab", "/api/contents"))[0] == 401
+        # Not even a service that asks for no token.
+        address = docker("inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", BOX).strip()
+        reach = f"import socket; socket.create_connection(('{address}', 8443), 2)"
+        docker("exec", BOX, "devenv-exec", "python", "-c", reach)
+        neighbour = cli("exec", "t-other", "--", "python", "-c", reach)
+        assert neighbour.code != 0
+        assert "Error" in neighbour.err
     finally:
         cli.ok("down", "--volumes", "t-other")
+    assert "t-other" not in docker("network", "ls")
 
 
 def test_stop_is_quick_start_keeps_ports_and_files(cli: Cli, tmp_path: Path) -> None:
@@ -172,6 +180,7 @@ def test_stop_is_quick_start_keeps_ports_and_files(cli: Cli, tmp_path: Path) -> 
         code = json.loads(docker("inspect", "devenv-t-stop"))[0]["State"]["ExitCode"]
         assert code != 137, "it was killed, not stopped"
         assert "jupyter" in cli.ok("logs", "t-stop", "jupyter").out.lower(), "logs of a stopped environment"
+        docker("network", "rm", "devenv-t-stop")  # as 'docker network prune' does
         started = cli.ok("start", "t-stop", "--json").json()
         assert started["urls"] == first["urls"]
         assert cli.ok("exec", "--name", "t-stop", "cat", "/home/dev/note").out == "kept\n"

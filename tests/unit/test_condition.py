@@ -37,6 +37,9 @@ class OneContainer(Engine):
     def volumes(self, label: str) -> tuple[()]:
         return ()
 
+    def networks(self, **_: str) -> tuple[()]:
+        return ()
+
     def _now(self, act: str, state: str) -> None:
         self.acts.append(act)
         assert self.made is not None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import errno
 import io
 import re
@@ -133,6 +134,7 @@ def _refusing(error: Exception) -> EngineError:
         ('could not select device driver "nvidia" with capabilities: [[gpu]]', "its GPUs", "doctor"),
         ('invalid mount config for type "bind": bind source path does not exist: /x', "cannot see a folder", "machine"),
         ("authorization denied by plugin guard: no", "plugin guard refuses", "administrator"),
+        ("network 8cf6709b1681 not found", "network is gone", "again"),
         ("could not find an available, non-overlapping IPv4 address pool", "no address range", "network prune"),
         ("fork/exec /usr/bin/runc: cannot allocate memory", "no memory", "again"),
         ("failed to register layer: exit status 1", "damaged", "rmi"),
@@ -211,6 +213,11 @@ def test_a_container_has_a_limit_of_processes_and_of_its_own_log() -> None:
     engine.Engine(SimpleNamespace(api=api), version="26", address="").create(spec)
     assert 0 < made[0]["PidsLimit"] <= 1 << 15
     assert made[0]["LogConfig"] == {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "2"}}
+    assert made[0]["NetworkMode"] == "default"
+    engine.Engine(SimpleNamespace(api=api), version="26", address="").create(
+        dataclasses.replace(spec, network="devenv-x")
+    )
+    assert made[1]["NetworkMode"] == "devenv-x"
 
 
 class _Archives:

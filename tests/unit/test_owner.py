@@ -10,7 +10,7 @@ import pytest
 
 from devenv import boot, cli, owner
 from devenv.boot import Running
-from devenv.container import ContainerFacts, Mount
+from devenv.container import ContainerFacts, Mount, NetworkFacts
 from devenv.engine import Engine
 from devenv.environment import Environment, environment
 from devenv.errors import UsageError
@@ -27,6 +27,7 @@ class FakeEngine(Engine):
     ) -> None:
         self.made = {one.name: one for one in containers}
         self.kept = dict(volumes or {})
+        self.wires = ["devenv-demo"]
         self.acts: list[tuple[str, str]] = []
 
     def containers(self, label: str) -> tuple[ContainerFacts, ...]:
@@ -53,6 +54,18 @@ class FakeEngine(Engine):
         self.acts.append(("remove", name))
         del self.kept[name]
 
+    def networks(self, **filters: str) -> tuple[NetworkFacts, ...]:
+        return tuple(
+            NetworkFacts(id=name, name=name, labels={"dev.devenv.name": "demo", "dev.devenv.owner": OTHER})
+            for name in self.wires
+            if filters == {"name": name}
+        )
+
+    def remove_network(self, id_: str) -> bool:
+        self.acts.append(("remove network", id_))
+        self.wires.remove(id_)
+        return True
+
     def __getattribute__(self, name: str) -> Any:
         known = (
             "made",
@@ -65,6 +78,9 @@ class FakeEngine(Engine):
             "stop",
             "remove",
             "remove_volume",
+            "wires",
+            "networks",
+            "remove_network",
         )
         if name.startswith("__") or name in known:
             return super().__getattribute__(name)
@@ -185,7 +201,8 @@ def test_all_users_is_for_whoever_means_it(state: Path, monkeypatch: pytest.Monk
     assert cli.run(["stop", "--all-users", "demo"]) == 0
     assert cli.run(["down", "--all-users", "--volumes", "demo"]) == 0
     assert engine.acts == [
-        ("stop", "devenv-demo"), ("stop", "devenv-demo"), ("remove", "devenv-demo"), ("remove", "devenv-demo-data"),
+        ("stop", "devenv-demo"), ("stop", "devenv-demo"), ("remove", "devenv-demo"), ("remove network", "devenv-demo"),
+        ("remove", "devenv-demo-data"),
     ]  # fmt: skip
     assert list(engine.kept) == ["precious"], "a label alone makes no volume ours"
 

@@ -11,6 +11,7 @@ import pytest
 
 from devenv import boot, cli, ownimages
 from devenv.cli.app import App
+from devenv.container import NetworkFacts
 from devenv.errors import EngineError
 from devenv.localtag import BASE_TAG, EDITOR_TAG
 from devenv.paths import Dirs
@@ -20,6 +21,18 @@ IMAGES = {
     MINE: "1", OTHERS: "2", BUSY: "3", "devenv/used:1": "4", "elsewhere:1": "5", f"{EDITOR_TAG}old": "6",
     f"{BASE_TAG}last": "7",
 }  # fmt: skip
+
+# Name, the environment in its label, and whether it is another user's.
+NETWORKS = (
+    ("devenv-left", "left", False), ("devenv-used", "used", False), ("devenv-joined", "joined", False),
+    ("devenv-theirs", "theirs", True), ("elsewhere", "left", False), ("devenv-../x", "../x", True),
+)  # fmt: skip
+
+
+def _network(name: str, environment: str, others: bool, root: Path) -> NetworkFacts:
+    owner = "/home/other/envs" if others else str(root)
+    labels = {"dev.devenv.name": environment, "dev.devenv.owner": f"{owner}/{environment}"}
+    return NetworkFacts(id=name, name=name, labels=labels)
 
 
 @pytest.fixture
@@ -32,8 +45,18 @@ def removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
             raise EngineError("a container has it")
         gone.append(tag)
 
-    engine = SimpleNamespace(images=lambda _: tuple((tag, id_, 10) for tag, id_ in IMAGES.items()), remove_image=remove)
+    def unplug(id_: str) -> bool:
+        if id_ == "devenv-joined":
+            return False
+        gone.append(id_)
+        return True
+
     dirs = Dirs(cache=tmp_path / "cache", state=tmp_path / "state", config=tmp_path)
+    engine = SimpleNamespace(
+        images=lambda _: tuple((tag, id_, 10) for tag, id_ in IMAGES.items()), remove_image=remove,
+        networks=lambda **_: tuple(_network(*one, dirs.environments) for one in NETWORKS), remove_network=unplug,
+        containers=lambda _: (SimpleNamespace(network="devenv-used"),),
+    )  # fmt: skip
     (dirs.contexts / "demo").mkdir(parents=True)
     ownimages.keep(dirs.images, (tag for tag in IMAGES if tag != OTHERS))
     monkeypatch.setattr(App, "engine", engine)
@@ -51,7 +74,7 @@ def _prune(capsys: pytest.CaptureFixture[str], *options: str) -> dict[str, Any]:
 
 def test_images_of_other_users_stay(removed: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = _prune(capsys)
-    assert removed == [MINE] == told["images"]
+    assert removed == [MINE, "devenv-left"] == [*told["images"], *told["networks"]]
     assert (told["kept"], told["others"], told["bytes"]) == ([BUSY], [OTHERS], 10)
     assert not (tmp_path / "cache/contexts").exists()
     assert not ownimages.is_own(tmp_path / "state/images", MINE)
@@ -59,7 +82,7 @@ def test_images_of_other_users_stay(removed: list[str], tmp_path: Path, capsys: 
 
 def test_they_go_where_that_is_asked_for(removed: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert _prune(capsys, "--all-users")["others"] == []
-    assert sorted(removed) == [MINE, OTHERS]
+    assert sorted(removed) == ["devenv-left", "devenv-theirs", MINE, OTHERS]
 
 
 def test_a_dry_run_says_the_same_and_does_nothing(
@@ -72,4 +95,5 @@ def test_a_dry_run_says_the_same_and_does_nothing(
     assert removed == []
     assert (tmp_path / "cache/contexts/demo").is_dir()
     assert cli.run(["prune", "--dry-run"]) == 0
-    assert capsys.readouterr().out.splitlines() == [MINE, BUSY, str(tmp_path / "cache/contexts")]
+    printed = [MINE, BUSY, "devenv-left", "devenv-joined", str(tmp_path / "cache/contexts")]
+    assert capsys.readouterr().out.splitlines() == printed
