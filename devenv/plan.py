@@ -73,6 +73,7 @@ class Plan:
     ports: tuple[tuple[str, int], ...]  # name → container port, services' ports included
     volumes: tuple[tuple[str, str], ...]  # further volumes: name → mount
     env: tuple[tuple[str, str], ...]  # baked into the image, sorted; PATH included
+    timezone: str  # the name of a zone; empty: none is set
     files: tuple[PlannedFile, ...]
     workspace: PlannedFile | None
     smoke: tuple[PlannedCheck, ...]
@@ -153,6 +154,7 @@ def plan(loaded: LoadedPreset, lock: Lock) -> Plan:
         ports=published(preset, services),
         volumes=tuple(sorted(preset.volumes.items())),
         env=env,
+        timezone=preset.timezone or "",
         files=files,
         workspace=workspace,
         smoke=tuple(
@@ -213,6 +215,7 @@ def _environment(preset: Preset) -> dict[str, str]:
         "VIRTUAL_ENV": VENV,
         "DEVENV_PRESET": preset.name,
         **({"JUPYTER_RUNTIME_DIR": "/run/devenv/jupyter"} if preset.jupyter else {}),
+        **({"TZ": preset.timezone} if preset.timezone else {}),
         **given,
         "PATH": ":".join([*([own] if own else []), *path, usual]),
     }

@@ -300,6 +300,7 @@ def _together() -> Iterator[str]:
     yield "- `auth: token` with a `port` needs `listen`; `listen` goes with no other `auth`; no two services share one."
     yield "- `health` needs `port` (or `listen`)."
     yield f"- The variables {listed(checks.RESERVED_ENV)}, and all that begin with `{checks.ENV_PREFIX}`, are devenv's."
+    yield "- `timezone` sets the variable `TZ`; `env` cannot set it a second time."
     yield f"- A volume cannot be mounted on, above or below {mounts}, nor on, above or below another volume."
     yield f"- `files` cannot go on or below {hidden}: something is mounted there at start."
     yield "- `torch`, `vllm` and `jupyter.version` pin their package; `pip` cannot pin it a second time."

@@ -31,7 +31,7 @@ def inputs(preset: Preset) -> dict[str, Any]:
         "base": preset.base.bootstrap or f"image {preset.base.image}",
         "python": preset.python,
         "system": sorted(SYSTEM_PACKAGES),
-        "apt": sorted(set(preset.apt)),
+        "apt": sorted(set(preset.packages())),
         "cuda": preset.cuda,
         "pip": sorted({_canonical(one) for one in preset.requirements()}),
         "npm": sorted(set(preset.npm)),

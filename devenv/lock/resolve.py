@@ -259,7 +259,9 @@ class _Work:
             return taken
         interpreter = f"python{self.preset.python}"
         try:
-            found = self._apt(base).resolve((interpreter, *self.preset.apt), status=status(), keep=self.earlier.debs())
+            found = self._apt(base).resolve(
+                (interpreter, *self.preset.packages()), status=status(), keep=self.earlier.debs()
+            )
         except LockError as error:
             if interpreter not in error.message:
                 raise

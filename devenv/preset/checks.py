@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from devenv.preset import timezones
 from devenv.preset.marks import Node
-from devenv.preset.problems import Problems, quote
+from devenv.preset.model import TIMEZONE
+from devenv.preset.problems import Problems, nearest, quote
 
 RESERVED_NAMES = frozenset({"gateway", "ide", "jupyter"})
 """Services that devenv itself runs."""
@@ -31,6 +35,7 @@ def check(top: Node, problems: Problems) -> None:
     _volumes(top, problems)
     _files(top, problems)
     _environment(top, problems)
+    _timezone(top, problems)
     _pinned_twice(top, problems)
     _node(top, problems)
 
@@ -154,6 +159,19 @@ def _environment(top: Node, problems: Problems) -> None:
                 node.place,
                 hint="keep one; null drops an inherited one",
             )
+
+
+def _timezone(top: Node, problems: Problems) -> None:
+    zone = top.entries.get("timezone")
+    if zone is None or not isinstance(zone.value, str) or not re.fullmatch(TIMEZONE, zone.value):
+        return
+    known = timezones.names()
+    if zone.value not in known:
+        newer = timezones.successor(zone.value)
+        hint = f"its name is {newer} now" if newer else nearest(zone.value, known)
+        problems.add(f"unknown time zone {quote(zone.value)}", zone.mark, hint=hint or "such as Europe/Berlin, or UTC")
+    if own := _entries(top, "env").get("TZ"):
+        problems.add("'TZ' is what 'timezone' sets", own.place, hint="keep one; null drops an inherited one")
 
 
 def _pinned_twice(top: Node, problems: Problems) -> None:

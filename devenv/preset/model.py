@@ -46,7 +46,11 @@ CAPABILITY = r"^[1-9][0-9]?\.[0-9]$"
 REPOSITORY = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}$"
 COMMIT = r"^[0-9a-f]{40}$"
 REVISION = r"^[0-9A-Za-z][0-9A-Za-z._-]{0,99}$"
+TIMEZONE = r"^[A-Z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}$"
 FILE_PATTERN = r"^[A-Za-z0-9_.*?\[\]!+@ -]+(/[A-Za-z0-9_.*?\[\]!+@ -]+)*$"
+
+ZONES_PACKAGE = "tzdata"
+"""The Debian package that has the time zones."""
 
 Slug = Annotated[str, Field(pattern=SLUG)]
 PipRequirement = Annotated[str, AfterValidator(_requirement)]
@@ -284,6 +288,8 @@ class Preset(_Strict):
     """Weights from a hub, verified, shared by all environments, mounted read-only."""
     volumes: dict[Slug, ContainerPath] = {}
     """Further persistent volumes: name to where it is mounted."""
+    timezone: Annotated[str, Field(pattern=TIMEZONE)] | None = None
+    """The time zone of everything inside, as the IANA database calls it: `Europe/Berlin`. Without one it is UTC."""
     env: dict[EnvName, EnvValue] = {}
     """Environment variables of everything inside."""
     caches: dict[EnvName, Slug] = {}
@@ -306,6 +312,11 @@ class Preset(_Strict):
         if self.node is None and (self.npm or (self.code_server and self.code_server.source == "npm")):
             raise ValueError("'npm' packages and 'code_server' from npm need 'node'")
         return self
+
+    def packages(self) -> tuple[str, ...]:
+        """All packages of the base system, that implied by `timezone` included."""
+        implied = self.timezone and not any(one.partition("=")[0] == ZONES_PACKAGE for one in self.apt)
+        return (*self.apt, *((ZONES_PACKAGE,) if implied else ()))
 
     def requirements(self) -> tuple[str, ...]:
         """All Python requirements, those implied by `jupyter`, `torch` and `vllm` included."""

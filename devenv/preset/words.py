@@ -34,6 +34,7 @@ EXPECTED: Mapping[str, str] = {
     model.REPOSITORY: "a repository of a hub, OWNER/NAME, such as 'acme/tiny-1.0'",
     model.COMMIT: "a commit: 40 hexadecimal digits, lower-case; the hub's page of the model's history shows it",
     model.REVISION: "a commit or a tag: letters, digits and . _ -",
+    model.TIMEZONE: "a time zone's name, such as 'Europe/Berlin' or 'UTC'",
     model.FILE_PATTERN: "a pattern of file names, such as '*.safetensors' or 'tokenizer/*'",
     model.SIZE: "a size in megabytes or gigabytes, such as '512m' or '2g'",
     model.CAPABILITY: "a compute capability, such as '8.0'",

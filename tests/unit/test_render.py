@@ -338,3 +338,12 @@ def test_a_base_that_no_other_machine_can_bring_is_not_rendered_for_others() -> 
     assert f"FROM {BASE_TAG}{'a' * 16} AS base" in _dockerfile(_render({"base": base}))
     with pytest.raises(RenderError, match="no registry"):
         render(plan(loaded(), lock(base=base)), online=True)
+
+
+def test_a_time_zone_is_set_for_those_who_ask_the_environment_and_those_who_ask_the_system() -> None:
+    text = _dockerfile(_render(timezone="Europe/Berlin"))
+    assert 'ENV TZ="Europe/Berlin"' in text
+    assert "zone=/usr/share/zoneinfo/Europe/Berlin\n" in text
+    assert 'ln -sfn "$zone" /etc/localtime\necho Europe/Berlin > /etc/timezone\n' in text
+    assert "TZ" not in _dockerfile(_render())
+    assert "localtime" not in _dockerfile(_render())

@@ -85,3 +85,10 @@ def test_a_stale_lock_is_refused_with_what_differs_and_the_remedy() -> None:
 def test_another_cuda_is_another_lock() -> None:
     found = drift.compare(lock(preset(torch="2.10.0", cuda="12.8")), preset(torch="2.10.0", cuda="12.6"))
     assert [(one.section, one.locked, one.wanted) for one in found] == [("cuda", "12.8", "12.6")]
+
+
+def test_a_time_zone_wants_its_package_whatever_it_is() -> None:
+    assert drift.inputs(preset(apt=("git",), timezone="Asia/Tokyo"))["apt"] == ["git", "tzdata"]
+    assert drift.inputs(preset(apt=("tzdata=2025b-0+deb12u1",), timezone="UTC"))["apt"] == ["tzdata=2025b-0+deb12u1"]
+    assert drift.compare(lock(preset(timezone="Asia/Tokyo")), preset(timezone="UTC")) == ()
+    assert "tzdata" not in str(drift.inputs(preset()))

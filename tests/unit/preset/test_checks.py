@@ -54,6 +54,14 @@ Mistakes = Callable[[str], list[PresetError]]
          "the variable 'DEVENV_X' is set by devenv itself"),
         ("env: {VLLM_CACHE_ROOT: /tmp}\ncaches: {§VLLM_CACHE_ROOT: vllm}",
          "'VLLM_CACHE_ROOT' is given in 'env' and in 'caches'"),
+        ("timezone: §Europe/Berlim",
+         "unknown time zone 'Europe/Berlim'"),
+        ("timezone: §US/Pacific",
+         "unknown time zone 'US/Pacific'"),
+        ("timezone: §../etc/passwd",
+         "'timezone' cannot be '../etc/passwd'"),
+        ("timezone: UTC\nenv: {§TZ: Asia/Tokyo}",
+         "'TZ' is what 'timezone' sets"),
         ("volumes: {a: §/etc}",
          "a volume cannot be mounted at '/etc': devenv or the system needs /etc"),
         ("volumes: {a: §/workspace/data}",
@@ -142,3 +150,21 @@ def test_ports_are_those_that_the_plan_takes() -> None:
     }
     assert set(services.RESERVED) == checks.RESERVED_NAMES
     assert plan.VENV in checks.RESERVED_MOUNTS
+
+
+@pytest.mark.parametrize(
+    ("zone", "hint"),
+    [
+        ("Europe/Berlim", "did you mean 'Europe/Berlin'?"),
+        ("US/Pacific", "its name is America/Los_Angeles now"),
+        ("Moon/Base", "such as Europe/Berlin, or UTC"),
+    ],
+)
+def test_an_unknown_time_zone_has_the_nearest_one(mistakes: Mistakes, zone: str, hint: str) -> None:
+    (only,) = mistakes(f"extends: root\ntimezone: {zone}\n")
+    assert only.hint == hint
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/Argentina/Ushuaia", "Asia/Kolkata", "UTC", "Etc/GMT-14"])
+def test_time_zones(loads: Loads, zone: str) -> None:
+    assert loads(f"extends: root\ntimezone: {zone}\n").preset.timezone == zone
