@@ -16,7 +16,7 @@ from devenv import enginefaults
 from devenv.container import ContainerFacts, ContainerSpec, NetworkFacts, container_facts, host_options
 from devenv.errors import EngineError, UsageError
 from devenv.held import Held
-from devenv.streams import last, lines
+from devenv.streams import Tell, last, lines, overheard
 from devenv.unpacked import MOST_BYTES, unpack
 
 MIN_ENGINE = (23, 0)
@@ -260,10 +260,10 @@ class Engine:
         return frozenset(int(row[column]) for row in told["Processes"] or ())
 
     @_guarded
-    def exec(self, name: str, command: Sequence[str], *, user: str = "") -> tuple[int, str, str]:
-        """Run a command inside to its end; returns (status, stdout, stderr), of each the last 4 MiB at most."""
+    def exec(self, name: str, command: Sequence[str], *, user: str = "", tell: Tell = None) -> tuple[int, str, str]:
+        """Run a command inside to its end; (status, stdout, stderr), of each the last 4 MiB. `tell` hears new lines."""
         made = self._api.exec_create(name, list(command), user=user)["Id"]
-        out, err = last(self._api.exec_start(made, stream=True, demux=True))
+        out, err = last(overheard(self._api.exec_start(made, stream=True, demux=True), tell))
         code = self._api.exec_inspect(made)["ExitCode"]
         return int(code or 0), out, err
 

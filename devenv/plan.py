@@ -39,6 +39,16 @@ class PlannedCheck:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedStep:
+    """One of the commands after the first start."""
+
+    name: str
+    run: tuple[str, ...]
+    timeout_s: int
+    once: str = "environment"  # environment | container: as long as that lives
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedFile:
     """A file or folder of the preset's that goes into the image: `source` on this machine, `context` in the build
     context, `target` in the image."""
@@ -76,6 +86,7 @@ class Plan:
     timezone: str  # the name of a zone; empty: none is set
     files: tuple[PlannedFile, ...]
     workspace: PlannedFile | None
+    setup: tuple[PlannedStep, ...]
     smoke: tuple[PlannedCheck, ...]
     shm_size_bytes: int
     gpu: str  # required | optional | empty: none
@@ -157,6 +168,10 @@ def plan(loaded: LoadedPreset, lock: Lock) -> Plan:
         timezone=preset.timezone or "",
         files=files,
         workspace=workspace,
+        setup=tuple(
+            PlannedStep(name=name, run=step.run, timeout_s=step.timeout_s, once=step.once)
+            for name, step in preset.setup.items()
+        ),
         smoke=tuple(
             PlannedCheck(name=name, run=check.run, timeout_s=check.timeout_s, expect=check.expect)
             for name, check in sorted(preset.smoke.items())

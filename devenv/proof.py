@@ -11,6 +11,7 @@ from devenv.boot import Running
 from devenv.engine import Engine
 from devenv.errors import MachineError
 from devenv.foreign import last_object
+from devenv.stages import Beside, Stage, Stages
 
 _TIMEOUT_S = 60
 _MOST_S = 3600
@@ -49,6 +50,17 @@ def prove(running: Running, engine: Engine) -> Proof:
             f"devenv exec {running.name} -- python3 {_PROGRAM}",
         )
     return proof
+
+
+def beside(running: Running, engine: Engine, stages: Stages) -> Beside[Proof]:
+    """The same as a stage of its own, while the caller goes on."""
+
+    def act(stage: Stage) -> Proof:
+        proof = prove(running, engine)
+        stage.message(f"computed on {', '.join(str(one.get('name')) for one in proof.devices)}")
+        return proof
+
+    return Beside("gpu", stages, act)
 
 
 def read(out: str, err: str, code: int, *, wall_s: float = 0.0) -> Proof:

@@ -218,6 +218,7 @@ def devcontainer(plan: Plan, *, self_contained: bool, online: bool = False) -> d
         "init": True,
         "mounts": [f"source={name},target={path},type=volume" for name, path in _volumes(plan)],
         "overrideCommand": False,
+        **({"postCreateCommand": " && ".join(shlex.join(step.run) for step in plan.setup)} if plan.setup else {}),
         "portsAttributes": {str(port): {"label": name} for name, port in published.items()},
         "remoteUser": plan.user,
         "runArgs": [f"--shm-size={plan.shm_size_bytes}", f"--tmpfs={RUN_TMPFS}"],

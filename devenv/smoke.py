@@ -13,6 +13,7 @@ from devenv.errors import SmokeError
 from devenv.foreign import last_object
 from devenv.plan import PlannedCheck
 from devenv.progress import Progress
+from devenv.stages import Beside, Stage, Stages
 
 PLUMBING = "plumbing passed; the result itself was not checked"
 _TAIL_LINES = 20
@@ -77,6 +78,19 @@ def smoke(running: Running, engine: Engine, *, progress: Progress) -> Report:
         progress.message(check.name)
         checks.append(_run(check, running, engine))
     return Report(checks=tuple(checks))
+
+
+def beside(running: Running, engine: Engine, stages: Stages) -> Beside[Report]:
+    """The same as a stage of its own, while the caller goes on."""
+
+    def act(stage: Stage) -> Report:
+        report = smoke(running, engine, progress=stage)
+        stage.failed = not report.passed
+        words = [f"{one.name} {one.words}" for one in report.checks]
+        stage.message(", ".join(words) or "no checks")
+        return report
+
+    return Beside("smoke", stages, act)
 
 
 def _run(check: PlannedCheck, running: Running, engine: Engine) -> Check:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from devenv.enginefaults import failed
 
 KEPT_BYTES = 4 << 20
+Tell = Callable[[str], None] | None
+"""Who hears of a line, if anybody does."""
+_Chunks = tuple[bytes | None, bytes | None]
 
 
-def last(chunks: Iterable[tuple[bytes | None, bytes | None]]) -> tuple[str, str]:
+def last(chunks: Iterable[_Chunks]) -> tuple[str, str]:
     """The end of stdout and of stderr, KEPT_BYTES of each at most."""
     both = (bytearray(), bytearray())
     for pair in chunks:
@@ -19,6 +22,20 @@ def last(chunks: Iterable[tuple[bytes | None, bytes | None]]) -> tuple[str, str]
                 del kept[:-KEPT_BYTES]
     out, err = (bytes(kept[-KEPT_BYTES:]).decode(errors="replace") for kept in both)
     return out, err
+
+
+def overheard(chunks: Iterable[_Chunks], tell: Tell) -> Iterator[_Chunks]:
+    """Passes everything on, and tells the last whole line of what came on stdout each time."""
+    rest = b""
+    for out, err in chunks:
+        if tell is None:
+            yield out, err
+            continue
+        *whole, rest = (rest + (out or b"")).split(b"\n")
+        rest = rest[-KEPT_BYTES:]
+        if said := [line for line in whole if line.strip()]:
+            tell(said[-1].decode(errors="replace"))
+        yield out, err
 
 
 def lines(chunks: Iterator[bytes]) -> Iterator[str]:

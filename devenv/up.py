@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from devenv import boot, condition, first, network, owner, ownimages, passed, probe, worktree
+from devenv import boot, condition, first, network, owner, ownimages, passed, probe, proof, smoke, worktree
 from devenv.boot import Running
 from devenv.brought import brought
 from devenv.build import Image, build
@@ -26,9 +26,10 @@ from devenv.host import Settings
 from devenv.lock.place import relocked_path
 from devenv.lock.place import write as write_lock
 from devenv.plan import UID, plan
-from devenv.proof import Proof, prove
-from devenv.smoke import Report, smoke
-from devenv.stages import Beside, Stage
+from devenv.proof import Proof
+from devenv.setup import setup
+from devenv.smoke import Report
+from devenv.stages import Beside
 from devenv.weights.beside import Bringing
 
 if TYPE_CHECKING:
@@ -186,23 +187,43 @@ def up(
                 watch = _start_new(
                     spec, decided, image, environment, doors, project, gpu, beside, may_move=not had_ports
                 )
-            running = boot.find(environment.name, engine)
-            if running is None:
-                raise NotReadyError("the container vanished while it started", hint="did someone remove it? once more")
-            proving = _proving(running, doors) if running.gpu else None
-            smoking = _smoking(running, doors)
+            running = _started(environment, engine)
+            proving = proof.beside(running, engine, doors.stages) if running.gpu else None
+            # What a check needs may be the setup's work.
+            smoking = None if decided.plan.setup else smoke.beside(running, engine, doors.stages)
             probe.wait_up(watch)
+        if smoking is None:
+            watch, smoking = _set_up(running, decided, watch, doors)
         with doors.stages.stage("ready") as stage:
             ready = probe.wait_ready(running, token, watch, progress=stage, engine=engine)
             stage.message(", ".join(f"{one.service} {one.seconds:.1f} s" for one in ready))
         # The GPU first: when it cannot compute, that is why a smoke check failed.
-        proof = proving.result() if proving else None
+        proved = proving.result() if proving else None
         report = smoking.result()
         watch.check()
-        passed.keep(environment, running, report, proof)
+        passed.keep(environment, running, report, proved)
         return Result(
-            running=running, image=image, decided=decided, report=report, ready=ready, untouched=False, proof=proof
+            running=running, image=image, decided=decided, report=report, ready=ready, untouched=False, proof=proved
         )
+
+
+def _started(environment: Environment, engine: Engine) -> Running:
+    running = boot.find(environment.name, engine)
+    if running is None:
+        raise NotReadyError("the container vanished while it started", hint="did someone remove it? once more")
+    return running
+
+
+def _set_up(running: Running, decided: Decided, watch: probe.Watch, doors: Doors) -> tuple[probe.Watch, Beside[Report]]:
+    """The preset's own commands, then its checks. With the watch from then on: a service that lacked the commands' work
+    may have ended before."""
+    engine, stages = doors.engine(), doors.stages
+    with stages.stage("setup") as stage:
+        ran = setup(running, decided.plan.setup, engine, progress=stage)
+        stage.cached = not ran
+        stage.message(f"log: devenv logs {running.name} setup" if ran else "done before")
+    after = probe.Watch(running.facts.name, engine, up=True, note=stages.note) if ran else watch
+    return after, smoke.beside(running, engine, stages)
 
 
 def _image_and_weights(
@@ -237,26 +258,6 @@ def _first(decided: Decided, doors: Doors, running: Running | None, asked: Asked
         if given:
             stage.message(f"{', '.join(f'{one.index}: {one.name}' for one in given.devices)} by {given.mode}")
         return given
-
-
-def _smoking(running: Running, doors: Doors) -> Beside[Report]:
-    def act(stage: Stage) -> Report:
-        report = smoke(running, doors.engine(), progress=stage)
-        stage.failed = not report.passed
-        words = [f"{one.name} {one.words}" for one in report.checks]
-        stage.message(", ".join(words) or "no checks")
-        return report
-
-    return Beside("smoke", doors.stages, act)
-
-
-def _proving(running: Running, doors: Doors) -> Beside[Proof]:
-    def act(stage: Stage) -> Proof:
-        proof = prove(running, doors.engine())
-        stage.message(f"computed on {', '.join(str(one.get('name')) for one in proof.devices)}")
-        return proof
-
-    return Beside("gpu", doors.stages, act)
 
 
 def _start_new(
@@ -390,8 +391,8 @@ def _untouched(environment: Environment, running: Running, token: str) -> tuple[
     NotReadyError when it has another token."""
     states = probe.states(running, token)
     probe.check_token(running, states, environment.token_file)
-    report, proof = passed.known(environment, running)
-    return (report, proof) if report and all(state == "ready" for state in states.values()) else None
+    report, proved = passed.known(environment, running)
+    return (report, proved) if report and all(state == "ready" for state in states.values()) else None
 
 
 def image_json(image: Image) -> dict[str, str]:

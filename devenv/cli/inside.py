@@ -18,6 +18,7 @@ from devenv.console import printable
 from devenv.errors import EngineError, NotReadyError, UsageError
 
 _LOGS = "/var/log/devenv"
+_OTHER_LOGS = ("gateway", "setup")
 _SERVICES = "/run/devenv/sv"
 _WORKSPACE = "/workspace"
 _SCREENS = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER", "WSL_DISTRO_NAME")
@@ -33,9 +34,12 @@ _BROWSER_S = 5.0
 @all_users_option
 @click.pass_obj
 def logs(app: App, name: str | None, service: str | None, follow: bool, lines: int, all_users: bool) -> None:
-    """Show the log of SERVICE, or of every service. With one environment, `devenv logs SERVICE` is enough."""
+    """Show the log of SERVICE, or of every service and of 'setup'.
+
+    With one environment, 'devenv logs SERVICE' is enough.
+    """
     one, service = _target(app, name, service, all_users=all_users)
-    names = [service] if service else [*(s.name for s in one.services), "gateway"]
+    names = [service] if service else [*(s.name for s in one.services), *_OTHER_LOGS]
     if one.facts.state != "running":
         for each in names:
             text = app.engine.read_file(one.facts.name, f"{_LOGS}/{each}/current")
@@ -188,7 +192,7 @@ def _target(app: App, name: str | None, service: str | None, *, all_users: bool)
             return app.select(name, all_users=all_users), None
         name, service = None, name
     one = app.select(name, all_users=all_users)
-    if service is not None:
+    if service is not None and service not in _OTHER_LOGS:
         _check_service(one, service)
     return one, service
 

@@ -46,8 +46,9 @@ def _entries(top: Node, key: str) -> dict[str, Node]:
 
 def _services(top: Node, problems: Problems) -> None:
     listening: dict[str, str] = {}
+    logged = {"setup"} if "setup" in top.entries else set()
     for name, service in _entries(top, "services").items():
-        if name in RESERVED_NAMES:
+        if name in RESERVED_NAMES | logged:
             problems.add(
                 f"a service cannot be called {quote(name)}: devenv runs one of that name", service.place,
                 hint="give it another name",

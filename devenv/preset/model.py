@@ -231,6 +231,18 @@ class SmokeCheck(_Strict):
     """`plumbing`: the weights are made up, so the check proves that everything runs, and says nothing of the result."""
 
 
+class SetupStep(_Strict):
+    """A command run inside as the user, in /workspace, after the first start; exit status 0 passes."""
+
+    run: Annotated[tuple[Argument, ...], Field(min_length=1)]
+    """The program and its arguments; no shell reads them."""
+    timeout_s: Annotated[int, Field(ge=1, le=86400)] = 1800
+    """Seconds it may take."""
+    once: Literal["environment", "container"] = "environment"
+    """`environment`: once, until the environment's volume goes; `container`: again in each new container, for what is
+    lost with the old one: all outside of /workspace, /mnt and volumes, Python packages for one."""
+
+
 class Gpu(_Strict):
     """The GPU that the environment computes on. Without this section it gets none, unless `--gpus` gives it some."""
 
@@ -299,6 +311,9 @@ class Preset(_Strict):
     """Files and folders of the preset's folder that go into the image, by their path there."""
     workspace: HostPath | None = None
     """A folder whose content starts the container's own /workspace."""
+    setup: dict[Slug, SetupStep] = {}
+    """Commands that run after the first start, before services are waited for, by name: in the order in which they are
+    written, inherited ones first. A changed one runs again, with those after it."""
     smoke: dict[Slug, SmokeCheck] = {}
     """Commands that have to pass before the environment counts as up, by name."""
     alternatives: tuple[HostPath, ...] = ()

@@ -245,24 +245,36 @@ def _write(project: Path, text: str) -> None:
 
 def test_a_project_is_mounted_locked_and_replaced_when_it_changes(cli: Cli, project: Path) -> None:
     (project / "hello.txt").write_text("from the host\n")
-    _write(project, "env:\n  COLOUR: green\n")
+    same = "timezone: Asia/Tokyo\nsetup:\n  zone: {run: [sh, -c, 'env -u TZ date +%Z >> zone; echo words; exit $(cat end)']}\n"
+    same += "  user: {run: [sh, -c, 'id -un >> user'], once: container}\n"
+    (project / "end").write_text("3\n")
+    _write(project, f"{same}env:\n  COLOUR: green\n")
     try:
+        failed = cli("up", cwd=project)
+        assert failed.code == 9
+        assert "setup step 'zone' ended with status 3" in failed.err
+        assert "words" in failed.err
+        (project / "end").write_text("0\n")
         first = cli.ok("up", "--json", cwd=project)
+        assert [one["cached"] for one in first.json()["stages"] if one["name"] == "setup"] == [False]
+        assert (project / "zone").read_text() == "JST\nJST\n", "failed, and once more"
         assert (project / "devenv.lock").exists(), "a user's preset locks by itself the first time"
         assert cli.ok("exec", "cat", "hello.txt", cwd=project).out == "from the host\n"
         cli.ok("exec", "sh", "-c", "echo kept > /mnt/t-project/note; echo back > made.txt", cwd=project)
         assert (project / "made.txt").read_text() == "back\n"
         assert (project / "made.txt").stat().st_uid == project.stat().st_uid
         lock = (project / "devenv.lock").read_bytes()
-        _write(project, "env:\n  COLOUR: red\n")
+        _write(project, f"{same}env:\n  COLOUR: red\n")
         second = cli.ok("up", "--json", cwd=project)
         assert "replaced" in second.err
         assert second.json()["container_id"] != first.json()["container_id"]
         assert second.json()["urls"] == first.json()["urls"]
         assert cli.ok("exec", "printenv", "COLOUR", cwd=project).out == "red\n"
+        assert (project / "zone").read_text() == "JST\nJST\n", "done, in an earlier container"
+        assert (project / "user").read_text() == "dev\ndev\n", "in each container"
         assert cli.ok("exec", "cat", "/mnt/t-project/note", cwd=project).out == "kept\n"
         assert (project / "devenv.lock").read_bytes() == lock, "nothing that is locked changed"
-        _write(project, "env:\n  COLOUR: red\npip:\n  - tomli==2.0.1\n")
+        _write(project, f"{same}env:\n  COLOUR: red\npip:\n  - tomli==2.0.1\n")
         stale = cli("up", cwd=project)
         assert stale.code == 4
         assert "tomli" in stale.err

@@ -30,7 +30,7 @@ def _modules() -> dict[str, Path]:
 LINE = (
     ("preset",), ("compat",), ("lock",), ("sources", "artifacts", "fetch"), ("rootfs",), ("sbom",), ("services",), ("content",), ("parts",), ("plan",), ("render",),
     ("context",), ("online",), ("build",), ("canonical",), ("identity",), ("weights",), ("gpu",), ("doctor",), ("alternatives",), ("worktree",), ("network",), ("boot",), ("condition",), ("owner",), ("first",), ("decided",),
-    ("probe",), ("smoke", "proof"), ("passed",), ("up",), ("verify",), ("cli",),
+    ("probe",), ("setup", "smoke", "proof"), ("passed",), ("up",), ("verify",), ("cli",),
 )  # fmt: skip
 DOORS = {
     "errors", "paths", "progress", "run", "http", "engine", "dockerhost", "console", "stages", "environment", "host",

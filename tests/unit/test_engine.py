@@ -19,7 +19,7 @@ import urllib3.exceptions
 from devenv import engine
 from devenv.container import ContainerSpec
 from devenv.errors import EngineError, UsageError
-from devenv.streams import KEPT_BYTES, last, lines
+from devenv.streams import KEPT_BYTES, last, lines, overheard
 
 
 class _Client:
@@ -281,3 +281,10 @@ def test_a_line_without_an_end_is_cut() -> None:
     assert found[:2] == ["a", "bc"]
     assert sum(map(len, found[2:])) == 9 << 20
     assert max(map(len, found)) <= KEPT_BYTES + (1 << 20)
+
+
+def test_the_newest_line_is_told_and_everything_is_passed_on() -> None:
+    told: list[str] = []
+    chunks = [(b"one\ntw", None), (None, b"error\n"), (b"o\n\n", None), (b"rest", None)]
+    assert list(overheard(chunks, told.append)) == chunks
+    assert told == ["one", "two"]

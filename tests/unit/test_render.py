@@ -347,3 +347,10 @@ def test_a_time_zone_is_set_for_those_who_ask_the_environment_and_those_who_ask_
     assert 'ln -sfn "$zone" /etc/localtime\necho Europe/Berlin > /etc/timezone\n' in text
     assert "TZ" not in _dockerfile(_render())
     assert "localtime" not in _dockerfile(_render())
+
+
+def test_the_setup_is_what_an_editor_runs_after_it_made_the_container() -> None:
+    steps = {"data": {"run": ("sh", "-c", "echo 'a b' > x")}, "again": {"run": ("make", "it")}}
+    document = json.loads(_render(setup=steps).files[".devcontainer/devcontainer.json"])
+    assert document["postCreateCommand"] == """sh -c 'echo '"'"'a b'"'"' > x' && make it"""
+    assert b"postCreateCommand" not in _render().files[".devcontainer/devcontainer.json"]

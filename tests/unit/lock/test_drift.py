@@ -16,7 +16,7 @@ SHA = "a" * 64
 def test_what_a_lock_does_not_resolve_is_no_drift() -> None:
     one = preset()
     other = preset(
-        description="x", env={"A": "b"}, smoke={"s": {"run": ("true",)}}, files={"/a": "/b"}, shm_size="1g",
+        description="x", env={"A": "b"}, smoke={"s": {"run": ("true",)}}, setup={"s": {"run": ("true",)}}, files={"/a": "/b"}, shm_size="1g",
         services={"s": {"command": ("x",)}},
     )  # fmt: skip
     assert drift.compare(lock(one), other) == ()

@@ -62,6 +62,8 @@ Mistakes = Callable[[str], list[PresetError]]
          "'timezone' cannot be '../etc/passwd'"),
         ("timezone: UTC\nenv: {§TZ: Asia/Tokyo}",
          "'TZ' is what 'timezone' sets"),
+        ("setup: {data: {run: [x]}}\nservices: {§setup: {command: [x]}}",
+         "a service cannot be called 'setup': devenv runs one of that name"),
         ("volumes: {a: §/etc}",
          "a volume cannot be mounted at '/etc': devenv or the system needs /etc"),
         ("volumes: {a: §/workspace/data}",
