@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import configparser
+import contextlib
 import dataclasses
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +25,43 @@ class AptSource:
     trusted: bool = False
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reading:
+    """One reading of a user's settings: the files that it met, and those that it passes over as if they were not
+    there."""
+
+    without: frozenset[Path]
+    met: dict[Path, None]
+
+
+_READING: ContextVar[Reading | None] = ContextVar("reading", default=None)
+
+
+@contextlib.contextmanager
+def reading(without: Iterable[Path] = ()) -> Iterator[Reading]:
+    """What is read in this block, by this thread, is noted; to find out what a settings file is the cause of."""
+    one = Reading(without=frozenset(without), met={})
+    token = _READING.set(one)
+    try:
+        yield one
+    finally:
+        _READING.reset(token)
+
+
+def passes_over(path: Path) -> bool:
+    """Whether this reading passes a settings file over. Asked before each is read."""
+    one = _READING.get()
+    if one is None:
+        return False
+    if path.is_file():
+        one.met[path] = None
+    return path in one.without
+
+
 def text_of(path: Path) -> str:
     """The file's text; nothing when it is not there or not ours to read: it is another tool's setting."""
+    if passes_over(path):
+        return ""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -220,11 +256,16 @@ def apt_template(text: str, release: str, arch: str) -> dict[str, str]:
 
 
 def without_secret(url: str) -> str:
-    """`url` as it may be shown: no user name, no password, no query."""
-    parts = urlsplit(url)
-    if not parts.netloc:
-        return url
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+    """`url` as it may be shown: no user name, no password, no query. Also `name=url`, as uv has indexes, and
+    `user:password@host`, as proxies may be given."""
+    lead, sign, rest = url.partition("://") if "://" in url else ("", "", url)
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    port = authority.rpartition(":")[2] if ":" in authority else ""
+    if "@" in authority:
+        rest = authority.rpartition("@")[2] + rest[len(authority) :]
+    elif "@" in rest and port and not port.isdecimal():  # a password with a '/' in it
+        rest = rest.rpartition("@")[2]
+    return f"{lead}{sign}{re.split('[?#]', rest, maxsplit=1)[0] if sign else rest}"
 
 
 _GIT_HEADER = re.compile(r'\s*\[\s*([A-Za-z0-9.-]+)(\s+"(?:[^"\\]|\\.)*")?\s*\]')

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from devenv import files
+from devenv import configs, files
 from devenv.errors import EngineError
 from devenv.foreign import from_json
 
@@ -32,7 +32,8 @@ def engine_address(variables: Mapping[str, str], home: Path) -> str:
     if name and name != "default":
         meta = _folder(variables, home) / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest() / "meta.json"
         try:
-            return str(from_json(files.read_text(meta))["Endpoints"]["docker"]["Host"])
+            text = "" if configs.passes_over(meta) else files.read_text(meta)
+            return str(from_json(text)["Endpoints"]["docker"]["Host"])
         except (OSError, ValueError, KeyError, TypeError):
             raise EngineError(
                 f"the docker context {name!r} is not there",
@@ -64,8 +65,11 @@ def proxies(variables: Mapping[str, str], home: Path) -> dict[str, str]:
 
 def _config(variables: Mapping[str, str], home: Path) -> Mapping[str, Any]:
     """The docker client's config.json; empty when it cannot be read."""
+    path = _folder(variables, home) / "config.json"
+    if configs.passes_over(path):
+        return {}
     try:
-        value = from_json(files.read_text(_folder(variables, home) / "config.json"))
+        value = from_json(files.read_text(path))
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from devenv import files
+from devenv import configs, files
 from devenv.errors import UsageError
 from devenv.foreign import from_yaml
 
@@ -121,7 +121,7 @@ def weights_dir(text: str, home: Path, named: str) -> Path:
 
 
 def _checked(path: Path) -> dict[str, Any]:
-    if not files.is_there(path):
+    if configs.passes_over(path) or not files.is_there(path):
         return {}
 
     def refuse(text: str) -> UsageError:

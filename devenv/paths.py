@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -52,6 +53,19 @@ class Dirs:
     cache: Path
     state: Path
     config: Path
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str]) -> Dirs:
+        """The folders that the environment variables name, or the usual ones below HOME."""
+
+        def xdg(variable: str, default: str) -> Path:
+            return Path(environ.get(variable) or Path(environ["HOME"]) / default) / "devenv"
+
+        return cls(
+            cache=xdg("XDG_CACHE_HOME", ".cache"),
+            state=xdg("XDG_STATE_HOME", ".local/state"),
+            config=xdg("XDG_CONFIG_HOME", ".config"),
+        )
 
     @property
     def store(self) -> Path:

@@ -31,6 +31,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "show": ("preset:show", "Show a preset as resolved, and where each value came from."),
     "validate": ("preset:validate", "Check presets; all mistakes at once."),
     "schema": ("preset:schema", "Print the presets' JSON Schema, for editors."),
+    "settings": ("settings:settings", "Show the settings in force, and where each came from."),
     "doctor": ("doctor:doctor", "Can this machine run it? The verdict before a byte is downloaded."),
     "lock": ("lock:lock", "Resolve a preset to exact files; check for drift."),
     "fetch": ("lock:fetch", "Bring every locked file to this machine's store."),

@@ -259,13 +259,4 @@ def _home() -> Path:
 
 
 def _dirs() -> Dirs:
-    home = _home()
-
-    def xdg(variable: str, default: str) -> Path:
-        return Path(os.environ.get(variable) or home / default) / "devenv"
-
-    return Dirs(
-        cache=xdg("XDG_CACHE_HOME", ".cache"),
-        state=xdg("XDG_STATE_HOME", ".local/state"),
-        config=xdg("XDG_CONFIG_HOME", ".config"),
-    )
+    return Dirs.of(os.environ)

@@ -35,7 +35,7 @@ LINE = (
 DOORS = {
     "errors", "paths", "progress", "run", "http", "engine", "dockerhost", "console", "stages", "environment", "host",
     "configs", "mirrors", "container", "brought", "machine", "hubs", "ownconfig", "buildx", "unpacked",
-    "lifeline", "guard", "held", "files", "foreign", "streams", "localtag", "ownimages", "enginefaults", "pipsettings", "debfile",
+    "lifeline", "guard", "held", "files", "foreign", "streams", "localtag", "ownimages", "enginefaults", "pipsettings", "debfile", "inforce",
 }  # fmt: skip
 # The resolvers need bytes that are hashed at lock time (npm's tarballs), so they use the store and its fetcher.
 ALLOWED = {("lock", "artifacts"), ("lock", "fetch"), ("lock", "sources")}
