@@ -12,7 +12,7 @@ from datetime import UTC
 from pathlib import Path
 
 from devenv.artifacts import Store
-from devenv.configs import AptSource
+from devenv.configs import AptSource, without_secret
 from devenv.errors import LockError
 from devenv.host import Settings
 from devenv.lock.model import Deb
@@ -60,20 +60,28 @@ class Stanza:
 
 
 class Apt:
-    """apt for one release, apart from this machine's own apt; works as any user. Refreshes its lists once."""
+    """apt for one release, apart from this machine's own apt; works as any user. Refreshes its lists once. `further`:
+    components besides the usual ones. Raises LockError where this machine knows no mirror that has them."""
 
     def __init__(
-        self, *, distribution: str, release: str, settings: Settings, store: Store, keyring: Path | None = None
-    ) -> None:
+        self, *, distribution: str, release: str, settings: Settings, store: Store, keyring: Path | None = None,
+        further: Sequence[str] = (),
+    ) -> None:  # fmt: skip
         self.distribution = distribution
         self.release = release
         self.arch = settings.arch
-        self._sources = apt_sources(settings, distribution, release)
+        self._sources = apt_sources(settings, distribution, release, further)
         if not self._sources:
             raise LockError(
                 f"this machine's apt names no mirror of {distribution}/{release}",
                 hint=f"set DEVENV_APT_MIRROR_{distribution.upper()}=ADDRESS, or in "
                 f"{settings.dirs.config / 'config.yaml'}: mirrors: {{{distribution}: ADDRESS}}",
+            )
+        if lacking := sorted(set(further) - {each for one in self._sources for each in one.components}):
+            address = without_secret(self._sources[0].uri)
+            raise LockError(
+                f"no source of {distribution}/{release} in this machine's apt has {', '.join(lacking)}",
+                hint=f"add it there, or name a mirror that has it: DEVENV_APT_MIRROR_{distribution.upper()}={address}",
             )
         self._keyring = keyring
         key = hashlib.sha256(repr((self._sources, self.arch)).encode()).hexdigest()[:12]

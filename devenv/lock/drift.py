@@ -32,6 +32,7 @@ def inputs(preset: Preset) -> dict[str, Any]:
         "python": preset.python,
         "system": sorted(SYSTEM_PACKAGES),
         "apt": sorted(set(preset.packages())),
+        "apt_components": sorted(set(preset.apt_components)),
         "cuda": preset.cuda,
         "pip": sorted({_canonical(one) for one in preset.requirements()}),
         "npm": sorted(set(preset.npm)),

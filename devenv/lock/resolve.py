@@ -207,8 +207,9 @@ class _Work:
             distribution, _, release = named.partition("/")
             keys = keyring(distribution, settings=self.settings, store=self.store, web=self.web)
             self._apt_ = Apt(
-                distribution=distribution, release=release, settings=self.settings, store=self.store, keyring=keys
-            )
+                distribution=distribution, release=release, settings=self.settings, store=self.store, keyring=keys,
+                further=self.preset.apt_components,
+            )  # fmt: skip
         return self._apt_
 
     def _base(self) -> LockedBase:
@@ -253,7 +254,7 @@ class _Work:
 
     def _apt_packages(self, base: LockedBase, status: _Once) -> tuple[Deb, ...]:
         taken: tuple[Deb, ...] | None = self.earlier.take(
-            "apt system python", lambda one: one.apt, fits=lambda one: one.base == base
+            "apt apt_components system python", lambda one: one.apt, fits=lambda one: one.base == base
         )
         if taken is not None and not self.earlier.upgrades("apt", (deb.name for deb in taken)):
             return taken

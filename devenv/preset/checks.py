@@ -9,7 +9,7 @@ from packaging.utils import canonicalize_name
 
 from devenv.preset import timezones
 from devenv.preset.marks import Node
-from devenv.preset.model import TIMEZONE
+from devenv.preset.model import COMPONENTS, TIMEZONE
 from devenv.preset.problems import Problems, nearest, quote
 
 RESERVED_NAMES = frozenset({"gateway", "ide", "jupyter"})
@@ -36,6 +36,7 @@ def check(top: Node, problems: Problems) -> None:
     _files(top, problems)
     _environment(top, problems)
     _timezone(top, problems)
+    _components(top, problems)
     _pinned_twice(top, problems)
     _node(top, problems)
 
@@ -173,6 +174,20 @@ def _timezone(top: Node, problems: Problems) -> None:
         problems.add(f"unknown time zone {quote(zone.value)}", zone.mark, hint=hint or "such as Europe/Berlin, or UTC")
     if own := _entries(top, "env").get("TZ"):
         problems.add("'TZ' is what 'timezone' sets", own.place, hint="keep one; null drops an inherited one")
+
+
+def _components(top: Node, problems: Problems) -> None:
+    bootstrap = _entries(top, "base").get("bootstrap")
+    distribution = bootstrap.value.partition("/")[0] if bootstrap and isinstance(bootstrap.value, str) else ""
+    known = COMPONENTS.get(distribution, ())
+    for node in top.entries["apt_components"].items if "apt_components" in top.entries and known else ():
+        others = [name for name, all_ in COMPONENTS.items() if node.value in all_]
+        if others and node.value not in known:
+            problems.add(
+                f"{quote(str(node.value))} is a part of {others[0].capitalize()}'s archive, and the base is "
+                f"{distribution}",
+                node.mark, hint=f"{distribution} has: {', '.join(known)}",
+            )  # fmt: skip
 
 
 def _pinned_twice(top: Node, problems: Problems) -> None:

@@ -49,7 +49,13 @@ def _extension(node: Node) -> str | None:
     return found.value.lower() if found and isinstance(found.value, str) else None
 
 
-IDENTITIES: Mapping[str, Identity] = {"pip": _pip, "apt": _apt, "npm": _npm, "extensions": _extension}
+def _word(node: Node) -> str | None:
+    return node.value if isinstance(node.value, str) else None
+
+
+IDENTITIES: Mapping[str, Identity] = {
+    "pip": _pip, "apt": _apt, "apt_components": _word, "npm": _npm, "extensions": _extension,
+}  # fmt: skip
 """The lists that append, and what identifies an entry. Every other list (a command line) is replaced."""
 
 _WHOLE = frozenset({"base", "archive"})

@@ -49,6 +49,8 @@ REVISION = r"^[0-9A-Za-z][0-9A-Za-z._-]{0,99}$"
 TIMEZONE = r"^[A-Z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}$"
 FILE_PATTERN = r"^[A-Za-z0-9_.*?\[\]!+@ -]+(/[A-Za-z0-9_.*?\[\]!+@ -]+)*$"
 
+COMPONENTS = {"debian": ("contrib", "non-free", "non-free-firmware"), "ubuntu": ("restricted", "multiverse")}
+"""The parts of an archive that are asked by choice, by distribution."""
 ZONES_PACKAGE = "tzdata"
 """The Debian package that has the time zones."""
 
@@ -62,6 +64,7 @@ EnvName = Annotated[str, Field(pattern=ENV_NAME)]
 EnvValue = Annotated[str, Field(pattern=ENV_VALUE, max_length=4096)]
 ContainerPath = Annotated[str, Field(pattern=CONTAINER_PATH), AfterValidator(_no_dots)]
 UrlPath = Annotated[str, Field(pattern=URL_PATH)]
+Component = Literal["contrib", "non-free", "non-free-firmware", "restricted", "multiverse"]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Sha256 = Annotated[str, Field(pattern=SHA256)]
 HostPath = Annotated[str, Field(min_length=1)]
@@ -282,6 +285,9 @@ class Preset(_Strict):
     package has one entry, or several that each have a marker of their own: `foo==1; python_version < '3.12'`."""
     apt: tuple[AptPackage, ...] = ()
     """Packages of the base system: `git`, `git=1:2.39.5-0+deb12u2`. Added to those inherited."""
+    apt_components: tuple[Component, ...] = ()
+    """Further parts of the distribution's archive that `apt` may take packages from, besides `main` (of Ubuntu also
+    `universe`); their packages are not free software, or need some that is not. Added to those inherited."""
     npm: tuple[NpmPackage, ...] = ()
     """npm packages with exact versions, installed globally: `typescript@5.6.3`. Added to those inherited."""
     node: Version | None = None

@@ -160,6 +160,16 @@ def test_a_list_of_mirrors_in_a_file_is_as_many_sources(tmp_path: Path) -> None:
     assert found[0].components == ("main", "universe")
 
 
+def test_further_components_count_where_a_preset_wants_them(tmp_path: Path) -> None:
+    put(tmp_path, {"etc/apt/sources.list": "deb http://m/debian bookworm main contrib\ndeb http://n bookworm main\n"})
+    wanted = ("contrib", "non-free")
+    found = apt_sources(read(tmp_path), "debian", "bookworm", wanted)
+    assert [one.components for one in found] == [("main", "contrib"), ("main",)]
+    assert {one.components for one in apt_sources(read(tmp_path), "debian", "bookworm")} == {("main",)}
+    named = read(tmp_path, {"DEVENV_APT_MIRROR_DEBIAN": "http://env/debian"})
+    assert apt_sources(named, "debian", "bookworm", wanted)[0].components == ("main", *wanted)
+
+
 def test_mirrors_named_for_devenv_come_first(tmp_path: Path) -> None:
     put(tmp_path, {
         "etc/apt/sources.list": DEBIAN,

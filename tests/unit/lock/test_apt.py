@@ -176,6 +176,16 @@ def test_a_machine_without_mirrors_is_told_what_to_set(tmp_path: Path) -> None:
     assert "config.yaml" in (caught.value.hint or "")
 
 
+def test_components_that_no_source_has_are_said_before_anything_is_asked(tmp_path: Path) -> None:
+    source = AptSource(uri="http://u:p@m/debian", suites=("bookworm",), components=("main", "contrib"))
+    mine = dataclasses.replace(settings(tmp_path), apt=(source,))
+    world = {"distribution": "debian", "release": "bookworm", "settings": mine, "store": Store(tmp_path)}
+    Apt(**world, further=("contrib",))
+    with pytest.raises(LockError, match="no source of debian/bookworm in this machine's apt has non-free") as told:
+        Apt(**world, further=("contrib", "non-free"))
+    assert "DEVENV_APT_MIRROR_DEBIAN=http://m/debian" in (told.value.hint or "")
+
+
 def test_a_machine_without_apt_is_told_so(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     apt, _ = make()
 

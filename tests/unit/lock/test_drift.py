@@ -92,3 +92,12 @@ def test_a_time_zone_wants_its_package_whatever_it_is() -> None:
     assert drift.inputs(preset(apt=("tzdata=2025b-0+deb12u1",), timezone="UTC"))["apt"] == ["tzdata=2025b-0+deb12u1"]
     assert drift.compare(lock(preset(timezone="Asia/Tokyo")), preset(timezone="UTC")) == ()
     assert "tzdata" not in str(drift.inputs(preset()))
+
+
+def test_components_are_pins_where_a_preset_names_some() -> None:
+    wanted = preset(apt_components=("non-free", "contrib"))
+    assert drift.compare(lock(preset()), wanted) == (
+        Drift(section="apt_components", locked="—", wanted="contrib"),
+        Drift(section="apt_components", locked="—", wanted="non-free"),
+    )
+    assert "apt_components" not in drift.inputs(preset())

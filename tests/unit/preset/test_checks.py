@@ -64,6 +64,13 @@ Mistakes = Callable[[str], list[PresetError]]
          "'TZ' is what 'timezone' sets"),
         ("setup: {data: {run: [x]}}\nservices: {§setup: {command: [x]}}",
          "a service cannot be called 'setup': devenv runs one of that name"),
+        ("apt_components: [non-free, §multiverse]",
+         "'multiverse' is a part of Ubuntu's archive, and the base is debian"),
+        ("apt_components: [contrib, §contrib]",
+         "'contrib' is given twice in 'apt_components'"),
+        ("apt_components: [§main]",
+         ("entry 1 of 'apt_components' is one of 'contrib', 'non-free', 'non-free-firmware', 'restricted', "
+          "'multiverse', not 'main'")),
         ("volumes: {a: §/etc}",
          "a volume cannot be mounted at '/etc': devenv or the system needs /etc"),
         ("volumes: {a: §/workspace/data}",
