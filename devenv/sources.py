@@ -21,6 +21,7 @@ from devenv.http.web import NowhereError, Origin, Unusable, Web
 from devenv.lock.model import Artifact, Deb, Lock
 from devenv.mirrors import apt_sources, snapshots
 from devenv.preset.model import Archive, Preset
+from devenv.preset.ownwheel import own_wheel
 
 T = TypeVar("T")
 Place = Origin | Unusable
@@ -29,7 +30,9 @@ Place = Origin | Unusable
 def archives(preset: Preset) -> dict[str, Archive]:
     """The files that the preset itself names (by path or address), by sha256."""
     editor = preset.code_server.archive if preset.code_server else None
-    return {one.sha256: one for one in (editor, *(e.archive for e in preset.extensions)) if one is not None}
+    wheels = (Archive(path=str(one.path), sha256=one.sha256) for one in map(own_wheel, preset.pip) if one)
+    every = (editor, *(one.archive for one in preset.extensions), *wheels)
+    return {one.sha256: one for one in every if one is not None}
 
 
 class Sources:
@@ -74,7 +77,10 @@ class Sources:
             yield Origin(url=url, channel="apt", headers=header_for(url, self._settings.apt_auth))
 
     def wheel(self, wheel: Artifact) -> Iterator[Place]:
-        """Local folders first, then each index, then pip's default one."""
+        """The preset's own file; else local folders, then each index, then pip's default one."""
+        if archive := self._files.get(wheel.sha256):
+            yield from self.address(archive)
+            return
         pip = self._settings.pip
         for place in pip.find_links:
             folder = Path(unquote(urlsplit(place).path) if place.startswith("file:") else place)

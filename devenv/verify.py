@@ -80,14 +80,16 @@ def restore(reference: str, folder: Path, doors: Doors) -> Path:
     wanted = {target: folder / name for target, name in named.files.items()}
     engine.take_out(reference, wanted | ({WORKSPACE: folder / portable.WORKSPACE} if named.workspace else {}))
     (folder / "archives").mkdir()
-    for sha256 in named.archives:
+    for name in (*named.archives, *named.wheels):
+        sha256, place = name.partition("/")[0], folder / "archives" / name
         held = doors.store.path(sha256)
         if not held.is_file():
             raise FetchError(
                 f"the store has not the file {sha256} that the preset pins by path",
                 hint="fetch it on this machine first, from the project that has it: devenv fetch",
             )
-        shutil.copyfile(held, folder / "archives" / sha256)
+        place.parent.mkdir(exist_ok=True)
+        shutil.copyfile(held, place)
     return path
 
 

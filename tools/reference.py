@@ -173,7 +173,7 @@ In the tables, a *name* is {name}.
 A *variable* is {variable}.
 """
 _NAMED: tuple[tuple[Any, str], ...] = (
-    (model.PipRequirement, "a PEP 508 requirement without an address"),
+    (model.PipRequirement, "a PEP 508 requirement without an address, or the path of a wheel"),
     (model.HostPath, "a path relative to this file"),
 )
 _KEYS = {model.SLUG: "names", model.ENV_NAME: "variables", model.CONTAINER_PATH: "container paths"}

@@ -54,6 +54,8 @@ def pinned(preset: Preset, name: str) -> str | None:
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 
+    from devenv.preset.ownwheel import own_wheel
+
     if own := getattr(preset, name, None):
         return str(own)
     for text in preset.pip:
@@ -61,7 +63,11 @@ def pinned(preset: Preset, name: str) -> str | None:
         if requirement.marker and not requirement.marker.evaluate({"python_version": preset.python}):
             continue
         exact = [one for one in requirement.specifier if one.operator in {"==", "==="} and "*" not in one.version]
-        if canonicalize_name(requirement.name) == name and exact:
+        if canonicalize_name(requirement.name) != name:
+            continue
+        if own := own_wheel(text):
+            return own.version
+        if exact:
             return exact[0].version
     return None
 

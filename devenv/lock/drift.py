@@ -10,6 +10,7 @@ from devenv.lock.inputs import SYSTEM_PACKAGES, TOOLCHAIN_PACKAGES
 from devenv.lock.model import Lock
 from devenv.paths import templates_digest
 from devenv.preset.model import Archive, Preset
+from devenv.preset.ownwheel import own_wheel
 
 TEMPLATES = "templates"
 """The section of what devenv itself brings to the image: another devenv may bring something else."""
@@ -104,6 +105,8 @@ def _canonical(requirement: str) -> str:
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 
+    if own := own_wheel(requirement):  # wherever it lies on this machine
+        return f"{own.name}=={own.version} sha256 {own.sha256}"
     parsed = Requirement(requirement)
     extras = f"[{','.join(sorted(canonicalize_name(one) for one in parsed.extras))}]" if parsed.extras else ""
     specifier = ",".join(sorted(str(one) for one in parsed.specifier))

@@ -20,8 +20,9 @@ from devenv.lock.image import ImageFacts, locked_image
 from devenv.lock.inputs import BASE_PACKAGES, NODE_WHEEL, SYSTEM_PACKAGES, TOOLCHAIN_PACKAGES
 from devenv.lock.keyring import keyring
 from devenv.lock.model import Artifact, Deb, Lock, LockedBase, LockedEditor, LockedModel, LockedNpm, Wheel
-from devenv.lock.wheels import own_uv, resolve_wheels
+from devenv.lock.wheels import own_file, own_uv, resolve_wheels
 from devenv.preset.load import LoadedPreset
+from devenv.preset.ownwheel import own_wheel
 from devenv.progress import Progress
 from devenv.sources import Sources, archives
 
@@ -311,11 +312,12 @@ class _Work:
     ) -> tuple[Wheel, ...]:
         if not names:  # and nothing is asked of the base
             return ()
+        local = [own_file(one, self.store) for one in map(own_wheel, names) if one]
         if self.settings.pip.unheard and not alone:
             self._note(f"warning: settings that are not honoured: {', '.join(self.settings.pip.unheard)}")
         return resolve_wheels(
             names, python=self.preset.python, glibc=self._glibc(base, status), settings=self.settings,
-            store=self.store, web=self.web, keep=keep, dependencies=not alone, cuda=self._cuda,
+            store=self.store, web=self.web, keep=keep, dependencies=not alone, cuda=self._cuda, local=local,
         )  # fmt: skip
 
     def _tools(self, base: LockedBase, status: _Once) -> tuple[Wheel, Wheel | None]:

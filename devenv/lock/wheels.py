@@ -18,8 +18,10 @@ from devenv.errors import LockError
 from devenv.host import Settings
 from devenv.http.partial import Wanted
 from devenv.http.web import Origin, Web
+from devenv.lock import declared
 from devenv.lock.model import Wheel
 from devenv.lock.uvwords import explained
+from devenv.preset.ownwheel import OwnWheel
 from devenv.run import ProcessError, run
 
 _UV_ARCH = {"amd64": "x86_64", "arm64": "aarch64"}
@@ -44,11 +46,13 @@ def resolve_wheels(
     keep: Iterable[Wheel] = (),
     dependencies: bool = True,
     cuda: str = "",
+    local: Iterable[Wheel] = (),
 ) -> tuple[Wheel, ...]:
     """One wheel for every package that `requirements` need, sorted by name.
 
     `python` MAJOR.MINOR and `glibc` (2.36) are the image's; `keep` are versions to prefer where they still fit; with
-    `cuda` no build for the CPU or for another CUDA is taken. Raises LockError in uv's words.
+    `cuda` no build for the CPU or for another CUDA is taken. `local` are those that requirements refer to by path.
+    Raises LockError in uv's words.
     """
     if not requirements:
         return ()
@@ -63,8 +67,21 @@ def resolve_wheels(
         if not set(wrong) - set(without):
             raise _unresolved("", requirements, without, settings.pip.constraints if dependencies else ())
         without += wrong
-    wheels = (_wheel(package, python, glibc, settings, store, web) for package in found)
+    own = {one.name: one for one in local}
+    wheels = (own.get(package["name"]) or _wheel(package, python, glibc, settings, store, web) for package in found)
     return tuple(sorted(wheels, key=lambda one: one.name))
+
+
+def own_file(wheel: OwnWheel, store: Store) -> Wheel:
+    """Take a wheel of the preset's folder into the store. Raises LockError for one that is not what it is called,
+    FetchError for one that changed since the preset was read."""
+    store.adopt(wheel.path, wheel.sha256)
+    file = store.path(wheel.sha256)
+    found = Wheel(
+        name=wheel.name, version=wheel.version, file=wheel.path.name, size=file.stat().st_size, sha256=wheel.sha256
+    )
+    declared.check(found, "wheel", file)
+    return found
 
 
 def _resolved(

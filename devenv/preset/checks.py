@@ -200,7 +200,7 @@ def _pinned_twice(top: Node, problems: Problems) -> None:
         except InvalidRequirement:
             continue
         name = canonicalize_name(requirement.name) if requirement else ""
-        if requirement and requirement.specifier and name in pinned:
+        if requirement and (requirement.specifier or requirement.url) and name in pinned:
             problems.add(
                 f"{quote(name)} is pinned by '{pinned[name]}' already", node.mark,
                 hint=f"change '{pinned[name]}', and remove this entry",

@@ -8,10 +8,14 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
+from devenv import files
+from devenv.preset import ownwheel
 from devenv.preset.marks import Mark, Node
 from devenv.preset.problems import Problems, quote
 
 _Resolve = Callable[[Node], Node]
+_SAID = "said"
+"""In the place of a wheel with a problem: a requirement like any other, so that nothing more is said of it."""
 
 
 def anchor(top: Node, folder: Path, shipped: Path, problems: Problems) -> Node:
@@ -33,6 +37,7 @@ def anchor(top: Node, folder: Path, shipped: Path, problems: Problems) -> Node:
     either, file, tree = resolve("file or folder"), resolve("file"), resolve("folder")
     top = _change(top, "files", lambda files: _each_value(files, either))
     top = _change(top, "workspace", tree)
+    top = _change(top, "pip", lambda every: _each_item(every, lambda one: _wheel(one, file, problems)))
     top = _change(top, "code_server", lambda editor: _archive(editor, file))
     return _change(top, "extensions", lambda every: _each_item(every, lambda one: _archive(one, file)))
 
@@ -41,6 +46,23 @@ def locate(text: str, folder: Path, root: Path, mark: Mark, problems: Problems) 
     """The file that a relative path in a file of `folder` names; None after adding a problem. It may not leave
     `root`."""
     return _locate(text, folder, (root,), "file", mark, problems)
+
+
+def _wheel(node: Node, file: _Resolve, problems: Problems) -> Node:
+    """An entry of `pip`: one that names a wheel's path as a reference to that file."""
+    path = ownwheel.named(node.value) if isinstance(node.value, str) else None
+    if path is None:
+        return node
+    before = len(problems)
+    found = file(dataclasses.replace(node, value=path)).value
+    try:
+        if len(problems) == before:
+            return dataclasses.replace(node, value=ownwheel.reference(Path(str(found))))
+    except ValueError as error:
+        problems.add(f"{quote(path)} cannot be used: {error}", node.mark)
+    except OSError as error:
+        problems.add(f"{quote(path)} cannot be read: {files.reason(error)}", node.mark, hint=files.hint(error))
+    return dataclasses.replace(node, value=_SAID)
 
 
 def _archive(node: Node, file: _Resolve) -> Node:

@@ -138,8 +138,8 @@ def _layers(path: Path, problems: Problems) -> tuple[tuple[Path, ...], list[Node
         chain.append(following)
         real.append(following.resolve())
         tree = document.parse(text, problems)
-        compose.check_duplicates(tree, problems)
         layer = hostpaths.anchor(_less(tree, "extends"), following.parent, paths.presets_dir(), problems)
+        compose.check_duplicates(layer, problems)
         layers.append(_alternatives(layer, following.parent, root, problems))
         extends = tree.entries.get("extends")
         if extends is None or extends.value is None:

@@ -7,14 +7,16 @@ from typing import Annotated, Literal, Self
 from packaging.requirements import InvalidRequirement, Requirement
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from devenv.preset.ownwheel import own_wheel
+
 
 def _requirement(text: str) -> str:
     try:
         parsed = Requirement(text)
     except InvalidRequirement as error:
         raise ValueError(f"not a PEP 508 requirement: {str(error).splitlines()[0]}") from None
-    if parsed.url:
-        raise ValueError("direct references (name @ url) cannot be locked; name a version instead")
+    if parsed.url and own_wheel(text) is None:
+        raise ValueError("direct references (name @ url) cannot be locked; name a version, or the path of a wheel")
     return text
 
 
@@ -281,8 +283,9 @@ class Preset(_Strict):
     memory: Annotated[str, Field(pattern=SIZE)] | None = None
     """Main memory that the machine has to have: `13g`."""
     pip: tuple[PipRequirement, ...] = ()
-    """Python packages as PEP 508 requirements: `rich`, `rich>=13`, `rich==13.9.4`. Added to those inherited. A
-    package has one entry, or several that each have a marker of their own: `foo==1; python_version < '3.12'`."""
+    """Python packages as PEP 508 requirements: `rich`, `rich>=13`, `rich==13.9.4`; or wheels of one's own by path, in
+    this file's folder: `wheels/acme-1.2-py3-none-any.whl`. Added to those inherited. A package has one entry, or
+    several that each have a marker of their own: `foo==1; python_version < '3.12'`."""
     apt: tuple[AptPackage, ...] = ()
     """Packages of the base system: `git`, `git=1:2.39.5-0+deb12u2`. Added to those inherited."""
     apt_components: tuple[Component, ...] = ()

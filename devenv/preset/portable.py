@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from devenv.errors import PresetError
 from devenv.foreign import from_yaml
+from devenv.preset import ownwheel
 from devenv.preset.load import dump
 from devenv.preset.model import CONTAINER_PATH, Archive, Preset
 
@@ -30,6 +31,7 @@ def portable(preset: Preset) -> str:
     changes = {
         "files": {target: name for name, _, target in numbered(preset)},
         "workspace": preset.workspace and WORKSPACE,
+        "pip": tuple(_wheel(one) for one in preset.pip),
         "alternatives": (),  # for the choice before there is an image
         "code_server": editor and editor.model_copy(update={"archive": _moved(editor.archive)}),
         "extensions": tuple(one.model_copy(update={"archive": _moved(one.archive)}) for one in preset.extensions),
@@ -39,11 +41,13 @@ def portable(preset: Preset) -> str:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Carried:
-    """The files that a portable preset names: `files` by their path in the image, `archives` by hash."""
+    """The files that a portable preset names: `files` by their path in the image, `archives` by hash, `wheels` as
+    HASH/FILE."""
 
     files: Mapping[str, str]
     workspace: bool
     archives: tuple[str, ...]
+    wheels: tuple[str, ...] = ()
 
 
 def carried(text: str) -> Carried:
@@ -53,6 +57,7 @@ def carried(text: str) -> Carried:
         editor, extensions = data.get("code_server") or {}, data.get("extensions") or ()
         found = [(one.get("archive") or {}).get("path") for one in (editor, *extensions)]
         names, workspace = dict(data.get("files") or {}), data.get("workspace")
+        wheels = [one for one in data.get("pip") or () if ownwheel.named(one)]
     except (AttributeError, TypeError, ValueError) as error:
         raise PresetError(
             "the preset that the image carries cannot be read", detail=str(error),
@@ -60,6 +65,7 @@ def carried(text: str) -> Carried:
         ) from None  # fmt: skip
     paths = [*names.values(), *([workspace] if workspace else []), *(one for one in found if one)]
     strange = [one for one in paths if not _NAME.fullmatch(str(one))]
+    strange += [one for one in wheels if not _WHEEL.fullmatch(one)]
     strange += [one for one in names if not re.fullmatch(CONTAINER_PATH, str(one)) or ".." in str(one).split("/")]
     strange += [one for one in set(names.values()) if list(names.values()).count(one) > 1]
     if strange:
@@ -68,11 +74,18 @@ def carried(text: str) -> Carried:
         files={str(target): str(name) for target, name in names.items()},
         workspace=bool(workspace),
         archives=tuple(sorted({str(one).removeprefix(_ARCHIVES) for one in found if one})),
+        wheels=tuple(sorted({one.removeprefix(_ARCHIVES) for one in wheels})),
     )
 
 
 _ARCHIVES = "archives/"
 _NAME = re.compile(rf"files/[0-9]{{1,4}}|{WORKSPACE}|{_ARCHIVES}[0-9a-f]{{64}}")
+_WHEEL = re.compile(rf"{_ARCHIVES}[0-9a-f]{{64}}/{ownwheel.FILE.pattern}")
+
+
+def _wheel(requirement: str) -> str:
+    own = ownwheel.own_wheel(requirement)
+    return f"{_ARCHIVES}{own.sha256}/{own.path.name}" if own else requirement
 
 
 def _moved(archive: Archive | None) -> Archive | None:

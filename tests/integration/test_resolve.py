@@ -32,6 +32,7 @@ from devenv.lock.resolve import refresh_missing, resolve
 from devenv.lock.wheels import own_uv
 from devenv.preset.load import LoadedPreset
 from devenv.preset.model import Preset
+from devenv.preset.ownwheel import reference
 from devenv.progress import Silent
 from devenv.sources import archives
 from tests.integration.mirror import Mirror, settings
@@ -365,5 +366,29 @@ def test_files_that_the_preset_pins_are_locked_by_their_hash(small: Small, mine:
         with pytest.raises(LockError, match=r"is a\.b 1\.0, and not"):
             make(preset(code_server=server, extensions=({**extension, **wrong},)), mine, tmp_path)
     (tmp_path / "cs.tar.gz").write_bytes(b"changed")
+    with pytest.raises(FetchError, match="not the file that was pinned"):
+        make(one, mine, tmp_path / "other")
+
+
+def test_a_wheel_of_ones_own_is_locked_with_what_it_needs(small: Small, mine: Settings, tmp_path: Path) -> None:
+    small.wheel("own", "1.0", requires=("leaf>=1",))
+    body = small.mirror.files["/files/own-1.0-py3-none-any.whl"]
+    for path in ("/files/own-1.0-py3-none-any.whl", "/simple/own/"):
+        del small.mirror.files[path]
+    path = tmp_path / "own-1.0-py3-none-any.whl"
+    path.write_bytes(body)
+    one = preset(pip=(reference(path),))
+    made = make(one, mine, tmp_path)
+    assert {each.name: each.sha256 for each in made.wheels}["own"] == hashlib.sha256(body).hexdigest()
+    assert names(made.wheels) == {"own", "leaf"}
+    assert str(tmp_path) not in made.dump()
+    fetch(made, store=Store(tmp_path / "fresh"), settings=mine, files=archives(one.preset))
+    assert Store(tmp_path / "fresh").missing(made) == ()
+    assert make(one, mine, tmp_path, previous=made) == made
+    for wrong in ("own-2.0-py3-none-any.whl", "other-1.0-py3-none-any.whl"):
+        with pytest.raises(LockError, match=r"is own 1\.0, and not"):
+            make(preset(pip=(reference(path.rename(tmp_path / wrong)),)), mine, tmp_path)
+        (tmp_path / wrong).rename(path)
+    path.write_bytes(b"changed")
     with pytest.raises(FetchError, match="not the file that was pinned"):
         make(one, mine, tmp_path / "other")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from devenv.errors import PresetError
-from devenv.preset.load import LoadedPreset, load
+from devenv.lock import drift
+from devenv.preset.load import LoadedPreset, dump, load
+from devenv.preset.ownwheel import own_wheel
+from devenv.sources import archives
 
 from .conftest import ROOT, Write
 
@@ -114,3 +118,55 @@ def test_the_wrong_type_is_the_only_thing_said(mistakes: Mistakes) -> None:
         "'code_server.archive' takes a mapping, not 'x'",
         "'extensions' takes a list, not a mapping",
     ]
+
+
+WHEEL = "acme-1.2-py3-none-any.whl"
+
+
+def test_a_wheel_is_a_reference_with_its_hash_and_overrides_what_is_inherited(
+    write: Write, project: Path, shipped: Path
+) -> None:
+    (shipped / "root" / "preset.yaml").write_text(f"{ROOT}pip: [acme==1.0, rich]\n")
+    write(f"a b/{WHEEL}", "bytes")
+    loaded = load(write("devenv.yaml", f"extends: root\npip: ['a b/{WHEEL}']\n"))
+    sha256 = hashlib.sha256(b"bytes").hexdigest()
+    assert loaded.preset.pip == (f"acme @ {project.as_uri()}/a%20b/{WHEEL}#sha256={sha256}", "rich")
+    (own, other) = map(own_wheel, loaded.preset.pip)
+    assert own is not None
+    assert (own.path, own.name, own.version, own.sha256) == (project / "a b" / WHEEL, "acme", "1.2", sha256)
+    assert other is None
+    assert load(write("devenv.yaml", dump(loaded.preset))).preset == loaded.preset, "a dump loads again"
+    assert drift.inputs(loaded.preset)["pip"] == [f"acme==1.2 sha256 {sha256}", "rich"]
+    (archive,) = archives(loaded.preset).values()
+    assert (archive.path, archive.sha256) == (str(project / "a b" / WHEEL), sha256)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("gone-1-py3-none-any.whl", "'gone-1-py3-none-any.whl' does not exist"),
+        (f"../{WHEEL}", f"'../{WHEEL}' lies outside the preset's folder"),
+        (f"/etc/{WHEEL}", f"'/etc/{WHEEL}' lies outside the preset's folder"),
+        (f"acme @ file:///etc/{WHEEL}", f"'/etc/{WHEEL}' lies outside the preset's folder"),
+        (f"acme@file:///etc/{WHEEL}#sha256={HASH}", f"'/etc/{WHEEL}' lies outside the preset's folder"),
+        (f"acme @ file:/etc/{WHEEL}", f"'/etc/{WHEEL}' lies outside the preset's folder"),
+        (f"acme @ FILE:///etc/{WHEEL}#sha256={HASH}", "cannot be locked"),
+        (f"acme @ https://h/{WHEEL}", "cannot be locked"),
+        ("folder.whl", "'folder.whl' is not a file"),
+        ("acme.whl", "'acme.whl' cannot be used: a wheel is called NAME-VERSION-PYTHON-ABI-PLATFORM.whl"),
+        ("acme-1.2-py3-none-a ny.whl", "'acme-1.2-py3-none-a ny.whl' cannot be used: a wheel is called"),
+    ],
+)
+def test_wheels_that_cannot_be_used(write: Write, project: Path, mistakes: Mistakes, entry: str, message: str) -> None:
+    (project / "folder.whl").mkdir()
+    for name in ("acme.whl", "acme-1.2-py3-none-a ny.whl"):
+        write(name, "x")
+    (only,) = mistakes(f"extends: root\npip: ['{entry}']\n")
+    assert message in only.message
+    assert only.where == "devenv.yaml:2:7"
+
+
+def test_a_wheel_and_an_entry_for_the_same_package_are_one_too_many(write: Write, mistakes: Mistakes) -> None:
+    write(WHEEL, "x")
+    (only,) = mistakes(f"extends: root\npip: [{WHEEL}, acme>=1]\n")
+    assert only.message == "'acme' is given twice in 'pip'"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -57,9 +58,29 @@ def test_it_loads_beside_the_files_that_it_names(tmp_path: Path) -> None:
     )
 
 
+def test_a_wheel_of_ones_own_lies_beside_it_by_its_hash(tmp_path: Path) -> None:
+    for folder in ("here", "there"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "here" / "acme-1.2-py3-none-any.whl").write_text("x")
+    (tmp_path / "here" / "preset.yaml").write_text(
+        'name: one\nbase: {bootstrap: debian/bookworm}\npython: "3.11"\npip: [acme-1.2-py3-none-any.whl]\n'
+    )
+    text = portable(load(tmp_path / "here" / "preset.yaml").preset)
+    assert str(tmp_path) not in text
+    (name,) = carried(text).wheels
+    assert re.fullmatch(r"[0-9a-f]{64}/acme-1\.2-py3-none-any\.whl", name)
+    place = tmp_path / "there" / "archives" / name
+    place.parent.mkdir(parents=True)
+    place.write_text("x")
+    (tmp_path / "there" / "preset.yaml").write_text(text)
+    assert portable(load(tmp_path / "there" / "preset.yaml").preset) == text
+
+
 @pytest.mark.parametrize(
     "text",
     [
+        "pip: [/etc/acme-1.2-py3-none-any.whl]", "pip: ['acme @ file:///etc/acme-1.2-py3-none-any.whl']",
+        f"pip: [archives/{SHA}/../acme-1.2-py3-none-any.whl]", "pip: [3]",
         "files: {/a: ../../etc/shadow}", "files: {/a: /etc/shadow}", "workspace: /root", "files: [a]", "- a", "{", "3",
         "extensions: [{archive: {path: ../x}}]", "code_server: {archive: {path: archives/../../x}}",
         "files: {/a: files/0/../../x}", "extensions: 3",
