@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 from typing import Any
 
 
@@ -29,5 +30,6 @@ class Held:
     def close(self) -> None:
         """Close the connection, which ends the command's standard input."""
         with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)  # the SDK's answer holds on to a socket with TLS
             self._socket.close()
         self._stream.close()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from devenv.dockerhost import engine_address, proxies
+from devenv.dockerhost import endpoint, proxies
 from devenv.errors import EngineError
 
 
@@ -17,22 +17,22 @@ def _context(home: Path, name: str, host: str) -> None:
 
 
 def test_docker_host_wins(tmp_path: Path) -> None:
-    assert engine_address({"DOCKER_HOST": "tcp://h:1", "DOCKER_CONTEXT": "x"}, tmp_path) == "tcp://h:1"
+    assert endpoint({"DOCKER_HOST": "tcp://h:1", "DOCKER_CONTEXT": "x"}, tmp_path).address == "tcp://h:1"
 
 
 def test_the_current_context_is_used(tmp_path: Path) -> None:
     _context(tmp_path, "far", "ssh://far")
     (tmp_path / ".docker" / "config.json").write_text('{"currentContext": "far"}')
-    assert engine_address({}, tmp_path) == "ssh://far"
+    assert endpoint({}, tmp_path).address == "ssh://far"
 
 
 def test_a_missing_context_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="far"):
-        engine_address({"DOCKER_CONTEXT": "far"}, tmp_path)
+        endpoint({"DOCKER_CONTEXT": "far"}, tmp_path)
 
 
 def test_the_default_context_means_the_usual_socket(tmp_path: Path) -> None:
-    assert engine_address({"DOCKER_CONTEXT": "default"}, tmp_path).startswith("unix://")
+    assert endpoint({"DOCKER_CONTEXT": "default"}, tmp_path).address.startswith("unix://")
 
 
 def _proxies(home: Path, variables: dict[str, str], value: object) -> dict[str, str]:

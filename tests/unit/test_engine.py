@@ -18,6 +18,7 @@ import urllib3.exceptions
 
 from devenv import engine
 from devenv.container import ContainerSpec
+from devenv.dockerhost import Endpoint
 from devenv.errors import EngineError, UsageError
 from devenv.streams import KEPT_BYTES, last, lines
 
@@ -27,8 +28,8 @@ class _Client:
         self.api = self
         self._version = version
 
-    def version(self) -> dict[str, str]:
-        return {"Version": self._version}
+    def version(self, **_: bool) -> dict[str, str]:
+        return {"Version": self._version, "ApiVersion": "1.45"}
 
 
 def _clients(monkeypatch: pytest.MonkeyPatch, version: str | Exception) -> None:
@@ -43,14 +44,14 @@ def _clients(monkeypatch: pytest.MonkeyPatch, version: str | Exception) -> None:
 @pytest.mark.parametrize("version", ["23.0.0", "26.1.5+dfsg1", "28.2.2", "29.0.0-rc.1"])
 def test_new_engines_are_taken(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
     _clients(monkeypatch, version)
-    assert engine.connect("unix:///x").version == version
+    assert engine.connect(Endpoint(address="unix:///x")).version == version
 
 
 @pytest.mark.parametrize("version", ["20.10.24+dfsg1", "19.03.0"])
 def test_old_engines_are_refused_with_the_remedy(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
     _clients(monkeypatch, version)
     with pytest.raises(EngineError, match=r"is (20|19)\.") as told:
-        engine.connect(None)
+        engine.connect(Endpoint(address="unix:///x"))
     assert told.value.exit_code == 6
     assert told.value.hint
 
@@ -75,16 +76,16 @@ def test_no_engine_and_no_permission_are_told_apart(
 ) -> None:
     _clients(monkeypatch, error)
     with pytest.raises(EngineError, match=message) as told:
-        engine.connect(None)
+        engine.connect(Endpoint(address="unix:///x"))
     assert remedy in (told.value.hint or "")
 
 
 def test_an_address_that_is_no_engines_is_said() -> None:
     for address in ("nonsense", "fd://x", "tcp://h:abc", "tcp://", "npipe:////./pipe/docker_engine"):
         with pytest.raises(EngineError, match="no Docker Engine's address"):
-            engine.connect(address)
+            engine.connect(Endpoint(address=address))
     with pytest.raises(EngineError, match="on another machine"):
-        engine.connect("ssh://user@host")
+        engine.connect(Endpoint(address="ssh://user@host"))
 
 
 @pytest.mark.parametrize(
@@ -96,7 +97,7 @@ def test_a_config_of_another_shape_is_said_by_its_name(
     (tmp_path / "config.json").write_text(config)
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     with pytest.raises(EngineError, match=r"config\.json cannot be understood"):
-        engine.connect("unix:///nowhere.sock")
+        engine.connect(Endpoint(address="unix:///nowhere.sock"))
 
 
 def _refusing(error: Exception) -> EngineError:
@@ -105,7 +106,9 @@ def _refusing(error: Exception) -> EngineError:
     def fail(*_: Any, **__: Any) -> None:
         raise error
 
-    raised = engine.Engine(SimpleNamespace(api=SimpleNamespace(start=fail)), version="26", address="")
+    raised = engine.Engine(
+        SimpleNamespace(api=SimpleNamespace(start=fail)), version="26", endpoint=Endpoint(address="")
+    )
     with pytest.raises(EngineError) as told:
         raised.start("devenv-x")
     return told.value
@@ -169,7 +172,7 @@ def test_a_full_disk_of_this_machine_is_no_fault_of_the_engines() -> None:
     full = OSError(errno.ENOSPC, "No space left on device")
     stub = SimpleNamespace(api=SimpleNamespace(start=lambda _: (_ for _ in ()).throw(full)))
     with pytest.raises(OSError, match="No space left") as told:
-        engine.Engine(stub, version="26", address="").start("devenv-x")
+        engine.Engine(stub, version="26", endpoint=Endpoint(address="")).start("devenv-x")
     assert told.value is full
 
 
@@ -183,7 +186,7 @@ def test_no_proxy_of_dockers_settings_gets_into_a_containers_configuration() -> 
     api = SimpleNamespace(
         create_container=create, create_host_config=lambda **_: {}, remove_container=lambda *_, **__: None
     )
-    own = engine.Engine(SimpleNamespace(api=api), version="26", address="")
+    own = engine.Engine(SimpleNamespace(api=api), version="26", endpoint=Endpoint(address=""))
     own.create(
         ContainerSpec(
             name="devenv-x", image="i", hostname="x", environment=(), labels=(), mounts=(), tmpfs=(), ports=(),
@@ -210,7 +213,7 @@ def test_a_container_has_a_limit_of_processes_and_of_its_own_log() -> None:
         name="devenv-x", image="i", hostname="x", environment=(), labels=(), mounts=(), tmpfs=(), ports=(),
         shm_size_bytes=0,
     )  # fmt: skip
-    engine.Engine(SimpleNamespace(api=api), version="26", address="").create(spec)
+    engine.Engine(SimpleNamespace(api=api), version="26", endpoint=Endpoint(address="")).create(spec)
     assert 0 < made[0]["PidsLimit"] <= 1 << 15
     assert made[0]["LogConfig"] == {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "2"}}
     assert made[0]["NetworkMode"] == "default"
@@ -250,7 +253,7 @@ class _Archives:
 
 
 def _engine(data: bytes) -> engine.Engine:
-    return engine.Engine(SimpleNamespace(api=_Archives(data)), version="26", address="")
+    return engine.Engine(SimpleNamespace(api=_Archives(data)), version="26", endpoint=Endpoint(address=""))
 
 
 def test_what_is_taken_out_of_an_image_has_a_limit(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from devenv import dockerhost
+from devenv.dockerhost import Endpoint
 from devenv.errors import EngineError
 from devenv.machine import engine
 from devenv.machine.engine import ask, facts, is_remote
@@ -52,10 +53,10 @@ def test_asking(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = {"/info": {"ServerVersion": "28.3.0"}, "/version": {}}
     monkeypatch.setattr(dockerhost, "ask", lambda _, path: answers[path])
     monkeypatch.setattr(engine, "check_buildx", lambda: "0.25")
-    found = ask(lambda: "unix:///x", _refuse)  # type: ignore[arg-type]
+    found = ask(lambda: Endpoint(address="unix:///x"), _refuse)  # type: ignore[arg-type]
     assert (found.version, found.buildx, found.problem) == ("28.3.0", "0.25", "")
     monkeypatch.setattr(engine, "check_buildx", _refuse)
-    assert ask(lambda: "unix:///x", _refuse).buildx_problem == "no engine answers; start it"  # type: ignore[arg-type]
+    assert ask(lambda: Endpoint(address="unix:///x"), _refuse).buildx_problem == "no engine answers; start it"  # type: ignore[arg-type]
 
 
 def test_asking_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,6 +65,6 @@ def test_asking_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(engine, "check_buildx", lambda: "0.25")
     monkeypatch.setattr(dockerhost, "ask", nobody)
-    for where in (lambda: "unix:///nowhere", _refuse):
+    for where in (lambda: Endpoint(address="unix:///nowhere"), _refuse):
         found = ask(where, _refuse)  # type: ignore[arg-type]
         assert (found.problem, found.remedy) == ("no engine answers", "start it")
