@@ -72,6 +72,12 @@ class Engine:
         """What the engine says of itself: (`info`, `version`)."""
         return self._api.info(), self._api.version()
 
+    @_guarded
+    def info(self) -> Mapping[str, Any]:
+        """The `info` of `about` alone."""
+        info: Mapping[str, Any] = self._api.info()
+        return info
+
     # images
 
     @_guarded

@@ -29,7 +29,7 @@ def _modules() -> dict[str, Path]:
 # The data-flow line of docs/architecture.md. A room may import rooms that stand before it, and the doors.
 LINE = (
     ("preset",), ("compat",), ("lock",), ("sources", "artifacts", "fetch"), ("rootfs",), ("sbom",), ("services",), ("content",), ("parts",), ("plan",), ("render",),
-    ("context",), ("online",), ("build",), ("canonical",), ("identity",), ("weights",), ("gpu",), ("doctor",), ("alternatives",), ("worktree",), ("network",), ("boot",), ("condition",), ("owner",), ("first",), ("decided",),
+    ("context",), ("online",), ("build",), ("canonical",), ("identity",), ("weights",), ("gpu",), ("doctor",), ("alternatives",), ("worktree",), ("user",), ("network",), ("boot",), ("condition",), ("owner",), ("first",), ("decided",),
     ("probe",), ("smoke", "proof"), ("passed",), ("up",), ("verify",), ("cli",),
 )  # fmt: skip
 DOORS = {
