@@ -19,6 +19,7 @@ from devenv.foreign import from_json
 
 _DEFAULT = Path("/var/run/docker.sock")
 _DEFAULT_TLS = "tcp://localhost:2376"
+_ALERT_S = 2.0
 TLS_HINT = (
     "correct DOCKER_CERT_PATH and DOCKER_TLS_VERIFY, or the docker context: docker context update NAME --docker "
     "host=…,ca=…,cert=…,key=…"
@@ -192,6 +193,24 @@ def ask(where: Endpoint, path: str, *, timeout_s: float = 10) -> Any:
     if answer.status != 200:
         raise OSError(f"HTTP {answer.status}")
     return from_json(body)
+
+
+def refusal(where: Endpoint) -> OSError | None:
+    """Why an engine refuses this client when nothing is asked of it; None where it waits for a question.
+
+    It says so in an alert after the handshake, and hangs up: a request that is under way then loses the alert.
+    """
+    link = _connection(where, _ALERT_S)
+    try:
+        link.connect()
+        link.sock.recv(1)
+    except TimeoutError:
+        return None
+    except OSError as error:
+        return error
+    finally:
+        link.close()
+    return None
 
 
 def _connection(where: Endpoint, timeout_s: float) -> http.client.HTTPConnection:

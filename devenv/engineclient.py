@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from typing import Any
 
-from devenv import enginefaults
+from devenv import dockerhost, enginefaults
 from devenv.dockerhost import Endpoint
 
 
@@ -24,7 +24,8 @@ def connected(endpoint: Endpoint) -> tuple[Any, str]:
     except docker.errors.InvalidConfigFile as error:
         raise enginefaults.misconfigured(error) from None
     except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
-        raise enginefaults.unreachable(error, endpoint) from None
+        said = dockerhost.refusal(endpoint) if endpoint.tls else None
+        raise enginefaults.unreachable(said or error, endpoint) from None
     except (AttributeError, TypeError, ValueError) as error:  # the SDK takes every value of config.json as it is
         raise enginefaults.misconfigured(error) from None
 

@@ -141,9 +141,8 @@ _TLS = (
         "what answers at {0} does not use TLS",
         "unset DOCKER_TLS_VERIFY and DOCKER_TLS, or correct DOCKER_HOST or the docker context",
     ),
-    # An engine that refuses a certificate hangs up, and the words before that may be lost.
     (
-        r"\balert\b|EOF occurred|ConnectionReset|BrokenPipe",
+        r"\balert\b|EOF occurred|Connection ?[Rr]eset|Broken ?[Pp]ipe",
         "the Docker Engine at {0} does not take the client certificate",
         "it must be from the CA that the engine knows (--tlscacert)",
     ),

@@ -6,6 +6,8 @@ import contextlib
 import socket
 from typing import Any
 
+from devenv.streams import close
+
 
 class Held:
     """A command's standard input, on a connection of its own. Not even a lost engine makes it raise."""
@@ -30,6 +32,6 @@ class Held:
     def close(self) -> None:
         """Close the connection, which ends the command's standard input."""
         with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)  # the SDK's answer holds on to a socket with TLS
+            self._socket.shutdown(socket.SHUT_RDWR)
             self._socket.close()
-        self._stream.close()
+        close(self._stream)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -18,11 +19,21 @@ def frames(stream: Any) -> Iterator[tuple[bytes | None, bytes | None]]:
     """
     getattr(stream, "_sock", stream).settimeout(None)
     receive = stream.recv if hasattr(stream, "recv") else stream.read
-    while header := _whole(receive, 8):
-        number, size = struct.unpack(">BxxxL", header)
-        while size and (data := receive(size)):
-            size -= len(data)
-            yield (None, data) if number == 2 else (data, None)
+    try:
+        while header := _whole(receive, 8):
+            number, size = struct.unpack(">BxxxL", header)
+            while size and (data := receive(size)):
+                size -= len(data)
+                yield (None, data) if number == 2 else (data, None)
+    finally:
+        close(stream)
+
+
+def close(stream: Any) -> None:
+    """Close a connection that the engine has handed over: the SDK's answer holds on to it, too."""
+    if answer := getattr(stream, "_response", None):
+        answer.close()
+    stream.close()
 
 
 def both(chunks: Iterable[tuple[bytes | None, bytes | None]]) -> Iterator[bytes]:

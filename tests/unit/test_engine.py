@@ -18,15 +18,20 @@ import urllib3.exceptions
 
 from devenv import engine
 from devenv.container import ContainerSpec
-from devenv.dockerhost import Endpoint
+from devenv.dockerhost import Endpoint, Tls
+from devenv.enginefaults import unreachable
 from devenv.errors import EngineError, UsageError
-from devenv.streams import KEPT_BYTES, last, lines
+from devenv.streams import KEPT_BYTES, both, frames, last, lines
 
 
 class _Client:
     def __init__(self, version: str) -> None:
         self.api = self
         self._version = version
+        self.adapters: dict[str, Any] = {}
+
+    def mount(self, prefix: str, adapter: Any) -> None:
+        self.adapters[prefix] = adapter
 
     def version(self, **_: bool) -> dict[str, str]:
         return {"Version": self._version, "ApiVersion": "1.45"}
@@ -78,6 +83,74 @@ def test_no_engine_and_no_permission_are_told_apart(
     with pytest.raises(EngineError, match=message) as told:
         engine.connect(Endpoint(address="unix:///x"))
     assert remedy in (told.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [  # as Python says them of dockerd's
+        (
+            "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate has expired (_ssl.c:1006)",
+            "expired",
+        ),
+        ("[SSL: CERTIFICATE_VERIFY_FAILED] … unable to get local issuer certificate", "from another CA"),
+        ("… IP address mismatch, certificate is not valid for '127.0.0.1'.", "for another host"),
+        ("[SSL: SSLV3_ALERT_CERTIFICATE_EXPIRED] sslv3 alert certificate expired", "client certificate .* expired"),
+        ("[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert certificate required", "wants a client certificate"),
+        ("SSLEOFError(8, 'EOF occurred in violation of protocol (_ssl.c:2427)')", "does not take the client"),
+        ("[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)", "does not use TLS"),
+        ("[Errno 111] Connection refused", "no Docker Engine answers"),
+    ],
+)
+def test_every_fault_of_tls_has_its_own_name(words: str, name: str) -> None:
+    over_tls = Endpoint(address="tcp://127.0.0.1:2376", tls=Tls(folder=Path("/certs")))
+    told = unreachable(requests.exceptions.SSLError(words), over_tls)
+    assert re.search(name, told.message)
+    assert told.hint
+
+
+def test_an_engine_that_wants_tls_is_said() -> None:
+    answer = docker.errors.APIError('400 Bad Request ("Client sent an HTTP request to an HTTPS server.")')
+    told = unreachable(answer, Endpoint(address="tcp://127.0.0.1:2376"))
+    assert "wants TLS" in told.message
+    assert "DOCKER_TLS_VERIFY" in (told.hint or "")
+
+
+def test_the_environments_proxies_and_bundles_are_not_for_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    _clients(monkeypatch, "26.1")
+    over_tls = Endpoint(address="tcp://127.0.0.1:1", tls=Tls(folder=Path("/certs"), verify=False))
+    api = engine.connect(over_tls)._api
+    assert api.trust_env is False
+    assert api.verify is False
+    assert list(api.adapters) == ["https://"]
+
+
+class _Piecemeal:
+    """A connection over TLS whose socket has nothing more to wait for: all has been taken from there."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.timeout: float | None = 60
+        self.closed = False
+
+    def settimeout(self, seconds: float | None) -> None:
+        self.timeout = seconds
+
+    def close(self) -> None:
+        self.closed = True
+
+    def recv(self, size: int) -> bytes:
+        piece, self._data = self._data[: min(size, 5)], self._data[min(size, 5) :]
+        return piece
+
+
+def test_frames_are_read_without_waiting_on_the_socket() -> None:
+    sent = b"\1\0\0\0\0\0\0\7first\nx" + b"\2\0\0\0\0\0\0\1e" + b"\1\0\0\0\0\0\0\1\n"
+    stream = _Piecemeal(sent)
+    assert list(frames(stream)) == [(b"first", None), (b"\nx", None), (None, b"e"), (b"\n", None)]
+    assert stream.timeout is None
+    assert stream.closed
+    assert list(lines(both(frames(_Piecemeal(sent))))) == ["first", "xe"]
+    assert list(frames(_Piecemeal(b"\1\0\0"))) == []
 
 
 def test_an_address_that_is_no_engines_is_said() -> None:
