@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -123,7 +124,7 @@ def test_a_full_disk_stops_before_anything_is_downloaded(settings: Settings, mon
 def test_before_a_lock_only_the_gpu_is_judged(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     look = _look(monkeypatch, recorded("h100-x1", gpus=(), nodes=(), pci=0, driver=""))
     engine: Any = None
-    first.before_lock(examples.loaded(), engine, settings, Asked())
+    first.before_lock(examples.examples.loaded(), engine, settings, Asked())
     first.before_lock(examples.loaded(gpu={"required": False}), engine, settings, Asked())
     assert look.looks == 0
     with pytest.raises(MachineError):
@@ -139,3 +140,15 @@ def test_what_was_asked_is_remembered(tmp_path: Path) -> None:
     assert first.remembered(env, Asked(gpus="0")) == Asked(gpus="0", mode="direct")
     with pytest.raises(UsageError):
         Asked(mode="magic").check()
+
+
+def _engine_with(*security: str) -> Any:
+    return SimpleNamespace(info=lambda: {"SecurityOptions": list(security)}, address="unix:///x")
+
+
+def test_an_engine_that_remaps_users_is_refused_with_the_reason() -> None:
+    with pytest.raises(MachineError, match="the engine remaps users") as told:
+        first.usable(_engine_with("name=seccomp,profile=builtin", "name=userns"), examples.loaded())
+    assert "userns-remap" in (told.value.hint or "")
+    assert first.usable(_engine_with("name=rootless"), examples.loaded()).rootless
+    assert not first.usable(_engine_with(), examples.loaded()).rootless
