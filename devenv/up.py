@@ -165,8 +165,7 @@ def up(
         brought_anew = environment.bring(told.variables, told.ca_bundle, told.apt_sources, told.git_config)
         user, beside = _look_at(project, doors, rootless=rootless)
         had_ports = bool(environment.ports())
-        make_spec = partial(_spec, decided, image, environment, engine, project, user, gpu, beside)
-        spec = make_spec()
+        spec = (make_spec := partial(_spec, decided, image, environment, engine, project, user, gpu, beside))()
         same = running is not None and not fresh and running.spec_digest == dict(spec.labels)["dev.devenv.spec"]
         live = running is not None and running.facts.state == "running"
         if running and same and live and not token_is_new and (known := _untouched(environment, running, token)):

@@ -290,7 +290,7 @@ def test_a_container_has_a_limit_of_processes_and_of_its_own_log() -> None:
     assert 0 < made[0]["PidsLimit"] <= 1 << 15
     assert made[0]["LogConfig"] == {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "2"}}
     assert made[0]["NetworkMode"] == "default"
-    engine.Engine(SimpleNamespace(api=api), version="26", address="").create(
+    engine.Engine(SimpleNamespace(api=api), version="26", endpoint=Endpoint(address="")).create(
         dataclasses.replace(spec, network="devenv-x")
     )
     assert made[1]["NetworkMode"] == "devenv-x"

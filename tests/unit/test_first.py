@@ -124,7 +124,7 @@ def test_a_full_disk_stops_before_anything_is_downloaded(settings: Settings, mon
 def test_before_a_lock_only_the_gpu_is_judged(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     look = _look(monkeypatch, recorded("h100-x1", gpus=(), nodes=(), pci=0, driver=""))
     engine: Any = None
-    first.before_lock(examples.examples.loaded(), engine, settings, Asked())
+    first.before_lock(examples.loaded(), engine, settings, Asked())
     first.before_lock(examples.loaded(gpu={"required": False}), engine, settings, Asked())
     assert look.looks == 0
     with pytest.raises(MachineError):
