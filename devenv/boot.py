@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -206,23 +205,6 @@ def ports_for(plan: Plan, environment: Environment, engine: Engine, *, anew: boo
     if chosen != kept:
         environment.keep_ports(chosen)
     return chosen
-
-
-def check_workspace(project: Path, uid: int) -> str | None:
-    """What has to be said of the user inside (`uid`) and the project folder: that it cannot be written, or both are
-    root's. Raises NotReadyError when it is unreadable."""
-    if not os.access(project, os.R_OK | os.X_OK):
-        raise NotReadyError(f"cannot read the project folder {project}", hint=f"sudo chown -R $USER {project}")
-    status = project.stat()
-    writable = status.st_uid == uid or status.st_mode & 0o002
-    if not writable:
-        return (
-            f"warning: {project} belongs to uid {status.st_uid}, you are uid {uid} inside: files can be read, not "
-            f"written; 'sudo chown -R {uid} {project}' changes that"
-        )
-    if uid == 0:
-        return f"you are root, and so is {project}'s owner: inside you are root as well, and files stay root's"
-    return None
 
 
 def create(spec: ContainerSpec, environment: Environment, engine: Engine) -> None:

@@ -199,7 +199,7 @@ def buildx(
     ]  # fmt: skip
     try:
         steps = []
-        for step in _steps(run.lines(command, env=own_variables(engine.address)), progress):
+        for step in _steps(run.lines(command, env=own_variables(engine.endpoint)), progress):
             steps.append(step)
             on_step(step)
         return tuple(steps)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from devenv import run
+from devenv.dockerhost import Endpoint
 from devenv.errors import EngineError
 
 MIN_BUILDX = (0, 11)
@@ -17,7 +18,7 @@ NO_PROXIES = tuple(part for name in _PROXIES for one in (name, name.lower()) for
 """buildx hands the proxies of docker's config.json, with their passwords, to every step; an empty one stays out."""
 
 _FOREIGN = (
-    "BUILDX_BUILDER", "DOCKER_CONTEXT", "DOCKER_API_VERSION",  # another builder, engine or API than this engine's
+    "BUILDX_BUILDER", "DOCKER_API_VERSION",  # another builder or API than this engine's
     "DOCKER_DEFAULT_PLATFORM",
     "BUILDKIT_SYNTAX", "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY",  # another frontend, other inputs
     "SOURCE_DATE_EPOCH", "BUILDX_GIT_LABELS",  # other times and labels
@@ -30,10 +31,10 @@ def csv(*values: str) -> str:
     return ",".join(quoted)
 
 
-def own_variables(address: str) -> Mapping[str, str | None]:
-    """The environment variables of a build on the engine at `address`; None: the user's own has no say."""
+def own_variables(where: Endpoint) -> Mapping[str, str | None]:
+    """The environment variables of a build on an engine; None: the user's own has no say."""
     # And buildx would run git around its context.
-    return {"DOCKER_HOST": address, "BUILDX_GIT_INFO": "false", **dict.fromkeys(_FOREIGN)}
+    return {**where.variables(), "BUILDX_GIT_INFO": "false", **dict.fromkeys(_FOREIGN)}
 
 
 def check_buildx() -> str:

@@ -14,9 +14,11 @@ from typing import IO, Any, TypeVar, cast
 
 from devenv import enginefaults
 from devenv.container import ContainerFacts, ContainerSpec, NetworkFacts, container_facts, host_options
+from devenv.dockerhost import Endpoint
+from devenv.engineclient import connected
 from devenv.errors import EngineError, UsageError
 from devenv.held import Held
-from devenv.streams import Tell, last, lines, overheard
+from devenv.streams import Tell, both, frames, last, lines, overheard
 from devenv.unpacked import MOST_BYTES, unpack
 
 MIN_ENGINE = (23, 0)
@@ -54,16 +56,27 @@ def _guarded(call: _Call) -> _Call:
 class Engine:
     """A connection to one Docker Engine. Every method raises EngineError."""
 
-    def __init__(self, client: Any, *, version: str, address: str) -> None:
+    def __init__(self, client: Any, *, version: str, endpoint: Endpoint) -> None:
         self._client = client
         self._api = client.api
         self.version = version
-        self.address = address
+        self.endpoint = endpoint
+
+    @property
+    def address(self) -> str:
+        """Where it is, as a DOCKER_HOST value."""
+        return self.endpoint.address
 
     @_guarded
     def about(self) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         """What the engine says of itself: (`info`, `version`)."""
         return self._api.info(), self._api.version()
+
+    @_guarded
+    def info(self) -> Mapping[str, Any]:
+        """The `info` of `about` alone."""
+        info: Mapping[str, Any] = self._api.info()
+        return info
 
     # images
 
@@ -263,20 +276,20 @@ class Engine:
     def exec(self, name: str, command: Sequence[str], *, user: str = "", tell: Tell = None) -> tuple[int, str, str]:
         """Run a command inside to its end; (status, stdout, stderr), of each the last 4 MiB. `tell` hears new lines."""
         made = self._api.exec_create(name, list(command), user=user)["Id"]
-        out, err = last(overheard(self._api.exec_start(made, stream=True, demux=True), tell))
+        out, err = last(overheard(frames(self._api.exec_start(made, socket=True)), tell))
         code = self._api.exec_inspect(made)["ExitCode"]
         return int(code or 0), out, err
 
     @_guarded
     def attach(self, name: str) -> Iterator[str]:
         """Yield the lines that the container's own process prints from now on, until it ends."""
-        return lines(self._api.attach(name, stdout=True, stderr=True, stream=True, logs=False))
+        return lines(both(frames(self._api.attach_socket(name, {"stdout": 1, "stderr": 1, "stream": 1, "logs": 0}))))
 
     @_guarded
     def follow(self, name: str, command: Sequence[str], *, user: str = "") -> Iterator[str]:
         """Run a command inside and yield its stdout lines as they come, until it or the container ends."""
         made = self._api.exec_create(name, list(command), user=user, stderr=False)["Id"]
-        return lines(self._api.exec_start(made, stream=True))
+        return lines(both(frames(self._api.exec_start(made, socket=True))))
 
     @_guarded
     def hold(self, name: str, command: Sequence[str], *, user: str = "") -> Held:
@@ -365,33 +378,19 @@ class Engine:
         return True
 
 
-def connect(address: str | None) -> Engine:
-    """Connect to the engine at `address` (a DOCKER_HOST value, None: the SDK's default).
+def connect(endpoint: Endpoint) -> Engine:
+    """Connect to an engine.
 
     Raises EngineError when there is none, it is too old, or this user may not use it.
     """
-    import docker
-    import docker.errors
-    import requests.exceptions
-
-    where = address or "unix:///var/run/docker.sock"
-    enginefaults.check_address(where)
-    try:
-        client = docker.DockerClient(base_url=where, version="auto", timeout=60)
-        version = str(client.api.version().get("Version", ""))
-    except docker.errors.InvalidConfigFile as error:
-        raise enginefaults.misconfigured(error) from None
-    except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
-        raise enginefaults.unreachable(error, where) from None
-    except (AttributeError, TypeError, ValueError) as error:  # the SDK takes every value of config.json as it is
-        raise enginefaults.misconfigured(error) from None
+    client, version = connected(endpoint)
     numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
     if numbers and numbers < MIN_ENGINE:
         raise EngineError(
             f"the Docker Engine is {version}; devenv needs {MIN_ENGINE[0]}.{MIN_ENGINE[1]} or newer",
             hint="'make engine' in a checkout, or your distribution's newer docker.io package",
         )
-    return Engine(client, version=version, address=where)
+    return Engine(client, version=version, endpoint=endpoint)
 
 
 def labels_json(value: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import re
 
+from devenv.dockerhost import TLS_HINT, Endpoint
 from devenv.errors import EngineError
 
 _AGAIN = "another program may have removed it: run the command again"
@@ -115,6 +116,37 @@ _REFUSALS = (
     ),
     (r"oci runtime|runc create failed", "the engine could not start the program in the container", None),
 )  # fmt: skip
+_TLS = (
+    # As _REFUSALS; {0} is the engine's address.
+    (
+        r"certificate has expired",
+        "the certificate of the Docker Engine at {0} has expired",
+        "give the engine another one (--tlscert, --tlskey)",
+    ),
+    (r"not yet valid", "the certificate of the Docker Engine at {0} is not valid yet", "look at the clock: date"),
+    (
+        r"mismatch, certificate is not valid for",
+        "the certificate of the Docker Engine at {0} is for another host",
+        "take a name of those in the certificate into DOCKER_HOST or the docker context",
+    ),
+    (r"CERTIFICATE_VERIFY_FAILED", "the certificate of the Docker Engine at {0} is from another CA", TLS_HINT),
+    (r"alert certificate expired", "the client certificate for the Docker Engine at {0} has expired", TLS_HINT),
+    (
+        r"alert certificate required",
+        "the Docker Engine at {0} wants a client certificate",
+        "put cert.pem and key.pem beside ca.pem in DOCKER_CERT_PATH, or into the docker context",
+    ),
+    (
+        r"WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE",
+        "what answers at {0} does not use TLS",
+        "unset DOCKER_TLS_VERIFY and DOCKER_TLS, or correct DOCKER_HOST or the docker context",
+    ),
+    (
+        r"\balert\b|EOF occurred|Connection ?[Rr]eset|Broken ?[Pp]ipe",
+        "the Docker Engine at {0} does not take the client certificate",
+        "it must be from the CA that the engine knows (--tlscacert)",
+    ),
+)
 _ADDRESS = re.compile(r"unix:///.+|(?:tcp|https?)://(?:\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::\d+)?(?:/.*)?", re.ASCII)
 _LOCAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE}
 """Faults of this machine's files, not of the connection."""
@@ -163,9 +195,17 @@ def check_address(address: str) -> None:
         )
 
 
-def unreachable(error: Exception, address: str) -> EngineError:
-    """Why no engine could be had at an address."""
-    words = str(error)
+def unreachable(error: Exception, endpoint: Endpoint) -> EngineError:
+    """Why no engine could be had at an endpoint."""
+    words, address = str(error), endpoint.address
+    for pattern, name, remedy in _TLS if endpoint.tls else ():
+        if re.search(pattern, words):
+            return EngineError(name.format(address), where=str(endpoint.tls and endpoint.tls.folder), hint=remedy)
+    if "HTTP request to an HTTPS server" in words:
+        return EngineError(
+            f"the Docker Engine at {address} wants TLS",
+            hint="DOCKER_TLS_VERIFY=1, and DOCKER_CERT_PATH for the folder of ca.pem, cert.pem and key.pem",
+        )
     if "ermission denied" in words:
         return EngineError(
             f"this user may not use the Docker Engine at {address}",

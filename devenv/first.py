@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from devenv.engine import Engine
     from devenv.host import Settings
     from devenv.lock.model import Lock
-    from devenv.machine.model import Machine
+    from devenv.machine.model import EngineFacts, Machine
     from devenv.preset.load import LoadedPreset
 
 _FILE = "gpu.json"
@@ -50,6 +50,17 @@ def remember(environment: Environment, asked: Asked) -> None:
     """Keep it, unless nothing was ever said."""
     if (asked.gpus or asked.mode) and environment.kept(_FILE) != dataclasses.asdict(asked):
         environment.keep(_FILE, dataclasses.asdict(asked))
+
+
+def usable(engine: Engine, loaded: LoadedPreset) -> EngineFacts:
+    """What the engine says of itself. Raises MachineError for one whose containers share no files with this user."""
+    from devenv.doctor.finding import refuse
+    from devenv.doctor.host import users
+    from devenv.machine.engine import facts
+
+    told = facts(engine.info(), {}, address=engine.address)
+    refuse(users(told), name=f"{loaded.preset.name!r}")
+    return told
 
 
 def before_lock(loaded: LoadedPreset, engine: Engine, settings: Settings, asked: Asked) -> None:

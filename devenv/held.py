@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 from typing import Any
+
+from devenv.streams import close
 
 
 class Held:
@@ -29,5 +32,6 @@ class Held:
     def close(self) -> None:
         """Close the connection, which ends the command's standard input."""
         with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
             self._socket.close()
-        self._stream.close()
+        close(self._stream)

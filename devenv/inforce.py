@@ -120,7 +120,9 @@ def _folders(dirs: Dirs, settings: Settings, environ: Mapping[str, str]) -> _Val
 
 def _engine(environ: Mapping[str, str], home: Path) -> _Values:
     try:
-        yield "address", dockerhost.engine_address(environ, home)
+        endpoint = dockerhost.endpoint(environ, home)
+        yield "address", endpoint.address
+        yield "TLS files", endpoint.tls and endpoint.tls.folder
     except EngineError as error:
         yield "address", error.message
     for name, value in sorted(dockerhost.proxies(environ, home).items()):

@@ -140,8 +140,13 @@ def detached(command: Sequence[str], *, watch_s: float) -> bool:
         return True
 
 
-def interactive(command: Sequence[str], *, tell: Callable[[int], None] | None = None) -> int:
-    """Run `command` on this terminal and return its exit status, negative when a signal ended it.
+def interactive(
+    command: Sequence[str],
+    *,
+    env: Mapping[str, str | None] | None = None,
+    tell: Callable[[int], None] | None = None,
+) -> int:
+    """Run `command` on this terminal and return its exit status, negative when a signal ended it. `env` as for `run`.
 
     With `tell`, SIGINT and SIGTERM do not interrupt this process: `tell` is called with the first, and makes the
     command end; with the third the command is killed here. Raises FileNotFoundError.
@@ -153,7 +158,7 @@ def interactive(command: Sequence[str], *, tell: Callable[[int], None] | None = 
     apart = tell is not None and not os.isatty(0)
     with (
         _told(tell, told) as children,
-        subprocess.Popen(list(command), process_group=0 if apart else None) as process,
+        subprocess.Popen(list(command), env=_variables(env), process_group=0 if apart else None) as process,
     ):
         children.append(process)
         try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from devenv.enginefaults import failed
 
@@ -10,6 +12,45 @@ KEPT_BYTES = 4 << 20
 Tell = Callable[[str], None] | None
 """Who hears of a line, if anybody does."""
 _Chunks = tuple[bytes | None, bytes | None]
+
+
+def frames(stream: Any) -> Iterator[_Chunks]:
+    """(stdout, stderr), one of them None, as they come on a connection that the engine has handed over to a program.
+
+    The SDK's own reader waits on the socket before each piece, and TLS may have taken the rest from there already.
+    """
+    getattr(stream, "_sock", stream).settimeout(None)
+    receive = stream.recv if hasattr(stream, "recv") else stream.read
+    try:
+        while header := _whole(receive, 8):
+            number, size = struct.unpack(">BxxxL", header)
+            while size and (data := receive(size)):
+                size -= len(data)
+                yield (None, data) if number == 2 else (data, None)
+    finally:
+        close(stream)
+
+
+def close(stream: Any) -> None:
+    """Close a connection that the engine has handed over: the SDK's answer holds on to it, too."""
+    if answer := getattr(stream, "_response", None):
+        answer.close()
+    stream.close()
+
+
+def both(chunks: Iterable[_Chunks]) -> Iterator[bytes]:
+    """Stdout and stderr in one."""
+    return (out or err or b"" for out, err in chunks)
+
+
+def _whole(receive: Callable[[int], bytes], size: int) -> bytes:
+    """That many bytes; none at the end."""
+    data = b""
+    while len(data) < size:
+        if not (piece := receive(size - len(data))):
+            return b""
+        data += piece
+    return data
 
 
 def last(chunks: Iterable[_Chunks]) -> tuple[str, str]:

@@ -22,14 +22,14 @@ from devenv.environment import Environment, hold
 from devenv.errors import NotReadyError
 from devenv.first import Asked
 from devenv.gpu import Access
-from devenv.host import Settings
 from devenv.lock.place import relocked_path
 from devenv.lock.place import write as write_lock
-from devenv.plan import UID, plan
+from devenv.plan import plan
 from devenv.proof import Proof
 from devenv.setup import setup
 from devenv.smoke import Report
 from devenv.stages import Beside
+from devenv.user import User, check_workspace, container_user
 from devenv.weights.beside import Bringing
 
 if TYPE_CHECKING:
@@ -147,6 +147,7 @@ def up(
     """
     engine = doors.engine()
     (asked := asked or Asked()).check()
+    rootless = first.usable(engine, decided.loaded).rootless
     waiting = partial(doors.stages.note, "another devenv command holds this environment; waiting")
     with environment.locked(waiting), contextlib.ExitStack() as held:
         project = owner.known_path(environment, boot.find(environment.name, engine), project)
@@ -163,9 +164,9 @@ def up(
         token, token_is_new = _token(environment, anew=new_token)
         told = brought(doors.settings, doors.carried, decided.lock.base.distribution)
         brought_anew = environment.bring(told.variables, told.ca_bundle, told.apt_sources, told.git_config)
-        beside = _look_at(project, doors)
+        user, beside = _look_at(project, doors, rootless=rootless)
         had_ports = bool(environment.ports())
-        spec = _spec(decided, image, environment, doors, project, gpu, beside)
+        spec = (make_spec := partial(_spec, decided, image, environment, engine, project, user, gpu, beside))()
         same = running is not None and not fresh and running.spec_digest == dict(spec.labels)["dev.devenv.spec"]
         live = running is not None and running.facts.state == "running"
         if running and same and live and not token_is_new and (known := _untouched(environment, running, token)):
@@ -184,9 +185,7 @@ def up(
             else:
                 if live:
                     engine.stop(spec.name, timeout_s=boot.STOP_TIMEOUT_S)
-                watch = _start_new(
-                    spec, decided, image, environment, doors, project, gpu, beside, may_move=not had_ports
-                )
+                watch = _start_new(spec, make_spec, environment, doors, may_move=not had_ports)
             running = _started(environment, engine)
             proving = proof.beside(running, engine, doors.stages) if running.gpu else None
             # What a check needs may be the setup's work.
@@ -262,13 +261,9 @@ def _first(decided: Decided, doors: Doors, running: Running | None, asked: Asked
 
 def _start_new(
     spec: ContainerSpec,
-    decided: Decided,
-    image: Image,
+    make_spec: Callable[..., ContainerSpec],
     environment: Environment,
     doors: Doors,
-    project: Path | None,
-    gpu: Access | None,
-    beside: tuple[Path, ...],
     *,
     may_move: bool,
 ) -> probe.Watch:
@@ -282,23 +277,25 @@ def _start_new(
         except boot.PortTakenError:
             if not may_move or attempt == _PORT_ATTEMPTS - 1:
                 raise
-            spec = _spec(decided, image, environment, doors, project, gpu, beside, new_ports=True)
+            spec = make_spec(new_ports=True)
         else:
             return watch
     raise AssertionError("unreachable")
 
 
-def _look_at(project: Path | None, doors: Doors) -> tuple[Path, ...]:
-    """Warn of what will not work in the project inside; what is to be mounted beside it. Raises NotReadyError."""
+def _look_at(project: Path | None, doors: Doors, *, rootless: bool) -> tuple[User, tuple[Path, ...]]:
+    """Warn of what will not work in the project inside; who the user is there, and what is to be mounted beside it.
+    Raises NotReadyError."""
+    user = container_user(doors.settings, project, rootless=rootless)
     if project is None:
-        return ()
-    if remark := boot.check_workspace(project, container_user(doors.settings, project)[0]):
+        return user, ()
+    if remark := check_workspace(project, user):
         doors.stages.note(remark)
     try:
-        return worktree.outside(project)
+        return user, worktree.outside(project)
     except worktree.OutsideError as error:
         doors.stages.note(f"warning: git will not work in {project} inside: {error}")
-        return ()
+        return user, ()
 
 
 def _token(environment: Environment, *, anew: bool) -> tuple[str, bool]:
@@ -330,19 +327,19 @@ def _spec(
     decided: Decided,
     image: Image,
     environment: Environment,
-    doors: Doors,
+    engine: Engine,
     project: Path | None,
+    user: User,
     gpu: Access | None,
     beside: tuple[Path, ...],
     *,
     new_ports: bool = False,
 ) -> ContainerSpec:
-    uid, gid = container_user(doors.settings, project)
-    ports = boot.ports_for(decided.plan, environment, doors.engine(), anew=new_ports)
-    own = network.wanted(environment, doors.engine(), has_ports=bool(ports))
+    ports = boot.ports_for(decided.plan, environment, engine, anew=new_ports)
+    own = network.wanted(environment, engine, has_ports=bool(ports))
     return boot.decide(
-        decided.plan, image, environment, project=project, uid=uid, gid=gid, ports=ports, gpu=gpu, beside=beside,
-        network=own,
+        decided.plan, image, environment, project=project, uid=user.uid, gid=user.gid, ports=ports, gpu=gpu,
+        beside=beside, network=own,
     )  # fmt: skip
 
 
@@ -360,15 +357,6 @@ def wake(
     watch = probe.Watch(running.facts.name, engine, note=note)
     boot.start(running.facts.name, engine)
     return watch
-
-
-def container_user(settings: Settings, project: Path | None) -> tuple[int, int]:
-    """(uid, gid) of the user inside: the host user's, so that files in a project stay theirs; for root the project
-    owner's, who may be root as well. Without a project never root."""
-    if settings.uid == 0 and project is not None:
-        owner = project.stat()
-        return (owner.st_uid, owner.st_gid or UID) if owner.st_uid else (0, 0)
-    return (settings.uid or UID, settings.gid or UID)
 
 
 def _changes(running: Running, decided: Decided, spec: ContainerSpec, *, fresh: bool) -> str:

@@ -20,6 +20,7 @@ from devenv.paths import Dirs
 if TYPE_CHECKING:
     from devenv.boot import Running
     from devenv.decided import Doors
+    from devenv.dockerhost import Endpoint
     from devenv.engine import Engine
     from devenv.environment import Environment
     from devenv.host import Settings
@@ -85,18 +86,18 @@ class App:
         return own | {name: value for name, value in proxies(os.environ, _home()).items() if name.lower() not in said}
 
     @functools.cached_property
-    def engine_address(self) -> str:
+    def endpoint(self) -> Endpoint:
         """Where the Docker Engine is."""
-        from devenv.dockerhost import engine_address
+        from devenv.dockerhost import endpoint
 
-        return engine_address(os.environ, _home())
+        return endpoint(os.environ, _home())
 
     @functools.cached_property
     def engine(self) -> Engine:
         """The Docker Engine."""
         from devenv.engine import connect
 
-        return connect(self.engine_address)
+        return connect(self.endpoint)
 
     def doors(self, stages: Stages, sources: tuple[str, ...] = ()) -> Doors:
         """What the line acts through; `sources`: the hubs to bring weights from, and no others."""

@@ -139,23 +139,23 @@ def _needs(app: App, loaded: LoadedPreset | None, lock: Lock | None, machine: Ma
         return needs(lock, lock.artifacts(), image_here=False, weights_bytes=weights)
     hubs = app.settings.hubs
     weights = needed_bytes(lock.model, store=Weights(hubs.dir), caches=hubs.caches)
-    if _image_here(loaded, lock, machine):
+    if _image_here(app, loaded, lock, machine):
         return needs(lock, (), image_here=True, weights_bytes=weights)
     from devenv.artifacts import Store
 
     return needs(lock, Store(app.dirs.store).missing(lock), image_here=False, weights_bytes=weights)
 
 
-def _image_here(loaded: LoadedPreset, lock: Lock, machine: Machine) -> bool:
+def _image_here(app: App, loaded: LoadedPreset, lock: Lock, machine: Machine) -> bool:
     from devenv.dockerhost import ask
-    from devenv.errors import PresetError
+    from devenv.errors import EngineError, PresetError
     from devenv.plan import plan
 
     if machine.engine is None or machine.engine.problem:
         return False
     try:
-        return ask(machine.engine.address, f"/images/{plan(loaded, lock).image}/json") is not None
-    except (PresetError, OSError, ValueError):
+        return ask(app.endpoint, f"/images/{plan(loaded, lock).image}/json") is not None
+    except (PresetError, EngineError, OSError, ValueError):
         return False
 
 
@@ -172,7 +172,7 @@ def _asked(app: App) -> Future[EngineFacts]:
 
     from devenv.machine.engine import ask
 
-    return ThreadPoolExecutor(1).submit(ask, lambda: app.engine_address, lambda: app.engine)
+    return ThreadPoolExecutor(1).submit(ask, lambda: app.endpoint, lambda: app.engine)
 
 
 def _ports(loaded: LoadedPreset) -> tuple[int, ...]:

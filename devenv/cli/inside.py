@@ -265,8 +265,8 @@ def _inside(
     tell: Callable[[int], None],
 ) -> int:
     """Run a command inside on this terminal, through the docker client."""
-    full = ["docker", "--host", app.engine.address, "exec", *options, one.facts.name, *command]
+    full = ["docker", "exec", *options, one.facts.name, *command]
     try:
-        return run.interactive(full, tell=tell)
+        return run.interactive(full, env=app.engine.endpoint.variables(), tell=tell)
     except FileNotFoundError:
         raise EngineError("the 'docker' client program is not installed", hint="install docker-cli") from None

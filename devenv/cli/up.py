@@ -22,6 +22,7 @@ from devenv.up import up as bring_up
 
 if TYPE_CHECKING:
     from devenv.lock.record import Recorded
+    from devenv.preset.load import LoadedPreset
 
 __all__ = ["build", "up"]
 
@@ -74,10 +75,12 @@ def up(
     with app.console.stages() as stages:
         doors = app.doors(stages, sources)
         asked = Asked(gpus=gpus, mode=gpu_mode)
-        decided = decide(
-            find(preset, Path.cwd()), doors,
-            before_lock=lambda loaded: first.before_lock(loaded, doors.engine(), doors.settings, asked),
-        )  # fmt: skip
+
+        def before_lock(loaded: LoadedPreset) -> None:
+            first.usable(doors.engine(), loaded)
+            first.before_lock(loaded, doors.engine(), doors.settings, asked)
+
+        decided = decide(find(preset, Path.cwd()), doors, before_lock=before_lock)
         project = _workspace(workspace or decided.loaded.project)
         environment = app.environment(name or decided.plan.preset)
         result = bring_up(

@@ -57,16 +57,15 @@ def engine(machine: Machine, *, full: bool) -> Iterator[Finding]:
             "podman's Docker interface is used: building needs buildx, which podman does not bring",
             "install Docker for the whole of it: 'make engine' in a checkout",
         )
-    elif facts.rootless and full:
-        yield warning(
-            "engine.rootless",
-            "the engine is rootless: files in a mounted project belong to other numbers inside",
-            "see docs/how-to/engine-without-root.md",
-        )
+    yield from users(facts)
+
+
+def users(facts: EngineFacts) -> Iterator[Finding]:
+    """Whether a container's user can be the host's."""
     if facts.user_remapped and not facts.rootless:
-        yield warning(
+        yield blocker(
             "engine.users",
-            "the engine remaps users: files in a mounted project belong to nobody inside",
+            "the engine remaps users: containers can neither read the environment's token nor write in a project",
             'remove "userns-remap" from /etc/docker/daemon.json, then: sudo systemctl restart docker',
         )
 
@@ -117,6 +116,13 @@ def disk(machine: Machine, needs: Needs) -> Iterator[Finding]:
     for name, place, bytes_ in wanted:
         if place is not None:
             places.setdefault(place.device or place.path, []).append((name, place, bytes_))
+    if machine.images_disk is None and needs.image_bytes and machine.engine and machine.engine.root:
+        yield warning(
+            "disk.images",
+            f"how much is free at {machine.engine.root}, where the engine keeps images, cannot be seen from here; "
+            f"{size(needs.image_bytes)} are needed",
+            f"sudo df -h {machine.engine.root}",
+        )
     for rows in places.values():
         total = sum(bytes_ for _, _, bytes_ in rows)
         # An image's size is estimated, and of one that is changed only some layers are new: half of it must fit.
@@ -177,11 +183,13 @@ def system(machine: Machine) -> Iterator[Finding]:
         yield ok("apparmor", "AppArmor is on; Docker's own profile allows what environments do")
     if machine.wsl:
         yield ok("wsl", f"WSL 2 ({machine.kernel}): keep projects in Linux's own file system, not below /mnt/c")
-    if machine.uid == 0:
+    if machine.engine and machine.engine.rootless:
+        yield ok("user", "the engine is rootless: in a project you are root inside, which is you outside")
+    elif machine.uid == 0:
         yield warning(
             "user",
-            "you are root: files of the environment's user (1000) in a project will not be yours",
-            "run devenv as an ordinary user who is in the group docker",
+            "you are root: in a project of root's you are root inside, too; in another's you are its owner",
+            "run devenv as an ordinary user who is in the group docker, in a project of theirs",
         )
     elif machine.uid >= 2**31:
         yield warning(

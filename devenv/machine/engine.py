@@ -14,34 +14,35 @@ from devenv.machine.model import EngineFacts
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from devenv.dockerhost import Endpoint
     from devenv.engine import Engine
 
 
-def ask(where: Callable[[], str], connect: Callable[[], Engine]) -> EngineFacts:
+def ask(where: Callable[[], Endpoint], connect: Callable[[], Engine]) -> EngineFacts:
     """Ask the engine, and buildx at the same time; what is wrong with them is a fact too.
 
-    `where` tells the address; `connect` is called when there is no plain answer there: it knows what that means.
+    `where` tells the endpoint; `connect` is called when there is no plain answer there: it knows what that means.
     """
     try:
-        address = where()
+        endpoint = where()
     except EngineError as error:
         return EngineFacts(problem=error.message, remedy=error.hint or "")
     told: list[tuple[str, str]] = []
     asking = threading.Thread(target=lambda: told.append(_buildx()), name="buildx")
     asking.start()
     try:
-        info, version = dockerhost.ask(address, "/info"), dockerhost.ask(address, "/version")
+        info, version = dockerhost.ask(endpoint, "/info"), dockerhost.ask(endpoint, "/version")
         if not (isinstance(info, dict) and isinstance(version, dict)):
             raise ValueError("not an engine's answer")
-    except (OSError, ValueError):
+    except (OSError, ValueError, EngineError):
         try:
             engine = connect()
             info, version = engine.about()
         except EngineError as error:
-            return EngineFacts(address=address, problem=error.message, remedy=error.hint or "")
+            return EngineFacts(address=endpoint.address, problem=error.message, remedy=error.hint or "")
     asking.join()
     buildx, problem = told[0]
-    return facts(info, version, address=address, buildx=buildx, buildx_problem=problem)
+    return facts(info, version, address=endpoint.address, buildx=buildx, buildx_problem=problem)
 
 
 def _buildx() -> tuple[str, str]:

@@ -83,8 +83,9 @@ def assemble(
 ) -> Machine:
     """The quick facts, and the ones that were asked for."""
     memory, available = local.memory(root)
-    # Docker Desktop's folder lies in its virtual machine: the disk of a folder that is not there tells nothing.
-    here = bool(engine.root) and not engine.remote and Path(engine.root).exists()
+    # Docker Desktop's folder lies in its virtual machine, another may lie below one that this user may not search: the
+    # disk of a folder that cannot be seen is not known.
+    here = bool(engine.root) and not engine.remote and os.path.exists(engine.root)  # noqa: PTH110 - raises nothing
     images = local.disk(Path(engine.root)) if here else None
     return Machine(
         system=local.system(),

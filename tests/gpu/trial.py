@@ -26,6 +26,7 @@ sys.path.insert(0, str(ROOT))
 from devenv import boot, gpu  # noqa: E402
 from devenv.compat.matrix import read  # noqa: E402
 from devenv.container import ContainerSpec, Mount  # noqa: E402
+from devenv.dockerhost import endpoint  # noqa: E402
 from devenv.doctor.examine import examine  # noqa: E402
 from devenv.doctor.finding import Needs  # noqa: E402
 from devenv.engine import LABEL, Engine, connect, labels_json  # noqa: E402
@@ -72,11 +73,11 @@ def main() -> int:
     parser.add_argument("--image", help="an image with devenv's entrypoint in it, instead of one made of this root")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    engine = connect(os.environ.get("DOCKER_HOST"))
+    engine = connect(endpoint(os.environ, Path.home()))
     home = Path("/tmp/devenv-trial")
     settings = Settings.read(Dirs(cache=home, state=home, config=home))
     began = time.monotonic()
-    machine = gather(settings, lambda: ask(lambda: engine.address, lambda: engine))
+    machine = gather(settings, lambda: ask(lambda: engine.endpoint, lambda: engine))
     say("facts", seconds=round(time.monotonic() - began, 3), driver=machine.nvidia.driver, source=machine.nvidia.source,
         gpus=[(one.index, one.name, one.capability, one.memory_bytes) for one in machine.nvidia.gpus],
         ways=[dataclasses.asdict(one) for one in gpu.ways(machine)])  # fmt: skip

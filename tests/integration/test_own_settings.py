@@ -11,6 +11,7 @@ import pytest
 
 from devenv.build import buildx
 from devenv.container import ContainerSpec
+from devenv.dockerhost import Endpoint
 from devenv.engine import Engine, connect
 from devenv.progress import Silent
 from tests.integration.conftest import docker
@@ -34,7 +35,7 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     monkeypatch.setenv("DOCKER_CONTEXT", "t-settings-gone")
     monkeypatch.setenv("DOCKER_DEFAULT_PLATFORM", f"linux/{'arm64' if _NATIVE == 'amd64' else 'amd64'}")
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1")
-    own = connect(None)
+    own = connect(Endpoint(address="unix:///var/run/docker.sock"))
     yield own
     own.remove("t-settings")
     if own.image_id(_IMAGE):

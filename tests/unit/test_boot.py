@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +13,6 @@ from devenv.build import Image
 from devenv.container import ContainerFacts, ContainerSpec, Mount
 from devenv.engine import labels_json
 from devenv.environment import Environment, environment
-from devenv.errors import NotReadyError
 from devenv.gpu import Access, Device
 from devenv.plan import Plan, PlannedCheck, plan
 from tests.unit.examples import deb, loaded, lock, wheel
@@ -176,26 +174,6 @@ def test_a_check_that_an_older_devenv_wrote_expects_a_result() -> None:
     old = PlannedCheck(name="ocr", run=("ocr-check",), timeout_s=120)
     assert _described('[{"name": "ocr", "run": ["ocr-check"], "timeout_s": 120}]') == (old,)
     assert _described('[{"name": "ocr", "run": ["ocr-check"]}]') == ()
-
-
-def test_a_workspace_that_cannot_be_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "access", lambda *_: False)
-    with pytest.raises(NotReadyError, match="cannot read the project folder"):
-        boot.check_workspace(tmp_path, 1000)
-
-
-def test_a_workspace_of_someone_else_is_a_warning_with_the_remedy(tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)
-    own = tmp_path.stat().st_uid
-    assert boot.check_workspace(tmp_path, own) is None or own == 0
-    warning = boot.check_workspace(tmp_path, tmp_path.stat().st_uid + 1)
-    assert warning is not None
-    assert warning.startswith("warning: ")
-    assert "chown" in warning
-    tmp_path.chmod(0o777)
-    remark = boot.check_workspace(tmp_path, 0)
-    assert remark is not None
-    assert "inside you are root as well" in remark
 
 
 def test_label_values_are_stable() -> None:

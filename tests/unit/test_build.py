@@ -13,6 +13,7 @@ import pytest
 
 from devenv import build
 from devenv.artifacts import Store
+from devenv.dockerhost import Endpoint
 from devenv.errors import BuildError
 from devenv.localtag import LOCAL
 from devenv.lock.model import LockedBase
@@ -104,7 +105,7 @@ def test_the_users_own_settings_for_builds_have_no_say(monkeypatch: pytest.Monke
         return iter(())
 
     monkeypatch.setattr(build.run, "lines", lines)
-    engine: Any = types.SimpleNamespace(address="unix:///here.sock")
+    engine: Any = types.SimpleNamespace(endpoint=Endpoint(address="unix:///here.sock"))
     build.buildx(["--load"], Path("context"), engine, Told())
     ((command, env),) = seen
     assert command[command.index("--builder") + 1] == "default"

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from devenv.cli import run
+
+HEAVY = {"docker", "httpx", "rich"}
 
 
 @pytest.fixture(autouse=True)
@@ -59,16 +64,29 @@ def test_a_whole_folder_never_replaces_another(tmp_path: Path, capsys: pytest.Ca
     assert (tmp_path / "thesis.txt").exists()
 
 
-def test_render_imports_nothing_heavy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import importlib
-    import sys
+@pytest.fixture
+def nothing_imported() -> Iterator[None]:
+    """No module of ours or of the heavy libraries is imported; afterwards those of before are, and no others.
 
-    for name in [one for one in sys.modules if one.split(".")[0] in {"docker", "httpx", "rich"}]:
-        monkeypatch.delitem(sys.modules, name)
-    for name in [one for one in sys.modules if one.startswith("devenv.")]:
-        monkeypatch.delitem(sys.modules, name)
+    A module left behind would hold a second copy of the classes that other tests put stand-ins in.
+    """
+    before = dict(sys.modules)
+    for name in before:
+        if name.startswith("devenv.") or name.split(".")[0] in HEAVY:
+            del sys.modules[name]
+    yield
+    sys.modules.clear()
+    sys.modules.update(before)
+    for name, module in before.items():
+        parent, _, leaf = name.rpartition(".")
+        if name.startswith("devenv."):
+            setattr(before[parent], leaf, module)
+
+
+@pytest.mark.usefixtures("nothing_imported")
+def test_render_imports_nothing_heavy(tmp_path: Path) -> None:
     assert importlib.import_module("devenv.cli").run(["render", "python", "-o", str(tmp_path)]) == 0
-    assert not {one.split(".")[0] for one in sys.modules} & {"docker", "httpx", "rich"}
+    assert not {one.split(".")[0] for one in sys.modules} & HEAVY
 
 
 def test_online_writes_one_folder_and_sees_what_was_changed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,17 +18,23 @@ import urllib3.exceptions
 
 from devenv import engine
 from devenv.container import ContainerSpec
+from devenv.dockerhost import Endpoint, Tls
+from devenv.enginefaults import unreachable
 from devenv.errors import EngineError, UsageError
-from devenv.streams import KEPT_BYTES, last, lines, overheard
+from devenv.streams import KEPT_BYTES, both, frames, last, lines, overheard
 
 
 class _Client:
     def __init__(self, version: str) -> None:
         self.api = self
         self._version = version
+        self.adapters: dict[str, Any] = {}
 
-    def version(self) -> dict[str, str]:
-        return {"Version": self._version}
+    def mount(self, prefix: str, adapter: Any) -> None:
+        self.adapters[prefix] = adapter
+
+    def version(self, **_: bool) -> dict[str, str]:
+        return {"Version": self._version, "ApiVersion": "1.45"}
 
 
 def _clients(monkeypatch: pytest.MonkeyPatch, version: str | Exception) -> None:
@@ -43,14 +49,14 @@ def _clients(monkeypatch: pytest.MonkeyPatch, version: str | Exception) -> None:
 @pytest.mark.parametrize("version", ["23.0.0", "26.1.5+dfsg1", "28.2.2", "29.0.0-rc.1"])
 def test_new_engines_are_taken(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
     _clients(monkeypatch, version)
-    assert engine.connect("unix:///x").version == version
+    assert engine.connect(Endpoint(address="unix:///x")).version == version
 
 
 @pytest.mark.parametrize("version", ["20.10.24+dfsg1", "19.03.0"])
 def test_old_engines_are_refused_with_the_remedy(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
     _clients(monkeypatch, version)
     with pytest.raises(EngineError, match=r"is (20|19)\.") as told:
-        engine.connect(None)
+        engine.connect(Endpoint(address="unix:///x"))
     assert told.value.exit_code == 6
     assert told.value.hint
 
@@ -75,16 +81,84 @@ def test_no_engine_and_no_permission_are_told_apart(
 ) -> None:
     _clients(monkeypatch, error)
     with pytest.raises(EngineError, match=message) as told:
-        engine.connect(None)
+        engine.connect(Endpoint(address="unix:///x"))
     assert remedy in (told.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [  # as Python says them of dockerd's
+        (
+            "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate has expired (_ssl.c:1006)",
+            "expired",
+        ),
+        ("[SSL: CERTIFICATE_VERIFY_FAILED] … unable to get local issuer certificate", "from another CA"),
+        ("… IP address mismatch, certificate is not valid for '127.0.0.1'.", "for another host"),
+        ("[SSL: SSLV3_ALERT_CERTIFICATE_EXPIRED] sslv3 alert certificate expired", "client certificate .* expired"),
+        ("[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert certificate required", "wants a client certificate"),
+        ("SSLEOFError(8, 'EOF occurred in violation of protocol (_ssl.c:2427)')", "does not take the client"),
+        ("[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)", "does not use TLS"),
+        ("[Errno 111] Connection refused", "no Docker Engine answers"),
+    ],
+)
+def test_every_fault_of_tls_has_its_own_name(words: str, name: str) -> None:
+    over_tls = Endpoint(address="tcp://127.0.0.1:2376", tls=Tls(folder=Path("/certs")))
+    told = unreachable(requests.exceptions.SSLError(words), over_tls)
+    assert re.search(name, told.message)
+    assert told.hint
+
+
+def test_an_engine_that_wants_tls_is_said() -> None:
+    answer = docker.errors.APIError('400 Bad Request ("Client sent an HTTP request to an HTTPS server.")')
+    told = unreachable(answer, Endpoint(address="tcp://127.0.0.1:2376"))
+    assert "wants TLS" in told.message
+    assert "DOCKER_TLS_VERIFY" in (told.hint or "")
+
+
+def test_the_environments_proxies_and_bundles_are_not_for_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    _clients(monkeypatch, "26.1")
+    over_tls = Endpoint(address="tcp://127.0.0.1:1", tls=Tls(folder=Path("/certs"), verify=False))
+    api = engine.connect(over_tls)._api
+    assert api.trust_env is False
+    assert api.verify is False
+    assert list(api.adapters) == ["https://"]
+
+
+class _Piecemeal:
+    """A connection over TLS whose socket has nothing more to wait for: all has been taken from there."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.timeout: float | None = 60
+        self.closed = False
+
+    def settimeout(self, seconds: float | None) -> None:
+        self.timeout = seconds
+
+    def close(self) -> None:
+        self.closed = True
+
+    def recv(self, size: int) -> bytes:
+        piece, self._data = self._data[: min(size, 5)], self._data[min(size, 5) :]
+        return piece
+
+
+def test_frames_are_read_without_waiting_on_the_socket() -> None:
+    sent = b"\1\0\0\0\0\0\0\7first\nx" + b"\2\0\0\0\0\0\0\1e" + b"\1\0\0\0\0\0\0\1\n"
+    stream = _Piecemeal(sent)
+    assert list(frames(stream)) == [(b"first", None), (b"\nx", None), (None, b"e"), (b"\n", None)]
+    assert stream.timeout is None
+    assert stream.closed
+    assert list(lines(both(frames(_Piecemeal(sent))))) == ["first", "xe"]
+    assert list(frames(_Piecemeal(b"\1\0\0"))) == []
 
 
 def test_an_address_that_is_no_engines_is_said() -> None:
     for address in ("nonsense", "fd://x", "tcp://h:abc", "tcp://", "npipe:////./pipe/docker_engine"):
         with pytest.raises(EngineError, match="no Docker Engine's address"):
-            engine.connect(address)
+            engine.connect(Endpoint(address=address))
     with pytest.raises(EngineError, match="on another machine"):
-        engine.connect("ssh://user@host")
+        engine.connect(Endpoint(address="ssh://user@host"))
 
 
 @pytest.mark.parametrize(
@@ -96,7 +170,7 @@ def test_a_config_of_another_shape_is_said_by_its_name(
     (tmp_path / "config.json").write_text(config)
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     with pytest.raises(EngineError, match=r"config\.json cannot be understood"):
-        engine.connect("unix:///nowhere.sock")
+        engine.connect(Endpoint(address="unix:///nowhere.sock"))
 
 
 def _refusing(error: Exception) -> EngineError:
@@ -105,7 +179,9 @@ def _refusing(error: Exception) -> EngineError:
     def fail(*_: Any, **__: Any) -> None:
         raise error
 
-    raised = engine.Engine(SimpleNamespace(api=SimpleNamespace(start=fail)), version="26", address="")
+    raised = engine.Engine(
+        SimpleNamespace(api=SimpleNamespace(start=fail)), version="26", endpoint=Endpoint(address="")
+    )
     with pytest.raises(EngineError) as told:
         raised.start("devenv-x")
     return told.value
@@ -169,7 +245,7 @@ def test_a_full_disk_of_this_machine_is_no_fault_of_the_engines() -> None:
     full = OSError(errno.ENOSPC, "No space left on device")
     stub = SimpleNamespace(api=SimpleNamespace(start=lambda _: (_ for _ in ()).throw(full)))
     with pytest.raises(OSError, match="No space left") as told:
-        engine.Engine(stub, version="26", address="").start("devenv-x")
+        engine.Engine(stub, version="26", endpoint=Endpoint(address="")).start("devenv-x")
     assert told.value is full
 
 
@@ -183,7 +259,7 @@ def test_no_proxy_of_dockers_settings_gets_into_a_containers_configuration() -> 
     api = SimpleNamespace(
         create_container=create, create_host_config=lambda **_: {}, remove_container=lambda *_, **__: None
     )
-    own = engine.Engine(SimpleNamespace(api=api), version="26", address="")
+    own = engine.Engine(SimpleNamespace(api=api), version="26", endpoint=Endpoint(address=""))
     own.create(
         ContainerSpec(
             name="devenv-x", image="i", hostname="x", environment=(), labels=(), mounts=(), tmpfs=(), ports=(),
@@ -210,11 +286,11 @@ def test_a_container_has_a_limit_of_processes_and_of_its_own_log() -> None:
         name="devenv-x", image="i", hostname="x", environment=(), labels=(), mounts=(), tmpfs=(), ports=(),
         shm_size_bytes=0,
     )  # fmt: skip
-    engine.Engine(SimpleNamespace(api=api), version="26", address="").create(spec)
+    engine.Engine(SimpleNamespace(api=api), version="26", endpoint=Endpoint(address="")).create(spec)
     assert 0 < made[0]["PidsLimit"] <= 1 << 15
     assert made[0]["LogConfig"] == {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "2"}}
     assert made[0]["NetworkMode"] == "default"
-    engine.Engine(SimpleNamespace(api=api), version="26", address="").create(
+    engine.Engine(SimpleNamespace(api=api), version="26", endpoint=Endpoint(address="")).create(
         dataclasses.replace(spec, network="devenv-x")
     )
     assert made[1]["NetworkMode"] == "devenv-x"
@@ -250,7 +326,7 @@ class _Archives:
 
 
 def _engine(data: bytes) -> engine.Engine:
-    return engine.Engine(SimpleNamespace(api=_Archives(data)), version="26", address="")
+    return engine.Engine(SimpleNamespace(api=_Archives(data)), version="26", endpoint=Endpoint(address=""))
 
 
 def test_what_is_taken_out_of_an_image_has_a_limit(tmp_path: Path) -> None:

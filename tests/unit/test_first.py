@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -139,3 +140,15 @@ def test_what_was_asked_is_remembered(tmp_path: Path) -> None:
     assert first.remembered(env, Asked(gpus="0")) == Asked(gpus="0", mode="direct")
     with pytest.raises(UsageError):
         Asked(mode="magic").check()
+
+
+def _engine_with(*security: str) -> Any:
+    return SimpleNamespace(info=lambda: {"SecurityOptions": list(security)}, address="unix:///x")
+
+
+def test_an_engine_that_remaps_users_is_refused_with_the_reason() -> None:
+    with pytest.raises(MachineError, match="the engine remaps users") as told:
+        first.usable(_engine_with("name=seccomp,profile=builtin", "name=userns"), examples.loaded())
+    assert "userns-remap" in (told.value.hint or "")
+    assert first.usable(_engine_with("name=rootless"), examples.loaded()).rootless
+    assert not first.usable(_engine_with(), examples.loaded()).rootless

@@ -81,7 +81,8 @@ class _Process:
     group: int | None = None
     signals = 2
 
-    def __init__(self, _: Sequence[str], *, process_group: int | None) -> None:
+    def __init__(self, _: Sequence[str], *, env: object, process_group: int | None) -> None:
+        assert env is None
         type(self).group = process_group
 
     def __enter__(self) -> Self:

@@ -8,6 +8,7 @@ import pytest
 
 from devenv import network
 from devenv.container import ContainerFacts, NetworkFacts, container_facts
+from devenv.dockerhost import Endpoint
 from devenv.engine import Engine
 from devenv.environment import Environment, environment
 from devenv.errors import EngineError, NotReadyError, UsageError
@@ -122,7 +123,7 @@ def test_a_network_in_use_is_no_error(words: str, answer: bool | None) -> None:
         def remove_network(self, _: str) -> None:
             raise docker.errors.APIError("403", explanation=words)
 
-    engine = Engine(type("Client", (), {"api": Api()}), version="26", address="")
+    engine = Engine(type("Client", (), {"api": Api()}), version="26", endpoint=Endpoint(address=""))
     if answer is None:
         with pytest.raises(EngineError, match="network is gone"):
             engine.remove_network("x")

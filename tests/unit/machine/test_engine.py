@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from devenv import dockerhost
+from devenv.dockerhost import Endpoint, Tls
+from devenv.engine import connect
 from devenv.errors import EngineError
+from devenv.host import Settings
 from devenv.machine import engine
 from devenv.machine.engine import ask, facts, is_remote
+from devenv.machine.gather import assemble
+from devenv.machine.model import EngineFacts, Nvidia
+from devenv.ownconfig import HubSettings
+from devenv.paths import Dirs
 
 
 def test_docker() -> None:
@@ -52,10 +64,10 @@ def test_asking(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = {"/info": {"ServerVersion": "28.3.0"}, "/version": {}}
     monkeypatch.setattr(dockerhost, "ask", lambda _, path: answers[path])
     monkeypatch.setattr(engine, "check_buildx", lambda: "0.25")
-    found = ask(lambda: "unix:///x", _refuse)  # type: ignore[arg-type]
+    found = ask(lambda: Endpoint(address="unix:///x"), _refuse)  # type: ignore[arg-type]
     assert (found.version, found.buildx, found.problem) == ("28.3.0", "0.25", "")
     monkeypatch.setattr(engine, "check_buildx", _refuse)
-    assert ask(lambda: "unix:///x", _refuse).buildx_problem == "no engine answers; start it"  # type: ignore[arg-type]
+    assert ask(lambda: Endpoint(address="unix:///x"), _refuse).buildx_problem == "no engine answers; start it"  # type: ignore[arg-type]
 
 
 def test_asking_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,6 +76,30 @@ def test_asking_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(engine, "check_buildx", lambda: "0.25")
     monkeypatch.setattr(dockerhost, "ask", nobody)
-    for where in (lambda: "unix:///nowhere", _refuse):
+    for where in (lambda: Endpoint(address="unix:///nowhere"), _refuse):
         found = ask(where, _refuse)  # type: ignore[arg-type]
         assert (found.problem, found.remedy) == ("no engine answers", "start it")
+
+
+def test_tls_that_cannot_be_used_is_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "check_buildx", lambda: "0.25")
+    over_tls = Endpoint(address="tcp://127.0.0.1:1", tls=Tls(folder=tmp_path))
+    assert ask(lambda: over_tls, lambda: connect(over_tls)).problem.startswith("the CA certificate")
+
+
+def test_a_folder_of_the_engines_that_cannot_be_seen_is_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hidden, real = tmp_path / "hidden" / "docker", os.stat
+
+    def stat(path: Any, *arguments: Any, **options: Any) -> os.stat_result:
+        if str(path).startswith(str(hidden.parent)):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(path, *arguments, **options)
+
+    dirs = Dirs(cache=tmp_path, state=tmp_path, config=tmp_path)
+    settings = Settings(dirs=dirs, uid=1, gid=1, arch="amd64", hubs=HubSettings(dir=tmp_path))
+    monkeypatch.setattr(os, "stat", stat)
+    found = assemble(settings, engine=EngineFacts(address="unix:///x", root=str(hidden)), nvidia_=Nvidia())
+    assert found.images_disk is None
+    assert found.store_disk is not None
