@@ -13,8 +13,8 @@ from benchmarks.result import Goal, Result, row, table
 _ROOT = Path(__file__).parents[1]
 # The room as the command uses it, with the number of connections given.
 _FETCH = """
-import sys, devenv.fetch
-devenv.fetch.fetch.__kwdefaults__["jobs"] = int(sys.argv.pop(1))
+import sys, devenv.fetch.fetch
+devenv.fetch.fetch.fetch.__kwdefaults__["jobs"] = int(sys.argv.pop(1))
 from devenv.cli import main
 main(sys.argv[1:])
 """

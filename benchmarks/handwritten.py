@@ -63,9 +63,9 @@ def _secrets(bench: Bench) -> dict[str, str]:
     """What the user's own tools are configured with, as the files that these tools read."""
     import ssl
 
-    from devenv.host import Settings
-    from devenv.mirrors import apt_sources
-    from devenv.paths import Dirs
+    from devenv.doors.dirs import Dirs
+    from devenv.doors.settings.apt_archives import apt_sources
+    from devenv.doors.settings.settings import Settings
 
     settings = Settings.read(Dirs(cache=bench.cache, state=bench.folder, config=bench.folder))
     sources = apt_sources(settings, "debian", "bookworm")

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from devenv import cli, errors
-from devenv.preset import checks, compose, model, schema, words
+from devenv.preset import checks, compose, model, model_errors, schema
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
 _MARK = "<!-- Written by tools/reference.py ('make docs'). Do not edit. -->\n\n"
@@ -181,9 +181,9 @@ _KEYS = {model.SLUG: "names", model.ENV_NAME: "variables", model.CONTAINER_PATH:
 
 def _preset() -> Iterator[str]:
     lists = sorted(f"`{name}`" for name in compose.IDENTITIES)
-    variable = words.EXPECTED[model.ENV_NAME].partition("name: ")[2]
+    variable = model_errors.EXPECTED[model.ENV_NAME].partition("name: ")[2]
     yield _INTRO.format(
-        lists=f"{', '.join(lists[:-1])} and {lists[-1]}", name=words.EXPECTED[model.SLUG], variable=variable
+        lists=f"{', '.join(lists[:-1])} and {lists[-1]}", name=model_errors.EXPECTED[model.SLUG], variable=variable
     )
     described = schema.schema()
     places = dict(_places(model.Preset, ""))
@@ -218,7 +218,7 @@ def _places(cls: type[BaseModel], prefix: str) -> Iterator[tuple[str, tuple[type
 
 def _inner(annotation: Any) -> tuple[type[BaseModel] | None, str]:
     """The model in an annotation, and how a path goes on to it."""
-    bare = words.inner_type(annotation)
+    bare = model_errors.inner_type(annotation)
     origin = get_origin(bare)
     if isinstance(bare, type) and issubclass(bare, BaseModel):
         return bare, ""
@@ -250,7 +250,7 @@ def _takes(annotation: Any) -> str:
     for alias, said in _NAMED:
         if annotation == alias:
             return said
-    bare, meta = words.inner_type(annotation), list(_constraints(annotation))
+    bare, meta = model_errors.inner_type(annotation), list(_constraints(annotation))
     for alias, said in _NAMED:
         if any(annotation == other for other in (Union[alias, None], alias | None)):  # noqa: UP007
             return said
@@ -270,7 +270,7 @@ def _takes(annotation: Any) -> str:
         return f"a whole number from {low} to {high}" if low is not None and high is not None else "a whole number"
     pattern = _limit(meta, "pattern")
     longest = _limit(meta, "max_length")
-    text = words.EXPECTED.get(str(pattern), "text")
+    text = model_errors.EXPECTED.get(str(pattern), "text")
     return text + (f", at most {longest} characters" if longest else "")
 
 

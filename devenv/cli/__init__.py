@@ -41,17 +41,17 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "render": ("render:render", "Write Dockerfile, devcontainer.json and compose.yaml."),
     "build": ("up:build", "Build the image, with no network."),
     "up": ("up:up", "All of it, to a passed smoke test; prints the URLs."),
-    "ps": ("life:ps", "List the environments on this engine."),
-    "status": ("life:status", "One environment: services, ports, resources."),
+    "ps": ("lifecycle:ps", "List the environments on this engine."),
+    "status": ("lifecycle:status", "One environment: services, ports, resources."),
     "logs": ("inside:logs", "Show a service's log."),
     "exec": ("inside:exec_", "Run a command inside."),
     "shell": ("inside:shell", "Open a shell inside."),
     "open": ("inside:open_", "Open an environment's page in the browser."),
     "restart": ("inside:restart", "Restart one service."),
     "smoke": ("inside:smoke", "Run the smoke test again."),
-    "stop": ("life:stop", "Stop an environment; it can be started again."),
-    "start": ("life:start", "Start a stopped environment."),
-    "down": ("life:down", "Remove an environment's container; volumes stay unless told."),
+    "stop": ("lifecycle:stop", "Stop an environment; it can be started again."),
+    "start": ("lifecycle:start", "Start a stopped environment."),
+    "down": ("lifecycle:down", "Remove an environment's container; volumes stay unless told."),
     "verify": ("verify:verify", "Prove that an image is what its preset and lock give."),
     "prune": ("prune:prune", "Remove what no environment uses: images, contexts, stored files."),
 }
@@ -138,7 +138,7 @@ def run(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:  # noqa: BLE001 - the one boundary: a bug becomes a log file and exit 70
-        from devenv.files import RefusedError, hint
+        from devenv.doors.files import RefusedError, hint
 
         if not isinstance(error, OSError) or (error.errno not in _DISK and not isinstance(error, RefusedError)):
             return _bug(error)
@@ -159,7 +159,7 @@ def _bug(error: Exception) -> int:
     ) as log:
         log.write(f"devenv {__version__}, Python {sys.version}\n{sys.argv}\n\n")
         traceback.print_exception(error, file=log)
-    from devenv.console import printable
+    from devenv.doors.terminal.console import printable
 
     click.echo(f"error: a bug in devenv: {type(error).__name__}: {printable(str(error))}", err=True)
     click.echo(f"hint: please report it with {Path(log.name)}", err=True)

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from devenv.cli import surroundings
-from devenv.console import Console, printable
-from devenv.paths import Dirs
+from devenv.doors.dirs import Dirs
+from devenv.doors.terminal.console import Console, printable
 
 if TYPE_CHECKING:
-    from devenv.boot import Running
-    from devenv.decided import Doors
-    from devenv.dockerhost import Endpoint
-    from devenv.engine import Engine
-    from devenv.environment import Environment
-    from devenv.host import Settings
-    from devenv.stages import Stages
+    from devenv.container.container import Running
+    from devenv.container.state import Environment
+    from devenv.doors.docker.address import Endpoint
+    from devenv.doors.docker.engine import Engine
+    from devenv.doors.settings.settings import Settings
+    from devenv.doors.terminal.stages import Stages
+    from devenv.up.session import Doors
 
 _CARRIED = (
     "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy",
@@ -53,7 +53,7 @@ class App:
         surroundings.settle(console.warn)
         if verbose:
             console.live = False
-            for name, form in (("devenv.run", "    $ %(message)s"), ("devenv.output", "      %(message)s")):
+            for name, form in (("devenv.doors.process", "    $ %(message)s"), ("devenv.output", "      %(message)s")):
                 handler = logging.StreamHandler(sys.stderr)
                 handler.setFormatter(_Printable(form))
                 logging.getLogger(name).addHandler(handler)
@@ -64,12 +64,12 @@ class App:
     def settings(self) -> Settings:
         """The user's mirrors, proxies, CA and identity."""
 
-        from devenv.host import Settings
+        from devenv.doors.settings.settings import Settings
 
         settings = dataclasses.replace(Settings.read(self.dirs), folders=self.folders)
         if self.weights_dir is None:
             return settings
-        from devenv.ownconfig import weights_dir
+        from devenv.doors.settings.config_yaml import weights_dir
 
         folder = weights_dir(self.weights_dir, _home(), "--weights-dir")
         hubs = dataclasses.replace(settings.hubs, dir=folder, dir_from="--weights-dir")
@@ -79,7 +79,7 @@ class App:
     def carried(self) -> dict[str, str]:
         """This host's proxies and hub mirrors, which programs inside need as well. Those of the environment variables
         come before those of docker's config.json."""
-        from devenv.dockerhost import proxies
+        from devenv.doors.docker.address import proxies
 
         own = {name: value for name in _CARRIED if (value := os.environ.get(name))}
         said = {name.lower() for name in own}
@@ -88,20 +88,20 @@ class App:
     @functools.cached_property
     def endpoint(self) -> Endpoint:
         """Where the Docker Engine is."""
-        from devenv.dockerhost import endpoint
+        from devenv.doors.docker.address import endpoint
 
         return endpoint(os.environ, _home())
 
     @functools.cached_property
     def engine(self) -> Engine:
         """The Docker Engine."""
-        from devenv.engine import connect
+        from devenv.doors.docker.engine import connect
 
         return connect(self.endpoint)
 
     def doors(self, stages: Stages, sources: tuple[str, ...] = ()) -> Doors:
         """What the line acts through; `sources`: the hubs to bring weights from, and no others."""
-        from devenv.decided import Doors
+        from devenv.up.session import Doors
 
         return Doors(
             dirs=self.dirs, settings=self.settings, engine=lambda: self.engine, stages=stages, carried=self.carried,
@@ -117,10 +117,10 @@ class App:
 
         Raises UsageError for another user's, unless `all_users`, and for what devenv did not make.
         """
-        from devenv import boot, owner
+        from devenv.container import container, owner
         from devenv.errors import UsageError
 
-        every = boot.everything(self.engine)
+        every = container.everything(self.engine)
         if name is not None:
             for one in sorted(every, key=lambda one: bool(one.unreadable)):
                 if one.name == name:
@@ -147,7 +147,7 @@ class App:
 
     def is_own(self, one: Running) -> bool:
         """Whether devenv made the container, for this user."""
-        from devenv import owner
+        from devenv.container import owner
 
         return not one.unreadable and owner.is_own(one, self.environment(one.name))
 
@@ -157,15 +157,15 @@ class App:
 
     def environment(self, name: str) -> Environment:
         """The state of the environment called `name`."""
-        from devenv.environment import environment
+        from devenv.container.state import environment
 
         return environment(name, self.dirs.environments)
 
 
 def _here(every: Sequence[Running], cwd: Path) -> tuple[list[Running], bool]:
     """(the environments of this folder, else of the project that it lies in; whether it lies in one)."""
-    from devenv.files import is_same
-    from devenv.preset.above import project_of
+    from devenv.doors.files import is_same
+    from devenv.preset.project_root import project_of
 
     project = project_of(cwd)
     for folder in (cwd, *((project,) if project else ())):

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from devenv import files, foreign
 from devenv.cli.app import App, json_option
+from devenv.container.gpu import MODES
 from devenv.doctor.finding import BLOCKER, OK, Finding, Needs, blockers, hint
+from devenv.doors import files, untrusted
 from devenv.errors import LockError, MachineError, UsageError
-from devenv.gpu import MODES
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from devenv.alternatives import Instead
     from devenv.compat.matrix import Matrix
-    from devenv.http.web import Origin
+    from devenv.doctor.alternatives import Instead
+    from devenv.doors.http.web import Origin
+    from devenv.doors.machine.model import EngineFacts, Machine
     from devenv.lock.model import Lock
-    from devenv.machine.model import EngineFacts, Machine
     from devenv.preset.load import LoadedPreset
 
 _SIGNS = {"ok": "ok     ", "warning": "warning", "blocker": "BLOCKER"}
@@ -77,7 +77,7 @@ def _instead(
     """The first of the preset's alternatives that this machine can run."""
     if loaded is None or not loaded.preset.alternatives:
         return None
-    from devenv.alternatives import instead, needs_of
+    from devenv.doctor.alternatives import instead, needs_of
 
     def needed(one: LoadedPreset) -> Needs:
         return needs_of(one, app.settings, elsewhere=elsewhere)
@@ -93,8 +93,8 @@ def _words(loaded: LoadedPreset | None, other: Instead | None) -> str:
 
 
 def _loaded(preset: str | None) -> LoadedPreset | None:
-    from devenv.preset.above import project_of
     from devenv.preset.load import find, load
+    from devenv.preset.project_root import project_of
 
     here = Path.cwd()
     if preset is None and project_of(here) is None:
@@ -115,7 +115,7 @@ def _matrix(app: App) -> Matrix:
 
 
 def _lock(app: App, loaded: LoadedPreset) -> Lock | None:
-    from devenv.lock import place
+    from devenv.lock import files as place
     from devenv.lock.model import read
 
     try:
@@ -131,7 +131,7 @@ def _needs(app: App, loaded: LoadedPreset | None, lock: Lock | None, machine: Ma
     if lock is None:
         return Needs(kinds=frozenset({"deb", "wheel"}), weights_known=loaded.preset.model is None)
     from devenv.doctor.examine import needs
-    from devenv.weights.cache import needed_bytes
+    from devenv.weights.local_copies import needed_bytes
     from devenv.weights.store import Weights
 
     if elsewhere:
@@ -141,15 +141,15 @@ def _needs(app: App, loaded: LoadedPreset | None, lock: Lock | None, machine: Ma
     weights = needed_bytes(lock.model, store=Weights(hubs.dir), caches=hubs.caches)
     if _image_here(app, loaded, lock, machine):
         return needs(lock, (), image_here=True, weights_bytes=weights)
-    from devenv.artifacts import Store
+    from devenv.fetch.store import Store
 
     return needs(lock, Store(app.dirs.store).missing(lock), image_here=False, weights_bytes=weights)
 
 
 def _image_here(app: App, loaded: LoadedPreset, lock: Lock, machine: Machine) -> bool:
-    from devenv.dockerhost import ask
+    from devenv.doors.docker.address import ask
     from devenv.errors import EngineError, PresetError
-    from devenv.plan import plan
+    from devenv.plan.plan import plan
 
     if machine.engine is None or machine.engine.problem:
         return False
@@ -160,7 +160,7 @@ def _image_here(app: App, loaded: LoadedPreset, lock: Lock, machine: Machine) ->
 
 
 def _gather(app: App, loaded: LoadedPreset | None, told: Future[EngineFacts], *, offline: bool) -> Machine:
-    from devenv.machine.gather import gather
+    from devenv.doors.machine.gather import gather
 
     ports = _ports(loaded) if loaded else ()
     origins = None if offline else _origins(app, loaded)
@@ -170,13 +170,13 @@ def _gather(app: App, loaded: LoadedPreset | None, told: Future[EngineFacts], *,
 def _asked(app: App) -> Future[EngineFacts]:
     from concurrent.futures import ThreadPoolExecutor
 
-    from devenv.machine.engine import ask
+    from devenv.doors.machine.engine import ask
 
     return ThreadPoolExecutor(1).submit(ask, lambda: app.endpoint, lambda: app.engine)
 
 
 def _ports(loaded: LoadedPreset) -> tuple[int, ...]:
-    from devenv.services import IDE_PORT, JUPYTER_PORT
+    from devenv.plan.services import IDE_PORT, JUPYTER_PORT
 
     preset = loaded.preset
     own = [*([IDE_PORT] if preset.code_server else []), *([JUPYTER_PORT] if preset.jupyter else [])]
@@ -185,9 +185,9 @@ def _ports(loaded: LoadedPreset) -> tuple[int, ...]:
 
 def _origins(app: App, loaded: LoadedPreset | None) -> list[tuple[str, Origin]]:
     """Every address that locking, fetching or a program inside would ask, as this user's settings name them."""
-    from devenv.configs import header_for
-    from devenv.http.web import Origin
-    from devenv.mirrors import apt_sources
+    from devenv.doors.http.web import Origin
+    from devenv.doors.settings.apt_archives import apt_sources
+    from devenv.doors.settings.tool_configs import header_for
 
     settings = app.settings
     found: list[tuple[str, Origin]] = []
@@ -220,10 +220,10 @@ def _origins(app: App, loaded: LoadedPreset | None) -> list[tuple[str, Origin]]:
 
 
 def _recorded(path: Path) -> Machine:
-    from devenv.machine.model import from_json
+    from devenv.doors.machine.model import from_json
 
     try:
-        value = foreign.from_json(files.read_text(path))
+        value = untrusted.from_json(files.read_text(path))
         return from_json(value.get("machine", value))
     except (OSError, ValueError, AttributeError) as error:
         why = files.reason(error) if isinstance(error, OSError) else str(error).splitlines()[0]
@@ -241,7 +241,7 @@ def _json(
     findings: tuple[Finding, ...],
     other: Instead | None,
 ) -> dict[str, Any]:
-    from devenv.machine.model import to_json
+    from devenv.doors.machine.model import to_json
 
     return {
         "preset": loaded.preset.name if loaded else None,

@@ -11,10 +11,12 @@ from collections.abc import Callable
 
 import click
 
-from devenv import boot, condition, probe, run
-from devenv.boot import Running
+from devenv.checks import readiness
 from devenv.cli.app import App, all_users_option, json_option
-from devenv.console import printable
+from devenv.container import condition, container
+from devenv.container.container import Running
+from devenv.doors import process
+from devenv.doors.terminal.console import printable
 from devenv.errors import EngineError, NotReadyError, UsageError
 
 _LOGS = "/var/log/devenv"
@@ -122,7 +124,7 @@ def open_(app: App, name: str | None, service: str) -> None:
         raise UsageError(
             f"{one.name} has no page {service!r}; it has: {', '.join(urls) or 'none'}", hint="devenv status"
         )
-    probe.check_token(one, probe.states(one, token), environment.token_file)
+    readiness.check_token(one, readiness.states(one, token), environment.token_file)
     app.console.data(urls[service])
     # A page that leads on, readable by this user only: a browser's arguments show in the process list.
     page = environment.page(service, urls[service])
@@ -168,8 +170,8 @@ def restart(app: App, words: tuple[str, ...], all_users: bool) -> None:
 @click.pass_obj
 def smoke(app: App, name: str | None, all_users: bool) -> None:
     """Run the smoke test again in a running environment."""
+    from devenv.checks.smoke import smoke as run_smoke
     from devenv.cli.up import smoke_json
-    from devenv.smoke import smoke as run_smoke
 
     one = _running(app.select(name, all_users=all_users))
     with app.console.stages() as stages, stages.stage("smoke") as stage:
@@ -186,7 +188,7 @@ def smoke(app: App, name: str | None, all_users: bool) -> None:
 def _target(app: App, name: str | None, service: str | None, *, all_users: bool) -> tuple[Running, str | None]:
     """`logs NAME SERVICE`, `logs NAME`, or `logs SERVICE` when there is only one environment."""
     if name is not None and service is None:
-        environments = boot.everything(app.engine)
+        environments = container.everything(app.engine)
         mine = [one for one in environments if all_users or app.is_own(one)]
         if any(one.name == name for one in environments) or len(mine) != 1:
             return app.select(name, all_users=all_users), None
@@ -216,22 +218,22 @@ def _wait_for(app: App, one: Running, name: str) -> None:
     if not asked or token is None:
         return
     with app.console.stages() as stages, stages.stage("ready") as stage:
-        watch = probe.Watch(one.facts.name, app.engine, up=True)
-        probe.wait_ready(dataclasses.replace(one, services=asked), token, watch, progress=stage, engine=app.engine)
+        watch = readiness.Watch(one.facts.name, app.engine, up=True)
+        readiness.wait_ready(dataclasses.replace(one, services=asked), token, watch, progress=stage, engine=app.engine)
 
 
 def _browse(address: str) -> bool:
     """Open an address in a browser of this machine; whether there is one. What the programs that look for it print
     is of no use to anybody."""
     try:
-        return any(map(os.environ.get, _SCREENS)) and run.detached(["xdg-open", address], watch_s=_BROWSER_S)
+        return any(map(os.environ.get, _SCREENS)) and process.detached(["xdg-open", address], watch_s=_BROWSER_S)
     except FileNotFoundError:
         return False
 
 
 def _follow(app: App, one: Running, command: list[str]) -> None:
     """Print what a command inside prints, until either ends."""
-    from devenv.lifeline import Lifeline
+    from devenv.container.exec import Lifeline
 
     with Lifeline(app.engine, one.facts.name) as line, contextlib.suppress(KeyboardInterrupt):
         for text in app.engine.follow(one.facts.name, line.command(command), user="root"):
@@ -245,7 +247,7 @@ def _interactive(app: App, one: Running, command: tuple[str, ...], *, workdir: s
     if workdir and app.engine.exec(one.facts.name, ["test", "-d", folder], user="dev")[0] != 0:
         raise UsageError(f"{one.name} has no folder {folder} inside", hint=f"devenv exec {one.name} -- ls {_WORKSPACE}")
     options = [*terminal, "--user", "dev", "--workdir", folder]
-    from devenv.lifeline import Lifeline
+    from devenv.container.exec import Lifeline
 
     with Lifeline(app.engine, one.facts.name) as line:
         code = _inside(app, one, options, line.command(command), tell=line.tell)
@@ -267,6 +269,6 @@ def _inside(
     """Run a command inside on this terminal, through the docker client."""
     full = ["docker", "exec", *options, one.facts.name, *command]
     try:
-        return run.interactive(full, env=app.engine.endpoint.variables(), tell=tell)
+        return process.interactive(full, env=app.engine.endpoint.variables(), tell=tell)
     except FileNotFoundError:
         raise EngineError("the 'docker' client program is not installed", hint="install docker-cli") from None

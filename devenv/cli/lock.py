@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from devenv import files
-from devenv.artifacts import Store
 from devenv.cli.app import App, from_option, json_option
-from devenv.console import bytes_text
+from devenv.doors import files
+from devenv.doors.terminal.console import bytes_text
 from devenv.errors import DriftError, LockError, UsageError
-from devenv.lock import drift, place
-from devenv.lock.image import look_into
+from devenv.fetch.store import Store
+from devenv.lock import drift
+from devenv.lock import files as place
 from devenv.preset.load import find, load
+from devenv.resolve.base_image import look_into
 
 if TYPE_CHECKING:
-    from devenv.lock.change import Change
+    from devenv.lock.diff import Change
     from devenv.lock.model import Lock
 
 __all__ = ["fetch", "lock", "sbom"]
@@ -46,10 +47,10 @@ def lock(app: App, preset: str | None, check: bool, upgrade: tuple[str, ...], wi
 
     PRESET is a shipped name, a YAML file, a project folder, or nothing: devenv.yaml here or above.
     """
-    from devenv.hubs import UnreachedError
-    from devenv.lock.change import changes
+    from devenv.doors.http.hubs import UnreachedError
+    from devenv.lock.diff import changes
     from devenv.lock.model import read
-    from devenv.lock.resolve import resolve
+    from devenv.resolve.resolver import resolve
 
     names = tuple(name for one in upgrade for name in one.split(",") if name)
     if without_model and "model" in names:
@@ -91,9 +92,9 @@ def lock(app: App, preset: str | None, check: bool, upgrade: tuple[str, ...], wi
 @click.pass_obj
 def fetch(app: App, preset: str | None) -> None:
     """Bring every locked file of PRESET to this machine's store, verified; a build then needs no network."""
-    from devenv.fetch import fetch as bring
-    from devenv.lock import declared
-    from devenv.sources import archives
+    from devenv.fetch import declared
+    from devenv.fetch.fetch import fetch as bring
+    from devenv.fetch.sources import archives
 
     loaded = load(find(preset, Path.cwd()))
     store = Store(app.dirs.store)
@@ -129,7 +130,7 @@ def sbom(app: App, preset: str | None) -> None:
     PRESET is a shipped name, a file, a folder, or nothing: then devenv.yaml here or above. The lock must be there.
     """
     from devenv.lock.model import read
-    from devenv.sbom import sbom as bill
+    from devenv.render.sbom import sbom as bill
 
     loaded = load(find(preset, Path.cwd()))
     path = place.lock_path(loaded, app.dirs)

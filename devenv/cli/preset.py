@@ -12,7 +12,7 @@ from devenv.errors import PresetError
 
 if TYPE_CHECKING:
     from devenv.preset.load import LoadedPreset
-    from devenv.preset.marks import Mark
+    from devenv.preset.yaml.nodes import Mark
 
 
 @click.command("init")
@@ -24,7 +24,7 @@ def init(app: App, preset: str, force: bool) -> None:
     """Write a devenv.yaml that extends PRESET (rapidocr when none is given), with examples to uncomment."""
     from devenv.preset import scaffold
     from devenv.preset.load import load
-    from devenv.preset.marks import display
+    from devenv.preset.yaml.nodes import display
 
     written = scaffold.write(Path.cwd(), preset, force=force)
     loaded = load(written[0])
@@ -60,7 +60,7 @@ def show(app: App, preset: str | None) -> None:
     PRESET is a shipped name, a file, a folder, or nothing: then devenv.yaml here or above.
     """
     from devenv.preset.load import find, load
-    from devenv.preset.outline import outline
+    from devenv.preset.show import outline
 
     loaded = load(find(preset, Path.cwd()))
     if app.json:
@@ -106,9 +106,9 @@ def schema(app: App) -> None:
 
 
 def _mistakes(app: App, argument: str | None) -> tuple[str, tuple[PresetError, ...]]:
-    from devenv.lock.place import fits
+    from devenv.lock.files import fits
     from devenv.preset.load import find, load
-    from devenv.preset.marks import display
+    from devenv.preset.yaml.nodes import display
 
     name = argument or "devenv.yaml"
     try:

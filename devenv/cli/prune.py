@@ -10,13 +10,14 @@ from pathlib import Path
 
 import click
 
-from devenv import boot, network, ownimages
+from devenv.build import own_images
 from devenv.cli.app import App, json_option
-from devenv.console import bytes_text, printable
-from devenv.engine import LABEL
-from devenv.environment import hold, is_name
+from devenv.container import container, network
+from devenv.container.state import hold, is_name
+from devenv.doors.docker.engine import LABEL
+from devenv.doors.docker.local_tag import BASE_TAG, EDITOR_TAG, LOCAL
+from devenv.doors.terminal.console import bytes_text, printable
 from devenv.errors import EngineError
-from devenv.localtag import BASE_TAG, EDITOR_TAG, LOCAL
 
 
 @click.command()
@@ -45,7 +46,7 @@ def prune(app: App, everything: bool, dry_run: bool, all_users: bool) -> None:
         for lock in [] if dry_run else _locks(app, everything=everything):
             held.enter_context(hold(lock, lambda: app.console.note("another devenv command is at work; waiting")))
         for tag, size_bytes in _unused(app, everything=everything):
-            if not all_users and not ownimages.is_own(app.dirs.images, tag):
+            if not all_users and not own_images.is_own(app.dirs.images, tag):
                 others.append(tag)
             elif dry_run or _remove(app, tag):
                 removed[tag] = size_bytes
@@ -91,7 +92,7 @@ def _locks(app: App, *, everything: bool) -> Iterator[Path]:
 
 def _unused(app: App, *, everything: bool) -> Iterator[tuple[str, int]]:
     """Tag and size of devenv's images that no environment uses, bases last."""
-    environments = boot.everything(app.engine)
+    environments = container.everything(app.engine)
     used = {one.facts.image for one in environments}
     editors = {one.facts.labels.get(f"{LABEL}editor", "") for one in environments}
     every = app.engine.images("")
@@ -112,5 +113,5 @@ def _remove(app: App, tag: str) -> bool:
         app.engine.remove_image(tag)
     except EngineError:
         return False
-    ownimages.forget(app.dirs.images, tag)
+    own_images.forget(app.dirs.images, tag)
     return True

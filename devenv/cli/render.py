@@ -11,9 +11,9 @@ from devenv.cli.app import App, from_option, json_option
 from devenv.errors import DriftError, RenderError, UsageError
 
 if TYPE_CHECKING:
-    from devenv.plan import Plan
+    from devenv.plan.plan import Plan
     from devenv.preset.load import LoadedPreset
-    from devenv.render import Rendered
+    from devenv.render.render import Rendered
 
 
 @click.command("render")
@@ -41,11 +41,11 @@ def render(app: App, preset: str | None, output: Path | None, check: bool, with_
     PRESET is a shipped name, a file, a folder, or nothing: then devenv.yaml here or above. The lock must be there.
     """
     from devenv.lock import drift
+    from devenv.lock.files import lock_path
     from devenv.lock.model import read
-    from devenv.lock.place import lock_path
-    from devenv.plan import plan
+    from devenv.plan.plan import plan
     from devenv.preset.load import find, load
-    from devenv.render import render as render_plan
+    from devenv.render.render import render as render_plan
 
     if online and with_artifacts:
         raise UsageError("--online and --with-artifacts exclude each other", hint="choose one of them")
@@ -56,8 +56,8 @@ def render(app: App, preset: str | None, output: Path | None, check: bool, with_
     decided = plan(loaded, lock)
     target = (output or loaded.project or Path.cwd()).absolute()
     if online:
-        from devenv import online as repository
-        from devenv.sources import archives
+        from devenv.build import standalone as repository
+        from devenv.fetch.sources import archives
 
         target = repository.place(target)
         rendered = repository.folder(decided, archives(loaded.preset))
@@ -99,10 +99,10 @@ def _check(app: App, decided: Plan, difference: str, target: Path) -> None:
 
 def _whole(app: App, loaded: LoadedPreset, decided: Plan, rendered: Rendered, target: Path) -> tuple[Path, ...]:
     """Write the build context and the files into one folder of their own, after fetching what is missing."""
-    from devenv.artifacts import Store
-    from devenv.context import assemble
-    from devenv.fetch import fetch
-    from devenv.sources import archives
+    from devenv.build.context import assemble
+    from devenv.fetch.fetch import fetch
+    from devenv.fetch.sources import archives
+    from devenv.fetch.store import Store
 
     _require_own(loaded, target, free=not target.is_dir() or not any(target.iterdir()) or rendered.owns(target))
     store = Store(app.dirs.store)
@@ -118,8 +118,8 @@ def _whole(app: App, loaded: LoadedPreset, decided: Plan, rendered: Rendered, ta
 
 def _small(loaded: LoadedPreset, decided: Plan, rendered: Rendered, target: Path) -> tuple[Path, ...]:
     """Write the folder that needs no artifacts; returns what changed."""
-    from devenv.context import assemble
-    from devenv.online import changes, free
+    from devenv.build.context import assemble
+    from devenv.build.standalone import changes, free
 
     _require_own(loaded, target, free=free(rendered, target))
     changed = changes(rendered, target)

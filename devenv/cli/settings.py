@@ -18,7 +18,7 @@ def settings(app: App) -> None:
 
     User names, passwords and tokens are not shown. What you have set and devenv does not honour comes last.
     """
-    from devenv.inforce import UNHEARD, in_force
+    from devenv.doctor.settings_in_force import UNHEARD, in_force
 
     every = in_force(os.environ)
     heard = [one for one in every if one.section != UNHEARD]

@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from devenv import first
+from devenv.checks.gpu import Proof
 from devenv.cli.app import App, from_option, json_option, source_option, weights_dir_option
-from devenv.console import Console, printable
-from devenv.decided import Decided, decide
+from devenv.container.gpu import MODES, Access
+from devenv.doors.files import is_text
+from devenv.doors.terminal.console import Console, printable
 from devenv.errors import UsageError
-from devenv.files import is_text
-from devenv.first import Asked
-from devenv.gpu import MODES, Access
 from devenv.preset.load import find
-from devenv.proof import Proof
-from devenv.up import Result, image_json, make_image
-from devenv.up import up as bring_up
+from devenv.up import preflight
+from devenv.up.preflight import Asked
+from devenv.up.session import Decided, decide
+from devenv.up.up import Result, image_json, make_image
+from devenv.up.up import up as bring_up
 
 if TYPE_CHECKING:
-    from devenv.lock.record import Recorded
     from devenv.preset.load import LoadedPreset
+    from devenv.resolve.pin_model import Recorded
 
 __all__ = ["build", "up"]
 
@@ -77,8 +77,8 @@ def up(
         asked = Asked(gpus=gpus, mode=gpu_mode)
 
         def before_lock(loaded: LoadedPreset) -> None:
-            first.usable(doors.engine(), loaded)
-            first.before_lock(loaded, doors.engine(), doors.settings, asked)
+            preflight.usable(doors.engine(), loaded)
+            preflight.before_lock(loaded, doors.engine(), doors.settings, asked)
 
         decided = decide(find(preset, Path.cwd()), doors, before_lock=before_lock)
         project = _workspace(workspace or decided.loaded.project)

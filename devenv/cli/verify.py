@@ -12,9 +12,9 @@ from devenv.cli.app import App, json_option
 from devenv.errors import DriftError, PresetError, UsageError
 
 if TYPE_CHECKING:
-    from devenv.decided import Decided, Doors
-    from devenv.identity import Identity
-    from devenv.verify import Verdict
+    from devenv.up.session import Decided, Doors
+    from devenv.verify.identity import Identity
+    from devenv.verify.rebuild import Verdict
 
 _SHOWN = 40
 
@@ -40,8 +40,8 @@ def verify(app: App, what: str | None, only_digest: bool, other: str | None, exp
     --image, an image from elsewhere is held to your preset and lock. When it is not the same: the files that differ,
     and exit status 12. The identity does not depend on the machine: who sees the same digest has the same image.
     """
-    from devenv.verify import identity, is_stated
-    from devenv.verify import verify as prove
+    from devenv.verify.rebuild import identity, is_stated
+    from devenv.verify.rebuild import verify as prove
 
     with app.console.stages() as stages, tempfile.TemporaryDirectory(prefix="devenv-verify-") as folder:
         doors = app.doors(stages)
@@ -83,11 +83,11 @@ def verify(app: App, what: str | None, only_digest: bool, other: str | None, exp
 
 def _subject(app: App, doors: Doors, what: str | None, other: str | None, folder: Path) -> tuple[str, Decided]:
     """The image's reference, and what it is said to be made from."""
-    from devenv import boot
-    from devenv.decided import decide
+    from devenv.container import container
     from devenv.preset.load import find
-    from devenv.up import make_image
-    from devenv.verify import restore
+    from devenv.up.session import decide
+    from devenv.up.up import make_image
+    from devenv.verify.rebuild import restore
 
     try:
         path = find(what, Path.cwd())
@@ -96,7 +96,7 @@ def _subject(app: App, doors: Doors, what: str | None, other: str | None, folder
             raise
         if other is not None:
             raise  # it is to be held to a preset of one's own
-        environments = boot.everything(app.engine)
+        environments = container.everything(app.engine)
         running = next((one for one in environments if one.name == what and not one.unreadable), None)
         reference = running.facts.image if running else what
         if app.engine.image_id(reference) is None:

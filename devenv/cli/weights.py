@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from devenv.cli.app import App, json_option, source_option, weights_dir_option
-from devenv.console import bytes_text
+from devenv.doors.terminal.console import bytes_text
 from devenv.errors import DriftError, FetchError, UsageError
 
 if TYPE_CHECKING:
+    from devenv.doors.terminal.stages import Stages
     from devenv.lock.model import LockedModel
-    from devenv.stages import Stages
     from devenv.weights.store import Stored, Weights
 
 __all__ = ["prefetch", "weights"]
@@ -31,7 +31,7 @@ def prefetch(app: App, preset: str | None, sources: tuple[str, ...]) -> None:
 
     What is in a hub's own cache here is used, not downloaded. A run that was stopped goes on where it was.
     """
-    from devenv.weights.prefetch import prefetch as bring
+    from devenv.weights.download.prefetch import prefetch as bring
 
     store = _store(app)
     with app.console.stages() as stages:
@@ -163,14 +163,14 @@ def rm(app: App, models: tuple[str, ...]) -> None:
 @click.pass_obj
 def import_(app: App, folder: Path, preset: str | None) -> None:
     """Take the model of PRESET from FOLDER (an export, a clone, a download), verified; nothing is downloaded."""
-    from devenv.weights import cache
+    from devenv.weights import local_copies
 
     store = _store(app)
     with app.console.stages() as stages:
         model, _ = _model(app, preset, stages)
         with stages.stage("import") as stage, store.only(model.key, lambda: None):
             store.begin(model)
-            taken = cache.take(model, folder.resolve(), store=store, progress=stage)
+            taken = local_copies.take(model, folder.resolve(), store=store, progress=stage)
     missing = store.missing(model)
     if app.json:
         app.console.json({"model": model.key, "folder": str(store.folder(model.key)), "files": len(taken),
@@ -192,7 +192,7 @@ def import_(app: App, folder: Path, preset: str | None) -> None:
 @click.pass_obj
 def export(app: App, model: str, folder: Path) -> None:
     """Copy a model's files to FOLDER, for another machine: there 'devenv weights import FOLDER PRESET'."""
-    from devenv.weights import cache
+    from devenv.weights import local_copies
 
     one = _store(app).named(model)
     _complete(one)
@@ -203,7 +203,7 @@ def export(app: App, model: str, folder: Path) -> None:
         for file in one.model.files:
             target = folder / file.path
             target.parent.mkdir(parents=True, exist_ok=True)
-            cache.copy(one.folder / file.path, target)
+            local_copies.copy(one.folder / file.path, target)
             stage.advance("export", file.size)
     if app.json:
         app.console.json({"model": one.model.key, "folder": str(folder), "files": len(one.model.files),
@@ -226,7 +226,7 @@ def serve(app: App, host: str, port: int, no_token: bool, unconfirmed: bool) -> 
     A model has the names that its hub has confirmed, by its bytes or its listing: what a lock says is a claim.
     """
     from devenv.weights.confirm import confirm
-    from devenv.weights.serve import serving
+    from devenv.weights.serve.hub_api import serving
 
     store = _store(app)
     for remark in () if unconfirmed else confirm(store, app.settings.hubs):
@@ -246,7 +246,7 @@ def serve(app: App, host: str, port: int, no_token: bool, unconfirmed: bool) -> 
 
 
 def _serve_token(app: App) -> str:
-    from devenv.environment import secret
+    from devenv.container.state import secret
 
     return secret(app.dirs.state / "weights-token")
 
@@ -271,9 +271,9 @@ def _model(
 ) -> tuple[LockedModel, dict[str, Any] | None]:
     """The locked model of a preset, locked or recorded now when it was not; and what was recorded now."""
     from devenv.cli.up import recorded_json
-    from devenv.decided import complete
-    from devenv.lock import place
+    from devenv.lock import files
     from devenv.preset.load import find, load
+    from devenv.up.session import complete
 
     loaded = load(find(preset, Path.cwd()))
     if loaded.preset.model is None:
@@ -283,7 +283,7 @@ def _model(
         )  # fmt: skip
     doors = app.doors(stages, sources)
     with stages.stage("lock") as stage:
-        locked, stage.cached = place.locked(
+        locked, stage.cached = files.locked(
             loaded, dirs=app.dirs, settings=app.settings, store=doors.store, progress=stage,
             image_facts=doors.image_facts, note=stages.note,
         )  # fmt: skip

@@ -9,10 +9,10 @@ from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from devenv import files
 from devenv.compat.versions import allows, numbers
+from devenv.doors import files
+from devenv.doors.untrusted import from_yaml
 from devenv.errors import UsageError
-from devenv.foreign import from_yaml
 
 USER_FILE = "compatibility.yaml"
 """In devenv's configuration folder."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from devenv.compat.variant import built_for
+from devenv.compat.build_variant import built_for
 from devenv.compat.versions import allows, numbers
 
 if TYPE_CHECKING:
     from devenv.compat.matrix import Matrix, TorchRow, VllmRow
     from devenv.preset.load import LoadedPreset
-    from devenv.preset.marks import Mark
     from devenv.preset.model import Preset
+    from devenv.preset.yaml.nodes import Mark
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,7 @@ def pinned(preset: Preset, name: str) -> str | None:
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 
-    from devenv.preset.ownwheel import own_wheel
+    from devenv.preset.own_wheel import own_wheel
 
     if own := getattr(preset, name, None):
         return str(own)
@@ -87,7 +87,7 @@ def cuda_of(preset: Preset, matrix: Matrix) -> str | None:
 
 def refuse(loaded: LoadedPreset, matrix: Matrix) -> tuple[str, ...]:
     """Raise PresetError with each clash at its line and column; returns, in words, what is merely unknown."""
-    from devenv.preset.problems import Problems
+    from devenv.preset.yaml.problems import Problems
 
     problems, unknown = Problems(loaded.path), []
     for one in clashes(loaded.preset, matrix):

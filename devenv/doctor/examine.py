@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from devenv.compat.matrix import Matrix
+    from devenv.doors.machine.model import Machine
     from devenv.lock.model import Artifact, Lock
-    from devenv.machine.model import Machine
     from devenv.preset.model import Preset
 
 _UNPACKED = 3.2
@@ -32,7 +32,7 @@ def needs(lock: Lock, missing: Iterable[Artifact], *, image_here: bool, weights_
     absent = () if image_here else tuple(missing)
     kind: dict[str, str] = {}
     if absent:
-        from devenv.sources import kinds
+        from devenv.fetch.sources import kinds
 
         kind = kinds(lock)
     weights = {"weights"} if weights_bytes or lock.open else set()

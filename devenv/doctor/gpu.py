@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from devenv import gpu
 from devenv.compat.versions import numbers
+from devenv.container import gpu
 from devenv.doctor.finding import BLOCKER, Finding, blocker, ok, warning
 from devenv.doctor.host import NOMINAL
+from devenv.doors.machine.model import Machine
 from devenv.errors import MachineError, UsageError
-from devenv.machine.model import Machine
 
 if TYPE_CHECKING:
     from devenv.compat.matrix import Matrix

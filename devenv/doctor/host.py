@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from devenv.doctor.finding import Finding, Needs, blocker, ok, warning
-from devenv.engine import MIN_ENGINE
-from devenv.machine.model import Disk, EngineFacts, Machine
+from devenv.doors.docker.engine import MIN_ENGINE
+from devenv.doors.machine.model import Disk, EngineFacts, Machine
 
 _SLOW_STORAGE = {
     "vfs": "copies whole layers",

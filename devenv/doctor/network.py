@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from devenv.doctor.finding import Finding, Needs, blocker, ok, warning
-from devenv.machine.model import Machine, Network, Probe
+from devenv.doors.machine.model import Machine, Network, Probe
 
 _NEEDED_FOR = {"pip": "wheel", "npm": "tarball", "apt": "deb", "hub": "weights"}
 _MAX_SKEW_S = 300

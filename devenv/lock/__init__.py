@@ -1,1 +1,1 @@
-"""Everything fixed: the lock, how it is resolved, and how it drifts from its preset."""
+"""The lock as values: its shape and text, where it lies, how it drifts and what contradicts itself."""

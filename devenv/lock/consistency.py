@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator, Mapping
 from urllib.parse import unquote
 
-from devenv.compat.variant import suits
-from devenv.lock.inputs import NODE_WHEEL
+from devenv.compat.build_variant import suits
+from devenv.lock.builtin_packages import NODE_WHEEL
 from devenv.lock.model import Artifact, Deb, Lock, Tarball, Wheel
 
 Loc = tuple[str | int, ...]

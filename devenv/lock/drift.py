@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from devenv.doors.dirs import templates_digest
 from devenv.errors import LockError
-from devenv.lock.inputs import SYSTEM_PACKAGES, TOOLCHAIN_PACKAGES
+from devenv.lock.builtin_packages import SYSTEM_PACKAGES, TOOLCHAIN_PACKAGES
 from devenv.lock.model import Lock
-from devenv.paths import templates_digest
 from devenv.preset.model import Archive, Preset
-from devenv.preset.ownwheel import own_wheel
+from devenv.preset.own_wheel import own_wheel
 
 TEMPLATES = "templates"
 """The section of what devenv itself brings to the image: another devenv may bring something else."""

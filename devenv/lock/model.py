@@ -11,11 +11,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, ValidationError, model_validator
 
-from devenv import files
+from devenv.doors import files
+from devenv.doors.docker.local_tag import BASE_TAG
+from devenv.doors.untrusted import from_json
 from devenv.errors import LockError
-from devenv.foreign import from_json
-from devenv.localtag import BASE_TAG
-from devenv.lock.inputs import NODE_WHEEL
+from devenv.lock.builtin_packages import NODE_WHEEL
 from devenv.preset.model import REPOSITORY, REVISION
 
 FORMAT = 1

@@ -8,9 +8,9 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from devenv.preset import timezones
-from devenv.preset.marks import Node
 from devenv.preset.model import COMPONENTS, TIMEZONE
-from devenv.preset.problems import Problems, nearest, quote
+from devenv.preset.yaml.nodes import Node
+from devenv.preset.yaml.problems import Problems, nearest, quote
 
 RESERVED_NAMES = frozenset({"gateway", "ide", "jupyter"})
 """Services that devenv itself runs."""

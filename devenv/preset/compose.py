@@ -9,8 +9,8 @@ from packaging.markers import Marker
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from devenv.preset.marks import Node, Place
-from devenv.preset.problems import Problems, quote
+from devenv.preset.yaml.nodes import Node, Place
+from devenv.preset.yaml.problems import Problems, quote
 
 Identity = Callable[[Node], str | None]
 """What makes two list entries the same thing; None when the entry is not valid (which is reported elsewhere)."""

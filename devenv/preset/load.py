@@ -13,13 +13,15 @@ from types import MappingProxyType
 import yaml
 from pydantic import ValidationError
 
-from devenv import files, paths
+from devenv.doors import dirs, files
 from devenv.errors import PresetError
-from devenv.preset import checks, compose, document, hostpaths, source, words
-from devenv.preset.above import MISSPELT, PROJECT_FILE, SHIPPED_FILE, above, has_own
-from devenv.preset.marks import Mark, Node, Place, display
+from devenv.preset import checks, compose, host_paths, model_errors
 from devenv.preset.model import Preset
-from devenv.preset.problems import Problems, given, nearest, quote
+from devenv.preset.project_root import MISSPELT, PROJECT_FILE, SHIPPED_FILE, above, has_own
+from devenv.preset.yaml import parse
+from devenv.preset.yaml import text as source
+from devenv.preset.yaml.nodes import Mark, Node, Place, display
+from devenv.preset.yaml.problems import Problems, given, nearest, quote
 
 MAX_CHAIN = 16
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -46,7 +48,7 @@ class LoadedPreset:
 def shipped() -> tuple[str, ...]:
     """The names of the shipped presets."""
     try:
-        return tuple(sorted(path.parent.name for path in paths.presets_dir().glob(f"*/{SHIPPED_FILE}")))
+        return tuple(sorted(path.parent.name for path in dirs.presets_dir().glob(f"*/{SHIPPED_FILE}")))
     except OSError:
         return ()
 
@@ -57,7 +59,7 @@ def find(argument: str | None, cwd: Path) -> Path:
     if argument is None:
         return _in_folder(cwd if has_own(cwd) else above(cwd) or cwd)
     if _NAME.fullmatch(argument) and argument in shipped():
-        return paths.presets_dir() / argument / SHIPPED_FILE
+        return dirs.presets_dir() / argument / SHIPPED_FILE
     try:
         path = Path(_absolute(cwd / argument))
         if path.is_dir():
@@ -95,7 +97,7 @@ def load(path: Path) -> LoadedPreset:
     try:
         preset = Preset.model_validate(top.plain())
     except ValidationError as error:
-        words.explain(error, top, problems, without_top=cross > 0)
+        model_errors.explain(error, top, problems, without_top=cross > 0)
     problems.check()
     assert preset is not None
     own = is_shipped(path)
@@ -132,13 +134,13 @@ def _layers(path: Path, problems: Problems) -> tuple[tuple[Path, ...], list[Node
     asked: Mark | None = None
     while following is not None:
         own = is_shipped(following)
-        root = paths.presets_dir() if own else root
+        root = dirs.presets_dir() if own else root
         inside = root if not own and (asked or _is_project(path)) else None
         text = source.read(following, problems, asked=asked, inside=inside)
         chain.append(following)
         real.append(following.resolve())
-        tree = document.parse(text, problems)
-        layer = hostpaths.anchor(_less(tree, "extends"), following.parent, paths.presets_dir(), problems)
+        tree = parse.parse(text, problems)
+        layer = host_paths.anchor(_less(tree, "extends"), following.parent, dirs.presets_dir(), problems)
         compose.check_duplicates(layer, problems)
         layers.append(_alternatives(layer, following.parent, root, problems))
         extends = tree.entries.get("extends")
@@ -165,11 +167,11 @@ def _parent(extends: Node, path: Path, root: Path, problems: Problems) -> Path |
         )  # fmt: skip
     if "/" not in text and not text.endswith((".yaml", ".yml")):
         if text in shipped():
-            return paths.presets_dir() / text / SHIPPED_FILE
+            return dirs.presets_dir() / text / SHIPPED_FILE
         problems.stop(f"there is no preset {quote(text)}", mark, hint=_shipped_hint(text))
     if text.startswith("/"):
         problems.stop("'extends' takes a path relative to this file", mark, hint="or a shipped preset's name")
-    found = hostpaths.locate(text, path.parent, root, mark, problems)
+    found = host_paths.locate(text, path.parent, root, mark, problems)
     if found is None:
         problems.check()
     return found
@@ -183,7 +185,7 @@ def _alternatives(top: Node, folder: Path, root: Path, problems: Problems) -> No
         if not isinstance(text, str) or not text:
             return node
         if "/" in text or text.endswith((".yaml", ".yml")):
-            found = hostpaths.locate(text, folder, root, node.mark, problems)
+            found = host_paths.locate(text, folder, root, node.mark, problems)
             return dataclasses.replace(node, value=str(found)) if found else node
         if text not in shipped():
             problems.add(f"there is no preset {quote(text)}", node.mark, hint=_shipped_hint(text))
@@ -230,7 +232,7 @@ def _less(node: Node, key: str) -> Node:
 
 def is_shipped(path: Path) -> bool:
     """One of devenv's own presets."""
-    return path.is_relative_to(paths.presets_dir())
+    return path.is_relative_to(dirs.presets_dir())
 
 
 def _absolute(path: Path) -> str:

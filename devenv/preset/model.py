@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from packaging.requirements import InvalidRequirement, Requirement
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from devenv.preset.ownwheel import own_wheel
+from devenv.preset.own_wheel import own_wheel
 
 
 def _requirement(text: str) -> str:
@@ -26,7 +26,7 @@ def _no_dots(path: str) -> str:
     return path
 
 
-# Named so that devenv.preset.words can say what each stands for. ASCII digits only: `\d` would take any script's.
+# Named so that model_errors can say what each stands for. ASCII digits only: `\d` would take any script's.
 SLUG = r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"
 BOOTSTRAP = r"^(debian|ubuntu)/[a-z]+$"
 IMAGE = r"^[a-z0-9][A-Za-z0-9._:/@-]*$"

@@ -9,9 +9,9 @@ import dataclasses
 import re
 from collections.abc import Mapping
 
+from devenv.doors.untrusted import from_yaml
 from devenv.errors import PresetError
-from devenv.foreign import from_yaml
-from devenv.preset import ownwheel
+from devenv.preset import own_wheel
 from devenv.preset.load import dump
 from devenv.preset.model import CONTAINER_PATH, Archive, Preset
 
@@ -57,7 +57,7 @@ def carried(text: str) -> Carried:
         editor, extensions = data.get("code_server") or {}, data.get("extensions") or ()
         found = [(one.get("archive") or {}).get("path") for one in (editor, *extensions)]
         names, workspace = dict(data.get("files") or {}), data.get("workspace")
-        wheels = [one for one in data.get("pip") or () if ownwheel.named(one)]
+        wheels = [one for one in data.get("pip") or () if own_wheel.named(one)]
     except (AttributeError, TypeError, ValueError) as error:
         raise PresetError(
             "the preset that the image carries cannot be read", detail=str(error),
@@ -80,11 +80,11 @@ def carried(text: str) -> Carried:
 
 _ARCHIVES = "archives/"
 _NAME = re.compile(rf"files/[0-9]{{1,4}}|{WORKSPACE}|{_ARCHIVES}[0-9a-f]{{64}}")
-_WHEEL = re.compile(rf"{_ARCHIVES}[0-9a-f]{{64}}/{ownwheel.FILE.pattern}")
+_WHEEL = re.compile(rf"{_ARCHIVES}[0-9a-f]{{64}}/{own_wheel.FILE.pattern}")
 
 
 def _wheel(requirement: str) -> str:
-    own = ownwheel.own_wheel(requirement)
+    own = own_wheel.own_wheel(requirement)
     return f"{_ARCHIVES}{own.sha256}/{own.path.name}" if own else requirement
 
 

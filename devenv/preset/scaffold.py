@@ -7,12 +7,12 @@ import os
 import tempfile
 from pathlib import Path
 
-from devenv import files
+from devenv.doors import files
 from devenv.errors import PresetError
 from devenv.preset import load
-from devenv.preset.above import PROJECT_FILE
-from devenv.preset.marks import display
+from devenv.preset.project_root import PROJECT_FILE
 from devenv.preset.schema import schema_text
+from devenv.preset.yaml.nodes import display
 
 SCHEMA_FILE = Path(".devenv") / "preset.schema.json"
 """Beside the project's devenv.yaml: editors read it without asking any server."""

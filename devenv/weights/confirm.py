@@ -6,10 +6,10 @@ import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from devenv.doors.http.hubs import HubFile, hub
+from devenv.doors.settings.config_yaml import HubSettings
 from devenv.errors import FetchError
-from devenv.hubs import HubFile, hub
 from devenv.lock.model import ModelFile, ModelSource
-from devenv.ownconfig import HubSettings
 from devenv.weights.store import Stored, Weights
 
 _LARGEST_UNHASHED = 64 << 20

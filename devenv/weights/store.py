@@ -11,11 +11,11 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from devenv import files
-from devenv.artifacts import hash_file
-from devenv.environment import hold
+from devenv.container.state import hold
+from devenv.doors import files
+from devenv.doors.untrusted import from_json
 from devenv.errors import FetchError, UsageError
-from devenv.foreign import from_json
+from devenv.fetch.store import hash_file
 from devenv.lock.model import LockedModel, ModelFile, ModelSource
 
 _STATE_BYTES = 32 << 20

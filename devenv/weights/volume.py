@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from devenv.engine import LABEL, Engine
-from devenv.environment import is_name
+from devenv.container.state import is_name
+from devenv.doors.docker.engine import LABEL, Engine
 from devenv.errors import EngineError
 from devenv.lock.model import LockedModel
 

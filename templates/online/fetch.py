@@ -310,7 +310,7 @@ def unpack(base):
     sys.path.insert(0, HERE)
     from pathlib import Path
 
-    from devenv.rootfs import base_root
+    from devenv.build.first_stage import base_root
 
     archive = Path(tempfile.mkdtemp()) / "base-root.tar"
     base_root([Path(one) for one in base], archive)

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import devenv
-from devenv.paths import presets_dir, templates_dir
+from devenv.doors.dirs import presets_dir, templates_dir
 from tests.integration.secondengine import second_engine
 
 UID = 4321

@@ -81,14 +81,14 @@ def project(folder: Path, torch: str) -> None:
 
 def lock(options: argparse.Namespace) -> None:
     """Resolve on top of the GPU machine's packages; the base image's digest and the model come later."""
-    from devenv.artifacts import Store
-    from devenv.fetch import fetch
-    from devenv.host import Settings
-    from devenv.lock.image import ImageFacts
-    from devenv.lock.resolve import resolve
-    from devenv.paths import Dirs
+    from devenv.doors.dirs import Dirs
+    from devenv.doors.settings.settings import Settings
+    from devenv.doors.terminal.progress import Silent
+    from devenv.fetch.fetch import fetch
+    from devenv.fetch.store import Store
     from devenv.preset.load import load
-    from devenv.progress import Silent
+    from devenv.resolve.base_image import ImageFacts
+    from devenv.resolve.resolver import resolve
 
     home = Path.home()
     dirs = Dirs(cache=home / ".cache/devenv", state=home / ".local/state/devenv", config=home / ".config/devenv")
@@ -160,8 +160,8 @@ def complete(options: argparse.Namespace, digest: str, weights: Path) -> None:
 
 def locked_model(weights: Path) -> LockedModel:
     """The weights of a folder, as a lock has them."""
-    from devenv.lock.hub import model_name
     from devenv.lock.model import LockedModel, ModelFile, ModelSource, files_digest
+    from devenv.resolve.model import model_name
 
     rows = []
     for path in sorted(weights.iterdir()):

@@ -23,21 +23,22 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from devenv import boot, gpu  # noqa: E402
+from devenv.checks.gpu import prove  # noqa: E402
 from devenv.compat.matrix import read  # noqa: E402
-from devenv.container import ContainerSpec, Mount  # noqa: E402
-from devenv.dockerhost import endpoint  # noqa: E402
+from devenv.container import container as boot  # noqa: E402
+from devenv.container import gpu  # noqa: E402
 from devenv.doctor.examine import examine  # noqa: E402
 from devenv.doctor.finding import Needs  # noqa: E402
-from devenv.engine import LABEL, Engine, connect, labels_json  # noqa: E402
+from devenv.doors.dirs import Dirs  # noqa: E402
+from devenv.doors.docker.address import endpoint  # noqa: E402
+from devenv.doors.docker.engine import LABEL, Engine, connect, labels_json  # noqa: E402
+from devenv.doors.docker.values import ContainerSpec, Mount  # noqa: E402
+from devenv.doors.machine.engine import ask  # noqa: E402
+from devenv.doors.machine.gather import gather  # noqa: E402
+from devenv.doors.machine.gpu_usage import usage  # noqa: E402
+from devenv.doors.machine.model import Cdi, Machine, to_json  # noqa: E402
+from devenv.doors.settings.settings import Settings  # noqa: E402
 from devenv.errors import MachineError  # noqa: E402
-from devenv.host import Settings  # noqa: E402
-from devenv.machine.engine import ask  # noqa: E402
-from devenv.machine.gather import gather  # noqa: E402
-from devenv.machine.model import Cdi, Machine, to_json  # noqa: E402
-from devenv.machine.usage import usage  # noqa: E402
-from devenv.paths import Dirs  # noqa: E402
-from devenv.proof import prove  # noqa: E402
 
 NAME = "t-gpu-trial"
 _INSIDE = "usr/local/lib/devenv"

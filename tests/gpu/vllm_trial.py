@@ -125,12 +125,12 @@ def complete_libraries(there: Path, site: Path) -> list[str]:
 
 def finish(work: Path, weights: Path, parent: str) -> str:
     """Lay devenv's own files on the base image as its Dockerfile does; the name by which `up` finds the result."""
-    from devenv.context import assemble, own_files
+    from devenv.build.context import assemble, own_files
     from devenv.lock.drift import inputs
     from devenv.lock.model import read
-    from devenv.plan import plan
+    from devenv.plan.plan import plan
     from devenv.preset.load import load
-    from devenv.render import render
+    from devenv.render.render import render
 
     project = work / "project"
     project.mkdir(exist_ok=True)

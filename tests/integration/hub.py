@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-from devenv.host import Settings
-from devenv.lock.hub import model_name
+from devenv.doors.dirs import Dirs
+from devenv.doors.settings.config_yaml import HubSettings
+from devenv.doors.settings.settings import Settings
 from devenv.lock.model import LockedModel, ModelFile, ModelSource, files_digest
-from devenv.ownconfig import HubSettings
-from devenv.paths import Dirs
+from devenv.resolve.model import model_name
 from tests.integration.mirror import QuietServer
 
 ID, COMMIT = "acme/Tiny-1.0", "c0ffee" + "0" * 34

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import unquote
 
-from devenv.configs import AptSource
-from devenv.host import NpmSettings, Settings
+from devenv.doors.dirs import Dirs
+from devenv.doors.settings.pip_settings import PipSettings
+from devenv.doors.settings.settings import NpmSettings, Settings
+from devenv.doors.settings.tool_configs import AptSource
 from devenv.lock.model import Deb, Lock, LockedBase, LockedNpm, Tarball, Wheel
-from devenv.paths import Dirs
-from devenv.pipsettings import PipSettings
 
 PASSING = ("500", "503", "429", "reset", "cut", "flip-cut", "wrong-range", "416", "slow", "no-range")
 """Faults after which a further try at the same mirror gets the file."""

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from devenv.artifacts import Store
+from devenv.doors.settings.settings import Settings
 from devenv.errors import FetchError
-from devenv.fetch import GoneError, fetch
-from devenv.host import Settings
+from devenv.fetch.fetch import GoneError, fetch
+from devenv.fetch.store import Store
 from devenv.lock import drift
 from devenv.lock.model import Lock, LockedBase
 from devenv.preset.model import Preset

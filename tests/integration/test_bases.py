@@ -20,7 +20,7 @@ from urllib.parse import quote, unquote
 
 import pytest
 
-from devenv.localtag import BASE_TAG
+from devenv.doors.docker.local_tag import BASE_TAG
 from tests.integration.conftest import Cli, docker, get
 
 pytestmark = pytest.mark.engine

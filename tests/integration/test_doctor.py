@@ -83,8 +83,8 @@ def test_a_gpu_that_is_not_here_stops_up_before_anything_is_made(cli: Cli, tmp_p
 STAND_IN = """
 import dataclasses, sys
 from devenv import cli, gpu
-from devenv.machine import nvidia
-from devenv.machine.model import Gpu, Library, Node, Nvidia
+from devenv.doors.machine import nvidia
+from devenv.doors.machine.model import Gpu, Library, Node, Nvidia
 
 library = sys.argv.pop(1)
 names = ("libcuda.so", "libnvidia-ml.so", "libnvidia-ptxjitcompiler.so")

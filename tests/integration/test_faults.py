@@ -16,13 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from devenv.artifacts import Store
+from devenv.doors.settings.settings import Settings
+from devenv.doors.terminal.progress import Silent
 from devenv.errors import DevenvError, FetchError, LockError
-from devenv.fetch import fetch
-from devenv.host import Settings
+from devenv.fetch.fetch import fetch
+from devenv.fetch.store import Store
 from devenv.lock.model import read
-from devenv.lock.resolve import resolve
-from devenv.progress import Silent
+from devenv.resolve.resolver import resolve
 from tests.integration.mirror import make_world, settings, two_mirrors
 from tests.integration.test_fetch import QUICK, _body, assert_sound
 from tests.integration.test_resolve import Small, make, mine, preset, small
@@ -192,10 +192,10 @@ def test_no_fault_while_locking_gives_another_lock(small: Small, mine: Settings,
 _LOCK = """
 import pickle, sys
 from pathlib import Path
-from devenv.artifacts import Store
-from devenv.lock.place import write
-from devenv.lock.resolve import resolve
-from devenv.progress import Silent
+from devenv.fetch.store import Store
+from devenv.lock.files import write
+from devenv.resolve.resolver import resolve
+from devenv.doors.terminal.progress import Silent
 root = Path(sys.argv[1])
 loaded, settings = pickle.loads((root / "wish").read_bytes())
 write(resolve(loaded, settings=settings, store=Store(root / "store"), progress=Silent()), root / "devenv.lock")

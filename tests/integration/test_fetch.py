@@ -18,13 +18,13 @@ from pathlib import Path
 
 import pytest
 
-from devenv.artifacts import Store
+from devenv.doors.http import web
+from devenv.doors.http.partial_file import Partial
+from devenv.doors.http.web import Policy
+from devenv.doors.settings.settings import Settings
 from devenv.errors import FetchError
-from devenv.fetch import FetchReport, GoneError, fetch
-from devenv.host import Settings
-from devenv.http import web
-from devenv.http.partial import Partial
-from devenv.http.web import Policy
+from devenv.fetch.fetch import FetchReport, GoneError, fetch
+from devenv.fetch.store import Store
 from devenv.lock.model import File, Lock
 from devenv.preset.model import Archive
 from tests.integration.mirror import FAULTS, LASTING, PASSING, Mirror, World, make_world, serve, settings, two_mirrors
@@ -409,8 +409,8 @@ def _one_seed(rng: random.Random, root: Path) -> int:
 _SCRIPT = """
 import pickle, sys
 from pathlib import Path
-from devenv.artifacts import Store
-from devenv.fetch import fetch
+from devenv.fetch.store import Store
+from devenv.fetch.fetch import fetch
 from devenv.lock.model import read
 root = Path(sys.argv[1])
 settings = pickle.loads((root / "settings").read_bytes())

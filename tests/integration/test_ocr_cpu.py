@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
+from devenv.checks.smoke import PLUMBING
 from devenv.lock.model import read
-from devenv.smoke import PLUMBING
 from tests.integration.conftest import Cli, Done
 from tests.integration.hub import COMMIT, ID, Hub
 

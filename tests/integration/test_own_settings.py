@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from devenv.build import buildx
-from devenv.container import ContainerSpec
-from devenv.dockerhost import Endpoint
-from devenv.engine import Engine, connect
-from devenv.progress import Silent
+from devenv.build.build import buildx
+from devenv.doors.docker.address import Endpoint
+from devenv.doors.docker.engine import Engine, connect
+from devenv.doors.docker.values import ContainerSpec
+from devenv.doors.terminal.progress import Silent
 from tests.integration.conftest import docker
 
 pytestmark = pytest.mark.engine

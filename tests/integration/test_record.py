@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from devenv.artifacts import Store
+from devenv.doors.http.hubs import UnreachedError
+from devenv.doors.http.web import Policy, Web
 from devenv.errors import FetchError, LockError, UsageError
-from devenv.http.web import Policy, Web
-from devenv.hubs import UnreachedError
-from devenv.lock.hub import resolve_model
+from devenv.fetch.store import Store
 from devenv.lock.model import read
 from devenv.preset.model import Model
+from devenv.resolve.model import resolve_model
 from tests.integration.conftest import Cli
 from tests.integration.hub import COMMIT, ID, Hub, locked, settings
 

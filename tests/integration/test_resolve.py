@@ -18,23 +18,23 @@ from typing import Any
 
 import pytest
 
-from devenv.artifacts import Store
-from devenv.configs import AptSource
+from devenv.doors.settings.settings import Settings
+from devenv.doors.settings.tool_configs import AptSource
+from devenv.doors.terminal.progress import Silent
 from devenv.errors import FetchError, LockError
-from devenv.fetch import GoneError, fetch
-from devenv.host import Settings
+from devenv.fetch.fetch import GoneError, fetch
+from devenv.fetch.sources import archives
+from devenv.fetch.store import Store
 from devenv.lock import drift
-from devenv.lock.change import changes
-from devenv.lock.image import ImageFacts
-from devenv.lock.inputs import NODE_WHEEL
+from devenv.lock.builtin_packages import NODE_WHEEL
+from devenv.lock.diff import changes
 from devenv.lock.model import Lock
-from devenv.lock.resolve import refresh_missing, resolve
-from devenv.lock.wheels import own_uv
 from devenv.preset.load import LoadedPreset
 from devenv.preset.model import Preset
-from devenv.preset.ownwheel import reference
-from devenv.progress import Silent
-from devenv.sources import archives
+from devenv.preset.own_wheel import reference
+from devenv.resolve.base_image import ImageFacts
+from devenv.resolve.resolver import refresh_missing, resolve
+from devenv.resolve.wheels import own_uv
 from tests.integration.mirror import Mirror, settings
 from tests.unit.packages import tarball, vsix
 

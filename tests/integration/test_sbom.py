@@ -7,16 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+from devenv.lock.files import beside
 from devenv.lock.model import read
-from devenv.lock.place import beside
 from devenv.preset.load import find, load
-from devenv.sbom import sbom
+from devenv.render.sbom import sbom
 from tests.integration.conftest import Cli
 
 
 def test_the_same_lock_gives_the_same_bytes_in_another_process_and_zone() -> None:
     path = beside(load(find("python", Path.cwd())).path)
-    code = "import sys; from pathlib import Path; from devenv.lock.model import read; from devenv.sbom import sbom\n"
+    code = "import sys; from pathlib import Path; from devenv.lock.model import read; from devenv.render.sbom import sbom\n"
     code += "sys.stdout.buffer.write(sbom(read(Path(sys.argv[1]))))"
     told = [
         _process([sys.executable, "-c", code, str(path)], {"TZ": zone, "PYTHONHASHSEED": seed, "LC_ALL": "C"})
@@ -30,11 +30,11 @@ def test_the_library_is_imported_only_for_the_build_context() -> None:
 import sys
 from pathlib import Path
 from devenv.lock.model import read
-from devenv.lock.place import beside
-from devenv.plan import plan
+from devenv.lock.files import beside
+from devenv.plan.plan import plan
 from devenv.preset.load import find, load
-from devenv.render import render
-import devenv.up
+from devenv.render.render import render
+import devenv.up.up
 loaded = load(find("python", Path.cwd()))
 decided = plan(loaded, read(beside(loaded.path)))
 render(decided, with_context=False)

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from devenv.artifacts import Store
+from devenv.doors.dirs import presets_dir
+from devenv.fetch.store import Store
 from devenv.lock.model import Artifact, Lock, read
-from devenv.paths import presets_dir
 from tests.integration.conftest import Cli
 
 OFFLINE = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")

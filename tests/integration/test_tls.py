@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from devenv.build import buildx
-from devenv.dockerhost import endpoint
-from devenv.engine import connect
-from devenv.progress import Silent
+from devenv.build.build import buildx
+from devenv.doors.docker.address import endpoint
+from devenv.doors.docker.engine import connect
+from devenv.doors.terminal.progress import Silent
 from tests.integration.conftest import Cli
 from tests.integration.tlsengine import Authority, Door
 

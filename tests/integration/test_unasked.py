@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from devenv.localtag import EDITOR_TAG
+from devenv.doors.docker.local_tag import EDITOR_TAG
 from tests.integration import hostileregistry
 from tests.integration.conftest import Cli, docker
 from tests.integration.secondengine import second_engine

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from devenv.localtag import BASE_TAG, EDITOR_TAG, VERIFY_TAG
+from devenv.doors.docker.local_tag import BASE_TAG, EDITOR_TAG, VERIFY_TAG
 from tests.integration.conftest import Cli, docker, get
 
 pytestmark = pytest.mark.engine

@@ -18,16 +18,16 @@ from typing import Any
 
 import pytest
 
-from devenv.artifacts import Store
+from devenv.doors.http.ranges import Ranges
+from devenv.doors.http.web import Policy, Web
 from devenv.errors import FetchError, LockError, UsageError
-from devenv.http.ranges import Ranges
-from devenv.http.web import Policy, Web
-from devenv.lock.hub import resolve_model
+from devenv.fetch.store import Store
 from devenv.lock.model import LockedModel
 from devenv.preset.model import Model
-from devenv.weights import download
-from devenv.weights.part import Part
-from devenv.weights.prefetch import Prefetched, prefetch
+from devenv.resolve.model import resolve_model
+from devenv.weights.download import download
+from devenv.weights.download.partial_file import Part
+from devenv.weights.download.prefetch import Prefetched, prefetch
 from devenv.weights.store import Weights
 from tests.integration.hub import COMMIT, ID, LASTING, PASSING, Hub, locked, settings
 
@@ -450,8 +450,8 @@ def test_three_hundred_seeded_faults(tmp_path: Path) -> None:
 _ZYGOTE = """
 import os, pickle, sys
 import huggingface_hub.hf_api, urllib3, httpx
-from devenv.weights.part import Part
-from devenv.weights.prefetch import prefetch
+from devenv.weights.download.partial_file import Part
+from devenv.weights.download.prefetch import prefetch
 from devenv.weights.store import Weights
 settings, model = pickle.load(sys.stdin.buffer)
 for _ in sys.stdin.buffer:
@@ -525,7 +525,7 @@ def _kept(model: LockedModel, root: Path) -> int:
 
 _KILLED_IN_PUT = """
 import os, pickle, signal, sys
-from devenv.weights.prefetch import prefetch
+from devenv.weights.download.prefetch import prefetch
 from devenv.weights.store import Weights
 settings, model = pickle.load(sys.stdin.buffer)
 put = Weights.put
@@ -628,7 +628,7 @@ def test_a_copy_from_a_cache_is_verified_and_leaves_nothing_half(
             raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "link", other_disk)
-    monkeypatch.setattr("devenv.weights.cache._reflink", lambda *_: False)
+    monkeypatch.setattr("devenv.weights.local_copies._reflink", lambda *_: False)
     monkeypatch.setattr(shutil, "copyfile", copy)
     caches = {"caches": (("huggingface", tmp_path / "hf"),)}
     if end == "spoilt":
@@ -719,7 +719,7 @@ def test_two_processes_at_once_download_once(tmp_path: Path) -> None:
     files = {"a.bin": _body(10, 2_000_000)}
     model = locked(files)
     code = (
-        "import pickle, sys\nfrom devenv.weights.prefetch import prefetch\nfrom devenv.weights.store import Weights\n"
+        "import pickle, sys\nfrom devenv.weights.download.prefetch import prefetch\nfrom devenv.weights.store import Weights\n"
         "settings, model = pickle.load(sys.stdin.buffer)\n"
         "print(prefetch(model, store=Weights(settings.hubs.dir), settings=settings).files)\n"
     )
@@ -775,7 +775,7 @@ def test_a_private_ca_is_named_once_for_all_clients(name: str, tmp_path: Path, m
 
     from huggingface_hub import close_session
 
-    from devenv.hubs import hub as client
+    from devenv.doors.http.hubs import hub as client
 
     close_session()  # one for the process, from an earlier test
     names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]

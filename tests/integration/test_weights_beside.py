@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from devenv.console import Console
+from devenv.doors.process import lines
+from devenv.doors.terminal.console import Console
+from devenv.doors.terminal.stages import Stages
 from devenv.errors import BuildError, EngineError, FetchError, UsageError
 from devenv.lock.model import LockedModel
-from devenv.run import lines
-from devenv.stages import Stages
+from devenv.up.weights import Bringing
 from devenv.weights import volume
-from devenv.weights.beside import Bringing
-from devenv.weights.prefetch import prefetch
+from devenv.weights.download.prefetch import prefetch
 from devenv.weights.store import Weights
 from tests.integration.hub import Hub, locked, settings
 

@@ -15,15 +15,15 @@ from pathlib import Path
 
 import pytest
 
-from devenv.artifacts import Store
-from devenv.http.ranges import Ranges
-from devenv.http.web import Web
-from devenv.lock.hub import resolve_model
+from devenv.doors.http.ranges import Ranges
+from devenv.doors.http.web import Web
+from devenv.fetch.store import Store
 from devenv.lock.model import ModelSource
 from devenv.preset.model import Model
+from devenv.resolve.model import resolve_model
 from devenv.weights.confirm import confirm
-from devenv.weights.prefetch import prefetch
-from devenv.weights.serve import Server, serving
+from devenv.weights.download.prefetch import prefetch
+from devenv.weights.serve.hub_api import Server, serving
 from devenv.weights.store import Weights
 from tests.integration.hub import COMMIT, ID, Hub, locked, settings
 
@@ -358,7 +358,7 @@ def test_without_a_descriptor_to_spare_it_waits_and_does_not_spin(store: Weights
     """In a process of its own, whose limit is low."""
     code = (
         "import resource, sys, time\nfrom pathlib import Path\n"
-        "from devenv.weights.serve import serving\nfrom devenv.weights.store import Weights\n"
+        "from devenv.weights.serve.hub_api import serving\nfrom devenv.weights.store import Weights\n"
         f"with serving(Weights(Path({str(store.root)!r})), host='127.0.0.1', port=0, token='x') as one:\n"
         "    resource.setrlimit(resource.RLIMIT_NOFILE, (30, 30))\n    print(one.port, flush=True)\n"
         "    sys.stdin.readline()\n    began = time.process_time()\n    time.sleep(1.5)\n"

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from devenv import boot
 from devenv.cli import surroundings
 from devenv.cli.app import App
+from devenv.container import container
 from devenv.errors import UsageError
 
 
@@ -116,7 +116,7 @@ def test_an_environment_is_found_by_any_path_to_its_project_and_from_below(
     mine: Any = SimpleNamespace(name="mine", project=str(linked), unreadable="")
     every = [mine, *(SimpleNamespace(name=name, project="", unreadable="") for name in ("x", "y"))]
     monkeypatch.setattr(App, "is_own", lambda *_: True)
-    monkeypatch.setattr(boot, "everything", lambda _: every)
+    monkeypatch.setattr(container, "everything", lambda _: every)
     monkeypatch.setattr(App, "engine", None)
     for folder in (project, linked, below):
         monkeypatch.chdir(folder)

@@ -37,7 +37,7 @@ DOORS = {
     "configs", "mirrors", "container", "brought", "machine", "hubs", "ownconfig", "buildx", "unpacked",
     "lifeline", "guard", "held", "files", "foreign", "streams", "localtag", "ownimages", "enginefaults", "pipsettings", "debfile", "inforce",
 }  # fmt: skip
-SDK = {"devenv.engine", "devenv.engineclient"}
+SDK = {"devenv.doors.docker.engine", "devenv.doors.docker.client"}
 # The resolvers need bytes that are hashed at lock time (npm's tarballs), so they use the store and its fetcher.
 ALLOWED = {("lock", "artifacts"), ("lock", "fetch"), ("lock", "sources")}
 
@@ -69,11 +69,14 @@ def test_one_door_per_side_effect() -> None:
     wrong = []
     for module, path in _modules().items():
         imports = _imports(path)
-        if "subprocess" in imports and module != "devenv.run":
+        if "subprocess" in imports and module != "devenv.doors.process":
             wrong.append(f"{module} starts processes itself")
         if any(one.split(".")[0] == "docker" for one in imports) and module not in SDK:
             wrong.append(f"{module} talks to Docker itself")
-        if "rich" in {one.split(".")[0] for one in imports} and module not in {"devenv.console", "devenv.stages"}:
+        if "rich" in {one.split(".")[0] for one in imports} and module not in {
+            "devenv.doors.terminal.console",
+            "devenv.doors.terminal.stages",
+        }:
             wrong.append(f"{module} prints by itself")
         tree = ast.parse(path.read_text())
         calls = {
@@ -82,7 +85,9 @@ def test_one_door_per_side_effect() -> None:
         if "print" in calls:
             wrong.append(f"{module} prints")
         reads = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-        if "environ" in reads and not module.startswith(("devenv.cli", "devenv.host", "devenv.run")):
+        if "environ" in reads and not module.startswith(
+            ("devenv.cli", "devenv.doors.settings.settings", "devenv.doors.process")
+        ):
             wrong.append(f"{module} reads the environment")
     assert wrong == []
 

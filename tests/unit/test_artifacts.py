@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from devenv import artifacts
-from devenv.artifacts import Store, hash_file
 from devenv.errors import FetchError
+from devenv.fetch import store as artifacts
+from devenv.fetch.store import Store, hash_file
 from devenv.lock.model import Artifact
 
 BODY = b"some bytes"

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from devenv import boot
-from devenv.build import Image
-from devenv.container import ContainerFacts, ContainerSpec, Mount
-from devenv.engine import labels_json
-from devenv.environment import Environment, environment
-from devenv.gpu import Access, Device
-from devenv.plan import Plan, PlannedCheck, plan
+from devenv.build.build import Image
+from devenv.container import container
+from devenv.container.gpu import Access, Device
+from devenv.container.state import Environment, environment
+from devenv.doors.docker.engine import labels_json
+from devenv.doors.docker.values import ContainerFacts, ContainerSpec, Mount
+from devenv.plan.plan import Plan, PlannedCheck, plan
 from tests.unit.examples import deb, loaded, lock, wheel
 
 IMAGE = Image(reference="devenv/demo:1", id="sha256:1", cached=True)
@@ -28,7 +28,7 @@ def env(tmp_path: Path) -> Environment:
 def _spec(env: Environment, *, of: Plan | None = None, project: Path | None = None, uid: int = 1000) -> ContainerSpec:
     decided = of or plan(loaded(), lock())
     ports = {inside: inside + 1 for _, inside in decided.ports}
-    return boot.decide(decided, IMAGE, env, project=project, uid=uid, gid=uid, ports=ports)
+    return container.decide(decided, IMAGE, env, project=project, uid=uid, gid=uid, ports=ports)
 
 
 def _digest(spec: ContainerSpec) -> str:
@@ -62,7 +62,7 @@ def test_a_project_is_mounted_else_a_volume(env: Environment, tmp_path: Path) ->
 
 def test_what_git_needs_is_mounted_at_its_own_path(env: Environment, tmp_path: Path) -> None:
     decided = plan(loaded(), lock())
-    spec = boot.decide(
+    spec = container.decide(
         decided, IMAGE, env, project=tmp_path / "tree", uid=1, gid=1, ports={}, beside=(tmp_path / ".git",)
     )
     (mount,) = (one for one in spec.mounts if one.target == str(tmp_path / ".git"))
@@ -76,7 +76,7 @@ def test_labels_describe_the_container_without_its_preset(env: Environment) -> N
         id="1", name=spec.name, state="running", exit_code=0, image=IMAGE.id, labels=dict(spec.labels),
         ports=spec.ports, mounts=spec.mounts, started_at="",
     )  # fmt: skip
-    running = boot.describe(facts)
+    running = container.describe(facts)
     assert running.services == decided.services
     assert running.checks == decided.smoke
     assert running.spec_digest == _digest(spec)
@@ -90,7 +90,7 @@ def test_every_volume_but_a_models_says_whose_it_is(env: Environment, tmp_path: 
     model = Mount(kind="volume", source="devenv-model-x-0", target="/mnt/demo/model", read_only=True)
     made: dict[str, Any] = {}
     engine: Any = SimpleNamespace(ensure_volume=made.__setitem__, remove=lambda _: None, create=lambda _: None)
-    boot.create(dataclasses.replace(spec, mounts=(*spec.mounts, model)), env, engine)
+    container.create(dataclasses.replace(spec, mounts=(*spec.mounts, model)), env, engine)
     labels = {"dev.devenv.name": "demo", "dev.devenv.project": str(tmp_path), "dev.devenv.owner": str(env.folder)}
     assert made == {"devenv-demo-data": labels}
 
@@ -99,7 +99,7 @@ def test_volumes_of_an_environment_called_as_models_are_are_labelled(tmp_path: P
     env = environment("model-x", tmp_path)
     made: dict[str, Any] = {}
     engine: Any = SimpleNamespace(ensure_volume=made.__setitem__, remove=lambda _: None, create=lambda _: None)
-    boot.create(_spec(env), env, engine)
+    container.create(_spec(env), env, engine)
     assert made.keys() == {"devenv-model-x-data", "devenv-model-x-workspace"}
 
 
@@ -107,7 +107,7 @@ def test_foreign_labels_are_survived() -> None:
     facts = ContainerFacts(
         id="1", name="devenv-x", state="exited", exit_code=1, image="i", labels={}, ports=(), mounts=(), started_at=""
     )
-    assert boot.describe(facts).services == ()
+    assert container.describe(facts).services == ()
 
 
 def test_labels_of_another_version_are_survived(env: Environment) -> None:
@@ -121,7 +121,7 @@ def test_labels_of_another_version_are_survived(env: Environment) -> None:
         id="1", name="devenv-demo", state="running", exit_code=0, image="i", labels=labels, ports=(), mounts=(),
         started_at="",
     )  # fmt: skip
-    assert [one.name for one in boot.describe(facts).services] == [services[0]["name"]]
+    assert [one.name for one in container.describe(facts).services] == [services[0]["name"]]
 
 
 CACHES = {"TRITON_CACHE_DIR": "triton", "VLLM_CACHE_ROOT": "vllm"}
@@ -134,7 +134,7 @@ def _cached(env: Environment, *capabilities: str, **changes: Any) -> dict[str, s
         for at, one in enumerate(capabilities)
     )
     gpu = Access(mode="direct", devices=devices) if devices else None
-    return dict(boot.decide(decided, IMAGE, env, project=None, uid=1000, gid=1000, ports={}, gpu=gpu).environment)
+    return dict(container.decide(decided, IMAGE, env, project=None, uid=1000, gid=1000, ports={}, gpu=gpu).environment)
 
 
 def test_caches_lie_on_the_environments_volume_apart_for_packages_and_gpus(env: Environment) -> None:
@@ -160,7 +160,7 @@ def _described(label: str) -> tuple[PlannedCheck, ...]:
         id="1", name="devenv-demo", state="running", exit_code=0, image="i", labels={"dev.devenv.smoke": label},
         ports=(), mounts=(), started_at="",
     )  # fmt: skip
-    return boot.describe(facts).checks
+    return container.describe(facts).checks
 
 
 def test_what_a_check_expects_is_in_the_label_and_the_usual_is_left_out(env: Environment) -> None:

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from devenv.brought import brought
-from devenv.configs import git_user
+from devenv.container.host_settings import brought
+from devenv.doors.settings.tool_configs import git_user
 from tests.unit.test_host import put, read
 
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from devenv import build
-from devenv.artifacts import Store
-from devenv.dockerhost import Endpoint
+from devenv.build import build
+from devenv.doors.docker.address import Endpoint
+from devenv.doors.docker.local_tag import LOCAL
 from devenv.errors import BuildError
-from devenv.localtag import LOCAL
+from devenv.fetch.store import Store
 from devenv.lock.model import LockedBase
-from devenv.plan import Plan, plan
+from devenv.plan.plan import Plan, plan
 from tests.unit.examples import loaded, lock
 
 LOG = """\

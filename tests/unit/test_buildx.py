@@ -4,17 +4,18 @@ from typing import Any
 
 import pytest
 
-from devenv import buildx, run
+from devenv.doors import process
+from devenv.doors.docker import buildx
 from devenv.errors import EngineError
 
 
 def _buildx(monkeypatch: pytest.MonkeyPatch, answer: str | Exception) -> None:
-    def fake(command: list[str], **_: Any) -> run.Outcome:
+    def fake(command: list[str], **_: Any) -> process.Outcome:
         if isinstance(answer, Exception):
             raise answer
-        return run.Outcome(command=tuple(command), code=0, out=answer, err="")
+        return process.Outcome(command=tuple(command), code=0, out=answer, err="")
 
-    monkeypatch.setattr(run, "run", fake)
+    monkeypatch.setattr(process, "run", fake)
 
 
 def test_buildx_versions(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,7 +27,7 @@ def test_buildx_versions(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_buildx_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    failed = run.ProcessError(run.Outcome(command=("docker",), code=1, out="", err=""))
+    failed = process.ProcessError(process.Outcome(command=("docker",), code=1, out="", err=""))
     _buildx(monkeypatch, failed)
     with pytest.raises(EngineError, match="no buildx plugin"):
         buildx.check_buildx()

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from devenv import canonical
-from devenv.canonical import Layer, layers
+from devenv.verify import canonical
+from devenv.verify.canonical import Layer, layers
 
 FILES = {
     "usr/bin/bash": "base", "usr/bin/git": "system", "opt/node/bin/node": "node",

@@ -11,10 +11,14 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from devenv import boot, cli, lifeline, probe, run
+from devenv import cli
+from devenv.checks import readiness
 from devenv.cli import inside
 from devenv.cli.app import App
-from devenv.environment import environment
+from devenv.container import container
+from devenv.container import exec as lifeline
+from devenv.container.state import environment
+from devenv.doors import process
 
 
 @dataclasses.dataclass
@@ -38,7 +42,7 @@ def one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Demo:
     demo.token()
     monkeypatch.setattr(App, "select", lambda *_, **__: found)
     monkeypatch.setattr(App, "environment", lambda *_: demo)
-    monkeypatch.setattr(probe, "states", lambda *_: {"ide": "ready"})
+    monkeypatch.setattr(readiness, "states", lambda *_: {"ide": "ready"})
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER", "WSL_DISTRO_NAME"):
         monkeypatch.delenv(name, raising=False)
     return found
@@ -53,7 +57,7 @@ def browsers(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[str]]:
         started.append(command)
         return True
 
-    monkeypatch.setattr(run, "detached", detached)
+    monkeypatch.setattr(process, "detached", detached)
     return started
 
 
@@ -141,7 +145,7 @@ def test_a_program_in_the_place_of_a_name_is_told_how_to_run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(App, "engine", None)
-    monkeypatch.setattr(boot, "everything", lambda _: ())
+    monkeypatch.setattr(container, "everything", lambda _: ())
     assert cli.run(["exec", "cat", "--", "-x"]) == 2
     assert "devenv exec -- cat -- …" in capsys.readouterr().err
 
@@ -190,9 +194,9 @@ def services(one: Demo, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     monkeypatch.setattr(App, "engine", SimpleNamespace(exec=run_inside))
     monkeypatch.setattr(App, "known_token", lambda *_: "secret")
-    monkeypatch.setattr(probe, "Watch", MagicMock())
+    monkeypatch.setattr(readiness, "Watch", MagicMock())
     monkeypatch.setattr(
-        probe, "wait_ready", lambda waited, *_, **__: done.append([each.name for each in waited.services])
+        readiness, "wait_ready", lambda waited, *_, **__: done.append([each.name for each in waited.services])
     )
     return done
 

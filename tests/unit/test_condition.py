@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from devenv import boot, cli, condition
-from devenv.container import ContainerFacts
-from devenv.engine import Engine
-from devenv.environment import environment
+from devenv import cli
+from devenv.container import condition
+from devenv.container import container as boot
+from devenv.container.state import environment
+from devenv.doors.docker.engine import Engine
+from devenv.doors.docker.values import ContainerFacts
 from devenv.errors import EngineError, NotReadyError
 from tests.unit.test_owner import facts
 
@@ -108,7 +110,7 @@ def test_what_the_engine_cannot_remove_is_said_with_the_remedy(state: Path, monk
 def test_state_and_remedy_are_shown(
     status: str, state: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("devenv.engine.connect", lambda _: OneContainer(made(state, status)))
+    monkeypatch.setattr("devenv.doors.docker.engine.connect", lambda _: OneContainer(made(state, status)))
     assert cli.run(["exec", "--name", "demo", "true"]) == 9
     told = capsys.readouterr().err
     assert f"is not running ({status})" in told
@@ -126,7 +128,7 @@ def test_what_cannot_be_started_is_not_tried(
     status: str, state: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     engine = OneContainer(made(state, status), looks=99)
-    monkeypatch.setattr("devenv.engine.connect", lambda _: engine)
+    monkeypatch.setattr("devenv.doors.docker.engine.connect", lambda _: engine)
     assert cli.run(["start", "demo"]) == 9
     assert f"it is {status}" in (told := capsys.readouterr().err)
     assert "devenv up" in told
@@ -138,6 +140,6 @@ def test_what_cannot_be_started_is_not_tried(
 @pytest.mark.parametrize("status", ["paused", "restarting"])
 def test_down_stops_what_has_programs(status: str, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = OneContainer(made(state, status))
-    monkeypatch.setattr("devenv.engine.connect", lambda _: engine)
+    monkeypatch.setattr("devenv.doors.docker.engine.connect", lambda _: engine)
     assert cli.run(["down", "demo"]) == 0
     assert engine.acts == ["stop", "remove"]

@@ -10,9 +10,9 @@ import pytest
 
 from devenv import cli
 from devenv.cli.app import _Printable
-from devenv.console import Console, bytes_text, printable
+from devenv.doors.files import RefusedError
+from devenv.doors.terminal.console import Console, bytes_text, printable
 from devenv.errors import PresetError
-from devenv.files import RefusedError
 
 
 @pytest.mark.parametrize(

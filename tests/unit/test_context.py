@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from devenv import artifacts, context
-from devenv.artifacts import Store
-from devenv.context import assemble
+from devenv.build import context
+from devenv.build.context import assemble
 from devenv.errors import FetchError, PresetError
+from devenv.fetch import store as artifacts
+from devenv.fetch.store import Store
 from devenv.lock.model import Lock
-from devenv.plan import Plan, plan
-from devenv.render import render
+from devenv.plan.plan import Plan, plan
+from devenv.render.render import render
 from tests.unit.examples import deb, extension, loaded, lock, npm
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from devenv.dockerhost import Endpoint, Tls, endpoint, proxies
+from devenv.doors.docker.address import Endpoint, Tls, endpoint, proxies
 from devenv.errors import EngineError
 
 

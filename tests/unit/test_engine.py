@@ -16,12 +16,12 @@ import pytest
 import requests.exceptions
 import urllib3.exceptions
 
-from devenv import engine
-from devenv.container import ContainerSpec
-from devenv.dockerhost import Endpoint, Tls
-from devenv.enginefaults import unreachable
+from devenv.doors.docker import engine
+from devenv.doors.docker.address import Endpoint, Tls
+from devenv.doors.docker.faults import unreachable
+from devenv.doors.docker.output import KEPT_BYTES, both, frames, last, lines, overheard
+from devenv.doors.docker.values import ContainerSpec
 from devenv.errors import EngineError, UsageError
-from devenv.streams import KEPT_BYTES, both, frames, last, lines, overheard
 
 
 class _Client:

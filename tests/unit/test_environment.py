@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from devenv import environment as module
-from devenv.environment import choose_ports, environment, kept_ports
+from devenv.container import state as module
+from devenv.container.state import choose_ports, environment, kept_ports
 from devenv.errors import NotReadyError, UsageError
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from devenv import files
-from devenv.files import RefusedError
+from devenv.doors import files
+from devenv.doors.files import RefusedError
 
 
 @pytest.fixture

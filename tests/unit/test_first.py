@@ -9,17 +9,18 @@ from typing import Any
 
 import pytest
 
-from devenv import first, gpu
-from devenv.artifacts import Store
-from devenv.environment import environment
+from devenv.container import gpu
+from devenv.container.state import environment
+from devenv.doors.dirs import Dirs
+from devenv.doors.machine import gather
+from devenv.doors.machine.model import Disk, Machine
+from devenv.doors.settings.config_yaml import HubSettings
+from devenv.doors.settings.settings import Settings
 from devenv.errors import MachineError, UsageError
-from devenv.first import Asked
-from devenv.host import Settings
+from devenv.fetch.store import Store
 from devenv.lock.model import LockedModel, ModelFile, files_digest
-from devenv.machine import gather
-from devenv.machine.model import Disk, Machine
-from devenv.ownconfig import HubSettings
-from devenv.paths import Dirs
+from devenv.up import preflight
+from devenv.up.preflight import Asked
 from tests.unit import examples
 from tests.unit.test_gpu import recorded
 
@@ -54,7 +55,7 @@ def _check(settings: Settings, notes: list[str], **changes: Any) -> gpu.Access |
         "image_here": True, "asked": Asked(), "note": notes.append, **changes,
     }  # fmt: skip
     keys, locked = given.pop("preset", {}), given.pop("lock", {})
-    return first.check(examples.loaded(**keys), examples.lock(**locked), **given)
+    return preflight.check(examples.loaded(**keys), examples.lock(**locked), **given)
 
 
 def test_a_preset_without_a_gpu_costs_nothing(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,20 +125,20 @@ def test_a_full_disk_stops_before_anything_is_downloaded(settings: Settings, mon
 def test_before_a_lock_only_the_gpu_is_judged(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     look = _look(monkeypatch, recorded("h100-x1", gpus=(), nodes=(), pci=0, driver=""))
     engine: Any = None
-    first.before_lock(examples.loaded(), engine, settings, Asked())
-    first.before_lock(examples.loaded(gpu={"required": False}), engine, settings, Asked())
+    preflight.before_lock(examples.loaded(), engine, settings, Asked())
+    preflight.before_lock(examples.loaded(gpu={"required": False}), engine, settings, Asked())
     assert look.looks == 0
     with pytest.raises(MachineError):
-        first.before_lock(examples.loaded(gpu={}), engine, settings, Asked())
+        preflight.before_lock(examples.loaded(gpu={}), engine, settings, Asked())
 
 
 def test_what_was_asked_is_remembered(tmp_path: Path) -> None:
     env = environment("demo", tmp_path)
-    first.remember(env, Asked())
+    preflight.remember(env, Asked())
     assert not (tmp_path / "demo" / "gpu.json").exists()
-    first.remember(env, Asked(gpus="1", mode="direct"))
-    assert first.remembered(env, Asked()) == Asked(gpus="1", mode="direct")
-    assert first.remembered(env, Asked(gpus="0")) == Asked(gpus="0", mode="direct")
+    preflight.remember(env, Asked(gpus="1", mode="direct"))
+    assert preflight.remembered(env, Asked()) == Asked(gpus="1", mode="direct")
+    assert preflight.remembered(env, Asked(gpus="0")) == Asked(gpus="0", mode="direct")
     with pytest.raises(UsageError):
         Asked(mode="magic").check()
 
@@ -148,7 +149,7 @@ def _engine_with(*security: str) -> Any:
 
 def test_an_engine_that_remaps_users_is_refused_with_the_reason() -> None:
     with pytest.raises(MachineError, match="the engine remaps users") as told:
-        first.usable(_engine_with("name=seccomp,profile=builtin", "name=userns"), examples.loaded())
+        preflight.usable(_engine_with("name=seccomp,profile=builtin", "name=userns"), examples.loaded())
     assert "userns-remap" in (told.value.hint or "")
-    assert first.usable(_engine_with("name=rootless"), examples.loaded()).rootless
-    assert not first.usable(_engine_with(), examples.loaded()).rootless
+    assert preflight.usable(_engine_with("name=rootless"), examples.loaded()).rootless
+    assert not preflight.usable(_engine_with(), examples.loaded()).rootless

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from devenv.foreign import MAX_DEPTH, MAX_VALUES, MAX_YAML_VALUES, from_json, from_yaml, last_object
+from devenv.doors.untrusted import MAX_DEPTH, MAX_VALUES, MAX_YAML_VALUES, from_json, from_yaml, last_object
 
 BOMB = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12))
 MERGES = "a0: &a0 {k: v}\n" + "".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}\n" for n in range(1, 12))

@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from devenv.plan import plan
-from devenv.render import render
+from devenv.plan.plan import plan
+from devenv.render.render import render
 from tests.unit.examples import loaded, lock
 
 CONF = render(plan(loaded(), lock())).context["image/etc/devenv/gateway.conf"].decode()

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from devenv import boot, gpu
-from devenv.build import Image
-from devenv.container import DeviceRequest
-from devenv.environment import environment
+from devenv.build.build import Image
+from devenv.container import container, gpu
+from devenv.container.state import environment
+from devenv.doors.docker.values import DeviceRequest
+from devenv.doors.machine.model import Cdi, Gpu, Machine, Mig, Nvidia, from_json
 from devenv.errors import MachineError, UsageError
-from devenv.machine.model import Cdi, Gpu, Machine, Mig, Nvidia, from_json
-from devenv.plan import plan
+from devenv.plan.plan import plan
 from tests.unit.examples import loaded, lock
 
 RECORDED = Path(__file__).parents[1] / "data" / "machines"
@@ -103,7 +103,7 @@ def test_access_goes_through_a_label_and_back() -> None:
 def _decide(tmp_path: Path, given: gpu.Access | None) -> Any:
     image = Image(reference="devenv/demo:1", id="sha256:1", cached=True)
     decided = plan(loaded(), lock())
-    return boot.decide(
+    return container.decide(
         decided, image, environment("demo", tmp_path), project=None, uid=1000, gid=1000, ports={}, gpu=given
     )
 
@@ -123,6 +123,6 @@ def test_a_container_spec_with_gpus_and_one_without(tmp_path: Path) -> None:
 
 
 def test_a_label_of_another_devenv_is_no_gpu(tmp_path: Path) -> None:
-    assert boot._gpu('{"mode": "direct"}') is None
-    assert boot._gpu("x") is None
-    assert boot._gpu(None) is None
+    assert container._gpu('{"mode": "direct"}') is None
+    assert container._gpu("x") is None
+    assert container._gpu(None) is None

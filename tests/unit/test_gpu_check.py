@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from devenv import boot, gpu
-from devenv.boot import Running
-from devenv.container import ContainerFacts
-from devenv.engine import labels_json
+from devenv.checks.gpu import prove, read
+from devenv.container import container, gpu
+from devenv.container.container import Running
+from devenv.doors.docker.engine import labels_json
+from devenv.doors.docker.values import ContainerFacts
 from devenv.errors import MachineError
-from devenv.proof import prove, read
 
 SCRIPT = Path(__file__).parents[2] / "templates/image/usr/local/lib/devenv/gpu-check"
 
@@ -124,7 +124,7 @@ def _running(uuid: str = UUID) -> Running:
     device = gpu.Device(index=0, uuid=uuid, name="X", memory_bytes=1, capability="9.0", minor=0)
     labels = {"dev.devenv.name": "demo", "dev.devenv.gpu": labels_json(gpu.to_json(
         gpu.Access(mode="direct", devices=(device,))))}  # fmt: skip
-    return boot.describe(
+    return container.describe(
         ContainerFacts(
             id="1",
             name="devenv-demo",

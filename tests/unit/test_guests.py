@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from devenv.weights.guests import Guests
+from devenv.weights.serve.guests import Guests
 
 
 class Clock:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import socket
 
-from devenv.held import Held
+from devenv.doors.docker.held_stdin import Held
 
 
 def test_a_held_command_reads_the_end_of_input_when_it_is_closed() -> None:

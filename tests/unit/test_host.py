@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from devenv.doors.dirs import Dirs
+from devenv.doors.settings.apt_archives import apt_sources, snapshots
+from devenv.doors.settings.settings import Settings
 from devenv.errors import UsageError
-from devenv.host import Settings
-from devenv.mirrors import apt_sources, snapshots
-from devenv.paths import Dirs
 
 
 def read(root: Path, environ: Mapping[str, str] | None = None, *, cwd: Path | None = None) -> Settings:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from devenv import configs
-from devenv.inforce import UNHEARD, Setting, in_force
+from devenv.doctor.settings_in_force import UNHEARD, Setting, in_force
+from devenv.doors.settings import tool_configs
 from tests.unit.test_host import put
 
 
@@ -135,12 +135,12 @@ def test_a_context_of_dockers_that_is_not_there_is_said_and_no_error(tmp_path: P
     ],
 )
 def test_an_address_as_it_may_be_shown(url: str, shown: str) -> None:
-    assert configs.without_secret(url) == shown
+    assert tool_configs.without_secret(url) == shown
 
 
 def test_outside_of_a_reading_no_file_is_passed_over(tmp_path: Path) -> None:
     put(tmp_path, {"x": "text"})
-    with configs.reading({tmp_path / "x"}) as one:
-        assert configs.text_of(tmp_path / "x") == ""
-    assert configs.text_of(tmp_path / "x") == "text"
+    with tool_configs.reading({tmp_path / "x"}) as one:
+        assert tool_configs.text_of(tmp_path / "x") == ""
+    assert tool_configs.text_of(tmp_path / "x") == "text"
     assert list(one.met) == [tmp_path / "x"]

@@ -6,9 +6,9 @@ from typing import Any, Self, cast
 
 import pytest
 
-from devenv import run
-from devenv.engine import Engine
-from devenv.lifeline import Lifeline
+from devenv.container.exec import Lifeline
+from devenv.doors import process
+from devenv.doors.docker.engine import Engine
 
 
 class _Held:
@@ -108,11 +108,11 @@ def test_signals_are_told_once_and_the_status_is_the_commands(
     terminal: bool, code: int, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_Process, "code", code)
-    monkeypatch.setattr(run.subprocess, "Popen", _Process)
-    monkeypatch.setattr(run.os, "isatty", lambda _: terminal)
+    monkeypatch.setattr(process.subprocess, "Popen", _Process)
+    monkeypatch.setattr(process.os, "isatty", lambda _: terminal)
     before = signal.getsignal(signal.SIGINT)
     told: list[int] = []
-    assert run.interactive(["docker"], tell=told.append) == expected
+    assert process.interactive(["docker"], tell=told.append) == expected
     assert told == [signal.SIGTERM]
     assert _Process.group == (None if terminal else 0)
     assert signal.getsignal(signal.SIGINT) is before
@@ -120,8 +120,8 @@ def test_signals_are_told_once_and_the_status_is_the_commands(
 
 def test_the_third_signal_kills_the_client_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_Process, "signals", 3)
-    monkeypatch.setattr(run.subprocess, "Popen", _Process)
-    monkeypatch.setattr(run.os, "isatty", lambda _: False)
+    monkeypatch.setattr(process.subprocess, "Popen", _Process)
+    monkeypatch.setattr(process.os, "isatty", lambda _: False)
     told: list[int] = []
-    assert run.interactive(["docker"], tell=told.append) == -9
+    assert process.interactive(["docker"], tell=told.append) == -9
     assert told == [signal.SIGTERM]

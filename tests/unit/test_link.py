@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from devenv.paths import templates_dir
+from devenv.doors.dirs import templates_dir
 
 BLOCK = 4096
 

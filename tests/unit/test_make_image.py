@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from devenv import context, ownimages, up
-from devenv.artifacts import Store
-from devenv.build import Image
-from devenv.console import Console
-from devenv.paths import Dirs
-from devenv.plan import plan
-from devenv.stages import Stages
+from devenv.build import context, own_images
+from devenv.build.build import Image
+from devenv.doors.dirs import Dirs
+from devenv.doors.terminal.console import Console
+from devenv.doors.terminal.stages import Stages
+from devenv.fetch.store import Store
+from devenv.plan.plan import plan
+from devenv.up import up
 from tests.unit.examples import loaded, lock
 
 
@@ -73,5 +74,5 @@ def test_only_images_that_were_not_there_are_remembered_as_this_users(tmp_path: 
     assert editor
     engine: Any = SimpleNamespace(image_id=lambda tag: "sha256:1" if tag == editor else None)
     up._keep_tags(decided, doors, engine)
-    assert ownimages.is_own(doors.dirs.images, decided.plan.image)
-    assert not ownimages.is_own(doors.dirs.images, editor)
+    assert own_images.is_own(doors.dirs.images, decided.plan.image)
+    assert not own_images.is_own(doors.dirs.images, editor)

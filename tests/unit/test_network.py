@@ -6,11 +6,11 @@ from pathlib import Path
 import docker.errors
 import pytest
 
-from devenv import network
-from devenv.container import ContainerFacts, NetworkFacts, container_facts
-from devenv.dockerhost import Endpoint
-from devenv.engine import Engine
-from devenv.environment import Environment, environment
+from devenv.container import network
+from devenv.container.state import Environment, environment
+from devenv.doors.docker.address import Endpoint
+from devenv.doors.docker.engine import Engine
+from devenv.doors.docker.values import ContainerFacts, NetworkFacts, container_facts
 from devenv.errors import EngineError, NotReadyError, UsageError
 
 

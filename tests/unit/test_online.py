@@ -15,16 +15,17 @@ import jsonschema
 import pytest
 import yaml
 
-from devenv import online, render
-from devenv.context import assemble
+from devenv.build import standalone
+from devenv.build.context import assemble
+from devenv.build.standalone import differences, folder, free
+from devenv.doors.dirs import templates_dir
 from devenv.errors import RenderError
+from devenv.fetch.sources import kinds
 from devenv.lock.model import File, LockedBase
-from devenv.online import differences, folder, free
-from devenv.paths import templates_dir
-from devenv.plan import Plan, plan
+from devenv.plan.plan import Plan, plan
 from devenv.preset.model import Archive
-from devenv.render import Rendered, artifact_files
-from devenv.sources import kinds
+from devenv.render import render
+from devenv.render.render import Rendered, artifact_files
 from tests.unit.examples import deb, extension, loaded, lock, npm
 from tests.unit.test_render import SCHEMA
 
@@ -269,9 +270,9 @@ def test_the_archives_of_the_suite_are_asked_first() -> None:
 
 
 def test_the_modules_that_go_along_need_no_other() -> None:
-    for module in online._MODULES:
+    for module in standalone._MODULES:
         tree = ast.parse(Path(str(module.__file__)).read_text())
         names = {one.name for node in ast.walk(tree) if isinstance(node, ast.Import) for one in node.names}
         names |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-        along = {str(one.__name__) for one in online._MODULES} | {"zstandard"}
+        along = {str(one.__name__) for one in standalone._MODULES} | {"zstandard"}
         assert {name for name in names - along if name.split(".")[0] not in sys.stdlib_module_names} == set()

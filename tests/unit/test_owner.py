@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 
-from devenv import boot, cli, owner
-from devenv.boot import Running
-from devenv.container import ContainerFacts, Mount, NetworkFacts
-from devenv.engine import Engine
-from devenv.environment import Environment, environment
+from devenv import cli
+from devenv.container import container as boot
+from devenv.container import owner
+from devenv.container.container import Running
+from devenv.container.owner import claim, keep, removable
+from devenv.container.state import Environment, environment
+from devenv.doors.docker.engine import Engine
+from devenv.doors.docker.values import ContainerFacts, Mount, NetworkFacts
 from devenv.errors import UsageError
-from devenv.owner import claim, keep, removable
 
 OTHER = "/home/other/envs/demo"
 
@@ -158,7 +160,7 @@ def state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def connected(monkeypatch: pytest.MonkeyPatch, engine: FakeEngine) -> None:
-    monkeypatch.setattr("devenv.engine.connect", lambda _: engine)
+    monkeypatch.setattr("devenv.doors.docker.engine.connect", lambda _: engine)
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from devenv import parts
+from devenv.doors.dirs import templates_dir
 from devenv.lock.model import LockedBase
-from devenv.parts import base_key, root_key
-from devenv.paths import templates_dir
+from devenv.plan import cache_keys
+from devenv.plan.cache_keys import base_key, root_key
 from tests.unit.examples import deb, editor_release, lock, wheel
 
 USER = ("dev", 1000, "devenv", 990)
@@ -55,16 +55,16 @@ def test_a_registry_image_is_not_kept() -> None:
 def templates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     copy = tmp_path / "templates"
     shutil.copytree(templates_dir(), copy)
-    monkeypatch.setattr(parts, "templates_dir", lambda: copy)
+    monkeypatch.setattr(cache_keys, "templates_dir", lambda: copy)
     return copy
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in (templates_dir() / "build").iterdir()))
 def test_a_changed_script_makes_the_parts_anew_that_run_it(templates: Path, name: str) -> None:
-    before = base_key(lock(), user=USER), parts.editor_key(lock())
+    before = base_key(lock(), user=USER), cache_keys.editor_key(lock())
     with (templates / "build" / name).open("a") as script:
         script.write("# changed")
-    after = base_key(lock(), user=USER), parts.editor_key(lock())
+    after = base_key(lock(), user=USER), cache_keys.editor_key(lock())
     # What the Dockerfile's own text says: which scripts the stages of a part mount.
     stages = {"base": "bootstrap.j2", "editor": "editor.j2", "node": "node.j2"}
     mounts = {one: f'"{name}"' in (templates / "dockerfile" / file).read_text() for one, file in stages.items()}
@@ -83,6 +83,6 @@ def test_a_changed_stage_makes_the_base_anew(templates: Path, name: str) -> None
 
 def test_another_root_of_the_same_packages_makes_the_base_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     before = root_key(lock()), base_key(lock(), user=USER)
-    monkeypatch.setattr(parts, "ROOT_FORMAT", parts.ROOT_FORMAT + 1)
+    monkeypatch.setattr(cache_keys, "ROOT_FORMAT", cache_keys.ROOT_FORMAT + 1)
     assert root_key(lock()) != before[0]
     assert base_key(lock(), user=USER) != before[1]

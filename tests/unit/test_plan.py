@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from devenv.content import walk
 from devenv.errors import PresetError
 from devenv.lock.model import LockedBase, LockedEditor
-from devenv.plan import Plan, plan
+from devenv.plan.plan import Plan, plan
+from devenv.plan.tree_digest import walk
 from tests.unit.examples import deb, editor_release, loaded, lock, wheel
 
 

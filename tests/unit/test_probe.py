@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from devenv import probe
-from devenv.boot import Running
-from devenv.container import ContainerFacts
+from devenv.checks import readiness
+from devenv.container.container import Running
+from devenv.doors.docker.values import ContainerFacts
+from devenv.doors.terminal.progress import Silent
 from devenv.errors import EngineError, NotReadyError
-from devenv.progress import Silent
-from devenv.services import ANY_STATUS, PlannedService
+from devenv.plan.services import ANY_STATUS, PlannedService
 
 
 def _service(name: str, port: int, *, timeout_s: int = 30, status: int = 200) -> PlannedService:
@@ -60,10 +60,10 @@ class FakeEngine:
         return 0, "the log's last line\n", ""
 
 
-def _wait(running: Running, engine: Any) -> tuple[probe.Ready, ...]:
-    watch = probe.Watch(running.facts.name, engine)
+def _wait(running: Running, engine: Any) -> tuple[readiness.Ready, ...]:
+    watch = readiness.Watch(running.facts.name, engine)
     try:
-        return probe.wait_ready(running, "token", watch, progress=Silent(), engine=engine)
+        return readiness.wait_ready(running, "token", watch, progress=Silent(), engine=engine)
     finally:
         engine.stopped.set()
 
@@ -75,14 +75,14 @@ def test_every_service_is_asked_until_it_answers(monkeypatch: pytest.MonkeyPatch
         asked[service.name] += 1
         return asked[service.name] >= 3, "HTTP 502"
 
-    monkeypatch.setattr(probe, "answers", answers)
+    monkeypatch.setattr(readiness, "answers", answers)
     ready = _wait(_running(_service("a", 1), _service("b", 2)), FakeEngine([(0, "devenv: up")]))
     assert [one.service for one in ready] == ["a", "b"]
     assert asked == {"a": 3, "b": 3}
 
 
 def test_a_service_that_dies_is_told_at_once_with_its_status_and_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "answers", lambda *_: (False, "HTTP 502"))
+    monkeypatch.setattr(readiness, "answers", lambda *_: (False, "HTTP 502"))
     began = time.monotonic()
     with pytest.raises(NotReadyError, match=r"service 'b' ended with exit status 3") as told:
         _wait(
@@ -95,7 +95,7 @@ def test_a_service_that_dies_is_told_at_once_with_its_status_and_log(monkeypatch
 
 
 def test_a_signal_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "answers", lambda *_: (False, ""))
+    monkeypatch.setattr(readiness, "answers", lambda *_: (False, ""))
     with pytest.raises(NotReadyError, match="signal 9"):
         _wait(_running(_service("a", 1)), FakeEngine([(0, "devenv: service a ended: status -1 signal 9 count 1")]))
 
@@ -108,11 +108,11 @@ def _ends(service: str, *, times: int) -> list[tuple[float, str]]:
 def _noted(running: Running, engine: Any, monkeypatch: pytest.MonkeyPatch, *, restarts: int) -> list[str]:
     """What is said until the services answer, which they do after so many restarts. Every end counts as a late one."""
     said: list[str] = []
-    monkeypatch.setattr(probe, "_SOON_S", 0)
-    monkeypatch.setattr(probe, "answers", lambda *_: (len(said) >= restarts, "HTTP 502"))
-    watch = probe.Watch(running.facts.name, engine, note=said.append)
+    monkeypatch.setattr(readiness, "_SOON_S", 0)
+    monkeypatch.setattr(readiness, "answers", lambda *_: (len(said) >= restarts, "HTTP 502"))
+    watch = readiness.Watch(running.facts.name, engine, note=said.append)
     try:
-        probe.wait_ready(running, "token", watch, progress=Silent(), engine=engine)
+        readiness.wait_ready(running, "token", watch, progress=Silent(), engine=engine)
     finally:
         engine.stopped.set()
     return said
@@ -133,30 +133,30 @@ def test_a_service_of_the_presets_own_may_end_late_once(monkeypatch: pytest.Monk
 
 def test_an_end_soon_after_a_restart_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
-    watch = probe.Watch("devenv-demo", engine := FakeEngine(), note=said.append)  # type: ignore[arg-type]
+    watch = readiness.Watch("devenv-demo", engine := FakeEngine(), note=said.append)  # type: ignore[arg-type]
     engine.stopped.set()
     watch.waiting = {"ide"}
     start = watch._began
     for after_s in (10, 25):
-        monkeypatch.setattr(probe.time, "monotonic", lambda after_s=after_s: start + after_s)
+        monkeypatch.setattr(readiness.time, "monotonic", lambda after_s=after_s: start + after_s)
         watch._ended("ide", "exit status 1")
         assert watch.exits == {}
-    monkeypatch.setattr(probe.time, "monotonic", lambda: start + 27)
+    monkeypatch.setattr(readiness.time, "monotonic", lambda: start + 27)
     watch._ended("ide", "exit status 1")
     assert watch.exits == {"ide": "exit status 1"}
     assert [words.split(" after ")[1].split(";")[0] for words in said] == ["10 s", "15 s"]
 
 
 def test_one_that_had_answered_or_that_nobody_asks_is_not_waited_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "_SOON_S", 0)
-    monkeypatch.setattr(probe, "answers", lambda _, service, __: (service.name == "ide", "HTTP 502"))
+    monkeypatch.setattr(readiness, "_SOON_S", 0)
+    monkeypatch.setattr(readiness, "answers", lambda _, service, __: (service.name == "ide", "HTTP 502"))
     for ended in ("ide", "worker"):
         with pytest.raises(NotReadyError, match=f"'{ended}' ended with exit status 1"):
             _wait(_running(_service("ide", 1), _service("b", 2)), FakeEngine([(0.2, ""), *_ends(ended, times=1)]))
 
 
 def test_a_service_that_never_answers_ends_at_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "answers", lambda *_: (False, "HTTP 502"))
+    monkeypatch.setattr(readiness, "answers", lambda *_: (False, "HTTP 502"))
     with pytest.raises(NotReadyError, match=r"'a' did not answer within 1 s: HTTP 502"):
         _wait(_running(_service("a", 1, timeout_s=1)), FakeEngine([(0, "devenv: up")]))
 
@@ -167,7 +167,7 @@ def test_a_container_that_dies_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
             yield "devenv: up"
             raise EngineError("gone")
 
-    monkeypatch.setattr(probe, "answers", lambda *_: (False, ""))
+    monkeypatch.setattr(readiness, "answers", lambda *_: (False, ""))
     with pytest.raises(NotReadyError, match="ended with status 137") as told:
         _wait(_running(_service("a", 1)), Dying(state="exited"))
     assert told.value.detail == "the entrypoint said this"
@@ -188,16 +188,16 @@ def test_what_counts_as_an_answer(wanted: int, given: int, passes: bool, monkeyp
 
         def close(self) -> None: ...
 
-    monkeypatch.setattr(probe.http.client, "HTTPConnection", Link)
+    monkeypatch.setattr(readiness.http.client, "HTTPConnection", Link)
     service = _service("a", 1, status=wanted)
-    assert probe.answers(_running(service), service, "t")[0] is passes
+    assert readiness.answers(_running(service), service, "t")[0] is passes
 
 
 def test_a_token_that_was_changed_is_said_by_its_file(tmp_path: Path) -> None:
     guarded = dataclasses.replace(_service("ide", 8443), auth="token")
     running = _running(guarded, _service("open", 9000), dataclasses.replace(_service("own", 9001), auth="own"))
-    probe.check_token(running, {"ide": "ready", "open": "HTTP 401", "own": "HTTP 403"}, tmp_path / "token")
+    readiness.check_token(running, {"ide": "ready", "open": "HTTP 401", "own": "HTTP 403"}, tmp_path / "token")
     with pytest.raises(NotReadyError, match="another token") as caught:
-        probe.check_token(running, {"ide": "HTTP 401", "open": "ready"}, tmp_path / "token")
+        readiness.check_token(running, {"ide": "HTTP 401", "open": "ready"}, tmp_path / "token")
     assert caught.value.where == str(tmp_path / "token")
     assert "--new-token" in str(caught.value.hint)

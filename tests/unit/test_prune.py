@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
-from devenv import boot, cli, ownimages
+from devenv import cli
+from devenv.build import own_images
 from devenv.cli.app import App
-from devenv.container import NetworkFacts
+from devenv.container import container
+from devenv.doors.dirs import Dirs
+from devenv.doors.docker.local_tag import BASE_TAG, EDITOR_TAG
+from devenv.doors.docker.values import NetworkFacts
 from devenv.errors import EngineError
-from devenv.localtag import BASE_TAG, EDITOR_TAG
-from devenv.paths import Dirs
 
 MINE, OTHERS, BUSY = "devenv/mine:1", "devenv/others:1", "devenv/busy:1"
 IMAGES = {
@@ -58,11 +60,11 @@ def removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         containers=lambda _: (SimpleNamespace(network="devenv-used"),),
     )  # fmt: skip
     (dirs.contexts / "demo").mkdir(parents=True)
-    ownimages.keep(dirs.images, (tag for tag in IMAGES if tag != OTHERS))
+    own_images.keep(dirs.images, (tag for tag in IMAGES if tag != OTHERS))
     monkeypatch.setattr(App, "engine", engine)
     monkeypatch.setattr("devenv.cli.app._dirs", lambda: dirs)
     used = SimpleNamespace(facts=SimpleNamespace(image="4", labels={}))
-    monkeypatch.setattr(boot, "everything", lambda _: (used,))
+    monkeypatch.setattr(container, "everything", lambda _: (used,))
     return gone
 
 
@@ -77,7 +79,7 @@ def test_images_of_other_users_stay(removed: list[str], tmp_path: Path, capsys: 
     assert removed == [MINE, "devenv-left"] == [*told["images"], *told["networks"]]
     assert (told["kept"], told["others"], told["bytes"]) == ([BUSY], [OTHERS], 10)
     assert not (tmp_path / "cache/contexts").exists()
-    assert not ownimages.is_own(tmp_path / "state/images", MINE)
+    assert not own_images.is_own(tmp_path / "state/images", MINE)
 
 
 def test_they_go_where_that_is_asked_for(removed: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,11 +10,11 @@ import jsonschema
 import pytest
 import yaml
 
+from devenv.doors.docker.local_tag import BASE_TAG
 from devenv.errors import RenderError
-from devenv.localtag import BASE_TAG
 from devenv.lock.model import LockedBase
-from devenv.plan import plan
-from devenv.render import Rendered, artifact_files, render
+from devenv.plan.plan import plan
+from devenv.render.render import Rendered, artifact_files, render
 from tests.unit.examples import deb, editor_release, extension, loaded, lock, npm, sha
 
 SCHEMA = json.loads((Path(__file__).parents[1] / "data" / "devContainer.base.schema.json").read_text())

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from devenv import debfile, rootfs
+from devenv.build import first_stage
+from devenv.build.first_stage import base_root
 from devenv.errors import BuildError
-from devenv.rootfs import base_root
+from devenv.fetch import deb_file
 
 Entry = tuple[str, bytes | str | None]  # path → content, or a link's target, or None for a folder
 
@@ -144,14 +145,14 @@ def test_a_damaged_package_is_named(tmp_path: Path, damage: Callable[[bytes], by
 
 def test_data_member_skips_what_comes_before_it() -> None:
     package = io.BytesIO(_ar([("debian-binary", b"2.0"), ("data.tar", b"bytes")]))
-    assert debfile.member(package, "data.tar") == ("data.tar", 5)
+    assert deb_file.member(package, "data.tar") == ("data.tar", 5)
     assert package.read(5) == b"bytes"
 
 
 def test_what_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     deb = _deb(tmp_path / "bomb_1_amd64.deb", [("./usr/share/zeros", bytes(8 << 20))])
     assert deb.stat().st_size < 10_000
-    monkeypatch.setattr(rootfs, "_MOST_BYTES", 4 << 20)
+    monkeypatch.setattr(first_stage, "_MOST_BYTES", 4 << 20)
     with pytest.raises(BuildError, match=r"bomb_1_amd64.deb: it unpacks to more than"):
         base_root([deb], tmp_path / "root.tar")
     assert [one.name for one in tmp_path.iterdir()] == [deb.name], "nothing half-made is left"
@@ -172,7 +173,7 @@ def test_a_large_package_takes_no_memory(tmp_path: Path, suffix: str) -> None:
 
 def test_the_dictionary_of_xz_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     deb = _deb(tmp_path / "a.deb", [("./etc/motd", b"hello")])
-    monkeypatch.setattr(debfile, "_DICTIONARY_BYTES", 1 << 16)
+    monkeypatch.setattr(deb_file, "_DICTIONARY_BYTES", 1 << 16)
     with pytest.raises(BuildError, match=r"a.deb.*Memory usage limit"):
         base_root([deb], tmp_path / "root.tar")
 
@@ -216,6 +217,6 @@ def test_a_data_archive_that_is_no_packages(tmp_path: Path, data: bytes, says: s
 
 def test_more_members_than_a_package_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     deb = _deb(tmp_path / "a.deb", [(f"./etc/{number}", b"") for number in range(30)])
-    monkeypatch.setattr(rootfs, "_MOST_MEMBERS", 20)
+    monkeypatch.setattr(first_stage, "_MOST_MEMBERS", 20)
     with pytest.raises(BuildError, match="more than a package"):
         base_root([deb], tmp_path / "root.tar")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from devenv import run
+from devenv.doors import process
 
 
 def test_variables_are_added_and_taken_away(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -19,7 +19,7 @@ def test_variables_are_added_and_taken_away(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(subprocess, "run", fake)
     monkeypatch.setenv("KEPT", "1")
     monkeypatch.setenv("TAKEN", "1")
-    run.run(["true"], env={"ADDED": "1", "TAKEN": None})
+    process.run(["true"], env={"ADDED": "1", "TAKEN": None})
     assert {name: seen[0].get(name) for name in ("KEPT", "TAKEN", "ADDED")} == {
         "KEPT": "1",
         "TAKEN": None,
@@ -36,7 +36,7 @@ def test_a_program_that_goes_on_by_itself_prints_nothing_here(
 
     def wait(_: float) -> int:
         if code is None:
-            raise run.TimeoutExpired("x", 1)
+            raise process.TimeoutExpired("x", 1)
         return code
 
     def popen(_: list[str], **options: Any) -> Any:
@@ -44,7 +44,7 @@ def test_a_program_that_goes_on_by_itself_prints_nothing_here(
         return SimpleNamespace(wait=wait)
 
     monkeypatch.setattr(subprocess, "Popen", popen)
-    assert run.detached(["xdg-open", "file:///x"], watch_s=1) is works
+    assert process.detached(["xdg-open", "file:///x"], watch_s=1) is works
     (options,) = started
     assert {options[stream] for stream in ("stdin", "stdout", "stderr")} == {subprocess.DEVNULL}
     assert options["start_new_session"]

@@ -10,12 +10,12 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from packageurl import PackageURL
 
+from devenv.lock.files import beside
 from devenv.lock.model import Lock, LockedBase, read
-from devenv.lock.place import beside
-from devenv.plan import plan
+from devenv.plan.plan import plan
 from devenv.preset.load import find, load, shipped
-from devenv.render import render
-from devenv.sbom import provenance, sbom
+from devenv.render.render import render
+from devenv.render.sbom import provenance, sbom
 from tests.unit.examples import deb, editor_release, extension, loaded, lock, npm, tarball
 
 IMAGE_BASE = LockedBase(

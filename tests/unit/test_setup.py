@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from devenv.checks.setup import setup
+from devenv.doors.terminal.progress import Silent
 from devenv.errors import NotReadyError
-from devenv.plan import PlannedStep
-from devenv.progress import Silent
-from devenv.services import PlannedService
-from devenv.setup import setup
+from devenv.plan.plan import PlannedStep
+from devenv.plan.services import PlannedService
 from tests.unit.test_probe import _running, _service
 
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from devenv.checks.smoke import PLUMBING, smoke
+from devenv.doors.terminal.progress import Silent
 from devenv.errors import SmokeError
-from devenv.plan import PlannedCheck
-from devenv.progress import Silent
-from devenv.smoke import PLUMBING, smoke
+from devenv.plan.plan import PlannedCheck
 from tests.unit.test_probe import _running
 
 

@@ -16,27 +16,30 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from devenv import boot, first, passed, proof
-from devenv.canonical import Entry
-from devenv.container import ContainerFacts, Mount
-from devenv.environment import Environment, choose_ports
+from devenv.checks import gpu, passed
+from devenv.checks.smoke import smoke
+from devenv.container import container as boot
+from devenv.container.gpu import Access, to_json
+from devenv.container.state import Environment, choose_ports
+from devenv.doors.docker.local_tag import VERIFY_TAG
+from devenv.doors.docker.values import ContainerFacts, Mount
+from devenv.doors.http.hubs import HubFile, listing
+from devenv.doors.terminal.progress import Silent
 from devenv.errors import BuildError, DevenvError, FetchError, LockError, NotReadyError
-from devenv.first import Asked
-from devenv.gpu import Access, to_json
-from devenv.hubs import HubFile, listing
-from devenv.identity import identities
-from devenv.localtag import VERIFY_TAG
-from devenv.lock import consistency, hub, npm
-from devenv.lock.change import changes
+from devenv.fetch.sources import kinds
+from devenv.lock import consistency
+from devenv.lock.diff import changes
 from devenv.lock.drift import compare, require_fit
 from devenv.lock.model import Lock, parse
-from devenv.plan import PlannedCheck
+from devenv.plan.plan import PlannedCheck
+from devenv.plan.services import PlannedService
 from devenv.preset.model import Model
-from devenv.progress import Silent
-from devenv.sbom import provenance, sbom
-from devenv.services import PlannedService
-from devenv.smoke import smoke
-from devenv.sources import kinds
+from devenv.render.sbom import provenance, sbom
+from devenv.resolve import model, npm
+from devenv.up import preflight
+from devenv.up.preflight import Asked
+from devenv.verify.canonical import Entry
+from devenv.verify.identity import identities
 from devenv.weights.store import Weights
 from tests.unit.examples import loaded, lock
 from tests.unit.examples import npm as npm_section
@@ -256,7 +259,7 @@ def test_state_of_others(text: str, environment: Environment) -> None:
     ports = environment.ports()
     assert all(0 < one < 65536 for pair in ports.items() for one in pair)
     choose_ports((), ports, frozenset())
-    first.remembered(environment, Asked()).check()
+    preflight.remembered(environment, Asked()).check()
     report, proved = passed.known(environment, _running())
     assert report is None
     assert proved is None
@@ -319,10 +322,10 @@ def test_rows_of_a_hub(rows: list[dict[str, Any]]) -> None:
 
 def resolved(monkeypatch: pytest.MonkeyPatch, *rows: HubFile) -> None:
     told = SimpleNamespace(files=lambda *_: rows)
-    monkeypatch.setattr(hub, "hub", lambda *_: told)
+    monkeypatch.setattr(model, "hub", lambda *_: told)
     wish = Model.model_validate({"huggingface": {"id": "a/b", "revision": "0" * 40}})
     nothing: Any = SimpleNamespace(hubs=SimpleNamespace(order=()))
-    hub.resolve_model(wish, settings=nothing, web=nothing, store=nothing)
+    model.resolve_model(wish, settings=nothing, web=nothing, store=nothing)
 
 
 @pytest.mark.parametrize("paths", [("a", "a/b"), ("a", "a"), ("../a",), ("",), ("a\nb",), ("x" * 2000,)])
@@ -404,7 +407,7 @@ PROOF = {"passed": True, "problem": "", "seconds": 1.0, "cuda": "12", "devices":
 @OPTIONS
 @given(texts(st.tuples(st.sampled_from(spots(PROOF)), values).map(lambda both: put(PROOF, *both))))
 def test_what_the_check_of_gpus_prints(out: str) -> None:
-    found = proof.read(out, "", 0)
+    found = gpu.read(out, "", 0)
     assert isinstance(found.problem, str)
     assert all(isinstance(one, dict) for one in found.devices)
     assert found.seconds >= 0
@@ -427,7 +430,7 @@ def test_what_an_image_says_of_itself(text: str) -> None:
     facts = {"Architecture": "amd64", "Os": "linux", "Config": {}}
     engine: Any = SimpleNamespace(image_facts=lambda _: facts)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("devenv.build.buildx", write)
+        patch.setattr("devenv.build.build.buildx", write)
         try:
             (found,) = identities([f"{VERIFY_TAG}x"], engine, progress=Silent(), base=lock().base)
         except BuildError:

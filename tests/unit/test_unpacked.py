@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from devenv.doors.untar import unpack
 from devenv.errors import UsageError
-from devenv.unpacked import unpack
 
 
 def _tar(*members: tuple[str, str, bytes | str, int]) -> io.BytesIO:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from devenv.container.user import User, check_workspace, container_user
 from devenv.errors import NotReadyError
-from devenv.plan import UID
-from devenv.user import User, check_workspace, container_user
+from devenv.plan.plan import UID
 
 
 def _user(uid: int) -> User:

@@ -19,23 +19,23 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from devenv.cli.weights import _reachable
+from devenv.doors.dirs import Dirs
+from devenv.doors.http.ranges import Ranges
+from devenv.doors.settings.config_yaml import weights_dir
+from devenv.doors.settings.settings import Settings
 from devenv.errors import UsageError
-from devenv.host import Settings
-from devenv.http.ranges import Ranges
-from devenv.lock.hub import model_name, wanted
 from devenv.lock.model import LockedModel, ModelFile, ModelSource, files_digest
-from devenv.ownconfig import weights_dir
-from devenv.paths import Dirs
-from devenv.plan import plan
+from devenv.plan.plan import plan
 from devenv.preset.model import Model
-from devenv.weights import cache
-from devenv.weights.arriving import Arriving
-from devenv.weights.digest import Digest
-from devenv.weights.part import Part
-from devenv.weights.prefetch import source_order
-from devenv.weights.serve import _span
+from devenv.resolve.model import model_name, wanted
+from devenv.weights import local_copies
+from devenv.weights.download.hash import Digest
+from devenv.weights.download.partial_file import Part
+from devenv.weights.download.prefetch import source_order
+from devenv.weights.download.queue import Todo
+from devenv.weights.download.transfer import Arriving
+from devenv.weights.serve.hub_api import _span
 from devenv.weights.store import Weights
-from devenv.weights.todo import Todo
 from tests.unit import examples
 
 HF = {"id": "acme/Tiny-1.0", "revision": "c0ffee" + "0" * 34}
@@ -397,16 +397,16 @@ def test_what_a_model_still_takes_of_the_disk(tmp_path: Path) -> None:
     blobs = tmp_path / "hf/models--acme--Tiny-1.0/blobs"
     blobs.mkdir(parents=True)
     caches = (("huggingface", tmp_path / "hf"),)
-    assert cache.needed_bytes(None, store=store, caches=caches) == 0
-    assert cache.needed_bytes(model, store=store, caches=caches) == 3 * len(body) + 2
+    assert local_copies.needed_bytes(None, store=store, caches=caches) == 0
+    assert local_copies.needed_bytes(model, store=store, caches=caches) == 3 * len(body) + 2
     store.begin(model)
     (blobs / model.files[0].sha256).write_bytes(body)
-    assert cache.needed_bytes(model, store=store, caches=caches) == 2 * len(body) + 2, "a link takes nothing"
+    assert local_copies.needed_bytes(model, store=store, caches=caches) == 2 * len(body) + 2, "a link takes nothing"
     part = store.parts(model.key) / model.files[1].sha256
     with part.open("wb") as file:
         file.write(b"x" * 200_704)
         os.fsync(file.fileno())  # blocks are counted when they have a place
-    assert cache.needed_bytes(model, store=store, caches=caches) <= 2 * len(body) + 2 - 200_704
+    assert local_copies.needed_bytes(model, store=store, caches=caches) <= 2 * len(body) + 2 - 200_704
 
 
 def test_one_content_keeps_the_sources_of_every_preset(tmp_path: Path) -> None:
@@ -430,7 +430,7 @@ def test_a_link_is_the_same_file_or_a_copy(same_system: bool, tmp_path: Path, mo
     source.write_bytes(b"weights")
     if not same_system:
         monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(OSError(18, "cross-device")))
-    how = cache.link(source, tmp_path / "target")
+    how = local_copies.link(source, tmp_path / "target")
     assert (tmp_path / "target").read_bytes() == b"weights"
     assert how in (("reflink", "link") if same_system else ("reflink", "copy"))
 
@@ -450,7 +450,7 @@ def test_a_link_through_a_symbolic_one_is_to_the_file_and_a_reflink_is_not_asked
     monkeypatch.setattr(fcntl, "ioctl", cannot)
     unable: set[int] = set()
     for name in ("target", "other"):
-        assert cache.link(tmp_path / "named", tmp_path / name, unable) == "link"
+        assert local_copies.link(tmp_path / "named", tmp_path / name, unable) == "link"
         assert not (tmp_path / name).is_symlink()
         assert (tmp_path / name).samefile(tmp_path / "blob")
     assert asked == [1]

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from devenv import worktree
-from devenv.worktree import OutsideError, outside
+from devenv.container import worktree
+from devenv.container.worktree import OutsideError, outside
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from devenv.compat.matrix import Matrix, read
 from devenv.compat.verdict import clashes, cuda_of, pinned
 from devenv.compat.versions import numbers
 from devenv.errors import PresetError, UsageError
-from devenv.lock.place import fits
+from devenv.lock.files import fits
 from devenv.preset.load import load
 from tests.unit import examples
 

@@ -8,20 +8,20 @@ from typing import Any
 
 import pytest
 
-from devenv import first
-from devenv.alternatives import Instead, instead, needs_of
 from devenv.cli import run
 from devenv.compat.matrix import read
+from devenv.doctor.alternatives import Instead, instead, needs_of
 from devenv.doctor.examine import examine
 from devenv.doctor.finding import Needs, blockers
+from devenv.doors.dirs import Dirs
+from devenv.doors.machine import gather
+from devenv.doors.machine.model import to_json
+from devenv.doors.settings.settings import Settings
 from devenv.errors import MachineError, PresetError
-from devenv.first import Asked
-from devenv.host import Settings
-from devenv.machine import gather
-from devenv.machine.model import to_json
-from devenv.paths import Dirs
 from devenv.preset.load import find, load
 from devenv.preset.portable import portable
+from devenv.up import preflight
+from devenv.up.preflight import Asked
 from tests.unit import examples
 from tests.unit.doctor.test_cases import healthy
 
@@ -132,11 +132,11 @@ def test_up_refuses_and_names_it(presets: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(gather, "quick", lambda *_, **__: healthy(NO_GPU))
     loaded = load(presets / "whole.yaml")
     with pytest.raises(MachineError, match="no GPU in this machine") as caught:
-        first.before_lock(loaded, None, _settings(presets), Asked())  # type: ignore[arg-type]
+        preflight.before_lock(loaded, None, _settings(presets), Asked())  # type: ignore[arg-type]
     assert f"devenv up {presets / 'cpu.yaml'}" in (caught.value.hint or "")
     monkeypatch.setattr(gather, "quick", lambda *_, **__: healthy(SMALL))
     with pytest.raises(MachineError) as none:
-        first.before_lock(loaded, None, _settings(presets), Asked())  # type: ignore[arg-type]
+        preflight.before_lock(loaded, None, _settings(presets), Asked())  # type: ignore[arg-type]
     assert "nor can it run" in (none.value.hint or "")
 
 
@@ -151,7 +151,7 @@ def test_a_preset_for_the_cpu_may_name_one_for_a_gpu(presets: Path, monkeypatch:
 
     monkeypatch.setattr(gather, "quick", quick)
     with pytest.raises(MachineError) as caught:
-        first.before_record(load(presets / "hungry.yaml"), None, _settings(presets), Asked())  # type: ignore[arg-type]
+        preflight.before_record(load(presets / "hungry.yaml"), None, _settings(presets), Asked())  # type: ignore[arg-type]
     assert "older.yaml" in (caught.value.hint or "")
     assert looks == [False, True]
 
@@ -223,5 +223,5 @@ def test_doctor_and_up_say_why_the_driver_is_too_old_and_name_the_preset_for_it(
     assert "devenv up deepseek-ocr-cu12" in told.err
     monkeypatch.setattr(gather, "quick", lambda *_, **__: older)
     with pytest.raises(MachineError, match=r"CUDA 13\.0 needs driver 580") as caught:
-        first.before_lock(load(find("deepseek-ocr", tmp_path)), None, _settings(tmp_path), Asked())  # type: ignore[arg-type]
+        preflight.before_lock(load(find("deepseek-ocr", tmp_path)), None, _settings(tmp_path), Asked())  # type: ignore[arg-type]
     assert "devenv up deepseek-ocr-cu12" in (caught.value.hint or "")

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 import yaml
 
-from devenv import gpu
-from devenv.alternatives import instead
 from devenv.compat.matrix import read
+from devenv.container import gpu
+from devenv.doctor.alternatives import instead
 from devenv.doctor.examine import examine, image_bytes, locked_cuda, needs
 from devenv.doctor.finding import Needs, blockers, refuse
+from devenv.doors.dirs import presets_dir
+from devenv.doors.machine.model import Machine, from_json, to_json
 from devenv.errors import MachineError
 from devenv.lock.model import read as read_lock
-from devenv.machine.model import Machine, from_json, to_json
-from devenv.paths import presets_dir
 from devenv.preset.load import find, load
 from tests.unit import examples
 

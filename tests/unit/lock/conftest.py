@@ -7,10 +7,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from devenv.host import Settings
+from devenv.doors.dirs import Dirs
+from devenv.doors.settings.settings import Settings
 from devenv.lock import drift
 from devenv.lock.model import Artifact, Deb, Lock, LockedBase, LockedEditor, Tarball, Wheel
-from devenv.paths import Dirs
 from devenv.preset.load import LoadedPreset
 from devenv.preset.model import Preset
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from devenv.artifacts import Store
-from devenv.configs import AptSource
+from devenv.doors.process import Outcome, ProcessError
+from devenv.doors.settings.tool_configs import AptSource
 from devenv.errors import LockError
-from devenv.lock import apt as room
-from devenv.lock.apt import Apt, installed, minor_version, without
-from devenv.run import Outcome, ProcessError
+from devenv.fetch.store import Store
+from devenv.resolve import apt as room
+from devenv.resolve.apt import Apt, installed, minor_version, without
 
 from .conftest import deb, settings
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from devenv.cli import run
-from devenv.hubs import UnreachedError
-from devenv.lock import resolve as room
+from devenv.doors.http.hubs import UnreachedError
+from devenv.lock.files import write
 from devenv.lock.model import Lock, read
-from devenv.lock.place import write
 from devenv.preset.load import LoadedPreset, load
+from devenv.resolve import resolver as room
 
 from .conftest import deb, lock
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from devenv.artifacts import Store
 from devenv.errors import LockError
-from devenv.lock.declared import Kind, check, check_all, claims
+from devenv.fetch.declared import Kind, check, check_all, claims
+from devenv.fetch.store import Store
 from devenv.lock.model import Artifact, Deb, Lock
 from tests.unit import examples
 from tests.unit.packages import deb, packed, pax, tar, tarball, vsix, wheel

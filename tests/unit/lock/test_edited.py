@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from devenv.errors import LockError
 from devenv.lock import drift
 from devenv.lock.consistency import contradictions
+from devenv.lock.files import beside
 from devenv.lock.model import Lock, LockedModel, ModelFile, ModelSource, files_digest, read
-from devenv.lock.place import beside
 from devenv.preset.load import find, load
 from tests.unit import examples
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from devenv.errors import LockError
-from devenv.lock.image import look_into, pin
+from devenv.resolve.base_image import look_into, pin
 
 ID, DIGEST = f"sha256:{'1' * 64}", f"sha256:{'2' * 64}"
 

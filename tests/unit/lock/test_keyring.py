@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from devenv.artifacts import Store
-from devenv.configs import AptSource
+from devenv.doors.http.web import Web
+from devenv.doors.settings.settings import Settings
+from devenv.doors.settings.tool_configs import AptSource
 from devenv.errors import LockError
-from devenv.host import Settings
-from devenv.http.web import Web
-from devenv.lock import keyring as room
+from devenv.fetch.store import Store
+from devenv.resolve import keyring as room
 
 from .conftest import deb, settings
 

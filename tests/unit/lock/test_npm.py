@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from devenv.errors import LockError
-from devenv.lock import editor, npmtool
-from devenv.lock.npm import digests, preferred, shrinkwraps, wanted_tarballs
-from devenv.sources import tarball_file
+from devenv.fetch import npm_program
+from devenv.fetch.sources import tarball_file
+from devenv.resolve import code_server
+from devenv.resolve.npm import digests, preferred, shrinkwraps, wanted_tarballs
 
 
 def sri(name: str, body: bytes = b"x") -> str:
@@ -128,7 +129,7 @@ def test_no_package_lock_of_a_repository_names_a_folder(place: str) -> None:
 
 def test_the_node_that_runs_here_is_the_one_that_the_shipped_presets_have() -> None:
     locks = [json.loads(path.read_text()) for path in Path("presets").glob("*/devenv.lock")]
-    pinned = npmtool.wheel("amd64").model_dump()
+    pinned = npm_program.wheel("amd64").model_dump()
     assert [lock["node"] for lock in locks if lock.get("node")]
     assert all(lock["node"] == pinned for lock in locks if lock.get("node"))
 
@@ -147,5 +148,5 @@ def test_an_integrity_that_is_none(integrity: str) -> None:
 def test_a_package_of_the_editor_that_is_none(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "package").write_bytes(data)
     with pytest.raises(LockError) as caught:
-        editor._texts(tmp_path / "package")
+        code_server._texts(tmp_path / "package")
     assert caught.value.hint

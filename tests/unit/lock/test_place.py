@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from devenv import paths
-from devenv.artifacts import Store
+from devenv.doors import dirs as paths
+from devenv.doors.dirs import Dirs
+from devenv.doors.terminal.progress import Silent
 from devenv.errors import LockError
-from devenv.lock import place
-from devenv.lock import resolve as room
+from devenv.fetch.store import Store
+from devenv.lock import files
 from devenv.lock.model import Lock, read
-from devenv.paths import Dirs
 from devenv.preset.load import LoadedPreset, load
-from devenv.progress import Silent
+from devenv.resolve import resolver as room
 
 from .conftest import loaded, lock, preset, settings
 
@@ -26,7 +26,7 @@ def dirs(tmp_path: Path) -> Dirs:
 
 
 def get(one: LoadedPreset, dirs: Dirs, root: Path) -> tuple[Lock, bool]:
-    return place.locked(one, dirs=dirs, settings=settings(root), store=Store(root / "store"), progress=Silent())
+    return files.locked(one, dirs=dirs, settings=settings(root), store=Store(root / "store"), progress=Silent())
 
 
 @pytest.fixture
@@ -42,9 +42,9 @@ def resolved(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def test_the_lock_lies_beside_the_preset() -> None:
-    assert place.beside(Path("/p/devenv.yaml")) == Path("/p/devenv.lock")
-    assert place.beside(Path("/presets/x/preset.yaml")) == Path("/presets/x/devenv.lock")
-    assert place.beside(Path("/p/gpu.yaml")) == Path("/p/gpu.lock")
+    assert files.beside(Path("/p/devenv.yaml")) == Path("/p/devenv.lock")
+    assert files.beside(Path("/presets/x/preset.yaml")) == Path("/presets/x/devenv.lock")
+    assert files.beside(Path("/p/gpu.yaml")) == Path("/p/gpu.lock")
 
 
 def test_a_preset_without_a_lock_is_locked_the_first_time(tmp_path: Path, dirs: Dirs, resolved: list[Any]) -> None:
@@ -57,19 +57,19 @@ def test_a_preset_without_a_lock_is_locked_the_first_time(tmp_path: Path, dirs: 
 
 def test_the_nearest_ancestors_lock_is_what_it_starts_from(tmp_path: Path, dirs: Dirs, resolved: list[Any]) -> None:
     far, near = tmp_path / "far/preset.yaml", tmp_path / "near/preset.yaml"
-    place.write(lock(preset(name="far")), place.beside(far))
+    files.write(lock(preset(name="far")), files.beside(far))
     one = loaded(preset(), tmp_path / "p/devenv.yaml", far, near)
     get(one, dirs, tmp_path)
     assert resolved[0]["parent"].preset == "far"
-    place.write(lock(preset(name="near")), place.beside(near))
-    assert place.parent_lock(one) == lock(preset(name="near"))
-    place.beside(near).write_text("broken")
-    assert place.parent_lock(one) == lock(preset(name="far"))
+    files.write(lock(preset(name="near")), files.beside(near))
+    assert files.parent_lock(one) == lock(preset(name="near"))
+    files.beside(near).write_text("broken")
+    assert files.parent_lock(one) == lock(preset(name="far"))
 
 
 def test_a_stale_lock_is_refused_and_not_replaced(tmp_path: Path, dirs: Dirs, resolved: list[Any]) -> None:
     path = tmp_path / "devenv.lock"
-    place.write(lock(preset()), path)
+    files.write(lock(preset()), path)
     before = path.read_text()
     with pytest.raises(LockError, match="stale") as caught:
         get(loaded(preset(python="3.12"), tmp_path / "devenv.yaml"), dirs, tmp_path)
@@ -79,37 +79,37 @@ def test_a_stale_lock_is_refused_and_not_replaced(tmp_path: Path, dirs: Dirs, re
 
 
 def test_what_to_type_depends_on_the_preset() -> None:
-    assert place.command(loaded(preset())) == "devenv lock"
-    assert place.command(loaded(preset(name="python"), Path("/s/preset.yaml"), shipped=True)) == "devenv lock python"
+    assert files.command(loaded(preset())) == "devenv lock"
+    assert files.command(loaded(preset(name="python"), Path("/s/preset.yaml"), shipped=True)) == "devenv lock python"
     other = dataclasses.replace(loaded(preset(), Path("/a b/gpu.yaml")), project=None)
-    assert place.command(other) == "devenv lock '/a b/gpu.yaml'"
+    assert files.command(other) == "devenv lock '/a b/gpu.yaml'"
 
 
 def test_a_shipped_presets_new_lock_lies_in_the_users_folder_until_the_shipped_one_changes(
     tmp_path: Path, dirs: Dirs
 ) -> None:
     one = loaded(preset(), tmp_path / "preset.yaml", shipped=True)
-    beside = place.beside(one.path)
-    assert place.relocked_path(one, dirs) == beside, "none is shipped yet"
-    place.write(lock(preset()), beside)
-    mine = place.relocked_path(one, dirs)
+    beside = files.beside(one.path)
+    assert files.relocked_path(one, dirs) == beside, "none is shipped yet"
+    files.write(lock(preset()), beside)
+    mine = files.relocked_path(one, dirs)
     assert mine.parent == dirs.locks
-    assert place.lock_path(one, dirs) == beside
-    place.write(lock(preset()), mine)
-    assert place.lock_path(one, dirs) == mine
-    place.write(lock(preset(), apt=()), beside)
-    assert place.lock_path(one, dirs) == beside, "a newer devenv ships another lock"
+    assert files.lock_path(one, dirs) == beside
+    files.write(lock(preset()), mine)
+    assert files.lock_path(one, dirs) == mine
+    files.write(lock(preset(), apt=()), beside)
+    assert files.lock_path(one, dirs) == beside, "a newer devenv ships another lock"
 
 
 def test_a_users_relock_goes_beside_the_preset(tmp_path: Path, dirs: Dirs) -> None:
     one = loaded(preset(), tmp_path / "devenv.yaml")
-    place.write(lock(preset()), place.beside(one.path))
-    assert place.relocked_path(one, dirs) == tmp_path / "devenv.lock"
+    files.write(lock(preset()), files.beside(one.path))
+    assert files.relocked_path(one, dirs) == tmp_path / "devenv.lock"
 
 
 def test_a_lock_is_written_whole_with_the_users_own_mode(tmp_path: Path) -> None:
     path = tmp_path / "new" / "devenv.lock"
-    place.write(lock(preset()), path)
+    files.write(lock(preset()), path)
     assert read(path) == lock(preset())
     plain = tmp_path / "plain"
     plain.touch()
@@ -120,7 +120,7 @@ def test_a_lock_is_written_whole_with_the_users_own_mode(tmp_path: Path) -> None
 def test_a_lock_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(LockError, match="cannot write the lock"):
-        place.write(lock(preset()), tmp_path / "file" / "devenv.lock")
+        files.write(lock(preset()), tmp_path / "file" / "devenv.lock")
 
 
 @pytest.mark.timeout(60)
@@ -130,7 +130,7 @@ def test_the_lock_of_an_ancestor_that_is_no_file(target: str | None, tmp_path: P
     (tmp_path / "devenv.yaml").write_text("extends: ./base.yaml\n")
     path = tmp_path / "base.lock"
     path.symlink_to(target) if target else os.mkfifo(path)
-    assert place.parent_lock(load(tmp_path / "devenv.yaml")) == read(paths.presets_dir() / "python" / "devenv.lock")
+    assert files.parent_lock(load(tmp_path / "devenv.yaml")) == read(paths.presets_dir() / "python" / "devenv.lock")
 
 
 @pytest.mark.timeout(60)
@@ -140,4 +140,4 @@ def test_a_lock_that_is_no_file_is_not_taken_for_a_missing_one(tmp_path: Path) -
     dirs = Dirs(cache=tmp_path, state=tmp_path, config=tmp_path)
     nothing: Any = None
     with pytest.raises(LockError, match="it is a pipe"):
-        place.locked(load(tmp_path / "devenv.yaml"), dirs=dirs, settings=nothing, store=nothing, progress=nothing)
+        files.locked(load(tmp_path / "devenv.yaml"), dirs=dirs, settings=nothing, store=nothing, progress=nothing)

@@ -9,15 +9,16 @@ from typing import Any
 
 import pytest
 
-from devenv.artifacts import Store
+from devenv.doors.http.web import Web
 from devenv.errors import LockError
-from devenv.http.web import Web
-from devenv.lock import drift, hub, place, record
-from devenv.lock.change import changes
-from devenv.lock.earlier import Earlier
-from devenv.lock.hub import Told
+from devenv.fetch.store import Store
+from devenv.lock import drift, files
+from devenv.lock.diff import changes
 from devenv.lock.model import Lock, LockedModel, ModelFile, files_digest, read
 from devenv.preset.model import Preset
+from devenv.resolve import model, pin_model
+from devenv.resolve.model import Told
+from devenv.resolve.previous import Earlier
 
 from .conftest import loaded, lock, preset, settings
 
@@ -49,19 +50,19 @@ def hubs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
         into.append(asked)
         return Told(model=MODEL, answered=("modelscope",), unreached=("cannot ask huggingface",))
 
-    monkeypatch.setattr(hub, "resolve_model", resolve)
+    monkeypatch.setattr(model, "resolve_model", resolve)
     return asked
 
 
-def _complete(wish: Preset, root: Path, **more: Any) -> tuple[Lock, record.Recorded]:
-    return record.complete(
+def _complete(wish: Preset, root: Path, **more: Any) -> tuple[Lock, pin_model.Recorded]:
+    return pin_model.complete(
         _open(wish), wish, root / "x.lock", settings=settings(root), store=Store(root / "store"), **more
     )
 
 
 def test_it_is_written_read_and_fits_its_preset(tmp_path: Path) -> None:
     path = tmp_path / "devenv.lock"
-    place.write(_open(_preset()), path)
+    files.write(_open(_preset()), path)
     assert read(path) == _open(_preset())
     assert json.loads(path.read_text())["open"] == ["model"]
     assert drift.compare(read(path), _preset()) == ()
@@ -86,7 +87,7 @@ def test_a_lock_that_contradicts_itself_is_refused(
     wish: Preset, more: dict[str, Any], words: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "devenv.lock"
-    place.write(lock(wish, **more), path)
+    files.write(lock(wish, **more), path)
     with pytest.raises(LockError, match=words):
         read(path)
 
@@ -111,13 +112,13 @@ def test_a_record_of_this_machine_serves_every_preset_with_the_same_pins(
     tmp_path: Path, hubs: list[tuple[str, ...]]
 ) -> None:
     mine = settings(tmp_path).dirs.locks
-    place.write(lock(_preset(), model=MODEL), mine / "other-0123456789abcdef.lock")
+    files.write(lock(_preset(), model=MODEL), mine / "other-0123456789abcdef.lock")
     (mine / "broken-0123456789abcdef.lock").write_text("{")
     made, recorded = _complete(_preset(name="second"), tmp_path)
     assert (made.model, hubs, recorded.hubs) == (MODEL, [], ())
     assert "earlier record of this machine" in recorded.words()
     others = {**WISH, "deny": ("*.bin",)}
-    record.complete(
+    pin_model.complete(
         _open(preset(model=others)), preset(model=others), tmp_path / "x.lock",
         settings=settings(tmp_path), store=Store(tmp_path / "store"),
     )  # fmt: skip
@@ -126,18 +127,18 @@ def test_a_record_of_this_machine_serves_every_preset_with_the_same_pins(
 
 def test_a_record_that_was_tampered_with_serves_nobody(tmp_path: Path, hubs: list[tuple[str, ...]]) -> None:
     path = settings(tmp_path).dirs.locks / "other-0123456789abcdef.lock"
-    place.write(lock(_preset(), model=MODEL), path)
+    files.write(lock(_preset(), model=MODEL), path)
     path.write_text(path.read_text().replace("ab" * 32, "cd" * 32))
     _complete(_preset(), tmp_path)
     assert len(hubs) == 1
 
 
 def test_the_hubs_can_be_asked_in_any_case(tmp_path: Path, hubs: list[tuple[str, ...]]) -> None:
-    place.write(lock(_preset(), model=MODEL), settings(tmp_path).dirs.locks / "other-0123456789abcdef.lock")
+    files.write(lock(_preset(), model=MODEL), settings(tmp_path).dirs.locks / "other-0123456789abcdef.lock")
     chosen = settings(tmp_path)
     pins = drift.inputs(_preset())["model"]
     with Web(chosen) as web:
-        record.record(_preset(), pins, settings=chosen, web=web, store=Store(tmp_path), known=False)
+        pin_model.record(_preset(), pins, settings=chosen, web=web, store=Store(tmp_path), known=False)
     assert len(hubs) == 1
 
 
@@ -161,12 +162,12 @@ def test_the_completed_lock_of_a_shipped_preset_lies_with_the_user(tmp_path: Pat
     dirs = settings(tmp_path).dirs
     one = loaded(_preset(), tmp_path / "presets/t/preset.yaml", shipped=True)
     (tmp_path / "presets/t").mkdir(parents=True)
-    place.write(_open(_preset()), place.beside(one.path))
-    assert place.lock_path(one, dirs) == place.beside(one.path)
-    where = place.relocked_path(one, dirs)
+    files.write(_open(_preset()), files.beside(one.path))
+    assert files.lock_path(one, dirs) == files.beside(one.path)
+    where = files.relocked_path(one, dirs)
     assert where.parent == dirs.locks
-    place.write(lock(_preset(), model=MODEL), where)
-    assert place.lock_path(one, dirs) == where
+    files.write(lock(_preset(), model=MODEL), where)
+    assert files.lock_path(one, dirs) == where
     # Another devenv ships another lock: that is not met by this record, but its model is taken from here.
-    place.write(_open(_preset(apt=("jq",))), place.beside(one.path))
-    assert place.lock_path(one, dirs) == place.beside(one.path)
+    files.write(_open(_preset(apt=("jq",))), files.beside(one.path))
+    assert files.lock_path(one, dirs) == files.beside(one.path)

@@ -10,22 +10,22 @@ from typing import Any
 
 import pytest
 
-from devenv.artifacts import Store
+from devenv.doors.settings.pip_settings import PipSettings
+from devenv.doors.terminal.progress import Silent
 from devenv.errors import LockError
+from devenv.fetch.store import Store
 from devenv.lock import drift
-from devenv.lock import npm as npm_room
-from devenv.lock import resolve as room
-from devenv.lock.change import changes
-from devenv.lock.earlier import ALL, PARENT, Earlier
-from devenv.lock.hub import Told
-from devenv.lock.image import ImageFacts
+from devenv.lock.diff import changes
+from devenv.lock.files import write
 from devenv.lock.model import Deb, Lock, LockedBase, LockedModel, ModelFile, Wheel, files_digest
-from devenv.lock.place import write
-from devenv.lock.resolve import refresh_missing, resolve
-from devenv.pipsettings import PipSettings
-from devenv.preset.marks import Mark
 from devenv.preset.model import Preset
-from devenv.progress import Silent
+from devenv.preset.yaml.nodes import Mark
+from devenv.resolve import npm as npm_room
+from devenv.resolve import resolver as room
+from devenv.resolve.base_image import ImageFacts
+from devenv.resolve.model import Told
+from devenv.resolve.previous import ALL, PARENT, Earlier
+from devenv.resolve.resolver import refresh_missing, resolve
 
 from .conftest import deb, loaded, lock, preset, settings, tarball, wheel
 
@@ -258,7 +258,7 @@ def hub_asked(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         stage.asked.append("hub")
         return Told(model=_tiny(), answered=("huggingface",))
 
-    monkeypatch.setattr("devenv.lock.hub.resolve_model", resolve_model)
+    monkeypatch.setattr("devenv.resolve.model.resolve_model", resolve_model)
     return stage.asked
 
 

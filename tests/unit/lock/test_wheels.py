@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from devenv.artifacts import Store
+from devenv.doors.http.web import Web
+from devenv.doors.process import Outcome, ProcessError
+from devenv.doors.settings.pip_settings import PipSettings
 from devenv.errors import LockError
-from devenv.http.web import Web
-from devenv.lock import wheels
+from devenv.fetch.store import Store
 from devenv.lock.model import Wheel
-from devenv.pipsettings import PipSettings
-from devenv.run import Outcome, ProcessError
+from devenv.resolve import wheels
 
 from .conftest import settings, sha, wheel
 

@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
-from devenv import dockerhost
-from devenv.dockerhost import Endpoint, Tls
-from devenv.engine import connect
+from devenv.doors.dirs import Dirs
+from devenv.doors.docker import address as dockerhost
+from devenv.doors.docker.address import Endpoint, Tls
+from devenv.doors.docker.engine import connect
+from devenv.doors.machine import engine
+from devenv.doors.machine.engine import ask, facts, is_remote
+from devenv.doors.machine.gather import assemble
+from devenv.doors.machine.model import EngineFacts, Nvidia
+from devenv.doors.settings.config_yaml import HubSettings
+from devenv.doors.settings.settings import Settings
 from devenv.errors import EngineError
-from devenv.host import Settings
-from devenv.machine import engine
-from devenv.machine.engine import ask, facts, is_remote
-from devenv.machine.gather import assemble
-from devenv.machine.model import EngineFacts, Nvidia
-from devenv.ownconfig import HubSettings
-from devenv.paths import Dirs
 
 
 def test_docker() -> None:

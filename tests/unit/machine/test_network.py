@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from devenv.host import Settings
-from devenv.http.partial import Again, Refused
-from devenv.http.web import Origin, Web
-from devenv.machine.network import ask
-from devenv.paths import Dirs
-from devenv.pipsettings import PipSettings
+from devenv.doors.dirs import Dirs
+from devenv.doors.http.partial_file import Again, Refused
+from devenv.doors.http.web import Origin, Web
+from devenv.doors.machine.network import ask
+from devenv.doors.settings.pip_settings import PipSettings
+from devenv.doors.settings.settings import Settings
 
 
 def _ask(monkeypatch: pytest.MonkeyPatch, answers: dict[str, Any], *, deadline_s: float = 0.3, **settings: Any) -> Any:

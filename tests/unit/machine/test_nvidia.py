@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from devenv import run
-from devenv.machine import local
-from devenv.machine.nvidia import look, parse_smi
-from devenv.machine.usage import usage
+from devenv.doors import process
+from devenv.doors.machine import local
+from devenv.doors.machine.gpu_usage import usage
+from devenv.doors.machine.nvidia import look, parse_smi
 
 DRIVER = "580.159.04"
 SMI = "0, GPU-aaaa, NVIDIA H100 80GB HBM3, 81559, 580.159.04, 9.0, Disabled\n"
@@ -104,7 +104,7 @@ def test_when_neither_tells_the_reason_is_kept_and_the_kernels_version(root: Pat
         raise OSError("Driver/library version mismatch")
 
     def no_smi(_: list[str]) -> str:
-        raise run.ProcessError(run.Outcome(command=("nvidia-smi",), code=9, out="", err=""))
+        raise process.ProcessError(process.Outcome(command=("nvidia-smi",), code=9, out="", err=""))
 
     found = _look(root, nvml=broken, smi=no_smi)
     assert (found.gpus, found.driver, found.problem) == ((), DRIVER, "Driver/library version mismatch")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from devenv import paths
+from devenv.doors import dirs
 from devenv.errors import PresetError
 from devenv.preset.load import LoadedPreset, load
 
@@ -23,7 +23,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "share" / "presets"
     (folder / "root").mkdir(parents=True)
     (folder / "root" / "preset.yaml").write_text(f"description: the root\n{ROOT}")
-    monkeypatch.setattr(paths, "presets_dir", lambda: folder)
+    monkeypatch.setattr(dirs, "presets_dir", lambda: folder)
     return folder
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from devenv import plan, services
 from devenv.errors import PresetError
+from devenv.plan import plan, services
 from devenv.preset import checks
 from devenv.preset.load import LoadedPreset
 

@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from devenv.errors import PresetError
-from devenv.preset import document
-from devenv.preset.marks import Node
-from devenv.preset.problems import Problems
-from devenv.preset.source import Source
+from devenv.preset.yaml import parse as document
+from devenv.preset.yaml.nodes import Node
+from devenv.preset.yaml.problems import Problems
+from devenv.preset.yaml.text import Source
 
 
 def parse(text: str) -> Node:

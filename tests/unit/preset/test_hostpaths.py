@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from devenv.errors import PresetError
+from devenv.fetch.sources import archives
 from devenv.lock import drift
 from devenv.preset.load import LoadedPreset, dump, load
-from devenv.preset.ownwheel import own_wheel
-from devenv.sources import archives
+from devenv.preset.own_wheel import own_wheel
 
 from .conftest import ROOT, Write
 

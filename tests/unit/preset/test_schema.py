@@ -11,10 +11,12 @@ import jsonschema
 import pytest
 import yaml
 
-from devenv.preset import document, scaffold, source
+from devenv.preset import scaffold
 from devenv.preset.load import find, load, shipped
-from devenv.preset.problems import Problems
 from devenv.preset.schema import schema, schema_text
+from devenv.preset.yaml import parse
+from devenv.preset.yaml import text as source
+from devenv.preset.yaml.problems import Problems
 
 from .conftest import Write
 
@@ -47,7 +49,7 @@ def test_every_key_is_explained() -> None:
 def test_shipped_presets_agree(name: str, check: Callable[[Any], list[str]]) -> None:
     path = find(name, Path("/"))
     problems = Problems(path)
-    tree = document.parse(source.read(path, problems), problems)
+    tree = parse.parse(source.read(path, problems), problems)
     assert check(json.loads(json.dumps(tree.plain()))) == []
 
 

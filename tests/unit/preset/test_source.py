@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from devenv.errors import PresetError
-from devenv.preset import hostpaths
+from devenv.preset import host_paths
 from devenv.preset.load import load
 
 
@@ -126,6 +126,6 @@ def test_a_file_that_became_a_link_after_the_look(project: Path, monkeypatch: py
         (project / "base.yaml").symlink_to("../outside.yaml")
         return found
 
-    locate = hostpaths.locate
-    monkeypatch.setattr(hostpaths, "locate", swap)
+    locate = host_paths.locate
+    monkeypatch.setattr(host_paths, "locate", swap)
     assert "leads out of" in reason(project / "devenv.yaml").message

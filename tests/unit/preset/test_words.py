@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from devenv.errors import PresetError
-from devenv.preset import words
+from devenv.preset import model_errors
 from devenv.preset.load import load
 from devenv.preset.model import Preset
 
@@ -127,11 +127,11 @@ def test_every_pattern_has_words() -> None:
             for value in schema:
                 yield from patterns(value)
 
-    assert set(patterns(Preset.model_json_schema())) == set(words.EXPECTED)
+    assert set(patterns(Preset.model_json_schema())) == set(model_errors.EXPECTED)
 
 
 def test_patterns_know_ascii_digits_only() -> None:
-    assert not [pattern for pattern in words.EXPECTED if re.search(r"\\[dws]", pattern, re.IGNORECASE)]
+    assert not [pattern for pattern in model_errors.EXPECTED if re.search(r"\\[dws]", pattern, re.IGNORECASE)]
 
 
 def test_no_word_of_pydantics(mistakes: Mistakes) -> None:

@@ -1,0 +1,258 @@
+"""Image from build context: BuildKit through `docker buildx build`, with no network."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Self
+
+from devenv.build.context import BASE
+from devenv.doors import process
+from devenv.doors.docker.buildx import NO_PROXIES, OWN_BUILDER, csv, own_variables
+from devenv.doors.docker.engine import Engine
+from devenv.doors.docker.local_tag import LOCAL
+from devenv.doors.terminal.progress import Progress
+from devenv.errors import BuildError
+from devenv.fetch.store import Store
+from devenv.lock.model import LockedBase
+from devenv.plan.plan import Plan
+from devenv.resolve.base_image import gone
+
+_EDITOR = "editor"
+_STEP = re.compile(r"^#(\d+) \[(?P<name>[^\]]+)\] (?P<text>.*)$")
+_OUTPUT = re.compile(r"^#(\d+) (?P<seconds>\d+\.\d+) (?P<text>.*)$")
+_END = re.compile(r"^#(\d+) (?P<how>DONE|CACHED|ERROR|CANCELED)\b ?(?P<text>.*)$")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """A built image: `id` is its config digest; `cached` when it was already here."""
+
+    reference: str
+    id: str
+    cached: bool
+    steps: tuple[Step, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step of a build, for the report: seconds it took, 0 when cached."""
+
+    name: str
+    seconds: float
+    cached: bool
+
+
+def find(plan: Plan, engine: Engine) -> Image | None:
+    """The plan's image, when this engine has it."""
+    found = engine.image_id(plan.image)
+    return Image(reference=plan.image, id=found, cached=True) if found else None
+
+
+def build(
+    plan: Plan, folder: Path, engine: Engine, store: Store, *, progress: Progress, no_cache: bool = False
+) -> Image:
+    """Build the plan's image from the context in `folder`. Raises BuildError with the failing step's last lines."""
+    base = tuple(_base_here(plan.lock.base, engine))
+    kept = [] if no_cache else list(_kept_editor(plan, engine, store, progress))
+    arguments = [
+        *base, *kept, *(["--no-cache"] if no_cache else []), "--load", "--tag", plan.image, *_platform(plan)
+    ]  # fmt: skip
+    keeping = plan if not kept else dataclasses.replace(plan, editor=None)
+    with _Keeper(keeping, folder, engine, store, progress, base) as keeper:
+        steps = buildx(arguments, folder, engine, progress, keeper.saw)
+        keeper.finish()
+    built = engine.image_id(plan.image)
+    if built is None:
+        raise BuildError(
+            f"the build ended well but the engine has no image {plan.image}",
+            hint="another program may have removed it: run the command again",
+        )
+    return Image(reference=plan.image, id=built, cached=False, steps=steps)
+
+
+def name_base(base: LockedBase, engine: Engine) -> str | None:
+    """Tag the base image that this engine has, because a Dockerfile cannot name an id, and return the tag.
+
+    None for a base that is no image, and for a registry's that is not here. Raises BuildError for one that is not here
+    and came from no registry.
+    """
+    if base.digest is None or base.reference is None or base.tag is None:
+        return None
+    if here := engine.image_id(base.digest if base.local else base.reference):
+        engine.tag(here, base.tag)
+        return base.tag
+    if base.local:
+        message, hint = gone(base.digest, base.image)
+        raise BuildError(message, hint=hint)
+    return None
+
+
+def _platform(plan: Plan) -> tuple[str, str]:
+    """The lock's platform, whatever the user's docker client builds for."""
+    return "--platform", plan.lock.platform
+
+
+def _base_here(base: LockedBase, engine: Engine) -> Iterator[str]:
+    """The arguments that put the base image of this engine in the place of the one that the Dockerfile names.
+
+    The containerd image store gives every image a digest as a registry's, also one that no registry has.
+    """
+    tag = name_base(base, engine)
+    if tag is not None and tag != base.reference:
+        yield from ("--build-context", f"{base.reference}=docker-image://{tag}")
+
+
+def _kept_editor(plan: Plan, engine: Engine, store: Store, progress: Progress) -> Iterator[str]:
+    """The arguments that put the finished editor in the place of the stages that compile it, when there is one.
+
+    A named context overrides the stage of that name. The store keeps the editor for engines that have it no longer.
+    """
+    if plan.editor is None or plan.editor_image is None:
+        return
+    image = plan.editor_image
+    if engine.image_id(image) is None:
+        if (kept := store.kept(_EDITOR, plan.editor)) is None:
+            return
+        progress.message("the editor, compiled before")
+        buildx(["--load", "--tag", image, *_platform(plan)], kept, engine, progress)
+    yield from ("--build-context", f"editor=docker-image://{image}")
+
+
+class _Keeper:
+    """Keeps what is made here and lasts longest, for engines that will not have it: the finished base as a tar that
+    takes its first stage's place, the compiled editor as a folder that builds to an image of nothing else. Each is
+    exported as soon as its stage, which has one step, is done, while the others go on."""
+
+    def __init__(
+        self, plan: Plan, folder: Path, engine: Engine, store: Store, progress: Progress, base: Sequence[str]
+    ) -> None:
+        self._folder, self._engine, self._store, self._progress = folder, engine, store, progress
+        self._base = base  # the build's arguments that bring its base
+        self._platform = _platform(plan)
+        self._keys = {BASE: plan.base, _EDITOR: plan.editor}  # of what no export was begun for
+        self._pool = concurrent.futures.ThreadPoolExecutor(len(self._keys), thread_name_prefix="keep")
+        self._begun: list[concurrent.futures.Future[None]] = []
+        self._has_failed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self._has_failed = True  # first: an export may be about to begin
+            process.stop()
+        self._pool.shutdown(cancel_futures=True)
+
+    def saw(self, step: Step) -> None:
+        """A step of the build is done."""
+        self._begin(step.name[1:].partition(" ")[0])
+
+    def finish(self) -> None:
+        """The build is done: wait until everything is kept."""
+        for stage in tuple(self._keys):
+            self._begin(stage)
+        for one in self._begun:
+            one.result()
+
+    def _begin(self, stage: str) -> None:
+        if key := self._keys.pop(stage, None):
+            self._begun.append(self._pool.submit(self._keep, stage, key))
+
+    def _keep(self, stage: str, key: str) -> None:
+        try:
+            self._store.derive(
+                stage, key, self._editor if stage == _EDITOR else lambda place: self._export(stage, place)
+            )
+        except (BuildError, OSError) as error:
+            # The image needs no copy: the next one on an engine without it makes the stage again, that is all.
+            if not self._has_failed:
+                self._progress.message(f"the {stage} could not be kept: {error}")
+
+    def _export(self, stage: str, target: Path) -> None:
+        if self._has_failed:  # while this waited for another devenv that keeps the same
+            raise BuildError("the build has ended")
+        arguments = [*self._base, "--target", stage, *self._platform, "--output", csv("type=tar", f"dest={target}")]
+        buildx(arguments, self._folder, self._engine, self._progress)
+
+    def _editor(self, place: Path) -> None:
+        place.mkdir()
+        self._export(_EDITOR, place / "editor.tar")
+        (place / "Dockerfile").write_text("FROM scratch\nADD editor.tar /\n", encoding="utf-8")
+
+
+def _nothing(_: Step) -> None:
+    """For builds whose steps nobody waits for."""
+
+
+def buildx(
+    arguments: list[str], folder: Path, engine: Engine, progress: Progress, on_step: Callable[[Step], None] = _nothing
+) -> tuple[Step, ...]:
+    """Build the folder's Dockerfile on this engine with no network and none of the user's settings for builds;
+    `arguments` say what becomes of it, `on_step` gets each step when it is done. Raises BuildError."""
+    command = [
+        "docker", "buildx", "build", *OWN_BUILDER, "--network", "none", "--progress", "plain", "--provenance=false",
+        *NO_PROXIES, *arguments, str(folder),
+    ]  # fmt: skip
+    try:
+        steps = []
+        for step in _steps(process.lines(command, env=own_variables(engine.endpoint)), progress):
+            steps.append(step)
+            on_step(step)
+        return tuple(steps)
+    except process.ProcessError as failed:
+        text = failed.outcome.err
+        raise BuildError(_failure(text), detail=_tail(text), hint=_hint(text)) from None
+    except FileNotFoundError:
+        raise BuildError("the 'docker' client program is not installed", hint="install docker-cli") from None
+
+
+def _steps(lines: Iterator[str], progress: Progress) -> Iterator[Step]:
+    """Follow BuildKit's plain progress: yield each finished step, tell the listener what runs."""
+    names: dict[str, str] = {}
+    for line in lines:
+        if step := _STEP.match(line):
+            names[step[1]] = f"[{step['name']}] {step['text']}"
+            progress.message(f"[{step['name']}] {_short(step['text'])}")
+        elif (end := _END.match(line)) and end[1] in names:
+            name = names.pop(end[1])
+            if end["how"] == "CACHED":
+                yield Step(name=name, seconds=0.0, cached=True)
+            elif end["how"] == "DONE":
+                seconds = re.match(r"(\d+\.\d+)s", end["text"])
+                yield Step(name=name, seconds=float(seconds[1]) if seconds else 0.0, cached=False)
+        elif (output := _OUTPUT.match(line)) and output[1] in names:
+            progress.message(f"{names[output[1]].split(']')[0]}] {_short(output['text'])}")
+
+
+def _short(text: str) -> str:
+    return " ".join(text.split())[:100]
+
+
+def _failure(text: str) -> str:
+    found = re.search(r"^ > (\[[^\]]+\])", text, re.MULTILINE)
+    return f"the image build failed at {found[1]}" if found else "the image build failed"
+
+
+def _tail(text: str) -> str:
+    """The end of what the failed step printed, from the whole log: BuildKit's own excerpt has about ten lines."""
+    lines = text.splitlines()
+    failed = next((end[1] for line in lines if (end := _END.match(line)) and end["how"] == "ERROR"), None)
+    said = [output["text"] for line in lines if (output := _OUTPUT.match(line)) and output[1] == failed]
+    return "\n".join(line[:300] for line in (said or lines)[-25:])
+
+
+def _hint(text: str) -> str:
+    if "no space left on device" in text.lower():  # of BuildKit, or of a program in a step
+        return "the engine's disk is full: free space with 'devenv prune' or 'docker system prune', then run again"
+    if f"failed to resolve source metadata for {LOCAL}" in text:
+        return "another program may have removed an image that the build needs: run the command again"
+    if "error getting credentials" in text:
+        return (
+            "the credential helper that docker's config.json names ('credsStore', 'credHelpers') does not work: "
+            "install it, or take it out there"
+        )
+    return "run again with -v for the whole build log; what was built so far is kept"

@@ -1,0 +1,216 @@
+"""The build context: rendered files, locked artifacts as hard links, and the preset's own files.
+
+One folder per environment that is changed as little as possible, because BuildKit sends only what changed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from devenv.build.first_stage import base_root
+from devenv.doors import files
+from devenv.errors import BuildError, FetchError
+from devenv.lock.model import Lock
+from devenv.plan.cache_keys import root_key
+from devenv.plan.plan import Plan
+from devenv.plan.tree_digest import unusable, walk, within
+from devenv.render.render import CONTEXT_MARKER, SUMS, Rendered, artifact_files
+
+if TYPE_CHECKING:
+    from devenv.fetch.store import Store
+
+_EPOCH_S = 1_700_000_000
+_BASE = "artifacts/base/"
+_ROOT = "artifacts/base-root.tar"
+BASE = "base"
+"""What the store calls finished bases: tars, by their key."""
+
+
+def assemble(
+    plan: Plan, rendered: Rendered, store: Store | None, target: Path, *, with_files: bool = False, anew: bool = False
+) -> Path:
+    """Make `target` the plan's build context and return it; what is already right stays untouched, all else goes.
+
+    `with_files` puts the files for people there as well. Without a store there are no artifacts: the build brings them.
+    A finished base that the store keeps takes the place of the first-stage root and of its packages: not with
+    `with_files`, because the folder is to show what the base is made of, and not with `anew`, which takes nothing that
+    an earlier run made.
+    Raises FetchError for artifacts that the store lacks, BuildError when the disk does not take it.
+    """
+    try:
+        target.mkdir(parents=True, exist_ok=True, mode=0o755)
+        wanted = dict(_wanted(plan, rendered, store))
+        if store and not with_files and not anew and (base := _kept_base(plan, store)):
+            wanted = {name: what for name, what in wanted.items() if not name.startswith(_BASE)}
+            wanted |= {_ROOT: (base, 0o644), f"{_BASE}{SUMS}": (b"", 0o644)}
+        elif store and plan.lock.base.kind == "bootstrap":
+            wanted[_ROOT] = (_root(plan.lock, store, anew=anew), 0o644)
+        if with_files:
+            wanted |= {name: (data, 0o644) for name, data in rendered.files.items()}
+            wanted[CONTEXT_MARKER] = (b"devenv made this folder and replaces all of it\n", 0o644)
+        _remove_others(target, wanted)
+        for name, (source, mode) in wanted.items():
+            if ".." in Path(name).parts:
+                raise BuildError(f"{name} leaves the build context", hint="the lock was tampered with: devenv lock")
+            path = target / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(source, bytes | Own):
+                _write(path, source, mode)
+            elif with_files:
+                _copy(path, source)
+            else:
+                _link(path, source, anew=anew)
+        # BuildKit keeps the modes of folders: the caller's umask must not reach the image.
+        for folder in (target, *(path for path in target.rglob("*") if path.is_dir())):
+            if folder.stat().st_mode & 0o777 != 0o755:
+                folder.chmod(0o755)
+    except OSError as error:
+        raise BuildError(f"cannot write the build context: {error}", hint="free disk space and run again") from None
+    return target
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Own:
+    """A file of the preset's own: it must lie in the folder `inside`, wherever links lead."""
+
+    path: Path
+    inside: Path
+
+    def read(self, most_bytes: int) -> bytes:
+        """Its bytes. Raises PresetError."""
+        try:
+            return files.read(self.path, most_bytes=most_bytes, inside=self.inside)
+        except OSError as error:
+            raise unusable(self.path, error) from None
+
+    def chunks(self) -> Iterator[bytes]:
+        """Its bytes in pieces. Raises PresetError."""
+        try:
+            yield from files.chunks(self.path, inside=self.inside)
+        except OSError as error:
+            raise unusable(self.path, error) from None
+
+
+def own_files(plan: Plan) -> Iterator[tuple[str, tuple[Own, int]]]:
+    """The preset's own files: path in the context → file, and the mode."""
+    for file in (*plan.files, *((plan.workspace,) if plan.workspace else ())):
+        source = Path(file.source)
+        for path in walk(source):
+            name = f"{file.context}/{path.relative_to(source).as_posix()}" if path != source else file.context
+            mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
+            yield name, (Own(path=path, inside=within(source)), mode)
+
+
+def _wanted(
+    plan: Plan, rendered: Rendered, store: Store | None
+) -> Iterator[tuple[str, tuple[bytes | Own | Path, int]]]:
+    """Path in the context → bytes, a file of the preset's or a store file, and the mode."""
+    for name, data in rendered.context.items():
+        yield name, (data, rendered.modes.get(name, 0o644))
+    if store is None:  # the preset's own files are among the rendered ones: the folder has a list of their hashes
+        return
+    yield from own_files(plan)
+    for name, artifact in artifact_files(plan):
+        path = store.path(artifact.sha256)
+        if not path.is_file():
+            raise FetchError(f"{artifact.file} is not in the store", hint="run 'devenv up' or 'devenv fetch' again")
+        yield name, (path, 0o644)
+
+
+def _kept_base(plan: Plan, store: Store) -> Path | None:
+    """The plan's base as an earlier build made it, when the store has it."""
+    return store.kept(BASE, plan.base) if plan.base else None
+
+
+def _root(lock: Lock, store: Store, *, anew: bool) -> Path:
+    """The first-stage root of the base's packages, made once per store."""
+    packages = [store.path(one.sha256) for one in lock.base.packages]
+    return store.derive("base-root", root_key(lock), lambda path: base_root(packages, path), anew=anew)
+
+
+def _remove_others(target: Path, wanted: Mapping[str, object]) -> None:
+    keep = {target / name for name in wanted}
+    folders = {parent for path in keep for parent in path.parents}
+    for path in sorted(target.rglob("*"), reverse=True):
+        if path.is_dir() and not path.is_symlink():
+            if path not in folders:
+                shutil.rmtree(path)
+        elif path not in keep:
+            path.unlink(missing_ok=True)
+
+
+def _write(path: Path, source: bytes | Own, mode: int) -> None:
+    """Write a file whose time tells its content: BuildKit takes equal size and time for an equal file."""
+    if _is_written(path, source, mode):
+        return
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    digest = hashlib.sha256()
+    try:
+        with fresh.open("wb") as file:
+            for chunk in _chunks(source):
+                digest.update(chunk)
+                file.write(chunk)
+        time_ns = _time_ns(digest.digest())
+        fresh.chmod(mode)
+        os.utime(fresh, ns=(time_ns, time_ns))
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def _is_written(path: Path, source: bytes | Own, mode: int) -> bool:
+    if not path.is_file() or path.is_symlink():
+        return False
+    found = path.stat()
+    if found.st_mode & 0o777 != mode:
+        return False
+    wanted = _digest(_chunks(source))
+    return found.st_mtime_ns == _time_ns(wanted) and _digest(files.chunks(path)) == wanted
+
+
+def _chunks(source: bytes | Own) -> Iterable[bytes]:
+    return (source,) if isinstance(source, bytes) else source.chunks()
+
+
+def _digest(chunks: Iterable[bytes]) -> bytes:
+    digest = hashlib.sha256()
+    for chunk in chunks:
+        digest.update(chunk)
+    return digest.digest()
+
+
+def _time_ns(digest: bytes) -> int:
+    return _EPOCH_S * 1_000_000_000 + int.from_bytes(digest[:4]) % 1_000_000_000
+
+
+def _link(path: Path, source: Path, *, anew: bool) -> None:
+    """Hard-link a store file; copy it where the store lies on another file system. `anew`: believe no earlier copy."""
+    if path.exists() and (path.samefile(source) or (not anew and _same_copy(path, source))):
+        return
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh.unlink(missing_ok=True)
+    try:
+        os.link(source, fresh)
+    except OSError:
+        shutil.copy2(source, fresh)
+    fresh.replace(path)
+
+
+def _copy(path: Path, source: Path) -> None:
+    """A copy of a store file: what someone changes in a folder of theirs must not reach the store."""
+    if path.exists() and not path.samefile(source) and _same_copy(path, source):
+        return
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    shutil.copy2(source, fresh)
+    fresh.replace(path)
+
+
+def _same_copy(path: Path, source: Path) -> bool:
+    here, there = path.stat(), source.stat()
+    return (here.st_size, here.st_mtime_ns) == (there.st_size, there.st_mtime_ns)

@@ -1,0 +1,1 @@
+"""What a container has to pass before it counts as up: services ready, GPUs computing, smoke checks."""

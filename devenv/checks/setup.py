@@ -1,0 +1,84 @@
+"""A preset's own commands after the first start, run inside as the user: each once, again when it failed or changed.
+
+A mark inside says what was done: on the environment's volume, or in the container. Its content is a digest of the
+command and of all before it, so a changed command and those after it run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from devenv.checks.readiness import log_tail
+from devenv.container.container import Running
+from devenv.container.exec import Lifeline
+from devenv.doors.docker.engine import Engine
+from devenv.doors.terminal.progress import Progress
+from devenv.errors import NotReadyError
+from devenv.plan.plan import PlannedStep
+from devenv.plan.services import RESERVED
+from devenv.plan.tree_digest import digest
+
+LOG = "setup"
+"""What the log is called, as if it were a service's."""
+_TIMED_OUT = 124  # coreutils' timeout
+_READ = 'for mark; do cat "$mark" 2> /dev/null || :; echo; done'
+# What the command prints goes to the file alone: a process that it leaves in the background would hold a pipe open.
+_RUN = """
+name=$1 mark=$2 key=$3 log=$4 limit=$5
+shift 5
+mkdir -p "${mark%/*}" "${log%/*}" && rm -f "$mark" && echo "--- $name" >> "$log" || exit
+tail -n 0 -f "$log" &
+timeout -k 5 "$limit" "$@" >> "$log" 2>&1 < /dev/null
+code=$?
+kill $!
+[ $code = 0 ] || exit $code
+printf %s "$key" > "$mark"
+"""
+
+
+def setup(running: Running, steps: Sequence[PlannedStep], engine: Engine, *, progress: Progress) -> bool:
+    """Run what is not done yet, in order, and restart the preset's services, which may need what was made; whether
+    anything ran. Raises NotReadyError for a step that fails, EngineError."""
+    marks = [_mark(running, one) for one in steps]
+    _, found, _ = engine.exec(running.facts.name, ["sh", "-c", _READ, "sh", *marks], user="dev")
+    done = dict(zip(marks, found.split("\n"), strict=False))
+    ran = False
+    for number, (step, mark) in enumerate(zip(steps, marks, strict=True)):
+        key = digest([[one.name, *one.run] for one in steps[: number + 1]])
+        if done.get(mark) == key:
+            continue
+        progress.message(step.name)
+        _run(running, step, engine, ["sh", "-c", _RUN, "sh", step.name, mark, key], progress)
+        ran = True
+    if ran:
+        _restart_services(running, engine)
+    return ran
+
+
+def _mark(running: Running, step: PlannedStep) -> str:
+    # The container's own folders: a volume cannot lie on the second.
+    place = f"/mnt/{running.name}/.devenv/setup" if step.once == "environment" else "/var/log/devenv/.setup"
+    return f"{place}/{step.name}"
+
+
+def _run(running: Running, step: PlannedStep, engine: Engine, script: list[str], progress: Progress) -> None:
+    command = [*script, f"/var/log/devenv/{LOG}/current", str(step.timeout_s), *step.run]
+    with Lifeline(engine, running.facts.name) as line:
+        code, _, err = engine.exec(
+            running.facts.name, line.command(command), user="dev",
+            tell=lambda text: progress.message(f"{step.name}: {text}"),
+        )  # fmt: skip
+        line.done()
+    if code != 0:
+        how = f"ran out of time ({step.timeout_s} s)" if code == _TIMED_OUT else f"ended with status {code}"
+        raise NotReadyError(
+            f"setup step {step.name!r} {how}",
+            detail=log_tail(engine, running.facts.name, LOG) or err.strip() or None,
+            hint=f"'devenv up' runs it again; the container is left up for a look: devenv logs {running.name} {LOG}",
+        )
+
+
+def _restart_services(running: Running, engine: Engine) -> None:
+    own = [f"/run/devenv/sv/{one.name}" for one in running.services if one.name not in RESERVED]
+    if own:
+        engine.exec(running.facts.name, ["sv", "-w", "10", "force-restart", *own], user="dev")

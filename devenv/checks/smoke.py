@@ -1,0 +1,112 @@
+"""The smoke test: the preset's checks, run inside as the user, reported as data."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from devenv.container.container import Running
+from devenv.doors.docker.engine import Engine
+from devenv.doors.terminal.progress import Progress
+from devenv.doors.terminal.stages import Beside, Stage, Stages
+from devenv.doors.untrusted import last_object
+from devenv.errors import SmokeError
+from devenv.plan.plan import PlannedCheck
+
+PLUMBING = "plumbing passed; the result itself was not checked"
+_TAIL_LINES = 20
+_TIMED_OUT = 124  # coreutils' timeout
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One check's result. `report` is the JSON object on the last line it printed, if any; `expect` what a pass says:
+    `result`, or `plumbing`: everything runs, and of the result nothing is known."""
+
+    name: str
+    passed: bool
+    exit_code: int
+    seconds: float
+    report: Mapping[str, Any]
+    tail: str
+    expect: str = "result"
+
+    @property
+    def words(self) -> str:
+        """The result for people. A plumbing pass is never said as a pass."""
+        if not self.passed:
+            return "FAILED"
+        return "passed" if self.expect == "result" else PLUMBING
+
+    @property
+    def line(self) -> str:
+        """Name, result, and the check's own summary."""
+        return f"{self.name}: {self.words} {self.report.get('summary') or ''}".rstrip()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """The whole smoke test."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check passed."""
+        return all(one.passed for one in self.checks)
+
+    def raise_failed(self, environment: str) -> None:
+        """Raise SmokeError naming the checks that failed, with the end of what they printed."""
+        failed = [one for one in self.checks if not one.passed]
+        if not failed:
+            return
+        first = failed[0]
+        how = "ran out of time" if first.exit_code == _TIMED_OUT else f"ended with status {first.exit_code}"
+        raise SmokeError(
+            f"smoke check {first.name!r} {how}" + (f" (and {len(failed) - 1} more failed)" if failed[1:] else ""),
+            detail=first.tail or None,
+            hint=f"the environment is up for a look: devenv shell {environment}; again: devenv smoke {environment}",
+        )
+
+
+def smoke(running: Running, engine: Engine, *, progress: Progress) -> Report:
+    """Run every check, one after another. Raises EngineError only; failures are in the report."""
+    checks = []
+    for check in running.checks:
+        progress.message(check.name)
+        checks.append(_run(check, running, engine))
+    return Report(checks=tuple(checks))
+
+
+def beside(running: Running, engine: Engine, stages: Stages) -> Beside[Report]:
+    """The same as a stage of its own, while the caller goes on."""
+
+    def act(stage: Stage) -> Report:
+        report = smoke(running, engine, progress=stage)
+        stage.failed = not report.passed
+        words = [f"{one.name} {one.words}" for one in report.checks]
+        stage.message(", ".join(words) or "no checks")
+        return report
+
+    return Beside("smoke", stages, act)
+
+
+def _run(check: PlannedCheck, running: Running, engine: Engine) -> Check:
+    told = f"DEVENV_SMOKE_EXPECT={check.expect}"
+    command = ["devenv-exec", "env", told, "timeout", "-k", "5", str(check.timeout_s), *check.run]
+    began = time.monotonic()
+    # As root, which devenv-exec gives up: right after a start `dev` does not have the host user's numbers yet.
+    code, out, err = engine.exec(running.facts.name, command, user="root")
+    report = last_object(out)
+    said = [line for line in f"{err}\n{out}".splitlines() if line.strip()]
+    return Check(
+        name=check.name,
+        passed=code == 0,
+        exit_code=code,
+        seconds=round(time.monotonic() - began, 3),
+        report=report,
+        tail="\n".join(said[-_TAIL_LINES:]),
+        expect=check.expect,
+    )

@@ -1,0 +1,1 @@
+"""An environment as a container: its specification, labels, state on this host, owner, GPUs and network."""

@@ -1,0 +1,82 @@
+"""The state that a container is in: brought on where that is safe, else the remedy in words."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from devenv.container import container
+from devenv.container.container import STOP_TIMEOUT_S, Running
+from devenv.doors.docker.engine import Engine
+from devenv.errors import EngineError, NotReadyError
+
+_WAIT_S = 10.0
+_EVERY_S = 0.1
+
+
+def remedy(running: Running) -> str | None:
+    """What brings the container on; None for one that runs."""
+    start, up = f"devenv start {running.name}", "'devenv up' makes its container again, and its volumes are kept"
+    return {
+        "running": None,
+        "restarting": f"its programs end, and the engine starts it again and again; to see why: {start}",
+        "dead": f"the engine could not remove it; {up}",
+        "removing": f"the engine is removing it; {up}",
+    }.get(running.facts.state, start)
+
+
+def can_start(running: Running) -> bool:
+    """Whether the engine can start this very container."""
+    return running.facts.state not in ("dead", "removing")
+
+
+def settled(running: Running, engine: Engine, note: Callable[[str], None]) -> Running | None:
+    """The container as one that runs or is stopped; None when it is gone. Nobody needs a paused one to stay so, nor one
+    that restarts without an end; a dead one holds nothing that its volumes do not.
+
+    Raises NotReadyError, EngineError.
+    """
+    name, state = running.facts.name, running.facts.state
+    if state == "paused":
+        note(f"{running.name} was paused: it goes on")
+        engine.unpause(name)
+    elif state == "restarting":
+        note(f"{running.name} ended again and again (exit status {running.facts.exit_code}): it is started once")
+        engine.stop(name, timeout_s=STOP_TIMEOUT_S)
+    elif not can_start(running):
+        note(f"{running.name} is {state}: its container is made again, its volumes are kept")
+        remove(running, engine)
+    else:
+        return running
+    return container.find(running.name, engine)
+
+
+def remove(running: Running, engine: Engine) -> None:
+    """Remove the container in whatever state it is, stopped before if it runs. Raises NotReadyError, EngineError."""
+    name, state = running.facts.name, running.facts.state
+    if state == "removing":
+        _wait_gone(running, engine)
+        return
+    if state in ("running", "paused", "restarting"):
+        engine.stop(name, timeout_s=STOP_TIMEOUT_S)
+    try:
+        engine.remove(name)
+    except EngineError as error:
+        if state != "dead":
+            raise
+        raise EngineError(
+            f"the engine cannot remove the dead container {name}",
+            detail=error.detail or error.message,
+            hint="another program may hold its files: restart the Docker Engine, and run the command again",
+        ) from None
+
+
+def _wait_gone(running: Running, engine: Engine) -> None:
+    deadline = time.monotonic() + _WAIT_S
+    while engine.container(running.facts.name):
+        if time.monotonic() > deadline:
+            raise NotReadyError(
+                f"the engine is still removing the container {running.facts.name}",
+                hint=f"run the command again; if it stays so: docker rm --force {running.facts.name}",
+            )
+        time.sleep(_EVERY_S)

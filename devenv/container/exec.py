@@ -1,0 +1,61 @@
+"""What runs inside ends with its client here: Docker alone lets it go on, whatever becomes of the client.
+
+A second, quiet process inside (`guard.py`) reads from a connection that this process holds. The kernel closes the
+connection when this process ends in any way, the engine passes that on, and the guard ends the command's session.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from devenv.container import exec_guard
+from devenv.doors.docker.engine import Engine
+from devenv.doors.docker.held_stdin import Held
+
+_PYTHON = "/opt/venv/bin/python"  # in every image
+_BEGIN = '{ echo $$ > "$0"; } 2> /dev/null; exec devenv-exec "$@"'
+_WAIT_S = exec_guard.GRACE_S + 5
+
+
+class Lifeline:
+    """Held around one command in the container `name`; `command` is what to run there. Raises EngineError."""
+
+    def __init__(self, engine: Engine, name: str) -> None:
+        # A name that nobody else has, in the one folder that everybody may write to.
+        self._note = f"/tmp/.devenv-exec-{secrets.token_hex(8)}"  # noqa: S108
+        script = Path(exec_guard.__file__).read_text(encoding="utf-8")
+        self._held: Held = engine.hold(name, [_PYTHON, "-I", "-S", "-c", script, self._note], user="root")
+        self._ending = False
+
+    def command(self, command: Sequence[str]) -> list[str]:
+        """`devenv-exec` with this command, once it has written down its number for the guard."""
+        return ["sh", "-c", _BEGIN, self._note, *command]
+
+    def tell(self, number: int) -> None:
+        """Pass a signal on: the command and all below it get it, and SIGKILL some seconds later."""
+        self._ending = True
+        self._held.send(b"INT\n" if number == signal.SIGINT else b"TERM\n")
+
+    def done(self) -> None:
+        """The command ended by itself: what it left in the background goes on."""
+        if not self._ending:
+            self._held.send(b"done\n")
+
+    def lost(self) -> None:
+        """The command's own connection broke: end it."""
+        if not self._ending:
+            self.tell(signal.SIGTERM)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        with contextlib.closing(self._held):
+            if self._ending:
+                self._held.wait(_WAIT_S)

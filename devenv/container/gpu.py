@@ -1,0 +1,279 @@
+"""How GPUs get into a container: which ones, and by which of the ways that this machine offers. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from devenv.doors.docker.values import DeviceRequest, Mount
+from devenv.doors.machine.model import Gpu, Machine, Mig, Nvidia
+from devenv.doors.machine.nvidia import NEEDED
+from devenv.doors.untrusted import value_of
+from devenv.errors import MachineError, UsageError
+
+MODES = ("runtime", "cdi", "direct")
+"""In order of preference: NVIDIA's runtime, a CDI spec, and without either the device nodes and libraries."""
+_CONTROL = ("/dev/nvidiactl", "/dev/nvidia-uvm")
+_TRIPLETS = {"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu"}
+_WSL_DRIVERS = "/usr/lib/wsl/drivers"
+_MIN_CDI = 25
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """One GPU, or one part of one, that a container gets."""
+
+    index: int
+    uuid: str
+    name: str
+    memory_bytes: int
+    capability: str
+    minor: int
+    caps: tuple[str, ...] = ()
+
+    @property
+    def is_part(self) -> bool:
+        """Whether it is a MIG device."""
+        return self.uuid.startswith("MIG-")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """Everything that a container is given for its GPUs."""
+
+    mode: str  # runtime | cdi | direct
+    devices: tuple[Device, ...]
+    requests: tuple[DeviceRequest, ...] = ()
+    nodes: tuple[str, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    runtime: str = ""
+    environment: tuple[tuple[str, str], ...] = ()
+    asked: str = "all"  # the words that chose `devices`
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """One of MODES on this machine: `lacks` and `remedy` say why it cannot be taken, and are empty when it can."""
+
+    mode: str
+    lacks: str = ""
+    remedy: str = ""
+
+
+def ways(machine: Machine) -> tuple[Way, ...]:
+    """What each mode lacks on this machine, in order of preference."""
+    return (_runtime_way(machine), _cdi_way(machine), _direct_way(machine))
+
+
+def access(machine: Machine, wanted: str, mode: str = "auto") -> Access:
+    """Decide. `wanted`: `all`, or indices and UUIDs with commas between.
+
+    Raises MachineError when there is no GPU or no way, UsageError when there is no such GPU.
+    """
+    if not machine.nvidia.gpus:
+        raise MachineError("there is no NVIDIA GPU that this machine's driver knows", hint="devenv doctor says why")
+    devices = select(machine.nvidia, wanted)
+    every = ways(machine)
+    if mode == "auto":
+        chosen = next((one for one in every if not one.lacks), None)
+        if chosen is None:
+            told = "\n".join(f"{one.mode}: {one.lacks}" for one in every)
+            raise MachineError(
+                "there is a GPU, and no way to give it to a container", detail=told, hint=every[-1].remedy
+            )
+    else:
+        chosen = next(one for one in every if one.mode == mode)
+        if chosen.lacks:
+            usable = [one.mode for one in every if not one.lacks]
+            other = f"; what works here: --gpu-mode {usable[0]}" if usable else ""
+            raise MachineError(f"--gpu-mode {mode} cannot work here: {chosen.lacks}", hint=chosen.remedy + other)
+    given = {"runtime": _by_runtime, "cdi": _by_cdi, "direct": _directly}[chosen.mode](machine, devices)
+    return dataclasses.replace(given, asked=wanted)
+
+
+def select(nvidia: Nvidia, wanted: str) -> tuple[Device, ...]:
+    """The GPUs that `wanted` names; a GPU that is cut in parts stands for all of them. Raises UsageError."""
+    every = [device for gpu in nvidia.gpus for device in _devices(gpu)]
+    if wanted == "all":
+        return tuple(every)
+    chosen: list[Device] = []
+    for word in wanted.split(","):
+        name = word.strip()
+        found = [one for one in every if _is(one, name)]
+        if not found or (not name.isdigit() and len(found) > 1):
+            known = ", ".join(f"{one.index} ({one.uuid}, {one.name})" for one in every) or "none"
+            what = "means several GPUs" if found else "is no GPU of this machine"
+            raise UsageError(f"{name!r} {what}", hint=f"there are: {known}; or --gpus all, --gpus none")
+        chosen += [one for one in found if one not in chosen]
+    return tuple(chosen)
+
+
+def _is(device: Device, name: str) -> bool:
+    if name.isdigit():
+        return device.index == int(name)
+    return len(name) >= 8 and device.uuid.lower().startswith(name.lower())
+
+
+def _devices(gpu: Gpu) -> tuple[Device, ...]:
+    def of(uuid: str, name: str, memory_bytes: int, part: Mig | None = None) -> Device:
+        return Device(
+            index=gpu.index,
+            uuid=uuid,
+            name=name,
+            memory_bytes=memory_bytes,
+            capability=gpu.capability,
+            minor=gpu.minor,
+            caps=part.caps if part else (),
+        )
+
+    if gpu.mig_mode:
+        # Cut, a GPU computes only through its parts.
+        return tuple(of(part.uuid, f"{gpu.name} (part)", part.memory_bytes, part) for part in gpu.mig)
+    return (of(gpu.uuid, gpu.name, gpu.memory_bytes),)
+
+
+def _runtime_way(machine: Machine) -> Way:
+    engine = machine.engine
+    if machine.nvidia.hook or (engine and "nvidia" in engine.runtimes):
+        return Way(mode="runtime")
+    return Way(
+        mode="runtime",
+        lacks="NVIDIA's container toolkit is not installed",
+        remedy="install nvidia-container-toolkit, then: sudo nvidia-ctk runtime configure --runtime=docker && "
+        "sudo systemctl restart docker",
+    )
+
+
+def _cdi_way(machine: Machine) -> Way:
+    engine, specs = machine.engine, machine.nvidia.cdi
+    make = "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml"
+    if not specs:
+        return Way(mode="cdi", lacks="there is no CDI spec of NVIDIA's in /etc/cdi or /var/run/cdi", remedy=make)
+    if all(one.missing for one in specs):
+        first = specs[0]
+        lacks = f"{first.path} names {first.missing[0]}, which is not there: it was made for another driver"
+        return Way(mode="cdi", lacks=lacks, remedy=make)
+    if engine is None or engine.kind == "podman":
+        return Way(mode="cdi")
+    major = int(engine.version.partition(".")[0] or 0) if engine.version[:1].isdigit() else 0
+    if major < _MIN_CDI:
+        return Way(mode="cdi", lacks=f"Docker {engine.version} knows no CDI; {_MIN_CDI} does", remedy="update Docker")
+    if not engine.cdi_folders:
+        return Way(
+            mode="cdi",
+            lacks="the engine's CDI is off",
+            remedy='put {"features": {"cdi": true}} into /etc/docker/daemon.json, then: sudo systemctl restart docker',
+        )
+    return Way(mode="cdi")
+
+
+def _direct_way(machine: Machine) -> Way:
+    nvidia, engine = machine.nvidia, machine.engine
+    paths = {one.path for one in nvidia.nodes}
+    if engine and (engine.rootless or engine.user_remapped):
+        why = "is rootless" if engine.rootless else "remaps users"
+        return Way(
+            mode="direct", lacks=f"the engine {why} and may not give device nodes", remedy=_cdi_way(machine).remedy
+        )
+    if "/dev/dxg" in paths:
+        if any("libcuda.so" in name for one in nvidia.libraries for name in one.names):
+            return Way(mode="direct")
+        return Way(mode="direct", lacks="there is no libcuda in /usr/lib/wsl/lib", remedy="wsl --update, in Windows")
+    absent = [one for one in _CONTROL if one not in paths]
+    absent += [f"/dev/nvidia{gpu.minor}" for gpu in nvidia.gpus if f"/dev/nvidia{gpu.minor}" not in paths]
+    if absent:
+        return Way(
+            mode="direct",
+            lacks=f"the device node {absent[0]} is not there",
+            remedy="sudo nvidia-modprobe -u -c=0 (makes the driver's device nodes)",
+        )
+    lost = [one for one in NEEDED if not any(one in name for lib in nvidia.libraries for name in lib.names)]
+    if lost:
+        return Way(
+            mode="direct",
+            lacks=f"the driver's {lost[0]} of version {nvidia.driver} was not found",
+            remedy="install the driver's compute libraries (libcuda1 or libnvidia-compute, of the same version), "
+            "or NVIDIA's container toolkit",
+        )
+    return Way(mode="direct")
+
+
+def _by_runtime(machine: Machine, devices: tuple[Device, ...]) -> Access:
+    uuids = tuple(one.uuid for one in devices)
+    if machine.nvidia.hook:
+        request = DeviceRequest(driver="nvidia", ids=uuids, capabilities=("gpu", "compute", "utility"))
+        return Access(mode="runtime", devices=devices, requests=(request,), environment=_told("runtime"))
+    # Registered without the hook that `--gpus` calls, as newer toolkits do: the runtime itself reads these.
+    variables = (("NVIDIA_DRIVER_CAPABILITIES", "compute,utility"), ("NVIDIA_VISIBLE_DEVICES", ",".join(uuids)))
+    return Access(mode="runtime", devices=devices, runtime="nvidia", environment=(*_told("runtime"), *variables))
+
+
+def _by_cdi(machine: Machine, devices: tuple[Device, ...]) -> Access:
+    names = {name for spec in machine.nvidia.cdi if not spec.missing for name in spec.devices}
+    if "all" in names and set(devices) == set(select(machine.nvidia, "all")):
+        ids = ["all"]
+    else:
+        ids = []
+        for one in devices:
+            known = next((name for name in (one.uuid, str(one.index), f"gpu{one.index}") if name in names), None)
+            if known is None or (one.is_part and known != one.uuid):
+                raise MachineError(
+                    f"the CDI spec does not name GPU {one.index} ({one.uuid})",
+                    hint="sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml --device-name-strategy=uuid "
+                    "--device-name-strategy=index",
+                )
+            ids.append(known)
+    request = DeviceRequest(driver="cdi", ids=tuple(f"nvidia.com/gpu={one}" for one in ids))
+    return Access(mode="cdi", devices=devices, requests=(request,), environment=_told("cdi"))
+
+
+def _directly(machine: Machine, devices: tuple[Device, ...]) -> Access:
+    """What the toolkit would do: nodes, libraries and nvidia-smi, each by itself.
+
+    The libraries are mounted where every program's loader looks first without being told, the system's own folder,
+    under the names they are loaded by: so they are found under sudo, in `docker exec` and with any environment.
+    """
+    nvidia = machine.nvidia
+    paths = {one.path for one in nvidia.nodes}
+    folder = f"/usr/lib/{_TRIPLETS.get(machine.architecture, 'x86_64-linux-gnu')}"
+    mounts = [
+        *(_file(one.source, f"{folder}/{name}") for one in nvidia.libraries for name in one.names),
+        *(_file(one, f"/usr/bin/{one.rpartition('/')[2]}") for one in nvidia.programs),
+        *(_file(one, one) for one in nvidia.sockets),
+    ]
+    variables = list(_told("direct"))
+    parts = [one.uuid for one in devices if one.is_part]
+    if "/dev/dxg" in paths:
+        nodes = ["/dev/dxg"]
+        mounts.append(_file(_WSL_DRIVERS, _WSL_DRIVERS))
+        if len(devices) < len(nvidia.gpus):
+            parts = [one.uuid for one in devices]  # one node for all GPUs: only CUDA itself can leave some out
+    else:
+        optional = [one for one in ("/dev/nvidia-uvm-tools",) if one in paths]
+        own = dict.fromkeys(f"/dev/nvidia{one.minor}" for one in devices)
+        caps = dict.fromkeys(cap for one in devices for cap in one.caps)
+        nodes = [*_CONTROL, *optional, *own, *caps]
+    if parts:
+        variables.append(("CUDA_VISIBLE_DEVICES", ",".join(parts)))
+    return Access(
+        mode="direct", devices=devices, nodes=tuple(nodes), mounts=tuple(mounts), environment=tuple(sorted(variables))
+    )
+
+
+def _file(source: str, target: str) -> Mount:
+    return Mount(kind="bind", source=source, target=target, read_only=True)
+
+
+def _told(mode: str) -> tuple[tuple[str, str], ...]:
+    """What the entrypoint inside acts on."""
+    return (("DEVENV_GPU", mode),)
+
+
+def to_json(given: Access) -> dict[str, Any]:
+    """For a container's label: enough to give the same again without looking at the machine anew."""
+    return dataclasses.asdict(given)
+
+
+def from_json(value: Any) -> Access:
+    """What `to_json` made. Raises ValueError for what it did not make."""
+    return value_of(Access, value)

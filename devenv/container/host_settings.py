@@ -1,0 +1,83 @@
+"""What a container is told of this host, so that `pip`, `npm` and `apt-get` inside find what they find outside."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+from devenv.doors.settings.settings import Settings
+
+_SYSTEM_BUNDLES = (
+    Path("/etc/ssl/certs/ca-certificates.crt"),  # Debian, Ubuntu, Arch
+    Path("/etc/pki/tls/certs/ca-bundle.crt"),  # Fedora, RHEL
+    Path("/etc/ssl/ca-bundle.pem"),  # openSUSE
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Brought:
+    """`variables` for every process inside, a CA bundle, apt's sources (deb822 text), and git's configuration for all
+    users inside. May hold credentials."""
+
+    variables: Mapping[str, str]
+    ca_bundle: Path | None
+    apt_sources: str
+    git_config: str
+
+
+def brought(settings: Settings, carried: Mapping[str, str], distribution: str) -> Brought:
+    """From the user's settings and the variables that the command line `carried` over.
+
+    Addresses that only this host can reach (files, its own loopback) are left out.
+    """
+    pip = settings.pip
+    variables = {
+        "PIP_INDEX_URL": pip.index or "",
+        "PIP_EXTRA_INDEX_URL": " ".join(pip.extra_indexes),
+        **carried,
+    }
+    reachable = {
+        name: " ".join(word for word in value.split(" ") if not _local(word)) for name, value in variables.items()
+    }
+    bundle = settings.ca_bundle or next((path for path in _SYSTEM_BUNDLES if path.is_file()), None)
+    return Brought(
+        variables={name: value for name, value in reachable.items() if value},
+        ca_bundle=bundle,
+        apt_sources=_apt_sources(settings, distribution),
+        git_config=_git_config(settings.git_user),
+    )
+
+
+def _git_config(user: Mapping[str, str]) -> str:
+    """Who commits; the project is git's to work in, whoever owns it; and no record of a worktree that lies elsewhere on
+    the host is taken for a leftover."""
+    who = "".join(f'\t{key} = "{_git_escaped(value)}"\n' for key, value in sorted(user.items()))
+    return (
+        "[include]\n\tpath = /etc/gitconfig\n"
+        + (f"[user]\n{who}" if who else "")
+        + "[safe]\n\tdirectory = /workspace\n[gc]\n\tworktreePruneExpire = never\n"
+    )
+
+
+def _git_escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def _apt_sources(settings: Settings, distribution: str) -> str:
+    """The user's own sources, as far as they are the distribution's: signed by its key ring, or with its name in it."""
+    mine = [
+        one
+        for one in settings.apt
+        if not _local(one.uri) and (f"/{distribution}" in one.uri or any(distribution in key for key in one.signed_by))
+    ]
+    key = f"/usr/share/keyrings/{distribution}-archive-keyring.gpg"
+    return "\n".join(
+        f"Types: deb\nURIs: {one.uri}\nSuites: {' '.join(one.suites)}\n"
+        f"Components: {' '.join(one.components)}\nSigned-By: {key}\n"
+        for one in mine
+    )
+
+
+def _local(address: str) -> bool:
+    return address.startswith(("file:", "/", "./")) or "://127." in address or "://localhost" in address

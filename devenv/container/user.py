@@ -1,0 +1,51 @@
+"""Who the user inside is, so that files in a mounted project belong to the same user on both sides."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+from devenv.doors.settings.settings import Settings
+from devenv.errors import NotReadyError
+from devenv.plan.plan import UID
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """The user inside, by the numbers there; `outside` is the uid that their files have on this machine."""
+
+    uid: int
+    gid: int
+    outside: int
+
+
+def container_user(settings: Settings, project: Path | None, *, rootless: bool = False) -> User:
+    """The host's user; for root the project's owner, who may be root as well. In a rootless engine the host's user is
+    root inside, and other numbers are nobody's outside. Without a project never root."""
+    if rootless:
+        number = 0 if project else UID  # the host user's own may be beyond those that the engine has
+        return User(uid=number, gid=number, outside=settings.uid)
+    if settings.uid == 0 and project is not None:
+        owner = project.stat()
+        return User(uid=owner.st_uid, gid=(owner.st_gid or UID) if owner.st_uid else 0, outside=owner.st_uid)
+    uid = settings.uid or UID
+    return User(uid=uid, gid=settings.gid or UID, outside=uid)
+
+
+def check_workspace(project: Path, user: User) -> str | None:
+    """What has to be said of the user inside and the project folder: that it cannot be written, or that the user is
+    root inside. Raises NotReadyError when it is unreadable."""
+    if not os.access(project, os.R_OK | os.X_OK):
+        raise NotReadyError(f"cannot read the project folder {project}", hint=f"sudo chown -R $USER {project}")
+    status, uid = project.stat(), user.outside
+    if status.st_uid != uid and not status.st_mode & 0o002:
+        return (
+            f"warning: {project} belongs to uid {status.st_uid}, you are uid {uid} inside: files can be read, not "
+            f"written; 'sudo chown -R {uid} {project}' changes that"
+        )
+    if user.uid == uid == 0:
+        return f"you are root, and so is {project}'s owner: inside you are root as well, and files stay root's"
+    if user.uid == 0:
+        return f"the engine is rootless: inside you are root, which is uid {uid} outside, and files stay yours"
+    return None

@@ -1,0 +1,99 @@
+"""Of a preset's alternatives, which do the same work with less, the first that a machine can run."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from devenv.doctor.finding import Needs, blockers
+from devenv.errors import LockError, PresetError
+
+if TYPE_CHECKING:
+    from devenv.compat.matrix import Matrix
+    from devenv.doors.machine.model import Machine
+    from devenv.doors.settings.settings import Settings
+    from devenv.preset.load import LoadedPreset
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Instead:
+    """A preset that the machine can run in place of another: its name, and in words what to do (a command)."""
+
+    name: str
+    command: str
+    remedy: str
+
+
+def instead(
+    loaded: LoadedPreset,
+    machine: Machine,
+    matrix: Matrix,
+    needs_of: Callable[[LoadedPreset], Needs],
+    *,
+    gpus: str | None = None,
+    mode: str = "auto",
+) -> Instead | None:
+    """The first alternative without a blocker; None where there is none. Never taken by itself: only said."""
+    from devenv.doctor.examine import examine
+
+    for one in _candidates(loaded):
+        preset = one.preset
+        asked = gpus if preset.gpu else None  # what GPUs were asked for says nothing about a preset for the CPU
+        if not blockers(examine(machine, preset, needs_of(one), matrix, gpus=asked, mode=mode, full=False)):
+            return _said(loaded, one)
+    return None
+
+
+def needs_of(loaded: LoadedPreset, settings: Settings, *, elsewhere: bool = False) -> Needs:
+    """What an alternative's lock says that is still to be brought and made; `elsewhere`: nothing of it is there."""
+    from devenv.doctor.examine import needs
+    from devenv.fetch.store import Store
+    from devenv.lock import files
+    from devenv.lock.model import read
+    from devenv.weights.local_copies import needed_bytes
+    from devenv.weights.store import Weights
+
+    try:
+        lock = read(files.lock_path(loaded, settings.dirs))
+    except LockError:
+        return Needs(kinds=frozenset({"deb", "wheel"}), weights_known=loaded.preset.model is None)
+    if elsewhere:
+        return needs(lock, lock.artifacts(), image_here=False, weights_bytes=lock.model.size if lock.model else 0)
+    hubs = settings.hubs
+    weights = needed_bytes(lock.model, store=Weights(hubs.dir), caches=hubs.caches)
+    return needs(lock, Store(settings.dirs.store).missing(lock), image_here=False, weights_bytes=weights)
+
+
+def _candidates(loaded: LoadedPreset) -> Iterator[LoadedPreset]:
+    """The alternatives that can be read, less the preset itself (a child may inherit a list that names it)."""
+    from devenv.preset.load import find, load
+
+    for argument in loaded.preset.alternatives:
+        try:
+            one = load(find(argument, Path("/")))
+        except PresetError:
+            continue  # it is no help now; 'devenv validate' tells what is wrong with it
+        if one.path != loaded.path:
+            yield one
+
+
+def _said(loaded: LoadedPreset, one: LoadedPreset) -> Instead:
+    name = one.preset.name
+    argument = name if one.shipped else shlex.quote(str(one.path))
+    command = f"devenv up {argument}"
+    mark = loaded.origins.get(("alternatives",))
+    if mark is not None and mark.path != loaded.path:
+        # A child has more than what it extends: its own additions would be lost.
+        remedy = f"extend {argument} instead: this machine can run it, and it does the work of {_parent(mark.path)}"
+    else:
+        remedy = f"{command} does the same work with less, and this machine can run it"
+    return Instead(name=name, command=command, remedy=remedy)
+
+
+def _parent(path: Path) -> str:
+    from devenv.preset.load import is_shipped
+
+    return path.parent.name if is_shipped(path) else str(path)

@@ -1,0 +1,1 @@
+"""Side effects, one module each: processes, files, Docker Engine, network, terminal, settings, this machine."""

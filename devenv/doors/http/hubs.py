@@ -1,0 +1,248 @@
+"""The model hubs, through their own clients: what a repository holds, where a file is asked for, who may."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from devenv.doors.settings.config_yaml import HubSettings
+from devenv.doors.settings.settings import trusting
+from devenv.errors import FetchError, UsageError
+
+NAMES = ("huggingface", "modelscope")
+
+
+class UnreachedError(FetchError):
+    """The hub did not answer: the network, or a fault of its own. Another hub may."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class HubFile:
+    """What a hub's own metadata says of a file: sha256, or git's hash of a small one, or neither."""
+
+    path: str
+    size: int
+    sha256: str | None = None
+    git: str | None = None
+
+
+class Hub(Protocol):
+    """One hub."""
+
+    name: str
+
+    def files(self, id_: str, revision: str) -> tuple[HubFile, ...]:
+        """Every file of a revision. Raises FetchError with what to do."""
+
+    def url(self, id_: str, revision: str, path: str) -> str:
+        """Where a file is asked for; needs no network."""
+
+    def headers(self) -> Mapping[str, str]:
+        """What goes with a request to the hub's own host, and to no other: may hold the user's token."""
+
+    def denied(self, id_: str) -> FetchError:
+        """The error for 401 and 403."""
+
+
+def hub_order(has: Sequence[str], asked: Sequence[str], preferred: Sequence[str], *, name: str) -> tuple[str, ...]:
+    """Of the hubs that have a model, those to ask, in order: `asked` and no others, else the user's `preferred` first.
+
+    Raises UsageError when none of those asked for has it.
+    """
+    if asked:
+        chosen = tuple(one for one in dict.fromkeys(asked) if one in has)
+        if not chosen:
+            raise UsageError(
+                f"{name} is not known to be on {', '.join(asked)}", hint=f"the preset names {', '.join(has)}"
+            )
+        return chosen
+    return (*(one for one in preferred if one in has), *(one for one in has if one not in preferred))
+
+
+def hub(name: str, settings: HubSettings) -> Hub:
+    """The hub of that name, at the address that the user's settings give it."""
+    kind = _HuggingFace if name == "huggingface" else _ModelScope
+    return kind(settings.huggingface if name == "huggingface" else settings.modelscope, settings.ca_bundle)
+
+
+class _HuggingFace:
+    """Hugging Face, or what HF_ENDPOINT names: `huggingface_hub` knows address, token and metadata."""
+
+    name = "huggingface"
+
+    def __init__(self, endpoint: str | None, ca_bundle: Path | None = None) -> None:
+        self._endpoint = endpoint
+        self._ca_bundle = ca_bundle
+
+    def files(self, id_: str, revision: str) -> tuple[HubFile, ...]:
+        from huggingface_hub import HfApi
+        from huggingface_hub import errors as theirs
+
+        try:
+            with trusting(self._ca_bundle):
+                api = HfApi(endpoint=self._endpoint)
+                info = api.model_info(id_, revision=revision, files_metadata=True, timeout=30)
+        except theirs.RevisionNotFoundError:
+            raise FetchError(
+                f"{id_} has no revision {revision} on Hugging Face", hint="take a commit from the model's history"
+            ) from None
+        except theirs.RepositoryNotFoundError as error:  # gated ones too; without a token a private one is "not found"
+            raise self.denied(id_, missing=_status(error) == 404) from None
+        except theirs.HfHubHTTPError as error:
+            if _status(error) in (401, 403):
+                raise self.denied(id_) from None
+            raise _unreached(self.name, id_, error) from None
+        except theirs.OfflineModeIsEnabled:
+            raise UnreachedError(f"cannot ask for {id_}: HF_HUB_OFFLINE is set", hint="unset HF_HUB_OFFLINE") from None
+        except Exception as error:  # whichever HTTP library this version of the client uses
+            if type(error).__module__.partition(".")[0] in {"httpx", "httpx2", "httpcore", "httpcore2", "requests"}:
+                raise _unreached(self.name, id_, error) from None
+            if isinstance(error, _NO_HUB):
+                raise _no_hub(self.name, id_, error) from None
+            raise
+        return listing(
+            self.name, id_, info.siblings or (),
+            lambda one: HubFile(
+                path=one.rfilename, size=one.size or 0, sha256=one.lfs.sha256 if one.lfs else None,
+                git=None if one.lfs else one.blob_id,
+            ),
+        )  # fmt: skip
+
+    def url(self, id_: str, revision: str, path: str) -> str:
+        from urllib.parse import quote
+
+        from huggingface_hub import constants  # `hf_hub_url` does the same, and costs a third of a second
+
+        endpoint = self._endpoint or constants.ENDPOINT
+        return f"{endpoint}/{id_}/resolve/{quote(revision, safe='')}/{quote(path)}"
+
+    def headers(self) -> Mapping[str, str]:
+        from huggingface_hub import constants, get_token
+
+        token = None if constants.HF_HUB_DISABLE_IMPLICIT_TOKEN else get_token()
+        return {"Authorization": f"Bearer {token}"} if token else {}
+
+    def denied(self, id_: str, *, missing: bool = False) -> FetchError:
+        from huggingface_hub import constants, get_token
+
+        page = f"{(self._endpoint or constants.ENDPOINT).rstrip('/')}/{id_}"
+        with_token = get_token() is not None
+        return FetchError(
+            f"Hugging Face has no {id_} for you" if missing else f"Hugging Face does not let you have {id_}",
+            where=page,
+            hint=(
+                f"is the name right? Is your licence accepted at {page}? The token that you have set may lack the right"
+                if with_token
+                else f"accept its licence at {page}, make a token there, and set it: export HF_TOKEN=…"
+            ),
+        )
+
+
+class _ModelScope:
+    """ModelScope, or what MODELSCOPE_ENDPOINT or MODELSCOPE_DOMAIN names, through `modelscope_hub`."""
+
+    name = "modelscope"
+
+    def __init__(self, endpoint: str | None, ca_bundle: Path | None = None) -> None:
+        self._endpoint = endpoint
+        self._ca_bundle = ca_bundle
+
+    def _api(self) -> Any:
+        import warnings
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # its older variable is as good to us
+            from modelscope_hub import HubApi
+
+            logging.getLogger("modelscope_hub").setLevel(logging.CRITICAL)  # what it would say is in our errors
+            return HubApi(endpoint=self._endpoint)
+
+    def files(self, id_: str, revision: str) -> tuple[HubFile, ...]:
+        from modelscope_hub import errors as theirs
+
+        try:
+            with trusting(self._ca_bundle):
+                found = self._api().list_repo_files(id_, "model", revision=revision)
+        except (theirs.AuthenticationError, theirs.PermissionDeniedError):
+            raise self.denied(id_) from None
+        except theirs.NotExistError:
+            raise FetchError(
+                f"ModelScope has no {id_} at {revision}", hint="check the name and the revision; a private model needs "
+                "a token: export MODELSCOPE_API_TOKEN=…",
+            ) from None  # fmt: skip
+        except (theirs.HubError, OSError) as error:
+            raise _unreached(self.name, id_, error) from None
+        except _NO_HUB as error:
+            raise _no_hub(self.name, id_, error) from None
+        return listing(
+            self.name, id_, (one for one in found if one.type != "tree"),
+            lambda one: HubFile(path=one.path, size=one.size or 0, sha256=one.sha256 or None),
+        )  # fmt: skip
+
+    def url(self, id_: str, revision: str, path: str) -> str:
+        return str(self._api().legacy.get_download_url(id_, "model", path, revision))
+
+    def headers(self) -> Mapping[str, str]:
+        token = self._api()._config.token
+        # As the client does: older services of the hub know the cookie, newer ones the header.
+        return {"Authorization": f"Bearer {token}", "Cookie": f"m_session_id={token}"} if token else {}
+
+    def denied(self, id_: str) -> FetchError:
+        api = self._api()
+        page = f"{api._config.endpoint}/models/{id_}"
+        return FetchError(
+            f"ModelScope does not let you have {id_}",
+            where=page,
+            hint=f"ask for access at {page}, make a token there, and set it: export MODELSCOPE_API_TOKEN=…",
+        )
+
+
+def listing(name: str, id_: str, rows: Iterable[Any], read: Callable[[Any], HubFile]) -> tuple[HubFile, ...]:
+    """A hub's rows as files; `read` makes one of one row. Raises FetchError for rows that are none of a hub's."""
+    try:
+        return tuple(_checked(read(one)) for one in rows)
+    except _NO_HUB as error:
+        raise _no_hub(name, id_, error) from None
+
+
+def _checked(file: HubFile) -> HubFile:
+    """The clients hand on what the hub sent, whatever its type is."""
+    texts = (file.path, file.sha256 or "", file.git or "")
+    if not isinstance(file.size, int) or not all(isinstance(one, str) for one in texts):
+        raise TypeError("a file's name, size or hash is of another type")
+    for one in texts:
+        one.encode()
+    return file
+
+
+def _status(error: Any) -> int:
+    return int(getattr(getattr(error, "response", None), "status_code", 0) or 0)
+
+
+_NO_HUB = (ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RecursionError)
+"""What the hubs' clients raise for an answer that is none of a hub: a login page of the network, for one."""
+
+
+def _no_hub(name: str, id_: str, error: Exception) -> FetchError:
+    return FetchError(
+        f"what answers for {name} is no hub: its answer about {id_} cannot be understood",
+        detail=f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}",
+        hint="does this network want a login in a browser, or a proxy? Is the address right: "
+        + ("HF_ENDPOINT" if name == "huggingface" else "MODELSCOPE_ENDPOINT"),
+    )
+
+
+def _unreached(name: str, id_: str, error: Exception) -> FetchError:
+    status = _status(error) or int(getattr(error, "status_code", 0) or 0)
+    # A refusal is an answer; to be too busy is none.
+    answered = 400 <= status < 500 and status not in (408, 429)
+    kind = FetchError if answered else UnreachedError
+    return kind(
+        f"cannot ask {name} for {id_}",
+        detail=(str(error).splitlines() or [type(error).__name__])[0],
+        hint="check the network and the proxy settings, or name an address that can be reached: "
+        + ("HF_ENDPOINT" if name == "huggingface" else "MODELSCOPE_ENDPOINT"),
+    )

@@ -1,0 +1,145 @@
+"""A file that is arriving: its bytes on disk, their hashes, and the count told to a listener, always in step."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from devenv.doors import files
+
+_CHUNK_BYTES = 1 << 18
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A file by what is known of it: `digests` as (algorithm, hex), the size in bytes where it is known."""
+
+    name: str
+    digests: tuple[tuple[str, str], ...] = ()
+    size_bytes: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Got:
+    """A finished download."""
+
+    sha256: str
+    size_bytes: int
+    url: str
+
+
+class Stopped(Exception):  # noqa: N818 (not an error: someone asked)
+    """The stop signal was seen."""
+
+
+class Refused(Exception):  # noqa: N818
+    """This source will not give the file, whatever the patience."""
+
+    def __init__(self, why: str, *, gone: bool = False, offline: bool = False) -> None:
+        super().__init__(why)
+        self.gone = gone
+        self.offline = offline
+
+
+class Again(Exception):  # noqa: N818
+    """This source may give the file on another try, after `wait_s` at the least."""
+
+    def __init__(self, why: str, *, wait_s: float = 0, offline: bool = False, slow: bool = False) -> None:
+        super().__init__(why)
+        self.wait_s = wait_s
+        self.offline = offline
+        self.slow = slow
+
+
+class Partial:
+    """The growing file: bytes, hashes and the count told to the listener, always in step."""
+
+    def __init__(self, wanted: Wanted, path: Path, on_bytes: Callable[[int], None]) -> None:
+        self.wanted = wanted
+        self._path = path
+        self._on_bytes = on_bytes
+        self._told = 0
+        self._size = path.stat().st_size if path.exists() else 0
+        self._handle: BinaryIO | None = None
+        self._hashes = self._fresh()
+
+    def _fresh(self) -> dict[str, hashlib._Hash]:
+        return {name: hashlib.new(name) for name in {"sha256", *(one for one, _ in self.wanted.digests)}}
+
+    def size(self) -> int:
+        return self._size
+
+    def __enter__(self) -> None:
+        """Open for appending and take up what is there."""
+        self._handle = self._path.open("a+b")
+        self._handle.seek(0)
+        self._hashes, self._size = self._fresh(), 0
+        while chunk := self._handle.read(_CHUNK_BYTES):
+            self._count(chunk)
+        self._tell()
+        if self.wanted.size_bytes is not None and self._size > self.wanted.size_bytes:
+            self.restart()
+
+    def __exit__(self, *_: object) -> None:
+        if self._handle is not None:
+            self._handle.close()
+            self._handle = None
+
+    def write(self, chunk: bytes) -> None:
+        assert self._handle is not None
+        self._handle.write(chunk)
+        self._count(chunk)
+        self._tell()
+
+    def restart(self) -> None:
+        """Throw away what is there."""
+        if self._handle is None:
+            self._path.unlink(missing_ok=True)
+        else:
+            self._handle.truncate(0)
+        self._hashes, self._size = self._fresh(), 0
+        self._tell()
+
+    def copy(self, source: Path, stop: threading.Event) -> None:
+        """Take the bytes of a local file instead."""
+        self.restart()
+        try:
+            reader = files.opened(source)
+        except OSError as error:
+            raise Refused(error.strerror or str(error), gone=not source.exists()) from None
+        with reader, self:
+            while chunk := reader.read(_CHUNK_BYTES):
+                if stop.is_set():
+                    raise Stopped
+                self.write(chunk)
+
+    def finish(self, url: str, *, resumed: bool) -> Got:
+        """Compare with what is wanted; wrong bytes are thrown away at once."""
+        expected = self.wanted.size_bytes
+        wrong = [
+            f"{name} {self._hashes[name].hexdigest()}, locked is {value}"
+            for name, value in self.wanted.digests
+            if self._hashes[name].hexdigest() != value
+        ]
+        if expected is not None and self._size != expected:
+            wrong.append(f"{self._size} bytes, locked are {expected}")
+        if wrong:
+            self.restart()
+            if resumed:
+                raise Again("the resumed download came out wrong")
+            raise Refused("has another file of that name: " + "; ".join(wrong))
+        return Got(sha256=self._hashes["sha256"].hexdigest(), size_bytes=self._size, url=url)
+
+    def _count(self, chunk: bytes) -> None:
+        self._size += len(chunk)
+        for one in self._hashes.values():
+            one.update(chunk)
+
+    def _tell(self) -> None:
+        if self._size != self._told:
+            self._on_bytes(self._size - self._told)
+            self._told = self._size

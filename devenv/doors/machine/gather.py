@@ -1,0 +1,112 @@
+"""All facts of this machine at once; slow questions are asked at the same time."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from devenv.container.state import port_is_free
+from devenv.doors.machine import engine as engines
+from devenv.doors.machine import local, nvidia
+from devenv.doors.machine.model import EngineFacts, Machine, Network, Nvidia
+
+if TYPE_CHECKING:
+    from devenv.doors.docker.engine import Engine
+    from devenv.doors.http.web import Origin
+    from devenv.doors.settings.settings import Settings
+
+
+def gather(
+    settings: Settings,
+    engine: Callable[[], EngineFacts],
+    *,
+    ports: Sequence[int] = (),
+    origins: Sequence[tuple[str, Origin]] | None = None,
+    carried: Mapping[str, str] | None = None,
+    root: Path = Path("/"),
+) -> Machine:
+    """Ask engine (see `machine.engine.ask`), driver, kernel and, unless `origins` is None, the network."""
+    told: dict[str, Any] = {"engine": EngineFacts(), "nvidia": Nvidia(), "network": None}
+
+    def network() -> Network | None:
+        if origins is None:
+            return None
+        from devenv.doors.machine.network import DEADLINE_S, ask
+
+        return ask(settings, origins, carried or {}, deadline_s=DEADLINE_S)
+
+    questions: dict[str, Callable[[], Any]] = {
+        "engine": engine,
+        "nvidia": lambda: nvidia.look(root),
+        "network": network,
+    }
+
+    failed: list[BaseException] = []
+
+    def run(name: str) -> None:
+        try:
+            told[name] = questions[name]()
+        except BaseException as error:  # noqa: BLE001 - carried to the waiting thread and raised there
+            failed.append(error)
+
+    threads = [threading.Thread(target=run, args=(name,), name=name) for name in questions]
+    for thread in threads:
+        thread.start()
+    busy = tuple(port for port in ports if not port_is_free(port))
+    for thread in threads:
+        thread.join()
+    if failed:
+        raise failed[0]
+    return assemble(
+        settings, engine=told["engine"], nvidia_=told["nvidia"], network=told["network"], busy=busy, root=root
+    )
+
+
+def quick(settings: Settings, engine: Engine, *, with_gpu: bool, root: Path = Path("/")) -> Machine:
+    """What `up` asks before it downloads anything: no network, and the driver only where a GPU is wanted."""
+    info, version = engine.about()
+    facts = engines.facts(info, version, address=engine.address)
+    return assemble(settings, engine=facts, nvidia_=nvidia.look(root) if with_gpu else Nvidia(), root=root)
+
+
+def assemble(
+    settings: Settings,
+    *,
+    engine: EngineFacts,
+    nvidia_: Nvidia,
+    network: Network | None = None,
+    busy: tuple[int, ...] = (),
+    root: Path = Path("/"),
+) -> Machine:
+    """The quick facts, and the ones that were asked for."""
+    memory, available = local.memory(root)
+    # Docker Desktop's folder lies in its virtual machine, another may lie below one that this user may not search: the
+    # disk of a folder that cannot be seen is not known.
+    here = bool(engine.root) and not engine.remote and os.path.exists(engine.root)  # noqa: PTH110 - raises nothing
+    images = local.disk(Path(engine.root)) if here else None
+    return Machine(
+        system=local.system(),
+        architecture=settings.arch,
+        distribution=local.distribution(root),
+        kernel=local.kernel(root),
+        wsl=local.is_wsl(root),
+        container=local.in_container(root),
+        uid=settings.uid,
+        gid=settings.gid,
+        memory_bytes=memory,
+        available_bytes=available,
+        cpus=os.cpu_count() or 0,
+        engine=engine,
+        images_disk=images,
+        store_disk=local.disk(settings.dirs.store),
+        weights_disk=local.disk(settings.hubs.dir),
+        nvidia=nvidia_,
+        other_gpus=local.other_gpus(root, settings.arch),
+        selinux=local.selinux(root),
+        apparmor=local.apparmor(root),
+        busy_ports=busy,
+        network=network,
+    )

@@ -1,0 +1,193 @@
+"""The only subprocess door: argument lists in, text or lines out, a failure that carries all it printed."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import os
+import shlex
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+TimeoutExpired = subprocess.TimeoutExpired
+
+log = logging.getLogger("devenv.doors.process")
+output = logging.getLogger("devenv.output")
+_followed: set[subprocess.Popen[str]] = set()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a finished process left: `code` (exit status), `out` and `err` (text)."""
+
+    command: tuple[str, ...]
+    code: int
+    out: str
+    err: str
+
+
+class ProcessError(Exception):
+    """A process ended with a status other than 0. Rooms turn it into their own error."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(f"{shlex.join(outcome.command)} ended with status {outcome.code}")
+        self.outcome = outcome
+
+
+def run(
+    command: Sequence[str],
+    *,
+    env: Mapping[str, str | None] | None = None,
+    cwd: Path | None = None,
+    stdin: str | None = None,
+    timeout_s: float | None = None,
+    check: bool = True,
+) -> Outcome:
+    """Run `command` to its end. `env` adds to this process's own variables; None takes one away.
+
+    Raises ProcessError (status not 0, with `check`), FileNotFoundError (no such program), subprocess.TimeoutExpired.
+    """
+    log.info("%s", shlex.join(command))
+    done = subprocess.run(
+        list(command),
+        env=_variables(env),
+        cwd=cwd,
+        input=stdin,
+        stdin=subprocess.DEVNULL if stdin is None else None,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=timeout_s,
+        check=False,
+    )
+    outcome = Outcome(command=tuple(command), code=done.returncode, out=done.stdout, err=done.stderr)
+    if check and outcome.code != 0:
+        raise ProcessError(outcome)
+    return outcome
+
+
+def lines(
+    command: Sequence[str], *, env: Mapping[str, str | None] | None = None, cwd: Path | None = None
+) -> Iterator[str]:
+    """Yield the process's stderr lines as they come (BuildKit reports there). `env` as for `run`.
+
+    Raises ProcessError at the end when the status is not 0; the process is killed when the caller stops early.
+    """
+    log.info("%s", shlex.join(command))
+    process = subprocess.Popen(
+        list(command),
+        env=_variables(env),
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    _followed.add(process)
+    out: list[str] = []
+    reader = threading.Thread(target=lambda: out.extend(process.stdout or ()), daemon=True)
+    reader.start()
+    tail: list[str] = []
+    try:
+        for line in process.stderr:
+            tail = [*tail[-199:], line]
+            output.info("%s", line.rstrip("\n"))
+            yield line.rstrip("\n")
+        code = process.wait()
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        reader.join(timeout=1)
+        if not reader.is_alive():  # a child of its own may hold the pipe
+            process.stdout.close()
+        process.stderr.close()
+        _followed.discard(process)
+    if code != 0:
+        raise ProcessError(Outcome(command=tuple(command), code=code, out="".join(out), err="".join(tail)))
+
+
+def _variables(changes: Mapping[str, str | None] | None) -> dict[str, str] | None:
+    if not changes:
+        return None
+    return {name: value for name, value in {**os.environ, **changes}.items() if value is not None}
+
+
+def stop() -> None:
+    """Kill the processes that other threads follow with `lines`: an interrupt reaches the main thread alone."""
+    for process in tuple(_followed):
+        process.kill()
+
+
+def detached(command: Sequence[str], *, watch_s: float) -> bool:
+    """Start a program that goes on by itself and whose output nobody reads; whether it did not fail within `watch_s`
+    seconds. Raises FileNotFoundError."""
+    log.info("%s", shlex.join(command))
+    nothing = subprocess.DEVNULL
+    process = subprocess.Popen(
+        list(command), stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True
+    )  # fmt: skip
+    try:
+        return process.wait(watch_s) == 0
+    except TimeoutExpired:
+        return True
+
+
+def interactive(
+    command: Sequence[str],
+    *,
+    env: Mapping[str, str | None] | None = None,
+    tell: Callable[[int], None] | None = None,
+) -> int:
+    """Run `command` on this terminal and return its exit status, negative when a signal ended it. `env` as for `run`.
+
+    With `tell`, SIGINT and SIGTERM do not interrupt this process: `tell` is called with the first, and makes the
+    command end; with the third the command is killed here. Raises FileNotFoundError.
+    """
+    log.info("%s", shlex.join(command))
+    told: list[int] = []
+    # The terminal's Ctrl-C would end the child at once, before it has the last output. It must stay in the terminal's
+    # foreground if it reads from there.
+    apart = tell is not None and not os.isatty(0)
+    with (
+        _told(tell, told) as children,
+        subprocess.Popen(list(command), env=_variables(env), process_group=0 if apart else None) as process,
+    ):
+        children.append(process)
+        try:
+            code = process.wait()
+        except KeyboardInterrupt:
+            # The terminal sent it to the child as well, which ends in its own way.
+            return process.wait()
+    # The docker client says 0 when Ctrl-C ends it.
+    return 128 + told[0] if told and not apart and code <= 0 else code
+
+
+@contextlib.contextmanager
+def _told(tell: Callable[[int], None] | None, told: list[int]) -> Iterator[list[subprocess.Popen[bytes]]]:
+    children: list[subprocess.Popen[bytes]] = []
+    if tell is None:
+        yield children
+        return
+
+    def handle(number: int, frame: object) -> None:  # noqa: ARG001
+        told.append(number)
+        if len(told) == 1:
+            tell(number)
+        elif len(told) > 2:  # `timeout` sends its signal twice
+            for child in children:
+                child.kill()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield children
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

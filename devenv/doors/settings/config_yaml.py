@@ -1,0 +1,155 @@
+"""devenv's own settings: config.yaml in the user's configuration folder, and the variables that go before it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from devenv.doors import files
+from devenv.doors.settings import tool_configs
+from devenv.doors.untrusted import from_yaml
+from devenv.errors import UsageError
+
+HUBS = ("huggingface", "modelscope")
+_DISTRIBUTIONS = ("debian", "ubuntu")
+_ADDRESSES = {
+    # section of config.yaml: (names in it, their environment variables' prefix)
+    "mirrors": (frozenset({*_DISTRIBUTIONS, *(f"{one}-security" for one in _DISTRIBUTIONS)}), "DEVENV_APT_MIRROR_"),
+    "snapshots": (frozenset(_DISTRIBUTIONS), "DEVENV_APT_SNAPSHOT_"),
+}
+_KNOWN = "; ".join(
+    [
+        f"{section}: {{{', '.join(f'{name}: URL' for name in sorted(names))}}}"
+        for section, (names, _) in _ADDRESSES.items()
+    ]
+    + ["region: cn", f"weights: {{dir: FOLDER, sources: [{', '.join(HUBS)}]}}"]
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class HubSettings:
+    """Where model weights come from and lie. Tokens are not here: the hubs' own clients find them."""
+
+    dir: Path
+    """The store of weights."""
+    dir_from: str = "the default"
+    """What named it, for messages."""
+    order: tuple[str, ...] = ()
+    """Hubs to ask first; empty for the preset's own order."""
+    huggingface: str | None = None
+    """HF_ENDPOINT: another address of that hub."""
+    modelscope: str | None = None
+    """MODELSCOPE_ENDPOINT or MODELSCOPE_DOMAIN: another address of that hub."""
+    ca_bundle: Path | None = None
+    """A CA bundle the user named for all programs: the hubs' clients each know another variable."""
+    caches: tuple[tuple[str, Path], ...] = ()
+    """The hubs' own caches on this machine: hub and folder."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class OwnSettings:
+    """What the user told devenv itself: addresses by name, and where weights are."""
+
+    mirrors: tuple[tuple[str, str], ...]
+    snapshots: tuple[tuple[str, str], ...]
+    hubs: HubSettings
+
+
+def read(environ: Mapping[str, str], home: Path, path: Path) -> OwnSettings:
+    """The settings in the file at `path`, if it is there, and the environment's, which win. Raises UsageError."""
+    data = _checked(path)
+    found = {section: dict(data.get(section, {})) for section in _ADDRESSES}
+    for section, (names, prefix) in _ADDRESSES.items():
+        for name in names:
+            if value := environ.get(prefix + name.upper().replace("-", "_")):
+                found[section][name] = value
+    addresses = {
+        section: tuple(sorted((name, url.rstrip("/")) for name, url in urls.items())) for section, urls in found.items()
+    }
+    return OwnSettings(hubs=_hubs(environ, home, path, data), **addresses)
+
+
+def _hubs(environ: Mapping[str, str], home: Path, path: Path, config: Mapping[str, Any]) -> HubSettings:
+    weights = config.get("weights", {})
+    data = Path(environ.get("XDG_DATA_HOME") or home / ".local/share") / "devenv" / "weights"
+    folder, named = str(data), "the default"
+    if weights.get("dir"):
+        folder, named = weights["dir"], str(path)
+    if environ.get("DEVENV_WEIGHTS_DIR"):
+        folder, named = environ["DEVENV_WEIGHTS_DIR"], "DEVENV_WEIGHTS_DIR"
+    order = weights.get("sources") or (("modelscope",) if config.get("region") == "cn" else ())
+    domain = environ.get("MODELSCOPE_ENDPOINT") or environ.get("MODELSCOPE_DOMAIN")
+    cache = Path(environ.get("XDG_CACHE_HOME") or home / ".cache")
+    hf_home = Path(environ.get("HF_HOME") or cache / "huggingface")
+    hf_cache = environ.get("HF_HUB_CACHE") or environ.get("HUGGINGFACE_HUB_CACHE") or hf_home / "hub"
+    ms_cache = environ.get("MODELSCOPE_CACHE") or home / ".cache/modelscope"
+    bundle = environ.get("SSL_CERT_FILE") or environ.get("REQUESTS_CA_BUNDLE") or environ.get("CURL_CA_BUNDLE")
+    return HubSettings(
+        dir=weights_dir(folder, home, named),
+        dir_from=named,
+        order=tuple(order),
+        ca_bundle=Path(bundle) if bundle and Path(bundle).is_file() else None,
+        huggingface=(environ.get("HF_ENDPOINT") or "").rstrip("/") or None,
+        modelscope=(domain if "://" in domain else f"https://{domain}").rstrip("/") if domain else None,
+        caches=(("huggingface", Path(hf_cache).expanduser()), ("modelscope", Path(ms_cache).expanduser())),
+    )
+
+
+def weights_dir(text: str, home: Path, named: str) -> Path:
+    """The store's folder as the user wrote it. Raises UsageError for an export that is not mounted."""
+    if text.startswith("nfs://"):
+        server, _, export = text.removeprefix("nfs://").partition("/")
+        raise UsageError(
+            f"{text} is an export, and mounting one needs root",
+            where=named,
+            hint=f"mount it, then name the folder: sudo mkdir -p /mnt/weights && "
+            f"sudo mount -t nfs {server}:/{export} /mnt/weights, and --weights-dir /mnt/weights",
+        )
+    if "://" in text:
+        raise UsageError(f"{text} is no folder of this machine", where=named, hint="mount it and name the folder")
+    path = Path(text)
+    if text.startswith("~") and text[1:2] not in ("", "/"):
+        raise UsageError(f"{text!r} is another user's home", where=named, hint="write the folder from /")
+    if text.startswith("~"):
+        path = home / text.lstrip("~").lstrip("/")
+    if not path.is_absolute():
+        if named != "--weights-dir":
+            raise UsageError(f"{text!r} is not an absolute path", where=named, hint="write it from / or ~")
+        path = path.absolute()
+    return path
+
+
+def _checked(path: Path) -> dict[str, Any]:
+    if tool_configs.passes_over(path) or not files.is_there(path):
+        return {}
+
+    def refuse(text: str) -> UsageError:
+        return UsageError(text, where=str(path), hint=f"known settings: {_KNOWN}")
+
+    unknown = "unknown settings in devenv's configuration"
+    try:
+        data = from_yaml(files.read(path, most_bytes=files.STATE_BYTES).decode(errors="replace")) or {}
+    except OSError as error:
+        raise refuse(f"cannot be read: {files.reason(error)}") from None
+    except ValueError as error:
+        raise refuse(f"not YAML: {error}") from None
+    if not isinstance(data, dict) or set(data) - {*_ADDRESSES, "region", "weights"}:
+        raise refuse(unknown)
+    for section, (names, _) in _ADDRESSES.items():
+        urls = data.get(section, {})
+        if not isinstance(urls, dict) or set(urls) - names:
+            raise refuse(unknown)
+        if not all(isinstance(url, str) and "://" in url for url in urls.values()):
+            raise refuse(f"a {section.removesuffix('s')} must be an address (scheme://host/path)")
+    weights = data.get("weights", {})
+    if not isinstance(weights, dict) or set(weights) - {"dir", "sources"}:
+        raise refuse(unknown)
+    sources = weights.get("sources", [])
+    listed = isinstance(sources, list) and all(one in HUBS for one in sources)
+    if not isinstance(weights.get("dir", ""), str) or not listed:
+        raise refuse("weights: a folder (dir) and a list of hubs (sources)")
+    if data.get("region", "cn") != "cn":
+        raise refuse("the only region that changes anything is 'cn'")
+    return data

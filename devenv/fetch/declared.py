@@ -1,0 +1,162 @@
+"""What a package file says of itself, held to what a lock says of it: a bill of materials must not name another."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from email.parser import HeaderParser
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO, Literal, cast
+
+from devenv.errors import LockError
+from devenv.fetch import deb_file
+from devenv.fetch.store import Store
+from devenv.lock.model import Artifact, Deb, Lock
+
+Kind = Literal["deb", "wheel", "tarball", "extension", "release"]
+_MOST_BYTES = 2 << 30
+"""Of an archive's unpacked beginning, up to the file that says the name: it is read in pieces."""
+_MOST_TEXT_BYTES = 16 << 20
+"""Of that file itself, and of a header."""
+_MOST_MEMBERS = 100_000
+_CHUNK_BYTES = 1 << 18
+
+
+def claims(lock: Lock) -> Iterator[tuple[Artifact, Kind]]:
+    """Each file of the lock with its kind; a file that is named twice comes twice."""
+    editor = lock.editor
+    for debs in lock.debs().values():
+        yield from ((one, "deb") for one in debs)
+    yield from ((one, "wheel") for one in (*lock.wheels, lock.uv, *((lock.node,) if lock.node else ())))
+    yield from ((one, "tarball") for one in (*lock.npm.packages, *(editor.packages if editor else ())))
+    if editor:
+        yield editor.archive, "tarball" if editor.source == "npm" else "release"
+    yield from ((one, "extension") for one in lock.extensions)
+
+
+def check_all(lock: Lock, store: Store) -> None:
+    """Check every file of a lock, all in the store; once for each lock. Raises LockError."""
+
+    def check_each(note: Path) -> None:
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            list(pool.map(lambda one: check(one[0], one[1], store.path(one[0].sha256)), claims(lock)))
+        note.touch()
+
+    store.derive("declared", lock.digest, check_each)
+
+
+def check(artifact: Artifact, kind: Kind, path: Path) -> None:
+    """Compare name and version (and a Debian package's architecture). Raises LockError when they are others."""
+    try:
+        found = _READERS[kind](path)
+        if not all(isinstance(one, str) for one in found):
+            raise ValueError("it does not say its name")
+    except _faults() as error:
+        raise LockError(
+            f"{artifact.file} cannot be read as {_WORDS[kind]}",
+            detail=f"{type(error).__name__}: {error}", hint="pin the right file",
+        ) from None  # fmt: skip
+    wanted = (artifact.name, artifact.version, *((artifact.arch,) if isinstance(artifact, Deb) else ()))
+    if tuple(map(_FORMS[kind], found)) != tuple(map(_FORMS[kind], wanted)):
+        raise LockError(
+            f"{artifact.file} is {' '.join(found)}, and not {' '.join(wanted)}",
+            hint="correct the name and version, or pin the right file",
+        )
+
+
+def _faults() -> tuple[type[Exception], ...]:
+    # RuntimeError: deep JSON, and what zipfile says of passwords and of kinds of compression that it lacks.
+    return (*deb_file.faults(), TypeError, LookupError, RuntimeError, zipfile.BadZipFile)
+
+
+def _deb(path: Path) -> tuple[str, ...]:
+    """Package, Version and Architecture of the control file, as deb(5) has it."""
+    with path.open("rb") as handle:
+        text = _in_tar(deb_file.expanded(handle, "control.tar"), r"(\./)?control")
+    control = HeaderParser().parsestr(text.decode())
+    return control["Package"], control["Version"], control["Architecture"]
+
+
+def _wheel(path: Path) -> tuple[str, ...]:
+    """Name and Version of METADATA, as the core metadata specification has them."""
+    with zipfile.ZipFile(path) as archive:
+        found = [name for name in archive.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", name)]
+        metadata = HeaderParser().parsestr(_in_zip(archive, found[0]).decode(errors="replace"))
+        return metadata["Name"], metadata["Version"]
+
+
+def _tarball(path: Path) -> tuple[str, ...]:
+    """Name and version of the package.json in the archive's one folder."""
+    with gzip.open(path) as stream:
+        package = json.loads(_in_tar(iter(lambda: stream.read(_CHUNK_BYTES), b""), r"(\./)?[^/]+/package\.json"))
+    return package["name"], package["version"]
+
+
+def _extension(path: Path) -> tuple[str, ...]:
+    """PUBLISHER.NAME and version of the extension's package.json."""
+    with zipfile.ZipFile(path) as archive:
+        package = json.loads(_in_zip(archive, "extension/package.json"))
+    return f"{package['publisher']}.{package['name']}", package["version"]
+
+
+def _in_zip(archive: zipfile.ZipFile, name: str) -> bytes:
+    if archive.getinfo(name).file_size > _MOST_TEXT_BYTES:
+        raise ValueError(f"{name} is too large")
+    with archive.open(name) as file:
+        return file.read(_MOST_TEXT_BYTES)
+
+
+def _in_tar(pieces: Iterator[bytes], pattern: str) -> bytes:
+    stream = cast("BinaryIO", _Short(pieces))
+    with tarfile.open(fileobj=stream, mode="r|", tarinfo=deb_file.Member) as archive:
+        for member in islice(archive, _MOST_MEMBERS):  # tarfile keeps what it has seen
+            if re.fullmatch(pattern, member.name) and (file := archive.extractfile(member)):
+                if member.size > _MOST_TEXT_BYTES:
+                    raise ValueError(f"{member.name} is too large")
+                return bytes(file.read())
+    raise ValueError("it does not say its name")
+
+
+class _Short:
+    """Pieces as a stream, which ends in an error where more is read than a name can need."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._rest = b""
+        self._left = _MOST_BYTES
+
+    def read(self, size: int) -> bytes:
+        """The next bytes. Raises ValueError past the limit."""
+        while len(self._rest) < size and (piece := next(self._pieces, b"")):
+            self._left -= len(piece)
+            if self._left < 0:
+                raise ValueError("it is too large")
+            self._rest += piece
+        found, self._rest = self._rest[:size], self._rest[size:]
+        return found
+
+
+def _canonical(text: str) -> str:
+    from packaging.utils import canonicalize_name, canonicalize_version
+
+    return canonicalize_version(text) if text[:1].isdigit() else canonicalize_name(text)
+
+
+_READERS: Mapping[Kind, Callable[[Path], tuple[str, ...]]] = {
+    "deb": _deb, "wheel": _wheel, "tarball": _tarball, "release": _tarball, "extension": _extension,
+}  # fmt: skip
+_FORMS: Mapping[Kind, Callable[[str], str]] = {
+    "deb": str, "wheel": _canonical, "tarball": lambda text: text.partition("+")[0],  # registries leave build words out
+    "release": str, "extension": str.lower,
+}  # fmt: skip
+_WORDS = {
+    "deb": "a Debian package", "wheel": "a Python wheel", "tarball": "an npm package",
+    "release": "a release of code-server", "extension": "an editor extension",
+}  # fmt: skip

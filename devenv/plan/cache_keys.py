@@ -1,0 +1,62 @@
+"""Parts of an image that are made once and kept: what decides each, as a key. The same key means the same bytes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from devenv.doors.dirs import RENDERING, templates_dir
+from devenv.lock.model import Lock, LockedEditor
+from devenv.plan.tree_digest import digest, tree
+
+ROOT_FORMAT = 1
+"""To be raised when rootfs.py makes another first-stage root of the same packages."""
+_NOT_COMPILED_IN = frozenset({"linux-libc-dev", "libpython3-stdlib", "media-types"})
+"""Of the compiler's packages, those that change and leave nothing in what is compiled."""
+
+
+def root_key(lock: Lock) -> str:
+    """What decides the first-stage root: the base's packages, in their order."""
+    return digest([ROOT_FORMAT, [deb.sha256 for deb in lock.base.packages]])
+
+
+def base_key(lock: Lock, *, user: tuple[str, int, str, int]) -> str | None:
+    """What decides the finished base: the first-stage root, the scripts that install it, the user (name, uid, group,
+    gid). None for a registry image: the engine has that."""
+    if lock.base.kind != "bootstrap":
+        return None
+    return digest([
+        RENDERING,
+        lock.platform,
+        lock.base.distribution,
+        lock.base.release,
+        root_key(lock),
+        user,
+        _templates("dockerfile", "bootstrap.j2", "mounts.j2"),
+        _templates("build", "policy.sh", "dpkg.sh", "user.sh", "bytecode.sh", "clean.sh", "link.py"),
+    ])  # fmt: skip
+
+
+def editor_key(lock: Lock) -> str | None:
+    """What decides the compiled editor: release, compiler and headers, Node, its own sources, how it is made.
+
+    Not the base's packages, apt or pip. A registry image brings a part of the compiler, so there its digest counts.
+    """
+    if lock.editor is None:
+        return None
+    editor: LockedEditor = lock.editor
+    return digest([
+        lock.platform,
+        lock.base.distribution,
+        lock.base.release,
+        lock.base.digest,
+        [deb.sha256 for deb in editor.toolchain if deb.name not in _NOT_COMPILED_IN],
+        lock.node.sha256 if lock.node else None,
+        [editor.version, editor.source, editor.archive.sha256, [one.sha256 for one in editor.packages]],
+        _templates("dockerfile", "node.j2", "editor.j2"),
+        _templates("build", "debs.sh", "editor.sh", "link.py", "node.sh", "parallel.cjs", "registry.mjs", "unpack.py"),
+    ])  # fmt: skip
+
+
+def _templates(folder: str, *names: str) -> dict[str, Any]:
+    found = tree(templates_dir() / folder)
+    return {name: found[name] for name in names}

@@ -1,0 +1,67 @@
+"""A wheel that a preset names by its path: from then on a PEP 508 reference to that file, with the file's hash."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+from pathlib import Path
+from urllib.parse import unquote
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+
+from devenv.doors import files
+
+MOST_BYTES = 1 << 30
+"""A wheel is hashed whenever its preset is loaded, so that a lock can tell that it is another."""
+FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+!-]*\.whl")
+"""What such a file may be called."""
+_URL = re.compile(r"file://(?P<path>/[!-~]*\.whl)#sha256=(?P<sha256>[0-9a-f]{64})")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class OwnWheel:
+    """The file, and the name and version that its own name says."""
+
+    path: Path
+    name: str
+    version: str
+    sha256: str
+
+
+def named(entry: str) -> str | None:
+    """The path in an entry of `pip` that names a wheel, by itself or as `reference` writes it; None in others."""
+    if entry.endswith(".whl") and "://" not in entry and not re.search(r"\s@\s", entry):
+        return entry
+    try:
+        url = Requirement(entry).url or ""
+    except InvalidRequirement:
+        return None
+    return unquote(re.sub("^file:(//)?", "", url.partition("#")[0])) if url.startswith("file:") else None
+
+
+def reference(path: Path) -> str:
+    """The requirement that stands for the wheel at `path`. Raises ValueError for one that is not called as wheels are,
+    OSError."""
+    try:
+        name, _, _, _ = parse_wheel_filename(path.name if FILE.fullmatch(path.name) else "")
+    except InvalidWheelFilename:
+        raise ValueError("a wheel is called NAME-VERSION-PYTHON-ABI-PLATFORM.whl") from None
+    digest, size = hashlib.sha256(), 0
+    for chunk in files.chunks(path):
+        digest.update(chunk)
+        size += len(chunk)
+        if size > MOST_BYTES:
+            raise ValueError("it is larger than 1 GiB")
+    return f"{name} @ {path.as_uri()}#sha256={digest.hexdigest()}"
+
+
+def own_wheel(requirement: str) -> OwnWheel | None:
+    """The wheel that a requirement refers to; None for a package of an index. Raises ValueError."""
+    found = _URL.fullmatch(Requirement(requirement).url or "")
+    if found is None:
+        return None
+    path = Path(unquote(found["path"]))
+    name, version, _, _ = parse_wheel_filename(path.name)
+    return OwnWheel(path=path, name=name, version=str(version), sha256=found["sha256"])

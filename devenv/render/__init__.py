@@ -1,0 +1,1 @@
+"""Plan to text: Dockerfile, devcontainer.json, compose file, bill of materials."""

@@ -1,0 +1,385 @@
+"""Plan → text: the Dockerfile, what goes into the image, devcontainer.json and the compose file, all in memory."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from devenv.doors import files
+from devenv.doors.dirs import templates_dir
+from devenv.errors import RenderError
+from devenv.lock.model import Artifact, LockedEditor
+from devenv.plan.plan import VENV, WORKSPACE, Plan
+from devenv.plan.tree_digest import walk
+from devenv.render.sbom import provenance, sbom
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+MARK = "devenv render"
+"""Every rendered file says who wrote it: only such files are overwritten."""
+
+MAX_BYTES = 256 << 20
+"""The most that one file has which is rendered into a folder: an archive that a preset pins may be among them."""
+
+SUMS = "SHA256SUMS"
+"""Beside artifacts: their hashes and names, as sha256sum reads them, packages in the order of their unpacking."""
+
+CONTEXT_MARKER = ".devenv-context"
+"""In a folder that `render --with-artifacts` made and may make anew."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered:
+    """Rendered files by relative path: `files` are for people, `context` goes into the build context (the Dockerfile
+    is in both). `modes` holds those that are not 0644."""
+
+    files: Mapping[str, bytes]
+    context: Mapping[str, bytes]
+    modes: Mapping[str, int]
+
+    def write(self, target: Path) -> tuple[Path, ...]:
+        """Write `files` below `target`, each whole or not at all; returns those that changed.
+
+        Raises RenderError for a file in the way that devenv did not write, and for a link that leads out of `target`.
+        """
+        there = {name: _read(target, name) for name in self.files}
+        changed = [name for name, data in self.files.items() if there[name] != data]
+        for name in changed:
+            if (old := there[name]) and MARK.encode() not in old:
+                raise RenderError(
+                    f"{target / name} exists and is not devenv's", hint="move it away or choose another folder with -o"
+                )
+        try:
+            for name in changed:
+                files.write_below(target, name, self.files[name])
+        except OSError as error:
+            raise RenderError(
+                f"cannot write the rendered files: {error.filename or target}: {error.strerror}",
+                hint=files.hint(error),
+            ) from None
+        return tuple(target / name for name in changed)
+
+    def owns(self, target: Path) -> bool:
+        """Whether `target` is a folder that devenv wrote as a whole before: all in it may be replaced."""
+        return (target / CONTEXT_MARKER).is_file()
+
+    def differences(self, target: Path) -> str:
+        """A unified diff from what lies below `target` to what `files` would be; empty when equal."""
+        import difflib
+
+        parts: list[str] = []
+        for name, data in self.files.items():
+            old = _read(target, name)
+            if old != data:
+                before = (old or b"").decode(errors="replace").splitlines(keepends=True)
+                after = data.decode(errors="replace").splitlines(keepends=True)
+                source = "/dev/null" if old is None else f"a/{name}"
+                shown = [*difflib.unified_diff(before, after, source, f"b/{name}")]
+                parts += shown or [f"Files {source} and b/{name} differ\n"]
+        return "".join(parts)
+
+
+def render(plan: Plan, *, self_contained: bool = False, with_context: bool = True, online: bool = False) -> Rendered:
+    """Render the files for people and, unless `with_context` is off, those of the build context.
+
+    `self_contained`: the files go into a folder that holds the build context as well, so devcontainer.json and compose
+    build the image there instead of asking devenv to. `online`: that folder is a project's own `.devcontainer`, without
+    artifacts; the build brings them (devenv/build/standalone.py has the rest of it). Raises RenderError.
+    """
+    if online and plan.lock.base.local:
+        raise RenderError(
+            f"the base image {plan.lock.base.image} came from no registry, so no other machine can bring it",
+            hint="push it to a registry and name it from there, or use 'bootstrap'",
+        )
+    env = _environment(online=online)
+    # `bare` is the stage for what needs the base's files and not that they are configured.
+    base, bare = {
+        "bootstrap": ("dockerfile/bootstrap.j2", "unpacked"), "image": ("dockerfile/image.j2", "base"),
+    }[plan.lock.base.kind]  # fmt: skip
+    uv_scripts = f"uv-{plan.lock.uv.version}.data/scripts"
+    tools = plan.lock.base.reference or _plain_image(plan)
+    dockerfile = _render(
+        env, "dockerfile/Dockerfile.j2", plan=plan, base=base, bare=bare, uv_scripts=uv_scripts, tools=tools
+    )
+    context, modes = _context(env, plan, dockerfile) if with_context else ({}, {})
+    document = devcontainer(plan, self_contained=self_contained, online=online)
+    people = {
+        "devcontainer.json" if online else ".devcontainer/devcontainer.json": _json(document),
+        **({".dockerignore": _render(env, "dockerignore.j2")} if self_contained else {}),
+        "Dockerfile": dockerfile,
+        "compose.yaml": _render(
+            env, "compose.yaml.j2", plan=plan, mounts=_volumes(plan), self_contained=self_contained
+        ),
+    }
+    return Rendered(
+        files=MappingProxyType(people),
+        context=MappingProxyType(dict(sorted(context.items()))),
+        modes=MappingProxyType(modes),
+    )
+
+
+def _plain_image(plan: Plan) -> str:
+    """The name that registries have for the distribution's own image."""
+    return f"{plan.lock.base.distribution}:{plan.lock.base.release}"
+
+
+def _context(env: Environment, plan: Plan, dockerfile: bytes) -> tuple[dict[str, bytes], dict[str, int]]:
+    """The rendered part of the build context, and the modes that are not 0644."""
+    context, modes = _static(plan)
+    context |= {
+        "Dockerfile": dockerfile,
+        "image/etc/devenv/preset.yaml": plan.carried.encode(),
+        "image/etc/devenv/devenv.lock": plan.lock.dump().encode(),
+        "image/etc/devenv/environment.json": _json(_record(plan)),
+        "image/etc/devenv/gated": "".join(f"{one.name}\n" for one in plan.gated).encode(),
+        "image/etc/devenv/provenance.json": provenance(plan.lock, plan.build_digest),
+        "image/etc/devenv/sbom.cdx.json": sbom(plan.lock),
+    }
+    if plan.gated:
+        context["image/etc/devenv/gateway.conf"] = _render(env, "service/gateway.conf.j2", plan=plan)
+    for name, parts in _supervised(env, plan):
+        for file, data in parts.items():
+            context[f"image/etc/devenv/sv/{name}/{file}"] = data
+            modes[f"image/etc/devenv/sv/{name}/{file}"] = 0o755 if file != "log/config" else 0o644
+    return context | _lists(plan), modes
+
+
+def artifact_files(plan: Plan) -> Iterator[tuple[str, Artifact]]:
+    """Where each locked artifact lies in the build context."""
+    lock = plan.lock
+    for deb in lock.base.packages:
+        yield f"artifacts/base/{deb.file}", deb
+    for deb in lock.apt:
+        yield f"artifacts/apt/{deb.layer or 0}/{deb.file}", deb
+    for wheel in lock.wheels:
+        yield f"artifacts/wheels/{wheel.layer}/{wheel.file}", wheel
+    yield f"artifacts/uv/{lock.uv.file}", lock.uv
+    if lock.node:
+        yield f"artifacts/node/{lock.node.file}", lock.node
+    if lock.editor:
+        yield f"artifacts/editor/{_archive_name(lock.editor)}", lock.editor.archive
+        for deb in lock.editor.toolchain:
+            yield f"artifacts/toolchain/{deb.file}", deb
+        for tarball in lock.editor.packages:
+            yield f"artifacts/editor/npm/{_served(tarball)}", tarball
+    for tarball in lock.npm.packages:
+        yield f"artifacts/npm/tarballs/{_served(tarball)}", tarball
+    for extension in lock.extensions:
+        yield f"artifacts/extensions/{extension.file}", extension
+
+
+def _archive_name(editor: LockedEditor) -> str:
+    return "code-server.tgz" if editor.source == "npm" else editor.archive.file
+
+
+def _served(tarball: Artifact) -> str:
+    """A tarball's path at a registry: npm asks for /NAME/-/BASENAME-VERSION.tgz."""
+    return f"{tarball.name}/-/{tarball.name.rpartition('/')[2]}-{tarball.version}.tgz"
+
+
+def devcontainer(plan: Plan, *, self_contained: bool, online: bool = False) -> dict[str, Any]:
+    """devcontainer.json: the same container for editors that speak the dev container specification."""
+    published = dict(plan.ports)
+    argument = f" {shlex.quote(plan.argument)}" if plan.argument else ""
+    # Not "build": clients then ask a registry for the last stage's root, and ours is made from scratch.
+    build = f"devenv build{argument}"
+    if self_contained:
+        where = ".devcontainer" if online else "--network none ."
+        build = f"docker buildx build --load --tag {plan.image} {where}"
+    image: dict[str, Any] = {
+        "image": plan.image,
+        "initializeCommand": f"docker image inspect {plan.image} >/dev/null 2>&1 || {build}",
+    }
+    return {
+        "name": plan.preset,
+        **image,
+        # The engine chooses the host's side ('docker port' tells it): fixed ports would keep two environments apart.
+        "appPort": [f"127.0.0.1::{port}" for port in published.values()],
+        "containerEnv": {"DEVENV_NAME": plan.preset},
+        "customizations": {
+            "devenv": {"madeBy": MARK, "preset": plan.preset, "lock": plan.lock.digest},
+            "vscode": {
+                "settings": {
+                    "python.defaultInterpreterPath": f"{VENV}/bin/python",
+                    "terminal.integrated.defaultProfile.linux": "bash",
+                }
+            },
+        },
+        "forwardPorts": list(published.values()),
+        # true: the editor's client refuses a machine without one; 'optional': it takes what is there.
+        **({"hostRequirements": {"gpu": plan.gpu == "required" or "optional"}} if plan.gpu else {}),
+        "init": True,
+        "mounts": [f"source={name},target={path},type=volume" for name, path in _volumes(plan)],
+        "overrideCommand": False,
+        **({"postCreateCommand": " && ".join(shlex.join(step.run) for step in plan.setup)} if plan.setup else {}),
+        "portsAttributes": {str(port): {"label": name} for name, port in published.items()},
+        "remoteUser": plan.user,
+        "runArgs": [f"--shm-size={plan.shm_size_bytes}", f"--tmpfs={RUN_TMPFS}"],
+        "updateRemoteUserUID": True,
+        "workspaceFolder": WORKSPACE,
+        "workspaceMount": f"source=${{localWorkspaceFolder}},target={WORKSPACE},type=bind",
+    }
+
+
+RUN_TMPFS = "/run/devenv:nosuid,nodev,mode=0755"
+"""A mount for what only one boot knows (the token, sockets): memory, so that no snapshot of the container has it."""
+
+
+def _volumes(plan: Plan) -> tuple[tuple[str, str], ...]:
+    """Named volumes and where they are mounted, the environment's own first."""
+    own = (f"devenv-{plan.preset}-data", f"/mnt/{plan.preset}")
+    return (own, *((f"devenv-{plan.preset}-vol-{name}", path) for name, path in plan.volumes))
+
+
+def _record(plan: Plan) -> dict[str, Any]:
+    """What the image says about itself, for people and for devenvs that know only the image."""
+    return {
+        "preset": plan.preset,
+        "python": plan.python,
+        "build": plan.build_digest,
+        "lock": plan.lock.digest,
+        "user": plan.user,
+        "services": [dataclasses.asdict(service) for service in plan.services],
+    }
+
+
+def _supervised(env: Environment, plan: Plan) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """The supervisor's folder of each service, the gateway included."""
+    commands = [(one.name, one.command, one.env) for one in plan.services]
+    if plan.gated:
+        commands.append(
+            ("gateway", ("/usr/sbin/nginx", "-e", "stderr", "-c", "/etc/devenv/gateway.conf", "-g", "daemon off;"), ())
+        )
+    for name, command, variables in commands:
+        yield (
+            name,
+            {
+                "run": _render(env, "service/run.j2", command=command, variables=variables),
+                "finish": _render(env, "service/finish.j2", name=name),
+                "log/run": _render(env, "service/log.j2", name=name),
+            },
+        )
+
+
+def _lists(plan: Plan) -> dict[str, bytes]:
+    """What installers read beside the artifacts: which, in what order, with what hashes."""
+    lock = plan.lock
+    # The hashes that no installer has in a list of its own: the build reads them again, whatever lies in the store.
+    sums: dict[str, list[tuple[str, Artifact]]] = {
+        "base": [(deb.file, deb) for deb in lock.base.packages],
+        "uv": [(lock.uv.file, lock.uv)],
+    }
+    if lock.node:
+        sums["node"] = [(lock.node.file, lock.node)]
+    if lock.editor:
+        sums["editor"] = [(_archive_name(lock.editor), lock.editor.archive)]
+        sums["toolchain"] = [(deb.file, deb) for deb in lock.editor.toolchain]
+    sums["extensions"] = [(one.file, one) for one in lock.extensions]
+    sums |= {f"apt/{layer}": [(deb.file, deb) for deb in plan.debs(layer)] for layer in plan.layers}
+    lists = {
+        f"artifacts/{folder}/{SUMS}": "".join(f"{one.sha256}  {file}\n" for file, one in entries)
+        for folder, entries in sums.items() if entries or folder == "base"
+    }  # fmt: skip
+    for layer in plan.layers:
+        if not plan.wheels(layer):
+            continue
+        lists[f"artifacts/wheels/{layer}/requirements.txt"] = "".join(
+            f"{wheel.name}=={wheel.version} --hash=sha256:{wheel.sha256}\n" for wheel in plan.wheels(layer)
+        )
+    if lock.npm.packages:
+        wanted = lock.npm.package_lock.get("packages", {}).get("", {}).get("dependencies", {})
+        lists["artifacts/npm/package.json"] = json.dumps({"private": True, "dependencies": wanted}, indent=1)
+        lists["artifacts/npm/package-lock.json"] = json.dumps(_addressed(lock.npm.package_lock, lock.npm.packages))
+    return {name: text.encode() for name, text in lists.items()}
+
+
+def _addressed(package_lock: Mapping[str, Any], tarballs: tuple[Artifact, ...]) -> dict[str, Any]:
+    """npm's lock with the loopback registry's address of every tarball: the lock itself names no host."""
+    served = {(one.name, one.version): _served(one) for one in tarballs}
+    packages = {}
+    for place, entry in package_lock.get("packages", {}).items():
+        name = entry.get("name") or place.rpartition("node_modules/")[2]
+        path = served.get((name, entry.get("version", "")))
+        packages[place] = {**entry, "resolved": f"http://127.0.0.1:4873/{path}"} if place and path else entry
+    return {**package_lock, "packages": packages}
+
+
+_OF_IDE = ("usr/local/bin/code-server", "usr/local/lib/devenv/ide")
+_OF_JUPYTER = ("usr/local/lib/devenv/jupyter", "etc/jupyter/")
+
+
+def _static(plan: Plan) -> tuple[dict[str, bytes], dict[str, int]]:
+    """The files that go into image and build as they are; those of services that the plan lacks stay away."""
+    absent = (*(() if plan.lock.editor else _OF_IDE), *(() if plan.has("jupyter") else _OF_JUPYTER))
+    found: dict[str, bytes] = {}
+    modes: dict[str, int] = {}
+    for folder in ("build", "image"):
+        root = templates_dir() / folder
+        for path in walk(root):
+            inner = path.relative_to(root).as_posix()
+            if folder == "image" and inner.startswith(absent):
+                continue
+            name = f"{folder}/{inner}"
+            found[name] = path.read_bytes()
+            # Files of a wheel lose their executable bits: what starts with #! is a program.
+            if folder == "image" and found[name].startswith(b"#!"):
+                modes[name] = 0o755
+    return found, modes
+
+
+def _environment(*, online: bool) -> Environment:
+    import jinja2
+
+    env = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(templates_dir()),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 - the output is shell and Docker text, quoted by the filters below
+    )
+    env.filters |= {"sh": shlex.quote, "docker": _docker_quote, "ident": _identifier}
+    env.globals |= {"workdir": WORKSPACE, "run_tmpfs": RUN_TMPFS, "online": online}
+    return env
+
+
+def _render(env: Environment, template: str, **values: object) -> bytes:
+    import jinja2
+
+    try:
+        return env.get_template(template).render(values).encode()
+    except jinja2.TemplateError as error:
+        raise RenderError(f"template {template}: {error}", hint="this is a mistake in devenv's templates") from None
+
+
+def _docker_quote(value: str) -> str:
+    """A value of ENV or LABEL: double-quoted, with nothing in it that Docker would expand."""
+    return '"' + re.sub(r'([\\"$])', r"\\\1", value) + '"'
+
+
+def _identifier(name: str) -> str:
+    return name.replace("-", "_")
+
+
+def _json(value: object) -> bytes:
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _read(target: Path, name: str) -> bytes | None:
+    """A file below `target`; None when there is none. Raises RenderError for what is no plain file of that folder."""
+    try:
+        return files.read(target / name, most_bytes=MAX_BYTES, inside=target)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise RenderError(
+            f"cannot read {target / name}: {files.reason(error)}",
+            hint=files.hint(error) or "move it away or choose another folder with -o",
+        ) from None

@@ -1,0 +1,1 @@
+"""Preset to lock: each section by its own resolver."""

@@ -1,0 +1,324 @@
+"""Debian packages: an isolated apt resolves, the archive's own index gives paths and hashes."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import email.utils
+import hashlib
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC
+from pathlib import Path
+
+from devenv.doors.process import ProcessError, run
+from devenv.doors.settings.apt_archives import apt_sources
+from devenv.doors.settings.settings import Settings
+from devenv.doors.settings.tool_configs import AptSource, without_secret
+from devenv.errors import LockError
+from devenv.fetch.store import Store
+from devenv.lock.model import Deb
+
+_ORIGINS = {"debian": "Debian", "ubuntu": "Ubuntu"}
+_KEYS = {"debian": "debian-archive-keyring", "ubuntu": "ubuntu-keyring"}
+_CONF = """\
+Dir::Etc::main "/dev/null";
+Dir::Etc::parts "/dev/null";
+Dir::Etc::SourceList "/dev/null";
+Dir::Etc::SourceParts "{top}/sources.d";
+Dir::Etc::PreferencesParts "/dev/null";
+Dir::State "{top}/state";
+Dir::State::Lists "{top}/lists";
+Dir::Cache "{top}/cache";
+Dir::Log "{top}/log";
+APT::Architecture "{arch}";
+APT::Architectures {{ "{arch}"; }};
+APT::Install-Recommends "false";
+APT::Install-Suggests "false";
+APT::Get::AllowUnauthenticated "false";
+APT::Sandbox::User "";
+{acquire}
+Acquire::Languages "none";
+Acquire::GzipIndexes "false";
+Acquire::Retries "3";
+Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled "false";
+Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
+"""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Stanza:
+    """One package in an archive's index: its control text and the suite that has it."""
+
+    text: str
+    suite: str
+
+    def field(self, name: str) -> str:
+        """A field's first line; empty when there is none."""
+        found = re.search(rf"^{name}: *(.*)$", self.text, re.MULTILINE)
+        return found[1].strip() if found else ""
+
+
+class Apt:
+    """apt for one release, apart from this machine's own apt; works as any user. Refreshes its lists once. `further`:
+    components besides the usual ones. Raises LockError where this machine knows no mirror that has them."""
+
+    def __init__(
+        self, *, distribution: str, release: str, settings: Settings, store: Store, keyring: Path | None = None,
+        further: Sequence[str] = (),
+    ) -> None:  # fmt: skip
+        self.distribution = distribution
+        self.release = release
+        self.arch = settings.arch
+        self._sources = apt_sources(settings, distribution, release, further)
+        if not self._sources:
+            raise LockError(
+                f"this machine's apt names no mirror of {distribution}/{release}",
+                hint=f"set DEVENV_APT_MIRROR_{distribution.upper()}=ADDRESS, or in "
+                f"{settings.dirs.config / 'config.yaml'}: mirrors: {{{distribution}: ADDRESS}}",
+            )
+        if lacking := sorted(set(further) - {each for one in self._sources for each in one.components}):
+            address = without_secret(self._sources[0].uri)
+            raise LockError(
+                f"no source of {distribution}/{release} in this machine's apt has {', '.join(lacking)}",
+                hint=f"add it there, or name a mirror that has it: DEVENV_APT_MIRROR_{distribution.upper()}={address}",
+            )
+        self._keyring = keyring
+        key = hashlib.sha256(repr((self._sources, self.arch)).encode()).hexdigest()[:12]
+        self._top = store.root / "apt" / f"{distribution}-{release}-{key}"
+        self._store = store
+        self._stanzas: dict[str, list[Stanza]] | None = None
+        self._made: dict[str, str] = {}
+
+    def resolve(self, names: Sequence[str], *, status: str = "", keep: Iterable[Deb] = ()) -> tuple[Deb, ...]:
+        """The packages that installing `names` adds to a system with that dpkg `status`, in unpacking order.
+
+        `keep` are versions to prefer where the archive still has them. Raises LockError in apt's words.
+        """
+        self._refresh()
+        with self._store.only(self._top.name):
+            (self._top / "status").write_text(status)
+            (self._top / "preferences").write_text(self._preferences(keep))
+            listed = self._apt(
+                "apt-get", "install", "--print-uris", "-qq", "-y", "--no-remove", *names
+            )  # fmt: skip
+        files = re.findall(r"^'[^']+' (\S+)_(\S+)_(\S+)\.deb \d+", listed, re.MULTILINE)
+        return tuple(self._deb(name, version.replace("%3a", ":"), arch) for name, version, arch in files)
+
+    def status(self, debs: Iterable[Deb]) -> str:
+        """The dpkg status of a system that has just these packages.
+
+        A version that the archive has dropped is described by its successor's control data, under its own version.
+        """
+        return "\n".join(self._installed(deb) for deb in debs)
+
+    def made(self, debs: Iterable[Deb]) -> dict[str, str]:
+        """When the archives that these came from were made, by suite, in their own words (`20261122T100000Z`)."""
+        self._refresh()
+        return {suite: self._made[suite] for suite in sorted({deb.suite for deb in debs} & set(self._made))}
+
+    def _installed(self, deb: Deb) -> str:
+        found = self._candidates(deb.name)
+        same = [one for one in found if one.field("Version") == deb.version] or found
+        if not same:
+            return (
+                f"Package: {deb.name}\nStatus: install ok installed\nVersion: {deb.version}\nArchitecture: {deb.arch}\n"
+            )
+        text = re.sub(r"^Version: .*$", f"Version: {deb.version}", same[-1].text, flags=re.MULTILINE)
+        return text.replace("\n", "\nStatus: install ok installed\n", 1).rstrip("\n") + "\n"
+
+    def _deb(self, name: str, version: str, arch: str) -> Deb:
+        found = [one for one in self._candidates(name) if one.field("Version") == version]
+        if not found:
+            raise LockError(f"apt chose {name} {version}, which its lists do not have", hint="run it again")
+        stanza = found[0]
+        path = stanza.field("Filename").removeprefix("./")
+        try:
+            return Deb(
+                name=name, version=version, arch=arch, path=path, suite=stanza.suite, file=path.rpartition("/")[2],
+                size=int(stanza.field("Size")), sha256=stanza.field("SHA256"),
+            )  # fmt: skip
+        except ValueError as error:
+            raise LockError(
+                f"the archive says of {name} {version} what cannot be locked",
+                detail=str(error),
+                hint="name another mirror (mirrors: in devenv's config.yaml)",
+            ) from None
+
+    def _candidates(self, name: str) -> list[Stanza]:
+        return self._refresh().get(name, [])
+
+    def _index(self) -> dict[str, list[Stanza]]:
+        form = "$(FILENAME)\t$(METAKEY)\t$(RELEASE)"
+        listed = self._apt("apt-get", "indextargets", "--format", form, "Created-By: Packages")
+        found: dict[str, list[Stanza]] = {}
+        rows = [line.split("\t") for line in listed.splitlines()]
+        for file, key, suite in sorted(rows, key=lambda row: len(row[2])):
+            try:
+                text = Path(file).read_text(encoding="utf-8")
+            except FileNotFoundError:
+                continue
+            if made := _date(file.removesuffix(key.replace("/", "_"))):
+                # Of several mirrors of a suite the one that is furthest on: it had all that was taken.
+                self._made[suite.rstrip("/")] = max(made, self._made.get(suite.rstrip("/"), ""))
+            for stanza in text.split("\n\n"):
+                if stanza.startswith("Package: "):
+                    found.setdefault(stanza[9 : stanza.index("\n")], []).append(
+                        Stanza(text=stanza, suite=suite.rstrip("/"))
+                    )
+        return found
+
+    def _refresh(self) -> dict[str, list[Stanza]]:
+        """The archive's present index, by package; apt's lists are brought up to date at the first call."""
+        if self._stanzas is None:
+            with self._store.only(self._top.name):
+                self._update()
+                self._stanzas = self._index()
+        return self._stanzas
+
+    def _update(self) -> None:
+        self._top.mkdir(parents=True, exist_ok=True)
+        for folder in ("sources.d", "state", "lists/partial", "cache/archives/partial", "log"):
+            (self._top / folder).mkdir(parents=True, exist_ok=True)
+        (self._top / "sources.d/devenv.sources").write_text("\n".join(self._source(one) for one in self._sources))
+        (self._top / "status").touch()
+        (self._top / "preferences").write_text(self._preferences(()))
+        (self._top / "apt.conf").write_text(_CONF.format(top=self._top, arch=self.arch, acquire=_acquire()))
+        self._apt("apt-get", "update", "-qq", "--error-on=any")
+
+    def _source(self, source: AptSource) -> str:
+        signed = " ".join(source.signed_by) or (str(self._keyring) if self._keyring else "")
+        lines = [
+            "Types: deb",
+            f"URIs: {source.uri}",
+            f"Suites: {' '.join(source.suites)}",
+            f"Components: {' '.join(source.components)}",
+            *([f"Signed-By: {signed}"] if signed else []),
+            *(["Trusted: yes"] if source.trusted else []),
+        ]
+        return "\n".join(lines) + "\n"
+
+    def _preferences(self, keep: Iterable[Deb]) -> str:
+        origin = _ORIGINS.get(self.distribution, self.distribution)
+        pins = [f"Package: {deb.name}\nPin: version {deb.version}\nPin-Priority: 990\n" for deb in keep]
+        # Only the distribution's own packages: what a third party puts beside them is not the same elsewhere.
+        own = f"Package: *\nPin: release o={origin}\nPin-Priority: 500\n"
+        return "\n".join((*pins, own, "Package: *\nPin: release c=*\nPin-Priority: -1\n"))
+
+    def _apt(self, program: str, *arguments: str) -> str:
+        options = (
+            "-o",
+            f"Dir::State::status={self._top / 'status'}",
+            "-o",
+            f"Dir::Etc::Preferences={self._top / 'preferences'}",
+        )
+        try:
+            return run(
+                (program, *options, *arguments),
+                env={
+                    "APT_CONFIG": str(self._top / "apt.conf"),
+                    "LC_ALL": "C.UTF-8",
+                    "DEBIAN_FRONTEND": "noninteractive",
+                },
+            ).out
+        except FileNotFoundError:
+            raise LockError(
+                "this machine has no apt-get, which resolves Debian packages",
+                hint="lock on a Debian or Ubuntu machine; a locked preset needs no apt here",
+            ) from None
+        except ProcessError as error:
+            raise self._explained(error.outcome.err) from None
+
+    def _explained(self, text: str) -> LockError:
+        lines = [line for line in text.splitlines() if line.startswith(("E:", "W:"))] or text.splitlines()
+        unknown = re.findall(
+            r"(?:Unable to locate package|find any package by (?:glob|regex)|no installation candidate)\W+(\S+)", text
+        )
+        unknown += re.findall(r"Package '?([^' ]+)'? has no installation candidate", text)
+        where = f"{self.distribution}/{self.release}"
+        if unknown:
+            return LockError(f"{where} has no package {', '.join(dict.fromkeys(unknown))}", detail="\n".join(lines))
+        if "Version '" in text:
+            return LockError(f"{where} has not that version of a package", detail="\n".join(lines))
+        if "Hash Sum mismatch" in text or "unexpected size" in text:
+            return LockError(
+                f"an archive of {where} is not what it says it is: an index has another hash or size than was signed",
+                detail="\n".join(lines[:3]),
+                hint="it may be in the middle of an update: run it again in some minutes, or name another mirror",
+            )
+        if reason := _signature(text):
+            message, hint = reason
+            return LockError(f"{where}: {message}", detail="\n".join(lines[:3]), hint=hint)
+        if "NO_PUBKEY" in text or "not signed" in text:
+            return LockError(
+                f"apt cannot check the signature of {where}",
+                detail="\n".join(lines),
+                hint=f"install the keys of that archive: {_KEYS.get(self.distribution, 'its key ring')}",
+            )
+        if "Failed to fetch" in text:
+            hint = "check the network and the proxy, or name another mirror (mirrors: in devenv's config.yaml)"
+            return LockError(f"apt cannot reach the mirrors of {where}", detail="\n".join(lines[:3]), hint=hint)
+        return LockError(f"apt cannot resolve the packages of {where}", detail="\n".join(lines[-15:]))
+
+
+def _signature(text: str) -> tuple[str, str] | None:
+    """(what is wrong, hint) with a signature that apt could check: no other key helps. None for a missing key."""
+    if "BADSIG" in text:
+        return (
+            "the signature does not fit the archive's index: a mirror, or a proxy on the way, sent another file",
+            "run it again in some minutes, check the proxy, or name another mirror (mirrors: in devenv's config.yaml)",
+        )
+    if "EXPKEYSIG" in text or "REVKEYSIG" in text:
+        return (
+            "the archive's index is signed with a key that is expired or revoked",
+            "upgrade the key ring of that archive, or name a mirror that is up to date",
+        )
+    if "is not valid yet" in text:
+        return "the archive's index is of the future", "set this machine's clock: timedatectl"
+    if re.search(r"Release file .* is expired", text):
+        return (
+            "the archive's index is no longer valid: this mirror gets no updates",
+            "name another mirror (mirrors: in devenv's config.yaml); check this machine's clock: timedatectl",
+        )
+    return None
+
+
+def _acquire() -> str:
+    """The machine's own proxy and timeout settings for apt, to be handed on."""
+    try:
+        text = run(("apt-config", "dump", "Acquire")).out
+    except (FileNotFoundError, ProcessError):
+        return ""
+    return "\n".join(re.findall(r'^Acquire::(?:https?|Check-|ForceIP|Queue)[^\n]*";$', text, re.MULTILINE))
+
+
+def _date(lists: str) -> str:
+    """The `Date` in the Release file whose place among apt's lists begins so; empty when it tells none."""
+    for name in ("InRelease", "Release"):
+        with contextlib.suppress(OSError, ValueError):
+            found = re.search(r"^Date: *(.+)$", Path(lists + name).read_text(encoding="utf-8"), re.MULTILINE)
+            if found:
+                return email.utils.parsedate_to_datetime(found[1]).astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+    return ""
+
+
+def minor_version(version: str) -> str:
+    """`MAJOR.MINOR` of a Debian version such as `3.11.2-1+b1` or `2:2.36-9`."""
+    found = re.match(r"(?:\d+:)?(\d+\.\d+)", version)
+    return found[1] if found else ""
+
+
+def installed(status: str) -> Mapping[str, str]:
+    """Package → version of all that a dpkg status text says is installed."""
+    found: dict[str, str] = {}
+    for text in status.split("\n\n"):
+        stanza = Stanza(text=text.strip("\n"), suite="")
+        if stanza.field("Status").endswith(" installed"):
+            found[stanza.field("Package")] = stanza.field("Version")
+    return found
+
+
+def without(status: str, names: Collection[str]) -> str:
+    """A dpkg status text less the packages of these names."""
+    stanzas = (stanza.strip("\n") for stanza in status.split("\n\n"))
+    return "\n\n".join(one for one in stanzas if one and Stanza(text=one, suite="").field("Package") not in names)

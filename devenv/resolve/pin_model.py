@@ -1,0 +1,130 @@
+"""A model that a lock leaves open: recorded from its hubs' own metadata by the first who needs it, then fixed."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from devenv.doors import files
+from devenv.doors.untrusted import from_json
+from devenv.errors import FetchError
+from devenv.lock.model import MAX_BYTES, Lock, LockedModel
+from devenv.preset.model import COMMIT
+
+if TYPE_CHECKING:
+    from devenv.doors.http.web import Web
+    from devenv.doors.settings.settings import Settings
+    from devenv.fetch.store import Store
+    from devenv.preset.model import Preset
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """A model's files, and who told of them: `hubs`, or an earlier record of this machine (then `hubs` is empty)."""
+
+    model: LockedModel
+    hubs: tuple[str, ...]
+    unreached: tuple[str, ...] = ()
+
+    def words(self) -> str:
+        """What was recorded, from where, how much, and the digest of the set: one line."""
+        from devenv.doors.terminal.console import bytes_text
+
+        hubs = " and ".join(self.hubs)
+        at = [f"{one.hub} {one.id}@{one.revision[:12]}" for one in self.model.sources if one.hub in self.hubs]
+        whence = f"from {hubs} ({', '.join(at)})" if hubs else "from an earlier record of this machine"
+        return (
+            f"recorded the model {self.model.name} {whence}: {len(self.model.files)} files, "
+            f"{bytes_text(self.model.size)}, sha256 {self.model.digest}"
+        )
+
+    def remarks(self) -> tuple[str, ...]:
+        """What deserves a look although all went well."""
+        told = " and ".join(self.hubs)
+        asked = [one for one in self.model.sources if one.hub in self.hubs]
+        moving = [one for one in asked if not re.fullmatch(COMMIT, one.revision)]
+        return (
+            *(f"{one}; so the model is recorded from {told} alone" for one in self.unreached),
+            *(
+                f"{one.hub}'s revision {one.revision!r} is a name that may move: recorded is what it holds today"
+                for one in (moving if len(moving) == len(asked) else ())
+            ),
+        )
+
+    def json(self) -> dict[str, Any]:
+        """`recorded` of `up --json` and `prefetch --json`, less the lock's place."""
+        return {
+            "digest": self.model.digest, "files": len(self.model.files), "bytes": self.model.size,
+            "hubs": list(self.hubs), "unreached": list(self.unreached),
+        }  # fmt: skip
+
+
+def record(
+    preset: Preset, pins: object, *, settings: Settings, web: Web, store: Store, asked: Sequence[str] = (),
+    known: bool = True,
+) -> Recorded:  # fmt: skip
+    """The preset's model: as this machine recorded it earlier under the same `pins`, else as the hubs tell now.
+
+    Without `known` the hubs are asked in any case; `asked`: these in any case, and no others. Raises FetchError,
+    LockError, UsageError.
+    """
+    from devenv.resolve.model import resolve_model
+
+    assert preset.model is not None
+    if known and not asked and (earlier := _earlier(pins, settings.dirs.locks)):
+        return Recorded(model=earlier, hubs=())
+    told = resolve_model(preset.model, settings=settings, web=web, store=store, asked=asked)
+    return Recorded(model=told.model, hubs=told.answered, unreached=told.unreached)
+
+
+def complete(
+    lock: Lock, preset: Preset, place: Path, *, settings: Settings, store: Store, asked: Sequence[str] = ()
+) -> tuple[Lock, Recorded]:
+    """The lock with its open model recorded. Writes nothing; `place` is where it will go, for the error's remedy.
+
+    The same revision gives the same lock on every machine. Raises FetchError, LockError, UsageError.
+    """
+    from devenv.doors.http.hubs import UnreachedError
+    from devenv.doors.http.web import Web
+
+    with Web(settings) as web:
+        try:
+            found = record(preset, lock.inputs.get("model"), settings=settings, web=web, store=store, asked=asked)
+        except UnreachedError as error:
+            raise FetchError(
+                f"the lock leaves the model open, and it cannot be recorded: {error.message}",
+                detail=error.detail,
+                hint=f"{error.hint or 'check the network'}; or bring the lock that a machine with a network has "
+                f"recorded: put it at {place}",
+            ) from None
+    return lock.model_copy(update={"model": found.model, "open": None}), found
+
+
+def _earlier(pins: object, folder: Path) -> LockedModel | None:
+    """The model of the newest lock among this machine's own that was recorded for these pins."""
+    for path in _locks(folder):
+        try:
+            data = from_json(files.read_text(path, most_bytes=MAX_BYTES))
+            if isinstance(data, dict) and _pins(data) == pins and data.get("model"):
+                return LockedModel.model_validate(data["model"])
+        except (OSError, ValueError):
+            continue  # it serves nobody, and is not ours to mend
+    return None
+
+
+def _locks(folder: Path) -> tuple[Path, ...]:
+    """The newest first."""
+    found = []
+    for one in folder.glob("*.lock") if folder.is_dir() else ():
+        with contextlib.suppress(FileNotFoundError):  # another devenv's user removed it meanwhile
+            found.append((-one.stat().st_mtime_ns, one))
+    return tuple(one for _, one in sorted(found))
+
+
+def _pins(data: Mapping[str, object]) -> object:
+    inputs = data.get("inputs")
+    return inputs.get("model") if isinstance(inputs, Mapping) else None

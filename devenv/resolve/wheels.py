@@ -1,0 +1,230 @@
+"""Python wheels: uv resolves for the image's Python and platform, the lock keeps names and hashes only."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from devenv.compat.build_variant import built_for, suits
+from devenv.doors.http.partial_file import Wanted
+from devenv.doors.http.web import Origin, Web
+from devenv.doors.process import ProcessError, run
+from devenv.doors.settings.settings import Settings
+from devenv.doors.settings.tool_configs import without_secret
+from devenv.errors import LockError
+from devenv.fetch import declared
+from devenv.fetch.store import Store, bring
+from devenv.lock.model import Wheel
+from devenv.preset.own_wheel import OwnWheel
+from devenv.resolve.uv_messages import explained
+
+_UV_ARCH = {"amd64": "x86_64", "arm64": "aarch64"}
+_UV_GLIBC = (17, 28, *range(31, 41))
+"""The manylinux_2_N platforms that uv knows."""
+_FIXED: Mapping[str, str | None] = {
+    "UV_PYTHON_DOWNLOADS": "never",
+    "UV_CONSTRAINT": None,  # named as arguments
+    "UV_WORKING_DIR": None,  # another folder has settings of its own
+    "UV_PROJECT": None,
+}
+
+
+def resolve_wheels(
+    requirements: Sequence[str],
+    *,
+    python: str,
+    glibc: str,
+    settings: Settings,
+    store: Store,
+    web: Web,
+    keep: Iterable[Wheel] = (),
+    dependencies: bool = True,
+    cuda: str = "",
+    local: Iterable[Wheel] = (),
+) -> tuple[Wheel, ...]:
+    """One wheel for every package that `requirements` need, sorted by name.
+
+    `python` MAJOR.MINOR and `glibc` (2.36) are the image's; `keep` are versions to prefer where they still fit; with
+    `cuda` no build for the CPU or for another CUDA is taken. `local` are those that requirements refer to by path.
+    Raises LockError in uv's words.
+    """
+    if not requirements:
+        return ()
+    kept = _preferences(keep)
+    without: list[str] = []
+    while True:
+        found = _resolved(requirements, without, kept, python, glibc, settings, dependencies=dependencies)
+        # A version with a local part (2.10.0+cpu) counts as newer than the one without, and `==2.10.0` allows it.
+        wrong = [f"{one['name']}!={one['version']}" for one in found if not suits(one.get("version", ""), cuda)]
+        if not wrong:
+            break
+        if not set(wrong) - set(without):
+            raise _unresolved("", requirements, without, settings.pip.constraints if dependencies else ())
+        without += wrong
+    own = {one.name: one for one in local}
+    wheels = (own.get(package["name"]) or _wheel(package, python, glibc, settings, store, web) for package in found)
+    return tuple(sorted(wheels, key=lambda one: one.name))
+
+
+def own_file(wheel: OwnWheel, store: Store) -> Wheel:
+    """Take a wheel of the preset's folder into the store. Raises LockError for one that is not what it is called,
+    FetchError for one that changed since the preset was read."""
+    store.adopt(wheel.path, wheel.sha256)
+    file = store.path(wheel.sha256)
+    found = Wheel(
+        name=wheel.name, version=wheel.version, file=wheel.path.name, size=file.stat().st_size, sha256=wheel.sha256
+    )
+    declared.check(found, "wheel", file)
+    return found
+
+
+def _resolved(
+    requirements: Sequence[str],
+    without: Sequence[str],
+    kept: str,
+    python: str,
+    glibc: str,
+    settings: Settings,
+    *,
+    dependencies: bool,
+) -> Sequence[Mapping[str, Any]]:
+    """What uv chooses, as the packages of a pylock.toml. `without`: versions that may not be (`torch!=2.10.0+cpu`)."""
+    with tempfile.TemporaryDirectory() as folder:
+        output, constraints = Path(folder) / "pylock.toml", Path(folder) / "constraints.txt"
+        if kept:
+            output.write_text(kept)
+        constraints.write_text("\n".join(without))
+        # uv looks for its settings in the folders above, too: /tmp is everybody's.
+        (Path(folder) / "uv.toml").touch()
+        # devenv's own tools, which come alone, are not the user's to limit.
+        own = settings.pip.constraints if dependencies else ()
+        limits = (*own, *([str(constraints)] if without else ()))
+        command = (
+            # Its own interpreter, named: for another Python than this one uv would go and download that.
+            _uv(), "pip", "compile", "-", "--python", sys.executable,
+            "--output-file", str(output), "--format", "pylock.toml", "--no-header",
+            "--python-version", python, "--python-platform", platform(settings.arch, glibc),
+            "--only-binary", ":all:", "--quiet", *(() if dependencies else ("--no-deps",)),
+            *(part for limit in limits for part in ("--constraint", limit)),
+        )  # fmt: skip
+        try:
+            run(
+                command,
+                stdin="\n".join(requirements) + "\n",
+                cwd=Path(folder),
+                env={**dict(settings.pip.uv_env), **_FIXED},
+            )
+        except ProcessError as error:
+            raise _unresolved(error.outcome.err, requirements, without, own) from None
+        data = tomllib.loads(output.read_text(encoding="utf-8"))
+    packages: Sequence[Mapping[str, Any]] = data.get("packages", ())
+    return packages
+
+
+def _unresolved(
+    text: str, requirements: Sequence[str], without: Sequence[str], limits: Sequence[str] = ()
+) -> LockError:
+    hint = "see 'pip:' in the preset; indexes come from pip's and uv's own settings"
+    special = [one for one in requirements if "==" in one and built_for(one.partition("==")[2])]
+    if missing := next((one for one in special if one in text), None):
+        kind = built_for(missing.partition("==")[2])
+        hint = (
+            f"no index of yours has PyTorch's build for {'the CPU' if kind == 'cpu' else f'CUDA {kind}'}: PyTorch has "
+            "an index of its own for such builds; name it in pip's settings (pip config set global.extra-index-url "
+            "ADDRESS, or PIP_EXTRA_INDEX_URL)"
+        )
+    elif without:
+        names = ", ".join(one.replace("!=", " ") for one in without)
+        hint = (
+            f"the preset wants CUDA, so these were left out: {names}; name an index that has builds for CUDA in pip's "
+            "settings (PIP_EXTRA_INDEX_URL), or correct 'cuda'"
+        )
+    printed, remedies = explained(text)
+    hint = "; ".join((*remedies, hint))
+    if limits:
+        hint += f"; the constraints in pip's and uv's settings count, too: {', '.join(map(without_secret, limits))}"
+    return LockError("the Python packages cannot be resolved", detail=printed or None, hint=hint)
+
+
+def own_uv() -> str:
+    """The version of the uv that lies beside devenv."""
+    return importlib.metadata.version("uv")
+
+
+def platform(arch: str, glibc: str) -> str:
+    """uv's name for the image's platform."""
+    minor = int(glibc.partition(".")[2] or 17)
+    return f"{_UV_ARCH.get(arch, arch)}-manylinux_2_{max(one for one in _UV_GLIBC if one <= max(minor, 17))}"
+
+
+def tags(arch: str, python: str, glibc: str) -> tuple[str, ...]:
+    """The wheel tags that the image's interpreter accepts, best first."""
+    from packaging.tags import compatible_tags, cpython_tags
+
+    machine = _UV_ARCH.get(arch, arch)
+    minor = int(glibc.partition(".")[2] or 17)
+    legacy = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
+    platforms: list[str] = []
+    for one in range(minor, 4, -1):
+        platforms.append(f"manylinux_2_{one}_{machine}")
+        if one in legacy:
+            platforms.append(f"{legacy[one]}_{machine}")
+    platforms.append(f"linux_{machine}")
+    version = tuple(int(part) for part in python.split("."))
+    interpreter = "cp" + python.replace(".", "")
+    found = [*cpython_tags(version, platforms=platforms), *compatible_tags(version, interpreter, platforms)]
+    return tuple(str(tag) for tag in found)
+
+
+def _uv() -> str:
+    import uv
+
+    return str(uv.find_uv_bin())
+
+
+def _preferences(keep: Iterable[Wheel]) -> str:
+    rows = [f'[[packages]]\nname = "{one.name}"\nversion = "{one.version}"\n' for one in keep]
+    return "\n".join(('lock-version = "1.0"\ncreated-by = "devenv"\n', *rows)) if rows else ""
+
+
+def _wheel(package: Mapping[str, Any], python: str, glibc: str, settings: Settings, store: Store, web: Web) -> Wheel:
+    from packaging.utils import parse_wheel_filename
+
+    name, version = package["name"], package.get("version", "")
+    order = {tag: rank for rank, tag in enumerate(tags(settings.arch, python, glibc))}
+    ranked = []
+    for entry in package.get("wheels", ()):
+        file = entry.get("name") or unquote(urlsplit(entry.get("url") or entry.get("path", "")).path).rpartition("/")[2]
+        ranks = [order[str(tag)] for tag in parse_wheel_filename(file)[3] if str(tag) in order]
+        if ranks:
+            ranked.append((min(ranks), file, entry))
+    if not ranked:
+        raise LockError(f"{name} {version} has no wheel for Python {python} on {platform(settings.arch, glibc)}")
+    _, file, entry = min(ranked, key=lambda one: one[:2])
+    sha256, size = entry.get("hashes", {}).get("sha256"), entry.get("size")
+    if sha256 is None or size is None:
+        sha256, size = _measured(file, entry, sha256, store, web)
+    return Wheel(name=name, version=version, file=file, size=size, sha256=sha256)
+
+
+def _measured(file: str, entry: Mapping[str, Any], sha256: str | None, store: Store, web: Web) -> tuple[str, int]:
+    """Hash and size of a wheel whose index does not say them: by having it."""
+    address = entry.get("url") or entry["path"]
+    parts = urlsplit(address)
+    if parts.scheme in ("", "file"):
+        path = Path(unquote(parts.path))
+        if sha256 is None:
+            sha256 = store.adopt(path)
+        return sha256, path.stat().st_size
+    import hashlib
+
+    wanted = Wanted(name=file, digests=(("sha256", sha256),) if sha256 else ())
+    key = hashlib.sha256(address.encode()).hexdigest()
+    got = bring(store, web, wanted, lambda: (Origin(url=address, channel="pip"),), key=key)
+    return got.sha256, got.size_bytes

@@ -1,0 +1,1 @@
+"""The whole line, from preset to a passed smoke test."""

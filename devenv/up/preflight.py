@@ -1,0 +1,155 @@
+"""The first step of `up`: can this machine run it, and with which GPUs? Only what is known at once; no network."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from devenv.container.gpu import MODES, Access, access
+from devenv.container.state import Environment
+from devenv.errors import UsageError
+from devenv.weights.local_copies import needed_bytes
+from devenv.weights.store import Weights
+
+if TYPE_CHECKING:
+    from devenv.container.container import Running
+    from devenv.doctor.finding import Needs
+    from devenv.doors.docker.engine import Engine
+    from devenv.doors.machine.model import EngineFacts, Machine
+    from devenv.doors.settings.settings import Settings
+    from devenv.fetch.store import Store
+    from devenv.lock.model import Lock
+    from devenv.preset.load import LoadedPreset
+
+_FILE = "gpu.json"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What `--gpus` and `--gpu-mode` say; None where nothing was said."""
+
+    gpus: str | None = None
+    mode: str | None = None
+
+    def check(self) -> None:
+        """Raise UsageError for a mode that there is not."""
+        if self.mode not in {None, "auto", *MODES}:
+            raise UsageError(f"there is no GPU mode {self.mode!r}", hint=f"one of auto, {', '.join(MODES)}")
+
+
+def remembered(environment: Environment, asked: Asked) -> Asked:
+    """What was said now, else before: an environment keeps its GPUs for its life, as it does its ports."""
+    kept: Any = environment.kept(_FILE)
+    before = {name: value for name, value in kept.items() if isinstance(value, str)} if isinstance(kept, dict) else {}
+    mode = before.get("mode") if before.get("mode") in {"auto", *MODES} else None
+    return Asked(gpus=asked.gpus or before.get("gpus"), mode=asked.mode or mode)
+
+
+def remember(environment: Environment, asked: Asked) -> None:
+    """Keep it, unless nothing was ever said."""
+    if (asked.gpus or asked.mode) and environment.kept(_FILE) != dataclasses.asdict(asked):
+        environment.keep(_FILE, dataclasses.asdict(asked))
+
+
+def usable(engine: Engine, loaded: LoadedPreset) -> EngineFacts:
+    """What the engine says of itself. Raises MachineError for one whose containers share no files with this user."""
+    from devenv.doctor.finding import refuse
+    from devenv.doctor.host import users
+    from devenv.doors.machine.engine import facts
+
+    told = facts(engine.info(), {}, address=engine.address)
+    refuse(users(told), name=f"{loaded.preset.name!r}")
+    return told
+
+
+def before_lock(loaded: LoadedPreset, engine: Engine, settings: Settings, asked: Asked) -> None:
+    """The verdict on the GPU before a preset is resolved for the first time, which downloads. Raises MachineError."""
+    from devenv.doctor.finding import Needs
+
+    if asked.gpus != "none" and (asked.gpus or (loaded.preset.gpu and loaded.preset.gpu.required)):
+        _look(loaded, Needs(), engine, settings, asked)
+
+
+def before_record(loaded: LoadedPreset, engine: Engine, settings: Settings, asked: Asked) -> None:
+    """The verdict before hubs are asked for a model that the lock leaves open: what can be said without its size."""
+    from devenv.doctor.finding import Needs
+
+    wants = asked.gpus != "none" and (loaded.preset.gpu is not None or asked.gpus is not None)
+    _look(loaded, Needs(), engine, settings, asked, with_gpu=wants)
+
+
+def check(
+    loaded: LoadedPreset,
+    lock: Lock,
+    *,
+    running: Running | None,
+    engine: Engine,
+    settings: Settings,
+    store: Store,
+    image_here: bool,
+    asked: Asked,
+    note: Callable[[str], None],
+) -> Access | None:
+    """Refuse a machine that cannot run it (MachineError); else the container's access to its GPUs, if it gets any.
+
+    `running` is given where its container may go on as it is: what it has was looked at when it was made.
+    """
+    wish = loaded.preset.gpu
+    wants = asked.gpus != "none" and (wish is not None or asked.gpus is not None)
+    has_gpus = running is not None and running.facts.state in ("running", "paused")
+    if running and has_gpus and image_here and (kept := _kept(running, wants, asked)):
+        return kept
+    if asked.gpus == "none" and wish and wish.required:
+        note("warning: the preset needs a GPU and gets none, as --gpus none says")
+    weights_bytes = needed_bytes(lock.model, store=Weights(settings.hubs.dir), caches=settings.hubs.caches)
+    if not wants and image_here and not weights_bytes:
+        return None
+    from devenv.doctor.examine import needs
+
+    missing = () if image_here else store.missing(lock)
+    needed = needs(lock, missing, image_here=image_here, weights_bytes=weights_bytes)
+    machine = _look(loaded, needed, engine, settings, asked, with_gpu=wants)
+    if not wants:
+        return None
+    if not machine.nvidia.gpus:
+        # Only for `required: false`: every other wish was refused above.
+        note("no GPU here: it runs on the CPU, as the preset allows")
+        return None
+    return access(machine, asked.gpus or "all", asked.mode or "auto")
+
+
+def _kept(running: Running, wants: bool, asked: Asked) -> Access | None:
+    """The access of the container that runs, when it is what is asked for."""
+    given = running.gpu
+    if given is None or not wants or asked.mode not in {None, "auto", given.mode}:
+        return None
+    return given if given.asked == (asked.gpus or "all") else None
+
+
+def _look(
+    loaded: LoadedPreset, needed: Needs, engine: Engine, settings: Settings, asked: Asked, *, with_gpu: bool = True
+) -> Machine:
+    from devenv.compat.matrix import read
+    from devenv.doctor.examine import examine
+    from devenv.doctor.finding import refuse
+    from devenv.doors.machine.gather import quick
+
+    machine = quick(settings, engine, with_gpu=with_gpu)
+    matrix = read(settings.dirs.config) if with_gpu else None
+    findings = examine(machine, loaded.preset, needed, matrix, gpus=asked.gpus, mode=asked.mode or "auto", full=False)
+
+    def other() -> str:
+        if not loaded.preset.alternatives:
+            return ""
+        from devenv.doctor.alternatives import instead, needs_of
+
+        whole = machine if with_gpu else quick(settings, engine, with_gpu=True)
+        found = instead(
+            loaded, whole, matrix or read(settings.dirs.config), lambda one: needs_of(one, settings),
+            gpus=asked.gpus, mode=asked.mode or "auto",
+        )  # fmt: skip
+        return found.remedy if found else f"nor can it run {', '.join(loaded.preset.alternatives)}"
+
+    refuse(findings, name=f"{loaded.preset.name!r}", instead=other)
+    return machine

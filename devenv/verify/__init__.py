@@ -1,0 +1,1 @@
+"""The proof that an image is what its preset and lock give."""

@@ -1,0 +1,344 @@
+"""A file system as canonical layers: what two builds of the same inputs have in common, whichever engine made them.
+
+    python3 canonical.py ROOT OUT [BASE]     write OUT/canonical.json about ROOT, or about what differs from BASE
+
+It runs inside a build as well, on images that are mounted there (verify/identity.py), so it needs only the standard
+library of Python 3.9. Paths are grouped into layers by what brought them, sorted, and written as PAX tar members with
+one fixed time and numeric owners: how an engine cut its layers, in what order it listed a folder, and when, leaves no
+trace. A layer is hashed as it is made and kept nowhere.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import re
+import stat
+import sys
+import tarfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+FORMAT = 1
+"""To be raised when the same root is described in another way: identities of two formats cannot be compared."""
+EPOCH_S = 1_700_000_000
+"""The time of every entry. Builds leave their own, and nothing inside reads it."""
+REMOVED = "removed"
+"""The layer of paths that the base has and the image has not."""
+_LOCK = "etc/devenv/devenv.lock"
+_PREFIXES = (
+    ("opt/node", "node"), ("opt/code-server", "editor"), ("opt/npm", "npm"), ("opt/venv", "wheels-0"),
+    ("etc/devenv", "own"), ("usr/local", "own"), ("workspace", "own"),
+)  # fmt: skip
+_BYTECODE = re.compile(r"^(.*/)?__pycache__/([^/]+?)\.[a-z]+-[0-9]+(?:\.opt-[12])?\.pyc$")
+_MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
+# An engine's own notes, and labels that the host's policy gives; all others decide what a file is and who may use it.
+_NOTES = ("trusted.overlay.", "user.overlay.", "security.selinux", "security.evm", "security.ima")
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One path. `kind`: file, folder, symlink, hardlink (to `target`), fifo, char, block."""
+
+    path: str
+    kind: str
+    mode: int
+    uid: int
+    gid: int
+    size_bytes: int = 0
+    target: str = ""
+    device: tuple[int, int] = (0, 0)
+    xattrs: tuple[tuple[str, str], ...] = ()
+    """Extended attributes (capabilities, access lists): name and value in hexadecimal."""
+    sha256: str = ""
+    """Of a file's content."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    """`diff_id` is the sha256 of the uncompressed tar, as an image's configuration has it; `entries` are sorted."""
+
+    name: str
+    diff_id: str
+    size_bytes: int
+    entries: tuple[Entry, ...]
+
+
+def layers(root: Path, base: Path | None = None) -> Iterator[Layer]:
+    """Yield the canonical layers of `root`, lowest first; with `base`, of what differs from it. Raises OSError."""
+    found = _walk(root)
+    groups = _groups(root, found)
+    same = _unchanged(root, found, base) if base else frozenset()
+    inside: dict[str, dict[str, os.stat_result]] = {}
+    for path, facts in found.items():
+        if path not in same:
+            inside.setdefault(groups[path], {})[path] = facts
+    if base:
+        # What a path that is now no folder had below it goes with the folder.
+        gone = sorted(set(_walk(base)) - set(found))
+        if tops := [path for path in gone if not (up := _parent(path)) or (up in found and _is_folder(found[up]))]:
+            yield _whiteouts(tops)
+    for name in sorted(inside, key=_rank):
+        yield _layer(name, root, inside[name])
+
+
+def _rank(group: str) -> tuple[int, int]:
+    """Heavy and stable layers lie low."""
+    kind, _, number = group.partition("-")
+    return ("base", "node", "editor", "wheels", "system", "npm", "own").index(kind), int(number or 0)
+
+
+# ---- which layer a path belongs to
+
+
+def _groups(root: Path, found: Mapping[str, os.stat_result]) -> dict[str, str]:
+    owned = _owned(root)
+
+    def group(path: str) -> str:
+        if path in owned:
+            return owned[path]
+        if bytecode := _BYTECODE.match(path):
+            source = f"{bytecode[1] or ''}{bytecode[2]}.py"
+            if source in owned:
+                return owned[source]
+        return next((name for prefix, name in _PREFIXES if path == prefix or path.startswith(f"{prefix}/")), "system")
+
+    groups: dict[str, str] = {}
+    inodes: dict[tuple[int, int], str] = {}
+    for path, facts in found.items():
+        if not stat.S_ISDIR(facts.st_mode):
+            groups[path] = group(path)
+            if facts.st_nlink > 1:  # the names of one file must lie in one layer
+                groups[path] = inodes.setdefault((facts.st_dev, facts.st_ino), groups[path])
+    # A folder comes with the lowest layer that puts something into it.
+    for path in sorted((path for path in found if path not in groups), key=len, reverse=True):
+        groups.setdefault(path, group(path))
+    for path in sorted(found, key=lambda one: one.count("/"), reverse=True):
+        parent = _parent(path)
+        if parent and _rank(groups[path]) < _rank(groups[parent]):
+            groups[parent] = groups[path]
+    return groups
+
+
+def _owned(root: Path) -> dict[str, str]:
+    """Path → layer, for what dpkg and the wheels' records list. The lock tells base from apt, and the wheel layers."""
+    try:
+        lock: Mapping[str, Any] = json.loads(_text(root / _LOCK))
+        base = {deb["name"] for deb in lock["base"].get("packages", ())}
+        layer = {_plain(wheel["name"]): int(wheel.get("layer", 0)) for wheel in lock.get("wheels", ())}
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return {}  # not one of devenv's, or one that was tampered with: all of it is described nevertheless
+    owned: dict[str, str] = {}
+    for listing in sorted((root / "var/lib/dpkg/info").glob("*.list")):
+        if listing.stem.partition(":")[0] in base:
+            for line in _text(listing).splitlines():
+                owned[_merged(root, line.lstrip("/"))] = "base"
+    for record in sorted(root.glob("opt/venv/lib/python3*/site-packages/*.dist-info/RECORD")):
+        number = layer.get(_plain(record.parent.name.partition("-")[0]), 0)
+        site = record.parents[1].relative_to(root).as_posix()
+        for line in _text(record).splitlines():
+            name = line.rpartition(",")[0].rpartition(",")[0].strip('"')
+            owned[os.path.normpath(f"{site}/{name}")] = f"wheels-{number}"
+    return owned
+
+
+def _text(path: Path) -> str:
+    """A regular file's text; nothing for what is none: a pipe would never end."""
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            return ""
+        return path.read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return ""
+
+
+def _merged(root: Path, path: str) -> str:
+    """Where a path of a package lies once /usr is merged."""
+    first = path.partition("/")[0]
+    return f"usr/{path}" if first in _MERGED and path != first and (root / first).is_symlink() else path
+
+
+def _parent(path: str) -> str:
+    return path.rpartition("/")[0]
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+# ---- what is there
+
+
+def _walk(root: Path) -> dict[str, os.stat_result]:
+    """Every path below `root` and its facts, sorted by path."""
+    found: dict[str, os.stat_result] = {}
+    folders = [""]
+    while folders:
+        folder = folders.pop()
+        with os.scandir(root / folder) as listing:
+            for one in listing:
+                path = f"{folder}/{one.name}" if folder else one.name
+                facts = one.stat(follow_symlinks=False)
+                if stat.S_ISSOCK(facts.st_mode):
+                    continue  # of a process, not of a file system
+                found[path] = facts
+                if stat.S_ISDIR(facts.st_mode):
+                    folders.append(path)
+    return dict(sorted(found.items()))
+
+
+def _is_folder(facts: os.stat_result) -> bool:
+    return stat.S_ISDIR(facts.st_mode)
+
+
+def _names(found: Mapping[str, os.stat_result]) -> dict[str, tuple[str, ...]]:
+    """Path → all the names of its file, for those that have several."""
+    names: dict[tuple[int, int], list[str]] = {}
+    for path, facts in found.items():
+        if not _is_folder(facts) and facts.st_nlink > 1:
+            names.setdefault((facts.st_dev, facts.st_ino), []).append(path)
+    return {path: tuple(every) for every in names.values() for path in every}
+
+
+def _unchanged(root: Path, found: Mapping[str, os.stat_result], base: Path) -> frozenset[str]:
+    """The paths that `base` has in the same way, times apart."""
+    known = _walk(base)
+    named, known_as = _names(found), _names(known)
+    same = set()
+    for path, facts in found.items():
+        if path in known and _plainly(known[path]) == _plainly(facts) and named.get(path) == known_as.get(path):
+            ours, theirs = _entry(path, root, facts, {}), _entry(path, base, known[path], {})
+            if ours == theirs and (ours.kind != "file" or _hash(root / path) == _hash(base / path)):
+                same.add(path)
+    return frozenset(same)
+
+
+def _plainly(facts: os.stat_result) -> tuple[int, ...]:
+    size = facts.st_size if stat.S_ISREG(facts.st_mode) else 0
+    return facts.st_mode, facts.st_uid, facts.st_gid, size, facts.st_rdev
+
+
+def _hash(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as content:
+        while chunk := content.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _entry(path: str, root: Path, facts: os.stat_result, first: dict[tuple[int, int], str]) -> Entry:
+    """The facts of one path. `first`: inode → the first of its names that was seen."""
+    kind, target, device, size = _kind(facts.st_mode), "", (0, 0), 0
+    if kind == "symlink":
+        target = os.readlink(root / path)  # noqa: PTH115 - Path is slow, and this is called for every path
+    elif kind == "file":
+        size = facts.st_size
+        if facts.st_nlink > 1:
+            known = first.setdefault((facts.st_dev, facts.st_ino), path)
+            if known != path:
+                kind, target, size = "hardlink", known, 0
+    elif kind in ("char", "block"):
+        device = (os.major(facts.st_rdev), os.minor(facts.st_rdev))
+    return Entry(
+        path=path, kind=kind, mode=stat.S_IMODE(facts.st_mode), uid=facts.st_uid, gid=facts.st_gid, size_bytes=size,
+        target=target, device=device, xattrs=() if kind in ("symlink", "hardlink") else _xattrs(root / path),
+    )  # fmt: skip
+
+
+def _kind(mode: int) -> str:
+    kinds = {
+        stat.S_IFREG: "file", stat.S_IFDIR: "folder", stat.S_IFLNK: "symlink", stat.S_IFIFO: "fifo",
+        stat.S_IFCHR: "char", stat.S_IFBLK: "block",
+    }  # fmt: skip
+    return kinds[stat.S_IFMT(mode)]
+
+
+def _xattrs(path: Path) -> tuple[tuple[str, str], ...]:
+    try:
+        names = sorted(name for name in os.listxattr(path, follow_symlinks=False) if not name.startswith(_NOTES))
+    except OSError:
+        return ()  # a file system without them
+    return tuple((name, os.getxattr(path, name, follow_symlinks=False).hex()) for name in names)
+
+
+# ---- the layer's tar, hashed as it is made
+
+
+def _layer(name: str, root: Path, inside: Mapping[str, os.stat_result]) -> Layer:
+    digest, size = hashlib.sha256(), 0
+    entries: list[Entry] = []
+    first: dict[tuple[int, int], str] = {}
+    for path, facts in inside.items():
+        entry = _entry(path, root, facts, first)
+        header = _header(entry)
+        digest.update(header)
+        size += len(header) + -(-entry.size_bytes // 512) * 512
+        if entry.kind == "file":
+            content = _copy(root / path, entry.size_bytes, digest.update)
+            digest.update(bytes(-entry.size_bytes % 512))
+            entry = dataclasses.replace(entry, sha256=content)
+        entries.append(entry)
+    digest.update(bytes(1024))
+    return Layer(name=name, diff_id=f"sha256:{digest.hexdigest()}", size_bytes=size + 1024, entries=tuple(entries))
+
+
+def _whiteouts(paths: Sequence[str]) -> Layer:
+    """A layer that removes these paths from what lies below it (the OCI image layer's `.wh.` files)."""
+    digest = hashlib.sha256()
+    names = (f"{_parent(path)}/.wh.{path.rpartition('/')[2]}".lstrip("/") for path in paths)
+    entries = tuple(Entry(path=name, kind="file", mode=0, uid=0, gid=0) for name in names)
+    for entry in entries:
+        digest.update(_header(entry))
+    digest.update(bytes(1024))
+    return Layer(name=REMOVED, diff_id=f"sha256:{digest.hexdigest()}", size_bytes=0, entries=entries)
+
+
+def _header(entry: Entry) -> bytes:
+    kinds = {
+        "file": tarfile.REGTYPE, "folder": tarfile.DIRTYPE, "symlink": tarfile.SYMTYPE, "hardlink": tarfile.LNKTYPE,
+        "fifo": tarfile.FIFOTYPE, "char": tarfile.CHRTYPE, "block": tarfile.BLKTYPE,
+    }  # fmt: skip
+    member = tarfile.TarInfo(entry.path)
+    member.type, member.linkname, member.size = kinds[entry.kind], entry.target, entry.size_bytes
+    member.mode, member.uid, member.gid, member.mtime = entry.mode, entry.uid, entry.gid, EPOCH_S
+    member.devmajor, member.devminor = entry.device
+    member.pax_headers = {
+        f"SCHILY.xattr.{name}": bytes.fromhex(value).decode("utf-8", "surrogateescape") for name, value in entry.xattrs
+    }
+    return member.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+
+
+def _copy(path: Path, size_bytes: int, write: Callable[[bytes], None]) -> str:
+    """Hand a file's content on; returns its sha256. Raises OSError when it is not as long as it was."""
+    digest, left = hashlib.sha256(), size_bytes
+    with path.open("rb", buffering=0) as content:
+        while chunk := content.read(_CHUNK_BYTES):
+            digest.update(chunk)
+            write(chunk)
+            left -= len(chunk)
+    if left:
+        raise OSError(f"{path} changed while it was read")
+    return digest.hexdigest()
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Write `canonical.json`: a list of layers, each with its entries as lists of their fields."""
+    root, out, *base = (Path(one) for one in arguments)
+    told = [
+        {**dataclasses.asdict(dataclasses.replace(layer, entries=())), "entries": [_row(one) for one in layer.entries]}
+        for layer in layers(root, base[0] if base else None)
+    ]
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "canonical.json").write_text(json.dumps(told), encoding="utf-8")
+
+
+def _row(entry: Entry) -> list[Any]:
+    return [getattr(entry, field.name) for field in dataclasses.fields(entry)]
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

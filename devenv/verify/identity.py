@@ -1,0 +1,148 @@
+"""Image to identity: the digest that its content has as a canonical image, whichever engine built it, and when.
+
+The identity is the config digest (sha256 of the OCI image configuration) of the image that `canonical.py` describes.
+The engine mounts the image into a build step that reads it in place, so nothing is saved, copied or unpacked; the step
+is cached by the image's content, so asking again costs nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from devenv.build import build
+from devenv.doors import files
+from devenv.doors.docker.buildx import csv
+from devenv.doors.docker.engine import Engine
+from devenv.doors.docker.local_tag import LOCAL
+from devenv.doors.terminal.progress import Progress
+from devenv.errors import BuildError
+from devenv.lock.model import LockedBase
+from devenv.verify import canonical
+from devenv.verify.canonical import Entry, Layer
+
+_CREATED = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(canonical.EPOCH_S))
+_MOST_BYTES = 256 << 20
+_MAKER = f"devenv canonical {canonical.FORMAT}"
+# What of an image's configuration says how it runs (OCI image specification, "config").
+_CONFIG = (
+    "User", "ExposedPorts", "Env", "Entrypoint", "Cmd", "Volumes", "WorkingDir", "Labels", "StopSignal", "Healthcheck",
+    "Shell", "OnBuild",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """An image in canonical form: `digest` (`sha256:…`) is that of `config`.
+
+    Layers lie lowest first; those of a registry image below them are left out.
+    """
+
+    reference: str
+    digest: str
+    config: Mapping[str, Any]
+    layers: tuple[Layer, ...]
+
+
+def identities(
+    references: Sequence[str], engine: Engine, *, reader: str | None = None, progress: Progress, base: LockedBase
+) -> tuple[Identity, ...]:
+    """The identity of each image, by a tag of `localtag.py`. `reader` is a trusted one whose Python reads them; without
+    one each reads itself. `base`: what they all begin with; an image's layers stay as they are. Raises BuildError.
+    """
+    assert reader is None or reader in references
+    assert all(reference.startswith(LOCAL) for reference in references)
+    below = _below(base, engine)
+    with tempfile.TemporaryDirectory(prefix="devenv-identity-") as folder:
+        context, out = Path(folder) / "context", Path(folder) / "out"
+        context.mkdir()
+        (context / "canonical.py").write_bytes(Path(canonical.__file__).read_bytes())
+        readers = [references.index(reader or reference) for reference in references]
+        (context / "Dockerfile").write_text(_dockerfile(readers, below), encoding="utf-8")
+        images = [f"image{number}=docker-image://{reference}" for number, reference in enumerate(references)]
+        arguments = [part for image in images for part in ("--build-context", image)]
+        build.buildx([*arguments, "--output", csv("type=local", f"dest={out}")], context, engine, progress)
+        return tuple(
+            _identity(reference, out / str(number) / "canonical.json", engine, base, below)
+            for number, reference in enumerate(references)
+        )
+
+
+def _below(base: LockedBase, engine: Engine) -> str | None:
+    """The base image by the tag that this engine knows it by; a registry's is pulled when it is not here."""
+    if base.reference is not None and not base.local:
+        engine.pulled(base.reference)
+    return build.name_base(base, engine)
+
+
+def _dockerfile(readers: Sequence[int], base: str | None) -> str:
+    """One step for each image: they run at the same time. An image that reads itself is not hashed by BuildKit before,
+    because it is the step's root as well."""
+    lines = [f"FROM {base} AS base"] if base else []
+    below = " --mount=type=bind,from=base,target=/base" if base else ""
+    # The system's own interpreter, and nothing that the image's variables or packages could put before it.
+    command = json.dumps([
+        "/usr/bin/python3", "-I", "-S", "-B", "/canonical.py", "/image", "/out", *(["/base"] if base else []),
+    ])  # fmt: skip
+    for number, reader in enumerate(readers):
+        script = "--mount=type=bind,source=canonical.py,target=/canonical.py"
+        mounts = f"--mount=type=bind,from=image{number},target=/image{below} {script}"
+        lines += [
+            f"FROM image{reader} AS read{number}",
+            "USER 0",
+            "ENV LD_PRELOAD= LD_LIBRARY_PATH= LD_AUDIT=",
+            f"RUN {mounts} {command}",
+        ]
+    copies = [f"COPY --from=read{number} /out /{number}" for number in range(len(readers))]
+    return "\n".join([*lines, "FROM scratch", *copies, ""])
+
+
+def _identity(reference: str, told: Path, engine: Engine, base: LockedBase, tag: str | None) -> Identity:
+    try:
+        rows = json.loads(files.read(told, most_bytes=_MOST_BYTES, inside=told.parent))
+        found = tuple(
+            Layer(**{**row, "entries": tuple(Entry(*_tuples(fields)) for fields in row["entries"])}) for row in rows
+        )
+        for layer in found:
+            _check(layer)
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        why = files.reason(error) if isinstance(error, OSError) else error
+        raise BuildError(f"{reference} could not be read: {why}", hint="run again with -v") from None
+    facts = engine.image_facts(reference)
+    below: list[str] = engine.image_facts(tag)["RootFS"]["Layers"] if tag else []
+    name = (base.reference or "").removeprefix(LOCAL)
+    config = {
+        "architecture": facts["Architecture"],
+        "os": facts["Os"],
+        "created": _CREATED,
+        "config": {name: facts["Config"][name] for name in _CONFIG if facts["Config"].get(name)},
+        "rootfs": {"type": "layers", "diff_ids": [*below, *(layer.diff_id for layer in found)]},
+        "history": [
+            *({"created": _CREATED, "created_by": f"base {name}"} for _ in below),
+            *({"created": _CREATED, "created_by": f"{_MAKER}: {layer.name}"} for layer in found),
+        ],
+    }
+    text = json.dumps(config, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    digest = f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+    return Identity(reference=reference, digest=digest, config=config, layers=found)
+
+
+def _check(layer: Layer) -> None:
+    """An image that reads itself can say anything. Raises TypeError."""
+    texts = [layer.name, layer.diff_id]
+    numbers = [layer.size_bytes]
+    for one in layer.entries:
+        texts += [one.path, one.kind, one.target, one.sha256]
+        numbers += [one.mode, one.uid, one.gid, one.size_bytes]
+    if not all(isinstance(one, str) for one in texts) or not all(isinstance(one, int) for one in numbers):
+        raise TypeError("its own Python describes it in another form")
+
+
+def _tuples(fields: Sequence[Any]) -> list[Any]:
+    return [tuple(one) if isinstance(one, list) else one for one in fields]

@@ -1,0 +1,195 @@
+"""The proof: an image is built again from nothing but its preset and lock, and compared with what is there."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from devenv.build import own_images
+from devenv.build.build import build
+from devenv.container.state import hold
+from devenv.doors import files
+from devenv.doors.docker.buildx import check_buildx
+from devenv.doors.docker.engine import Engine
+from devenv.doors.docker.local_tag import VERIFY_TAG
+from devenv.errors import EngineError, FetchError, UsageError
+from devenv.lock.model import Lock
+from devenv.plan.plan import WORKSPACE
+from devenv.preset import portable
+from devenv.preset.yaml.text import MAX_BYTES
+from devenv.up.session import Decided, Doors
+from devenv.up.up import bring_files
+from devenv.verify.canonical import Entry
+from devenv.verify.identity import Identity, identities
+
+_RECORD = "/etc/devenv"
+_RECORD_BYTES = 16 << 20
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One path that is not the same in both: `what` says how, in words."""
+
+    path: str
+    layer: str
+    what: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """`image` is what was asked about, `rebuilt` what its preset and lock give; equal digests are equal images.
+
+    `stated` is false when the image says of itself that other files of the preset went into it than it has: they were
+    changed in the image, and the rebuild has the changed ones, too.
+    """
+
+    image: Identity
+    rebuilt: Identity
+    differences: tuple[Difference, ...]
+    stated: bool = True
+
+    @property
+    def equal(self) -> bool:
+        """Whether both are the same image."""
+        return self.stated and self.image.digest == self.rebuilt.digest
+
+
+def restore(reference: str, folder: Path, doors: Doors) -> Path:
+    """Put the preset and lock that an image carries into `folder`, with the preset's files; returns the preset's path.
+
+    Raises UsageError for an image that carries none, FetchError for a pinned archive that is not in the store.
+    """
+    engine, path = doors.engine(), folder / "preset.yaml"
+    record = {f"{_RECORD}/preset.yaml": path, f"{_RECORD}/devenv.lock": folder / "devenv.lock"}
+    engine.take_out(reference, record, most_bytes=_RECORD_BYTES)
+    if not path.is_file() or not (folder / "devenv.lock").is_file():
+        raise UsageError(
+            f"the image {reference} carries no preset and lock, so there is nothing to build it from",
+            hint="only images that devenv built can be verified",
+        )
+    try:
+        named = portable.carried(files.read_text(path, most_bytes=MAX_BYTES, inside=folder))
+    except OSError as error:
+        raise UsageError(
+            f"the preset that the image {reference} carries cannot be read: {files.reason(error)}",
+            hint="only images that devenv built, and that nobody changed, can be verified",
+        ) from None
+    (folder / "files").mkdir()
+    wanted = {target: folder / name for target, name in named.files.items()}
+    engine.take_out(reference, wanted | ({WORKSPACE: folder / portable.WORKSPACE} if named.workspace else {}))
+    (folder / "archives").mkdir()
+    for name in (*named.archives, *named.wheels):
+        sha256, place = name.partition("/")[0], folder / "archives" / name
+        held = doors.store.path(sha256)
+        if not held.is_file():
+            raise FetchError(
+                f"the store has not the file {sha256} that the preset pins by path",
+                hint="fetch it on this machine first, from the project that has it: devenv fetch",
+            )
+        place.parent.mkdir(exist_ok=True)
+        shutil.copyfile(held, place)
+    return path
+
+
+def identity(reference: str, lock: Lock, doors: Doors) -> Identity:
+    """The identity of one image, read by its own Python: it tells nothing of an image that is not trusted."""
+    with doors.stages.stage("read") as stage, _held(reference, doors.engine()) as subject:
+        return identities([subject], doors.engine(), progress=stage, base=lock.base)[0]
+
+
+def verify(reference: str, decided: Decided, doors: Doors, *, stated: bool = True) -> Verdict:
+    """Build `decided` anew from the first step on and compare it with the image. Raises BuildError, FetchError."""
+    from devenv.build.context import assemble
+    from devenv.render.render import render
+
+    engine = doors.engine()
+    check_buildx()
+    # Without their keys no base and no editor that is kept is looked at, and the new ones are not kept.
+    image = f"{VERIFY_TAG}{decided.plan.build_digest[:16]}"
+    plan = dataclasses.replace(decided.plan, image=image, base=None, editor=None)
+    folder = doors.dirs.contexts / f"verify-{plan.preset}"
+    with (
+        hold(folder.with_suffix(".lock"), lambda: doors.stages.note("another devenv verifies this; waiting")),
+        _held(reference, engine) as subject,
+    ):
+        own_images.keep(doors.dirs.images, (image, subject))
+        bring_files(decided, doors, anew=True)
+        try:
+            with doors.stages.stage("render"):
+                assemble(plan, render(plan), doors.store, folder, anew=True)
+            with doors.stages.stage("build") as stage:
+                rebuilt = build(plan, folder, engine, doors.store, progress=stage, no_cache=True)
+            with doors.stages.stage("compare") as stage:
+                found, anew = identities(
+                    [subject, rebuilt.reference], engine, reader=rebuilt.reference, progress=stage,
+                    base=decided.lock.base,
+                )  # fmt: skip
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            if engine.image_id(plan.image):
+                engine.remove_image(plan.image)
+    return Verdict(image=found, rebuilt=anew, differences=tuple(differences(found, anew)), stated=stated)
+
+
+@contextlib.contextmanager
+def _held(reference: str, engine: Engine) -> Iterator[str]:
+    """The image by a tag of our own: BuildKit knows no ids, and the user's tag may move to another image meanwhile."""
+    found = engine.image_id(reference)
+    if found is None:
+        raise UsageError(f"there is no image {reference} on this engine", hint="docker images")
+    name = f"{VERIFY_TAG}subject-{found.removeprefix('sha256:')[:16]}"
+    engine.tag(found, name)
+    try:
+        yield name
+    finally:
+        with contextlib.suppress(EngineError):  # another verify of the same image may have been quicker
+            engine.remove_image(name)
+
+
+def is_stated(reference: str, decided: Decided, engine: Engine) -> bool:
+    """Whether the image's own label names the build that its preset, lock and files give."""
+    labels = engine.image_facts(reference)["Config"].get("Labels") or {}
+    return bool(labels.get("dev.devenv.image.build") == decided.plan.build_digest)
+
+
+def differences(image: Identity, rebuilt: Identity) -> Iterator[Difference]:
+    """What is not the same, by path; then what differs in the configuration."""
+    ours, theirs = _by_path(image), _by_path(rebuilt)
+    for path in sorted(ours.keys() | theirs.keys()):
+        (here, entry), (there, other) = ours.get(path, ("", None)), theirs.get(path, ("", None))
+        if entry is None or other is None:
+            yield Difference(
+                path=path, layer=here or there, what=f"only in the {'rebuild' if entry is None else 'image'}"
+            )
+        elif entry != other:
+            yield Difference(path=path, layer=here, what=_words(entry, other))
+        elif here != there:
+            yield Difference(path=path, layer=here, what=f"layer {here} → {there}")
+    for name in sorted(image.config["config"].keys() | rebuilt.config["config"].keys()):
+        before, after = image.config["config"].get(name), rebuilt.config["config"].get(name)
+        if before != after:
+            yield Difference(path=name, layer="configuration", what=f"{before} → {after}")
+
+
+def _by_path(identity: Identity) -> dict[str, tuple[str, Entry]]:
+    return {entry.path: (layer.name, entry) for layer in identity.layers for entry in layer.entries}
+
+
+def _words(before: Entry, after: Entry) -> str:
+    """How two entries of one path differ; a content by its size and the beginning of its hash."""
+    if before.kind != after.kind:
+        return f"{before.kind} → {after.kind}"
+    parts = []
+    if before.mode != after.mode:
+        parts.append(f"mode {before.mode:04o} → {after.mode:04o}")
+    if (before.uid, before.gid) != (after.uid, after.gid):
+        parts.append(f"owner {before.uid}:{before.gid} → {after.uid}:{after.gid}")
+    if before.sha256 != after.sha256:
+        parts.append(f"content {before.size_bytes} B {before.sha256[:12]} → {after.size_bytes} B {after.sha256[:12]}")
+    for name in ("target", "device", "xattrs"):
+        one, other = getattr(before, name), getattr(after, name)
+        parts += [f"{name} {one} → {other}"] if one != other else []
+    return ", ".join(parts)

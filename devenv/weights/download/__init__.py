@@ -1,0 +1,1 @@
+"""Models brought to the store: in pieces, over several connections, hashed behind the writing."""

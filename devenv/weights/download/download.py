@@ -1,0 +1,381 @@
+"""One download of several files: pieces over several connections, source after source, hashed behind the writing."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+
+from devenv.doors.http.partial_file import Again, Refused, Stopped
+from devenv.doors.http.ranges import Denied, NoRanges, Ranges
+from devenv.doors.terminal.progress import Progress
+from devenv.errors import FetchError
+from devenv.lock.model import LockedModel, ModelFile
+from devenv.weights.download.partial_file import PIECE_BYTES, Part
+from devenv.weights.download.queue import Todo
+from devenv.weights.download.transfer import WHOLE, Arriving, Source
+from devenv.weights.store import Weights, hash_jobs
+
+CONNECTIONS = 8
+
+
+class Download:
+    """Brings files into the store. Bytes are hashed while they stream, in the file's order; what comes out of turn, as
+    several workers read one file, is hashed by a thread of that file's own."""
+
+    def __init__(
+        self, model: LockedModel, files: tuple[ModelFile, ...], *, store: Weights, web: Ranges,
+        sources: tuple[Source, ...], progress: Progress, task: str, connections: int = CONNECTIONS,
+        piece_bytes: int = PIECE_BYTES,
+    ) -> None:  # fmt: skip
+        self._model = model
+        self._store = store
+        self._web = web
+        self._sources = sources
+        self._progress = progress
+        self._task = task
+        self._connections = connections
+        self._piece_bytes = piece_bytes
+        self._size = sum(one.size for one in files)
+        self._todo = Todo(files, piece_bytes=piece_bytes, most=max(hash_jobs(), connections // 2))
+        self._state = self._todo.state
+        self._failed: list[FetchError] = []
+        self._remarks: list[str] = []
+
+    def run(self) -> None:
+        """All of it. Raises FetchError; what came is kept."""
+        self._progress.start(self._task, self._size)
+        workers = ThreadPoolExecutor(self._connections, thread_name_prefix="weights")
+        hashers = ThreadPoolExecutor(self._todo.most, thread_name_prefix="hash")
+        self._hashers = hashers
+        try:
+            futures: list[Future[None]] = [workers.submit(self._work, n) for n in range(self._connections)]
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            for future in done:
+                future.result()
+        except BaseException:
+            self._web.halt()
+            with self._state:
+                self._state.notify_all()
+            raise
+        finally:
+            for pool in (workers, hashers):
+                pool.shutdown(wait=True, cancel_futures=True)
+            for one in self._todo.active:
+                one.part.close()
+            self._progress.finish(self._task)
+        if self._failed:
+            first = self._failed[0]
+            more = f" (and {len(self._failed) - 1} more files)" if self._failed[1:] else ""
+            raise FetchError(first.message + more, where=first.where, detail=first.detail, hint=first.hint)
+
+    @property
+    def received(self) -> int:
+        """Bytes that came."""
+        return sum(one.received for one in self._sources)
+
+    def by_source(self) -> tuple[tuple[str, int], ...]:
+        """Bytes by hub."""
+        return tuple((one.hub.name, one.received) for one in self._sources if one.received)
+
+    def remarks(self) -> tuple[str, ...]:
+        """What went wrong and was helped."""
+        return tuple(self._remarks)
+
+    # ---- workers
+
+    def _work(self, number: int) -> None:
+        small_first = number % 2 == 1
+        while True:
+            found = self._claim(small_first)
+            if found is None:
+                return
+            if isinstance(found, ModelFile):
+                self._small_file(found)
+                continue
+            arriving, piece = found
+            try:
+                self._bring_piece(arriving, piece)
+            finally:
+                with self._state:
+                    arriving.working -= 1
+                    self._state.notify_all()
+
+    def _claim(self, small_first: bool) -> ModelFile | tuple[Arriving, int] | None:
+        """The next thing to do; None when there is nothing more to come."""
+        with self._state:
+            while True:
+                if self._web.stop.is_set():
+                    raise Stopped
+                if all(one.dead is not None for one in self._sources):
+                    self._give_up()
+                    return None
+                if small_first and (small := self._todo.small()):
+                    return small
+                if large := self._todo.large():
+                    self._open(large)
+                    continue
+                if piece := self._todo.piece():
+                    return piece
+                if small := self._todo.small():
+                    return small
+                if self._todo.over():
+                    return None
+                self._state.wait(0.5)
+
+    def _open(self, file: ModelFile) -> None:
+        part = Part(file, self._store.parts(self._model.key) / file.sha256, piece_bytes=self._piece_bytes)
+        part.__enter__()
+        arriving = Arriving(part)
+        arriving.resumed = part.total > 0
+        arriving.plan()
+        self._count(part.total)
+        self._todo.active.append(arriving)
+        self._todo.unverified += 1
+        self._hashers.submit(self._hash, arriving)
+
+    def _bring_piece(self, arriving: Arriving, piece: int) -> None:
+        epoch = arriving.epoch
+        try:
+            self._from_sources(arriving, piece)
+        except NoRanges:
+            with self._state:
+                arriving.ranged = False
+                arriving.plan()
+        except FetchError as error:
+            with self._state:
+                if arriving.epoch == epoch and not arriving.over:
+                    arriving.over = True
+                    self._failed.append(error)
+        arriving.digest.wake()
+
+    def _from_sources(self, arriving: Arriving, piece: int) -> None:
+        """One piece from the first source that gives it. Raises FetchError when none does, NoRanges."""
+        while True:
+            source = self._next_source(arriving)
+            if source is None:
+                raise self._nowhere(arriving.file, arriving.said)
+            if self._from_source(arriving, piece, source):
+                return
+
+    def _next_source(self, arriving: Arriving) -> Source | None:
+        usable = [one for one in self._sources if one.dead is None and one.number not in arriving.refused]
+        if arriving.only is not None:
+            return next((one for one in usable if one.number == arriving.only), None) or next(iter(usable), None)
+        return next(iter(usable), None)
+
+    def _from_source(self, arriving: Arriving, piece: int, source: Source) -> bool:
+        """Try with patience. False: this source will not give it."""
+        part, file = arriving.part, arriving.file
+        tries = 0
+        while source.dead is None and source.number not in arriving.refused:
+            whole = piece == WHOLE
+            start = 0 if whole else part.start(piece) + part.have(piece)
+            end = file.size if whole else part.start(piece) + part.length(piece)
+            if start >= end and not (whole and not part.complete):
+                return True
+            reached = part.total if whole else part.have(piece)
+
+            def take(offset: int, chunk: bytes) -> None:
+                new = part.write(offset, chunk, source.number)
+                if new == len(chunk):
+                    arriving.digest.take(offset, chunk)
+                self._count(new, source)
+
+            try:
+                self._web.read(source.place(file.path), start, end, file.size, take)
+            except NoRanges:
+                raise
+            except Refused as refused:
+                self._refuse(arriving, source, refused)
+            except Again as again:
+                tries = self._again(
+                    arriving, source, again, tries, (part.total if whole else part.have(piece)) > reached
+                )
+            else:
+                return True
+        return False
+
+    def _again(self, arriving: Arriving, source: Source, again: Again, tries: int, further: bool) -> int:
+        """Wait before the next try; after the last one the source is refused."""
+        tries = 1 if further and not again.slow else tries + 1
+        others = any(
+            one is not source and one.dead is None and one.number not in arriving.refused for one in self._sources
+        )
+        # Where another source waits, one that cannot be reached is not asked for long.
+        most = min(2, self._web.policy.attempts) if again.offline and others else self._web.policy.attempts
+        if tries >= most:
+            why = f"{again} ({tries} times)" if tries > 1 else str(again)
+            self._refuse(arriving, source, Refused(why, offline=again.offline))
+        else:
+            policy = self._web.policy
+            backoff_s = policy.backoff_s * 2 ** (tries - 1) * random.uniform(0.75, 1.25)  # noqa: S311
+            if self._web.stop.wait(min(max(backoff_s, again.wait_s), policy.longest_wait_s)):
+                raise Stopped
+        return tries
+
+    def _refuse(self, arriving: Arriving, source: Source, refused: Refused) -> None:
+        with self._state:
+            if source.number in arriving.refused:
+                return
+            arriving.refuse(source, str(refused))
+            if isinstance(refused, Denied):
+                source.denied = arriving.file.path
+            if isinstance(refused, Denied) or refused.offline:
+                source.dead = str(refused)
+            self._remark(f"{source.hub.name}: {arriving.file.path}: {refused}")
+
+    # ---- small files
+
+    def _small_file(self, file: ModelFile) -> None:
+        with Part(file, self._store.parts(self._model.key) / file.sha256, piece_bytes=max(1, file.size)) as part:
+            arriving = Arriving(part)
+            arriving.resumed = part.total > 0
+            self._count(part.total)
+            pieces: Sequence[int] = range(part.count)  # of an earlier devenv's size, if it began the file
+            while True:
+                try:
+                    if file.size:
+                        try:
+                            for piece in pieces:
+                                self._from_sources(arriving, piece)
+                        except NoRanges:
+                            self._drop(arriving, None)
+                            arriving.resumed = False
+                            pieces = (WHOLE,)
+                            continue
+                    found = arriving.digest.follow(self._web.stop.is_set)
+                    if found is None:
+                        raise Stopped
+                    if found == file.sha256:
+                        break
+                    self._mismatch(arriving, found)
+                except FetchError as error:
+                    with self._state:
+                        self._failed.append(error)
+                    return
+            # In this order: a kill in between loses a map, and not what it is the map of.
+            self._store.put(self._model, file, part.path)
+            part.discard()
+
+    # ---- hashing behind the download
+
+    def _hash(self, arriving: Arriving) -> None:
+        file = arriving.file
+        try:
+            while True:
+                epoch = arriving.epoch
+                found = arriving.digest.follow(lambda: arriving.over or self._web.stop.is_set())
+                if found is None:
+                    return
+                if found == file.sha256:
+                    self._settle(arriving)
+                    return
+                with self._state:  # nobody writes now: all pieces are there
+                    while arriving.working and not self._web.stop.is_set():
+                        self._state.wait(0.2)
+                    assert arriving.epoch == epoch
+                    try:
+                        self._mismatch(arriving, found)
+                    except FetchError as error:
+                        arriving.over = True
+                        self._failed.append(error)
+                        return
+                    arriving.epoch += 1
+                    arriving.plan()
+                    self._state.notify_all()
+        except BaseException as error:  # noqa: BLE001 - told to whoever waits, as an error of this download
+            with self._state:
+                arriving.over = True
+                if isinstance(error, OSError):
+                    self._failed.append(self._store.failed(error))
+                elif not isinstance(error, Stopped):
+                    self._failed.append(FetchError(f"cannot verify {file.path}: {type(error).__name__}: {error}"))
+        finally:
+            with self._state:
+                self._todo.unverified -= 1
+                self._state.notify_all()
+
+    def _settle(self, arriving: Arriving) -> None:
+        with self._state:
+            while arriving.working and not self._web.stop.is_set():
+                self._state.wait(0.2)
+            arriving.over = True
+            self._todo.active.remove(arriving)
+        arriving.part.close()
+        self._store.put(self._model, arriving.file, arriving.part.path)
+        arriving.part.discard()
+
+    def _mismatch(self, arriving: Arriving, found: str) -> None:
+        """All bytes are there and they are wrong: whose? Throws away only what may be. Raises FetchError."""
+        part = arriving.part
+        whose = part.whose()
+        names = {one.number: one.hub.name for one in self._sources}
+        if len(whose) > 1:
+            # Keep those of the source that gave most, and fill up from it alone: the next hash tells.
+            alive = {one.number for one in self._sources if one.dead is None} - arriving.refused.keys()
+            keep = max(whose, key=lambda number: (number in alive, whose[number]))
+            self._drop(arriving, keep)
+            arriving.only = keep
+            self._remark(
+                f"{arriving.file.path}: bytes of {' and '.join(names.get(one, 'an earlier source') for one in whose)} "
+                f"do not make the locked file; taking all from {names.get(keep, 'an earlier source')}"
+            )
+            return
+        self._drop(arriving, None)
+        if arriving.resumed:
+            arriving.resumed = False
+            self._remark(f"{arriving.file.path}: what an earlier run had left was wrong; downloaded anew")
+            return
+        number = next(iter(whose), self._sources[0].number)
+        source = next((one for one in self._sources if one.number == number), self._sources[0])
+        arriving.only = None
+        locked = arriving.file.sha256
+        arriving.refuse(source, f"has another file of that name: sha256 {found}, locked is {locked}")
+        self._remark(f"{source.hub.name} gave wrong bytes for {arriving.file.path}")
+        if self._next_source(arriving) is None:
+            raise self._nowhere(arriving.file, arriving.said)
+
+    def _drop(self, arriving: Arriving, keep: int | None) -> None:
+        self._count(-arriving.part.drop(keep=keep))
+        arriving.digest.restart()
+
+    # ---- telling
+
+    def _count(self, count: int, source: Source | None = None) -> None:
+        if not count:
+            return
+        if source is not None:
+            source.count(count)
+        self._progress.advance(self._task, count)
+
+    def _remark(self, text: str) -> None:
+        if text not in self._remarks and len(self._remarks) < 20:
+            self._remarks.append(text)
+
+    def _give_up(self) -> None:
+        """No source is left for any file."""
+        if not self._failed:
+            file = next(self._todo.waiting(), self._model.files[0])
+            said = [f"{one.hub.name}: {one.dead}" for one in self._sources]
+            self._failed.append(self._nowhere(file, said))
+        self._todo.clear()
+
+    def _nowhere(self, file: ModelFile, said: list[str]) -> FetchError:
+        detail = "\n".join(said) or "; ".join(f"{one.hub.name}: {one.dead}" for one in self._sources)
+        denied = next((one for one in self._sources if one.denied), None)
+        if denied is not None:
+            told = denied.hub.denied(denied.id)
+            return FetchError(
+                f"{told.message} (asked for {denied.denied})", where=told.where, detail=detail, hint=told.hint
+            )  # fmt: skip
+        offline = all(one.dead is not None for one in self._sources)
+        return FetchError(
+            f"cannot get {file.path} of {self._model.name}",
+            detail=detail,
+            hint="check the network and the proxy settings, or name a hub that can be reached (HF_ENDPOINT, "
+            "MODELSCOPE_ENDPOINT, --source); what came is kept"
+            if offline
+            else "run it again, or ask another hub (--source); 'devenv lock --upgrade model' looks at the hubs again. "
+            "What came is kept",
+        )

@@ -1,0 +1,77 @@
+"""The hash of a file while it comes, in the file's order, whatever the order of its bytes."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import threading
+from collections.abc import Callable
+
+from devenv.weights.download.partial_file import Part
+
+_BUFFER_BYTES = 1 << 20
+
+
+class Digest:
+    """sha256 of a part from its beginning on. Bytes that are next are taken from the hand that has just written them;
+    all others are read back by `follow`."""
+
+    def __init__(self, part: Part) -> None:
+        self._part = part
+        self._size = part.file.size
+        self._guard = threading.Lock()
+        self._changed = threading.Condition()
+        self._buffer = memoryview(b"")
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin anew, when what was hashed is no longer there."""
+        with self._guard:
+            self._sha256 = hashlib.sha256()
+            self._at = 0
+
+    def take(self, offset: int, chunk: bytes) -> None:
+        """These very bytes are in the part now."""
+        if self._guard.acquire(blocking=False):
+            try:
+                if offset == self._at:
+                    self._sha256.update(chunk)
+                    self._at += len(chunk)
+                    if self._at < self._size:
+                        return
+            finally:
+                self._guard.release()
+        self.wake()
+
+    def wake(self) -> None:
+        """There may be something for `follow` to do."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def follow(self, ended: Callable[[], bool]) -> str | None:
+        """Hash what is there and wait for the rest; the hash of the whole, or None when `ended` says so."""
+        while self._at < self._size:
+            if ended():
+                return None
+            if self._catch_up():
+                continue
+            with self._changed:
+                if self._part.contiguous() <= self._at < self._size:
+                    self._changed.wait(0.2)
+        with self._guard:
+            return self._sha256.hexdigest()
+
+    def _catch_up(self) -> bool:
+        """Read some of what is there and not hashed; whether there was any."""
+        with self._guard:
+            end = self._part.contiguous()
+            if end <= self._at:
+                return False
+            if not self._buffer:
+                self._buffer = memoryview(bytearray(min(_BUFFER_BYTES, self._size)))
+            count = self._part.read(self._at, self._buffer[: end - self._at])
+            if count <= 0:
+                raise OSError(errno.EIO, "the unfinished file became shorter", str(self._part.path))
+            self._sha256.update(self._buffer[:count])
+            self._at += count
+            return True

@@ -1,0 +1,79 @@
+"""Hubs as a download meets them, and files under way: who has which piece, and what each source said."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import threading
+from collections import deque
+from collections.abc import Mapping
+
+from devenv.doors.http.hubs import Hub
+from devenv.doors.http.ranges import Place
+from devenv.doors.settings.tool_configs import without_secret
+from devenv.lock.model import ModelFile
+from devenv.weights.download.hash import Digest
+from devenv.weights.download.partial_file import Part
+
+WHOLE = -1
+"""As a piece: the whole file in one stream."""
+
+
+@dataclasses.dataclass(kw_only=True)
+class Source:
+    """A hub that has the model. `dead`: why nothing is asked of it any more."""
+
+    hub: Hub
+    id: str
+    revision: str
+    number: int
+    dead: str | None = None
+    denied: str | None = None  # the file that it refused for want of rights
+    received: int = 0
+    _guard: threading.Lock = dataclasses.field(default_factory=threading.Lock)
+
+    @functools.cached_property
+    def headers(self) -> Mapping[str, str]:
+        """What its own host may see."""
+        return self.hub.headers()
+
+    def count(self, bytes_: int) -> None:
+        """So many bytes of its came."""
+        with self._guard:
+            self.received += bytes_
+
+    def place(self, path: str) -> Place:
+        """Where it has a file."""
+        with self._guard:  # the hubs' clients are imported by the first one who asks
+            return Place(url=self.hub.url(self.id, self.revision, path), headers=self.headers)
+
+
+class Arriving:
+    """A file under way: its part, who has which piece, and what its sources said."""
+
+    def __init__(self, part: Part) -> None:
+        self.part = part
+        self.file: ModelFile = part.file
+        self.digest = Digest(part)
+        self.todo: deque[int] = deque()
+        self.working = 0
+        self.ranged = True
+        self.resumed = False
+        self.only: int | None = None
+        self.refused: dict[int, str] = {}
+        self.said: list[str] = []
+        self.epoch = 0
+        self.over = False
+
+    def refuse(self, source: Source, why: str) -> None:
+        """Nothing more of this file is asked of that source."""
+        # Said first: whoever finds that no source is left tells all that was said.
+        self.said.append(f"{source.hub.name} ({without_secret(source.place(self.file.path).url)}): {why}")
+        self.refused[source.number] = why
+
+    def plan(self) -> None:
+        """Queue what is not there."""
+        if self.ranged:
+            self.todo = deque(i for i in range(self.part.count) if not self.part.full(i))
+        else:
+            self.todo = deque([] if self.part.complete else [WHOLE])

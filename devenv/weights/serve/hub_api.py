@@ -1,0 +1,357 @@
+"""The store over HTTP, in the Hugging Face hub's protocol: what `huggingface_hub` asks for, and no more."""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import http.server
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from devenv.doors.untrusted import from_json
+from devenv.errors import UsageError
+from devenv.lock.model import LockedModel, ModelFile, ModelSource
+from devenv.weights.serve.server import Listening
+from devenv.weights.store import Stored, Weights
+
+_LARGEST_REQUEST = 1 << 20
+_LOOK_EVERY_S = 1.0
+_POINTER_BYTES = 134
+"""How long a git-lfs pointer is: clients are told, and do nothing with it."""
+
+
+class Server:
+    """Answers in threads until it is closed."""
+
+    def __init__(
+        self, store: Weights, *, host: str, port: int, token: str | None, told: Callable[[str], None] | None = None,
+        unconfirmed: bool = False,
+    ) -> None:  # fmt: skip
+        owner = self
+
+        class Handler(_Handler):
+            server_of = owner
+
+        self.store = store
+        self.looked_s = 0.0
+        self._every: tuple[Stored, ...] = ()
+        self.token = token
+        self.told = told
+        self.unconfirmed = unconfirmed
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        try:
+            self._http = type("_Bound", (Listening,), {"address_family": family})((host, port), Handler)
+        except OSError as error:
+            raise UsageError(
+                f"cannot listen on {host} port {port}: {error.strerror or error}", hint="choose another: --port, --host"
+            ) from None
+        self.port: int = self._http.server_address[1]
+        self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Until Ctrl-C."""
+        while self._thread.is_alive():
+            self._thread.join(1)
+
+    def close(self) -> None:
+        """No more answers."""
+        self._http.shutdown()
+        self._http.server_close()
+
+    def every(self) -> tuple[Stored, ...]:
+        """What is in the store, looked at once a second at most: a look asks for the state of every file."""
+        now = time.monotonic()
+        if now - self.looked_s > _LOOK_EVERY_S or not self.looked_s:
+            self._every = self.store.every()
+            self.looked_s = now
+        return self._every
+
+    def find(self, id_: str, revision: str) -> tuple[LockedModel, str] | None:
+        """A complete model by hub id and revision (a branch's name: the last one that came), with its commit. Only
+        under names that the hub itself has been seen to give to this content."""
+        found = []
+        for one in self.every():
+            for source in self.names(one):
+                if source.id == id_ and one.complete:
+                    commit = _commit(one.model, source.revision)
+                    if revision in (source.revision, commit):
+                        return one.model, commit
+                    found.append((one.folder.stat().st_mtime_ns, one.model, commit))
+        if revision in ("main", "master", "HEAD") and found:
+            _, model, commit = max(found, key=lambda each: each[0])
+            return model, commit
+        return None
+
+    def has(self, id_: str) -> bool:
+        """Whether any revision of it is here."""
+        return any(source.id == id_ for one in self.every() for source in self.names(one))
+
+    def names(self, one: Stored) -> tuple[ModelSource, ...]:
+        """What a model is served as."""
+        return one.model.sources if self.unconfirmed else one.confirmed
+
+
+@contextlib.contextmanager
+def serving(
+    store: Weights, *, host: str, port: int, token: str | None, told: Callable[[str], None] | None = None,
+    unconfirmed: bool = False,
+) -> Iterator[Server]:  # fmt: skip
+    """A server for the length of a `with`. Raises UsageError when it cannot listen."""
+    server = Server(store, host=host, port=port, token=token, told=told, unconfirmed=unconfirmed)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def _commit(model: LockedModel, revision: str) -> str:
+    """What clients take for a commit: 40 hexadecimal digits, for a tag of ModelScope's the digest's."""
+    is_commit = len(revision) == 40 and all(one in "0123456789abcdef" for one in revision)
+    return revision if is_commit else model.digest[:40]
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    server_of: Server
+    protocol_version = "HTTP/1.1"
+    server_version = "devenv"
+    sys_version = ""
+    timeout = 120
+    disable_nagle_algorithm = True
+    wbufsize = -1
+
+    def log_message(self, *_: object) -> None:
+        """Nothing by itself: a request's line may hold what is no one's business."""
+
+    def handle_one_request(self) -> None:
+        """Head and body in time."""
+        assert isinstance(self.server, Listening)
+        self.server.guests.waits(self.connection)
+        super().handle_one_request()
+
+    def do_HEAD(self) -> None:
+        """As GET, without the body."""
+        self._serve()
+
+    def do_GET(self) -> None:
+        """A model's description, its list of files, or a file."""
+        self._serve()
+
+    def do_POST(self) -> None:
+        """Facts about named paths."""
+        self._serve()
+
+    def _serve(self) -> None:
+        assert isinstance(self.server, Listening)
+        path = urlsplit(self.path).path
+        if self.server_of.told is not None:
+            self.server_of.told(f"{self.client_address[0]} {self.command} {_plain(path)}")
+        may = self._may()
+        body = self._body() if may else None
+        self.server.guests.asked(self.connection, known=may and self.server_of.token is not None)
+        if not may:  # nothing of a stranger's is read, and no place is kept for one
+            self.close_connection = True
+            self._refuse(401, "Unauthorized", "a token is needed: set HF_TOKEN to the one that 'weights serve' printed")
+            return
+        if body is None:
+            self._refuse(413, "TooLarge", "that is too much")
+            return
+        words = [unquote(one) for one in path.strip("/").split("/")]
+        if words[:2] == ["api", "models"] and len(words) >= 4:
+            self._api("/".join(words[2:4]), words[4:], body)
+        elif words == ["api", "whoami-v2"]:
+            self._json({"type": "user", "name": "devenv", "fullname": "devenv weights serve", "orgs": [], "auth": {}})
+        elif len(words) >= 5 and words[2] == "resolve":
+            self._file("/".join(words[:2]), words[3], "/".join(words[4:]))
+        else:
+            self._refuse(404, "RepoNotFound", "no such thing here")
+
+    def _body(self) -> bytes | None:
+        length = self.headers.get("Content-Length", "0")
+        if not length.isdigit() or int(length) > _LARGEST_REQUEST or self.headers.get("Transfer-Encoding"):
+            self.close_connection = True
+            return None
+        return self.rfile.read(int(length))
+
+    def _may(self) -> bool:
+        if self.server_of.token is None:
+            return True
+        kind, _, given = self.headers.get("Authorization", "").partition(" ")
+        return kind.lower() == "bearer" and hmac.compare_digest(
+            given.strip().encode(), self.server_of.token.encode()
+        )  # fmt: skip
+
+    def _api(self, id_: str, words: list[str], body: bytes) -> None:
+        what = words[0] if words else "revision"
+        revision = words[1] if len(words) > 1 else "main"
+        found = self._found(id_, revision) if what in ("revision", "tree", "paths-info") else None
+        if found is None:
+            if what not in ("revision", "tree", "paths-info"):
+                self._refuse(404, "EntryNotFound", "no such thing here")
+            return
+        model, commit = found
+        if what == "revision":
+            self._json(_info(id_, model, commit))
+        elif what == "tree":
+            self._tree(model, commit, "/".join(words[2:]))
+        else:
+            asked = self._paths(body)
+            self._json([_entry(one, commit) for one in model.files if one.path in asked])
+
+    def _paths(self, body: bytes) -> set[str]:
+        if self.headers.get("Content-Type", "").startswith("application/json"):
+            with contextlib.suppress(ValueError, AttributeError, TypeError):
+                return {str(one) for one in from_json(body).get("paths", [])}
+            return set()
+        return set(parse_qs(body.decode(errors="replace")).get("paths", []))
+
+    def _tree(self, model: LockedModel, commit: str, below: str) -> None:
+        recursive = parse_qs(urlsplit(self.path).query).get("recursive", ["false"])[0].lower() in ("true", "1")
+        start = f"{below}/" if below else ""
+        rows: list[dict[str, Any]] = []
+        folders: set[str] = set()
+        for one in model.files:
+            if not one.path.startswith(start):
+                continue
+            inside = one.path[len(start) :].split("/")[:-1]
+            for depth in range(1, len(inside) + 1) if recursive else range(1, min(len(inside), 1) + 1):
+                folders.add(start + "/".join(inside[:depth]))
+            if recursive or not inside:
+                rows.append(_entry(one, commit))
+        rows += [{"type": "directory", "oid": commit, "size": 0, "path": one} for one in folders]
+        self._json(sorted(rows, key=lambda row: str(row["path"])))
+
+    def _found(self, id_: str, revision: str) -> tuple[LockedModel, str] | None:
+        found = self.server_of.find(id_, revision)
+        if found is None:
+            if self.server_of.has(id_):
+                self._refuse(404, "RevisionNotFound", f"{id_} is here, but not complete at {revision}")
+            else:
+                self._refuse(404, "RepoNotFound", f"{id_} is not in this store")
+        return found
+
+    def _file(self, id_: str, revision: str, path: str) -> None:
+        found = self._found(id_, revision)
+        if found is None:
+            return
+        model, commit = found
+        file = next((one for one in model.files if one.path == path), None)
+        if file is None:
+            self._refuse(404, "EntryNotFound", f"{id_} has no {path}")
+            return
+        headers = {
+            "X-Repo-Commit": commit,
+            "ETag": f'"{file.sha256}"',
+            "X-Linked-Etag": f'"{file.sha256}"',
+            "X-Linked-Size": str(file.size),
+            "Accept-Ranges": "bytes",
+            "Content-Type": "application/octet-stream",
+            "Content-Disposition": "attachment",
+        }
+        if self.headers.get("If-None-Match") == headers["ETag"]:
+            self._head(304, 0, headers)
+            return
+        span = _span(self.headers.get("Range", ""), file.size)
+        if self.headers.get("If-Range", headers["ETag"]) != headers["ETag"]:
+            span = (0, file.size, False)
+        if span is None:
+            self._head(416, 0, {**headers, "Content-Range": f"bytes */{file.size}"})
+            return
+        start, end, ranged = span
+        if ranged:
+            headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.size}"
+        self._send_file(self.server_of.store.folder(model.key) / path, start, end, 206 if ranged else 200, headers)
+
+    def _send_file(self, path: Path, start: int, end: int, status: int, headers: Mapping[str, str]) -> None:
+        try:
+            source = path.open("rb")
+        except OSError:
+            self._refuse(404, "EntryNotFound", "the file is gone")
+            return
+        with source:
+            self._head(status, end - start, headers)
+            if self.command == "HEAD":
+                return
+            # The kernel moves the bytes; a file that became shorter, or a client that takes none, ends the connection.
+            try:
+                whole = self.connection.sendfile(source, start, end - start) == end - start
+            except OSError:
+                whole = False
+            self.close_connection = self.close_connection or not whole
+
+    def _json(self, value: Any) -> None:
+        self._answer(200, json.dumps(value).encode(), {"Content-Type": "application/json; charset=utf-8"})
+
+    def _refuse(self, status: int, code: str, text: str) -> None:
+        headers = {"X-Error-Code": code, "X-Error-Message": _plain(text), "Content-Type": "application/json"}
+        if status == 401:
+            headers["WWW-Authenticate"] = "Bearer"
+            if code == "Unauthorized":
+                del headers["X-Error-Code"]
+        self._answer(status, json.dumps({"error": text}).encode(), headers)
+
+    def _answer(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+        self._head(status, len(body), headers)
+        if self.command != "HEAD":
+            self.wfile.write(body)
+        self.wfile.flush()
+
+    def _head(self, status: int, length: int, headers: Mapping[str, str]) -> None:
+        self.send_response(status)
+        closing = {"Connection": "close"} if self.close_connection else {}
+        for name, value in {**headers, **closing, "Content-Length": str(length)}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.flush()
+
+
+def _plain(text: str) -> str:
+    """What someone else wrote, for a header or a terminal: printable ASCII, the rest as escapes."""
+    return "".join(one if " " <= one <= "~" else ascii(one)[1:-1] for one in text)
+
+
+def _span(text: str, size: int) -> tuple[int, int, bool] | None:
+    """(start, end, whether it is a part) of a Range header; None when nothing of the file is in it. What is no single
+    byte range is as if it were not there (RFC 9110)."""
+    unit, _, ranges = text.partition("=")
+    first, dash, last = ranges.strip().partition("-")
+    if unit.strip().lower() != "bytes" or not dash or "," in ranges or not (first or last):
+        return 0, size, False
+    if (first and not first.isdecimal()) or (last and not last.isdecimal()):
+        return 0, size, False
+    if not first:
+        start, end = max(0, size - int(last)), size
+    else:
+        start, end = int(first), min(int(last) + 1, size) if last else size
+        if last and int(last) < start:
+            return 0, size, False
+    return (start, end, True) if start < end else None
+
+
+def _info(id_: str, model: LockedModel, commit: str) -> dict[str, Any]:
+    siblings = [
+        {"rfilename": one.path, "size": one.size, "blobId": one.sha256[:40], "lfs": _lfs(one)} for one in model.files
+    ]
+    return {
+        "_id": model.digest[:24], "id": id_, "modelId": id_, "author": id_.partition("/")[0], "sha": commit,
+        "private": False, "gated": False, "disabled": False, "downloads": 0, "likes": 0, "tags": [],
+        "usedStorage": model.size, "siblings": siblings,
+    }  # fmt: skip
+
+
+def _lfs(one: ModelFile) -> dict[str, Any]:
+    return {"sha256": one.sha256, "size": one.size, "pointerSize": _POINTER_BYTES}
+
+
+def _entry(one: ModelFile, commit: str) -> dict[str, Any]:
+    return {
+        "type": "file", "oid": one.sha256[:40], "size": one.size, "path": one.path,
+        "lfs": {"oid": one.sha256, "size": one.size, "pointerSize": _POINTER_BYTES},
+        "lastCommit": {"id": commit, "title": "", "date": "1970-01-01T00:00:00.000Z"},
+    }  # fmt: skip
