@@ -115,11 +115,11 @@ def _matrix(app: App) -> Matrix:
 
 
 def _lock(app: App, loaded: LoadedPreset) -> Lock | None:
-    from devenv.lock import files as place
+    from devenv.lock import files as lock_files
     from devenv.lock.model import read
 
     try:
-        return read(place.lock_path(loaded, app.dirs))
+        return read(lock_files.lock_path(loaded, app.dirs))
     except LockError:
         return None  # nothing is known yet of a preset that was never locked
 

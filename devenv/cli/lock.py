@@ -13,8 +13,9 @@ from devenv.doors.terminal.console import bytes_text
 from devenv.errors import DriftError, LockError, UsageError
 from devenv.fetch.store import Store
 from devenv.lock import drift
-from devenv.lock import files as place
+from devenv.lock import files as lock_files
 from devenv.preset.load import find, load
+from devenv.resolve import ensure
 from devenv.resolve.base_image import look_into
 
 if TYPE_CHECKING:
@@ -57,13 +58,13 @@ def lock(app: App, preset: str | None, check: bool, upgrade: tuple[str, ...], wi
         raise UsageError("--without-model asks no hub, and --upgrade model wants one asked", hint="choose one of them")
     loaded = load(find(preset, Path.cwd()))
     if check:
-        path = place.lock_path(loaded, app.dirs)
+        path = lock_files.lock_path(loaded, app.dirs)
         locked = read(path)
-        _check(app, locked, drift.compare(locked, loaded.preset), path, place.command(loaded))
+        _check(app, locked, drift.compare(locked, loaded.preset), path, lock_files.command(loaded))
         return
-    for words in place.fits(loaded, app.dirs.config):
+    for words in ensure.fits(loaded, app.dirs.config):
         app.console.warn(words)
-    path = place.beside(loaded.path)
+    path = lock_files.beside(loaded.path)
     try:
         old = read(path) if files.is_there(path) else None
     except LockError as error:
@@ -73,15 +74,15 @@ def lock(app: App, preset: str | None, check: bool, upgrade: tuple[str, ...], wi
         try:
             new = resolve(
                 loaded, settings=app.settings, store=Store(app.dirs.store), progress=stage, upgrade=names,
-                parent=place.parent_lock(loaded), previous=old, ask_hubs=not without_model, note=stages.note,
+                parent=lock_files.parent_lock(loaded), previous=old, ask_hubs=not without_model, note=stages.note,
                 image_facts=lambda reference: look_into(reference, app.engine),
             )  # fmt: skip
         except UnreachedError as error:
-            error.hint = f"{error.hint}; or leave the model open for now: {place.command(loaded)} --without-model"
+            error.hint = f"{error.hint}; or leave the model open for now: {lock_files.command(loaded)} --without-model"
             raise
         stage.cached = new == old
         stage.message(f"{len(new.artifacts())} files, {bytes_text(sum(one.size for one in new.artifacts()))}")
-    place.write(new, path)
+    lock_files.write(new, path)
     _tell(app, new, changes(old, new), path, old=old is not None)
 
 
@@ -100,7 +101,7 @@ def fetch(app: App, preset: str | None) -> None:
     store = Store(app.dirs.store)
     with app.console.stages() as stages:
         with stages.stage("lock") as stage:
-            locked, stage.cached = place.locked(
+            locked, stage.cached = ensure.locked(
                 loaded, dirs=app.dirs, settings=app.settings, store=store, progress=stage,
                 image_facts=lambda reference: look_into(reference, app.engine),
             )  # fmt: skip
@@ -133,9 +134,9 @@ def sbom(app: App, preset: str | None) -> None:
     from devenv.render.sbom import sbom as bill
 
     loaded = load(find(preset, Path.cwd()))
-    path = place.lock_path(loaded, app.dirs)
+    path = lock_files.lock_path(loaded, app.dirs)
     locked = read(path)
-    drift.require_fit(locked, loaded.preset, where=str(path), command=place.command(loaded))
+    drift.require_fit(locked, loaded.preset, where=str(path), command=lock_files.command(loaded))
     app.console.document(bill(locked).decode())
 
 

@@ -106,9 +106,9 @@ def schema(app: App) -> None:
 
 
 def _mistakes(app: App, argument: str | None) -> tuple[str, tuple[PresetError, ...]]:
-    from devenv.lock.files import fits
     from devenv.preset.load import find, load
     from devenv.preset.yaml.nodes import display
+    from devenv.resolve.ensure import fits
 
     name = argument or "devenv.yaml"
     try:

@@ -13,9 +13,10 @@ import click
 from devenv.build import own_images
 from devenv.cli.app import App, json_option
 from devenv.container import container, network
-from devenv.container.state import hold, is_name
+from devenv.container.state import is_name
 from devenv.doors.docker.engine import LABEL
 from devenv.doors.docker.local_tag import BASE_TAG, EDITOR_TAG, LOCAL
+from devenv.doors.file_lock import hold
 from devenv.doors.terminal.console import bytes_text, printable
 from devenv.errors import EngineError
 

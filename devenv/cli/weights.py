@@ -246,7 +246,7 @@ def serve(app: App, host: str, port: int, no_token: bool, unconfirmed: bool) -> 
 
 
 def _serve_token(app: App) -> str:
-    from devenv.container.state import secret
+    from devenv.doors.secret_file import secret
 
     return secret(app.dirs.state / "weights-token")
 
@@ -271,8 +271,8 @@ def _model(
 ) -> tuple[LockedModel, dict[str, Any] | None]:
     """The locked model of a preset, locked or recorded now when it was not; and what was recorded now."""
     from devenv.cli.up import recorded_json
-    from devenv.lock import files
     from devenv.preset.load import find, load
+    from devenv.resolve import ensure
     from devenv.up.session import complete
 
     loaded = load(find(preset, Path.cwd()))
@@ -283,7 +283,7 @@ def _model(
         )  # fmt: skip
     doors = app.doors(stages, sources)
     with stages.stage("lock") as stage:
-        locked, stage.cached = files.locked(
+        locked, stage.cached = ensure.locked(
             loaded, dirs=app.dirs, settings=app.settings, store=doors.store, progress=stage,
             image_facts=doors.image_facts, note=stages.note,
         )  # fmt: skip

@@ -14,9 +14,11 @@ from devenv.build.build import Image
 from devenv.container import network as networks
 from devenv.container.gpu import Access, to_json
 from devenv.container.gpu import from_json as gpu_from_json
-from devenv.container.state import Environment, choose_ports, is_name, kept_ports, port_is_free
+from devenv.container.ports import choose_ports, kept_ports
+from devenv.container.state import Environment, is_name
 from devenv.doors.docker.engine import LABEL, Engine, labels_json
 from devenv.doors.docker.values import ContainerFacts, ContainerSpec, Mount
+from devenv.doors.machine.ports import port_is_free
 from devenv.doors.untrusted import from_json, value_of
 from devenv.errors import EngineError, NotReadyError
 from devenv.plan.plan import Plan, PlannedCheck

@@ -12,12 +12,13 @@ from devenv.doors.dirs import Dirs
 from devenv.doors.docker.engine import Engine
 from devenv.doors.settings.settings import Settings
 from devenv.doors.terminal.stages import Stages
-from devenv.lock.files import fits, lock_path, locked, relocked_path
+from devenv.lock.files import lock_path, relocked_path
 from devenv.lock.files import write as write_lock
 from devenv.lock.model import Lock
 from devenv.plan.plan import Plan, plan
 from devenv.preset.load import LoadedPreset, load
 from devenv.resolve.base_image import ImageFacts, look_into
+from devenv.resolve.ensure import fits, locked
 
 if TYPE_CHECKING:
     from devenv.fetch.store import Store

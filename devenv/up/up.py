@@ -21,11 +21,12 @@ from devenv.container import condition, container, network, owner, worktree
 from devenv.container.container import Running
 from devenv.container.gpu import Access
 from devenv.container.host_settings import brought
-from devenv.container.state import Environment, hold
+from devenv.container.state import Environment
 from devenv.container.user import User, check_workspace, container_user
 from devenv.doors.docker.buildx import check_buildx
 from devenv.doors.docker.engine import Engine
 from devenv.doors.docker.values import ContainerSpec
+from devenv.doors.file_lock import hold
 from devenv.doors.terminal.stages import Beside
 from devenv.errors import NotReadyError
 from devenv.lock.files import relocked_path

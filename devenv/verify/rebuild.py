@@ -10,11 +10,11 @@ from pathlib import Path
 
 from devenv.build import own_images
 from devenv.build.build import build
-from devenv.container.state import hold
 from devenv.doors import files
 from devenv.doors.docker.buildx import check_buildx
 from devenv.doors.docker.engine import Engine
 from devenv.doors.docker.local_tag import VERIFY_TAG
+from devenv.doors.file_lock import hold
 from devenv.errors import EngineError, FetchError, UsageError
 from devenv.lock.model import Lock
 from devenv.plan.plan import WORKSPACE

@@ -11,8 +11,8 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from devenv.container.state import hold
 from devenv.doors import files
+from devenv.doors.file_lock import hold
 from devenv.doors.untrusted import from_json
 from devenv.errors import FetchError, UsageError
 from devenv.fetch.store import hash_file

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from devenv.doors.dirs import templates_digest
 from devenv.lock import drift
+from devenv.lock.files import beside
 from devenv.lock.model import read
-from devenv.lock.place import beside
-from devenv.paths import templates_digest
-from devenv.plan import plan
+from devenv.plan.plan import plan
 from devenv.preset.load import find, load, shipped
-from devenv.render import render
+from devenv.render.render import render
 from tests.unit.examples import loaded, lock
 
 HERE = Path(__file__).parent

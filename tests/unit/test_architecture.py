@@ -1,97 +1,154 @@
+"""The house: folders in the order of the data-flow line, side effects in their doors, nothing in a circle, nothing long."""
+
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+
+import pytest
 
 import devenv
 
 PACKAGE = Path(devenv.__file__).parent
 
-
-def _imports(path: Path) -> set[str]:
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {name.name for name in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module} | {f"{node.module}.{name.name}" for name in node.names}
-    return found
+# The data-flow line of docs/architecture.md. A folder imports only what stands before it.
+LINE = (
+    "errors", "doors", "preset", "compat", "lock", "fetch", "resolve", "plan", "render", "build", "container",
+    "checks", "weights", "doctor", "up", "verify", "cli", "__main__",
+)  # fmt: skip
+# What may be imported where, and nowhere else: top-level names of modules to folders or modules of ours.
+DOORS = {
+    "subprocess": ("doors.process",),
+    "docker": ("doors.docker",),
+    "rich": ("doors.terminal",),
+    "httpx": ("doors.http",),
+    "urllib3": ("doors.http", "doors.docker"),
+    "requests": ("doors.docker",),
+    "huggingface_hub": ("doors.http",),
+    "modelscope_hub": ("doors.http",),
+    "pynvml": ("doors.machine",),
+}
+ENVIRONMENT = ("doors.process", "doors.settings", "cli")
+MOST_LINES = 400
 
 
 def _modules() -> dict[str, Path]:
-    return {
-        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path
-        for path in PACKAGE.rglob("*.py")
-        if "_share" not in path.parts
+    """Name (below `devenv`) to file; a package goes by its folder's name."""
+    found = {}
+    for path in PACKAGE.rglob("*.py"):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        if "_share" not in parts:
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+MODULES = _modules()
+
+
+def _tree(module: str) -> ast.Module:
+    return ast.parse(MODULES[module].read_text())
+
+
+def _imports(tree: ast.AST) -> Iterator[str]:
+    """Every imported name in full, inside functions and under TYPE_CHECKING too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{name.name}" for name in node.names)
+
+
+def _ours(module: str) -> Iterator[str]:
+    """The modules of ours that a module imports."""
+    for name in _imports(_tree(module)):
+        if name.startswith("devenv."):
+            inner = name.removeprefix("devenv.")
+            yield inner if inner in MODULES else inner.rpartition(".")[0]
+
+
+def _is_in(module: str, places: tuple[str, ...]) -> bool:
+    return any(module == place or module.startswith(f"{place}.") for place in places)
+
+
+def _folder(module: str) -> str:
+    """The folder that holds a module; its own name for a package, and for a module at the top."""
+    if MODULES[module].name == "__init__.py":
+        return module
+    return module.rpartition(".")[0] or module
+
+
+def _reads_environment(tree: ast.AST) -> bool:
+    """By any of its names: `os.environ`, `os.getenv`, `from os import environ`, their bytes."""
+    names = {"environ", "environb", "getenv", "getenvb"}
+    return any(
+        (isinstance(node, ast.Attribute) and node.attr in names)
+        or (isinstance(node, ast.ImportFrom) and node.module == "os" and names & {one.name for one in node.names})
+        for node in ast.walk(tree)
+    )
+
+
+def test_a_folder_imports_only_what_stands_before_it_on_the_line() -> None:
+    wrong = [
+        f"{module} imports {other}"
+        for module in MODULES
+        for other in _ours(module)
+        if module and other and LINE.index(other.split(".")[0]) > LINE.index(module.split(".")[0])
+    ]
+    assert wrong == []
+
+
+def test_no_folders_import_each_other_in_a_circle() -> None:
+    graph: dict[str, set[str]] = {}
+    for module in MODULES:
+        for other in _ours(module):
+            if module and other and _folder(module) != _folder(other):
+                graph.setdefault(_folder(module), set()).add(_folder(other))
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"these import each other: {error.args[1]}")
+
+
+@pytest.mark.parametrize("library", DOORS)
+def test_a_side_effect_has_one_door(library: str) -> None:
+    users = {module for module in MODULES if any(one.split(".")[0] == library for one in _imports(_tree(module)))}
+    assert users, f"nothing uses {library}: take it out of the table"
+    assert {module for module in users if not _is_in(module, DOORS[library])} == set()
+
+
+def test_only_settings_processes_and_the_command_line_read_the_environment() -> None:
+    readers = {module for module in MODULES if _reads_environment(_tree(module))}
+    assert {module for module in readers if not _is_in(module, ENVIRONMENT)} == set()
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["import os; os.environ['A']", "import os; os.getenv('A')", "from os import environ", "from os import getenv as x"],
+)
+def test_every_way_to_read_the_environment_is_seen(line: str) -> None:
+    assert _reads_environment(ast.parse(line))
+
+
+def test_nothing_prints_by_itself() -> None:
+    printing = {
+        module
+        for module in MODULES
+        for node in ast.walk(_tree(module))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
     }
-
-
-# The data-flow line of docs/architecture.md. A room may import rooms that stand before it, and the doors.
-LINE = (
-    ("preset",), ("compat",), ("lock",), ("sources", "artifacts", "fetch"), ("rootfs",), ("sbom",), ("services",), ("content",), ("parts",), ("plan",), ("render",),
-    ("context",), ("online",), ("build",), ("canonical",), ("identity",), ("weights",), ("gpu",), ("doctor",), ("alternatives",), ("worktree",), ("user",), ("network",), ("boot",), ("condition",), ("owner",), ("first",), ("decided",),
-    ("probe",), ("setup", "smoke", "proof"), ("passed",), ("up",), ("verify",), ("cli",),
-)  # fmt: skip
-DOORS = {
-    "errors", "paths", "progress", "run", "http", "engine", "engineclient", "dockerhost", "console", "stages", "environment", "host",
-    "configs", "mirrors", "container", "brought", "machine", "hubs", "ownconfig", "buildx", "unpacked",
-    "lifeline", "guard", "held", "files", "foreign", "streams", "localtag", "ownimages", "enginefaults", "pipsettings", "debfile", "inforce",
-}  # fmt: skip
-SDK = {"devenv.doors.docker.engine", "devenv.doors.docker.client"}
-# The resolvers need bytes that are hashed at lock time (npm's tarballs), so they use the store and its fetcher.
-ALLOWED = {("lock", "artifacts"), ("lock", "fetch"), ("lock", "sources")}
-
-
-def _room(module: str) -> str:
-    return module.split(".")[1] if module.count(".") else ""
-
-
-def test_a_room_imports_only_upstream_rooms_and_doors() -> None:
-    rank = {room: at for at, rooms in enumerate(LINE) for room in rooms}
-    wrong = []
-    for module, path in _modules().items():
-        own = _room(module)
-        if own not in rank:
-            continue
-        for imported in _imports(path):
-            other = _room(imported) if imported.startswith("devenv.") else ""
-            if other in rank and other != own and rank[other] > rank[own] and (own, other) not in ALLOWED:
-                wrong.append(f"{module} imports {imported}")
-    assert wrong == []
-
-
-def test_every_module_is_a_known_room_or_door() -> None:
-    known = {room for rooms in LINE for room in rooms} | DOORS | {"", "__init__", "__main__"}
-    assert {_room(module) for module in _modules()} - known == set()
-
-
-def test_one_door_per_side_effect() -> None:
-    wrong = []
-    for module, path in _modules().items():
-        imports = _imports(path)
-        if "subprocess" in imports and module != "devenv.doors.process":
-            wrong.append(f"{module} starts processes itself")
-        if any(one.split(".")[0] == "docker" for one in imports) and module not in SDK:
-            wrong.append(f"{module} talks to Docker itself")
-        if "rich" in {one.split(".")[0] for one in imports} and module not in {
-            "devenv.doors.terminal.console",
-            "devenv.doors.terminal.stages",
-        }:
-            wrong.append(f"{module} prints by itself")
-        tree = ast.parse(path.read_text())
-        calls = {
-            node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
-        }
-        if "print" in calls:
-            wrong.append(f"{module} prints")
-        reads = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-        if "environ" in reads and not module.startswith(
-            ("devenv.cli", "devenv.doors.settings.settings", "devenv.doors.process")
-        ):
-            wrong.append(f"{module} reads the environment")
-    assert wrong == []
+    assert printing == set()
 
 
 def test_modules_stay_small() -> None:
-    long = {module: count for module, path in _modules().items() if (count := len(path.read_text().splitlines())) > 400}
-    assert long == {}
+    lines = {module: len(path.read_text().splitlines()) for module, path in MODULES.items()}
+    assert {module: count for module, count in lines.items() if count > MOST_LINES} == {}
+
+
+def test_unit_tests_lie_where_their_modules_lie() -> None:
+    """Folder for folder; what is tested there and is no part of the package has a folder of its own."""
+    top = Path(__file__).parent
+    folders = {path.parent.relative_to(top).as_posix() for path in top.rglob("test_*.py")} - {"."}
+    packages = {module.replace(".", "/") for module, path in MODULES.items() if path.name == "__init__.py"}
+    assert folders - packages == {"assets", "docs", "ocr"}

@@ -20,7 +20,8 @@ from devenv.checks import gpu, passed
 from devenv.checks.smoke import smoke
 from devenv.container import container as boot
 from devenv.container.gpu import Access, to_json
-from devenv.container.state import Environment, choose_ports
+from devenv.container.ports import choose_ports
+from devenv.container.state import Environment
 from devenv.doors.docker.local_tag import VERIFY_TAG
 from devenv.doors.docker.values import ContainerFacts, Mount
 from devenv.doors.http.hubs import HubFile, listing
@@ -41,9 +42,9 @@ from devenv.up.preflight import Asked
 from devenv.verify.canonical import Entry
 from devenv.verify.identity import identities
 from devenv.weights.store import Weights
+from tests.unit.checks.test_readiness import _running
 from tests.unit.examples import loaded, lock
 from tests.unit.examples import npm as npm_section
-from tests.unit.test_probe import _running
 
 OPTIONS = settings(
     deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devenv.container.state import port_is_free
 from devenv.doors.machine import engine as engines
 from devenv.doors.machine import local, nvidia
 from devenv.doors.machine.model import EngineFacts, Machine, Network, Nvidia
+from devenv.doors.machine.ports import port_is_free
 
 if TYPE_CHECKING:
     from devenv.doors.docker.engine import Engine

@@ -12,8 +12,8 @@ from devenv.compat.matrix import Matrix, read
 from devenv.compat.verdict import clashes, cuda_of, pinned
 from devenv.compat.versions import numbers
 from devenv.errors import PresetError, UsageError
-from devenv.lock.files import fits
 from devenv.preset.load import load
+from devenv.resolve.ensure import fits
 from tests.unit import examples
 
 MATRIX = read()

@@ -7,8 +7,7 @@ import pytest
 from devenv.errors import LockError
 from devenv.lock import drift
 from devenv.lock.drift import Drift
-
-from .conftest import lock, preset
+from tests.unit.handmade import lock, preset
 
 SHA = "a" * 64
 

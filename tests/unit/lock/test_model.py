@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from devenv.errors import LockError
 from devenv.lock.model import Lock, read
-
-from .conftest import deb, lock, preset, tarball, wheel
+from tests.unit.handmade import deb, lock, preset, tarball, wheel
 
 
 def test_a_lock_survives_its_file_byte_for_byte(tmp_path: Path) -> None:

@@ -1,0 +1,45 @@
+"""Locks between processes: a file that one of them holds. The kernel frees it when the holder dies."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from devenv.errors import NotReadyError
+
+
+@contextmanager
+def hold(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    """Hold a lock file between processes. The kernel frees it when the holder dies."""
+    told = False
+    while True:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # Not emptied, because it may be a link; and for reading too: a pipe without a reader does not hold us up.
+            handle = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666), "r+b")
+        except OSError as error:
+            raise NotReadyError(
+                f"cannot write {path}: {error.strerror}", hint="free disk space, or that folder"
+            ) from None
+        with handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if not told:
+                    waiting()
+                told = True
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            # 'down --volumes' and 'prune' take the folder away with the lock in it: then wait at the new one.
+            if _is_still(path, handle.fileno()):
+                yield
+                return
+
+
+def _is_still(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
