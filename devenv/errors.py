@@ -103,3 +103,12 @@ class MachineError(DevenvError):
     """This machine cannot run the preset."""
 
     exit_code = 13
+
+
+class CancelledError(DevenvError):
+    """Whoever asked for the work has ended it."""
+
+    exit_code = 130
+
+    def __init__(self, message: str = "cancelled; what was done so far is kept") -> None:
+        super().__init__(message)

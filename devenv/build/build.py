@@ -11,11 +11,12 @@ from typing import Self
 
 from devenv.build.context import BASE
 from devenv.doors import process
+from devenv.doors.cancellation import Cancellation
 from devenv.doors.docker.buildx import NO_PROXIES, OWN_BUILDER, csv, own_variables
 from devenv.doors.docker.engine import Engine
 from devenv.doors.docker.local_tag import LOCAL
 from devenv.doors.terminal.progress import Progress
-from devenv.errors import BuildError
+from devenv.errors import BuildError, CancelledError
 from devenv.fetch.store import Store
 from devenv.lock.model import LockedBase
 from devenv.plan.plan import Plan
@@ -53,17 +54,28 @@ def find(plan: Plan, engine: Engine) -> Image | None:
 
 
 def build(
-    plan: Plan, folder: Path, engine: Engine, store: Store, *, progress: Progress, no_cache: bool = False
+    plan: Plan,
+    folder: Path,
+    engine: Engine,
+    store: Store,
+    *,
+    progress: Progress,
+    no_cache: bool = False,
+    cancel: Cancellation | None = None,
 ) -> Image:
-    """Build the plan's image from the context in `folder`. Raises BuildError with the failing step's last lines."""
+    """Build the plan's image from the context in `folder`. Raises BuildError with the failing step's last lines,
+    CancelledError."""
     base = tuple(_base_here(plan.lock.base, engine))
     kept = [] if no_cache else list(_kept_editor(plan, engine, store, progress))
     arguments = [
         *base, *kept, *(["--no-cache"] if no_cache else []), "--load", "--tag", plan.image, *_platform(plan)
     ]  # fmt: skip
     keeping = plan if not kept else dataclasses.replace(plan, editor=None)
-    with _Keeper(keeping, folder, engine, store, progress, base) as keeper:
-        steps = buildx(arguments, folder, engine, progress, keeper.saw)
+    with (
+        (cancel or Cancellation()).part() as all_of_it,
+        _Keeper(keeping, folder, engine, store, progress, base, all_of_it) as keeper,
+    ):
+        steps = buildx(arguments, folder, engine, progress, keeper.saw, cancel=all_of_it)
         keeper.finish()
     built = engine.image_id(plan.image)
     if built is None:
@@ -128,9 +140,17 @@ class _Keeper:
     exported as soon as its stage, which has one step, is done, while the others go on."""
 
     def __init__(
-        self, plan: Plan, folder: Path, engine: Engine, store: Store, progress: Progress, base: Sequence[str]
+        self,
+        plan: Plan,
+        folder: Path,
+        engine: Engine,
+        store: Store,
+        progress: Progress,
+        base: Sequence[str],
+        cancel: Cancellation,
     ) -> None:
         self._folder, self._engine, self._store, self._progress = folder, engine, store, progress
+        self._cancel = cancel  # of the build with all that is exported beside it
         self._base = base  # the build's arguments that bring its base
         self._platform = _platform(plan)
         self._keys = {BASE: plan.base, _EDITOR: plan.editor}  # of what no export was begun for
@@ -144,7 +164,7 @@ class _Keeper:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
             self._has_failed = True  # first: an export may be about to begin
-            process.stop()
+            self._cancel.cancel()
         self._pool.shutdown(cancel_futures=True)
 
     def saw(self, step: Step) -> None:
@@ -167,7 +187,7 @@ class _Keeper:
             self._store.derive(
                 stage, key, self._editor if stage == _EDITOR else lambda place: self._export(stage, place)
             )
-        except (BuildError, OSError) as error:
+        except (BuildError, CancelledError, OSError) as error:
             # The image needs no copy: the next one on an engine without it makes the stage again, that is all.
             if not self._has_failed:
                 self._progress.message(f"the {stage} could not be kept: {error}")
@@ -176,7 +196,7 @@ class _Keeper:
         if self._has_failed:  # while this waited for another devenv that keeps the same
             raise BuildError("the build has ended")
         arguments = [*self._base, "--target", stage, *self._platform, "--output", csv("type=tar", f"dest={target}")]
-        buildx(arguments, self._folder, self._engine, self._progress)
+        buildx(arguments, self._folder, self._engine, self._progress, cancel=self._cancel)
 
     def _editor(self, place: Path) -> None:
         place.mkdir()
@@ -189,7 +209,13 @@ def _nothing(_: Step) -> None:
 
 
 def buildx(
-    arguments: list[str], folder: Path, engine: Engine, progress: Progress, on_step: Callable[[Step], None] = _nothing
+    arguments: list[str],
+    folder: Path,
+    engine: Engine,
+    progress: Progress,
+    on_step: Callable[[Step], None] = _nothing,
+    *,
+    cancel: Cancellation | None = None,
 ) -> tuple[Step, ...]:
     """Build the folder's Dockerfile on this engine with no network and none of the user's settings for builds;
     `arguments` say what becomes of it, `on_step` gets each step when it is done. Raises BuildError."""
@@ -199,7 +225,8 @@ def buildx(
     ]  # fmt: skip
     try:
         steps = []
-        for step in _steps(process.lines(command, env=own_variables(engine.endpoint)), progress):
+        lines = process.lines(command, env=own_variables(engine.endpoint), cancel=cancel)
+        for step in _steps(lines, progress):
             steps.append(step)
             on_step(step)
         return tuple(steps)

@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from devenv.container.container import Running
+from devenv.doors.cancellation import Cancellation
 from devenv.doors.docker.engine import Engine
 from devenv.doors.terminal.progress import Progress
 from devenv.errors import EngineError, NotReadyError
@@ -51,13 +52,20 @@ class Watch:
     """
 
     def __init__(
-        self, container: str, engine: Engine, *, up: bool = False, note: Callable[[str], None] = lambda _: None
+        self,
+        container: str,
+        engine: Engine,
+        *,
+        up: bool = False,
+        note: Callable[[str], None] = lambda _: None,
+        cancel: Cancellation | None = None,
     ) -> None:
         self.up = threading.Event()
         self.failed = threading.Event()
         self.exits: dict[str, str] = {}
         self.waiting: set[str] = set()
         self._note = note
+        self._cancel = cancel or Cancellation()
         self._ends: Counter[str] = Counter()
         self._began = time.monotonic()
         self._last_end: dict[str, float] = {}
@@ -93,7 +101,8 @@ class Watch:
         self.failed.set()
 
     def check(self) -> None:
-        """Raise NotReadyError when a service or the container has died."""
+        """Raise NotReadyError when a service or the container has died, CancelledError."""
+        self._cancel.check()
         if not self.failed.is_set():
             return
         if self.exits:

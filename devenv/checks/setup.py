@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from devenv.checks.readiness import log_tail
 from devenv.container.container import Running
 from devenv.container.exec import Lifeline
+from devenv.doors.cancellation import Cancellation
 from devenv.doors.docker.engine import Engine
 from devenv.doors.terminal.progress import Progress
 from devenv.errors import NotReadyError
@@ -36,9 +37,17 @@ printf %s "$key" > "$mark"
 """
 
 
-def setup(running: Running, steps: Sequence[PlannedStep], engine: Engine, *, progress: Progress) -> bool:
+def setup(
+    running: Running,
+    steps: Sequence[PlannedStep],
+    engine: Engine,
+    *,
+    progress: Progress,
+    cancel: Cancellation | None = None,
+) -> bool:
     """Run what is not done yet, in order, and restart the preset's services, which may need what was made; whether
-    anything ran. Raises NotReadyError for a step that fails, EngineError."""
+    anything ran. Raises NotReadyError for a step that fails, EngineError, CancelledError."""
+    cancel = cancel or Cancellation()
     marks = [_mark(running, one) for one in steps]
     _, found, _ = engine.exec(running.facts.name, ["sh", "-c", _READ, "sh", *marks], user="dev")
     done = dict(zip(marks, found.split("\n"), strict=False))
@@ -48,7 +57,7 @@ def setup(running: Running, steps: Sequence[PlannedStep], engine: Engine, *, pro
         if done.get(mark) == key:
             continue
         progress.message(step.name)
-        _run(running, step, engine, ["sh", "-c", _RUN, "sh", step.name, mark, key], progress)
+        _run(running, step, engine, ["sh", "-c", _RUN, "sh", step.name, mark, key], progress, cancel)
         ran = True
     if ran:
         _restart_services(running, engine)
@@ -61,14 +70,18 @@ def _mark(running: Running, step: PlannedStep) -> str:
     return f"{place}/{step.name}"
 
 
-def _run(running: Running, step: PlannedStep, engine: Engine, script: list[str], progress: Progress) -> None:
+def _run(
+    running: Running, step: PlannedStep, engine: Engine, script: list[str], progress: Progress, cancel: Cancellation
+) -> None:
     command = [*script, f"/var/log/devenv/{LOG}/current", str(step.timeout_s), *step.run]
-    with Lifeline(engine, running.facts.name) as line:
+    with Lifeline(engine, running.facts.name) as line, cancel.ending(line.lost):
         code, _, err = engine.exec(
             running.facts.name, line.command(command), user="dev",
             tell=lambda text: progress.message(f"{step.name}: {text}"),
         )  # fmt: skip
-        line.done()
+        if not cancel.is_set:
+            line.done()
+    cancel.check()
     if code != 0:
         how = f"ran out of time ({step.timeout_s} s)" if code == _TIMED_OUT else f"ended with status {code}"
         raise NotReadyError(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from devenv.doors.docker.engine import Engine
     from devenv.doors.settings.settings import Settings
     from devenv.doors.terminal.stages import Stages
-    from devenv.up.session import Doors
+    from devenv.up.session import Session
 
 _CARRIED = (
     "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy",
@@ -99,11 +99,11 @@ class App:
 
         return connect(self.endpoint)
 
-    def doors(self, stages: Stages, sources: tuple[str, ...] = ()) -> Doors:
+    def session(self, stages: Stages, sources: tuple[str, ...] = ()) -> Session:
         """What the line acts through; `sources`: the hubs to bring weights from, and no others."""
-        from devenv.up.session import Doors
+        from devenv.up.session import Session
 
-        return Doors(
+        return Session(
             dirs=self.dirs, settings=self.settings, engine=lambda: self.engine, stages=stages, carried=self.carried,
             weight_sources=sources,
         )  # fmt: skip

@@ -171,7 +171,7 @@ def restart(app: App, words: tuple[str, ...], all_users: bool) -> None:
 def smoke(app: App, name: str | None, all_users: bool) -> None:
     """Run the smoke test again in a running environment."""
     from devenv.checks.smoke import smoke as run_smoke
-    from devenv.cli.up import smoke_json
+    from devenv.up.report import smoke_json
 
     one = _running(app.select(name, all_users=all_users))
     with app.console.stages() as stages, stages.stage("smoke") as stage:

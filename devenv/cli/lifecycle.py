@@ -101,7 +101,7 @@ def start(app: App, name: str | None) -> None:
             readiness.check_token(one, readiness.states(one, token), environment.token_file)
         with stages.stage("boot") as stage:
             stage.cached = one.facts.state == "running"
-            watch = wake(one, environment, app.engine, note=stages.note)
+            watch = wake(one, environment, app.session(stages))
             readiness.wait_up(watch)
         with stages.stage("ready") as stage:
             readiness.wait_ready(one, token, watch, progress=stage, engine=app.engine)

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from devenv.checks.gpu import Proof
 from devenv.cli.app import App, from_option, json_option, source_option, weights_dir_option
-from devenv.container.gpu import MODES, Access
+from devenv.container.gpu import MODES
 from devenv.doors.files import is_text
 from devenv.doors.terminal.console import Console, printable
-from devenv.errors import UsageError
+from devenv.errors import CancelledError, DevenvError, UsageError
 from devenv.preset.load import find
 from devenv.up import preflight
+from devenv.up.decide import decide
+from devenv.up.image import make_image
 from devenv.up.preflight import Asked
-from devenv.up.session import Decided, decide
-from devenv.up.up import Result, image_json, make_image
+from devenv.up.prepare import Wishes
+from devenv.up.report import image_json, stages_json, up_json
+from devenv.up.up import Result
 from devenv.up.up import up as bring_up
 
 if TYPE_CHECKING:
+    from devenv.doors.terminal.stages import Events
     from devenv.preset.load import LoadedPreset
-    from devenv.resolve.pin_model import Recorded
 
 __all__ = ["build", "up"]
 
@@ -54,6 +58,9 @@ __all__ = ["build", "up"]
 @source_option
 @weights_dir_option
 @json_option
+@click.option(
+    "--json-events", is_flag=True, help="One JSON object a line on stdout, as things happen; the last has the result."
+)
 @click.pass_obj
 def up(
     app: App,
@@ -67,32 +74,50 @@ def up(
     gpus: str | None,
     gpu_mode: str | None,
     sources: tuple[str, ...],
+    json_events: bool,
 ) -> None:
     """Bring an environment up, to a passed smoke test.
 
     PRESET is a shipped name, a YAML file, a project folder, or nothing: devenv.yaml here or above.
     """
-    with app.console.stages() as stages:
-        doors = app.doors(stages, sources)
+    events = app.console.event if json_events else None
+    with _telling_of_failure(events), app.console.stages(events) as stages:
+        session = app.session(stages, sources)
         asked = Asked(gpus=gpus, mode=gpu_mode)
 
         def before_lock(loaded: LoadedPreset) -> None:
-            preflight.usable(doors.engine(), loaded)
-            preflight.before_lock(loaded, doors.engine(), doors.settings, asked)
+            preflight.usable(session.engine(), loaded)
+            preflight.before_lock(loaded, session.engine(), session.settings, asked)
 
-        decided = decide(find(preset, Path.cwd()), doors, before_lock=before_lock)
+        decided = decide(find(preset, Path.cwd()), session, before_lock=before_lock)
         project = _workspace(workspace or decided.loaded.project)
         environment = app.environment(name or decided.plan.preset)
-        result = bring_up(
-            decided, environment, doors, project=project, fresh=fresh, relock=relock, asked=asked,
-            take_over=take_over, new_token=new_token,
-        )  # fmt: skip
+        wishes = Wishes(fresh=fresh, relock=relock, take_over=take_over, new_token=new_token, gpus=asked)
+        result = bring_up(decided, environment, session, project=project, wishes=wishes)
     token = environment.kept_token()
-    if app.json:
-        app.console.json(_json(result, stages.reports(), token))
-    else:
-        _tell(app.console, result, stages, token)
-    result.report.raise_failed(environment.name)
+    with _telling_of_failure(events):
+        if events:
+            events({"event": "result", **up_json(result, stages.reports(), token)})
+        elif app.json:
+            app.console.json(up_json(result, stages.reports(), token))
+        else:
+            _tell(app.console, result, stages, token)
+        result.report.raise_failed(environment.name)
+
+
+@contextlib.contextmanager
+def _telling_of_failure(events: Events | None) -> Iterator[None]:
+    """What ends the command is an event, too; its status is the process's."""
+    try:
+        yield
+    except (DevenvError, KeyboardInterrupt) as error:
+        known = error if isinstance(error, DevenvError) else CancelledError()
+        if events:
+            events({
+                "event": "error", "message": known.message, "where": known.where, "hint": known.hint,
+                "exit_status": known.exit_code,
+            })  # fmt: skip
+        raise
 
 
 @click.command()
@@ -107,16 +132,16 @@ def up(
 def build(app: App, preset: str | None, no_cache: bool, relock: bool) -> None:
     """Build the image of PRESET, with no network: everything was fetched and verified before."""
     with app.console.stages() as stages:
-        doors = app.doors(stages)
-        decided = decide(find(preset, Path.cwd()), doors)
-        decided, image = make_image(decided, doors, no_cache=no_cache, relock=relock)
+        session = app.session(stages)
+        decided = decide(find(preset, Path.cwd()), session)
+        decided, image = make_image(decided, session, no_cache=no_cache, relock=relock)
     if decided.lock.open:
         app.console.note("the lock leaves the model open, and so does this image: 'devenv up' records it")
     if app.json:
         report = [{"name": one.name, "seconds": one.seconds, "cached": one.cached} for one in image.steps]
         app.console.json({
             "preset": decided.plan.preset, "lock_digest": decided.lock.digest, "image": image_json(image),
-            "cached": image.cached, "stages": _stages(stages.reports()), "steps": report,
+            "cached": image.cached, "stages": stages_json(stages.reports()), "steps": report,
         })  # fmt: skip
     else:
         app.console.data(image.reference)
@@ -130,70 +155,6 @@ def _workspace(folder: Path | None) -> Path | None:
     if not is_text(str(real)):
         raise UsageError("the workspace's path is not UTF-8 text", hint="rename the folder: Docker cannot mount it")
     return real
-
-
-def _json(result: Result, stages: tuple[Any, ...], token: str) -> dict[str, Any]:
-    decided: Decided = result.decided
-    return {
-        "name": result.running.name,
-        "preset": decided.plan.preset,
-        "lock_digest": decided.lock.digest,
-        "image": image_json(result.image),
-        "container_id": result.running.facts.id,
-        "urls": result.running.urls(token),
-        "gpu": gpu_json(result.running.gpu, result.proof),
-        "model": result.running.facts.labels.get("dev.devenv.model"),
-        "recorded": recorded_json(decided.recorded, decided.place),
-        "untouched": result.untouched,
-        "stages": _stages(stages),
-        "services": [{"name": one.service, "seconds": one.seconds} for one in result.ready],
-        "smoke": smoke_json(result.report),
-    }
-
-
-def recorded_json(recorded: Recorded | None, place: Path | None) -> dict[str, Any] | None:
-    """`recorded` of `up --json` and `prefetch --json`: the model that this run wrote into the lock; None without."""
-    return None if recorded is None else {"lock": str(place), **recorded.json()}
-
-
-def gpu_json(given: Access | None, proof: Proof | None) -> dict[str, Any] | None:
-    """`gpu` of `up --json`: how the container got which GPUs, and what it computed on them; None without."""
-    if given is None:
-        return None
-    return {
-        "mode": given.mode,
-        "devices": [
-            {"index": one.index, "uuid": one.uuid, "name": one.name, "memory_bytes": one.memory_bytes,
-             "capability": one.capability}
-            for one in given.devices
-        ],
-        "check": proof and {
-            "passed": proof.passed, "seconds": proof.wall_s, "inside_seconds": proof.seconds, "cuda": proof.cuda,
-            "devices": [dict(one) for one in proof.devices],
-        },
-    }  # fmt: skip
-
-
-def _stages(reports: tuple[Any, ...]) -> list[dict[str, Any]]:
-    return [{"name": one.name, "seconds": one.seconds, "cached": one.cached} for one in reports]
-
-
-def smoke_json(report: Any) -> dict[str, Any]:
-    """`smoke` of `up --json`, and all of `smoke --json`."""
-    return {
-        "passed": report.passed,
-        "checks": [
-            {
-                "name": c.name,
-                "passed": c.passed,
-                "expect": c.expect,
-                "seconds": c.seconds,
-                "exit_code": c.exit_code,
-                "report": dict(c.report),
-            }
-            for c in report.checks
-        ],
-    }
 
 
 def _tell(console: Console, result: Result, stages: Any, token: str) -> None:

@@ -12,7 +12,8 @@ from devenv.cli.app import App, json_option
 from devenv.errors import DriftError, PresetError, UsageError
 
 if TYPE_CHECKING:
-    from devenv.up.session import Decided, Doors
+    from devenv.up.decide import Decided
+    from devenv.up.session import Session
     from devenv.verify.identity import Identity
     from devenv.verify.rebuild import Verdict
 
@@ -44,13 +45,13 @@ def verify(app: App, what: str | None, only_digest: bool, other: str | None, exp
     from devenv.verify.rebuild import verify as prove
 
     with app.console.stages() as stages, tempfile.TemporaryDirectory(prefix="devenv-verify-") as folder:
-        doors = app.doors(stages)
-        reference, decided = _subject(app, doors, what, other, Path(folder))
+        session = app.session(stages)
+        reference, decided = _subject(app, session, what, other, Path(folder))
         stated = is_stated(reference, decided, app.engine)
         if only_digest:
-            found: Identity = identity(reference, decided.lock, doors)
+            found: Identity = identity(reference, decided.lock, session)
         else:
-            verdict = prove(reference, decided, doors, stated=stated)
+            verdict = prove(reference, decided, session, stated=stated)
             found = verdict.image
     wrong = expect is not None and expect != found.digest
     if app.json:
@@ -81,12 +82,12 @@ def verify(app: App, what: str | None, only_digest: bool, other: str | None, exp
         )
 
 
-def _subject(app: App, doors: Doors, what: str | None, other: str | None, folder: Path) -> tuple[str, Decided]:
+def _subject(app: App, session: Session, what: str | None, other: str | None, folder: Path) -> tuple[str, Decided]:
     """The image's reference, and what it is said to be made from."""
     from devenv.container import container
     from devenv.preset.load import find
-    from devenv.up.session import decide
-    from devenv.up.up import make_image
+    from devenv.up.decide import decide
+    from devenv.up.image import make_image
     from devenv.verify.rebuild import restore
 
     try:
@@ -104,11 +105,11 @@ def _subject(app: App, doors: Doors, what: str | None, other: str | None, folder
                 f"there is no preset, environment or image called {what!r}",
                 hint="devenv presets; devenv ps; docker images",
             ) from None
-        return reference, decide(restore(reference, folder, doors), doors)
-    decided = decide(path, doors)
+        return reference, decide(restore(reference, folder, session), session)
+    decided = decide(path, session)
     if other is not None:
         return other, decided
-    decided, image = make_image(decided, doors)
+    decided, image = make_image(decided, session)
     return image.reference, decided
 
 

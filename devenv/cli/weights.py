@@ -270,10 +270,10 @@ def _model(
     app: App, preset: str | None, stages: Stages, sources: tuple[str, ...] = ()
 ) -> tuple[LockedModel, dict[str, Any] | None]:
     """The locked model of a preset, locked or recorded now when it was not; and what was recorded now."""
-    from devenv.cli.up import recorded_json
     from devenv.preset.load import find, load
     from devenv.resolve import ensure
-    from devenv.up.session import complete
+    from devenv.up.decide import complete
+    from devenv.up.report import recorded_json
 
     loaded = load(find(preset, Path.cwd()))
     if loaded.preset.model is None:
@@ -281,13 +281,13 @@ def _model(
             f"the preset {loaded.preset.name} names no model", where=str(loaded.path),
             hint="'model: {huggingface: {id: …, revision: …}}' in a preset names one",
         )  # fmt: skip
-    doors = app.doors(stages, sources)
+    session = app.session(stages, sources)
     with stages.stage("lock") as stage:
         locked, stage.cached = ensure.locked(
-            loaded, dirs=app.dirs, settings=app.settings, store=doors.store, progress=stage,
-            image_facts=doors.image_facts, note=stages.note,
+            loaded, dirs=app.dirs, settings=app.settings, store=session.store, progress=stage,
+            image_facts=session.image_facts, note=stages.note,
         )  # fmt: skip
-    locked, recorded, where = complete(loaded, locked, doors)
+    locked, recorded, where = complete(loaded, locked, session)
     assert locked.model is not None
     return locked.model, recorded_json(recorded, where)
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from devenv.doors import files, secret_file
+from devenv.doors.cancellation import Cancellation
 from devenv.doors.docker.engine import LABEL
 from devenv.doors.file_lock import hold
 from devenv.doors.untrusted import from_json
@@ -160,9 +161,9 @@ class Environment:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @contextmanager
-    def locked(self, waiting: Callable[[], None]) -> Iterator[None]:
+    def locked(self, waiting: Callable[[], None], cancel: Cancellation | None = None) -> Iterator[None]:
         """Hold the environment for one command; `waiting` is called when another one has it. Freed by a kill."""
-        with hold(self.folder / "lock", waiting):
+        with hold(self.folder / "lock", waiting, cancel):
             yield
 
 

@@ -8,13 +8,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from devenv.doors.cancellation import Cancellation
 from devenv.errors import NotReadyError
+
+_LOOK_EVERY_S = 0.1
 
 
 @contextmanager
-def hold(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
-    """Hold a lock file between processes. The kernel frees it when the holder dies."""
+def hold(path: Path, waiting: Callable[[], None], cancel: Cancellation | None = None) -> Iterator[None]:
+    """Hold a lock file between processes, and between threads. The kernel frees it when the holder dies; `waiting` is
+    called when somebody else has it. Raises NotReadyError, CancelledError."""
     told = False
+    cancel = cancel or Cancellation()
     while True:
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -25,17 +30,23 @@ def hold(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
                 f"cannot write {path}: {error.strerror}", hint="free disk space, or that folder"
             ) from None
         with handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            while not _take(handle.fileno()):
                 if not told:
                     waiting()
                 told = True
-                fcntl.flock(handle, fcntl.LOCK_EX)
+                cancel.wait(_LOOK_EVERY_S)
             # 'down --volumes' and 'prune' take the folder away with the lock in it: then wait at the new one.
             if _is_still(path, handle.fileno()):
                 yield
                 return
+
+
+def _take(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _is_still(path: Path, descriptor: int) -> bool:

@@ -13,11 +13,12 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from devenv.doors.cancellation import Cancellation
+
 TimeoutExpired = subprocess.TimeoutExpired
 
 log = logging.getLogger("devenv.doors.process")
 output = logging.getLogger("devenv.output")
-_followed: set[subprocess.Popen[str]] = set()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,38 +47,52 @@ def run(
     stdin: str | None = None,
     timeout_s: float | None = None,
     check: bool = True,
+    cancel: Cancellation | None = None,
 ) -> Outcome:
     """Run `command` to its end. `env` adds to this process's own variables; None takes one away.
 
-    Raises ProcessError (status not 0, with `check`), FileNotFoundError (no such program), subprocess.TimeoutExpired.
+    Raises ProcessError (status not 0, with `check`), FileNotFoundError (no such program), subprocess.TimeoutExpired,
+    CancelledError.
     """
     log.info("%s", shlex.join(command))
-    done = subprocess.run(
+    cancel = cancel or Cancellation()
+    with subprocess.Popen(
         list(command),
         env=_variables(env),
         cwd=cwd,
-        input=stdin,
-        stdin=subprocess.DEVNULL if stdin is None else None,
-        capture_output=True,
+        stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         errors="replace",
-        timeout=timeout_s,
-        check=False,
-    )
-    outcome = Outcome(command=tuple(command), code=done.returncode, out=done.stdout, err=done.stderr)
+    ) as process:
+        try:
+            with cancel.ending(process.kill):
+                out, err = process.communicate(stdin, timeout=timeout_s)
+        except BaseException:
+            process.kill()
+            raise
+    cancel.check()
+    outcome = Outcome(command=tuple(command), code=process.returncode, out=out, err=err)
     if check and outcome.code != 0:
         raise ProcessError(outcome)
     return outcome
 
 
 def lines(
-    command: Sequence[str], *, env: Mapping[str, str | None] | None = None, cwd: Path | None = None
+    command: Sequence[str],
+    *,
+    env: Mapping[str, str | None] | None = None,
+    cwd: Path | None = None,
+    cancel: Cancellation | None = None,
 ) -> Iterator[str]:
     """Yield the process's stderr lines as they come (BuildKit reports there). `env` as for `run`.
 
-    Raises ProcessError at the end when the status is not 0; the process is killed when the caller stops early.
+    Raises ProcessError at the end when the status is not 0, CancelledError; the process is killed when the caller stops
+    early.
     """
     log.info("%s", shlex.join(command))
+    cancel = cancel or Cancellation()
     process = subprocess.Popen(
         list(command),
         env=_variables(env),
@@ -90,17 +105,17 @@ def lines(
     )
     assert process.stdout is not None
     assert process.stderr is not None
-    _followed.add(process)
     out: list[str] = []
     reader = threading.Thread(target=lambda: out.extend(process.stdout or ()), daemon=True)
     reader.start()
     tail: list[str] = []
     try:
-        for line in process.stderr:
-            tail = [*tail[-199:], line]
-            output.info("%s", line.rstrip("\n"))
-            yield line.rstrip("\n")
-        code = process.wait()
+        with cancel.ending(process.kill):
+            for line in process.stderr:
+                tail = [*tail[-199:], line]
+                output.info("%s", line.rstrip("\n"))
+                yield line.rstrip("\n")
+            code = process.wait()
     finally:
         if process.poll() is None:
             process.kill()
@@ -109,7 +124,7 @@ def lines(
         if not reader.is_alive():  # a child of its own may hold the pipe
             process.stdout.close()
         process.stderr.close()
-        _followed.discard(process)
+    cancel.check()
     if code != 0:
         raise ProcessError(Outcome(command=tuple(command), code=code, out="".join(out), err="".join(tail)))
 
@@ -118,12 +133,6 @@ def _variables(changes: Mapping[str, str | None] | None) -> dict[str, str] | Non
     if not changes:
         return None
     return {name: value for name, value in {**os.environ, **changes}.items() if value is not None}
-
-
-def stop() -> None:
-    """Kill the processes that other threads follow with `lines`: an interrupt reaches the main thread alone."""
-    for process in tuple(_followed):
-        process.kill()
 
 
 def detached(command: Sequence[str], *, watch_s: float) -> bool:

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Mapping
 
+from devenv.doors.cancellation import Cancellation
 from devenv.doors.http.partial_file import Stopped, Wanted
 from devenv.doors.http.web import NowhereError, Policy, Web
 from devenv.doors.settings.settings import Settings
@@ -70,12 +71,14 @@ def fetch(
     policy: Policy | None = None,
     jobs: int = JOBS,
     anew: bool = False,
+    cancel: Cancellation | None = None,
 ) -> FetchReport:
     """Bring every file of the lock that the store lacks; `files` is what sources.archives(preset) gives.
 
     With `anew` every file that is here is read and hashed first. A run that is killed loses nothing: the next one goes
-    on. Raises FetchError (GoneError when the mirrors no longer have a file).
+    on. Raises FetchError (GoneError when the mirrors no longer have a file), CancelledError.
     """
+    cancel = cancel or Cancellation()
     started = time.monotonic()
     progress = progress or Silent()
     if anew:
@@ -87,7 +90,7 @@ def fetch(
         _check_space(store, size_bytes)
         progress.start(TASK, size_bytes)
         try:
-            with Web(settings, policy) as web:
+            with Web(settings, policy) as web, cancel.ending(web.halt):
                 sources = Sources(
                     settings,
                     web,
@@ -95,6 +98,10 @@ def fetch(
                     files=files,
                 )
                 _bring_all(missing, lock, store=store, web=web, sources=sources, progress=progress, jobs=jobs)
+            cancel.check()
+        except FetchError:
+            cancel.check()  # then it is no fault of a source
+            raise
         finally:
             progress.finish(TASK)
     seconds = time.monotonic() - started

@@ -20,8 +20,9 @@ from devenv.lock.model import Lock
 from devenv.plan.plan import WORKSPACE
 from devenv.preset import portable
 from devenv.preset.yaml.text import MAX_BYTES
-from devenv.up.session import Decided, Doors
-from devenv.up.up import bring_files
+from devenv.up.decide import Decided
+from devenv.up.image import bring_files
+from devenv.up.session import Session
 from devenv.verify.canonical import Entry
 from devenv.verify.identity import Identity, identities
 
@@ -57,12 +58,12 @@ class Verdict:
         return self.stated and self.image.digest == self.rebuilt.digest
 
 
-def restore(reference: str, folder: Path, doors: Doors) -> Path:
+def restore(reference: str, folder: Path, session: Session) -> Path:
     """Put the preset and lock that an image carries into `folder`, with the preset's files; returns the preset's path.
 
     Raises UsageError for an image that carries none, FetchError for a pinned archive that is not in the store.
     """
-    engine, path = doors.engine(), folder / "preset.yaml"
+    engine, path = session.engine(), folder / "preset.yaml"
     record = {f"{_RECORD}/preset.yaml": path, f"{_RECORD}/devenv.lock": folder / "devenv.lock"}
     engine.take_out(reference, record, most_bytes=_RECORD_BYTES)
     if not path.is_file() or not (folder / "devenv.lock").is_file():
@@ -83,7 +84,7 @@ def restore(reference: str, folder: Path, doors: Doors) -> Path:
     (folder / "archives").mkdir()
     for name in (*named.archives, *named.wheels):
         sha256, place = name.partition("/")[0], folder / "archives" / name
-        held = doors.store.path(sha256)
+        held = session.store.path(sha256)
         if not held.is_file():
             raise FetchError(
                 f"the store has not the file {sha256} that the preset pins by path",
@@ -94,35 +95,35 @@ def restore(reference: str, folder: Path, doors: Doors) -> Path:
     return path
 
 
-def identity(reference: str, lock: Lock, doors: Doors) -> Identity:
+def identity(reference: str, lock: Lock, session: Session) -> Identity:
     """The identity of one image, read by its own Python: it tells nothing of an image that is not trusted."""
-    with doors.stages.stage("read") as stage, _held(reference, doors.engine()) as subject:
-        return identities([subject], doors.engine(), progress=stage, base=lock.base)[0]
+    with session.stages.stage("read") as stage, _held(reference, session.engine()) as subject:
+        return identities([subject], session.engine(), progress=stage, base=lock.base)[0]
 
 
-def verify(reference: str, decided: Decided, doors: Doors, *, stated: bool = True) -> Verdict:
+def verify(reference: str, decided: Decided, session: Session, *, stated: bool = True) -> Verdict:
     """Build `decided` anew from the first step on and compare it with the image. Raises BuildError, FetchError."""
     from devenv.build.context import assemble
     from devenv.render.render import render
 
-    engine = doors.engine()
+    engine = session.engine()
     check_buildx()
     # Without their keys no base and no editor that is kept is looked at, and the new ones are not kept.
     image = f"{VERIFY_TAG}{decided.plan.build_digest[:16]}"
     plan = dataclasses.replace(decided.plan, image=image, base=None, editor=None)
-    folder = doors.dirs.contexts / f"verify-{plan.preset}"
+    folder = session.dirs.contexts / f"verify-{plan.preset}"
     with (
-        hold(folder.with_suffix(".lock"), lambda: doors.stages.note("another devenv verifies this; waiting")),
+        hold(folder.with_suffix(".lock"), session.waiting_for("verifies this")),
         _held(reference, engine) as subject,
     ):
-        own_images.keep(doors.dirs.images, (image, subject))
-        bring_files(decided, doors, anew=True)
+        own_images.keep(session.dirs.images, (image, subject))
+        bring_files(decided, session, anew=True)
         try:
-            with doors.stages.stage("render"):
-                assemble(plan, render(plan), doors.store, folder, anew=True)
-            with doors.stages.stage("build") as stage:
-                rebuilt = build(plan, folder, engine, doors.store, progress=stage, no_cache=True)
-            with doors.stages.stage("compare") as stage:
+            with session.stages.stage("render"):
+                assemble(plan, render(plan), session.store, folder, anew=True)
+            with session.stages.stage("build") as stage:
+                rebuilt = build(plan, folder, engine, session.store, progress=stage, no_cache=True)
+            with session.stages.stage("compare") as stage:
                 found, anew = identities(
                     [subject, rebuilt.reference], engine, reader=rebuilt.reference, progress=stage,
                     base=decided.lock.base,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from devenv.errors import DevenvError, PresetError
 
 if TYPE_CHECKING:
-    from devenv.doors.terminal.stages import Stages
+    from devenv.doors.terminal.stages import Events, Stages
 
 
 _UNPRINTABLE = re.compile(
@@ -37,6 +38,16 @@ def _json_escaped(characters: str) -> str:
     return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
 
+def _json_text(value: Any, *, indent: int | None = None) -> str:
+    """JSON in characters that stdout can carry."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(value, indent=indent)
+    return text
+
+
 class Console:
     """Prints, and everything through `printable`. `live` tells whether stderr is a terminal that can be redrawn; rich
     is imported only when needed."""
@@ -45,6 +56,7 @@ class Console:
         self.live = live
         self.colour = colour
         self.quiet = quiet
+        self._guard = threading.Lock()
 
     def data(self, text: str) -> None:
         """What was asked for, on stdout."""
@@ -54,12 +66,7 @@ class Console:
 
     def json(self, value: Any) -> None:
         """One JSON document on stdout; escaped where stdout cannot carry a character as it is."""
-        text = json.dumps(value, indent=2, ensure_ascii=False)
-        try:
-            text.encode(sys.stdout.encoding or "utf-8")
-        except UnicodeEncodeError:
-            text = json.dumps(value, indent=2)
-        self.document(text)
+        self.document(_json_text(value, indent=2))
 
     def document(self, text: str) -> None:
         """A JSON text on stdout: the same value, with what `printable` would change escaped as JSON does."""
@@ -97,11 +104,16 @@ class Console:
         ]
         (self.data if stdout else self.note)("\n".join(lines))
 
-    def stages(self) -> Stages:
-        """The list of stages of a long command: redrawn on a terminal, timed lines elsewhere."""
+    def event(self, values: Mapping[str, Any]) -> None:
+        """One JSON object as a line on stdout, at once; any thread may call it."""
+        with self._guard:
+            self.document(_json_text(values))
+
+    def stages(self, events: Events | None = None) -> Stages:
+        """The list of stages of a long command: redrawn on a terminal, timed lines elsewhere. `events` is told too."""
         from devenv.doors.terminal.stages import Stages
 
-        return Stages(self)
+        return Stages(self, events)
 
     def _paint(self, text: str, code: str) -> str:
         return f"\033[{code}m{text}\033[0m" if self.colour else text

@@ -11,9 +11,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 if TYPE_CHECKING:
+    from devenv.doors.cancellation import Cancellation
     from devenv.doors.terminal.console import Console
 
 _PLAIN_EVERY_S = 5.0
+_LOOK_EVERY_S = 0.1
+_BYTES_EVERY_S = 0.5
 _T = TypeVar("_T")
 
 
@@ -38,6 +41,7 @@ class Stage:
         self.note = ""
         self.total_bytes = 0
         self.done_bytes = 0
+        self.told = 0.0  # when its bytes were told of
         self._stages = stages
         self._open: dict[str, None] = {}
 
@@ -55,6 +59,7 @@ class Stage:
         """See `Progress`."""
         self.done_bytes += bytes_
         self._stages.tick(self)
+        self._stages.tell_bytes(self)
 
     def finish(self, task: str) -> None:
         """See `Progress`."""
@@ -64,6 +69,7 @@ class Stage:
         """See `Progress`."""
         self.note = text
         self._stages.tick(self)
+        self._stages.tell("message", stage=self.name, text=text)
 
     def detail(self) -> str:
         """Bytes, rate and time left when bytes move, then the current step."""
@@ -84,11 +90,16 @@ class Stage:
         return printable(" · ".join(parts), one_line=True)
 
 
-class Stages:
-    """Runs and shows stages; several may run at once."""
+Events = Callable[[dict[str, Any]], None]
+"""Who is told of everything as it happens; see docs/reference/json.md."""
 
-    def __init__(self, console: Console) -> None:
+
+class Stages:
+    """Runs and shows stages; several may run at once. `events` is told of each step as well."""
+
+    def __init__(self, console: Console, events: Events | None = None) -> None:
         self.console = console
+        self._events = events
         self.list: list[Stage] = []
         self._live: Any = None
         self._told = 0.0
@@ -121,6 +132,7 @@ class Stages:
         stage = Stage(name, self)
         with self._guard:
             self.list.append(stage)
+        self.tell("stage", stage=name, state="started")
         try:
             yield stage
         except BaseException:
@@ -128,6 +140,9 @@ class Stages:
             raise
         finally:
             stage.ended = time.monotonic()
+            self.tell_bytes(stage)
+            state = "failed" if stage.failed else ("cached" if stage.cached else "done")
+            self.tell("stage", stage=name, state=state, seconds=round(stage.seconds, 3))
             if not self._live:
                 self._line(stage)
 
@@ -140,8 +155,25 @@ class Stages:
         """Wall time since the first stage could start."""
         return time.monotonic() - self._began
 
+    def tell(self, event: str, **values: Any) -> None:
+        """Tell the listener of events, if there is one."""
+        if self._events:
+            self._events({"event": event, **values})
+
+    def tell_bytes(self, stage: Stage) -> None:
+        """How far a stage has come, now and then and at its end."""
+        now = time.monotonic()
+        if not self._events or not (stage.total_bytes or stage.done_bytes):
+            return
+        with self._guard:
+            if stage.ended is None and now - stage.told < _BYTES_EVERY_S:
+                return
+            stage.told = now
+        self.tell("bytes", stage=stage.name, done=stage.done_bytes, total=stage.total_bytes or None)
+
     def note(self, text: str) -> None:
         """A line that stays above the list."""
+        self.tell("note", text=text)
         if self._live:
             from devenv.doors.terminal.console import printable
 
@@ -194,9 +226,12 @@ class Beside(Generic[_T]):
         self._thread = threading.Thread(target=self._run, args=(name, stages, act), name=name, daemon=True)
         self._thread.start()
 
-    def result(self) -> _T:
-        """Wait for it. Raises what it raised."""
-        self._thread.join()
+    def result(self, cancel: Cancellation | None = None) -> _T:
+        """Wait for it. Raises what it raised, CancelledError."""
+        while self._thread.is_alive():
+            self._thread.join(_LOOK_EVERY_S if cancel else None)
+            if cancel:
+                cancel.check()
         outcome = self._told[0]
         if isinstance(outcome, BaseException):
             raise outcome

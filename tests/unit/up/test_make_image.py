@@ -11,9 +11,11 @@ from devenv.build.build import Image
 from devenv.doors.dirs import Dirs
 from devenv.doors.terminal.console import Console
 from devenv.doors.terminal.stages import Stages
-from devenv.fetch.store import Store
 from devenv.plan.plan import plan
-from devenv.up import up
+from devenv.up import image, up
+from devenv.up.decide import Decided
+from devenv.up.prepare import Token, Wishes
+from devenv.up.session import Session
 from tests.unit.examples import loaded, lock
 
 
@@ -35,19 +37,18 @@ def test_a_build_without_a_cache_makes_the_base_anew(
         return Image(reference="devenv/demo:1", id="sha256:1", cached=False)
 
     monkeypatch.setattr(context, "assemble", assemble)
-    monkeypatch.setattr(up, "build", build)
-    monkeypatch.setattr(up, "find_image", lambda *_: None)
-    monkeypatch.setattr(up, "check_buildx", lambda: "0.13")
-    monkeypatch.setattr(up, "bring_files", bring_files)
+    monkeypatch.setattr(image, "build", build)
+    monkeypatch.setattr(image, "find_image", lambda *_: None)
+    monkeypatch.setattr(image, "check_buildx", lambda: "0.13")
+    monkeypatch.setattr(image, "bring_files", bring_files)
     dirs = Dirs(cache=tmp_path, state=tmp_path, config=tmp_path)
-    doors: Any = SimpleNamespace(
-        dirs=dirs,
-        store=Store(tmp_path),
-        stages=Stages(Console(quiet=True)),
-        engine=lambda: SimpleNamespace(image_id=lambda _: None),
+    engine: Any = SimpleNamespace(image_id=lambda _: None)
+    settings: Any = None
+    session = Session(
+        dirs=dirs, settings=settings, engine=lambda: engine, stages=Stages(Console(quiet=True)), carried={}
     )
-    decided = up.Decided(loaded=loaded(), lock=lock(), plan=plan(loaded(), lock()))
-    up.make_image(decided, doors, no_cache=no_cache)
+    decided = Decided(loaded=loaded(), lock=lock(), plan=plan(loaded(), lock()))
+    image.make_image(decided, session, no_cache=no_cache)
     assert asked == [no_cache, no_cache, no_cache]
 
 
@@ -60,19 +61,19 @@ def test_a_build_without_a_cache_makes_the_base_anew(
     ],
 )
 def test_what_is_said_to_have_changed_did(spec: str, fresh: bool, words: str) -> None:
-    decided = up.Decided(loaded=loaded(), lock=lock(), plan=plan(loaded(), lock()))
-    facts = SimpleNamespace(labels={"dev.devenv.image": decided.plan.image})
+    decided = Decided(loaded=loaded(), lock=lock(), plan=plan(loaded(), lock()))
+    facts = SimpleNamespace(labels={"dev.devenv.image": decided.plan.image}, state="running")
     running: Any = SimpleNamespace(spec_digest="same", lock_digest=decided.lock.digest, facts=facts)
     wanted: Any = SimpleNamespace(labels=(("dev.devenv.spec", spec),))
-    assert up._changes(running, decided, wanted, fresh=fresh).startswith(words)
+    assert up._changes(running, decided, wanted, Token("a", True), Wishes(fresh=fresh)).startswith(words)
 
 
 def test_only_images_that_were_not_there_are_remembered_as_this_users(tmp_path: Path) -> None:
-    decided = up.Decided(loaded=loaded(), lock=lock(), plan=plan(loaded(), lock()))
-    doors: Any = SimpleNamespace(dirs=Dirs(cache=tmp_path, state=tmp_path, config=tmp_path))
+    decided = Decided(loaded=loaded(), lock=lock(), plan=plan(loaded(), lock()))
+    session: Any = SimpleNamespace(dirs=Dirs(cache=tmp_path, state=tmp_path, config=tmp_path))
     editor = decided.plan.editor_image
     assert editor
     engine: Any = SimpleNamespace(image_id=lambda tag: "sha256:1" if tag == editor else None)
-    up._keep_tags(decided, doors, engine)
-    assert own_images.is_own(doors.dirs.images, decided.plan.image)
-    assert not own_images.is_own(doors.dirs.images, editor)
+    image._keep_tags(decided, session, engine)
+    assert own_images.is_own(session.dirs.images, decided.plan.image)
+    assert not own_images.is_own(session.dirs.images, editor)

@@ -1,0 +1,86 @@
+"""The first steps of the line: preset, lock (made, or completed where its model is needed), plan."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from devenv.doors import files
+from devenv.lock.files import lock_path, relocked_path
+from devenv.lock.files import write as write_lock
+from devenv.lock.model import Lock
+from devenv.plan.plan import Plan, plan
+from devenv.preset.load import LoadedPreset, load
+from devenv.resolve.ensure import fits, locked
+from devenv.up.session import Session
+
+if TYPE_CHECKING:
+    from devenv.resolve.pin_model import Recorded
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """Preset, lock and plan of one run; `recorded` when this run completed the lock, and `place` where it lies."""
+
+    loaded: LoadedPreset
+    lock: Lock
+    plan: Plan
+    recorded: Recorded | None = None
+    place: Path | None = None
+
+
+def decide(path: Path, session: Session, *, before_lock: Callable[[LoadedPreset], None] | None = None) -> Decided:
+    """Preset and lock to plan. A preset of the user's own is locked by itself the first time.
+
+    `before_lock` may refuse a preset that has no lock yet, before anything is downloaded for it.
+    """
+    with session.stages.stage("preset") as stage:
+        loaded = load(path)
+        stage.cached = True
+        stage.message(f"{loaded.preset.name} ({loaded.path})")
+    if not files.is_there(lock_path(loaded, session.dirs)):
+        for words in fits(loaded, session.dirs.config):
+            session.stages.note(f"warning: {words}")
+        if before_lock:
+            before_lock(loaded)
+    with session.stages.stage("lock") as stage:
+        lock, stage.cached = locked(
+            loaded, dirs=session.dirs, settings=session.settings, store=session.store, progress=stage,
+            image_facts=session.image_facts, note=session.stages.note,
+        )  # fmt: skip
+        stage.message(f"{len(lock.artifacts())} files")
+    return Decided(loaded=loaded, lock=lock, plan=plan(loaded, lock))
+
+
+def complete(loaded: LoadedPreset, lock: Lock, session: Session) -> tuple[Lock, Recorded | None, Path]:
+    """The lock with its model recorded, when it leaves it open: asked of the hubs, said in a line, and written down.
+
+    Raises FetchError, LockError, UsageError.
+    """
+    place = relocked_path(loaded, session.dirs)
+    if not lock.open:
+        return lock, None, place
+    from devenv.resolve.pin_model import complete as record
+
+    with session.stages.stage("record") as stage:
+        stage.message("asking the model's hubs which files it has")
+        lock, recorded = record(
+            lock, loaded.preset, place, settings=session.settings, store=session.store, asked=session.weight_sources
+        )
+        write_lock(lock, place)
+        stage.message(recorded.model.key)
+    for words in (f"{recorded.words()}; from now on it is verified against {place}", *recorded.remarks()):
+        session.stages.note(words)
+    return lock, recorded, place
+
+
+def completed(decided: Decided, session: Session) -> Decided:
+    """The same run with its model recorded. The lock is in the image, so this comes before the image is made."""
+    lock, recorded, place = complete(decided.loaded, decided.lock, session)
+    if recorded is None:
+        return decided
+    return dataclasses.replace(
+        decided, lock=lock, plan=plan(decided.loaded, lock), recorded=recorded, place=place
+    )  # fmt: skip

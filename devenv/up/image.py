@@ -1,0 +1,103 @@
+"""The image of a plan: fetched, rendered and built, unless it is here."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from devenv.build import own_images
+from devenv.build.build import Image, build
+from devenv.build.build import find as find_image
+from devenv.doors.docker.buildx import check_buildx
+from devenv.doors.docker.engine import Engine
+from devenv.doors.file_lock import hold
+from devenv.lock.files import relocked_path
+from devenv.lock.files import write as write_lock
+from devenv.plan.plan import plan
+from devenv.up.decide import Decided
+from devenv.up.session import Session
+
+if TYPE_CHECKING:
+    from devenv.fetch.fetch import GoneError
+
+
+def make_image(
+    decided: Decided, session: Session, *, no_cache: bool = False, relock: bool = False
+) -> tuple[Decided, Image]:
+    """Fetch what is missing and build, unless the image is here. Two runs at once build once.
+
+    With `relock`, Debian packages that no mirror has any more are locked anew; the plan that was built is returned.
+    Raises FetchError, BuildError, EngineError.
+    """
+    engine = session.engine()
+    if not no_cache and (here := find_image(decided.plan, engine)):
+        return decided, here
+    # Only here, for an image that has to be made: a warm start does without these.
+    from devenv.build.context import assemble
+    from devenv.fetch.fetch import GoneError
+    from devenv.render.render import render
+
+    check_buildx()
+    folder = session.dirs.contexts / decided.plan.preset
+    waiting = session.waiting_for("builds this preset")
+    with hold(folder.with_suffix(".lock"), waiting, session.cancel):
+        if not no_cache and (here := find_image(decided.plan, engine)):
+            return decided, here
+        try:
+            bring_files(decided, session, anew=no_cache)
+        except GoneError as gone:
+            if not relock or gone.kind != "deb":
+                raise
+            decided = _relocked(decided, gone, session)
+            bring_files(decided, session, anew=no_cache)
+        session.cancel.check()
+        with session.stages.stage("render"):
+            assemble(decided.plan, render(decided.plan), session.store, folder, anew=no_cache)
+        _keep_tags(decided, session, engine)
+        with session.stages.stage("build") as stage:
+            image = build(
+                decided.plan, folder, engine, session.store, progress=stage, no_cache=no_cache, cancel=session.cancel
+            )  # fmt: skip
+            stage.message(image.reference)
+    return decided, image
+
+
+def _keep_tags(decided: Decided, session: Session, engine: Engine) -> None:
+    """Remember which images this user makes now: those that are here already may be another user's."""
+    tags = (decided.plan.image, decided.plan.editor_image, decided.lock.base.tag)
+    own_images.keep(session.dirs.images, [tag for tag in tags if tag and engine.image_id(tag) is None])
+
+
+def bring_files(decided: Decided, session: Session, *, anew: bool = False) -> None:
+    """Fetch what the store lacks of the lock's files; `anew` reads the others again first. Raises FetchError, and
+    LockError for a file that is not what the lock says it is."""
+    from devenv.fetch import declared
+    from devenv.fetch.fetch import fetch
+    from devenv.fetch.sources import archives
+
+    with session.stages.stage("fetch") as stage:
+        fetched = fetch(
+            decided.lock, store=session.store, settings=session.settings, progress=stage,
+            files=archives(decided.loaded.preset), anew=anew, cancel=session.cancel,
+        )  # fmt: skip
+        declared.check_all(decided.lock, session.store)
+        stage.cached = fetched.files == 0 and not anew
+
+
+def _relocked(decided: Decided, gone: GoneError, session: Session) -> Decided:
+    """The same preset with a lock whose missing Debian packages were resolved anew. Said plainly; never silent."""
+    from devenv.resolve.resolver import refresh_missing
+
+    names = ", ".join(one.file for one in gone.missing[:3]) + (" …" if gone.missing[3:] else "")
+    session.stages.note(
+        f"no mirror has {len(gone.missing)} locked Debian packages any more ({names}): locking them anew"
+    )
+    with session.stages.stage("relock") as stage:
+        lock = refresh_missing(
+            decided.lock, gone.missing, decided.loaded, settings=session.settings, store=session.store, progress=stage,
+            image_facts=session.image_facts,
+        )  # fmt: skip
+        place = relocked_path(decided.loaded, session.dirs)
+        write_lock(lock, place)
+        stage.message(str(place))
+    return dataclasses.replace(decided, lock=lock, plan=plan(decided.loaded, lock))

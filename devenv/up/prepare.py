@@ -1,0 +1,142 @@
+"""What stands between an image and its container: whose the name is, the machine's verdict, token, settings, user."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+from pathlib import Path
+
+from devenv.build.build import Image
+from devenv.build.build import find as find_image
+from devenv.container import condition, container, network, owner, worktree
+from devenv.container.container import Running
+from devenv.container.gpu import Access
+from devenv.container.host_settings import brought
+from devenv.container.state import Environment
+from devenv.container.user import User, check_workspace, container_user
+from devenv.doors.docker.engine import Engine
+from devenv.doors.docker.values import ContainerSpec
+from devenv.up import preflight
+from devenv.up.decide import Decided, completed
+from devenv.up.preflight import Asked
+from devenv.up.session import Session
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What a run is asked for beyond the preset: a `fresh` container, a new lock for what no mirror has (`relock`),
+    volumes and state that others left under its name (`take_over`), another token from now on, and which GPUs."""
+
+    fresh: bool = False
+    relock: bool = False
+    take_over: bool = False
+    new_token: bool = False
+    gpus: Asked = dataclasses.field(default_factory=Asked)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What a run brings up: under which name, for whom, with what of this machine. `project` is mounted at /workspace,
+    `beside` at its own path."""
+
+    environment: Environment
+    project: Path | None
+    user: User
+    beside: tuple[Path, ...]
+    gpu: Access | None
+
+    def spec(self, decided: Decided, image: Image, engine: Engine, *, new_ports: bool = False) -> ContainerSpec:
+        """The container to be: with the environment's ports, or (`new_ports`) others."""
+        ports = container.ports_for(decided.plan, self.environment, engine, anew=new_ports)
+        return container.decide(
+            decided.plan, image, self.environment, project=self.project, uid=self.user.uid, gid=self.user.gid,
+            ports=ports, gpu=self.gpu, beside=self.beside,
+            network=network.wanted(self.environment, engine, has_ports=bool(ports)),
+        )  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Token:
+    """The environment's token. `is_new`: made now, so a container that runs does not know it yet."""
+
+    text: str
+    is_new: bool
+
+
+def claim(
+    decided: Decided, environment: Environment, project: Path | None, session: Session, wishes: Wishes
+) -> tuple[Running | None, owner.Claim]:
+    """The container that is there, and the project's claim to it and to its volumes. Raises UsageError."""
+    engine = session.engine()
+    running = container.find(environment.name, engine)
+    volumes = [environment.data_volume, *([] if project else [environment.workspace_volume])]
+    volumes += [environment.volume(name) for name, _ in decided.plan.volumes]
+    return running, owner.claim(
+        environment, engine, running, project=str(project or ""), volumes=volumes, take_over=wishes.take_over
+    )
+
+
+def keep(claimed: tuple[Running | None, owner.Claim], environment: Environment, session: Session) -> Running | None:
+    """Remember the claim; the container that is there, as one that runs or is stopped."""
+    running, right = claimed
+    owner.keep(environment, right)
+    return running and condition.settled(running, session.engine(), session.stages.note)
+
+
+def machine(
+    decided: Decided, environment: Environment, running: Running | None, session: Session, wishes: Wishes
+) -> tuple[Decided, Access | None]:
+    """Whether this machine can run it, and with which GPUs; the model is recorded where the lock leaves it open, not
+    before the machine is known to be able. Raises MachineError, before anything is downloaded."""
+    engine = session.engine()
+    asked = preflight.remembered(environment, wishes.gpus)
+    if decided.lock.open:
+        preflight.before_record(decided.loaded, engine, session.settings, asked)
+    decided = completed(decided, session)
+    given = _verdict(decided, None if wishes.fresh else running, session, asked)
+    preflight.remember(environment, asked)
+    network.wanted(environment, engine, has_ports=bool(decided.plan.ports))
+    return decided, given
+
+
+def _verdict(decided: Decided, running: Running | None, session: Session, asked: Asked) -> Access | None:
+    """Shown as a stage where there is something to look at."""
+    image_here = find_image(decided.plan, session.engine()) is not None
+    ask = partial(
+        preflight.check, decided.loaded, decided.lock, running=running, engine=session.engine(),
+        settings=session.settings, store=session.store, image_here=image_here, asked=asked, note=session.stages.note,
+    )  # fmt: skip
+    if image_here and decided.loaded.preset.gpu is None and asked.gpus is None:
+        return ask()
+    with session.stages.stage("doctor") as stage:
+        given = ask()
+        if given:
+            stage.message(f"{', '.join(f'{one.index}: {one.name}' for one in given.devices)} by {given.mode}")
+        return given
+
+
+def token(environment: Environment, wishes: Wishes) -> Token:
+    """The token that is there, or another one. Raises NotReadyError."""
+    is_new = wishes.new_token or not environment.token_file.exists()
+    return Token(environment.new_token() if wishes.new_token else environment.token(), is_new)
+
+
+def host_settings(decided: Decided, environment: Environment, session: Session) -> bool:
+    """Bring proxies, mirrors, certificates and git's name to where the container reads them; whether they changed."""
+    told = brought(session.settings, session.carried, decided.lock.base.distribution)
+    return environment.bring(told.variables, told.ca_bundle, told.apt_sources, told.git_config)
+
+
+def user(project: Path | None, session: Session, *, rootless: bool) -> tuple[User, tuple[Path, ...]]:
+    """Who the user inside is, and what is to be mounted beside the project. Warns of what will not work there. Raises
+    NotReadyError."""
+    inside = container_user(session.settings, project, rootless=rootless)
+    if project is None:
+        return inside, ()
+    if remark := check_workspace(project, inside):
+        session.stages.note(remark)
+    try:
+        return inside, worktree.outside(project)
+    except worktree.OutsideError as error:
+        session.stages.note(f"warning: git will not work in {project} inside: {error}")
+        return inside, ()
