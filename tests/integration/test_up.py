@@ -118,6 +118,18 @@ def test_up_again_changes_nothing_and_is_quick(up_python: Mapping[str, Any], cli
     assert again.seconds < 2.0, "1 s on a quiet machine; benchmarks/ measures it"
 
 
+def test_events_come_as_lines_and_end_with_the_result_or_the_error(up_python: Mapping[str, Any], cli: Cli) -> None:
+    told = [json.loads(line) for line in cli.ok("up", "python", "--name", "t-python", "--json-events").out.splitlines()]
+    assert {"event": "stage", "stage": "preset", "state": "started"} in told
+    assert {key: told[-1][key] for key in ("event", "urls", "untouched")} == {
+        "event": "result", "urls": up_python["urls"], "untouched": True,
+    }  # fmt: skip
+    failed = cli("up", "python", "--name", "t-python", "--gpu-mode", "cdi", "--gpus", "all", "--json-events")
+    last = json.loads(failed.out.splitlines()[-1])
+    assert (last["event"], last["exit_status"]) == ("error", failed.code)
+    assert failed.code != 0
+
+
 def test_a_service_that_dies_is_restarted(up_python: Mapping[str, Any], cli: Cli) -> None:
     docker("exec", "-u", "root", BOX, "pkill", "-9", "-f", "jupyter")
     deadline = time.monotonic() + 30

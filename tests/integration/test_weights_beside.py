@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
+from devenv.doors.dirs import Dirs
 from devenv.doors.process import lines
 from devenv.doors.terminal.console import Console
 from devenv.doors.terminal.stages import Stages
 from devenv.errors import BuildError, EngineError, FetchError, UsageError
 from devenv.lock.model import LockedModel
+from devenv.up.session import Session
 from devenv.up.weights import Bringing
 from devenv.weights import volume
 from devenv.weights.download.prefetch import prefetch
@@ -59,21 +61,23 @@ def _no_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _bringing(model: LockedModel, root: Path, hub: Hub, engine: Engine, own: str = "") -> Bringing:
-    return Bringing(
-        model, settings=settings(root, huggingface=hub), stages=Stages(Console()), engine=lambda: engine,  # type: ignore[arg-type,return-value]
-        sources=(), own=own,
+    session = Session(
+        dirs=Dirs(cache=root, state=root, config=root), settings=settings(root, huggingface=hub),
+        stages=Stages(Console()), engine=lambda: engine, carried={},  # type: ignore[arg-type,return-value]
     )  # fmt: skip
+    return Bringing(model, session, own=own)
 
 
 def test_both_come_and_the_volume_holds_the_folder(tmp_path: Path) -> None:
     engine, model = Engine(), locked(FILES)
     with Hub(FILES) as hub, _bringing(model, tmp_path, hub, engine) as one:
-        assert one.beside(lambda: "image") == "image"
+        assert one.beside(lambda _: "image") == "image"
     store = Weights(tmp_path / "weights")
     assert store.present(model)
     assert engine.volumes[volume.name(model.key)][0] == str(store.folder(model.key))
 
 
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("waits_for", ["a process", "a lock"])
 def test_weights_that_cannot_be_had_end_the_build_soon(waits_for: str, tmp_path: Path) -> None:
     waits = threading.Event()
@@ -82,34 +86,32 @@ def test_weights_that_cannot_be_had_end_the_build_soon(waits_for: str, tmp_path:
         waits.wait(30)
         return "404"
 
-    def build() -> None:
+    def build(inner: Session) -> None:
         if waits_for == "a process":
-            for _ in lines(["sh", "-c", "echo at work >&2; exec sleep 60"]):  # as BuildKit's
+            command = ["sh", "-c", "echo at work >&2; exec sleep 600"]  # as BuildKit's
+            for _ in lines(command, cancel=inner.cancel):
                 waits.set()
         else:
             waits.set()
-            threading.Event().wait(60)
+            inner.cancel.wait(600)
 
-    began = time.monotonic()
     with Hub(FILES) as hub:
         hub.next_fault = refused  # type: ignore[method-assign]
         with _bringing(locked(FILES), tmp_path, hub, Engine()) as one, pytest.raises(FetchError, match="cannot get"):
             one.beside(build)
-    assert time.monotonic() - began < 20
 
 
 def test_a_build_that_fails_ends_the_weights_soon_and_keeps_what_came(tmp_path: Path) -> None:
-    def build() -> None:
+    def build(_: Session) -> None:
         while hub.sent < 100_000:
             time.sleep(0.01)
         raise BuildError("no")
 
-    began = time.monotonic()
     with Hub(FILES) as hub:
         hub.rate_bytes_s = 50_000
         with _bringing(locked(FILES), tmp_path, hub, Engine()) as one, pytest.raises(BuildError):
             one.beside(build)
-        assert time.monotonic() - began < 10
+        assert hub.sent < locked(FILES).size
         hub.rate_bytes_s = 0
         chosen = settings(tmp_path, huggingface=hub)
         report = prefetch(locked(FILES), store=Weights(chosen.hubs.dir), settings=chosen)
@@ -120,11 +122,11 @@ def test_nobody_removes_a_model_that_an_up_is_about_to_use(tmp_path: Path) -> No
     store, model = Weights(tmp_path / "weights"), locked(FILES)
     with Hub(FILES) as hub:
         with _bringing(model, tmp_path, hub, Engine()) as one:
-            one.beside(lambda: None)
+            one.beside(lambda _: None)
             with pytest.raises(UsageError, match="about to use"), store.unused(model.key):
                 pass
             with _bringing(model, tmp_path, hub, Engine()) as other:  # a second environment may
-                other.beside(lambda: None)
+                other.beside(lambda _: None)
         with store.unused(model.key):
             store.remove(model.key)
 
@@ -133,9 +135,9 @@ def test_what_went_away_during_the_build_is_brought_again(tmp_path: Path) -> Non
     store, model = Weights(tmp_path / "weights"), locked(FILES)
     with Hub(FILES) as hub:
         with _bringing(model, tmp_path, hub, Engine()) as one:
-            one.beside(lambda: None)
+            one.beside(lambda _: None)
         with _bringing(model, tmp_path, hub, Engine()) as one:
-            one.beside(lambda: store.remove(model.key))
+            one.beside(lambda _: store.remove(model.key))
         assert store.present(model)
 
 
@@ -164,7 +166,7 @@ def test_a_store_that_moved_takes_its_environment_along(tmp_path: Path) -> None:
     engine.volumes[volume.name(model.key)] = ("/old", {"dev.devenv.model": model.key})
     engine.users = ["mine"]
     with Hub(FILES) as hub, _bringing(model, tmp_path, hub, engine, own="mine") as one:
-        one.beside(lambda: None)
+        one.beside(lambda _: None)
     assert engine.removed == ["devenv-mine"]
     folder = Weights(tmp_path / "weights").folder(model.key)
     assert engine.volumes[volume.name(model.key)][0] == str(folder)
