@@ -12,16 +12,14 @@ from devenv.cli.app import App, json_option
 from devenv.container.gpu import MODES
 from devenv.doctor.finding import BLOCKER, OK, Finding, Needs, blockers, hint
 from devenv.doors import files, untrusted
-from devenv.errors import LockError, MachineError, UsageError
+from devenv.errors import MachineError, UsageError
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from devenv.compat.matrix import Matrix
     from devenv.doctor.alternatives import Instead
-    from devenv.doors.http.web import Origin
     from devenv.doors.machine.model import EngineFacts, Machine
-    from devenv.lock.model import Lock
     from devenv.preset.load import LoadedPreset
 
 _SIGNS = {"ok": "ok     ", "warning": "warning", "blocker": "BLOCKER"}
@@ -51,10 +49,9 @@ def doctor(app: App, preset: str | None, offline: bool, gpus: str | None, gpu_mo
     # The engine and buildx answer while Python reads the preset.
     told = [] if recorded else [_asked(app)]
     loaded = _loaded(preset)
-    lock = _lock(app, loaded) if loaded else None
     machine = _recorded(recorded) if recorded else _gather(app, loaded, told[0], offline=offline)
-    needed = _needs(app, loaded, lock, machine, elsewhere=recorded is not None)
-    matrix = _matrix(app) if gpus or (loaded and _has_versions(loaded)) else None
+    needed = _needs(app, loaded, machine, elsewhere=recorded is not None)
+    matrix = _matrix(app) if gpus or (loaded and loaded.preset.has_versions) else None
     findings = examine(machine, loaded.preset if loaded else None, needed, matrix, gpus=gpus, mode=gpu_mode)
     found = blockers(findings)
     other = _instead(app, loaded, machine, gpus, gpu_mode, elsewhere=recorded is not None) if found else None
@@ -77,7 +74,8 @@ def _instead(
     """The first of the preset's alternatives that this machine can run."""
     if loaded is None or not loaded.preset.alternatives:
         return None
-    from devenv.doctor.alternatives import instead, needs_of
+    from devenv.doctor.alternatives import instead
+    from devenv.doctor.needs import needs_of
 
     def needed(one: LoadedPreset) -> Needs:
         return needs_of(one, app.settings, elsewhere=elsewhere)
@@ -102,68 +100,35 @@ def _loaded(preset: str | None) -> LoadedPreset | None:
     return load(find(preset, here))
 
 
-def _has_versions(loaded: LoadedPreset) -> bool:
-    """Whether the compatibility matrix has anything to say about a preset."""
-    preset = loaded.preset
-    return bool(preset.gpu or preset.torch or preset.vllm or preset.cuda)
-
-
 def _matrix(app: App) -> Matrix:
     from devenv.compat.matrix import read
 
     return read(app.dirs.config)
 
 
-def _lock(app: App, loaded: LoadedPreset) -> Lock | None:
-    from devenv.lock import files as lock_files
-    from devenv.lock.model import read
-
-    try:
-        return read(lock_files.lock_path(loaded, app.dirs))
-    except LockError:
-        return None  # nothing is known yet of a preset that was never locked
-
-
-def _needs(app: App, loaded: LoadedPreset | None, lock: Lock | None, machine: Machine, *, elsewhere: bool) -> Needs:
-    """What the lock says; on another machine nothing of it is there."""
-    if loaded is None:
-        return Needs()
-    if lock is None:
-        return Needs(kinds=frozenset({"deb", "wheel"}), weights_known=loaded.preset.model is None)
-    from devenv.doctor.examine import needs
-    from devenv.weights.local_copies import needed_bytes
-    from devenv.weights.store import Weights
-
-    if elsewhere:
-        weights = sum(one.size for one in lock.model.files) if lock.model else 0
-        return needs(lock, lock.artifacts(), image_here=False, weights_bytes=weights)
-    hubs = app.settings.hubs
-    weights = needed_bytes(lock.model, store=Weights(hubs.dir), caches=hubs.caches)
-    if _image_here(app, loaded, lock, machine):
-        return needs(lock, (), image_here=True, weights_bytes=weights)
-    from devenv.fetch.store import Store
-
-    return needs(lock, Store(app.dirs.store).missing(lock), image_here=False, weights_bytes=weights)
-
-
-def _image_here(app: App, loaded: LoadedPreset, lock: Lock, machine: Machine) -> bool:
+def _needs(app: App, loaded: LoadedPreset | None, machine: Machine, *, elsewhere: bool) -> Needs:
+    from devenv.doctor.needs import needs_of
     from devenv.doors.docker.address import ask
-    from devenv.errors import EngineError, PresetError
-    from devenv.plan.plan import plan
+    from devenv.errors import EngineError
 
-    if machine.engine is None or machine.engine.problem:
-        return False
-    try:
-        return ask(app.endpoint, f"/images/{plan(loaded, lock).image}/json") is not None
-    except (PresetError, EngineError, OSError, ValueError):
-        return False
+    def has_image(reference: str) -> bool:
+        if machine.engine is None or machine.engine.problem:
+            return False
+        try:
+            return ask(app.endpoint, f"/images/{reference}/json") is not None
+        except (EngineError, OSError, ValueError):
+            return False
+
+    return needs_of(loaded, app.settings, elsewhere=elsewhere, has_image=has_image) if loaded else Needs()
 
 
 def _gather(app: App, loaded: LoadedPreset | None, told: Future[EngineFacts], *, offline: bool) -> Machine:
+    from devenv.doctor import probes
     from devenv.doors.machine.gather import gather
 
-    ports = _ports(loaded) if loaded else ()
-    origins = None if offline else _origins(app, loaded)
+    preset = loaded.preset if loaded else None
+    origins = None if offline else probes.origins(app.settings, app.carried, preset)
+    ports = probes.ports(preset) if preset else ()
     return gather(app.settings, told.result, ports=ports, origins=origins, carried=app.carried)
 
 
@@ -173,50 +138,6 @@ def _asked(app: App) -> Future[EngineFacts]:
     from devenv.doors.machine.engine import ask
 
     return ThreadPoolExecutor(1).submit(ask, lambda: app.endpoint, lambda: app.engine)
-
-
-def _ports(loaded: LoadedPreset) -> tuple[int, ...]:
-    from devenv.plan.services import IDE_PORT, JUPYTER_PORT
-
-    preset = loaded.preset
-    own = [*([IDE_PORT] if preset.code_server else []), *([JUPYTER_PORT] if preset.jupyter else [])]
-    return (*own, *(one.port for one in preset.services.values() if one.port), *preset.ports.values())
-
-
-def _origins(app: App, loaded: LoadedPreset | None) -> list[tuple[str, Origin]]:
-    """Every address that locking, fetching or a program inside would ask, as this user's settings name them."""
-    from devenv.doors.http.web import Origin
-    from devenv.doors.settings.apt_archives import apt_sources
-    from devenv.doors.settings.tool_configs import header_for
-
-    settings = app.settings
-    found: list[tuple[str, Origin]] = []
-    if not settings.pip.no_index:
-        index = settings.pip.index
-        if index is None:
-            from pypi_simple import PYPI_SIMPLE_ENDPOINT
-
-            index = PYPI_SIMPLE_ENDPOINT
-        asked = [one for one in (index, *settings.pip.extra_indexes) if one.startswith(("http://", "https://"))]
-        found += [("pip", Origin(url=f"{one.rstrip('/')}/pip/", channel="pip")) for one in asked]
-    if registry := settings.npm.registry:
-        headers = header_for(registry, settings.npm.auth)
-        found.append(("npm", Origin(url=registry, channel="npm", headers=headers)))
-    base = loaded.preset.base.bootstrap if loaded else settings.release
-    distribution, _, release = (base or "").partition("/")
-    if release:
-        for uri in dict.fromkeys(one.uri for one in apt_sources(settings, distribution, release)):
-            if uri.startswith(("http://", "https://")):
-                headers = header_for(uri, settings.apt_auth)
-                found.append(("apt", Origin(url=f"{uri}/dists/", channel="apt", headers=headers)))
-    hubs = [hub for variable in ("HF_ENDPOINT", "MODELSCOPE_DOMAIN") if (hub := app.carried.get(variable))]
-    found += [("hub", Origin(url=hub if "://" in hub else f"https://{hub}")) for hub in hubs]
-    count: dict[str, int] = {}
-    named = []
-    for kind, origin in found:
-        count[kind] = count.get(kind, 0) + 1
-        named.append((kind if count[kind] == 1 else f"{kind} {count[kind]}", origin))
-    return named
 
 
 def _recorded(path: Path) -> Machine:

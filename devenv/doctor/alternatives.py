@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devenv.doctor.finding import Needs, blockers
-from devenv.errors import LockError, PresetError
+from devenv.errors import PresetError
 
 if TYPE_CHECKING:
     from devenv.compat.matrix import Matrix
     from devenv.doors.machine.model import Machine
-    from devenv.doors.settings.settings import Settings
     from devenv.preset.load import LoadedPreset
 
 
@@ -45,26 +44,6 @@ def instead(
         if not blockers(examine(machine, preset, needs_of(one), matrix, gpus=asked, mode=mode, full=False)):
             return _said(loaded, one)
     return None
-
-
-def needs_of(loaded: LoadedPreset, settings: Settings, *, elsewhere: bool = False) -> Needs:
-    """What an alternative's lock says that is still to be brought and made; `elsewhere`: nothing of it is there."""
-    from devenv.doctor.examine import needs
-    from devenv.fetch.store import Store
-    from devenv.lock import files
-    from devenv.lock.model import read
-    from devenv.weights.local_copies import needed_bytes
-    from devenv.weights.store import Weights
-
-    try:
-        lock = read(files.lock_path(loaded, settings.dirs))
-    except LockError:
-        return Needs(kinds=frozenset({"deb", "wheel"}), weights_known=loaded.preset.model is None)
-    if elsewhere:
-        return needs(lock, lock.artifacts(), image_here=False, weights_bytes=lock.model.size if lock.model else 0)
-    hubs = settings.hubs
-    weights = needed_bytes(lock.model, store=Weights(hubs.dir), caches=hubs.caches)
-    return needs(lock, Store(settings.dirs.store).missing(lock), image_here=False, weights_bytes=weights)
 
 
 def _candidates(loaded: LoadedPreset) -> Iterator[LoadedPreset]:

@@ -342,6 +342,11 @@ class Preset(_Strict):
         implied = self.timezone and not any(one.partition("=")[0] == ZONES_PACKAGE for one in self.apt)
         return (*self.apt, *((ZONES_PACKAGE,) if implied else ()))
 
+    @property
+    def has_versions(self) -> bool:
+        """Whether the compatibility matrix has anything to say about it."""
+        return bool(self.gpu or self.torch or self.vllm or self.cuda)
+
     def requirements(self) -> tuple[str, ...]:
         """All Python requirements, those implied by `jupyter`, `torch` and `vllm` included."""
         implied = (

@@ -142,7 +142,8 @@ def _look(
     def other() -> str:
         if not loaded.preset.alternatives:
             return ""
-        from devenv.doctor.alternatives import instead, needs_of
+        from devenv.doctor.alternatives import instead
+        from devenv.doctor.needs import needs_of
 
         whole = machine if with_gpu else quick(settings, engine, with_gpu=True)
         found = instead(

@@ -10,9 +10,10 @@ import pytest
 
 from devenv.cli import run
 from devenv.compat.matrix import read
-from devenv.doctor.alternatives import Instead, instead, needs_of
+from devenv.doctor.alternatives import Instead, instead
 from devenv.doctor.examine import examine
 from devenv.doctor.finding import Needs, blockers
+from devenv.doctor.needs import needs_of
 from devenv.doors.dirs import Dirs
 from devenv.doors.machine import gather
 from devenv.doors.machine.model import to_json

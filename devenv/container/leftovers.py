@@ -1,0 +1,97 @@
+"""What devenv made on the engine and no environment uses: images, networks; and their removal."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from devenv.build import own_images
+from devenv.container import container, network
+from devenv.container.state import environment, is_name
+from devenv.doors.dirs import Dirs
+from devenv.doors.docker.engine import LABEL, Engine
+from devenv.doors.docker.local_tag import BASE_TAG, EDITOR_TAG, LOCAL
+from devenv.doors.file_lock import hold
+from devenv.errors import EngineError
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Pruned:
+    """What went, or would go. `images` with their bytes; `kept`: another container uses them; `others`: another user or
+    an older devenv made them."""
+
+    images: dict[str, int] = dataclasses.field(default_factory=dict)
+    kept: list[str] = dataclasses.field(default_factory=list)
+    others: list[str] = dataclasses.field(default_factory=list)
+    networks: list[str] = dataclasses.field(default_factory=list)
+    folders: list[Path] = dataclasses.field(default_factory=list)
+
+
+def prune(
+    engine: Engine,
+    dirs: Dirs,
+    *,
+    everything: bool,
+    all_users: bool,
+    dry_run: bool,
+    waiting: Callable[[], None],
+) -> Pruned:
+    """Remove images and networks that no environment uses, and build contexts; with `everything` the stored files too.
+    What other users of this engine made stays, unless `all_users`. A `dry_run` removes nothing."""
+    done = Pruned(folders=[one for one in (dirs.contexts, *([dirs.store] if everything else [])) if one.exists()])
+    with contextlib.ExitStack() as held:
+        # A build, fetch or lock that runs now holds its lock: wait for it, and take nothing that it is about to use.
+        for lock in [] if dry_run else _locks(dirs, everything=everything):
+            held.enter_context(hold(lock, waiting))
+        for tag, size_bytes in _unused(engine, everything=everything):
+            if not all_users and not own_images.is_own(dirs.images, tag):
+                done.others.append(tag)
+            elif dry_run or _remove(engine, dirs, tag):
+                done.images[tag] = size_bytes
+            else:
+                done.kept.append(tag)
+        for folder in [] if dry_run else done.folders:
+            shutil.rmtree(folder, ignore_errors=True)
+    for unused in network.unused(engine):
+        name = unused.labels[f"{LABEL}name"]
+        is_ours = is_name(name) and (all_users or network.is_own(unused, environment(name, dirs.environments)))
+        if is_ours and (dry_run or engine.remove_network(unused.id)):
+            done.networks.append(unused.name)
+    return done
+
+
+def _locks(dirs: Dirs, *, everything: bool) -> Iterator[Path]:
+    yield from dirs.contexts.glob("*.lock")
+    if everything:
+        yield from (dirs.store / "tmp").glob("*.lock")
+
+
+def _unused(engine: Engine, *, everything: bool) -> Iterator[tuple[str, int]]:
+    """Tag and size of devenv's images that no environment uses, bases last."""
+    environments = container.everything(engine)
+    used = {one.facts.image for one in environments}
+    editors = {one.facts.labels.get(f"{LABEL}editor", "") for one in environments}
+    every = engine.images("")
+    left = Counter(image for _, image, _ in every)
+    for tag, image, size_bytes in sorted(every, key=lambda one: one[0].startswith(BASE_TAG)):
+        if not tag.startswith(("devenv/", f"{LOCAL}devenv")) or image in used or tag in editors:
+            continue
+        # The compiled editor, and the last tag of a base, are not had again at once.
+        lasts = tag.startswith(EDITOR_TAG) or (tag.startswith(BASE_TAG) and left[image] == 1)
+        if not lasts or everything:
+            left[image] -= 1
+            yield tag, size_bytes
+
+
+def _remove(engine: Engine, dirs: Dirs, tag: str) -> bool:
+    """Whether the tag is gone: not while another container has it."""
+    try:
+        engine.remove_image(tag)
+    except EngineError:
+        return False
+    own_images.forget(dirs.images, tag)
+    return True

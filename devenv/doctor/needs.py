@@ -1,0 +1,45 @@
+"""What a preset needs that is still to be brought and made, as its lock, the store and the engine say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from devenv.doctor.examine import needs
+from devenv.doctor.finding import Needs
+from devenv.errors import LockError, PresetError
+
+if TYPE_CHECKING:
+    from devenv.doors.settings.settings import Settings
+    from devenv.preset.load import LoadedPreset
+
+
+def needs_of(
+    loaded: LoadedPreset,
+    settings: Settings,
+    *,
+    elsewhere: bool = False,
+    has_image: Callable[[str], bool] = lambda _: False,
+) -> Needs:
+    """`elsewhere`: another machine is meant, where nothing of it is; `has_image`: whether the engine has one."""
+    from devenv.fetch.store import Store
+    from devenv.lock import files
+    from devenv.lock.model import read
+    from devenv.plan.plan import plan
+    from devenv.weights.local_copies import needed_bytes
+    from devenv.weights.store import Weights
+
+    try:
+        lock = read(files.lock_path(loaded, settings.dirs))
+    except LockError:  # nothing is known yet of a preset that was never locked
+        return Needs(kinds=frozenset({"deb", "wheel"}), weights_known=loaded.preset.model is None)
+    if elsewhere:
+        return needs(lock, lock.artifacts(), image_here=False, weights_bytes=lock.model.size if lock.model else 0)
+    hubs = settings.hubs
+    weights = needed_bytes(lock.model, store=Weights(hubs.dir), caches=hubs.caches)
+    try:
+        if has_image(plan(loaded, lock).image):
+            return needs(lock, (), image_here=True, weights_bytes=weights)
+    except PresetError:
+        pass  # it cannot be built as it is; what it would need is known all the same
+    return needs(lock, Store(settings.dirs.store).missing(lock), image_here=False, weights_bytes=weights)

@@ -1,0 +1,70 @@
+"""What to try on this machine for a preset: addresses that would be asked, and ports that its services publish."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from devenv.doors.http.web import Origin
+from devenv.doors.settings.apt_archives import apt_sources
+from devenv.doors.settings.settings import Settings
+from devenv.doors.settings.tool_configs import header_for
+from devenv.plan.services import IDE_PORT, JUPYTER_PORT
+from devenv.preset.model import Preset
+
+
+def ports(preset: Preset) -> tuple[int, ...]:
+    """The container ports that it publishes."""
+    own = [*([IDE_PORT] if preset.code_server else []), *([JUPYTER_PORT] if preset.jupyter else [])]
+    return (*own, *(one.port for one in preset.services.values() if one.port), *preset.ports.values())
+
+
+def origins(settings: Settings, carried: Mapping[str, str], preset: Preset | None) -> list[tuple[str, Origin]]:
+    """Every address that locking, fetching or a program inside would ask, as this user's settings name them; each with
+    a name of its own: `pip`, `pip 2`, `apt`."""
+    base = preset.base.bootstrap if preset else settings.release
+    found = [
+        *(("pip", one) for one in _indexes(settings)),
+        *(("npm", one) for one in _registries(settings)),
+        *(("apt", one) for one in _archives(settings, base or "")),
+        *(("hub", one) for one in _hubs(carried)),
+    ]
+    count: Counter[str] = Counter()
+    named = []
+    for kind, origin in found:
+        count[kind] += 1
+        named.append((kind if count[kind] == 1 else f"{kind} {count[kind]}", origin))
+    return named
+
+
+def _indexes(settings: Settings) -> Iterator[Origin]:
+    if settings.pip.no_index:
+        return
+    index = settings.pip.index
+    if index is None:
+        from pypi_simple import PYPI_SIMPLE_ENDPOINT
+
+        index = PYPI_SIMPLE_ENDPOINT
+    for address in (index, *settings.pip.extra_indexes):
+        if address.startswith(("http://", "https://")):
+            yield Origin(url=f"{address.rstrip('/')}/pip/", channel="pip")
+
+
+def _registries(settings: Settings) -> Iterator[Origin]:
+    if registry := settings.npm.registry:
+        yield Origin(url=registry, channel="npm", headers=header_for(registry, settings.npm.auth))
+
+
+def _archives(settings: Settings, base: str) -> Iterator[Origin]:
+    distribution, _, release = base.partition("/")
+    if not release:
+        return
+    for uri in dict.fromkeys(source.uri for source in apt_sources(settings, distribution, release)):
+        if uri.startswith(("http://", "https://")):
+            yield Origin(url=f"{uri}/dists/", channel="apt", headers=header_for(uri, settings.apt_auth))
+
+
+def _hubs(carried: Mapping[str, str]) -> Iterator[Origin]:
+    for variable in ("HF_ENDPOINT", "MODELSCOPE_DOMAIN"):
+        if hub := carried.get(variable):
+            yield Origin(url=hub if "://" in hub else f"https://{hub}")
