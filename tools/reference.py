@@ -65,17 +65,17 @@ def _holds(path: Path, text: str) -> bool:
 def _cli() -> Iterator[str]:
     group = cli.cli
     context = click.Context(group, info_name="devenv")
-    names = group.list_commands(context)
-    commands = [(name, command) for name in names if (command := group.get_command(context, name))]
+    commands = {name: command for name in group.list_commands(context) if (command := group.get_command(context, name))}
     yield "# The command line\n"
     yield "`devenv [OPTIONS] COMMAND [ARGUMENTS]`. Every command and option, as `--help` has them.\n"
     yield from _table(("Option of `devenv` itself", "Meaning"), [_option(one) for one in group.params])
     yield "Give these before the command: `devenv -v up`. `-h` works everywhere.\n"
     yield "A command that reports takes `--json`; [json.md](json.md) has the shapes."
     yield "[exit-codes.md](exit-codes.md) has the exit statuses.\n"
-    rows = [(f"[`{name}`](#devenv-{name})", _sentences(command.help)[0]) for name, command in commands]
-    yield from _table(("Command", "Does"), rows)
-    for name, command in commands:
+    for heading, names in cli._GROUPS.items():
+        rows = [(f"[`{name}`](#devenv-{name})", _sentences(commands[name].help)[0]) for name in names]
+        yield from _table((heading, "Does"), rows)
+    for name, command in commands.items():
         yield from _command(name, command)
 
 
