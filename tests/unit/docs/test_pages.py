@@ -1,4 +1,4 @@
-"""What the pages name in this repository is there: files, folders, and make's targets."""
+"""The pages of docs: the files and targets that they name are there, and their English is plain."""
 
 from __future__ import annotations
 
@@ -9,10 +9,17 @@ from pathlib import Path
 import pytest
 
 TOP = Path(__file__).parents[3]
-# The changelog tells of files that are gone.
+# The changelog names files that are gone.
 PAGES = sorted(
     {*TOP.glob("*.md"), *(TOP / "docs").rglob("*.md"), *(TOP / "benchmarks").rglob("*.md")} - {TOP / "CHANGELOG.md"}
 )
+WRITTEN_FROM_CODE = {"cli.md", "preset.md", "benchmarks.md"}
+ODD = re.compile(
+    r"\banew\b|\bonce more\b|\bof theirs\b|\bwhoever\b|, for (?:it|they)\b|\bhas not the\b|\ball else\b|\bis told\b|\bis said\b"
+    r"|\bleft alone\b|\bleaves? the \w+ (?:alone|open)\b|\bheld to its own\b|\bgoes on\b",
+    re.IGNORECASE,
+)
+"""What readers who are no native speakers had to read twice; house words and turns for which the field has its own."""
 FOLDERS = ("benchmarks", "devenv", "docs", "presets", "templates", "tests", "tools")
 
 
@@ -55,3 +62,25 @@ def test_targets_that_a_page_names_are_in_the_makefile(page: Path) -> None:
 )
 def test_paths_are_found(text: str, found: list[str]) -> None:
     assert list(paths(text)) == found
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.name not in WRITTEN_FROM_CODE], ids=lambda path: str(path.relative_to(TOP))
+)
+def test_pages_are_in_plain_english(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert [match.group() for match in ODD.finditer(" ".join(text.split()))] == []
+
+
+def test_every_how_to_and_every_decision_is_in_its_index() -> None:
+    for folder in ("how-to", "decisions"):
+        index = (TOP / "docs" / folder / "README.md").read_text(encoding="utf-8")
+        pages = {path.name for path in (TOP / "docs" / folder).glob("*.md")} - {"README.md"}
+        assert pages - set(re.findall(r"\]\(([^)#]+)", index)) == set()
+
+
+def test_a_decision_says_why_what_and_what_follows() -> None:
+    for path in (TOP / "docs" / "decisions").glob("0*.md"):
+        headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+        assert headings[0].startswith(f"{path.name[:4]}: ")
+        assert headings[1:] == ["Context", "Decision", "Consequences"]
