@@ -300,7 +300,7 @@ def _together() -> Iterator[str]:
     yield f"- Two services or ports cannot have one container port. The service {', and '.join(ports)}."
     yield "- `auth: token` with a `port` needs `listen`; `listen` goes with no other `auth`; no two services share one."
     yield "- `health` needs `port` (or `listen`)."
-    yield f"- devenv reserves the variables {listed(checks.RESERVED_ENV)}, and all names beginning `{checks.ENV_PREFIX}`."
+    yield f"- devenv reserves the variables {listed(checks.RESERVED_ENV)}, and `{checks.ENV_PREFIX}` as a prefix."
     yield "- `timezone` sets the variable `TZ`; `env` cannot set it a second time."
     yield f"- A volume cannot be mounted on, above or below {mounts}, nor on, above or below another volume."
     yield f"- `files` cannot go on or below {hidden}: something is mounted there at start."
