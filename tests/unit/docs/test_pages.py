@@ -44,6 +44,18 @@ def test_paths_that_a_page_names_are_there(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(TOP)))
+def test_functions_that_a_page_places_in_a_module_are_there(page: Path) -> None:
+    """Written as: `f`, `g` in `devenv/x/y.py`."""
+    for names, path in re.findall(r"((?:`[\w.]+`,? )+)in `([\w/]+\.py)`", page.read_text(encoding="utf-8")):
+        module = (TOP / path).read_text(encoding="utf-8")
+        for name in re.findall(r"[\w.]+", names):
+            assert re.search(rf"(?:def|class) {name.rpartition('.')[2]}\b|^{name} = ", module, re.MULTILINE), (
+                name,
+                path,
+            )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(TOP)))
 def test_targets_that_a_page_names_are_in_the_makefile(page: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (TOP / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     named = re.findall(r"(?:`|^)make ([a-z-]+)", page.read_text(encoding="utf-8"), re.MULTILINE)
