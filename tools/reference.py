@@ -65,17 +65,17 @@ def _holds(path: Path, text: str) -> bool:
 def _cli() -> Iterator[str]:
     group = cli.cli
     context = click.Context(group, info_name="devenv")
-    names = group.list_commands(context)
-    commands = [(name, command) for name in names if (command := group.get_command(context, name))]
+    commands = {name: command for name in group.list_commands(context) if (command := group.get_command(context, name))}
     yield "# The command line\n"
     yield "`devenv [OPTIONS] COMMAND [ARGUMENTS]`. Every command and option, as `--help` has them.\n"
     yield from _table(("Option of `devenv` itself", "Meaning"), [_option(one) for one in group.params])
     yield "Give these before the command: `devenv -v up`. `-h` works everywhere.\n"
     yield "A command that reports takes `--json`; [json.md](json.md) has the shapes."
     yield "[exit-codes.md](exit-codes.md) has the exit statuses.\n"
-    rows = [(f"[`{name}`](#devenv-{name})", _sentences(command.help)[0]) for name, command in commands]
-    yield from _table(("Command", "Does"), rows)
-    for name, command in commands:
+    for heading, names in cli._GROUPS.items():
+        rows = [(f"[`{name}`](#devenv-{name})", _sentences(commands[name].help)[0]) for name in names]
+        yield from _table((heading, "Does"), rows)
+    for name, command in commands.items():
         yield from _command(name, command)
 
 
@@ -118,10 +118,10 @@ def _sentences(text: str | None) -> list[str]:
 # ---- exit codes
 
 _OTHERS = {
-    0: ("ok", "It did what was asked."),
-    2: ("usage", "The command line is wrong, or asks for something that makes no sense."),
-    70: ("bug", "Something that devenv did not expect. The message names a log file to report it with."),
-    130: ("interrupted", "Stopped with Ctrl-C. What was done so far is kept."),
+    0: ("ok", "The command succeeded."),
+    2: ("usage", "The command line is wrong, or contradicts itself."),
+    70: ("bug", "A bug in devenv. The message names a log file for your report."),
+    130: ("interrupted", "Stopped with Ctrl-C. Finished work is kept."),
 }
 
 
@@ -133,9 +133,9 @@ def _exit_codes() -> Iterator[str]:
             rows[code] = (str(code), _plain(name), " ".join(inspect.cleandoc(error.__doc__ or "").split()))
     yield "# Exit statuses\n"
     yield from _table(("Status", "Name", "When"), [rows[code] for code in sorted(rows)])
-    yield "1 is never used on purpose. `devenv exec` and `devenv shell` end with the status of what ran inside.\n"
-    yield "An expected failure is an `error:` line that says where and what, then the end of what was printed where it"
-    yield "helps, then a `hint:` line that says what to do next. All of it goes to stderr.\n"
+    yield "1 is never used on purpose. `devenv exec` and `devenv shell` end with the status of the command inside.\n"
+    yield "An expected failure is an `error:` line with the place and the problem, then the end of the output where"
+    yield "that helps, then a `hint:` line with the next command. All of it goes to stderr.\n"
 
 
 def _plain(name: str) -> str:
@@ -148,12 +148,13 @@ _INTRO = """\
 # Presets
 
 A preset is one YAML file: `preset.yaml` (shipped), `devenv.yaml` (a project's own), or any other name given by path.
-`devenv validate` checks one, `devenv show` prints what it adds up to and the line that each value came from.
+`devenv validate` checks a preset, `devenv show` prints the resulting values and the line of each.
 
 ## The YAML that is read
 
-A strict subset. Only `null`, `true`, `false` and decimal integers are not text: `3.11` stays `3.11`, `yes` is the word
-yes. A key given twice, a key without a value, a tag (`!x`) and a merge key (`<<`) are errors. Anchors and aliases work.
+A strict subset. Only `null`, `true`, `false` and decimal integers are not text: `3.11` stays `3.11`, and `yes` stays
+`yes`. A key given twice, a key without a value, a tag (`!x`) and a merge key (`<<`) are errors. Anchors and aliases
+work.
 A file is UTF-8, at most 1 MiB, one document.
 
 ## extends
@@ -294,12 +295,12 @@ def _together() -> Iterator[str]:
 
     ports = (f"`{name}` takes {port} when `{key}` is given" for key, (name, port) in checks.BUILT_IN_PORTS.items())
     mounts, hidden = listed(checks.RESERVED_MOUNTS), listed(checks._HIDDEN)
-    yield "## What cannot stand together\n"
+    yield "## Combinations that are refused\n"
     yield f"- A service cannot be called {listed(checks.RESERVED_NAMES)}: devenv runs services of these names."
     yield f"- Two services or ports cannot have one container port. The service {', and '.join(ports)}."
     yield "- `auth: token` with a `port` needs `listen`; `listen` goes with no other `auth`; no two services share one."
     yield "- `health` needs `port` (or `listen`)."
-    yield f"- The variables {listed(checks.RESERVED_ENV)}, and all that begin with `{checks.ENV_PREFIX}`, are devenv's."
+    yield f"- devenv reserves the variables {listed(checks.RESERVED_ENV)}, and `{checks.ENV_PREFIX}` as a prefix."
     yield "- `timezone` sets the variable `TZ`; `env` cannot set it a second time."
     yield f"- A volume cannot be mounted on, above or below {mounts}, nor on, above or below another volume."
     yield f"- `files` cannot go on or below {hidden}: something is mounted there at start."

@@ -24,37 +24,48 @@ _DISK = {
     errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTEMPTY, errno.EEXIST,
 }  # fmt: skip
 """A full or read-only disk, a folder that is not the user's, or something else in a file's place: no bug of ours."""
-_COMMANDS: dict[str, tuple[str, str]] = {
-    # name: (module:function, what `devenv --help` says)
-    "init": ("preset:init", "Write a devenv.yaml that extends a preset."),
-    "presets": ("preset:presets", "List the shipped presets."),
-    "show": ("preset:show", "Show a preset as resolved, and where each value came from."),
-    "validate": ("preset:validate", "Check presets; all mistakes at once."),
-    "schema": ("preset:schema", "Print the presets' JSON Schema, for editors."),
-    "settings": ("settings:settings", "Show the settings in force, and where each came from."),
-    "doctor": ("doctor:doctor", "Can this machine run it? The verdict before a byte is downloaded."),
-    "lock": ("lock:lock", "Resolve a preset to exact files; check for drift."),
-    "fetch": ("lock:fetch", "Bring every locked file to this machine's store."),
-    "sbom": ("lock:sbom", "Print the bill of what a preset's image holds (CycloneDX)."),
-    "prefetch": ("weights:prefetch", "Bring a preset's model weights to this machine, verified."),
-    "weights": ("weights:weights", "The store of weights: list, verify, rm, import, export, serve."),
-    "render": ("render:render", "Write Dockerfile, devcontainer.json and compose.yaml."),
-    "build": ("up:build", "Build the image, with no network."),
-    "up": ("up:up", "All of it, to a passed smoke test; prints the URLs."),
-    "ps": ("lifecycle:ps", "List the environments on this engine."),
-    "status": ("lifecycle:status", "One environment: services, ports, resources."),
-    "logs": ("inside:logs", "Show a service's log."),
-    "exec": ("inside:exec_", "Run a command inside."),
-    "shell": ("inside:shell", "Open a shell inside."),
-    "open": ("inside:open_", "Open an environment's page in the browser."),
-    "restart": ("inside:restart", "Restart one service."),
-    "smoke": ("inside:smoke", "Run the smoke test again."),
-    "stop": ("lifecycle:stop", "Stop an environment; it can be started again."),
-    "start": ("lifecycle:start", "Start a stopped environment."),
-    "down": ("lifecycle:down", "Remove an environment's container; volumes stay unless told."),
-    "verify": ("verify:verify", "Prove that an image is what its preset and lock give."),
-    "prune": ("prune:prune", "Remove what no environment uses: images, contexts, stored files."),
+_GROUPS: dict[str, dict[str, tuple[str, str]]] = {
+    # heading: {command: (module:function, what `devenv --help` says)}
+    "Environment": {
+        "up": ("up:up", "Build, start and test an environment; prints the URLs."),
+        "ps": ("lifecycle:ps", "List the environments on this engine."),
+        "status": ("lifecycle:status", "Show one environment: services, URLs, volumes, memory."),
+        "open": ("inside:open_", "Open an environment's page in the browser."),
+        "logs": ("inside:logs", "Show a service's log."),
+        "shell": ("inside:shell", "Open a shell inside."),
+        "exec": ("inside:exec_", "Run a command inside."),
+        "smoke": ("inside:smoke", "Run the smoke test again."),
+        "restart": ("inside:restart", "Restart one service."),
+        "stop": ("lifecycle:stop", "Stop an environment; it can be started again."),
+        "start": ("lifecycle:start", "Start a stopped environment."),
+        "down": ("lifecycle:down", "Remove an environment's container; its volumes stay."),
+    },
+    "Preset and lock": {
+        "init": ("preset:init", "Write a devenv.yaml that extends a preset."),
+        "presets": ("preset:presets", "List the shipped presets."),
+        "show": ("preset:show", "Show a preset as resolved, and where each value came from."),
+        "validate": ("preset:validate", "Check presets; report all mistakes at once."),
+        "schema": ("preset:schema", "Print the presets' JSON Schema, for editors."),
+        "lock": ("lock:lock", "Resolve a preset to exact files; check for drift."),
+        "fetch": ("lock:fetch", "Download every locked file to this machine's store."),
+    },
+    "Image": {
+        "build": ("up:build", "Build the image, with no network."),
+        "render": ("render:render", "Write Dockerfile, devcontainer.json and compose.yaml."),
+        "sbom": ("lock:sbom", "Print the bill of materials of a preset's image (CycloneDX)."),
+        "verify": ("verify:verify", "Prove that an image is what its preset and lock give."),
+    },
+    "Weights": {
+        "prefetch": ("weights:prefetch", "Download a preset's model weights to this machine, verified."),
+        "weights": ("weights:weights", "Manage the weights here: list, verify, rm, import, export, serve."),
+    },
+    "Machine": {
+        "doctor": ("doctor:doctor", "Check whether this machine can run a preset, before any download."),
+        "settings": ("settings:settings", "Show the settings in force, and where each came from."),
+        "prune": ("prune:prune", "Remove unused images, contexts and stored files."),
+    },
 }
+_COMMANDS = {name: entry for commands in _GROUPS.values() for name, entry in commands.items()}
 
 
 class _Lazy(click.Group):
@@ -82,8 +93,10 @@ class _Lazy(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+        width = max(map(len, _COMMANDS))
+        for heading, commands in _GROUPS.items():
+            with formatter.section(heading):
+                formatter.write_dl([(name.ljust(width), text) for name, (_, text) in commands.items()])
 
 
 @click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
