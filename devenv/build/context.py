@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from devenv.build.first_stage import base_root
 from devenv.doors import files
+from devenv.doors.atomic import replacing
 from devenv.errors import BuildError, FetchError
 from devenv.lock.model import Lock
 from devenv.plan.cache_keys import root_key
@@ -149,9 +150,8 @@ def _write(path: Path, source: bytes | Own, mode: int) -> None:
     """Write a file whose time tells its content: BuildKit takes equal size and time for an equal file."""
     if _is_written(path, source, mode):
         return
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
     digest = hashlib.sha256()
-    try:
+    with replacing(path) as fresh:
         with fresh.open("wb") as file:
             for chunk in _chunks(source):
                 digest.update(chunk)
@@ -159,9 +159,6 @@ def _write(path: Path, source: bytes | Own, mode: int) -> None:
         time_ns = _time_ns(digest.digest())
         fresh.chmod(mode)
         os.utime(fresh, ns=(time_ns, time_ns))
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
 
 
 def _is_written(path: Path, source: bytes | Own, mode: int) -> bool:
@@ -193,22 +190,19 @@ def _link(path: Path, source: Path, *, anew: bool) -> None:
     """Hard-link a store file; copy it where the store lies on another file system. `anew`: believe no earlier copy."""
     if path.exists() and (path.samefile(source) or (not anew and _same_copy(path, source))):
         return
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    fresh.unlink(missing_ok=True)
-    try:
-        os.link(source, fresh)
-    except OSError:
-        shutil.copy2(source, fresh)
-    fresh.replace(path)
+    with replacing(path) as fresh:
+        try:
+            os.link(source, fresh)
+        except OSError:
+            shutil.copy2(source, fresh)
 
 
 def _copy(path: Path, source: Path) -> None:
     """A copy of a store file: what someone changes in a folder of theirs must not reach the store."""
     if path.exists() and not path.samefile(source) and _same_copy(path, source):
         return
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    shutil.copy2(source, fresh)
-    fresh.replace(path)
+    with replacing(path) as fresh:
+        shutil.copy2(source, fresh)
 
 
 def _same_copy(path: Path, source: Path) -> bool:

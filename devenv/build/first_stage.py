@@ -32,8 +32,8 @@ def base_root(packages: Sequence[Path], target: Path) -> None:
     The same packages give the same bytes: members keep the packages' order, times, modes and numeric owners, and
     `/bin`, `/sbin`, `/lib*` are links into `/usr`. Raises BuildError naming a package that cannot be read.
     """
-    fresh = target.with_name(f".{target.name}.{os.getpid()}")
     target.parent.mkdir(parents=True, exist_ok=True)
+    fresh = target.with_name(f".{target.name}.{os.getpid()}")  # this file goes along alone to where devenv is not
     try:
         with tarfile.open(fresh, "w", format=tarfile.PAX_FORMAT) as root:
             made = _skeleton(root)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from devenv.doctor import gpu, host, network
 from devenv.doctor.finding import Finding, Needs, ok, warning
+from devenv.preset.sizes import bytes_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -93,7 +94,7 @@ def _examine(
             "weights",
             "how large the weights are is not recorded yet: the first 'devenv up' or 'devenv prefetch' asks their hub",
         )
-    yield host.memory(machine, gpu.memory_bytes(preset.memory) if preset and preset.memory else 0)
+    yield host.memory(machine, bytes_of(preset.memory) if preset and preset.memory else 0)
     wish = preset.gpu if preset else None
     if wish or gpus is not None or full:
         cuda: str | None = needed.cuda

@@ -11,6 +11,7 @@ from devenv.doctor.finding import BLOCKER, Finding, blocker, ok, warning
 from devenv.doctor.host import NOMINAL
 from devenv.doors.machine.model import Machine
 from devenv.errors import MachineError, UsageError
+from devenv.preset.sizes import bytes_of
 
 if TYPE_CHECKING:
     from devenv.compat.matrix import Matrix
@@ -113,7 +114,7 @@ def _size(devices: Sequence[gpu.Device], wish: Wish) -> Iterator[Finding]:
         )
     if not wish.memory:
         return
-    needed = memory_bytes(wish.memory)
+    needed = bytes_of(wish.memory)
     sizes = sorted((one.memory_bytes for one in devices), reverse=True)[: wish.count]
     smallest = sizes[-1]
     if not smallest:
@@ -247,11 +248,6 @@ def _way(machine: Machine, gpus: str, mode: str) -> Iterator[Finding]:
                 f"{spec.path} names {spec.missing[0]}, which is not there: it was made for another driver",
                 f"sudo nvidia-ctk cdi generate --output={spec.path}",
             )
-
-
-def memory_bytes(size: str) -> int:
-    """Bytes of the preset's `512m`, `16g`."""
-    return int(size[:-1]) * {"m": 1024**2, "g": 1024**3}[size[-1]]
 
 
 def _gib(bytes_: int) -> str:

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import stat
+import threading
 from collections.abc import Iterator, Sequence
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
@@ -132,7 +133,7 @@ def write_below(root: Path, name: str, data: bytes) -> None:
     root.mkdir(parents=True, exist_ok=True)
     *folders, last = PurePosixPath(name).parts
     with _folder(root, folders) as folder:
-        fresh = f".{last}.{os.getpid()}"
+        fresh = f".{last}.{os.getpid()}.{threading.get_native_id()}"
         with contextlib.suppress(FileNotFoundError):
             os.unlink(fresh, dir_fd=folder)
         # Nobody else's file or link of that name is written to.

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 import shlex
 from pathlib import Path
 
-from devenv.doors import files
+from devenv.doors import atomic, files
 from devenv.errors import NotReadyError
 
 _TOKEN_BYTES = 4096
@@ -50,11 +49,7 @@ def write(path: Path, text: str) -> None:
     """Write `text` to a 0600 file in a 0700 folder, whole or not at all."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fresh = path.with_name(f".{path.name}.{os.getpid()}")
-        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "w") as stream:
-            stream.write(text)
-        fresh.replace(path)
+        atomic.write(path, text, mode=0o600)
     except OSError as error:
         raise NotReadyError(
             f"cannot keep this environment's state: {error}", hint="free disk space, or set XDG_STATE_HOME"

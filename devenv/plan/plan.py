@@ -16,6 +16,7 @@ from devenv.plan.services import PlannedService, planned_services, published
 from devenv.plan.tree_digest import digest, tree, walk
 from devenv.preset import portable
 from devenv.preset.model import Preset
+from devenv.preset.sizes import bytes_of
 
 if TYPE_CHECKING:
     from devenv.preset.load import LoadedPreset
@@ -176,7 +177,7 @@ def plan(loaded: LoadedPreset, lock: Lock) -> Plan:
             PlannedCheck(name=name, run=check.run, timeout_s=check.timeout_s, expect=check.expect)
             for name, check in sorted(preset.smoke.items())
         ),
-        shm_size_bytes=_bytes(preset.shm_size),
+        shm_size_bytes=bytes_of(preset.shm_size),
         gpu=("required" if preset.gpu.required else "optional") if preset.gpu else "",
         user=USER,
         uid=UID,
@@ -234,7 +235,3 @@ def _environment(preset: Preset) -> dict[str, str]:
         **given,
         "PATH": ":".join([*([own] if own else []), *path, usual]),
     }
-
-
-def _bytes(size: str) -> int:
-    return int(size[:-1]) * {"m": 1024**2, "g": 1024**3}[size[-1]]

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from devenv.doors import files
+from devenv.doors import atomic, files
 from devenv.doors.file_lock import hold
 from devenv.doors.untrusted import from_json
 from devenv.errors import FetchError, UsageError
@@ -87,9 +87,7 @@ class Weights:
         more = tuple(one for one in (known.sources if known else ()) if one not in model.sources)
         text = json.dumps(model.model_copy(update={"sources": (*model.sources, *more)}).model_dump(mode="json"))
         if _text(path) != text:
-            temporary = path.with_name(f".{path.name}.{os.getpid()}")
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(path)
+            atomic.write(path, text)
 
     def confirmed(self, key: str) -> tuple[ModelSource, ...]:
         """The sources that are known to have this very content: their bytes or their listing were seen to match it.
@@ -105,9 +103,7 @@ class Weights:
         known = self.confirmed(key)
         if source not in known:
             path = self.root / "state" / f"{key}.confirmed"
-            temporary = path.with_name(f".{path.name}.{os.getpid()}")
-            temporary.write_text(json.dumps([one.model_dump() for one in (*known, source)]), encoding="utf-8")
-            temporary.replace(path)
+            atomic.write(path, json.dumps([one.model_dump() for one in (*known, source)]))
 
     def failed(self, error: OSError) -> FetchError:
         """The error of a store that cannot be written."""
@@ -247,11 +243,8 @@ class Weights:
         self._write_stamps(model.key, {one.path: stamps[one.path] for one in model.files if one.path in stamps})
 
     def _write_stamps(self, key: str, stamps: Mapping[str, tuple[str, Looks]]) -> None:
-        path = self._stamp_file(key)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
         rows = (json.dumps([name, *known, sha256]) + "\n" for name, (sha256, known) in stamps.items())
-        temporary.write_text("".join(rows), encoding="utf-8")
-        temporary.replace(path)
+        atomic.write(self._stamp_file(key), "".join(rows))
 
     def remove(self, key: str) -> None:
         """Remove a model: what says that it is complete goes first."""
