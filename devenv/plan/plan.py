@@ -15,7 +15,7 @@ from devenv.plan.cache_keys import base_key, editor_key
 from devenv.plan.services import PlannedService, planned_services, published
 from devenv.plan.tree_digest import digest, tree, walk
 from devenv.preset import portable
-from devenv.preset.model import Preset
+from devenv.preset.model import Gateway, Preset
 from devenv.preset.sizes import bytes_of
 
 if TYPE_CHECKING:
@@ -230,8 +230,15 @@ def _environment(preset: Preset) -> dict[str, str]:
         "SHELL": "/bin/bash",
         "VIRTUAL_ENV": VENV,
         "DEVENV_PRESET": preset.name,
+        **_gateway(preset.gateway),
         **({"JUPYTER_RUNTIME_DIR": "/run/devenv/jupyter"} if preset.jupyter else {}),
         **({"TZ": preset.timezone} if preset.timezone else {}),
         **given,
         "PATH": ":".join([*([own] if own else []), *path, usual]),
     }
+
+
+def _gateway(gateway: Gateway | None) -> dict[str, str]:
+    """As the entrypoint reads it; nothing where nothing was said, so that the image stays the same."""
+    named = {"DEVENV_HOSTS": gateway.hosts, "DEVENV_PEERS": gateway.peers} if gateway else {}
+    return {name: " ".join(values) for name, values in named.items() if values}

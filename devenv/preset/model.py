@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Annotated, Literal, Self
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -40,6 +41,7 @@ CONTAINER_PATH = r"^(/[A-Za-z0-9._+-]+)+$"
 URL_PATH = r"^/[A-Za-z0-9._~/?=&%{}-]*$"
 URL = r"^https?://[!-~]+$"
 SHA256 = r"^[0-9a-f]{64}$"
+HOST_NAME = r"^(any|(\*\.)?[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_]([a-z0-9_-]{0,62})){0,20})$"
 ARGUMENT = r"^[^\x00\r\n]+$"
 LISTEN = r"^(unix:/run/devenv/[a-z0-9._-]+|127\.0\.0\.1:[0-9]{1,5})$"
 EXTENSION = r"^[A-Za-z0-9-]+\.[A-Za-z0-9._-]+$"
@@ -146,6 +148,24 @@ class Jupyter(_Strict):
 
     version: Version
     """jupyterlab's version, such as `4.4.9`."""
+
+
+def _network(text: str) -> str:
+    if text != "any":
+        try:
+            ipaddress.ip_network(text)
+        except ValueError:
+            raise ValueError("not an IP address or a network, such as 172.18.0.0/16") from None
+    return text
+
+
+class Gateway(_Strict):
+    """Who else may reach the services that ask for the token. Without it: this machine, by address or `localhost`."""
+
+    hosts: tuple[Annotated[str, Field(pattern=HOST_NAME, max_length=253)], ...] = ()
+    """Further host names, as a browser asks for them: `dev.example.org`, `*.lab.example.org`, or `any`."""
+    peers: tuple[Annotated[str, AfterValidator(_network)], ...] = ()
+    """Further addresses that requests come from: `172.18.0.0/16`, or `any`."""
 
 
 class Health(_Strict):
@@ -303,6 +323,8 @@ class Preset(_Strict):
     """JupyterLab in the browser."""
     services: dict[Slug, Service] = {}
     """Programs that are kept running, by name."""
+    gateway: Gateway | None = None
+    """Who else may reach the services that ask for the token."""
     ports: dict[Slug, Port] = {}
     """Further container ports to publish on loopback."""
     model: Model | None = None

@@ -28,6 +28,7 @@ EXPECTED: Mapping[str, str] = {
     model.URL_PATH: "the path part of an address, beginning with '/', such as '/health'",
     model.URL: "an http or https address",
     model.SHA256: "a sha256: 64 hexadecimal digits, lower-case",
+    model.HOST_NAME: "a host name in lower case, such as 'dev.example.org' or '*.lab.example.org', or 'any'",
     model.ARGUMENT: "one argument, on one line and not empty",
     model.LISTEN: "'127.0.0.1:PORT' or 'unix:/run/devenv/NAME'",
     model.EXTENSION: "an extension's id, PUBLISHER.NAME",

@@ -172,7 +172,13 @@ def test_cookie_or_header_let_a_request_pass(gateway: int, headers: Mapping[str,
 
 def test_jupyter_behind_the_gateway_keeps_foreign_pages_out(box: Box, host: Path) -> None:
     """Browsers send the cookie for pages of any port of this machine, too; clients send the token as a header."""
-    hosts = ("-e", "DEVENV_HOSTS=Dev.Example.org *.lan default https://x")
+    mistakes = f"default https://x *. {'a' * 300}"  # nginx would not start with one of these
+    hosts = (
+        "-e",
+        f"DEVENV_HOSTS=Dev.Example.org,*.lan {mistakes}",
+        "-e",
+        "DEVENV_PEERS=999.1.1.1/99 1/2/3,10.9.0.0/16",
+    )
     name = box("-v", f"{host}:/run/devenv-host:ro", "-e", "DEVENV_NAME=my-env", *hosts, "-p", "127.0.0.1::8888")
     port = int(docker("port", name, "8888").strip().rpartition(":")[2])
     bearer = {"Authorization": f"token {TOKEN}"}

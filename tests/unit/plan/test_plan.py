@@ -9,6 +9,7 @@ from devenv.errors import PresetError
 from devenv.lock.model import LockedBase, LockedEditor
 from devenv.plan.plan import Plan, plan
 from devenv.plan.tree_digest import walk
+from devenv.preset.model import Gateway
 from tests.unit.examples import deb, editor_release, loaded, lock, wheel
 
 
@@ -214,3 +215,10 @@ def test_the_editor_does_not_depend_on_apt_and_pip() -> None:
 )
 def test_the_editor_depends_on_what_it_is_made_of(changes: dict[str, Any]) -> None:
     assert plan(loaded(), lock(**changes)).editor_image != plan(loaded(), lock()).editor_image
+
+
+def test_who_else_may_reach_the_gateway_is_told_to_the_entrypoint() -> None:
+    named = loaded(gateway=Gateway(hosts=("dev.example.org", "*.lan"), peers=("10.0.0.0/8",)))
+    env = dict(plan(named, lock()).env)
+    assert (env["DEVENV_HOSTS"], env["DEVENV_PEERS"]) == ("dev.example.org *.lan", "10.0.0.0/8")
+    assert not {"DEVENV_HOSTS", "DEVENV_PEERS"} & set(dict(plan(loaded(), lock()).env)), "the image stays as it was"

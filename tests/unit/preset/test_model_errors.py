@@ -25,6 +25,8 @@ Mistakes = Callable[[str], list[PresetError]]
         ("§code-server: {}", "unknown key 'code-server'", "did you mean 'code_server'?"),
         ("§Python: '3.11'", "unknown key 'Python'", "did you mean 'python'?"),
         ("services: {a: {command: [x], §prot: 3}}", "unknown key 'prot'", "did you mean 'port'?"),
+        ("gateway: {hosts: [§'*.']}", "entry 1 of 'gateway.hosts' cannot be '*.'", "a host name in lower case"),
+        ("gateway: {peers: [§999.1.1.1/99]}", "entry 1 of 'gateway.peers': not an IP address or a network", None),
         ("python: §3", "'python' takes text, not the number 3", "such as '3.11'"),
         ("env: {A: §5}", "'env.A' takes text, not the number 5", "put it in quotes: '5'"),
         ("env: {A: §true}", "'env.A' takes text, not true", "put it in quotes: 'true'"),
