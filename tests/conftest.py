@@ -5,6 +5,15 @@ from __future__ import annotations
 import signal
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+_ANY_MACHINE = settings(
+    deadline=None,  # a busy machine is no failure
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.register_profile("quick", _ANY_MACHINE, max_examples=50)
+settings.register_profile("thorough", _ANY_MACHINE, max_examples=1000)
+settings.load_profile("quick")  # pytest --hypothesis-profile=thorough takes its time
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a shell; tests interrupt what they start
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,9 @@ import pytest
 from devenv.doors.dirs import templates_digest
 from devenv.lock import drift
 from devenv.lock.files import beside
-from devenv.lock.model import read
+from devenv.lock.model import Lock, read
 from devenv.plan.plan import plan
-from devenv.preset.load import find, load, shipped
+from devenv.preset.load import LoadedPreset, find, load, shipped
 from devenv.render.render import render
 from tests.unit.examples import loaded, lock
 
@@ -23,10 +24,17 @@ LEFT_OUT = ("artifacts/", "build/", "image/usr/", "image/etc/profile.d/", "image
 """Lists that follow the lock, and files that are copied from templates/ as they are."""
 
 
-def _rendered(preset: str) -> dict[str, str]:
+@cache
+def _shipped(preset: str) -> tuple[LoadedPreset, Lock]:
     found = load(find(preset, Path.cwd()))
-    rendered = render(plan(found, read(beside(found.path))))
-    files = {**rendered.context, **rendered.files}
+    return found, read(beside(found.path))
+
+
+def _rendered(preset: str) -> dict[str, str]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("devenv.render.render.sbom", lambda _: b"")  # left out below, and most of the time it takes
+        rendered = render(plan(*_shipped(preset)))
+        files = {**rendered.context, **rendered.files}
     return {
         name: data.decode()
         for name, data in sorted(files.items())
@@ -49,8 +57,7 @@ def test_rendered_output_is_as_expected(preset: str, request: pytest.FixtureRequ
 
 @pytest.mark.parametrize("preset", shipped())
 def test_its_lock_fits_it_and_only_a_model_is_open(preset: str) -> None:
-    found = load(find(preset, Path.cwd()))
-    lock_ = read(beside(found.path))
+    found, lock_ = _shipped(preset)
     assert drift.compare(lock_, found.preset) == (), f"devenv lock {preset} --without-model"
     assert lock_.platform == "linux/amd64"
     # Where locks are made no hub can be reached: a hash in a shipped lock could only be made up.
@@ -70,7 +77,7 @@ def test_the_same_templates_render_to_the_same_bytes(request: pytest.FixtureRequ
     found = {"templates": templates_digest(), "rendered": digest.hexdigest()}
     recorded = json.loads(RECORD.read_text()) if RECORD.exists() else {}
     same_templates = recorded.get("templates") == found["templates"]
-    assert not same_templates or recorded == found, "raise RENDERING in devenv/paths.py, then: make golden"
+    assert not same_templates or recorded == found, "raise RENDERING in devenv/doors/dirs.py, then: make golden"
     if request.config.getoption("--update-golden"):
         RECORD.write_text(json.dumps(found, indent=2) + "\n")
     assert json.loads(RECORD.read_text()) == found, "if this is meant: make golden"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -47,13 +48,19 @@ def _modules() -> dict[str, Path]:
 MODULES = _modules()
 
 
-def _tree(module: str) -> ast.Module:
-    return ast.parse(MODULES[module].read_text())
+@cache
+def _nodes(module: str) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(ast.parse(MODULES[module].read_text())))
 
 
-def _imports(tree: ast.AST) -> Iterator[str]:
+@cache
+def _imports(module: str) -> tuple[str, ...]:
     """Every imported name in full, inside functions and under TYPE_CHECKING too."""
-    for node in ast.walk(tree):
+    return tuple(_imported(_nodes(module)))
+
+
+def _imported(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -62,7 +69,7 @@ def _imports(tree: ast.AST) -> Iterator[str]:
 
 def _ours(module: str) -> Iterator[str]:
     """The modules of ours that a module imports."""
-    for name in _imports(_tree(module)):
+    for name in _imports(module):
         if name.startswith("devenv."):
             inner = name.removeprefix("devenv.")
             yield inner if inner in MODULES else inner.rpartition(".")[0]
@@ -79,13 +86,13 @@ def _folder(module: str) -> str:
     return module.rpartition(".")[0] or module
 
 
-def _reads_environment(tree: ast.AST) -> bool:
+def _reads_environment(nodes: Iterable[ast.AST]) -> bool:
     """By any of its names: `os.environ`, `os.getenv`, `from os import environ`, their bytes."""
     names = {"environ", "environb", "getenv", "getenvb"}
     return any(
         (isinstance(node, ast.Attribute) and node.attr in names)
         or (isinstance(node, ast.ImportFrom) and node.module == "os" and names & {one.name for one in node.names})
-        for node in ast.walk(tree)
+        for node in nodes
     )
 
 
@@ -113,13 +120,13 @@ def test_no_folders_import_each_other_in_a_circle() -> None:
 
 @pytest.mark.parametrize("library", DOORS)
 def test_a_side_effect_has_one_door(library: str) -> None:
-    users = {module for module in MODULES if any(one.split(".")[0] == library for one in _imports(_tree(module)))}
+    users = {module for module in MODULES if any(one.split(".")[0] == library for one in _imports(module))}
     assert users, f"nothing uses {library}: take it out of the table"
     assert {module for module in users if not _is_in(module, DOORS[library])} == set()
 
 
 def test_only_settings_processes_and_the_command_line_read_the_environment() -> None:
-    readers = {module for module in MODULES if _reads_environment(_tree(module))}
+    readers = {module for module in MODULES if _reads_environment(_nodes(module))}
     assert {module for module in readers if not _is_in(module, ENVIRONMENT)} == set()
 
 
@@ -128,14 +135,14 @@ def test_only_settings_processes_and_the_command_line_read_the_environment() -> 
     ["import os; os.environ['A']", "import os; os.getenv('A')", "from os import environ", "from os import getenv as x"],
 )
 def test_every_way_to_read_the_environment_is_seen(line: str) -> None:
-    assert _reads_environment(ast.parse(line))
+    assert _reads_environment(ast.walk(ast.parse(line)))
 
 
 def test_nothing_prints_by_itself() -> None:
     printing = {
         module
         for module in MODULES
-        for node in ast.walk(_tree(module))
+        for node in _nodes(module)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
     }
     assert printing == set()

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from devenv.checks import gpu, passed
@@ -46,9 +46,6 @@ from tests.unit.checks.test_readiness import _running
 from tests.unit.examples import loaded, lock
 from tests.unit.examples import npm as npm_section
 
-OPTIONS = settings(
-    deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
-)
 numbers = st.integers(-10, 70_000) | st.integers() | st.floats()
 words = st.text(max_size=12) | st.sampled_from(["..", "a/b", "\x1b[31m", "x" * 300, "{token}", "\ud800", "1.0", "é"])
 values = st.recursive(
@@ -108,13 +105,11 @@ def read_and_use(text: str) -> None:
     parse(found.dump(), Path("devenv.lock"))
 
 
-@OPTIONS
 @given(st.sampled_from(PLACES), values)
 def test_a_lock_with_another_value_somewhere(place: tuple[Any, ...], value: Any) -> None:
     read_and_use(json.dumps(put(DOCUMENT, place, value)))
 
 
-@OPTIONS
 @given(texts(values))
 def test_a_lock_that_is_none(text: str) -> None:
     read_and_use(text)
@@ -183,7 +178,6 @@ def test_our_own_labels_are_read_whole() -> None:
     assert found.gpu == Access(mode="runtime", devices=())
 
 
-@OPTIONS
 @given(st.sampled_from(sorted(LABELS)), st.data())
 def test_labels_of_others(label: str, data: st.DataObject) -> None:
     place = data.draw(st.sampled_from(spots(LABELS[label])))
@@ -252,7 +246,6 @@ def test_ports_that_are_none(text: str, ports: dict[int, int], environment: Envi
     assert environment.ports() == ports
 
 
-@OPTIONS
 @given(text=texts(values | st.dictionaries(st.integers(0, 70_000).map(str), numbers)))
 def test_state_of_others(text: str, environment: Environment) -> None:
     for name in ("ports.json", "smoke.json", "gpu.json"):
@@ -277,7 +270,6 @@ CHECKED = {"name": "ok", "passed": True, "exit_code": 0, "seconds": 1.0, "report
 REPORT = {"container": "1", "report": {"checks": [CHECKED]}}
 
 
-@OPTIONS
 @given(place=st.sampled_from(spots(REPORT)), value=values)
 def test_a_smoke_report_with_another_value_somewhere(
     place: tuple[Any, ...], value: Any, environment: Environment
@@ -311,7 +303,6 @@ def test_a_token_that_is_none(data: bytes | None, environment: Environment) -> N
 # ---- hubs and registries
 
 
-@OPTIONS
 @given(st.lists(st.fixed_dictionaries({"path": values, "size": values, "sha256": values, "git": values})))
 def test_rows_of_a_hub(rows: list[dict[str, Any]]) -> None:
     try:
@@ -336,7 +327,6 @@ def test_a_listing_that_is_no_models(paths: tuple[str, ...], monkeypatch: pytest
     assert "deny" in str(caught.value.hint)
 
 
-@OPTIONS
 @given(rows=st.lists(st.tuples(words.filter(lambda one: "\ud800" not in one), st.integers())))
 def test_listings(rows: list[tuple[str, int]]) -> None:
     with pytest.MonkeyPatch.context() as patch:
@@ -349,7 +339,6 @@ def test_listings(rows: list[tuple[str, int]]) -> None:
 SHRINKWRAP = {"packages": {"": {}, "node_modules/a": {"version": "1.0.0", "integrity": "sha512-eA=="}}}
 
 
-@OPTIONS
 @given(texts(st.tuples(st.sampled_from(spots(SHRINKWRAP)), values).map(lambda both: put(SHRINKWRAP, *both))))
 def test_shrinkwraps(text: str) -> None:
     try:
@@ -375,7 +364,6 @@ def test_a_note_in_the_store_that_is_none(tmp_path: Path) -> None:
 # ---- the store of weights
 
 
-@OPTIONS
 @given(text=texts(values))
 def test_state_of_the_store_of_weights(text: str, tmp_path: Path) -> None:
     store = Weights(tmp_path)
@@ -390,7 +378,6 @@ def test_state_of_the_store_of_weights(text: str, tmp_path: Path) -> None:
 # ---- what programs inside print
 
 
-@OPTIONS
 @given(texts(values), st.text(max_size=20))
 def test_what_a_smoke_check_prints(out: str, err: str) -> None:
     engine: Any = SimpleNamespace(exec=lambda *_, **__: (0, f"words\n{out}", err))
@@ -405,7 +392,6 @@ def test_what_a_smoke_check_prints(out: str, err: str) -> None:
 PROOF = {"passed": True, "problem": "", "seconds": 1.0, "cuda": "12", "devices": [{"uuid": "GPU-1", "name": "H100"}]}
 
 
-@OPTIONS
 @given(texts(st.tuples(st.sampled_from(spots(PROOF)), values).map(lambda both: put(PROOF, *both))))
 def test_what_the_check_of_gpus_prints(out: str) -> None:
     found = gpu.read(out, "", 0)
@@ -420,7 +406,6 @@ ROWS = [{
 }]  # fmt: skip
 
 
-@OPTIONS
 @given(text=texts(st.tuples(st.sampled_from(spots(ROWS)), values).map(lambda both: put(ROWS, *both))))
 def test_what_an_image_says_of_itself(text: str) -> None:
     def write(arguments: list[str], *_: Any) -> None:

@@ -5,13 +5,28 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from devenv.cli import run
+from devenv.doors.dirs import presets_dir
+from devenv.lock.model import read
+from devenv.render.sbom import sbom
 
 HEAVY = {"docker", "httpx", "rich"}
+
+
+@cache
+def _bill() -> bytes:
+    return sbom(read(presets_dir() / "python" / "devenv.lock"))
+
+
+@pytest.fixture(autouse=True)
+def _one_bill(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A context holds the bill, which takes longer than all else in it: made once."""
+    monkeypatch.setattr("devenv.render.render.sbom", lambda _: _bill())
 
 
 @pytest.fixture(autouse=True)

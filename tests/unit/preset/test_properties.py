@@ -9,16 +9,13 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from devenv.errors import PresetError
 from devenv.preset import checks, model
 from devenv.preset.load import LoadedPreset, dump, load
 from devenv.preset.model import Preset
-
-# A busy machine is no failure.
-OPTIONS = settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 
 # Texts: anything that YAML can carry, the model's patterns where it has them.
 words = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs"), exclude_characters="\ufeff\ufffe\uffff"))
@@ -112,7 +109,6 @@ def emitted(data: object, style: bool | None) -> str:
     return yaml.dump(data, Dumper=yaml.SafeDumper, sort_keys=False, allow_unicode=True, default_flow_style=style)
 
 
-@OPTIONS
 @given(whole=wholes, style=st.sampled_from([True, False, None]))
 def test_load_dump_load_is_stable(folder: Path, whole: dict[str, Any], style: bool | None) -> None:
     path = folder / "devenv.yaml"
@@ -127,7 +123,6 @@ def test_load_dump_load_is_stable(folder: Path, whole: dict[str, Any], style: bo
     stable(folder, preset)
 
 
-@OPTIONS
 @given(parent=wholes, child=layers)
 def test_composed_presets_are_stable_too(folder: Path, parent: dict[str, Any], child: dict[str, Any]) -> None:
     (folder / "root.yaml").write_text(emitted(parent, None), encoding="utf-8")
@@ -159,7 +154,6 @@ def harmless(path: Path) -> None:
         assert "Input should" not in shown
 
 
-@OPTIONS
 @given(data=st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass")))
 def test_any_bytes(folder: Path, data: bytes) -> None:
     path = folder / "any.yaml"
@@ -167,7 +161,6 @@ def test_any_bytes(folder: Path, data: bytes) -> None:
     harmless(path)
 
 
-@OPTIONS
 @given(text=st.text("abx:-[]{},&*!|>'\"%@`#?~. \n\t0\\\r\u2028é文", max_size=60))
 def test_any_mixture_of_yamls_own_signs(folder: Path, text: str) -> None:
     path = folder / "signs.yaml"
@@ -188,7 +181,6 @@ trees = st.recursive(
 )
 
 
-@OPTIONS
 @given(data=st.dictionaries(keys, trees, max_size=8))
 def test_any_tree(folder: Path, data: dict[str, Any]) -> None:
     path = folder / "a.yaml"
@@ -196,7 +188,6 @@ def test_any_tree(folder: Path, data: dict[str, Any]) -> None:
     harmless(path)
 
 
-@OPTIONS
 @given(whole=wholes, at=st.floats(0, 1), cut=st.integers(0, 6), put=st.text("ab:-[]{}&*!'\"\n\t ~5", max_size=4))
 def test_any_slip_of_the_pen(folder: Path, whole: dict[str, Any], at: float, cut: int, put: str) -> None:
     text = emitted(whole, None)

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as settings_
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -58,7 +57,6 @@ def _file(body: bytes) -> ModelFile:
     return ModelFile(path="x", size=len(body), sha256=hashlib.sha256(body).hexdigest())
 
 
-@settings_(deadline=None)
 @given(st.integers(1, 3000), st.integers(1, 700), st.integers(0, 10**6))
 def test_a_part_has_what_was_written_in_any_order_and_across_a_reopen(size: int, piece: int, seed: int) -> None:
     import tempfile
@@ -144,7 +142,6 @@ def test_a_file_of_one_piece_is_gone_on_with_by_its_length_alone(tmp_path: Path)
 # ---- the hash of what comes
 
 
-@settings_(deadline=None)
 @given(st.integers(1, 3000), st.integers(1, 700), st.integers(0, 10**6))
 def test_the_hash_is_that_of_the_file_whatever_came_first(size: int, piece: int, seed: int) -> None:
     import tempfile
