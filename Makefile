@@ -1,6 +1,6 @@
 # Every target does its own set-up. Start with: make up
 .DEFAULT_GOAL := help
-.PHONY: help up down engine test test-unit lint format lock upgrade bench docs golden clean
+.PHONY: help up down engine test test-engine test-fast test-loopback test-unit check lint format lock upgrade bench docs golden release clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -24,11 +24,21 @@ engine: ## Make sure that a Docker Engine with buildx answers
 
 test: $(DEV_STAMP) engine ## Do all the set-up and run every test
 	tools/test-tools.sh
-	$(BIN)/pytest tests/unit tests/golden -n 2
-	$(BIN)/pytest tests/e2e tests/integration
+	tools/beside.sh "$(MAKE) check test-loopback" "$(MAKE) test-engine"
 
-test-unit: $(DEV_STAMP) ## The tests that need no engine
-	$(BIN)/pytest tests/unit tests/golden
+check: lint test-unit ## What is to hold before every commit: ruff, mypy --strict, the quick tests
+
+test-fast: test-unit test-loopback ## Every test that needs no engine
+
+test-unit: $(DEV_STAMP) ## Unit and golden tests
+	$(BIN)/pytest tests/unit tests/golden -n 2
+
+test-loopback: $(DEV_STAMP)
+	$(BIN)/pytest tests/integration -m 'not engine'
+
+test-engine: $(DEV_STAMP) engine ## The tests that need an engine
+	tools/test-tools.sh
+	$(BIN)/pytest tests/e2e tests/integration -m engine
 
 lint: $(DEV_STAMP) ## ruff and mypy --strict
 	$(BIN)/ruff check .
@@ -58,8 +68,11 @@ bench: $(DEV_STAMP) engine ## Measure; prints the tables of docs/benchmarks.md
 docs: $(DEV_STAMP) ## Write the generated reference anew
 	$(BIN)/python tools/reference.py
 
+release: $(DEV_STAMP) ## Build sdist and wheel into dist/, and bring rapidocr up with the wheel alone
+	tools/release.sh $(PYTHON)
+
 clean: ## Remove what was built in this checkout
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -19,5 +19,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a 
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What sweeps the engine must be left out where there is none, and where other tests use it."""
+    for item in items:
+        if "cli" in getattr(item, "fixturenames", ()) and not item.get_closest_marker("engine"):
+            raise pytest.UsageError(f"{item.nodeid} uses the engine: mark it so")
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write the golden files anew instead of comparing")

@@ -9,12 +9,13 @@ import signal
 import subprocess
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 
 from tests.integration.conftest import Cli, docker
+from tests.waiting import until
 
 pytestmark = pytest.mark.engine
 BOX = "devenv-t-python"
@@ -41,13 +42,6 @@ def _sleepers(mark: str) -> int:
     """How many shells of their own sleep under the mark."""
     rows = docker("exec", BOX, "ps", "-eo", "args").splitlines()
     return sum(row.startswith(f"sh -c sleep 300; : {mark}") for row in rows)
-
-
-def _until(done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not done() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert done()
 
 
 def _script(mark: str, *, stubborn: bool = False) -> str:
@@ -86,10 +80,10 @@ def _client(cli: Cli, *command: str) -> Iterator[subprocess.Popen[str]]:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
 def test_it_ends_with_its_client(cli: Cli, mark: str, number: signal.Signals, stubborn: bool) -> None:
     with _client(cli, "sh", "-c", _script(mark, stubborn=stubborn)) as client:
-        _until(lambda: _count(mark) >= 2)
+        until(lambda: _count(mark) >= 2)
         os.killpg(client.pid, number)
         code = client.wait(timeout=30)
-        _until(lambda: _count(mark) == 0)
+        until(lambda: _count(mark) == 0)
     if number in (signal.SIGKILL, signal.SIGHUP):
         assert code == -number
     else:
@@ -99,7 +93,7 @@ def test_it_ends_with_its_client(cli: Cli, mark: str, number: signal.Signals, st
 @pytest.mark.parametrize(("number", "left"), [(signal.SIGHUP, 1), (signal.SIGINT, 0)])
 def test_under_nohup_it_minds_ctrl_c_but_no_hangup(cli: Cli, mark: str, number: signal.Signals, left: int) -> None:
     with _client(cli, "nohup", "sh", "-c", f"sleep 300; : {mark}") as client:
-        _until(lambda: _sleepers(mark) == 1)
+        until(lambda: _sleepers(mark) == 1)
         os.killpg(client.pid, number)
         client.wait(timeout=30)
     time.sleep(4)  # longer than the guard waits before it kills
@@ -114,7 +108,7 @@ def test_a_polite_end_is_heard_and_its_status_kept(cli: Cli, mark: str) -> None:
         client.terminate()
         assert client.communicate(timeout=30)[0] == "saved\n"
         assert client.returncode == 5
-    _until(lambda: _count(mark) == 0)
+    until(lambda: _count(mark) == 0)
 
 
 def _on_terminal(cli: Cli, *arguments: str) -> tuple[int, int]:
@@ -132,13 +126,13 @@ def test_a_closed_terminal_ends_it(cli: Cli, mark: str, arguments: tuple[str, ..
     pid, terminal = _on_terminal(cli, *arguments)
     try:
         os.write(terminal, (_script(mark) + "\n").encode())
-        _until(lambda: _count(mark) >= 1)
+        until(lambda: _count(mark) >= 1)
         if kill:
             os.kill(pid, signal.SIGKILL)
     finally:
         os.close(terminal)
         os.waitpid(pid, 0)
-    _until(lambda: _count(mark) == 0)
+    until(lambda: _count(mark) == 0)
 
 
 def test_ctrl_c_on_a_terminal_goes_inside(cli: Cli) -> None:
@@ -157,10 +151,10 @@ def test_what_was_detached_on_purpose_goes_on(cli: Cli, mark: str) -> None:
     kept = f"{mark}-kept"
     inner = f"nohup sh -c 'sleep 300; : {kept}' > /dev/null 2>&1 & setsid sh -c 'sleep 300; : {kept}' &"
     with _client(cli, "sh", "-c", f"{inner} sh -c 'sleep 300; : {mark}-x'; true") as client:
-        _until(lambda: _sleepers(mark) == 3)
+        until(lambda: _sleepers(mark) == 3)
         client.kill()
         client.wait()
-        _until(lambda: _sleepers(mark) <= 2)
+        until(lambda: _sleepers(mark) <= 2)
     time.sleep(4)  # longer than the guard waits before it kills
     assert _sleepers(kept) == (1 if _engine_ignores_hangups() else 2)
 
@@ -178,6 +172,6 @@ def test_the_end_of_input_is_not_the_end_of_the_client(cli: Cli) -> None:
 
 def test_an_ordinary_end_kills_nothing_and_leaves_nothing(cli: Cli, mark: str) -> None:
     cli.ok("exec", "--name", "t-python", "sh", "-c", f"sh -c 'sleep 300; : {mark}' > /dev/null 2>&1 &")
-    _until(lambda: "os.getpid" not in docker("exec", BOX, "ps", "-eo", "args"))  # the guard's own text
+    until(lambda: "os.getpid" not in docker("exec", BOX, "ps", "-eo", "args"))  # the guard's own text
     assert _sleepers(mark) == 1
     assert ".devenv-exec-" not in docker("exec", BOX, "ls", "-A", "/tmp")

@@ -25,6 +25,7 @@ import pytest
 
 from tests.integration.conftest import Cli, docker
 
+pytestmark = pytest.mark.engine
 NAMES = (
     "apt-get", "apt-config", "bash", "code", "docker", "docker-buildx", "dpkg", "dpkg-deb", "git", "gpgv", "node", "npm",
     "npx", "nvidia-smi", "python", "python3", "sh", "uv", "xdg-open",

@@ -45,8 +45,8 @@ print("cyclonedx.model.bom" in sys.modules)
     assert _process([sys.executable, "-c", code], {}).decode().splitlines() == ["[]", "True"]
 
 
-def test_the_command_prints_it(cli: Cli) -> None:
-    assert cli.ok("sbom", "python").out.encode() == sbom(read(beside(load(find("python", Path.cwd())).path)))
+def test_the_command_prints_it(tmp_path: Path) -> None:
+    assert Cli(tmp_path).ok("sbom", "python").out.encode() == sbom(read(beside(load(find("python", Path.cwd())).path)))
 
 
 def _process(command: list[str], env: dict[str, str]) -> bytes:

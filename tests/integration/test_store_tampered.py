@@ -15,6 +15,7 @@ from devenv.fetch.store import Store
 from devenv.lock.model import Artifact, Lock, read
 from tests.integration.conftest import Cli
 
+pytestmark = pytest.mark.engine
 OFFLINE = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")
 PRESET = """\
 extends: python

@@ -17,6 +17,7 @@ import pytest
 
 from devenv.doors.docker.local_tag import BASE_TAG, EDITOR_TAG, VERIFY_TAG
 from tests.integration.conftest import Cli, docker, get
+from tests.waiting import until
 
 pytestmark = pytest.mark.engine
 BOX = "devenv-t-python"
@@ -109,13 +110,12 @@ def test_kernels_end_before_servers_when_memory_does(up_python: Mapping[str, Any
     )
 
 
-def test_up_again_changes_nothing_and_is_quick(up_python: Mapping[str, Any], cli: Cli) -> None:
+def test_up_again_changes_nothing(up_python: Mapping[str, Any], cli: Cli) -> None:
     again = cli.ok("up", "python", "--name", "t-python", "--json")
     told = again.json()
     assert told["untouched"] is True
     assert told["urls"] == up_python["urls"]
     assert told["container_id"] == up_python["container_id"]
-    assert again.seconds < 2.0, "1 s on a quiet machine; benchmarks/ measures it"
 
 
 def test_events_come_as_lines_and_end_with_the_result_or_the_error(up_python: Mapping[str, Any], cli: Cli) -> None:
@@ -132,16 +132,10 @@ def test_events_come_as_lines_and_end_with_the_result_or_the_error(up_python: Ma
 
 def test_a_service_that_dies_is_restarted(up_python: Mapping[str, Any], cli: Cli) -> None:
     docker("exec", "-u", "root", BOX, "pkill", "-9", "-f", "jupyter")
-    deadline = time.monotonic() + 30
     url = up_python["urls"]["jupyter"]
     status = f"{url.rpartition('/lab?')[0]}/api/status"
     time.sleep(0.5)
-    while time.monotonic() < deadline:
-        if get(status, {"Authorization": f"Bearer {_token(url)}"})[0] == 200:
-            break
-        time.sleep(0.2)
-    else:
-        pytest.fail("jupyter did not come back")
+    until(lambda: get(status, {"Authorization": f"Bearer {_token(url)}"})[0] == 200)
     assert cli.ok("status", "t-python", "--json").json()["services"]["jupyter"] == "ready"
 
 
@@ -182,13 +176,11 @@ def test_another_environment_of_the_same_preset_lives_beside_it(cli: Cli, up_pyt
     assert "t-other" not in docker("network", "ls")
 
 
-def test_stop_is_quick_start_keeps_ports_and_files(cli: Cli, tmp_path: Path) -> None:
+def test_stop_kills_nothing_and_start_keeps_ports_and_files(cli: Cli, tmp_path: Path) -> None:
     first = cli.ok("up", "python", "--name", "t-stop", "--json").json()
     try:
         cli.ok("exec", "--name", "t-stop", "sh", "-c", "echo kept > ~/note; echo kept > /mnt/t-stop/note")
-        began = time.monotonic()
         docker("stop", "devenv-t-stop")
-        assert time.monotonic() - began < 3.0
         code = json.loads(docker("inspect", "devenv-t-stop"))[0]["State"]["ExitCode"]
         assert code != 137, "it was killed, not stopped"
         assert "jupyter" in cli.ok("logs", "t-stop", "jupyter").out.lower(), "logs of a stopped environment"
@@ -333,22 +325,21 @@ def test_git_in_a_submodule_is_said_not_to_work(cli: Cli, project: Path) -> None
         cli("down", "--volumes", "t-project")
 
 
-def test_a_service_that_fails_is_one_clear_error_within_two_seconds(cli: Cli, project: Path) -> None:
+def test_a_service_that_fails_is_one_clear_error_and_not_waited_for(cli: Cli, project: Path) -> None:
     _write(
         project,
         "services:\n  broken:\n"
-        "    command: [sh, -c, 'echo I cannot find my shoes >&2; date > /workspace/died; exit 3']\n"
+        "    command: [sh, -c, 'echo I cannot find my shoes >&2; echo died >> /workspace/deaths; exit 3']\n"
         "    port: 7777\n    auth: none\n    health: {path: /}\n    timeout_s: 300\n",
     )
     try:
         done = cli("up", cwd=project)
-        ended = time.time()
         assert done.code == 9, done.err
         assert "broken" in done.err
         assert "exit status 3" in done.err
         assert "I cannot find my shoes" in done.err
-        # runit restarts it every second, so the file tells of the last death before devenv ended.
-        assert ended - (project / "died").stat().st_mtime < 2.0 + 1.0
+        # runit restarts it every second: it did not go on to die for all of its 300 s.
+        assert (project / "deaths").read_text().count("died") < 60
         assert "Traceback" not in done.err
     finally:
         cli("down", "--volumes", "t-project")
@@ -392,9 +383,8 @@ def test_stop_lets_a_service_finish(cli: Cli, project: Path) -> None:
     try:
         cli.ok("up", "--json", cwd=project)
         time.sleep(1)
-        began = time.monotonic()
         cli.ok("stop", "t-project")
-        assert time.monotonic() - began < 4.0
+        assert docker("inspect", "-f", "{{.State.ExitCode}}", "devenv-t-project").strip() != "137", "killed"
         assert (project / "saved").read_text() == "saved\n", "it was killed before it had saved"
     finally:
         cli("down", "--volumes", "t-project")
@@ -442,11 +432,8 @@ def test_nothing_of_ours_stays_running_inside(cli: Cli, up_python: Mapping[str, 
     assert "tail -n" in docker("exec", BOX, "ps", "-eo", "args")
     follower.kill()
     follower.communicate()
-    deadline = time.monotonic() + 10
-    while "tail -n" in (left := docker("exec", BOX, "ps", "-eo", "args")) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert "tail -n" not in left
-    assert "sleep" not in left
+    until(lambda: "tail -n" not in docker("exec", BOX, "ps", "-eo", "args"))
+    assert "sleep" not in docker("exec", BOX, "ps", "-eo", "args")
 
 
 def test_another_users_environment_is_not_taken_over(cli: Cli, up_python: Mapping[str, Any], tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from devenv.weights.download.prefetch import prefetch
 from devenv.weights.serve.hub_api import Server, serving
 from devenv.weights.store import Weights
 from tests.integration.hub import COMMIT, ID, Hub, locked, settings
+from tests.waiting import until
 
 TOKEN = "teammates-only"
 FILES = {
@@ -307,9 +308,7 @@ def test_a_strangers_body_is_not_waited_for(server: Server) -> None:
 @pytest.mark.parametrize("sent", [b"", b"GET / HT", b"POST /x HTTP/1.1\r\nAuthorization: Bearer %s\r\nContent-Length: 9\r\n\r\n1"])  # fmt: skip
 def test_a_request_that_does_not_come_ends(sent: bytes, server: Server) -> None:
     server._http.guests.first_s = 0.3
-    began = time.monotonic()
-    _raw(server, sent.replace(b"%s", TOKEN.encode()))
-    assert time.monotonic() - began < 5
+    _raw(server, sent.replace(b"%s", TOKEN.encode()))  # until the server hangs up
 
 
 def test_a_file_on_its_way_is_not_cut_by_the_time_for_requests(server: Server) -> None:
@@ -337,10 +336,7 @@ def test_one_connection_too_many_is_told_so_and_a_free_place_is_used(server: Ser
     assert _raw(server, b"GET / HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 503 ")
     for one in held:
         one.close()
-    until = time.monotonic() + 5
-    while (got := _raw(server, b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")).startswith(b"HTTP/1.1 503"):
-        assert time.monotonic() < until
-    assert got.startswith(b"HTTP/1.1 401 ")
+    until(lambda: _raw(server, b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n").startswith(b"HTTP/1.1 401 "))
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HT", b"GET / HTTP/1.1\r\n\r\n"], ids=["silent", "half", "refused"])

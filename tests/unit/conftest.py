@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import sys
 from typing import Any
 
 import pytest
+
+sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment] # jsonschema's grammar of addresses takes 3 s to build
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -81,15 +80,14 @@ def test_every_service_is_asked_until_it_answers(monkeypatch: pytest.MonkeyPatch
     assert asked == {"a": 3, "b": 3}
 
 
+@pytest.mark.timeout(120)  # the other's time is 300 s
 def test_a_service_that_dies_is_told_at_once_with_its_status_and_log(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readiness, "answers", lambda *_: (False, "HTTP 502"))
-    began = time.monotonic()
     with pytest.raises(NotReadyError, match=r"service 'b' ended with exit status 3") as told:
         _wait(
             _running(_service("a", 1, timeout_s=300), _service("b", 2)),
             FakeEngine([(0, "devenv: up"), (0.1, "devenv: service b ended: status 3 signal 0 count 1")]),
         )
-    assert time.monotonic() - began < 2
     assert told.value.detail == "the log's last line\n"
     assert "devenv logs demo b" in (told.value.hint or "")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -219,18 +218,12 @@ def test_dump_is_short(write: Write) -> None:
 
 
 @pytest.mark.parametrize("name", shipped())
-def test_shipped_presets_are_valid_and_load_quickly(name: str, tmp_path: Path) -> None:
+def test_shipped_presets_are_valid(name: str, tmp_path: Path) -> None:
     path = find(name, tmp_path)
     loaded = load(path)
-    taken_s = []
-    for _ in range(5):
-        start = time.perf_counter()
-        load(path)
-        taken_s.append(time.perf_counter() - start)
     assert loaded.preset.name == name
     assert loaded.shipped
     assert loaded.preset.description
-    assert min(taken_s) < 0.06
 
 
 @pytest.mark.parametrize("name", shipped())

