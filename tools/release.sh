@@ -9,10 +9,11 @@ name=release-check-$$
 trap '"$work/venv/bin/devenv" down --volumes "$name" >/dev/null 2>&1 || true; rm -rf "$work"' EXIT
 
 rm -rf "$here/dist"
-"$here/.venv/bin/python" -m build --outdir "$here/dist" "$here"
+(cd "$here" && .venv/bin/python -m hatchling build --target sdist)
+"$here/.venv/bin/python" -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir "$here/dist" "$here"/dist/devenv-*.tar.gz
 "$python" -m venv "$work/venv"
 "$work/venv/bin/python" -m pip install --quiet "$here"/dist/devenv-*.whl
 cd "$work" # so that nothing of the checkout is imported
-"$work/venv/bin/devenv" up rapidocr --name "$name" --relock --no-open
+"$work/venv/bin/devenv" up rapidocr --name "$name" --relock
 echo "rapidocr came up with the wheel alone. In $here/dist:" >&2
 ls "$here/dist"

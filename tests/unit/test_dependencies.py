@@ -1,0 +1,44 @@
+"""What pyproject.toml declares is what the package imports: no more, no less."""
+
+from __future__ import annotations
+
+import ast
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import devenv
+
+PACKAGE = Path(devenv.__file__).parent
+NOT_IMPORTED = {"tzdata": "zoneinfo reads its files where the system has none"}
+BROUGHT_ALONG = {"pydantic-core": "pydantic takes one version of it and no other"}
+
+
+def _declared() -> set[str]:
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["project"]
+    return {canonicalize_name(Requirement(one).name) for one in project["dependencies"]}
+
+
+def _imported() -> set[str]:
+    """The top-level modules that any module imports, anywhere in it."""
+    found = set()
+    for path in PACKAGE.rglob("*.py"):
+        if "_share" in path.parts:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {name.name.partition(".")[0] for name in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                found.add(node.module.partition(".")[0])
+    return found - set(sys.stdlib_module_names) - {"devenv"}
+
+
+def test_declared_is_imported_and_imported_is_declared() -> None:
+    providers = packages_distributions()
+    used = {canonicalize_name(name) for module in _imported() for name in providers[module]}
+    assert used - _declared() == BROUGHT_ALONG.keys(), "declare it"
+    assert _declared() - used == NOT_IMPORTED.keys(), "nothing imports it: take it out"
