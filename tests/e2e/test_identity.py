@@ -60,10 +60,22 @@ def test_the_other_machine_is_another(other: OtherMachine, tmp_path: Path) -> No
 
 
 @pytest.fixture(scope="module")
-def tampered(cli: Cli) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def project(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A preset whose rebuild compiles no editor: that of `python` is compared above."""
+    folder = tmp_path_factory.mktemp("t-plain")
+    (folder / "devenv.yaml").write_text(
+        "extends: python\nname: t-plain\ncode_server: null\njupyter: null\nnode: null\nsmoke:\n"
+        "  kernel: null\n  python:\n    run: [python, --version]\n"
+    )
+    cli.ok("lock", cwd=folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tampered(cli: Cli, project: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """An image with a changed, a new, a missing and an opened file, and another variable, in the place of the real one;
     and what verify says when it is held to the real preset."""
-    built = cli.ok("build", "python", "--json").json()["image"]["reference"]
+    built = cli.ok("build", "--json", cwd=project).json()["image"]["reference"]
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "Dockerfile").write_text(
             f"FROM {built}\n"
@@ -72,14 +84,14 @@ def tampered(cli: Cli) -> Iterator[tuple[str, Mapping[str, Any]]]:
         )
         docker("build", "-q", "--network", "none", "--tag", "t-tampered:1", folder)
     try:
-        done = cli("verify", "python", "--image", "t-tampered:1", "--json")
+        done = cli("verify", "--image", "t-tampered:1", "--json", cwd=project)
         assert done.code == 12, done.err
         yield "t-tampered:1", done.json()
     finally:
         docker("rmi", "-f", "t-tampered:1")
 
 
-def test_what_differs_is_named(cli: Cli, tampered: tuple[str, Mapping[str, Any]]) -> None:
+def test_what_differs_is_named(cli: Cli, project: Path, tampered: tuple[str, Mapping[str, Any]]) -> None:
     told = tampered[1]
     assert told["equal"] is False
     found = {one["path"]: one["what"] for one in told["differences"]}
@@ -90,18 +102,18 @@ def test_what_differs_is_named(cli: Cli, tampered: tuple[str, Mapping[str, Any]]
     assert "PLANTED=1" in found.pop("Env")
     assert found == {}
     # Two builds without a cache on one machine: this rebuild, and the one that made the image.
-    assert told["rebuilt_digest"] == cli.ok("verify", "python", "--digest").out.strip()
+    assert told["rebuilt_digest"] == cli.ok("verify", "--digest", cwd=project).out.strip()
 
 
 def test_an_image_whose_files_were_changed_is_not_what_it_states(
-    cli: Cli, tampered: tuple[str, Mapping[str, Any]]
+    cli: Cli, project: Path, tampered: tuple[str, Mapping[str, Any]]
 ) -> None:
     """Held to itself it builds to the changed files: its label gives it away. By tag and by id."""
     identity = docker("image", "inspect", "--format", "{{.Id}}", tampered[0]).strip()
     for reference in (tampered[0], identity):
         told = cli.ok("verify", reference, "--digest", "--json").json()
         assert (told["digest"], told["stated"]) == (tampered[1]["digest"], False)
-    built = cli.ok("build", "python", "--json").json()["image"]["reference"]
+    built = cli.ok("build", "--json", cwd=project).json()["image"]["reference"]
     assert cli.ok("verify", built, "--digest", "--json").json()["stated"] is True
     assert cli("verify", tampered[0], "--digest", "--expect", f"sha256:{'0' * 64}").code == 12
 

@@ -46,7 +46,7 @@ class Engine:
         return docker("-H", f"unix://{self.socket}", *arguments)
 
 
-@pytest.fixture(params=["classic", "containerd"])
+@pytest.fixture(scope="module", params=["classic", "containerd"])
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     """One for each image store that Docker has."""
     top = Path(tempfile.mkdtemp(prefix="t-unasked-", dir="/var/tmp"))
