@@ -68,7 +68,7 @@ bench: $(DEV_STAMP) engine ## Measure; prints the tables of docs/benchmarks.md
 docs: $(DEV_STAMP) ## Write the generated reference anew
 	$(BIN)/python tools/reference.py
 
-release: $(DEV_STAMP) ## Build sdist and wheel into dist/, and bring rapidocr up with the wheel alone
+release: $(DEV_STAMP) engine ## Build sdist and wheel into dist/, and bring rapidocr up with the wheel alone
 	tools/release.sh $(PYTHON)
 
 clean: ## Remove what was built in this checkout

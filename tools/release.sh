@@ -13,6 +13,7 @@ rm -rf "$here/dist"
 "$here/.venv/bin/python" -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir "$here/dist" "$here"/dist/devenv-*.tar.gz
 "$python" -m venv "$work/venv"
 "$work/venv/bin/python" -m pip install --quiet "$here"/dist/devenv-*.whl
+unset PYTHONPATH
 cd "$work" # so that nothing of the checkout is imported
 "$work/venv/bin/devenv" up rapidocr --name "$name" --relock
 echo "rapidocr came up with the wheel alone. In $here/dist:" >&2
