@@ -80,7 +80,7 @@ def build(
     built = engine.image_id(plan.image)
     if built is None:
         raise BuildError(
-            f"the build ended well but the engine has no image {plan.image}",
+            f"the build succeeded, but the engine has no image {plan.image}",
             hint="another program may have removed it: run the command again",
         )
     return Image(reference=plan.image, id=built, cached=False, steps=steps)
@@ -190,7 +190,7 @@ class _Keeper:
         except (BuildError, CancelledError, OSError) as error:
             # The image needs no copy: the next one on an engine without it makes the stage again, that is all.
             if not self._has_failed:
-                self._progress.message(f"the {stage} could not be kept: {error}")
+                self._progress.message(f"cannot keep the {stage}: {error}")
 
     def _export(self, stage: str, target: Path) -> None:
         if self._has_failed:  # while this waited for another devenv that keeps the same
@@ -280,6 +280,6 @@ def _hint(text: str) -> str:
     if "error getting credentials" in text:
         return (
             "the credential helper that docker's config.json names ('credsStore', 'credHelpers') does not work: "
-            "install it, or take it out there"
+            "install it, or remove it from that file"
         )
     return "run again with -v for the whole build log; what was built so far is kept"

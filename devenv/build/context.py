@@ -29,7 +29,7 @@ _EPOCH_S = 1_700_000_000
 _BASE = "artifacts/base/"
 _ROOT = "artifacts/base-root.tar"
 BASE = "base"
-"""What the store calls finished bases: tars, by their key."""
+"""The store's name for finished bases: tars, by their key."""
 
 
 def assemble(
@@ -57,7 +57,10 @@ def assemble(
         _remove_others(target, wanted)
         for name, (source, mode) in wanted.items():
             if ".." in Path(name).parts:
-                raise BuildError(f"{name} leaves the build context", hint="the lock was tampered with: devenv lock")
+                raise BuildError(
+                    f"{name} leaves the build context",
+                    hint="do not use this lock, because it was changed by hand; lock again: devenv lock",
+                )
             path = target / name
             path.parent.mkdir(parents=True, exist_ok=True)
             if isinstance(source, bytes | Own):

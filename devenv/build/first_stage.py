@@ -23,7 +23,7 @@ _LINKS = ("bin", "sbin", "lib", "lib64")
 _MOST_BYTES = 1 << 30
 _MOST_MEMBERS = 200_000
 _IN_MEMORY_BYTES = 64 << 20
-"""Of all packages that are decompressed ahead; the rest lies on the disk, beside the tar."""
+"""Limit for packages decompressed ahead; the others are kept on the disk, beside the tar."""
 
 
 def base_root(packages: Sequence[Path], target: Path) -> None:
@@ -99,7 +99,7 @@ def _spooled(package: Path, folder: Path, most_in_memory: int) -> IO[bytes]:
             for chunk in expanded(file, "data.tar"):
                 left -= len(chunk)
                 if left < 0:
-                    raise ValueError(f"it unpacks to more than {_MOST_BYTES >> 30} GiB, and no package of a base does")
+                    raise ValueError(f"it unpacks to more than {_MOST_BYTES >> 30}GiB, more than any package of a base")
                 spool.write(chunk)
         spool.seek(0)
     except BaseException:

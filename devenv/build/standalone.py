@@ -25,7 +25,7 @@ from devenv.preset.model import Archive
 from devenv.render.render import CONTEXT_MARKER, MARK, MAX_BYTES, Rendered, artifact_files, render
 
 FOLDER = ".devcontainer"
-"""Where it lies in a project: editors and the reference client look there."""
+"""Its place in a project: editors and the reference client look there."""
 
 # The first-stage root is made inside by the very module that makes it here.
 _MODULES = (errors, deb_file, first_stage)
@@ -77,10 +77,10 @@ def _pinned(path: Path, sha256: str) -> bytes:
     except OSError as error:
         raise RenderError(
             f"a file that the preset pins cannot be read: {path}: {files.reason(error)}",
-            hint=files.hint(error) or "put it there again",
+            hint=files.hint(error) or "restore that file",
         ) from None
     if hashlib.sha256(data).hexdigest() != sha256:
-        raise RenderError(f"{path} is not the file that the preset pins", hint="put that file there again, or pin this")
+        raise RenderError(f"{path} is not the file that the preset pins", hint="restore that file, or pin this one")
     return data
 
 

@@ -41,12 +41,12 @@ def prove(running: Running, engine: Engine) -> Proof:
     seen = {str(one.get("uuid")) for one in proof.devices}
     problem = proof.problem
     if proof.passed and expected and seen != expected:
-        problem = f"it sees {', '.join(sorted(seen))}, and was given {', '.join(sorted(expected))}"
+        problem = f"it sees {', '.join(sorted(seen))}, but was given {', '.join(sorted(expected))}"
     if problem or not proof.passed:
         raise MachineError(
-            f"the container got its GPU by '{running.gpu.mode}' and cannot compute on it: {problem}",
+            f"the container got its GPU with mode '{running.gpu.mode}', but cannot compute on it: {problem}",
             detail=err.strip() or None,
-            hint=f"devenv doctor says what this machine offers; another way: devenv up --gpu-mode …; a look inside: "
+            hint=f"see what this machine offers: devenv doctor; try another mode: devenv up --gpu-mode …; look inside: "
             f"devenv exec {running.name} -- python3 {_PROGRAM}",
         )
     return proof
@@ -68,7 +68,7 @@ def read(out: str, err: str, code: int, *, wall_s: float = 0.0) -> Proof:
     told = last_object(out)
     if not told:
         said = (err.strip() or out.strip() or "nothing").splitlines()[-1]
-        told = {"passed": False, "problem": f"the check ended with status {code} and said: {said}"}
+        told = {"passed": False, "problem": f"the check ended with status {code} and printed: {said}"}
     seconds, devices = told.get("seconds"), told.get("devices")
     return Proof(
         passed=bool(told.get("passed")) and code == 0,

@@ -110,7 +110,7 @@ class Watch:
             raise NotReadyError(
                 f"service {name!r} ended with {status} before it was ready",
                 detail=log_tail(self._engine, self._container, name),
-                hint=f"the container is left up for a look: devenv logs {self._short()} {name}",
+                hint=f"the container keeps running; see its log: devenv logs {self._short()} {name}",
             )
         facts = self._engine.container(self._container)
         state = f"ended with status {facts.exit_code}" if facts else "is gone"
@@ -159,7 +159,7 @@ def wait_ready(running: Running, token: str, watch: Watch, *, progress: Progress
                     hint=f"devenv logs {running.name} {service.name}",
                 )
             stop.wait(_EVERY_S)
-        raise NotReadyError(f"service {service.name!r} was given up")
+        raise NotReadyError(f"service {service.name!r} was not ready when the check was stopped")
 
     told: dict[str, Ready | NotReadyError] = {}
 
@@ -224,8 +224,8 @@ def check_token(running: Running, states: Mapping[str, str], file: Path) -> None
             f"{running.name} runs with another token ({', '.join(refused)} refused this one): the file was changed "
             "after the container had started",
             where=str(file),
-            hint=f"to use the file's: devenv stop {running.name} && devenv start {running.name}; to make a new one: "
-            "devenv up --new-token",
+            hint=f"to use the token of the file: devenv stop {running.name} && devenv start {running.name}; "
+            "to make a new one: devenv up --new-token",
         )
 
 

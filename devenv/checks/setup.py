@@ -20,7 +20,7 @@ from devenv.plan.services import RESERVED
 from devenv.plan.tree_digest import digest
 
 LOG = "setup"
-"""What the log is called, as if it were a service's."""
+"""The log's name, in the place of a service's."""
 _TIMED_OUT = 124  # coreutils' timeout
 _READ = 'for mark; do cat "$mark" 2> /dev/null || :; echo; done'
 # What the command prints goes to the file alone: a process that it leaves in the background would hold a pipe open.
@@ -83,11 +83,11 @@ def _run(
             line.done()
     cancel.check()
     if code != 0:
-        how = f"ran out of time ({step.timeout_s} s)" if code == _TIMED_OUT else f"ended with status {code}"
+        how = f"timed out after {step.timeout_s} s" if code == _TIMED_OUT else f"ended with status {code}"
         raise NotReadyError(
             f"setup step {step.name!r} {how}",
             detail=log_tail(engine, running.facts.name, LOG) or err.strip() or None,
-            hint=f"'devenv up' runs it again; the container is left up for a look: devenv logs {running.name} {LOG}",
+            hint=f"run it again: devenv up; the container keeps running, see its log: devenv logs {running.name} {LOG}",
         )
 
 

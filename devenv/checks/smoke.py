@@ -63,11 +63,12 @@ class Report:
         if not failed:
             return
         first = failed[0]
-        how = "ran out of time" if first.exit_code == _TIMED_OUT else f"ended with status {first.exit_code}"
+        how = "timed out" if first.exit_code == _TIMED_OUT else f"ended with status {first.exit_code}"
         raise SmokeError(
             f"smoke check {first.name!r} {how}" + (f" (and {len(failed) - 1} more failed)" if failed[1:] else ""),
             detail=first.tail or None,
-            hint=f"the environment is up for a look: devenv shell {environment}; again: devenv smoke {environment}",
+            hint=f"the environment keeps running; look inside: devenv shell {environment}; "
+            f"run the test again: devenv smoke {environment}",
         )
 
 

@@ -23,7 +23,7 @@ _DISK = {
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.EMFILE,
     errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTEMPTY, errno.EEXIST,
 }  # fmt: skip
-"""A full or read-only disk, a folder that is not the user's, or something else in a file's place: no bug of ours."""
+"""Not a bug: a full or read-only disk, a folder that is not the user's, or something else in a file's place."""
 _GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     # heading: {command: (module:function, what `devenv --help` says)}
     "Environment": {
@@ -32,8 +32,8 @@ _GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "status": ("lifecycle:status", "Show one environment: services, URLs, volumes, memory."),
         "open": ("inside:open_", "Open an environment's page in the browser."),
         "logs": ("inside:logs", "Show a service's log."),
-        "shell": ("inside:shell", "Open a shell inside."),
-        "exec": ("inside:exec_", "Run a command inside."),
+        "shell": ("inside:shell", "Open a shell in the container."),
+        "exec": ("inside:exec_", "Run a command in the container."),
         "smoke": ("inside:smoke", "Run the smoke test again."),
         "restart": ("inside:restart", "Restart one service."),
         "stop": ("lifecycle:stop", "Stop an environment; it can be started again."),
@@ -101,7 +101,7 @@ class _Lazy(click.Group):
 
 @click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="devenv")
-@click.option("-v", "--verbose", is_flag=True, help="Show the commands that are run.")
+@click.option("-v", "--verbose", is_flag=True, help="Show the commands that devenv runs.")
 @click.option("-q", "--quiet", is_flag=True, help="Show warnings and errors only.")
 @click.pass_context
 def cli(ctx: click.Context, verbose: bool, quiet: bool) -> None:

@@ -31,8 +31,8 @@ _BROWSER_S = 5.0
 @click.command()
 @click.argument("name", required=False)
 @click.argument("service", required=False)
-@click.option("-f", "--follow", is_flag=True, help="Keep printing what comes.")
-@click.option("-n", "--lines", default=200, show_default=True, help="How many lines to begin with.")
+@click.option("-f", "--follow", is_flag=True, help="Keep printing new lines.")
+@click.option("-n", "--lines", default=200, show_default=True, help="The number of last lines to print first.")
 @all_users_option
 @click.pass_obj
 def logs(app: App, name: str | None, service: str | None, follow: bool, lines: int, all_users: bool) -> None:
@@ -76,27 +76,29 @@ class _Exec(click.Command):
 @click.command(
     "exec", cls=_Exec, context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
 )  # fmt: skip
-@click.option("--name", help="The environment; the only one, or the project's here, when not given.")
-@click.option("-w", "--workdir", metavar="DIR", help="The folder inside to run it in, from /workspace on.")
+@click.option("--name", help="The environment; default: the one of this project, or the only one.")
+@click.option(
+    "-w", "--workdir", metavar="DIR", help="The folder in the container to run it in, relative to /workspace."
+)
 @all_users_option
 @click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="[NAME --] COMMAND...")
 @click.pass_obj
 def exec_(app: App, name: str | None, workdir: str | None, words: tuple[str, ...], all_users: bool) -> None:
-    """Run COMMAND inside as the user, in /workspace; its exit status becomes this one's.
+    """Run COMMAND in the container as the user, in /workspace, and exit with its exit status.
 
-    A single word before '--' is the environment's name. After '--' or '--name' there is only COMMAND: a program that
-    takes a '--' of its own as its first argument is run so: devenv exec -- grep -- -x FILE.
+    A single word before '--' is the environment's name. All words after '--' or '--name' are COMMAND. Run a program
+    whose own first argument is '--' like this: devenv exec -- grep -- -x FILE.
 
-    COMMAND ends when this one does, however that happens; with `nohup` or `setsid` in front it goes on.
+    COMMAND ends when this command ends, for whatever reason. With `nohup` or `setsid` in front it keeps running.
     """
     hint = "devenv ps"
     if words[0] == "--":
         words = words[1:]
     elif name is None and words[1:2] == ("--",):
         name, words = words[0], words[2:]
-        hint += f"; to run a program called {name!r} inside: devenv exec -- {name} -- …"
+        hint += f"; to run a program named {name!r} in the container: devenv exec -- {name} -- …"
     if not words:
-        raise UsageError("which command?", hint="devenv exec NAME -- COMMAND")
+        raise UsageError("no command is given", hint="devenv exec NAME -- COMMAND")
     one = app.select(name, all_users=all_users, hint=hint)
     sys.exit(_interactive(app, one, words, workdir=workdir))
 
@@ -106,7 +108,7 @@ def exec_(app: App, name: str | None, workdir: str | None, words: tuple[str, ...
 @all_users_option
 @click.pass_obj
 def shell(app: App, name: str | None, all_users: bool) -> None:
-    """Open a login shell inside. It and its jobs end when this command does, however that happens."""
+    """Open a login shell in the container. The shell and its jobs end when this command ends, for whatever reason."""
     sys.exit(_interactive(app, app.select(name, all_users=all_users), ("bash", "-l")))
 
 
@@ -138,12 +140,12 @@ def open_(app: App, name: str | None, service: str) -> None:
 @json_option
 @click.pass_obj
 def restart(app: App, words: tuple[str, ...], all_users: bool) -> None:
-    """Restart one service of a running environment and wait until it answers. Everything else goes on.
+    """Restart one service of a running environment and wait until it answers. Everything else keeps running.
 
     'devenv stop NAME' and 'devenv start NAME' restart the whole environment.
     """
     if len(words) > 2:
-        raise UsageError(f"too many words: {' '.join(words)}", hint="devenv restart NAME SERVICE")
+        raise UsageError(f"too many arguments: {' '.join(words)}", hint="devenv restart NAME SERVICE")
     one = _running(app.select(words[0] if len(words) == 2 else None, all_users=all_users))
     name = words[-1]
     _check_service(one, name)
@@ -153,7 +155,7 @@ def restart(app: App, words: tuple[str, ...], all_users: bool) -> None:
     )
     if code != 0:
         raise NotReadyError(
-            f"service {name!r} could not be restarted", detail=(out + err).strip() or None,
+            f"cannot restart service {name!r}", detail=(out + err).strip() or None,
             hint=f"devenv logs {one.name} {name}",
         )  # fmt: skip
     _wait_for(app, one, name)
@@ -245,7 +247,9 @@ def _interactive(app: App, one: Running, command: tuple[str, ...], *, workdir: s
     terminal = ["-i", "-t"] if sys.stdin.isatty() and sys.stdout.isatty() else ["-i"]
     folder = posixpath.join(_WORKSPACE, workdir) if workdir else _WORKSPACE
     if workdir and app.engine.exec(one.facts.name, ["test", "-d", folder], user="dev")[0] != 0:
-        raise UsageError(f"{one.name} has no folder {folder} inside", hint=f"devenv exec {one.name} -- ls {_WORKSPACE}")
+        raise UsageError(
+            f"{one.name} has no folder {folder} in the container", hint=f"devenv exec {one.name} -- ls {_WORKSPACE}"
+        )
     options = [*terminal, "--user", "dev", "--workdir", folder]
     from devenv.container.exec import Lifeline
 

@@ -93,7 +93,7 @@ def start(app: App, name: str | None) -> None:
     environment = app.environment(one.name)
     token = environment.kept_token()
     with (
-        environment.locked(lambda: app.console.note("another devenv command holds this environment; waiting")),
+        environment.locked(lambda: app.console.note("another devenv command is using this environment; waiting")),
         app.console.stages() as stages,
     ):
         one = _startable(app, app.select(one.name))
@@ -120,19 +120,19 @@ def start(app: App, name: str | None) -> None:
 
 @click.command()
 @click.argument("names", nargs=-1)
-@click.option("--volumes", is_flag=True, help="Remove the environment's volumes too: what is on them is lost.")
-@click.option("--ports", is_flag=True, help="Give its ports up, so that the next 'up' chooses new ones.")
+@click.option("--volumes", is_flag=True, help="Remove the environment's volumes too, with all their data.")
+@click.option("--ports", is_flag=True, help="Release its ports; the next 'up' chooses new ones.")
 @all_users_option
 @json_option
 @click.pass_obj
 def down(app: App, names: tuple[str, ...], volumes: bool, ports: bool, all_users: bool) -> None:
-    """Remove environments' containers and networks. Volumes, token and ports stay unless told.
+    """Remove environments' containers and networks. Volumes, token and ports stay, except with the options.
 
-    With --volumes, name it: without a name only the environment of the project here is taken.
+    With --volumes, name the environment: without a name, only the environment of this project is removed.
     """
     for name in (chosen := _chosen(app, names, all_users=all_users, without_container=True, with_volumes=volumes)):
         environment = app.environment(name)
-        with environment.locked(lambda: app.console.note("another devenv command holds this environment; waiting")):
+        with environment.locked(lambda: app.console.note("another devenv command is using this environment; waiting")):
             one = _now(app, name, all_users=all_users)
             lost = owner.removable(environment, app.engine, one, all_users=all_users) if volumes else ()
             if one:
@@ -155,7 +155,9 @@ def _chosen(
     """The named environments, each once; without a name, the one `select` finds."""
     if not names:
         here_only = (
-            "name it, because what is on its volumes is lost: devenv down --volumes NAME" if with_volumes else ""
+            "name the environment, because its volumes and their data will be removed: devenv down --volumes NAME"
+            if with_volumes
+            else ""
         )
         return [app.select(None, all_users=all_users, here_only=here_only).name]
     for name in names:

@@ -39,14 +39,14 @@ def settle(warn: Callable[[str], None]) -> None:
         if not value:
             continue
         if not Path(value).is_absolute():
-            warn(f"{name} is {value!r}, which is no absolute path: it is ignored, as its specification says")
+            warn(f"{name} is {value!r}, which is not an absolute path: devenv ignores it, as its specification says")
             del os.environ[name]
         elif not is_text(value):
             raise UsageError(f"{name} is not UTF-8 text", hint="name another folder: Docker cannot mount that one")
     try:
         Path.cwd()
     except OSError:
-        raise UsageError("the folder that you are in is gone", hint="cd to another one") from None
+        raise UsageError("the current folder no longer exists", hint="change to another folder: cd ~") from None
 
 
 def _home(named: str) -> str:
@@ -57,7 +57,7 @@ def _home(named: str) -> str:
             named = ""
         if not Path(named).is_absolute():
             raise UsageError(
-                f"HOME names no folder, and the system knows no home of uid {os.getuid()}",
+                f"HOME names no folder, and the system has no home folder for uid {os.getuid()}",
                 hint="export HOME=FOLDER, an absolute path to a folder of yours",
             )
     if not is_text(named):

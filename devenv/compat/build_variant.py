@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 ANY = "any"
-"""As the CUDA that is wanted: whichever, but not none."""
+"""As the wanted CUDA: any version, but not a CPU build."""
 
 
 def local(version: str) -> str:

@@ -146,7 +146,7 @@ def _parse(path: Path) -> Matrix:
         data = from_yaml(files.read_text(path)) or {}
     except (OSError, ValueError) as error:
         why = files.reason(error) if isinstance(error, OSError) else str(error)
-        raise UsageError(f"the compatibility matrix cannot be read: {why}", where=str(path), hint=hint) from None
+        raise UsageError(f"cannot read the compatibility matrix: {why}", where=str(path), hint=hint) from None
     try:
         return Matrix.model_validate(data)
     except ValidationError as error:

@@ -189,7 +189,7 @@ def _unknown(key: str, version: str) -> Clash:
         key=key,
         unknown=True,
         message=f"{key} {version} is not in the compatibility matrix",
-        hint="nothing is known against it; a row in compatibility.yaml of devenv's configuration folder says more",
+        hint="try it; or describe it with a row in compatibility.yaml of devenv's configuration folder",
     )
 
 

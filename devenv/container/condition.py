@@ -38,13 +38,13 @@ def settled(running: Running, engine: Engine, note: Callable[[str], None]) -> Ru
     """
     name, state = running.facts.name, running.facts.state
     if state == "paused":
-        note(f"{running.name} was paused: it goes on")
+        note(f"{running.name} was paused: devenv resumes it")
         engine.unpause(name)
     elif state == "restarting":
-        note(f"{running.name} ended again and again (exit status {running.facts.exit_code}): it is started once")
+        note(f"{running.name} ended again and again (exit status {running.facts.exit_code}): devenv starts it once")
         engine.stop(name, timeout_s=STOP_TIMEOUT_S)
     elif not can_start(running):
-        note(f"{running.name} is {state}: its container is made again, its volumes are kept")
+        note(f"{running.name} is {state}: devenv makes its container again and keeps its volumes")
         remove(running, engine)
     else:
         return running
@@ -77,6 +77,6 @@ def _wait_gone(running: Running, engine: Engine) -> None:
         if time.monotonic() > deadline:
             raise NotReadyError(
                 f"the engine is still removing the container {running.facts.name}",
-                hint=f"run the command again; if it stays so: docker rm --force {running.facts.name}",
+                hint=f"run the command again; if it stays so, remove it: docker rm --force {running.facts.name}",
             )
         time.sleep(_EVERY_S)

@@ -198,9 +198,9 @@ def ports_for(plan: Plan, environment: Environment, engine: Engine, *, anew: boo
     for inside, outside in kept.items():
         if inside in wanted and outside not in own and not port_is_free(outside):
             raise NotReadyError(
-                f"port {outside} of 127.0.0.1, which is this environment's, is taken by another program",
-                hint=f"free it (ss -ltnp 'sport = :{outside}' shows who has it), or give it up: "
-                f"'devenv down {environment.name} --ports', then the same 'devenv up' again",
+                f"port {outside} on 127.0.0.1 is assigned to this environment, but another program is using it",
+                hint=f"stop that program (find it: ss -ltnp 'sport = :{outside}'), or release the port: "
+                f"devenv down {environment.name} --ports; then run the command again",
             )
     others |= kept_ports(environment.folder.parent, environment.name)
     chosen = choose_ports(wanted, kept, others)
@@ -228,7 +228,7 @@ def start(name: str, engine: Engine) -> None:
     except EngineError as error:
         if "address already in use" in error.message or "port is already allocated" in error.message:
             raise PortTakenError(
-                "a port of this environment was taken by another program meanwhile",
+                "another program is using a port of this environment",
                 detail=error.message,
                 hint="run the command again, or free the port",
             ) from None
@@ -262,7 +262,7 @@ def _unreadable(facts: ContainerFacts) -> str:
     if facts.name != f"devenv-{name}":
         return f"the container of {name} is called devenv-{name}"
     if not any(one.kind == "bind" and one.target == HOST_MOUNT for one in facts.mounts):
-        return f"no folder of its owner's is mounted at {HOST_MOUNT}"
+        return f"no folder of its owner is mounted at {HOST_MOUNT}"
     for label in ("services", "smoke", "ports"):
         if not _is_list(facts.labels.get(f"{LABEL}{label}")):
             return f"its label {LABEL}{label} cannot be read"

@@ -71,7 +71,7 @@ def access(machine: Machine, wanted: str, mode: str = "auto") -> Access:
     Raises MachineError when there is no GPU or no way, UsageError when there is no such GPU.
     """
     if not machine.nvidia.gpus:
-        raise MachineError("there is no NVIDIA GPU that this machine's driver knows", hint="devenv doctor says why")
+        raise MachineError("this machine's driver finds no NVIDIA GPU", hint="see why: devenv doctor")
     devices = select(machine.nvidia, wanted)
     every = ways(machine)
     if mode == "auto":
@@ -79,13 +79,13 @@ def access(machine: Machine, wanted: str, mode: str = "auto") -> Access:
         if chosen is None:
             told = "\n".join(f"{one.mode}: {one.lacks}" for one in every)
             raise MachineError(
-                "there is a GPU, and no way to give it to a container", detail=told, hint=every[-1].remedy
+                "this machine has a GPU, but no way to give it to a container", detail=told, hint=every[-1].remedy
             )
     else:
         chosen = next(one for one in every if one.mode == mode)
         if chosen.lacks:
             usable = [one.mode for one in every if not one.lacks]
-            other = f"; what works here: --gpu-mode {usable[0]}" if usable else ""
+            other = f"; use one that works here: --gpu-mode {usable[0]}" if usable else ""
             raise MachineError(f"--gpu-mode {mode} cannot work here: {chosen.lacks}", hint=chosen.remedy + other)
     given = {"runtime": _by_runtime, "cdi": _by_cdi, "direct": _directly}[chosen.mode](machine, devices)
     return dataclasses.replace(given, asked=wanted)
@@ -102,8 +102,8 @@ def select(nvidia: Nvidia, wanted: str) -> tuple[Device, ...]:
         found = [one for one in every if _is(one, name)]
         if not found or (not name.isdigit() and len(found) > 1):
             known = ", ".join(f"{one.index} ({one.uuid}, {one.name})" for one in every) or "none"
-            what = "means several GPUs" if found else "is no GPU of this machine"
-            raise UsageError(f"{name!r} {what}", hint=f"there are: {known}; or --gpus all, --gpus none")
+            what = "means several GPUs" if found else "is not a GPU of this machine"
+            raise UsageError(f"{name!r} {what}", hint=f"choose from: {known}; or use --gpus all, --gpus none")
         chosen += [one for one in found if one not in chosen]
     return tuple(chosen)
 
@@ -148,20 +148,24 @@ def _cdi_way(machine: Machine) -> Way:
     engine, specs = machine.engine, machine.nvidia.cdi
     make = "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml"
     if not specs:
-        return Way(mode="cdi", lacks="there is no CDI spec of NVIDIA's in /etc/cdi or /var/run/cdi", remedy=make)
+        return Way(mode="cdi", lacks="no CDI spec for NVIDIA is in /etc/cdi or /var/run/cdi", remedy=make)
     if all(one.missing for one in specs):
         first = specs[0]
-        lacks = f"{first.path} names {first.missing[0]}, which is not there: it was made for another driver"
+        lacks = f"{first.path} names {first.missing[0]}, which does not exist: the spec was made for another driver"
         return Way(mode="cdi", lacks=lacks, remedy=make)
     if engine is None or engine.kind == "podman":
         return Way(mode="cdi")
     major = int(engine.version.partition(".")[0] or 0) if engine.version[:1].isdigit() else 0
     if major < _MIN_CDI:
-        return Way(mode="cdi", lacks=f"Docker {engine.version} knows no CDI; {_MIN_CDI} does", remedy="update Docker")
+        return Way(
+            mode="cdi",
+            lacks=f"Docker {engine.version} does not support CDI",
+            remedy=f"update Docker to {_MIN_CDI} or newer",
+        )
     if not engine.cdi_folders:
         return Way(
             mode="cdi",
-            lacks="the engine's CDI is off",
+            lacks="CDI is disabled in the engine",
             remedy='put {"features": {"cdi": true}} into /etc/docker/daemon.json, then: sudo systemctl restart docker',
         )
     return Way(mode="cdi")
@@ -173,19 +177,19 @@ def _direct_way(machine: Machine) -> Way:
     if engine and (engine.rootless or engine.user_remapped):
         why = "is rootless" if engine.rootless else "remaps users"
         return Way(
-            mode="direct", lacks=f"the engine {why} and may not give device nodes", remedy=_cdi_way(machine).remedy
+            mode="direct", lacks=f"the engine {why} and cannot give device nodes", remedy=_cdi_way(machine).remedy
         )
     if "/dev/dxg" in paths:
         if any("libcuda.so" in name for one in nvidia.libraries for name in one.names):
             return Way(mode="direct")
-        return Way(mode="direct", lacks="there is no libcuda in /usr/lib/wsl/lib", remedy="wsl --update, in Windows")
+        return Way(mode="direct", lacks="/usr/lib/wsl/lib contains no libcuda", remedy="run in Windows: wsl --update")
     absent = [one for one in _CONTROL if one not in paths]
     absent += [f"/dev/nvidia{gpu.minor}" for gpu in nvidia.gpus if f"/dev/nvidia{gpu.minor}" not in paths]
     if absent:
         return Way(
             mode="direct",
-            lacks=f"the device node {absent[0]} is not there",
-            remedy="sudo nvidia-modprobe -u -c=0 (makes the driver's device nodes)",
+            lacks=f"the device node {absent[0]} does not exist",
+            remedy="make the driver's device nodes: sudo nvidia-modprobe -u -c=0",
         )
     lost = [one for one in NEEDED if not any(one in name for lib in nvidia.libraries for name in lib.names)]
     if lost:

@@ -89,7 +89,7 @@ class Environment:
         """The token that `up` made. Raises NotReadyError when there is none."""
         if not files.is_there(self.token_file):
             raise NotReadyError(
-                "the token is gone", where=str(self.token_file), hint="'devenv up --new-token' makes another"
+                "the token does not exist", where=str(self.token_file), hint="make a new one: devenv up --new-token"
             )
         return secret_file.secret(self.token_file)
 
@@ -181,7 +181,7 @@ def environment(name: str, root: Path) -> Environment:
     """The environment called `name` with its state below `root`. Raises UsageError for a name Docker would refuse."""
     if not is_name(name):
         raise UsageError(
-            f"{name!r} cannot name an environment",
+            f"{name!r} is not a name for an environment",
             hint="use 1 to 40 lower-case letters, digits and dashes, such as 'my-env'",
         )
     return Environment(name=name, folder=root / name)

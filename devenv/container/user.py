@@ -34,18 +34,23 @@ def container_user(settings: Settings, project: Path | None, *, rootless: bool =
 
 
 def check_workspace(project: Path, user: User) -> str | None:
-    """What has to be said of the user inside and the project folder: that it cannot be written, or that the user is
-    root inside. Raises NotReadyError when it is unreadable."""
+    """A warning or note about the user in the container and the project folder: it cannot be written, or the user is
+    root. None when all is well. Raises NotReadyError when the folder is unreadable."""
     if not os.access(project, os.R_OK | os.X_OK):
-        raise NotReadyError(f"cannot read the project folder {project}", hint=f"sudo chown -R $USER {project}")
+        raise NotReadyError(
+            f"cannot read the project folder {project}", hint=f"make it yours: sudo chown -R $USER {project}"
+        )
     status, uid = project.stat(), user.outside
     if status.st_uid != uid and not status.st_mode & 0o002:
         return (
-            f"warning: {project} belongs to uid {status.st_uid}, you are uid {uid} inside: files can be read, not "
-            f"written; 'sudo chown -R {uid} {project}' changes that"
+            f"warning: {project} belongs to uid {status.st_uid}, but you run as uid {uid} in the container, "
+            f"so you cannot write these files; change their owner: sudo chown -R {uid} {project}"
         )
     if user.uid == uid == 0:
-        return f"you are root, and so is {project}'s owner: inside you are root as well, and files stay root's"
+        return f"you are root, and root owns {project}: you run as root in the container, and new files are root's"
     if user.uid == 0:
-        return f"the engine is rootless: inside you are root, which is uid {uid} outside, and files stay yours"
+        return (
+            f"the engine is rootless: you run as root in the container, which is uid {uid} on this machine, "
+            "so new files are yours"
+        )
     return None

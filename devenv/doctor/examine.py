@@ -91,7 +91,7 @@ def _examine(
     if not needed.weights_known and full:
         yield ok(
             "weights",
-            "how large the weights are is not recorded yet: the first 'devenv up' or 'devenv prefetch' asks their hub",
+            "the size of the weights is not recorded yet: the first 'devenv up' or 'devenv prefetch' asks their hub",
         )
     yield host.memory(machine, gpu.memory_bytes(preset.memory) if preset and preset.memory else 0)
     wish = preset.gpu if preset else None
@@ -106,7 +106,7 @@ def _examine(
     if said and needed.cuda and said != needed.cuda:
         yield warning(
             "compat.lock",
-            f"the preset says CUDA {said}, and its lock brings CUDA {needed.cuda}",
+            f"the preset has CUDA {said}, but its lock has CUDA {needed.cuda}",
             "name the index that has PyTorch for it (PIP_EXTRA_INDEX_URL), then: devenv lock --upgrade torch",
         )
     if not full:

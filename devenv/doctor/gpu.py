@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from devenv.compat.matrix import Matrix
     from devenv.preset.model import Gpu as Wish
 
-_CHECK = "nvidia-smi shows what the driver sees"
+_CHECK = "see what the driver reports: nvidia-smi"
 
 
 def presence(machine: Machine, *, required: bool) -> Finding:
@@ -29,7 +29,7 @@ def presence(machine: Machine, *, required: bool) -> Finding:
     if nvidia.nouveau and nvidia.pci:
         return bad(
             "gpu.driver",
-            "there is an NVIDIA GPU, driven by nouveau, which cannot compute",
+            "the NVIDIA GPU uses the driver nouveau, which cannot compute",
             "install NVIDIA's driver: sudo apt install nvidia-driver (Debian), sudo ubuntu-drivers install "
             "(Ubuntu), then restart",
         )
@@ -41,12 +41,12 @@ def presence(machine: Machine, *, required: bool) -> Finding:
         )
     if nvidia.pci or nvidia.nodes or nvidia.driver:
         why = f": {nvidia.problem}" if nvidia.problem else ""
-        what = f"there is an NVIDIA GPU, but its driver does not answer{why}"
+        what = f"this machine has an NVIDIA GPU, but its driver does not answer{why}"
         return bad("gpu.driver", what, "install NVIDIA's driver, or load it: sudo modprobe nvidia; " + _CHECK)
     if machine.other_gpus:
         makers = " and ".join(machine.other_gpus)
         made = {"AMD": "ROCm", "Apple": "Metal"}.get(machine.other_gpus[0], "its own software")
-        what = f"the GPU here is {makers}'s; devenv supports NVIDIA's only ({made} is not supported)"
+        what = f"the GPU here is from {makers}; devenv supports only those of NVIDIA ({made} is not supported)"
         return (
             bad("gpu.vendor", what, "use a machine with an NVIDIA GPU, or a preset for the CPU: devenv presets")
             if (required)
@@ -56,7 +56,7 @@ def presence(machine: Machine, *, required: bool) -> Finding:
         return ok("gpu.present", "no GPU, and none is needed")
     return blocker(
         "gpu.present",
-        "there is no GPU in this machine",
+        "this machine has no GPU",
         "use a machine with an NVIDIA GPU, or a preset for the CPU: devenv presets",
     )
 
@@ -75,7 +75,9 @@ def examine(
         return
     if gpus == "none":
         if wish and wish.required:
-            yield warning("gpu.none", "the preset needs a GPU and gets none, as you asked", "leave --gpus none away")
+            yield warning(
+                "gpu.none", "the preset needs a GPU, but --gpus none gives it none", "run again without --gpus none"
+            )
         return
     required = bool(wish and wish.required) or gpus is not None
     there = presence(machine, required=required)
@@ -90,8 +92,8 @@ def examine(
     if not devices:
         yield blocker(
             "gpu.mig",
-            "the GPU is in MIG mode and cut into no parts, so nothing can compute on it",
-            "sudo nvidia-smi mig -cgi 0 -C (makes one), or sudo nvidia-smi -mig 0 (MIG off)",
+            "the GPU is in MIG mode without a MIG instance, so nothing can compute on it",
+            "make one: sudo nvidia-smi mig -cgi 0 -C; or switch MIG off: sudo nvidia-smi -mig 0",
         )
         return
     if wish:
@@ -108,7 +110,7 @@ def _size(devices: Sequence[gpu.Device], wish: Wish) -> Iterator[Finding]:
     if len(devices) < wish.count:
         yield blocker(
             "gpu.count",
-            f"the preset needs {wish.count} GPUs, and here is {len(devices)}",
+            f"the preset needs {wish.count} GPUs, but this machine has {len(devices)}",
             "use a machine with more GPUs, or set gpu.count in a preset that extends it",
         )
     if not wish.memory:
@@ -117,11 +119,11 @@ def _size(devices: Sequence[gpu.Device], wish: Wish) -> Iterator[Finding]:
     sizes = sorted((one.memory_bytes for one in devices), reverse=True)[: wish.count]
     smallest = sizes[-1]
     if not smallest:
-        yield warning("gpu.memory", "the driver does not tell how much memory the GPU has", _CHECK)
+        yield warning("gpu.memory", "the driver does not report how much memory the GPU has", _CHECK)
     elif needed > smallest * NOMINAL:
         yield blocker(
             "gpu.memory",
-            f"the GPU has {_gib(smallest)} of memory, and the preset needs {_gib(needed)}",
+            f"the GPU has {_gib(smallest)} of memory, but the preset needs {_gib(needed)}",
             "use a GPU with more memory, or a preset that needs less: devenv presets",
         )
     else:
@@ -133,10 +135,10 @@ def _able(devices: Sequence[gpu.Device], wish: Wish) -> Iterator[Finding]:
         return
     weak = [one for one in devices if () < numbers(one.capability) < numbers(wish.min_capability)]
     if not all(numbers(one.capability) for one in devices):
-        yield warning("gpu.capability", "the driver does not tell the GPU's compute capability", _CHECK)
+        yield warning("gpu.capability", "the driver does not report the GPU's compute capability", _CHECK)
     elif weak:
         able = [str(one.index) for one in devices if one not in weak]
-        remedy = f"take the other: --gpus {','.join(able)}" if len(able) >= wish.count else "use a newer GPU"
+        remedy = f"use the other GPU: --gpus {','.join(able)}" if len(able) >= wish.count else "use a newer GPU"
         yield blocker(
             "gpu.capability",
             f"GPU {weak[0].index} ({weak[0].name}) has compute capability {weak[0].capability}, and the preset needs "
@@ -152,8 +154,8 @@ def _cuda(machine: Machine, devices: Sequence[gpu.Device], cuda: str, matrix: Ma
     if row is None:
         yield warning(
             "gpu.cuda",
-            f"CUDA {cuda} is not in the compatibility matrix: nothing is known of it",
-            "devenv up tells whether it computes; a row in compatibility.yaml says so before",
+            f"CUDA {cuda} is not in the compatibility matrix, so devenv cannot judge it",
+            "try it, because 'devenv up' checks whether it computes; or add a row to compatibility.yaml",
         )
         return
     if not numbers(driver):
@@ -163,7 +165,7 @@ def _cuda(machine: Machine, devices: Sequence[gpu.Device], cuda: str, matrix: Ma
         other = f", or a preset for CUDA {older}" if older else ""
         yield blocker(
             "gpu.cuda",
-            f"CUDA {cuda} needs driver {row.driver} or newer; here is {driver}",
+            f"CUDA {cuda} needs driver {row.driver} or newer; this machine has {driver}",
             f"update the driver to {row.driver} or newer{other}",
         )
     else:
@@ -174,7 +176,7 @@ def _cuda(machine: Machine, devices: Sequence[gpu.Device], cuda: str, matrix: Ma
             yield blocker(
                 "gpu.kernels",
                 f"CUDA {cuda} has dropped {one.name} (compute capability {one.capability}; {low} is the oldest)",
-                f"take a preset for an older CUDA{_knowing(one.capability, matrix)}",
+                f"use a preset for an older CUDA{_knowing(one.capability, matrix)}",
             )
             return
         if numbers(one.capability) > numbers(high):
@@ -182,14 +184,15 @@ def _cuda(machine: Machine, devices: Sequence[gpu.Device], cuda: str, matrix: Ma
             if known or numbers(one.capability)[0] <= numbers(high)[0]:
                 yield blocker(
                     "gpu.kernels",
-                    f"CUDA {cuda} knows no {one.name} (compute capability {one.capability}; {high} is the newest)",
-                    f"take a preset for a newer CUDA{known}",
+                    f"CUDA {cuda} does not support {one.name} "
+                    f"(compute capability {one.capability}; {high} is the newest)",
+                    f"use a preset for a newer CUDA{known}",
                 )
             else:
                 yield warning(
                     "gpu.kernels",
-                    f"{one.name} (compute capability {one.capability}) is newer than what is known",
-                    "devenv up tells whether it computes",
+                    f"{one.name} (compute capability {one.capability}) is newer than the compatibility matrix",
+                    "try it, because 'devenv up' checks whether it computes",
                 )
             return
 
@@ -218,7 +221,7 @@ def _generation(machine: Machine, devices: Sequence[gpu.Device], matrix: Matrix)
         if row and numbers(driver) and numbers(driver) < numbers(row.driver):
             yield blocker(
                 "gpu.generation",
-                f"{one.name} ({row.name}) needs driver {row.driver} or newer; here is {driver}",
+                f"{one.name} ({row.name}) needs driver {row.driver} or newer; this machine has {driver}",
                 f"update the driver to {row.driver} or newer",
             )
             return
@@ -237,14 +240,14 @@ def _way(machine: Machine, gpus: str, mode: str) -> Iterator[Finding]:
     ):
         yield warning(
             "gpu.nodes",
-            "the driver's device nodes are not open to every user: the user inside may be refused",
+            "the driver's device nodes are not open to every user: the user in the container may be denied access",
             "set NVreg_DeviceFileMode=0666 for the module nvidia (/etc/modprobe.d), or: sudo chmod 666 /dev/nvidia*",
         )
     for spec in machine.nvidia.cdi:
         if spec.missing:
             yield warning(
                 "gpu.cdi",
-                f"{spec.path} names {spec.missing[0]}, which is not there: it was made for another driver",
+                f"{spec.path} names {spec.missing[0]}, which does not exist: the spec was made for another driver",
                 f"sudo nvidia-ctk cdi generate --output={spec.path}",
             )
 

@@ -10,12 +10,12 @@ from devenv.doors.machine.model import Machine, Network, Probe
 _NEEDED_FOR = {"pip": "wheel", "npm": "tarball", "apt": "deb", "hub": "weights"}
 _MAX_SKEW_S = 300
 _REMEDIES = {
-    "dns": "its name is not known here: check /etc/resolv.conf, or name a mirror or proxy "
+    "dns": "the name cannot be resolved: check /etc/resolv.conf, or name a mirror or proxy "
     "(docs/how-to/mirrors-proxies-cas.md)",
     "connect": "set HTTPS_PROXY, or name a mirror (docs/how-to/mirrors-proxies-cas.md)",
     "timeout": "a firewall drops it, or it is slow: set HTTPS_PROXY, or name a mirror "
     "(docs/how-to/mirrors-proxies-cas.md)",
-    "tls": "a private certificate authority? name its bundle: export SSL_CERT_FILE=/path/to/ca.pem",
+    "tls": "if its certificate authority is private, name the bundle: export SSL_CERT_FILE=/path/to/ca.pem",
     "proxy": "check HTTPS_PROXY and its user name and password",
     "http": "check the address and its login (docs/how-to/mirrors-proxies-cas.md)",
 }

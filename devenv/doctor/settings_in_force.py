@@ -19,7 +19,7 @@ from devenv.doors.settings.tool_configs import without_secret
 from devenv.errors import EngineError, UsageError
 
 UNHEARD = "not honoured"
-"""The section of what the user set and devenv passes over."""
+"""The section of the user's settings that devenv does not use."""
 _DEFAULT = ("the default",)
 _GIT = "git"
 _KEPT = "HOME"

@@ -23,7 +23,7 @@ def templates_dir() -> Path:
 
 
 RENDERING = 1
-"""To be raised when the same templates are rendered to other bytes: golden files that change without them tell."""
+"""Raise it when the same templates render to other bytes: golden files then change although templates did not."""
 
 
 @functools.cache

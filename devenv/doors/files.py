@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 CHUNK_BYTES = 1 << 20
 STATE_BYTES = 1 << 20
-"""The most that one of devenv's own small files (ports, tokens, reports) has."""
+"""The size limit of devenv's own small files (ports, tokens, reports)."""
 
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -26,7 +26,7 @@ _KINDS = {
     stat.S_IFSOCK: "a socket",
 }
 _REASONS = {
-    errno.ENOENT: "there is no such file",
+    errno.ENOENT: "the file does not exist",
     errno.EACCES: "no permission to read it",
     errno.ENOTDIR: "a part of its path is a file, not a folder",
     errno.EISDIR: "it is a folder",
@@ -126,7 +126,7 @@ def leads_out(path: Path, inside: Path) -> bool:
 def write_below(root: Path, name: str, data: bytes) -> None:
     """Write a file below the folder `root`, whole or not at all; folders on its way are made.
 
-    What is there already is replaced, a link itself and not what it leads to. Raises RefusedError for a folder on the
+    What exists already is replaced, a link itself and not what it leads to. Raises RefusedError for a folder on the
     way that is a link out of `root`, OSError.
     """
     root.mkdir(parents=True, exist_ok=True)
@@ -167,7 +167,7 @@ def _folder(root: Path, parts: Sequence[str]) -> Iterator[int]:
 def _require_inside(descriptor: int, path: Path, inside: Path) -> None:
     if not _is_inside(str(_of(descriptor).readlink()), inside):
         raise RefusedError(
-            path, f"it is a link that leads out of {inside}", "copy there what it leads to, in place of the link"
+            path, f"it is a link that leads out of {inside}", "replace the link with a copy of its target"
         )
 
 

@@ -40,7 +40,9 @@ def _unpack(members: tarfile.TarFile, target: Path, source: str) -> None:
             continue
         left -= member.size
         if left < 0:
-            raise UsageError(f"{source} holds more than {MOST_BYTES >> 30} GB there", hint="that is no preset's")
+            raise UsageError(
+                f"{source} holds more than {MOST_BYTES >> 30} GB there", hint="verify only images that devenv built"
+            )
         path.parent.mkdir(parents=True, exist_ok=True)
         content = members.extractfile(member)
         assert content is not None

@@ -57,7 +57,7 @@ def check(artifact: Artifact, kind: Kind, path: Path) -> None:
     try:
         found = _READERS[kind](path)
         if not all(isinstance(one, str) for one in found):
-            raise ValueError("it does not say its name")
+            raise ValueError("it does not contain its name")
     except _faults() as error:
         raise LockError(
             f"{artifact.file} cannot be read as {_WORDS[kind]}",
@@ -121,7 +121,7 @@ def _in_tar(pieces: Iterator[bytes], pattern: str) -> bytes:
                 if member.size > _MOST_TEXT_BYTES:
                     raise ValueError(f"{member.name} is too large")
                 return bytes(file.read())
-    raise ValueError("it does not say its name")
+    raise ValueError("it does not contain its name")
 
 
 class _Short:

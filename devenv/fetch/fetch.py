@@ -51,13 +51,13 @@ class GoneError(FetchError):
 
 
 _REMEDIES = {
-    "deb": "the mirror moved on. Take its present packages with 'devenv up --relock', name a snapshot service that "
+    "deb": "take the mirror's present packages: 'devenv up --relock', name a snapshot service that "
     "keeps the locked ones (snapshots: in devenv's config.yaml), or a folder that has them: --from DIR",
     "wheel": "check pip's index settings, take another version: 'devenv lock --upgrade NAME', "
     "or name a folder that has it: --from DIR",
     "tarball": "check npm's registry setting, take another version in the preset, "
     "or name a folder that has it: --from DIR",
-    "file": "put the file where the preset says, or correct its 'path', 'url' or 'sha256'",
+    "file": "put the file where the preset expects it, or correct its 'path', 'url' or 'sha256'",
 }
 
 
@@ -197,5 +197,5 @@ def _tell(failed: list[tuple[Artifact, FetchError]], kind_of: Mapping[str, str])
     raise FetchError(
         f"{error.message}{more}",
         detail=error.detail,
-        hint=error.hint or f"run it again; what came is kept. {_REMEDIES[kind_of[artifact.sha256]]}",
+        hint=error.hint or f"run the command again; the downloaded data is kept. {_REMEDIES[kind_of[artifact.sha256]]}",
     )

@@ -18,7 +18,7 @@ from devenv.lock.builtin_packages import NODE_WHEEL
 from devenv.lock.model import Wheel
 
 VERSION = "24.19.0"
-"""That of the shipped presets, so that most machines have the file already."""
+"""The version of the shipped presets, so that most machines have the file already."""
 _BUILDS = {
     "amd64": ("manylinux_2_28_x86_64", 61_123_607, "4196a947bcc883f2003ab101762d729f3e99b5e86b75bd09151563403e2eceb8"),
     "arm64": ("manylinux_2_28_aarch64", 60_588_256, "4e029dadfae1295876063c96b236f673487e8c27379fe146c1e2250283520227"),

@@ -71,7 +71,7 @@ class Sources:
             yield Origin(url=url, channel="apt", headers=header_for(url, self._settings.apt_auth))
         service = dict(self._settings.apt_snapshots).get(distribution)
         if service and made is None:
-            yield Unusable(url=service, why="the lock does not say which day to ask for; it is an old one", gone=True)
+            yield Unusable(url=service, why="the lock is old and does not record which day to request", gone=True)
         for base in snapshots(self._settings, distribution, deb.suite, made) if made else ():
             url = f"{base}/{quote(deb.path, safe='/~')}"
             yield Origin(url=url, channel="apt", headers=header_for(url, self._settings.apt_auth))
@@ -138,7 +138,7 @@ class Sources:
         """What the preset names: a path or an address."""
         archive = self._files.get(artifact.sha256)
         if archive is None:
-            yield Unusable(url=artifact.file, why="the preset does not say where it is", gone=True)
+            yield Unusable(url=artifact.file, why="the preset gives no address for it", gone=True)
         else:
             yield from self.address(archive)
 
@@ -193,7 +193,7 @@ class Sources:
         found = [(url, sha256) for name, url, sha256 in links if name == wheel.file]
         for url, sha256 in found:
             if sha256 is not None and sha256 != wheel.sha256:
-                yield Unusable(url=url, why=f"the index says sha256 {sha256}, locked is {wheel.sha256}")
+                yield Unusable(url=url, why=f"the index has sha256 {sha256}, the lock has {wheel.sha256}")
             else:
                 yield from self._cached(url)
                 yield Origin(url=url, channel="pip")

@@ -103,7 +103,7 @@ class Store:
         return found
 
     def commit(self, temporary: Path, sha256: str) -> Path:
-        """Give a finished, verified file of `tmp/` its place. A file that is there already stays."""
+        """Give a finished, verified file of `tmp/` its place. A file that exists already stays."""
         target = self.path(sha256)
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary.chmod(0o444)
@@ -171,7 +171,7 @@ class Store:
         except OSError as error:
             raise FetchError(
                 f"cannot write to the artifact store at {self.root}: {error.strerror}",
-                hint="free the folder, or put the cache elsewhere with XDG_CACHE_HOME",
+                hint="free space there, or put the cache elsewhere with XDG_CACHE_HOME",
             ) from None
         return folder
 

@@ -118,7 +118,7 @@ def _doubles(records: tuple[tuple[Loc, Artifact], ...]) -> Iterator[tuple[Loc, s
         name = _canonical(one.name) if isinstance(one, Wheel) else one.name.lower()
         other = installed.setdefault((place, f"{name} {version}"), one)
         if other is not one:
-            yield loc, f"{one.name} is there twice, {other.version} and {one.version}"
+            yield loc, f"{one.name} is listed twice, {other.version} and {one.version}"
         kind = type(one).__name__
         if contents.setdefault((kind, name, one.version), one.sha256) != one.sha256:
             yield loc, f"{one.name} {one.version} has another sha256 elsewhere"
@@ -168,7 +168,7 @@ def _model(lock: Lock) -> Iterator[tuple[Loc, str]]:
     wanted = [one for one in rows if not one.startswith(("allow ", "deny "))]
     if lock.model is None:
         if lock.open and not wanted:
-            yield ("open",), "a model is left open, but the lock is for none"
+            yield ("open",), "a model is not pinned yet, but the lock is for none"
         if wanted and not lock.open:
             yield ("inputs", "model"), f"the lock is for a model from {' and '.join(wanted)}, but has none"
         return

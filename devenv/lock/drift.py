@@ -65,9 +65,9 @@ def require_fit(lock: Lock, preset: Preset, *, where: str | None = None, command
     drift = compare(lock, preset)
     if drift and all(one.section == TEMPLATES for one in drift):
         raise LockError(
-            "the lock was made with another devenv's templates: the image would not be the one it stands for",
+            "the lock was made with the templates of another devenv version: it would give another image",
             where=where,
-            hint=f"take this devenv's, the packages stay as they are: {command}; or use the devenv that made it",
+            hint=f"update the lock, its packages stay as they are: {command}; or use the devenv version that made it",
         )
     if drift:
         first = drift[0]

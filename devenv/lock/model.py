@@ -20,7 +20,7 @@ from devenv.preset.model import REPOSITORY, REVISION
 
 FORMAT = 1
 MAX_BYTES = 8 << 20
-"""The most that a lock has: some tens of times what a large one has."""
+"""The size limit of a lock: some tens of times a large one."""
 _MOST_SIZE = (1 << 63) - 1
 _MOST_LAYER = 255
 
@@ -210,11 +210,11 @@ def _packages(package_lock: dict[str, Any]) -> dict[str, Any]:
         raise ValueError("npm's lock has no packages")
     for entry in packages.values():
         if not isinstance(entry, dict):
-            raise ValueError("an entry of npm's lock is no object")
+            raise ValueError("an entry of npm's lock is not an object")
         if not all(isinstance(entry.get(key, ""), str) for key in ("name", "version")):
-            raise ValueError("an entry of npm's lock has a name or version that is no text")
+            raise ValueError("an entry of npm's lock has a name or version that is not text")
     if not isinstance(packages.get("", {}).get("dependencies", {}), dict):
-        raise ValueError("npm's lock has no list of what was asked for")
+        raise ValueError("npm's lock has no list of the requested packages")
     return package_lock
 
 
@@ -275,7 +275,7 @@ class Lock(_Stored):
         if self.node is None and (self.npm.packages or (editor and editor.source == "npm")):
             raise ValueError("npm packages without node")
         if self.open and self.model:
-            raise ValueError("a model that is both left open and recorded")
+            raise ValueError("a model that is both open and recorded")
         return self
 
     def artifacts(self) -> tuple[Artifact, ...]:
@@ -363,7 +363,7 @@ def _inconsistent(path: Path, text: str, data: Any, loc: tuple[str | int, ...], 
     )
 
 
-_ANEW = "it is not made to be edited; make it anew: devenv lock"
+_ANEW = "do not edit it; lock again: devenv lock"
 
 
 def _line(text: str, data: Any, loc: tuple[str | int, ...], reason: str) -> int:

@@ -9,9 +9,9 @@ from devenv.lock.model import Lock, LockedEditor
 from devenv.plan.tree_digest import digest, tree
 
 ROOT_FORMAT = 1
-"""To be raised when rootfs.py makes another first-stage root of the same packages."""
+"""Raise it when rootfs.py makes another first-stage root of the same packages."""
 _NOT_COMPILED_IN = frozenset({"linux-libc-dev", "libpython3-stdlib", "media-types"})
-"""Of the compiler's packages, those that change and leave nothing in what is compiled."""
+"""The compiler's packages that change without any effect on the compiled editor."""
 
 
 def root_key(lock: Lock) -> str:

@@ -137,9 +137,7 @@ def plan(loaded: LoadedPreset, lock: Lock) -> Plan:
     )
     for planned in (*files, *((workspace,) if workspace else ())):
         if not any(True for _ in walk(Path(planned.source))):
-            raise PresetError(
-                f"{planned.source} is an empty folder", hint=f"put a file there that is to be at {planned.target}"
-            )
+            raise PresetError(f"{planned.source} is an empty folder", hint=f"put the files for {planned.target} there")
     env = tuple(sorted(_environment(preset).items()))
     carried = portable.portable(preset)
     content = {

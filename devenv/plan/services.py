@@ -120,7 +120,7 @@ def published(preset: Preset, services: tuple[PlannedService, ...]) -> tuple[tup
     for name, port in sorted(preset.ports.items()):
         if name in ports or port in ports.values():
             raise PresetError(
-                f"ports.{name}: the name or the port {port} is a service's already",
+                f"ports.{name}: a service already has this name or the port {port}",
                 hint="remove it or choose another",
             )
         ports[name] = port

@@ -13,7 +13,7 @@ from devenv.preset.yaml.nodes import Node, Place
 from devenv.preset.yaml.problems import Problems, quote
 
 Identity = Callable[[Node], str | None]
-"""What makes two list entries the same thing; None when the entry is not valid (which is reported elsewhere)."""
+"""What identifies a list entry; None when the entry is not valid (which is reported elsewhere)."""
 
 
 def _pip(node: Node) -> str | None:

@@ -39,7 +39,7 @@ EXPECTED: Mapping[str, str] = {
     model.SIZE: "a size in megabytes or gigabytes, such as '512m' or '2g'",
     model.CAPABILITY: "a compute capability, such as '8.0'",
 }
-"""What a pattern of the model stands for."""
+"""Each pattern of the model, in words."""
 
 _TYPES = {
     "string_type": "text",

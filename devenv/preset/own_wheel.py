@@ -14,9 +14,9 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from devenv.doors import files
 
 MOST_BYTES = 1 << 30
-"""A wheel is hashed whenever its preset is loaded, so that a lock can tell that it is another."""
+"""Limits a wheel's size, because a wheel is hashed whenever its preset is loaded."""
 FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+!-]*\.whl")
-"""What such a file may be called."""
+"""The valid names of such a file."""
 _URL = re.compile(r"file://(?P<path>/[!-~]*\.whl)#sha256=(?P<sha256>[0-9a-f]{64})")
 
 

@@ -60,7 +60,7 @@ def carried(text: str) -> Carried:
         wheels = [one for one in data.get("pip") or () if own_wheel.named(one)]
     except (AttributeError, TypeError, ValueError) as error:
         raise PresetError(
-            "the preset that the image carries cannot be read", detail=str(error),
+            "cannot read the preset that the image carries", detail=str(error),
             hint="only images that devenv built, and that nobody changed, can be verified",
         ) from None  # fmt: skip
     paths = [*names.values(), *([workspace] if workspace else []), *(one for one in found if one)]

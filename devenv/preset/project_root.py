@@ -28,7 +28,7 @@ def above(cwd: Path) -> Path | None:
             continue
         if owner not in trusted:
             raise PresetError(
-                f"there is no {PROJECT_FILE} in {display(cwd)}; {display(path)} belongs to another user (uid {owner})",
+                f"no {PROJECT_FILE} in {display(cwd)}; {display(path)} belongs to another user (uid {owner})",
                 hint=f"make one: devenv init; if you trust that one: cd {shlex.quote(str(folder))}",
             )
         return folder

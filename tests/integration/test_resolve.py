@@ -294,7 +294,7 @@ def test_an_unsigned_archive_is_refused(small: Small, mine: Settings, tmp_path: 
     ("change", "words"),
     [
         ({"apt": ("nosuch",)}, "has no package nosuch"),
-        ({"apt": ("git=9",)}, "has not that version"),
+        ({"apt": ("git=9",)}, "does not have that version"),
         ({"pip": ("nosuch",)}, "Python packages cannot be resolved"),
         ({"python": "3.12"}, "has no Python 3.12"),
         ({"node": "1.2.3"}, "Python packages cannot be resolved"),

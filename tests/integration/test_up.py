@@ -495,7 +495,7 @@ def test_what_devenv_did_not_make_is_marked_and_left_alone(cli: Cli, up_python: 
             for command in (("stop",), ("status",), ("down", "--volumes", "--all-users")):
                 done = cli(*command, name)
                 assert done.code == 2, (command, name)
-                assert "not one that devenv made" in done.err
+                assert "devenv did not make the container" in done.err
     finally:
         docker("rm", "--force", *labels)
 

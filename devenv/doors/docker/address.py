@@ -121,15 +121,15 @@ def _context(contexts: Path, name: str) -> tuple[str, Tls | None]:
         host, verify = str(told["Host"]), not told.get("SkipTLSVerify")
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise EngineError(
-            f"the docker context {name!r} is not there",
-            hint="docker context ls; docker context use default",
+            f"the docker context {name!r} does not exist",
+            hint="list them: docker context ls; or use the default: docker context use default",
         ) from None
     folder = contexts / "tls" / key / "docker"
     return host, Tls(folder=folder, verify=verify) if folder.exists() or not verify else None
 
 
 def _missing(what: str, path: Path) -> EngineError:
-    return EngineError(f"the {what} for the Docker Engine is not there", where=str(path), hint=TLS_HINT)
+    return EngineError(f"the {what} for the Docker Engine does not exist", where=str(path), hint=TLS_HINT)
 
 
 def _load(load: Callable[..., None], *arguments: Any) -> None:

@@ -164,7 +164,8 @@ class Engine:
                 spool.write(chunk)
                 if spool.tell() > most_bytes:
                     raise UsageError(
-                        f"{path} in that image is larger than {most_bytes >> 20} MiB", hint="that is no preset's"
+                        f"{path} in that image is larger than {most_bytes >> 20} MiB",
+                        hint="verify only images that devenv built",
                     )
         return True
 

@@ -10,7 +10,7 @@ from devenv.doors.docker.faults import failed
 
 KEPT_BYTES = 4 << 20
 Tell = Callable[[str], None] | None
-"""Who hears of a line, if anybody does."""
+"""The receiver of each line, if any."""
 _Chunks = tuple[bytes | None, bytes | None]
 
 

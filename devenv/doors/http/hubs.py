@@ -87,7 +87,7 @@ class _HuggingFace:
                 info = api.model_info(id_, revision=revision, files_metadata=True, timeout=30)
         except theirs.RevisionNotFoundError:
             raise FetchError(
-                f"{id_} has no revision {revision} on Hugging Face", hint="take a commit from the model's history"
+                f"{id_} has no revision {revision} on Hugging Face", hint="use a commit from the model's history"
             ) from None
         except theirs.RepositoryNotFoundError as error:  # gated ones too; without a token a private one is "not found"
             raise self.denied(id_, missing=_status(error) == 404) from None
@@ -131,10 +131,10 @@ class _HuggingFace:
         page = f"{(self._endpoint or constants.ENDPOINT).rstrip('/')}/{id_}"
         with_token = get_token() is not None
         return FetchError(
-            f"Hugging Face has no {id_} for you" if missing else f"Hugging Face does not let you have {id_}",
+            f"Hugging Face has no {id_} for you" if missing else f"Hugging Face denies access to {id_}",
             where=page,
             hint=(
-                f"is the name right? Is your licence accepted at {page}? The token that you have set may lack the right"
+                f"check the name, accept the licence at {page}, and check that the token may read this model"
                 if with_token
                 else f"accept its licence at {page}, make a token there, and set it: export HF_TOKEN=…"
             ),
@@ -194,7 +194,7 @@ class _ModelScope:
         api = self._api()
         page = f"{api._config.endpoint}/models/{id_}"
         return FetchError(
-            f"ModelScope does not let you have {id_}",
+            f"ModelScope denies access to {id_}",
             where=page,
             hint=f"ask for access at {page}, make a token there, and set it: export MODELSCOPE_API_TOKEN=…",
         )
@@ -223,14 +223,14 @@ def _status(error: Any) -> int:
 
 
 _NO_HUB = (ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RecursionError)
-"""What the hubs' clients raise for an answer that is none of a hub: a login page of the network, for one."""
+"""What the hubs' clients raise for an answer from another server, such as a network's login page."""
 
 
 def _no_hub(name: str, id_: str, error: Exception) -> FetchError:
     return FetchError(
-        f"what answers for {name} is no hub: its answer about {id_} cannot be understood",
+        f"the server for {name} does not speak the hub's API: its answer about {id_} cannot be read",
         detail=f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}",
-        hint="does this network want a login in a browser, or a proxy? Is the address right: "
+        hint="log in if this network has a login page, set its proxy, and check the address: "
         + ("HF_ENDPOINT" if name == "huggingface" else "MODELSCOPE_ENDPOINT"),
     )
 

@@ -121,16 +121,16 @@ class Partial:
         """Compare with what is wanted; wrong bytes are thrown away at once."""
         expected = self.wanted.size_bytes
         wrong = [
-            f"{name} {self._hashes[name].hexdigest()}, locked is {value}"
+            f"{name} {self._hashes[name].hexdigest()}, the lock has {value}"
             for name, value in self.wanted.digests
             if self._hashes[name].hexdigest() != value
         ]
         if expected is not None and self._size != expected:
-            wrong.append(f"{self._size} bytes, locked are {expected}")
+            wrong.append(f"{self._size} bytes, the lock has {expected}")
         if wrong:
             self.restart()
             if resumed:
-                raise Again("the resumed download came out wrong")
+                raise Again("the resumed download has wrong content")
             raise Refused("has another file of that name: " + "; ".join(wrong))
         return Got(sha256=self._hashes["sha256"].hexdigest(), size_bytes=self._size, url=url)
 

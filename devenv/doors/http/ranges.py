@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from devenv.doors.settings.settings import Settings
 
 READ_BYTES = 1 << 20
-"""At most so much at once, of what has arrived: it does not wait for more. A kill loses no more than this for each
+"""The most bytes to read at once; a read returns what has arrived. A kill loses no more than this for each
 connection, and on a slow one next to nothing."""
 _AGAIN = {408, 425, 429, 500, 502, 503, 504}
 _MOVED = {301, 302, 303, 307, 308}
@@ -100,17 +100,17 @@ class Ranges:
         """Look at what was answered before a byte of it is taken."""
         length = answer.headers.get("content-length", "")
         if answer.headers.get("content-encoding", "identity") != "identity":
-            raise Refused("sends something packed instead of the file")
+            raise Refused("sends a compressed copy instead of the file")
         if answer.status == 206:
             told = answer.headers.get("content-range", "")
             if not told.startswith(f"bytes {start}-"):
-                raise Again("it answered with another range than asked for")
+                raise Again("it sent another range than requested")
             total = told.rpartition("/")[2]
             if total.isdigit() and int(total) != size:
-                raise Refused(f"has another size: {total} bytes, locked are {size}")
+                raise Refused(f"has another size: {total} bytes, the lock has {size}")
             return
         if length.isdigit() and int(length) != size:
-            raise Refused(f"has another size: {length} bytes, locked are {size}")
+            raise Refused(f"has another size: {length} bytes, the lock has {size}")
         if (start, end) != (0, size):
             raise NoRanges("sends whole files only")
 
@@ -129,7 +129,7 @@ class Ranges:
             if not chunk:
                 raise Again(f"ended early, after {offset} of {end} bytes")
             if offset + len(chunk) > end:
-                raise Refused("sends more bytes than are locked")
+                raise Refused("sends more bytes than the lock has")
             take(offset, chunk)
             offset += len(chunk)
             now = time.monotonic()
@@ -139,7 +139,7 @@ class Ranges:
                 began, since = now, offset
         # Without a length the end is only known by asking for more.
         if answer.length_remaining is None and answer.read1(1):
-            raise Refused("sends more bytes than are locked")
+            raise Refused("sends more bytes than the lock has")
 
     def _ask(self, place: Place, headers: dict[str, str]) -> Any:
         """GET, redirects followed; what is for the hub's own host goes to no other."""
@@ -168,15 +168,15 @@ class Ranges:
             if answer.status in _MOVED and location:
                 url = urljoin(url, location)
                 if urlsplit(url).scheme not in ("http", "https"):
-                    raise Refused(f"redirects to something that cannot be asked: {urlsplit(url).scheme}")
+                    raise Refused(f"redirects to an address that cannot be used: {urlsplit(url).scheme}")
                 continue
             why = f"{answer.status} {answer.reason or ''}".strip()
             if url != place.url:
                 # A signed address has run out or its host is ill: ask the hub for a new one.
                 self._final.pop(place.url, None)
-                raise Again(f"{why} from where it redirects to", wait_s=self._wait(retry_after))
+                raise Again(f"{why}, from the address it redirects to", wait_s=self._wait(retry_after))
             raise self._status(answer.status, why, retry_after)
-        raise Refused("redirects without end")
+        raise Refused("redirects too many times")
 
     def _status(self, status: int, why: str, retry_after: str) -> Again | Refused:
         if status in _AGAIN or status == 416:
@@ -245,13 +245,13 @@ def _broken(error: Exception) -> Again | Refused:
         return error
     text = str(error) or type(error).__name__
     if "CERTIFICATE_VERIFY_FAILED" in text:
-        return Refused("its certificate is not trusted here (a private CA? name it with SSL_CERT_FILE)", offline=True)
+        return Refused("its certificate is not trusted here (for a private CA, set SSL_CERT_FILE)", offline=True)
     if isinstance(error, theirs.LocationValueError | theirs.UnrewindableBodyError | ValueError):
-        return Refused(f"cannot be asked: {text}")
+        return Refused(f"cannot be used: {text}")
     if isinstance(error, theirs.NewConnectionError | theirs.ConnectTimeoutError | theirs.ProxyError):
         return Again("cannot connect", offline=True)
     if isinstance(error, theirs.TimeoutError | TimeoutError):
-        return Again("no byte came for too long")
+        return Again("no byte arrived for too long")
     if isinstance(error, theirs.HTTPError | OSError):
         return Again(f"the connection broke: {type(error).__name__}")
     raise error

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from devenv.doors.settings.settings import Settings
 
 Channel = Literal["apt", "pip", "npm", "plain"]
-"""Whose proxy and certificates a request goes with."""
+"""Whose proxy and certificates a request uses."""
 
 T = TypeVar("T")
 _MOST_PAGE_BYTES = 64 << 20
@@ -76,7 +76,9 @@ class NowhereError(FetchError):
         super().__init__(
             f"cannot get {wanted.name}",
             detail=told or "no source is configured for it",
-            hint="check the network, and the proxy and mirror settings; what came is kept" if offline else None,
+            hint="check the network, and the proxy and mirror settings; the downloaded data is kept"
+            if offline
+            else None,
         )
         self.wanted = wanted
         self.reasons = reasons
@@ -215,25 +217,25 @@ class Web:
         with self._stream(origin, {**extra, "Accept-Encoding": "identity"}) as answer:
             if answer.status_code == 416:
                 file.restart()
-                raise Again("it will not go on from where the download stopped")
+                raise Again("it cannot resume the download")
             check_status(answer, self.policy.longest_wait_s)
             if answer.status_code == 206 and not answer.headers.get("content-range", "").startswith(f"bytes {have}-"):
                 file.restart()
-                raise Again("it answered with another range than asked for")
+                raise Again("it sent another range than requested")
             if answer.status_code == 200 and have:
                 file.restart()
                 have = 0
             length = answer.headers.get("content-length", "")
             if expected is not None and length.isdigit() and have + int(length) != expected:
                 file.restart()
-                raise Refused(f"has another size: {have + int(length)} bytes, locked are {expected}")
+                raise Refused(f"has another size: {have + int(length)} bytes, the lock has {expected}")
             for chunk in answer.iter_raw():  # as they come: a chunk size would hold bytes back, lost at a break
                 if self.stop.is_set():
                     raise Stopped
                 file.write(chunk)
                 if expected is not None and file.size() > expected:
                     file.restart()
-                    raise Refused(f"sends more than the {expected} bytes that are locked")
+                    raise Refused(f"sends more than the {expected} bytes that the lock has")
         if expected is not None and file.size() < expected:
             raise Again(f"ended early, after {file.size()} of {expected} bytes")
 

@@ -28,9 +28,9 @@ LIBRARIES = (
     "libnvidia-pkcs11-openssl3.so",
     "libnvidia-sandboxutils.so",
 )
-"""What NVIDIA's own toolkit brings into a container for `compute` and `utility`."""
+"""The libraries that NVIDIA's own toolkit puts into a container for `compute` and `utility`."""
 NEEDED = ("libcuda.so", "libnvidia-ml.so", "libnvidia-ptxjitcompiler.so")
-"""Without these nothing computes."""
+"""Nothing computes without these."""
 FOLDERS = (
     "usr/lib/x86_64-linux-gnu",
     "usr/lib/aarch64-linux-gnu",
@@ -162,7 +162,7 @@ def parse_smi(printed: str) -> tuple[str, tuple[Gpu, ...]]:
     for line in printed.strip().splitlines():
         cells = [cell.strip() for cell in line.split(",")]
         if len(cells) != 7 or not cells[0].isdigit():
-            raise ValueError(f"nvidia-smi says: {line}")
+            raise ValueError(f"nvidia-smi reports: {line}")
         index, uuid, name, memory, driver, capability, mig = cells
         mebibytes = int(memory) if memory.isdigit() else 0  # unified memory is `[N/A]`
         gpus.append(

@@ -10,7 +10,7 @@ from devenv.doors.settings.tool_configs import AptSource, apt_template
 
 SECURITY = "-security"
 COMPONENTS = {"debian": ("main",), "ubuntu": ("main", "universe")}
-"""What is resolved from unless a preset wants more, whatever the machine's own sources name: the same everywhere."""
+"""The archive's parts to resolve from unless a preset names more. They do not depend on the machine's own sources."""
 
 
 def apt_sources(
@@ -40,7 +40,7 @@ def apt_sources(
 
 
 SNAPSHOT_LATER_H = (0, 8, 24)
-"""Hours after an archive's date at which a snapshot service is asked: it takes its picture some time after that."""
+"""Hours to add to an archive's date when requesting a snapshot, because the service takes it some time later."""
 
 
 def snapshots(settings: Settings, distribution: str, suite: str, made: str) -> tuple[str, ...]:

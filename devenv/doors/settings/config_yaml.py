@@ -35,7 +35,7 @@ class HubSettings:
     dir: Path
     """The store of weights."""
     dir_from: str = "the default"
-    """What named it, for messages."""
+    """The setting that named it, for messages."""
     order: tuple[str, ...] = ()
     """Hubs to ask first; empty for the preset's own order."""
     huggingface: str | None = None
@@ -43,7 +43,7 @@ class HubSettings:
     modelscope: str | None = None
     """MODELSCOPE_ENDPOINT or MODELSCOPE_DOMAIN: another address of that hub."""
     ca_bundle: Path | None = None
-    """A CA bundle the user named for all programs: the hubs' clients each know another variable."""
+    """A CA bundle the user named for all programs: each hub's client reads another variable."""
     caches: tuple[tuple[str, Path], ...] = ()
     """The hubs' own caches on this machine: hub and folder."""
 
@@ -108,7 +108,7 @@ def weights_dir(text: str, home: Path, named: str) -> Path:
             f"sudo mount -t nfs {server}:/{export} /mnt/weights, and --weights-dir /mnt/weights",
         )
     if "://" in text:
-        raise UsageError(f"{text} is no folder of this machine", where=named, hint="mount it and name the folder")
+        raise UsageError(f"{text} is not a folder of this machine", where=named, hint="mount it and name the folder")
     path = Path(text)
     if text.startswith("~") and text[1:2] not in ("", "/"):
         raise UsageError(f"{text!r} is another user's home", where=named, hint="write the folder from /")

@@ -70,7 +70,7 @@ class Settings:
     ca_bundle: Path | None = None
     """A CA bundle the user named for all programs."""
     folders: tuple[Path, ...] = ()
-    """Folders that may hold locked files, asked before anything else."""
+    """Folders that may hold locked files, searched before any mirror."""
     hubs: HubSettings = dataclasses.field(default_factory=lambda: HubSettings(dir=Path("weights")))
 
     @classmethod

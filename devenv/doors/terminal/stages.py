@@ -91,7 +91,7 @@ class Stage:
 
 
 Events = Callable[[dict[str, Any]], None]
-"""Who is told of everything as it happens; see docs/reference/json.md."""
+"""The receiver of every event; see docs/reference/json.md."""
 
 
 class Stages:

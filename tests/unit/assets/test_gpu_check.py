@@ -161,7 +161,7 @@ def test_the_proof() -> None:
     ("engine", "words"),
     [
         (Engine(1, _told(passed=False, problem="sees no GPU")), "sees no GPU"),
-        (Engine(0, _told(devices=[{"uuid": "GPU-other"}])), "it sees GPU-other, and was given GPU-0001"),
+        (Engine(0, _told(devices=[{"uuid": "GPU-other"}])), "it sees GPU-other, but was given GPU-0001"),
         (Engine(0, _told(devices=[])), "was given"),
         (Engine(124, "", "Terminated"), "status 124 and said: Terminated"),
         (Engine(0, ""), "status 0 and said: nothing"),

@@ -73,7 +73,7 @@ def test_relative_xdg_folders_are_ignored_and_said(
     dirs = _app().dirs
     assert (dirs.cache, dirs.state) == (home / ".cache/devenv", home / "elsewhere/devenv")
     assert "XDG_CACHE_HOME" not in os.environ
-    assert "XDG_CACHE_HOME is 'cache', which is no absolute path" in capsys.readouterr().err
+    assert "XDG_CACHE_HOME is 'cache', which is not an absolute path" in capsys.readouterr().err
 
 
 def test_folders_that_docker_cannot_mount_are_refused_first(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
