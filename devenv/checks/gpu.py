@@ -1,4 +1,4 @@
-"""The proof that a container has its GPUs: it computes on each of them, by the driver alone."""
+"""The check that a container has its GPUs: it computes on each of them, with nothing but the driver."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PROGRAM = "/usr/local/lib/devenv/gpu-check"
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """What the check inside said. `devices` as it saw them; `seconds` of the check itself, `wall_s` with the exec."""
+    """The check's result: `devices` as it found them; `seconds` of the check itself, `wall_s` with the exec."""
 
     passed: bool
     problem: str
@@ -53,7 +53,7 @@ def prove(running: Running, engine: Engine) -> Proof:
 
 
 def beside(running: Running, engine: Engine, stages: Stages) -> Beside[Proof]:
-    """The same as a stage of its own, while the caller goes on."""
+    """The same as a stage of its own, while the caller continues."""
 
     def act(stage: Stage) -> Proof:
         proof = prove(running, engine)
@@ -64,7 +64,7 @@ def beside(running: Running, engine: Engine, stages: Stages) -> Beside[Proof]:
 
 
 def read(out: str, err: str, code: int, *, wall_s: float = 0.0) -> Proof:
-    """The check's JSON; what is no JSON is a failure that says what came instead."""
+    """The check's JSON; any other output is a failure that carries that output."""
     told = last_object(out)
     if not told:
         said = (err.strip() or out.strip() or "nothing").splitlines()[-1]

@@ -1,6 +1,6 @@
-"""A preset's own commands after the first start, run inside as the user: each once, again when it failed or changed.
+"""A preset's setup commands, run as the user after the first start: each once, again after a failure or a change.
 
-A mark inside says what was done: on the environment's volume, or in the container. Its content is a digest of the
+A mark on the environment's volume, or in the container, records each finished step. It holds a digest of the
 command and of all before it, so a changed command and those after it run again.
 """
 
@@ -45,8 +45,8 @@ def setup(
     progress: Progress,
     cancel: Cancellation | None = None,
 ) -> bool:
-    """Run what is not done yet, in order, and restart the preset's services, which may need what was made; whether
-    anything ran. Raises NotReadyError for a step that fails, EngineError, CancelledError."""
+    """Run the unfinished steps in order, then restart the preset's services, which may need their results. Returns
+    whether anything ran. Raises NotReadyError for a step that fails, EngineError, CancelledError."""
     cancel = cancel or Cancellation()
     marks = [_mark(running, one) for one in steps]
     _, found, _ = engine.exec(running.facts.name, ["sh", "-c", _READ, "sh", *marks], user="dev")
@@ -65,7 +65,7 @@ def setup(
 
 
 def _mark(running: Running, step: PlannedStep) -> str:
-    # The container's own folders: a volume cannot lie on the second.
+    # The container's own folders: a volume cannot be mounted on the second.
     place = f"/mnt/{running.name}/.devenv/setup" if step.once == "environment" else "/var/log/devenv/.setup"
     return f"{place}/{step.name}"
 

@@ -117,7 +117,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
     use_utf8()
     code = run(arguments)
-    # On its way out Python would walk through all that was imported, which takes longer than most commands.
+    # Python's own shutdown walks through all imported modules, which takes longer than most commands.
     gc.freeze()
     sys.exit(code)
 
@@ -125,7 +125,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status (docs/reference/exit-codes.md)."""
     logging.captureWarnings(True)
-    # A polite end takes the build down with us, and leaves no file half written.
+    # An orderly end stops the build too, and leaves no file half written.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         # Without standalone mode click returns the status of `ctx.exit(n)` instead of raising Exit.
@@ -147,7 +147,7 @@ def run(arguments: list[str] | None = None) -> int:
         make_console().error(error)
         return error.exit_code
     except BrokenPipeError:
-        # The reader of our output went away (`devenv ps | head`): nothing is wrong.
+        # The reader of the output has ended (`devenv ps | head`): no fault.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:  # noqa: BLE001 - the one boundary: a bug becomes a log file and exit 70

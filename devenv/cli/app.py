@@ -1,4 +1,4 @@
-"""What every command gets: folders, settings, console, and the options that all share."""
+"""What every command uses: folders, settings, console, and shared options."""
 
 from __future__ import annotations
 
@@ -77,8 +77,7 @@ class App:
 
     @property
     def carried(self) -> dict[str, str]:
-        """This host's proxies and hub mirrors, which programs inside need as well. Those of the environment variables
-        come before those of docker's config.json."""
+        """This host's proxies and hub mirrors, for programs in the container. Those of the environment variables come before those of docker's config.json."""
         from devenv.doors.docker.address import proxies
 
         own = {name: value for name in _CARRIED if (value := os.environ.get(name))}
@@ -100,7 +99,7 @@ class App:
         return connect(self.endpoint)
 
     def session(self, stages: Stages, sources: tuple[str, ...] = ()) -> Session:
-        """What the line acts through; `sources`: the hubs to bring weights from, and no others."""
+        """The session of one run; `sources`: fetch weights from these hubs only."""
         from devenv.up.session import Session
 
         return Session(
@@ -112,8 +111,8 @@ class App:
         self, name: str | None, *, all_users: bool = False, look: bool = False, here_only: str = "",
         hint: str = "devenv ps",
     ) -> Running:  # fmt: skip
-        """The environment called `name`, to act on or (`look`) to show; without a name the project's here, else the
-        user's only one unless `here_only` says why not. The one place that chooses. `hint` is for an unknown name.
+        """The environment `name`, to act on or (`look`) to show; without a name this project's, else the
+        user's only one, unless `here_only` gives a reason against it. `hint` is for an unknown name.
 
         Raises UsageError for another user's, unless `all_users`, and for what devenv did not make.
         """
@@ -152,11 +151,11 @@ class App:
         return not one.unreadable and owner.is_own(one, self.environment(one.name))
 
     def known_token(self, one: Running) -> str | None:
-        """The token of an environment of this user's; None for others', whatever else was called so here."""
+        """The token of this user's environment; None for another user's, even under the same name."""
         return self.environment(one.name).known_token() if self.is_own(one) else None
 
     def environment(self, name: str) -> Environment:
-        """The state of the environment called `name`."""
+        """The state of the environment `name`."""
         from devenv.container.state import environment
 
         return environment(name, self.dirs.environments)

@@ -1,4 +1,4 @@
-"""`devenv doctor`: can this machine run a preset? Findings with remedies, before anything is downloaded."""
+"""`devenv doctor`: findings with remedies, before anything is downloaded."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def logs(app: App, name: str | None, service: str | None, follow: bool, lines: i
 
 
 class _Exec(click.Command):
-    """Keeps a `--` before the words, which click takes away: what comes after one is no environment's name."""
+    """Keeps a `--` before the words, which click removes, because a word after it is not an environment's name."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         given = list(args)
@@ -128,7 +128,7 @@ def open_(app: App, name: str | None, service: str) -> None:
         )
     readiness.check_token(one, readiness.states(one, token), environment.token_file)
     app.console.data(urls[service])
-    # A page that leads on, readable by this user only: a browser's arguments show in the process list.
+    # A redirecting page that only this user can read, because the process list shows a browser's arguments.
     page = environment.page(service, urls[service])
     if not _browse(page.as_uri()):
         app.console.note("no browser here: open the address above")
@@ -149,7 +149,7 @@ def restart(app: App, words: tuple[str, ...], all_users: bool) -> None:
     one = _running(app.select(words[0] if len(words) == 2 else None, all_users=all_users))
     name = words[-1]
     _check_service(one, name)
-    # What does not end within this time is killed.
+    # A service that does not end within this time is killed.
     code, out, err = app.engine.exec(
         one.facts.name, ["sv", "-w", "10", "force-restart", f"{_SERVICES}/{name}"], user="dev"
     )
@@ -214,7 +214,7 @@ def _running(one: Running) -> Running:
 
 
 def _wait_for(app: App, one: Running, name: str) -> None:
-    """Until a service answers again, or all that stand behind the gateway; another user's tell us nothing."""
+    """Wait until a service answers again, or all behind the gateway. Another user's services cannot be probed."""
     asked = tuple(each for each in one.services if each.port and name in (each.name, "gateway"))
     token = app.known_token(one)
     if not asked or token is None:
@@ -225,8 +225,8 @@ def _wait_for(app: App, one: Running, name: str) -> None:
 
 
 def _browse(address: str) -> bool:
-    """Open an address in a browser of this machine; whether there is one. What the programs that look for it print
-    is of no use to anybody."""
+    """Open an address in a browser of this machine; returns whether there is one. The output of the programs that
+    search for it is dropped."""
     try:
         return any(map(os.environ.get, _SCREENS)) and process.detached(["xdg-open", address], watch_s=_BROWSER_S)
     except FileNotFoundError:
@@ -234,7 +234,7 @@ def _browse(address: str) -> bool:
 
 
 def _follow(app: App, one: Running, command: list[str]) -> None:
-    """Print what a command inside prints, until either ends."""
+    """Print the output of a command in the container, until either ends."""
     from devenv.container.exec import Lifeline
 
     with Lifeline(app.engine, one.facts.name) as line, contextlib.suppress(KeyboardInterrupt):
@@ -270,7 +270,7 @@ def _inside(
     *,
     tell: Callable[[int], None],
 ) -> int:
-    """Run a command inside on this terminal, through the docker client."""
+    """Run a command in the container on this terminal, through the docker client."""
     full = ["docker", "exec", *options, one.facts.name, *command]
     try:
         return process.interactive(full, env=app.engine.endpoint.variables(), tell=tell)

@@ -161,14 +161,14 @@ def _chosen(
         )
         return [app.select(None, all_users=all_users, here_only=here_only).name]
     for name in names:
-        # Its container may be gone while its volumes and state are not.
+        # Its volumes and state may outlive its container.
         if not (without_container and _left(app, name, all_users=all_users)):
             app.select(name, all_users=all_users)
     return list(dict.fromkeys(names))
 
 
 def _left(app: App, name: str, *, all_users: bool) -> bool:
-    """Whether there is no container of an environment, but its state, or with `all_users` its volumes."""
+    """Whether an environment has no container, but still its state, or with `all_users` its volumes."""
     environment = app.environment(name)
     if app.engine.container(environment.container):
         return False
@@ -184,7 +184,7 @@ def _now(app: App, name: str, *, all_users: bool) -> container.Running | None:
 
 
 def _startable(app: App, one: container.Running) -> container.Running:
-    """The container, running or ready to be started. Raises NotReadyError for one that only `up` can bring on."""
+    """The container, running or ready to be started. Raises NotReadyError for one that only `up` can continue."""
     settled = condition.settled(one, app.engine, app.console.note) if condition.can_start(one) else None
     if settled is None:
         raise NotReadyError(f"{one.name} cannot be started: it is {one.facts.state}", hint=condition.remedy(one))
@@ -235,7 +235,7 @@ def _warn_of_token(app: App, one: container.Running, services: Mapping[str, str]
 
 
 def _gpus(app: App, one: container.Running, *, live: bool) -> list[dict[str, Any]]:
-    """The environment's GPUs now: memory and utilisation of each, and what of it the environment's processes have."""
+    """The environment's GPUs now: memory and utilisation of each, and the memory of the environment's own processes."""
     if one.gpu is None:
         return []
     from devenv.doors.machine.gpu_usage import usage

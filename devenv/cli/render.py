@@ -85,7 +85,7 @@ def render(app: App, preset: str | None, output: Path | None, check: bool, with_
 
 
 def _check(app: App, decided: Plan, difference: str, target: Path) -> None:
-    """Tell what differs. Raises DriftError when anything does."""
+    """Print the differences. Raises DriftError when there are any."""
     if app.json:
         app.console.json({
             "preset": decided.preset, "folder": str(target), "matches": not difference, "diff": difference,
@@ -128,7 +128,7 @@ def _small(loaded: LoadedPreset, decided: Plan, rendered: Rendered, target: Path
 
 
 def _require_own(loaded: LoadedPreset, target: Path, *, free: bool) -> None:
-    """All of `target` will be replaced. Raises RenderError when something of the user's lies there."""
+    """Refuse to replace a `target` that has files of the user's. Raises RenderError."""
     lies = "holds the preset" if loaded.path.is_relative_to(target.resolve()) else "is not empty"
     if not free or lies == "holds the preset":
         raise RenderError(f"cannot replace {target}: it {lies}", hint="choose another folder with -o")

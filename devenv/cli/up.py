@@ -110,7 +110,7 @@ def up(
 
 @contextlib.contextmanager
 def _telling_of_failure(events: Events | None) -> Iterator[None]:
-    """What ends the command is an event, too; its status is the process's."""
+    """Report a failure as an event too, with the process's exit status."""
     try:
         yield
     except (DevenvError, KeyboardInterrupt) as error:
@@ -154,7 +154,7 @@ def build(app: App, preset: str | None, no_cache: bool, relock: bool) -> None:
 
 
 def _workspace(folder: Path | None) -> Path | None:
-    """The folder to mount, by its own name: a link may lead elsewhere tomorrow. Raises UsageError."""
+    """The folder to mount, with links resolved, because a link may change later. Raises UsageError."""
     if folder is None:
         return None
     real = folder.resolve()

@@ -85,7 +85,7 @@ def verify(app: App, what: str | None, only_digest: bool, other: str | None, exp
 
 
 def _subject(app: App, session: Session, what: str | None, other: str | None, folder: Path) -> tuple[str, Decided]:
-    """The image's reference, and what it is said to be made from."""
+    """The image's reference, and the preset and lock that it is compared with."""
     from devenv.container import container
     from devenv.preset.load import find
     from devenv.up.decide import decide
@@ -98,7 +98,7 @@ def _subject(app: App, session: Session, what: str | None, other: str | None, fo
         if what is None:
             raise
         if other is not None:
-            raise  # it is to be held to a preset of one's own
+            raise  # it is compared with the user's own preset
         environments = container.everything(app.engine)
         running = next((one for one in environments if one.name == what and not one.unreadable), None)
         reference = running.facts.image if running else what

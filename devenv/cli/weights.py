@@ -1,4 +1,4 @@
-"""`devenv prefetch` and `devenv weights …`: bring model weights, and look after their store."""
+"""`devenv prefetch` and `devenv weights …`: fetch model weights, and manage their store."""
 
 from __future__ import annotations
 
@@ -253,7 +253,7 @@ def _serve_token(app: App) -> str:
 
 
 def _reachable(host: str) -> str:
-    """An address that others can type."""
+    """An address for other machines."""
     import socket
 
     if host in ("0.0.0.0", "::"):  # noqa: S104
@@ -270,7 +270,7 @@ def _store(app: App) -> Weights:
 def _model(
     app: App, preset: str | None, stages: Stages, sources: tuple[str, ...] = ()
 ) -> tuple[LockedModel, dict[str, Any] | None]:
-    """The locked model of a preset, locked or recorded now when it was not; and what was recorded now."""
+    """The preset's locked model, after locking or recording it where needed; and what was recorded now."""
     from devenv.preset.load import find, load
     from devenv.resolve import ensure
     from devenv.up.decide import complete
@@ -299,7 +299,7 @@ def _complete(one: Stored) -> None:
 
 
 def _users(app: App, key: str) -> list[str] | None:
-    """Who uses it; None where no engine answers."""
+    """The containers that use it; None where no engine answers."""
     from devenv.errors import EngineError
     from devenv.weights import volume
 

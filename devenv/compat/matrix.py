@@ -76,7 +76,7 @@ class CudaRow(_Versions):
 
 
 class GpuRow(_Row):
-    """GPUs from a compute capability on: the oldest driver that knows them."""
+    """GPUs from a compute capability on: the oldest driver that supports them."""
 
     capability: _Capability
     driver: _Driver
@@ -130,7 +130,7 @@ def _first(rows: Sequence[_R], version: str) -> _R | None:
 def read(config: Path | None = None) -> Matrix:
     """The shipped matrix with the user's rows, from `config` (devenv's configuration folder), before it.
 
-    Raises UsageError for a file of the user's that is not one.
+    Raises UsageError for a user's file that is not a matrix.
     """
     shipped = _parse(_SHIPPED)
     path = config / USER_FILE if config else None

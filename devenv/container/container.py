@@ -30,7 +30,7 @@ STOP_TIMEOUT_S = 5
 
 
 class PortTakenError(NotReadyError):
-    """Another program bound a port between its choice and the container's start."""
+    """Another program bound a chosen port before the container's start."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,11 +56,11 @@ class Running:
 
     @property
     def host_folder(self) -> str:
-        """The folder of its owner's that it reads."""
+        """Its owner's folder that it reads."""
         return next((one.source for one in self.facts.mounts if one.target == HOST_MOUNT), "")
 
     def urls(self, token: str | None) -> dict[str, str]:
-        """The page of every published service, token in it, and of every further port. None: the token is not ours."""
+        """The page of every published service, with the token, and of every further port. Another user's token is None."""
         urls = {}
         for service in self.services:
             if service.port is not None and (outside := self.port(service.port)):
@@ -135,14 +135,14 @@ def decide(
         runtime=gpu.runtime if gpu else "",
         network=network,
     )
-    # Less what a container without a GPU does not have: its digest is that of the devenv before there were any.
+    # Without the keys that only a container with a GPU has, so that the digest of other containers stays as it was.
     wanted = {key: value for key, value in dataclasses.asdict(spec).items() if gpu or key not in _OF_GPUS}
     digest = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()
     return dataclasses.replace(spec, labels=(*spec.labels, (f"{LABEL}spec", digest)))
 
 
 def _check(check: PlannedCheck) -> dict[str, Any]:
-    """As the label has it: less what the usual check does not say, so that its container stays the same."""
+    """A check for the label. Default values are left out, so that older containers keep their digest."""
     return {name: value for name, value in dataclasses.asdict(check).items() if (name, value) != ("expect", "result")}
 
 
@@ -165,8 +165,8 @@ def _model_environment(plan: Plan, environment: Environment) -> dict[str, str]:
 
 
 def _caches(plan: Plan, environment: Environment, gpu: Access | None) -> dict[str, str]:
-    """The variables of the preset's caches, and what the entrypoint makes folders from. What one set of packages has
-    compiled for one kind of GPU must not meet another."""
+    """The variables of the preset's caches, and the values that the entrypoint makes folders from. Each set of packages
+    and each kind of GPU has caches of its own."""
     if not plan.caches:
         return {}
     kinds = sorted({one.capability.replace(".", "") or "unknown" for one in gpu.devices}) if gpu else []
@@ -181,9 +181,9 @@ def _caches(plan: Plan, environment: Environment, gpu: Access | None) -> dict[st
 
 
 def ports_for(plan: Plan, environment: Environment, engine: Engine, *, anew: bool = False) -> dict[int, int]:
-    """The environment's host ports: those it has (unless `anew`), and free ones for what is new. Remembers them.
+    """The environment's host ports: its existing ones (unless `anew`), and free ones for new services. Remembers them.
 
-    Raises NotReadyError when a kept port is now taken by another program.
+    Raises NotReadyError when another program now uses a kept port.
     """
     kept = {} if anew else environment.ports()
     wanted = tuple(inside for _, inside in plan.ports)
@@ -210,7 +210,7 @@ def ports_for(plan: Plan, environment: Environment, engine: Engine, *, anew: boo
 
 
 def create(spec: ContainerSpec, environment: Environment, engine: Engine) -> None:
-    """Create the container, network and volumes first; one of that name is replaced. Raises EngineError, UsageError."""
+    """Create network, volumes and container; replaces a container of that name. Raises EngineError, UsageError."""
     project = dict(spec.labels)[f"{LABEL}project"]
     if spec.network:
         networks.ensure(environment, engine, project)
@@ -222,7 +222,7 @@ def create(spec: ContainerSpec, environment: Environment, engine: Engine) -> Non
 
 
 def start(name: str, engine: Engine) -> None:
-    """Start a container that is there. Raises PortTakenError, EngineError."""
+    """Start an existing container. Raises PortTakenError, EngineError."""
     try:
         engine.start(name)
     except EngineError as error:
@@ -236,7 +236,7 @@ def start(name: str, engine: Engine) -> None:
 
 
 def describe(facts: ContainerFacts) -> Running:
-    """Read a container's labels. What has none that name it is called as its container."""
+    """Read a container's labels. Without a name label, the environment has the container's name."""
     labels = facts.labels
     name = labels.get(f"{LABEL}name", "")
     return Running(
@@ -255,7 +255,7 @@ def describe(facts: ContainerFacts) -> Running:
 
 
 def _unreadable(facts: ContainerFacts) -> str:
-    """Why this is no container that devenv made; empty when it is one. Anyone who may use the engine can set labels."""
+    """Why devenv did not make this container; empty when it did. Anyone who may use the engine can set labels."""
     name = facts.labels.get(f"{LABEL}name", "")
     if not is_name(name):
         return f"its label {LABEL}name names no environment"
@@ -289,7 +289,7 @@ def _named_ports(label: str | None) -> tuple[tuple[str, int], ...]:
 
 
 def _list(label: str | None) -> list[Any]:
-    """The list in a label; empty for what is none."""
+    """The list in a label; empty for any other value."""
     try:
         value = from_json(label or "[]")
     except ValueError:

@@ -1,4 +1,4 @@
-"""How GPUs get into a container: which ones, and by which of the ways that this machine offers. Pure."""
+"""How GPUs get into a container: which GPUs, and in which of this machine's modes. Pure."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Access:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
-    """One of MODES on this machine: `lacks` and `remedy` say why it cannot be taken, and are empty when it can."""
+    """One of MODES on this machine: `lacks` and `remedy` explain why it cannot be used, and are empty when it can."""
 
     mode: str
     lacks: str = ""
@@ -66,7 +66,7 @@ def ways(machine: Machine) -> tuple[Way, ...]:
 
 
 def access(machine: Machine, wanted: str, mode: str = "auto") -> Access:
-    """Decide. `wanted`: `all`, or indices and UUIDs with commas between.
+    """Decide. `wanted`: `all`, or indices and UUIDs separated by commas.
 
     Raises MachineError when there is no GPU or no way, UsageError when there is no such GPU.
     """
@@ -92,7 +92,7 @@ def access(machine: Machine, wanted: str, mode: str = "auto") -> Access:
 
 
 def select(nvidia: Nvidia, wanted: str) -> tuple[Device, ...]:
-    """The GPUs that `wanted` names; a GPU that is cut in parts stands for all of them. Raises UsageError."""
+    """The GPUs that `wanted` names; a GPU with MIG instances stands for all of them. Raises UsageError."""
     every = [device for gpu in nvidia.gpus for device in _devices(gpu)]
     if wanted == "all":
         return tuple(every)
@@ -127,7 +127,7 @@ def _devices(gpu: Gpu) -> tuple[Device, ...]:
         )
 
     if gpu.mig_mode:
-        # Cut, a GPU computes only through its parts.
+        # A GPU in MIG mode computes only through its instances.
         return tuple(of(part.uuid, f"{gpu.name} (part)", part.memory_bytes, part) for part in gpu.mig)
     return (of(gpu.uuid, gpu.name, gpu.memory_bytes),)
 
@@ -207,7 +207,7 @@ def _by_runtime(machine: Machine, devices: tuple[Device, ...]) -> Access:
     if machine.nvidia.hook:
         request = DeviceRequest(driver="nvidia", ids=uuids, capabilities=("gpu", "compute", "utility"))
         return Access(mode="runtime", devices=devices, requests=(request,), environment=_told("runtime"))
-    # Registered without the hook that `--gpus` calls, as newer toolkits do: the runtime itself reads these.
+    # Newer toolkits register no hook for `--gpus`: the runtime itself reads these variables.
     variables = (("NVIDIA_DRIVER_CAPABILITIES", "compute,utility"), ("NVIDIA_VISIBLE_DEVICES", ",".join(uuids)))
     return Access(mode="runtime", devices=devices, runtime="nvidia", environment=(*_told("runtime"), *variables))
 
@@ -232,7 +232,7 @@ def _by_cdi(machine: Machine, devices: tuple[Device, ...]) -> Access:
 
 
 def _directly(machine: Machine, devices: tuple[Device, ...]) -> Access:
-    """What the toolkit would do: nodes, libraries and nvidia-smi, each by itself.
+    """The toolkit's work done here: nodes, libraries and nvidia-smi, each by itself.
 
     The libraries are mounted where every program's loader looks first without being told, the system's own folder,
     under the names they are loaded by: so they are found under sudo, in `docker exec` and with any environment.
@@ -269,15 +269,15 @@ def _file(source: str, target: str) -> Mount:
 
 
 def _told(mode: str) -> tuple[tuple[str, str], ...]:
-    """What the entrypoint inside acts on."""
+    """The GPU facts for the entrypoint in the container."""
     return (("DEVENV_GPU", mode),)
 
 
 def to_json(given: Access) -> dict[str, Any]:
-    """For a container's label: enough to give the same again without looking at the machine anew."""
+    """For a container's label: enough to give the same GPUs again without examining the machine."""
     return dataclasses.asdict(given)
 
 
 def from_json(value: Any) -> Access:
-    """What `to_json` made. Raises ValueError for what it did not make."""
+    """The value of `to_json`'s text. Raises ValueError for any other text."""
     return value_of(Access, value)

@@ -1,7 +1,7 @@
 """An environment's own network on the engine, so that no code of another environment reaches its container's address.
 
-The engine's clean-up (`docker network prune`) takes a stopped environment's network away, so whoever starts a container
-asks for it again.
+The engine's clean-up (`docker network prune`) removes a stopped environment's network, so every start of a container
+makes it again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whose an environment is, as its container, volumes and state say, and who may act on it."""
+"""The owner of an environment, from its container, volumes and state; and who may act on it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Claim:
 
 
 def is_own(running: Running, environment: Environment) -> bool:
-    """Whether devenv made the container, for this user: it reads this user's folder of that environment."""
+    """Whether devenv made the container, for this user: it mounts this user's folder of that environment."""
     return not running.unreadable and running.host_folder == str(environment.host_folder)
 
 
@@ -50,7 +50,7 @@ def check(running: Running, environment: Environment, *, all_users: bool = False
 
 
 def known_path(environment: Environment, running: Running | None, project: Path | None) -> Path | None:
-    """The project by the path that its container or state knows it by, so that another path to it changes nothing."""
+    """The project's path as its container or state records it, so that another path to it changes nothing."""
     kept = _kept(environment)
     for known in (running.project if running else "", kept.project if kept else ""):
         if project and known and is_same(known, project):
@@ -79,7 +79,7 @@ def claim(
         )
     take = f"{rename}; or take over the volumes, token and ports: devenv up --take-over"
     known = _kept(environment)
-    # An older devenv kept no claim, and its volumes say only a name: they belong to whoever has the token.
+    # An older devenv kept no claim, and its volumes have only a name: they belong to the user who has the token.
     older = known is None and environment.known_token() is not None
     if running is not None:
         check(running, environment, hint=f"{rename}; or remove that one: devenv down --all-users {name}")
@@ -139,7 +139,7 @@ def removable(
 
 
 def _volumes(environment: Environment, engine: Engine, further: Iterable[str]) -> dict[str, Mapping[str, str]]:
-    """Name → labels of the volumes that carry the environment's name, and of the further ones that there are."""
+    """Name → labels of the volumes with the environment's name, and of the existing further ones."""
     found = {
         name: labels
         for name, labels in engine.volumes(f"{LABEL}name={environment.name}")

@@ -1,4 +1,4 @@
-"""Who the user inside is, so that files in a mounted project belong to the same user on both sides."""
+"""The user in the container, chosen so that files in a mounted project belong to the same user on both sides."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from devenv.plan.plan import UID
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """The user inside, by the numbers there; `outside` is the uid that their files have on this machine."""
+    """The user in the container, by uid and gid; `outside` is the uid of that user's files on this machine."""
 
     uid: int
     gid: int
@@ -24,7 +24,7 @@ def container_user(settings: Settings, project: Path | None, *, rootless: bool =
     """The host's user; for root the project's owner, who may be root as well. In a rootless engine the host's user is
     root inside, and other numbers are nobody's outside. Without a project never root."""
     if rootless:
-        number = 0 if project else UID  # the host user's own may be beyond those that the engine has
+        number = 0 if project else UID  # the host user's uid may be outside of the engine's range
         return User(uid=number, gid=number, outside=settings.uid)
     if settings.uid == 0 and project is not None:
         owner = project.stat()

@@ -13,14 +13,14 @@ from pathlib import Path
 from devenv.doors import files
 from devenv.preset.checks import RESERVED_MOUNTS
 
-_MOST_BYTES = 4096  # the longest path that Linux takes
-# Where the image or devenv has something of its own: a mount would hide it, or be made in the project itself. Below
+_MOST_BYTES = 4096  # the longest path that Linux accepts
+# Paths that the image or devenv uses: a mount would hide them, or be made in the project itself. Below
 # /mnt lies only the environment's own volume, and on many a host all projects.
 _IMAGES = tuple(one for one in RESERVED_MOUNTS if one != "/mnt")
 
 
 class OutsideError(Exception):
-    """Git will not work inside, and why."""
+    """The reason why git will not work in the container."""
 
 
 def outside(project: Path) -> tuple[Path, ...]:
