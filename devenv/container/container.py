@@ -60,7 +60,8 @@ class Running:
         return next((one.source for one in self.facts.mounts if one.target == HOST_MOUNT), "")
 
     def urls(self, token: str | None) -> dict[str, str]:
-        """The page of every published service, with the token, and of every further port. Another user's token is None."""
+        """The page of every published service, with the token, and of every further port. Another user's `token` is
+        None."""
         urls = {}
         for service in self.services:
             if service.port is not None and (outside := self.port(service.port)):

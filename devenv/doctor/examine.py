@@ -28,7 +28,7 @@ _CUDA_WHEEL = re.compile(r"nvidia-cuda-runtime(-cu\d+)?")
 
 
 def needs(lock: Lock, missing: Iterable[Artifact], *, image_here: bool, weights_bytes: int = 0) -> Needs:
-    """What is still to be brought and made for a lock. `missing`: its artifacts that the store lacks."""
+    """The downloads and builds that a lock still needs. `missing`: its artifacts that the store lacks."""
     absent = () if image_here else tuple(missing)
     kind: dict[str, str] = {}
     if absent:
@@ -47,7 +47,7 @@ def needs(lock: Lock, missing: Iterable[Artifact], *, image_here: bool, weights_
 
 
 def image_bytes(lock: Lock) -> int:
-    """How large the image will be, roughly: the packages unpacked."""
+    """The estimated size of the image: the packages unpacked."""
     packed = sum(one.size for one in (*lock.base.packages, *lock.apt, *lock.npm.packages))
     wheels = [one.size for one in (*lock.wheels, *((lock.node,) if lock.node else ()))]
     unpacked = sum(size * (_UNPACKED_LARGE if size >= _LARGE_BYTES else _UNPACKED_WHEEL) for size in wheels)
@@ -73,7 +73,7 @@ def examine(
     full: bool = True,
 ) -> tuple[Finding, ...]:
     """Everything, in the order in which it is read. `matrix` may be None where neither preset nor `gpus` name a version
-    or a GPU. Without `full` only what can stop `up` and costs nothing."""
+    or a GPU. Without `full`, only cheap findings that can stop `up`."""
     return tuple(_examine(machine, preset, needed, matrix, gpus, mode, full))
 
 

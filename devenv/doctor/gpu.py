@@ -20,7 +20,7 @@ _CHECK = "see what the driver reports: nvidia-smi"
 
 
 def presence(machine: Machine, *, required: bool) -> Finding:
-    """Whether there is an NVIDIA GPU whose driver answers, and what else there is if not."""
+    """Whether this machine has an NVIDIA GPU whose driver answers; if not, which other GPUs it has."""
     nvidia = machine.nvidia
     bad = blocker if required else warning
     if nvidia.gpus:
@@ -70,7 +70,7 @@ def examine(
     gpus: str | None,
     mode: str = "auto",
 ) -> Iterator[Finding]:
-    """`gpus` is what `--gpus` says (None: nothing said); `cuda` what the preset's wheels are built for."""
+    """`gpus` is the value of `--gpus` (None without it); `cuda` the CUDA of the preset's wheels."""
     if machine.engine and machine.engine.remote:
         return
     if gpus == "none":
@@ -198,7 +198,7 @@ def _cuda(machine: Machine, devices: Sequence[gpu.Device], cuda: str, matrix: Ma
 
 
 def _for_driver(driver: str, matrix: Matrix) -> str:
-    """The newest CUDA, as its row says it, that a driver is new enough for."""
+    """The newest CUDA, as its row gives it, that a driver supports."""
     rows = [one for one in matrix.cuda if numbers(one.driver) <= numbers(driver)]
     return (
         rows[-1].versions.removeprefix("==").replace(".*", "").replace(">=", "").replace(",<", " to before ")

@@ -18,7 +18,7 @@ _SPARE_BYTES = 2_000_000_000
 
 
 def engine(machine: Machine, *, full: bool) -> Iterator[Finding]:
-    """The engine; with `full` also what `up` finds out by itself."""
+    """Findings about the engine; with `full` also those that `up` makes by itself."""
     facts = machine.engine
     if facts is None:
         return
@@ -61,7 +61,7 @@ def engine(machine: Machine, *, full: bool) -> Iterator[Finding]:
 
 
 def users(facts: EngineFacts) -> Iterator[Finding]:
-    """Whether a container's user can be the host's."""
+    """Whether a container's user can be the host's user."""
     if facts.user_remapped and not facts.rootless:
         yield blocker(
             "engine.users",
@@ -100,7 +100,7 @@ def _limits(facts: EngineFacts) -> Iterator[Finding]:
 
 
 def disk(machine: Machine, needs: Needs) -> Iterator[Finding]:
-    """Room for what has to be downloaded and built, summed up where places share a file system."""
+    """Disk space for downloads and builds, summed up where places share a file system."""
     remedies = {
         "images": "docker system df shows what uses it; free some: devenv prune, docker system prune; "
         'or move the engine with "data-root" in /etc/docker/daemon.json',
@@ -140,7 +140,7 @@ def disk(machine: Machine, needs: Needs) -> Iterator[Finding]:
 
 
 def memory(machine: Machine, needed_bytes: int) -> Finding:
-    """Main memory against what the preset says."""
+    """The machine's main memory against the preset's `memory`."""
     told_by_engine = machine.engine.memory_bytes if machine.engine else 0
     have = machine.memory_bytes or told_by_engine
     if not have:
@@ -202,7 +202,7 @@ def system(machine: Machine) -> Iterator[Finding]:
 
 
 def ports(machine: Machine) -> Iterator[Finding]:
-    """Ports that the preset wants and that are taken: another one is chosen, so none of it stops."""
+    """The preset's ports that are in use. devenv then chooses another one, so none of them stops `up`."""
     if machine.busy_ports:
         taken = ", ".join(map(str, machine.busy_ports))
         yield warning(

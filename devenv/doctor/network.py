@@ -1,4 +1,4 @@
-"""Findings about the network: what has to be reached for what is still to be downloaded."""
+"""Findings about the network: the servers needed for the missing downloads."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _REMEDIES = {
 
 
 def examine(machine: Machine, needs: Needs) -> Iterator[Finding]:
-    """Nothing when the network was not asked."""
+    """No finding when the network was not probed."""
     network = machine.network
     if network is None:
         return
@@ -39,7 +39,7 @@ def examine(machine: Machine, needs: Needs) -> Iterator[Finding]:
 
 
 def _source(kind: str, group: list[Probe], needs: Needs) -> Finding:
-    """Of several addresses of one kind one that answers is enough."""
+    """One answering address of each kind is enough."""
     id_, answered = f"network.{kind}", [one for one in group if not one.problem]
     if answered:
         quickest = min(answered, key=lambda one: one.seconds)
@@ -61,7 +61,7 @@ def _clock(network: Network) -> Iterator[Finding]:
     skews = [one.skew_s for one in network.probes if one.skew_s is not None]
     if not skews:
         return
-    skew = min(skews, key=abs)  # a cached answer has an old date; the best of them tells
+    skew = min(skews, key=abs)  # a cached answer has an old date, so the smallest difference counts
     if abs(skew) > _MAX_SKEW_S:
         way = "fast" if skew > 0 else "slow"
         yield warning(

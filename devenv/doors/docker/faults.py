@@ -1,4 +1,4 @@
-"""What the Docker Engine and its SDK can fail with, by name, each with a remedy."""
+"""The failures of the Docker Engine and its SDK, by name, each with a remedy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from devenv.errors import EngineError
 
 _AGAIN = "another program may have removed it: run the command again"
 _REFUSALS = (
-    # (what the engine's words have in them, the failure's name, remedy); the first that fits counts
+    # (pattern in the engine's message, the failure's name, remedy); the first match counts
     (
         r"no space left on device",
         "the engine's disk is full",
@@ -153,15 +153,15 @@ _LOCAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE}
 
 
 def is_local(error: Exception) -> bool:
-    """Whether it is a fault of a file on this machine, and so none of the engine's."""
+    """Whether it is a fault of a file on this machine, and not of the engine."""
     return isinstance(error, OSError) and error.errno in _LOCAL
 
 
 def failed(error: Exception) -> EngineError:
-    """What the SDK raised during a call to an engine that was there, by its own name."""
+    """The error for an SDK exception during a call to a connected engine."""
     import requests.exceptions
 
-    refused = hasattr(error, "explanation")  # the SDK's error for an answer of the engine's
+    refused = hasattr(error, "explanation")  # the SDK's error for an answer of the engine
     words = str(getattr(error, "explanation", None) or error)
     for pattern, name, remedy in _REFUSALS:
         if found := re.search(pattern, words, re.IGNORECASE):
@@ -182,7 +182,7 @@ def _permission(words: str) -> str | None:
 
 
 def check_address(address: str) -> None:
-    """Refuse an address that is no engine's of this machine. Raises EngineError."""
+    """Refuse an address that is not of an engine on this machine. Raises EngineError."""
     if address.startswith("ssh://"):
         raise EngineError(
             f"the Docker Engine at {address} is on another machine; devenv works with one on this machine",
@@ -196,7 +196,7 @@ def check_address(address: str) -> None:
 
 
 def unreachable(error: Exception, endpoint: Endpoint) -> EngineError:
-    """Why no engine could be had at an endpoint."""
+    """The error when no engine can be reached at an endpoint."""
     words, address = str(error), endpoint.address
     for pattern, name, remedy in _TLS if endpoint.tls else ():
         if re.search(pattern, words):
