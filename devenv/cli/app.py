@@ -77,8 +77,8 @@ class App:
 
     @property
     def carried(self) -> dict[str, str]:
-        """This host's proxies and hub mirrors, for programs in the container. Environment variables come before docker's
-        config.json."""
+        """This host's proxies and hub mirrors, for programs in the container. Variables of the environment come before
+        docker's config.json."""
         from devenv.doors.docker.address import proxies
 
         own = {name: value for name in _CARRIED if (value := os.environ.get(name))}

@@ -151,7 +151,7 @@ class Engine:
 
     @_guarded
     def _archive(self, container: str, path: str, spool: IO[bytes], most_bytes: int) -> bool:
-        """Write the tar of a path to `spool`; False when there is no such path. Raises UsageError above `most_bytes`."""
+        """Write the tar of a path to `spool`; False when it does not exist. Raises UsageError above `most_bytes`."""
         import docker.errors
 
         try:
@@ -275,7 +275,7 @@ class Engine:
 
     @_guarded
     def exec(self, name: str, command: Sequence[str], *, user: str = "", tell: Tell = None) -> tuple[int, str, str]:
-        """Run a command in the container to its end; (status, last 4 MiB of stdout, of stderr). `tell` gets new lines."""
+        """Run a command in it to its end; (status, last 4 MiB of stdout, of stderr). `tell` gets new lines."""
         made = self._api.exec_create(name, list(command), user=user)["Id"]
         out, err = last(overheard(frames(self._api.exec_start(made, socket=True)), tell))
         code = self._api.exec_inspect(made)["ExitCode"]

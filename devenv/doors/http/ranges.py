@@ -1,4 +1,4 @@
-"""Parts of large files, and many small ones, over connections that are kept: one request, one stretch of bytes.
+"""Parts of large files, and many small ones, over kept connections: one request for each range of bytes.
 
 `web.py` brings whole files one by one through httpx. Weights are larger and more numerous: urllib3 costs a fraction of
 that per request, and its reads hand over what has arrived without a copy.
@@ -70,7 +70,7 @@ class Ranges:
             pool.clear()
 
     def halt(self) -> None:
-        """End all work soon; who waits for bytes is woken."""
+        """End all work soon; waiting readers are woken."""
         self.stop.set()
         for one in list(self._open):
             with contextlib.suppress(Exception):
@@ -97,7 +97,7 @@ class Ranges:
                 answer.close()
 
     def _begin(self, answer: Any, start: int, end: int, size: int) -> None:
-        """Look at what was answered before a byte of it is taken."""
+        """Check an answer before any of its bytes is used."""
         length = answer.headers.get("content-length", "")
         if answer.headers.get("content-encoding", "identity") != "identity":
             raise Refused("sends a compressed copy instead of the file")
@@ -115,7 +115,7 @@ class Ranges:
             raise NoRanges("sends whole files only")
 
     def _stream(self, answer: Any, offset: int, end: int, take: Callable[[int, bytes], None]) -> None:
-        """Hand the body over, to its end."""
+        """Pass on the body, to its end."""
         from urllib3.exceptions import HTTPError
 
         began, since = time.monotonic(), offset
@@ -137,12 +137,12 @@ class Ranges:
                 if (offset - since) / (now - began) < self.slowest_bytes_s:
                     raise Again(f"is too slow: {(offset - since) / (now - began):.0f} bytes/s", slow=True)
                 began, since = now, offset
-        # Without a length the end is only known by asking for more.
+        # Without a length, only a further read finds the end.
         if answer.length_remaining is None and answer.read1(1):
             raise Refused("sends more bytes than the lock has")
 
     def _ask(self, place: Place, headers: dict[str, str]) -> Any:
-        """GET, redirects followed; what is for the hub's own host goes to no other."""
+        """GET, redirects followed; headers for the hub's own host go to no other."""
         from urllib3.exceptions import HTTPError
 
         if self.stop.is_set():
@@ -172,7 +172,7 @@ class Ranges:
                 continue
             why = f"{answer.status} {answer.reason or ''}".strip()
             if url != place.url:
-                # A signed address has run out or its host is ill: ask the hub for a new one.
+                # A signed address has expired or its host fails: ask the hub for a new one.
                 self._final.pop(place.url, None)
                 raise Again(f"{why}, from the address it redirects to", wait_s=self._wait(retry_after))
             raise self._status(answer.status, why, retry_after)
@@ -195,12 +195,12 @@ class Ranges:
             if host not in self._by_host:
                 self._by_host[host] = self._connections(url)
             direct, pool = self._by_host[host]
-        if direct:  # past the manager, which costs as much as the request itself
+        if direct:  # without the manager, which costs as much as the request itself
             return pool.urlopen("GET", url[url.index("/", 8) :], headers=headers, assert_same_host=False, **how)
         return pool.request("GET", url, headers=headers, **how)
 
     def _connections(self, url: str) -> tuple[bool, Any]:
-        """Whether a host is reached directly, and its connections; else the proxy's."""
+        """Whether a host is reached directly, and the connections to it, or to its proxy."""
         parts = urlsplit(url)
         proxies = getproxies()
         proxy = proxies.get(parts.scheme) or proxies.get("all")
@@ -234,7 +234,7 @@ class Ranges:
 
 
 def _host(url: str) -> str:
-    """Scheme, host and port; whoever writes a default port is taken for another host, which only costs a header."""
+    """Scheme, host and port; an explicit default port counts as another host, which only costs a header."""
     return url[:end] if (end := url.find("/", 8)) > 0 else url
 
 

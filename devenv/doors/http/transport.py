@@ -1,4 +1,4 @@
-"""How HTTP fails, in two words: Again or Refused; and whom to trust."""
+"""The failures of HTTP as Again or Refused; and the trusted certificates."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _GONE = {404, 410}
 
 
 class Streaming:
-    """A streamed answer whose transport errors come out as Again or Refused."""
+    """A streamed answer whose transport errors become Again or Refused."""
 
     def __init__(
         self,
@@ -129,7 +129,7 @@ def trust(settings: Settings, channel: str) -> ssl.SSLContext:
 
 
 def _netrc_auth(path: Path | None) -> Any:
-    """Logins from ~/.netrc; a file that cannot be read as one is left alone, as curl does."""
+    """Logins from ~/.netrc; a file of another format is ignored, as curl does."""
     import netrc
 
     import httpx

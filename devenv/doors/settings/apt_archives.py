@@ -44,7 +44,7 @@ SNAPSHOT_LATER_H = (0, 8, 24)
 
 
 def snapshots(settings: Settings, distribution: str, suite: str, made: str) -> tuple[str, ...]:
-    """Bases of the snapshots of the archive of `suite` as it was when it was `made` (`20261122T100000Z`).
+    """Base addresses of the snapshots of the archive of `suite` at the time `made` (`20261122T100000Z`).
 
     Layouts: Debian's service, BASE/archive/debian/TIME and BASE/archive/debian-security/TIME, where any time stands for
     the last picture before it; Ubuntu's, BASE/ubuntu/TIME with all pockets in one. Empty when the user names none.

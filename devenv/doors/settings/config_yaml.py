@@ -1,4 +1,4 @@
-"""devenv's own settings: config.yaml in the user's configuration folder, and the variables that go before it."""
+"""devenv's own settings: config.yaml in the user's configuration folder, and the variables that override it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _KNOWN = "; ".join(
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class HubSettings:
-    """Where model weights come from and lie. Tokens are not here: the hubs' own clients find them."""
+    """The hubs and the store of model weights. Tokens are not here: the hubs' own clients find them."""
 
     dir: Path
     """The store of weights."""
@@ -50,7 +50,7 @@ class HubSettings:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class OwnSettings:
-    """What the user told devenv itself: addresses by name, and where weights are."""
+    """The user's settings for devenv itself: addresses by name, and the hubs and store of weights."""
 
     mirrors: tuple[tuple[str, str], ...]
     snapshots: tuple[tuple[str, str], ...]
@@ -58,7 +58,7 @@ class OwnSettings:
 
 
 def read(environ: Mapping[str, str], home: Path, path: Path) -> OwnSettings:
-    """The settings in the file at `path`, if it is there, and the environment's, which win. Raises UsageError."""
+    """The settings in the file at `path`, if it exists, and the variables that override them. Raises UsageError."""
     data = _checked(path)
     found = {section: dict(data.get(section, {})) for section in _ADDRESSES}
     for section, (names, prefix) in _ADDRESSES.items():

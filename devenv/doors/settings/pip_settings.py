@@ -69,7 +69,7 @@ class PipSettings:
             "UV_INDEX_STRATEGY": "unsafe-best-match" if extra else "",  # pip's own way: all indexes are equal
             "SSL_CERT_FILE": paths.place(cert) if cert else "",
             "ALL_PROXY": options.get("proxy", ""),
-            # The machine's own certificates count, as they do for pip (uv's variable before and after its renaming).
+            # The machine's own certificates count, as for pip (uv's variable before and after its renaming).
             "UV_NATIVE_TLS": "true",
             "UV_SYSTEM_CERTS": "true",
         }
