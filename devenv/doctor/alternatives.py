@@ -35,7 +35,7 @@ def instead(
     gpus: str | None = None,
     mode: str = "auto",
 ) -> Instead | None:
-    """The first alternative without a blocker; None where there is none. devenv suggests it and never switches to it."""
+    """The first alternative without a blocker, or None. devenv suggests it, and never switches to it."""
     from devenv.doctor.examine import examine
 
     for one in _candidates(loaded):

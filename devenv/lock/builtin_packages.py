@@ -1,4 +1,4 @@
-"""What every image holds besides the preset's own wishes. A change here makes locks stale, as it should."""
+"""The packages of every image besides the preset's own. A change here makes locks stale on purpose."""
 
 from __future__ import annotations
 

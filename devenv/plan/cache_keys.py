@@ -1,4 +1,4 @@
-"""Parts of an image that are made once and kept: what decides each, as a key. The same key means the same bytes."""
+"""The keys of image parts that are made once and kept. The same key means the same bytes."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _NOT_COMPILED_IN = frozenset({"linux-libc-dev", "libpython3-stdlib", "media-type
 
 
 def root_key(lock: Lock) -> str:
-    """What decides the first-stage root: the base's packages, in their order."""
+    """The key of the first-stage root: the base's packages, in their order."""
     return digest([ROOT_FORMAT, [deb.sha256 for deb in lock.base.packages]])
 
 
 def base_key(lock: Lock, *, user: tuple[str, int, str, int]) -> str | None:
-    """What decides the finished base: the first-stage root, the scripts that install it, the user (name, uid, group,
+    """The key of the finished base: the first-stage root, the scripts that install it, the user (name, uid, group,
     gid). None for a registry image: the engine has that."""
     if lock.base.kind != "bootstrap":
         return None
@@ -37,9 +37,9 @@ def base_key(lock: Lock, *, user: tuple[str, int, str, int]) -> str | None:
 
 
 def editor_key(lock: Lock) -> str | None:
-    """What decides the compiled editor: release, compiler and headers, Node, its own sources, how it is made.
+    """The key of the compiled editor: release, compiler and headers, Node, its own sources, how it is made.
 
-    Not the base's packages, apt or pip. A registry image brings a part of the compiler, so there its digest counts.
+    Not the base's packages, apt or pip. A registry image has a part of the compiler, so there its digest counts.
     """
     if lock.editor is None:
         return None

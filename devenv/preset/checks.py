@@ -1,4 +1,4 @@
-"""What the model cannot see: values that do not go together. Works on trees that may be wrong in other ways too."""
+"""Checks of values that conflict, which the model cannot see. The trees may have other mistakes too."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _HIDDEN = ("/dev", "/mnt", "/proc", "/run", "/sys", "/var/run", "/workspace")
 
 
 def check(top: Node, problems: Problems) -> None:
-    """Adds what does not go together to `problems`."""
+    """Add conflicting values to `problems`."""
     _services(top, problems)
     _ports(top, problems)
     _volumes(top, problems)
@@ -172,7 +172,7 @@ def _timezone(top: Node, problems: Problems) -> None:
         newer = timezones.successor(zone.value)
         hint = f"its name is {newer} now" if newer else nearest(zone.value, known)
         problems.add(
-            f"unknown time zone {quote(zone.value)}", zone.mark, hint=hint or "write one such as Europe/Berlin, or UTC"
+            f"unknown time zone {quote(zone.value)}", zone.mark, hint=hint or "use a name such as Europe/Berlin, or UTC"
         )
     if own := _entries(top, "env").get("TZ"):
         problems.add("'timezone' sets 'TZ' already", own.place, hint="keep one; null drops an inherited one")

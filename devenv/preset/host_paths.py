@@ -1,4 +1,4 @@
-"""Values that name files on this machine: found beside the file that declares them, and nowhere else."""
+"""Values that name files on this machine: found beside the file that names them, and nowhere else."""
 
 from __future__ import annotations
 

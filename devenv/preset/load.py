@@ -67,7 +67,7 @@ def find(argument: str | None, cwd: Path) -> Path:
         if path.exists() or path.is_symlink():
             return path
     except PermissionError:
-        return Path(_absolute(cwd / argument))  # reading it says so
+        return Path(_absolute(cwd / argument))  # reading it reports that
     except (OSError, ValueError):
         raise PresetError(f"{quote(argument)} is not a usable name or path", hint=_shipped_hint(argument)) from None
     if "/" in argument or argument.endswith((".yaml", ".yml")):
@@ -158,7 +158,7 @@ def _layers(path: Path, problems: Problems) -> tuple[tuple[Path, ...], list[Node
 
 
 def _parent(extends: Node, path: Path, root: Path, problems: Problems) -> Path | None:
-    """The file that `extends` means; stops when there is none, for then nothing more can be said."""
+    """The file that `extends` means; stops when there is none, because nothing more can be checked."""
     text, mark = extends.value, extends.mark
     if not isinstance(text, str) or not text:
         problems.stop(
@@ -204,7 +204,7 @@ def _in_folder(folder: Path) -> Path:
             return Path(_absolute(folder / name))
     try:
         if (folder / PROJECT_FILE).exists() or (folder / PROJECT_FILE).is_symlink():
-            return Path(_absolute(folder / PROJECT_FILE))  # reading it says what is wrong with it
+            return Path(_absolute(folder / PROJECT_FILE))  # reading it reports its mistakes
         other = (folder / MISSPELT).exists()
     except OSError:
         other = False

@@ -1,4 +1,4 @@
-"""A wheel that a preset names by its path: from then on a PEP 508 reference to that file, with the file's hash."""
+"""A wheel that a preset names by its path: after reading, a PEP 508 reference to that file, with the file's hash."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _URL = re.compile(r"file://(?P<path>/[!-~]*\.whl)#sha256=(?P<sha256>[0-9a-f]{64}
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class OwnWheel:
-    """The file, and the name and version that its own name says."""
+    """The file, and the package name and version from its file name."""
 
     path: Path
     name: str

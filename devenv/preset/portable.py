@@ -1,4 +1,4 @@
-"""A preset that stands by itself: what an image carries, so that whoever has the image can build it again.
+"""A self-contained preset: an image carries it, so that its user can build the image again.
 
 Its files lie where the build context has them (`files/N`, `workspace`, `archives/SHA256`), not where this machine does.
 """
@@ -51,7 +51,7 @@ class Carried:
 
 
 def carried(text: str) -> Carried:
-    """What has to lie beside a portable preset before it loads. Raises PresetError for one that is none of ours."""
+    """The files that must lie beside a portable preset. Raises PresetError for a preset that devenv did not write."""
     try:
         data = from_yaml(text)
         editor, extensions = data.get("code_server") or {}, data.get("extensions") or ()

@@ -1,4 +1,4 @@
-"""What `devenv init` writes: a short preset that extends another, with examples to uncomment."""
+"""The files of `devenv init`: a short preset that extends another, with examples to uncomment."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def write(folder: Path, preset: str, *, force: bool) -> tuple[Path, ...]:
 
 
 def _extends(preset: str, folder: Path) -> str:
-    """How a devenv.yaml in `folder` names the preset."""
+    """The value of `extends` for the preset in a devenv.yaml in `folder`."""
     path = load.find(preset, folder)
     if load.is_shipped(path):
         return path.parent.name

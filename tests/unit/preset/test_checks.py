@@ -166,7 +166,7 @@ def test_ports_are_those_that_the_plan_takes() -> None:
     [
         ("Europe/Berlim", "did you mean 'Europe/Berlin'?"),
         ("US/Pacific", "its name is America/Los_Angeles now"),
-        ("Moon/Base", "such as Europe/Berlin, or UTC"),
+        ("Moon/Base", "use a name such as Europe/Berlin, or UTC"),
     ],
 )
 def test_an_unknown_time_zone_has_the_nearest_one(mistakes: Mistakes, zone: str, hint: str) -> None:

@@ -75,13 +75,13 @@ def test_a_shipped_name_comes_before_a_folder(project: Path, shipped: Path) -> N
 @pytest.mark.parametrize(
     ("argument", "message", "hint"),
     [
-        (None, "there is no devenv.yaml in ", "devenv init"),
+        (None, "no devenv.yaml in ", "devenv init"),
         ("rooot", "unknown preset 'rooot'", "did you mean 'root'? shipped presets: root"),
         ("zzz", "unknown preset 'zzz'", "shipped presets: root"),
         ("./zzz.yaml", "the file './zzz.yaml' does not exist", "shipped presets: root"),
         ("a\0b", "unknown preset 'a\\x00b'", "shipped"),
         ("x" * 5000, "is not a usable name or path", "shipped"),
-        ("", "there is no devenv.yaml in ", "devenv init"),
+        ("", "no devenv.yaml in ", "devenv init"),
         ("\x1b[31m", "unknown preset '\\x1b[31m'", "shipped"),
     ],
 )
