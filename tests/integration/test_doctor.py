@@ -74,7 +74,7 @@ def test_a_gpu_that_is_not_here_stops_up_before_anything_is_made(cli: Cli, tmp_p
     assert not path.with_suffix(".lock").exists()
     assert docker("ps", "-aq", "--filter", "name=devenv-t-needs-gpu") == ""
     asked = cli("up", "python", "--name", "t-asks", "--gpus", "all")
-    assert (asked.code, "there is no GPU" in asked.err) == (13, True)
+    assert (asked.code, "this machine has no GPU" in asked.err) == (13, True)
     assert docker("ps", "-aq", "--filter", "name=devenv-t-asks") == ""
 
 

@@ -232,7 +232,7 @@ def test_what_is_paused_goes_on(cli: Cli) -> None:
         assert "devenv start t-paused" in refused.err
         assert "devenv start t-paused" in cli.ok("status", "t-paused").out
         again = cli.ok(*up)
-        assert "it goes on" in again.err
+        assert "devenv resumes it" in again.err
         assert again.json()["untouched"] is True
         docker("pause", "devenv-t-paused")
         assert cli.ok("start", "t-paused", "--json").json()["urls"] == first["urls"]
