@@ -1,4 +1,4 @@
-"""The one exception family: every expected failure says where, what and what to do next."""
+"""The one exception family: every expected failure has a place, a message and a hint."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class DevenvError(Exception):
 
 
 class UsageError(DevenvError):
-    """The command line asks for something that makes no sense."""
+    """The command line asks for something impossible."""
 
     exit_code = 2
 
@@ -70,7 +70,7 @@ class BuildError(DevenvError):
 
 
 class FetchError(DevenvError):
-    """A locked artifact could not be had: network, checksum or disk."""
+    """A locked artifact could not be fetched: network, checksum or disk."""
 
     exit_code = 8
 
@@ -82,7 +82,7 @@ class NotReadyError(DevenvError):
 
 
 class SmokeError(DevenvError):
-    """The smoke test failed; the environment stays up for a look."""
+    """The smoke test failed; the environment keeps running."""
 
     exit_code = 10
 
@@ -94,7 +94,7 @@ class ShareError(DevenvError):
 
 
 class DriftError(DevenvError):
-    """What is there differs from what is written."""
+    """The files or the image differ from preset and lock."""
 
     exit_code = 12
 
@@ -106,7 +106,7 @@ class MachineError(DevenvError):
 
 
 class CancelledError(DevenvError):
-    """Whoever asked for the work has ended it."""
+    """The caller has cancelled the work."""
 
     exit_code = 130
 

@@ -80,7 +80,7 @@ def build(
     built = engine.image_id(plan.image)
     if built is None:
         raise BuildError(
-            f"the build ended well but the engine has no image {plan.image}",
+            f"the build succeeded, but the engine has no image {plan.image}",
             hint="another program may have removed it: run the command again",
         )
     return Image(reference=plan.image, id=built, cached=False, steps=steps)
@@ -89,8 +89,8 @@ def build(
 def name_base(base: LockedBase, engine: Engine) -> str | None:
     """Tag the base image that this engine has, because a Dockerfile cannot name an id, and return the tag.
 
-    None for a base that is no image, and for a registry's that is not here. Raises BuildError for one that is not here
-    and came from no registry.
+    None for a base that is not an image, and for a missing image of a registry. Raises BuildError for a missing image
+    that came from no registry.
     """
     if base.digest is None or base.reference is None or base.tag is None:
         return None
@@ -109,9 +109,9 @@ def _platform(plan: Plan) -> tuple[str, str]:
 
 
 def _base_here(base: LockedBase, engine: Engine) -> Iterator[str]:
-    """The arguments that put the base image of this engine in the place of the one that the Dockerfile names.
+    """The build arguments that replace the Dockerfile's base image with the one on this engine.
 
-    The containerd image store gives every image a digest as a registry's, also one that no registry has.
+    The containerd image store gives every image a registry digest, even an image that no registry has.
     """
     tag = name_base(base, engine)
     if tag is not None and tag != base.reference:
@@ -119,9 +119,9 @@ def _base_here(base: LockedBase, engine: Engine) -> Iterator[str]:
 
 
 def _kept_editor(plan: Plan, engine: Engine, store: Store, progress: Progress) -> Iterator[str]:
-    """The arguments that put the finished editor in the place of the stages that compile it, when there is one.
+    """The build arguments that replace the stages that compile the editor with a finished one, when there is one.
 
-    A named context overrides the stage of that name. The store keeps the editor for engines that have it no longer.
+    A named context overrides the stage of that name. The store keeps the editor for engines that lost it.
     """
     if plan.editor is None or plan.editor_image is None:
         return
@@ -153,7 +153,7 @@ class _Keeper:
         self._cancel = cancel  # of the build with all that is exported beside it
         self._base = base  # the build's arguments that bring its base
         self._platform = _platform(plan)
-        self._keys = {BASE: plan.base, _EDITOR: plan.editor}  # of what no export was begun for
+        self._keys = {BASE: plan.base, _EDITOR: plan.editor}  # whose export has not begun
         self._pool = concurrent.futures.ThreadPoolExecutor(len(self._keys), thread_name_prefix="keep")
         self._begun: list[concurrent.futures.Future[None]] = []
         self._has_failed = False
@@ -163,7 +163,7 @@ class _Keeper:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
-            self._has_failed = True  # first: an export may be about to begin
+            self._has_failed = True  # before the wait, because an export may be about to begin
             self._cancel.cancel()
         self._pool.shutdown(cancel_futures=True)
 
@@ -188,12 +188,12 @@ class _Keeper:
                 stage, key, self._editor if stage == _EDITOR else lambda place: self._export(stage, place)
             )
         except (BuildError, CancelledError, OSError) as error:
-            # The image needs no copy: the next one on an engine without it makes the stage again, that is all.
+            # The image needs no copy: without one, the next build on another engine makes the stage again.
             if not self._has_failed:
-                self._progress.message(f"the {stage} could not be kept: {error}")
+                self._progress.message(f"cannot keep the {stage}: {error}")
 
     def _export(self, stage: str, target: Path) -> None:
-        if self._has_failed:  # while this waited for another devenv that keeps the same
+        if self._has_failed:  # another devenv kept the same while this one waited
             raise BuildError("the build has ended")
         arguments = [*self._base, "--target", stage, *self._platform, "--output", csv("type=tar", f"dest={target}")]
         buildx(arguments, self._folder, self._engine, self._progress, cancel=self._cancel)
@@ -205,7 +205,7 @@ class _Keeper:
 
 
 def _nothing(_: Step) -> None:
-    """For builds whose steps nobody waits for."""
+    """For builds whose steps are not reported."""
 
 
 def buildx(
@@ -238,7 +238,7 @@ def buildx(
 
 
 def _steps(lines: Iterator[str], progress: Progress) -> Iterator[Step]:
-    """Follow BuildKit's plain progress: yield each finished step, tell the listener what runs."""
+    """Follow BuildKit's plain progress: yield each finished step, and report the running one to the listener."""
     names: dict[str, str] = {}
     for line in lines:
         if step := _STEP.match(line):
@@ -265,7 +265,7 @@ def _failure(text: str) -> str:
 
 
 def _tail(text: str) -> str:
-    """The end of what the failed step printed, from the whole log: BuildKit's own excerpt has about ten lines."""
+    """The last lines of the failed step, from the whole log, because BuildKit's own excerpt has only about ten."""
     lines = text.splitlines()
     failed = next((end[1] for line in lines if (end := _END.match(line)) and end["how"] == "ERROR"), None)
     said = [output["text"] for line in lines if (output := _OUTPUT.match(line)) and output[1] == failed]
@@ -280,6 +280,6 @@ def _hint(text: str) -> str:
     if "error getting credentials" in text:
         return (
             "the credential helper that docker's config.json names ('credsStore', 'credHelpers') does not work: "
-            "install it, or take it out there"
+            "install it, or remove it from that file"
         )
     return "run again with -v for the whole build log; what was built so far is kept"

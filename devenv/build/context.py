@@ -30,15 +30,15 @@ _EPOCH_S = 1_700_000_000
 _BASE = "artifacts/base/"
 _ROOT = "artifacts/base-root.tar"
 BASE = "base"
-"""What the store calls finished bases: tars, by their key."""
+"""The store's name for finished bases: tars, by their key."""
 
 
 def assemble(
     plan: Plan, rendered: Rendered, store: Store | None, target: Path, *, with_files: bool = False, anew: bool = False
 ) -> Path:
-    """Make `target` the plan's build context and return it; what is already right stays untouched, all else goes.
+    """Make `target` the plan's build context and return it. Correct files stay untouched, all others are removed.
 
-    `with_files` puts the files for people there as well. Without a store there are no artifacts: the build brings them.
+    `with_files` adds the files for people. Without a store there are no artifacts, because the build downloads them.
     A finished base that the store keeps takes the place of the first-stage root and of its packages: not with
     `with_files`, because the folder is to show what the base is made of, and not with `anew`, which takes nothing that
     an earlier run made.
@@ -58,7 +58,10 @@ def assemble(
         _remove_others(target, wanted)
         for name, (source, mode) in wanted.items():
             if ".." in Path(name).parts:
-                raise BuildError(f"{name} leaves the build context", hint="the lock was tampered with: devenv lock")
+                raise BuildError(
+                    f"{name} leaves the build context",
+                    hint="do not use this lock, because it was changed by hand; lock again: devenv lock",
+                )
             path = target / name
             path.parent.mkdir(parents=True, exist_ok=True)
             if isinstance(source, bytes | Own):
@@ -114,7 +117,7 @@ def _wanted(
     """Path in the context → bytes, a file of the preset's or a store file, and the mode."""
     for name, data in rendered.context.items():
         yield name, (data, rendered.modes.get(name, 0o644))
-    if store is None:  # the preset's own files are among the rendered ones: the folder has a list of their hashes
+    if store is None:  # the rendered files include the preset's own, because the folder has a list of their hashes
         return
     yield from own_files(plan)
     for name, artifact in artifact_files(plan):
@@ -147,7 +150,7 @@ def _remove_others(target: Path, wanted: Mapping[str, object]) -> None:
 
 
 def _write(path: Path, source: bytes | Own, mode: int) -> None:
-    """Write a file whose time tells its content: BuildKit takes equal size and time for an equal file."""
+    """Write a file with a time that follows from its content, because BuildKit treats equal size and time as equal."""
     if _is_written(path, source, mode):
         return
     digest = hashlib.sha256()
@@ -187,7 +190,7 @@ def _time_ns(digest: bytes) -> int:
 
 
 def _link(path: Path, source: Path, *, anew: bool) -> None:
-    """Hard-link a store file; copy it where the store lies on another file system. `anew`: believe no earlier copy."""
+    """Hard-link a store file; copy it where the store lies on another file system. `anew`: trust no earlier copy."""
     if path.exists() and (path.samefile(source) or (not anew and _same_copy(path, source))):
         return
     with replacing(path) as fresh:
@@ -198,7 +201,7 @@ def _link(path: Path, source: Path, *, anew: bool) -> None:
 
 
 def _copy(path: Path, source: Path) -> None:
-    """A copy of a store file: what someone changes in a folder of theirs must not reach the store."""
+    """A copy of a store file, because a user's changes in that folder must not reach the store."""
     if path.exists() and not path.samefile(source) and _same_copy(path, source):
         return
     with replacing(path) as fresh:

@@ -19,11 +19,11 @@ from devenv.fetch.deb_file import Member, expanded, faults
 
 _MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _LINKS = ("bin", "sbin", "lib", "lib64")
-# A hash says that a package is the locked one, and nothing of what it unpacks to: 400 kB can be 3 GB of zeros.
+# A correct hash does not limit the unpacked size: 400 kB can be 3 GB of zeros.
 _MOST_BYTES = 1 << 30
 _MOST_MEMBERS = 200_000
 _IN_MEMORY_BYTES = 64 << 20
-"""Of all packages that are decompressed ahead; the rest lies on the disk, beside the tar."""
+"""Limit for packages decompressed ahead; the others are kept on the disk, beside the tar."""
 
 
 def base_root(packages: Sequence[Path], target: Path) -> None:
@@ -43,7 +43,7 @@ def base_root(packages: Sequence[Path], target: Path) -> None:
                         _unpack(data, root, made)
                 except faults() as error:
                     if isinstance(error, OSError) and error.errno is not None:
-                        raise  # the disk's trouble, not the package's
+                        raise  # a fault of the disk, not of the package
                     raise BuildError(
                         f"cannot unpack {package.name}: {error}", hint="remove it from the store and fetch it again"
                     ) from None
@@ -53,7 +53,7 @@ def base_root(packages: Sequence[Path], target: Path) -> None:
 
 
 def _skeleton(root: tarfile.TarFile) -> set[str]:
-    """Merged /usr: what every supported release has."""
+    """The links of a merged /usr, which every supported release has."""
     made = {"usr"}
     folder = tarfile.TarInfo("usr")
     folder.type, folder.mode = tarfile.DIRTYPE, 0o755
@@ -70,7 +70,7 @@ def _skeleton(root: tarfile.TarFile) -> set[str]:
 
 
 def _expanded(packages: Sequence[Path], folder: Path) -> Iterator[tuple[Path, Future[IO[bytes]]]]:
-    """Each package with its data archive, decompressed: on every processor, a few ahead of the one that is taken.
+    """Each package with its data archive, decompressed: on every processor, a few ahead of the current one.
 
     Each is in memory while it is small; what is larger lies in `folder`, without a name.
     """
@@ -99,7 +99,7 @@ def _spooled(package: Path, folder: Path, most_in_memory: int) -> IO[bytes]:
             for chunk in expanded(file, "data.tar"):
                 left -= len(chunk)
                 if left < 0:
-                    raise ValueError(f"it unpacks to more than {_MOST_BYTES >> 30} GiB, and no package of a base does")
+                    raise ValueError(f"it unpacks to more than {_MOST_BYTES >> 30}GiB, more than any package of a base")
                 spool.write(chunk)
         spool.seek(0)
     except BaseException:

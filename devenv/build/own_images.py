@@ -1,4 +1,4 @@
-"""The tags that this user's devenv gave to images: an image says what is in it and not who made it."""
+"""The tags that this user's devenv gave to images, because an image does not record who made it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 
 def keep(folder: Path, tags: Iterable[str]) -> None:
-    """Remember tags, before their images are made: a kill in between leaves a name too many, never an image."""
+    """Remember tags, before their images are made: a kill in between leaves an extra name, never an extra image."""
     folder.mkdir(parents=True, exist_ok=True)
     for tag in tags:
         _file(folder, tag).touch()
@@ -20,7 +20,7 @@ def is_own(folder: Path, tag: str) -> bool:
 
 
 def forget(folder: Path, tag: str) -> None:
-    """The tag is gone."""
+    """Forget a removed tag."""
     _file(folder, tag).unlink(missing_ok=True)
 
 

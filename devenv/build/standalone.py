@@ -25,9 +25,9 @@ from devenv.preset.model import Archive
 from devenv.render.render import CONTEXT_MARKER, MARK, MAX_BYTES, Rendered, artifact_files, render
 
 FOLDER = ".devcontainer"
-"""Where it lies in a project: editors and the reference client look there."""
+"""Its place in a project: editors and the reference client look there."""
 
-# The first-stage root is made inside by the very module that makes it here.
+# The same module makes the first-stage root here and in the online build.
 _MODULES = (errors, deb_file, first_stage)
 _IN_CONTEXT = ("artifacts/", "build/", "files/", "image/", "online/", "workspace/")
 
@@ -65,7 +65,7 @@ def _scripts() -> dict[str, bytes]:
 
 
 def _sums(context: Mapping[str, bytes], modes: Mapping[str, int]) -> Iterator[str]:
-    """What the build checks the folder against: a line for every file that Docker gets."""
+    """The list that the build checks the folder against: one line for every file that Docker gets."""
     for name, data in sorted(context.items()):
         if name.startswith(_IN_CONTEXT):
             yield f"{modes.get(name, 0o644):04o} {hashlib.sha256(data).hexdigest()} {name}\n"
@@ -77,10 +77,10 @@ def _pinned(path: Path, sha256: str) -> bytes:
     except OSError as error:
         raise RenderError(
             f"a file that the preset pins cannot be read: {path}: {files.reason(error)}",
-            hint=files.hint(error) or "put it there again",
+            hint=files.hint(error) or "restore that file",
         ) from None
     if hashlib.sha256(data).hexdigest() != sha256:
-        raise RenderError(f"{path} is not the file that the preset pins", hint="put that file there again, or pin this")
+        raise RenderError(f"{path} is not the file that the preset pins", hint="restore that file, or pin this one")
     return data
 
 
@@ -96,7 +96,7 @@ def place(project: Path) -> Path:
 
 
 def differences(rendered: Rendered, target: Path) -> str:
-    """A unified diff from what lies in `target` to `rendered`, all of it; files that are too many by name."""
+    """A unified diff from what lies in `target` to `rendered`, all of it; extra files by name only."""
     every = dataclasses.replace(rendered, files=MappingProxyType({**rendered.context, **rendered.files}))
     found = (path.relative_to(target).as_posix() for path in sorted(target.rglob("*")) if not path.is_dir())
     more = [f"Only in {target}: {name}\n" for name in found if name not in every.files and name != CONTEXT_MARKER]
@@ -104,7 +104,7 @@ def differences(rendered: Rendered, target: Path) -> str:
 
 
 def changes(rendered: Rendered, target: Path) -> tuple[Path, ...]:
-    """The files of the folder that are not there, or are others."""
+    """The files of the folder that are missing or differ."""
     return tuple(
         target / name for name, data in {**rendered.context, **rendered.files}.items() if _there(target, name) != data
     )
@@ -114,7 +114,7 @@ def _there(target: Path, name: str) -> bytes | None:
     try:
         return files.read(target / name, most_bytes=MAX_BYTES, inside=target)
     except OSError:
-        return None  # whatever it is, it is replaced
+        return None  # of any kind: it is replaced
 
 
 def free(rendered: Rendered, target: Path) -> bool:

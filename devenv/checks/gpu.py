@@ -1,4 +1,4 @@
-"""The proof that a container has its GPUs: it computes on each of them, by the driver alone."""
+"""The check that a container has its GPUs: it computes on each of them, with nothing but the driver."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PROGRAM = "/usr/local/lib/devenv/gpu-check"
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """What the check inside said. `devices` as it saw them; `seconds` of the check itself, `wall_s` with the exec."""
+    """The check's result: `devices` as it found them; `seconds` of the check itself, `wall_s` with the exec."""
 
     passed: bool
     problem: str
@@ -41,19 +41,19 @@ def prove(running: Running, engine: Engine) -> Proof:
     seen = {str(one.get("uuid")) for one in proof.devices}
     problem = proof.problem
     if proof.passed and expected and seen != expected:
-        problem = f"it sees {', '.join(sorted(seen))}, and was given {', '.join(sorted(expected))}"
+        problem = f"it sees {', '.join(sorted(seen))}, but was given {', '.join(sorted(expected))}"
     if problem or not proof.passed:
         raise MachineError(
-            f"the container got its GPU by '{running.gpu.mode}' and cannot compute on it: {problem}",
+            f"the container got its GPU with mode '{running.gpu.mode}', but cannot compute on it: {problem}",
             detail=err.strip() or None,
-            hint=f"devenv doctor says what this machine offers; another way: devenv up --gpu-mode …; a look inside: "
+            hint=f"see what this machine offers: devenv doctor; try another mode: devenv up --gpu-mode …; look inside: "
             f"devenv exec {running.name} -- python3 {_PROGRAM}",
         )
     return proof
 
 
 def beside(running: Running, engine: Engine, stages: Stages) -> Beside[Proof]:
-    """The same as a stage of its own, while the caller goes on."""
+    """The same as a stage of its own, while the caller continues."""
 
     def act(stage: Stage) -> Proof:
         proof = prove(running, engine)
@@ -64,11 +64,11 @@ def beside(running: Running, engine: Engine, stages: Stages) -> Beside[Proof]:
 
 
 def read(out: str, err: str, code: int, *, wall_s: float = 0.0) -> Proof:
-    """The check's JSON; what is no JSON is a failure that says what came instead."""
+    """The check's JSON; any other output is a failure that carries that output."""
     told = last_object(out)
     if not told:
         said = (err.strip() or out.strip() or "nothing").splitlines()[-1]
-        told = {"passed": False, "problem": f"the check ended with status {code} and said: {said}"}
+        told = {"passed": False, "problem": f"the check ended with status {code} and printed: {said}"}
     seconds, devices = told.get("seconds"), told.get("devices")
     return Proof(
         passed=bool(told.get("passed")) and code == 0,

@@ -1,4 +1,4 @@
-"""What one container has passed: remembered, so that a later `up` that finds it running need not repeat it."""
+"""The checks that one container has passed, kept so that a later `up` of the running container need not repeat them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Readiness: every service is asked in parallel until it truly answers; one that fails is an error at once.
+"""Readiness: every service is probed in parallel until it answers; one that fails is an error at once.
 
 The supervisor starts every service again that ends. A mistake ends one soon after its start, again and again: that
 is an error at the first end. A busy machine ends one late, when its own patience is over (code-server waits 10 s for a
@@ -85,7 +85,7 @@ class Watch:
                 elif found := _EXIT.match(line):
                     how = f"signal {found['signal']}" if found["status"] == "-1" else f"exit status {found['status']}"
                     self._ended(found["name"], how)
-        # The container's end, however it came: check() asks the engine what happened.
+        # The container ended, for whatever reason: check() asks the engine why.
         self.failed.set()
 
     def _ended(self, service: str, how: str) -> None:
@@ -110,7 +110,7 @@ class Watch:
             raise NotReadyError(
                 f"service {name!r} ended with {status} before it was ready",
                 detail=log_tail(self._engine, self._container, name),
-                hint=f"the container is left up for a look: devenv logs {self._short()} {name}",
+                hint=f"the container keeps running; see its log: devenv logs {self._short()} {name}",
             )
         facts = self._engine.container(self._container)
         state = f"ended with status {facts.exit_code}" if facts else "is gone"
@@ -125,7 +125,7 @@ class Watch:
 
 
 def wait_up(watch: Watch, *, timeout_s: float = 30) -> None:
-    """Wait until the entrypoint is through. Raises NotReadyError."""
+    """Wait until the entrypoint has finished. Raises NotReadyError."""
     deadline = time.monotonic() + timeout_s
     while not watch.up.wait(0.02):
         watch.check()
@@ -134,7 +134,7 @@ def wait_up(watch: Watch, *, timeout_s: float = 30) -> None:
 
 
 def wait_ready(running: Running, token: str, watch: Watch, *, progress: Progress, engine: Engine) -> tuple[Ready, ...]:
-    """Ask every published service until it answers as it should.
+    """Probe every published service until it answers correctly.
 
     Raises NotReadyError: at once for a service that fails, at its own `timeout_s` for one that never answers.
     """
@@ -159,7 +159,7 @@ def wait_ready(running: Running, token: str, watch: Watch, *, progress: Progress
                     hint=f"devenv logs {running.name} {service.name}",
                 )
             stop.wait(_EVERY_S)
-        raise NotReadyError(f"service {service.name!r} was given up")
+        raise NotReadyError(f"service {service.name!r} was not ready when the check was stopped")
 
     told: dict[str, Ready | NotReadyError] = {}
 
@@ -170,7 +170,7 @@ def wait_ready(running: Running, token: str, watch: Watch, *, progress: Progress
             told[service.name] = error
 
     progress.message(f"waiting for {', '.join(sorted(waiting))}")
-    # Daemons: a service that keeps a request open must not hold up the news that another one died.
+    # Daemons: a service that keeps a request open must not delay the report that another one ended.
     for one in asked:
         threading.Thread(target=run, args=(one,), name=f"probe {one.name}", daemon=True).start()
     try:
@@ -187,7 +187,7 @@ def wait_ready(running: Running, token: str, watch: Watch, *, progress: Progress
 
 
 def answers(running: Running, service: PlannedService, token: str, *, timeout_s: float = 5) -> tuple[bool, str]:
-    """Ask one service once; returns whether it answered as it should, and what it said in words."""
+    """Probe one service once; returns whether it answered correctly, and its answer in words."""
     outside = running.port(service.port) if service.port is not None else None
     if outside is None or service.health_path is None:
         return True, "not published"
@@ -206,7 +206,7 @@ def answers(running: Running, service: PlannedService, token: str, *, timeout_s:
 
 
 def states(running: Running, token: str, *, ask: Callable[..., tuple[bool, str]] = answers) -> dict[str, str]:
-    """Every published service's state now, asked in parallel: `ready`, or what it said."""
+    """Every published service's state now, probed in parallel: `ready`, or its answer."""
     asked = [one for one in running.services if one.port is not None]
     with ThreadPoolExecutor(max_workers=max(1, len(asked))) as pool:
         told = list(pool.map(lambda one: ask(running, one, token, timeout_s=2), asked))
@@ -224,8 +224,8 @@ def check_token(running: Running, states: Mapping[str, str], file: Path) -> None
             f"{running.name} runs with another token ({', '.join(refused)} refused this one): the file was changed "
             "after the container had started",
             where=str(file),
-            hint=f"to use the file's: devenv stop {running.name} && devenv start {running.name}; to make a new one: "
-            "devenv up --new-token",
+            hint=f"to use the token of the file: devenv stop {running.name} && devenv start {running.name}; "
+            "to make a new one: devenv up --new-token",
         )
 
 

@@ -1,6 +1,6 @@
-"""A preset's own commands after the first start, run inside as the user: each once, again when it failed or changed.
+"""A preset's setup commands, run as the user after the first start: each once, again after a failure or a change.
 
-A mark inside says what was done: on the environment's volume, or in the container. Its content is a digest of the
+A mark on the environment's volume, or in the container, records each finished step. It holds a digest of the
 command and of all before it, so a changed command and those after it run again.
 """
 
@@ -20,7 +20,7 @@ from devenv.plan.services import RESERVED
 from devenv.plan.tree_digest import digest
 
 LOG = "setup"
-"""What the log is called, as if it were a service's."""
+"""The log's name, in the place of a service's."""
 _TIMED_OUT = 124  # coreutils' timeout
 _READ = 'for mark; do cat "$mark" 2> /dev/null || :; echo; done'
 # What the command prints goes to the file alone: a process that it leaves in the background would hold a pipe open.
@@ -45,8 +45,8 @@ def setup(
     progress: Progress,
     cancel: Cancellation | None = None,
 ) -> bool:
-    """Run what is not done yet, in order, and restart the preset's services, which may need what was made; whether
-    anything ran. Raises NotReadyError for a step that fails, EngineError, CancelledError."""
+    """Run the unfinished steps in order, then restart the preset's services, which may need their results. Returns
+    whether anything ran. Raises NotReadyError for a step that fails, EngineError, CancelledError."""
     cancel = cancel or Cancellation()
     marks = [_mark(running, one) for one in steps]
     _, found, _ = engine.exec(running.facts.name, ["sh", "-c", _READ, "sh", *marks], user="dev")
@@ -65,7 +65,7 @@ def setup(
 
 
 def _mark(running: Running, step: PlannedStep) -> str:
-    # The container's own folders: a volume cannot lie on the second.
+    # The container's own folders: a volume cannot be mounted on the second.
     place = f"/mnt/{running.name}/.devenv/setup" if step.once == "environment" else "/var/log/devenv/.setup"
     return f"{place}/{step.name}"
 
@@ -83,11 +83,11 @@ def _run(
             line.done()
     cancel.check()
     if code != 0:
-        how = f"ran out of time ({step.timeout_s} s)" if code == _TIMED_OUT else f"ended with status {code}"
+        how = f"timed out after {step.timeout_s} s" if code == _TIMED_OUT else f"ended with status {code}"
         raise NotReadyError(
             f"setup step {step.name!r} {how}",
             detail=log_tail(engine, running.facts.name, LOG) or err.strip() or None,
-            hint=f"'devenv up' runs it again; the container is left up for a look: devenv logs {running.name} {LOG}",
+            hint=f"run it again: devenv up; the container keeps running, see its log: devenv logs {running.name} {LOG}",
         )
 
 

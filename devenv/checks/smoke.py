@@ -23,7 +23,7 @@ _TIMED_OUT = 124  # coreutils' timeout
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
     """One check's result. `report` is the JSON object on the last line it printed, if any; `expect` what a pass says:
-    `result`, or `plumbing`: everything runs, and of the result nothing is known."""
+    `result`, or `plumbing`: everything runs, but the result itself is unchecked."""
 
     name: str
     passed: bool
@@ -35,7 +35,7 @@ class Check:
 
     @property
     def words(self) -> str:
-        """The result for people. A plumbing pass is never said as a pass."""
+        """The result for people. A plumbing pass is never reported as a pass."""
         if not self.passed:
             return "FAILED"
         return "passed" if self.expect == "result" else PLUMBING
@@ -63,11 +63,12 @@ class Report:
         if not failed:
             return
         first = failed[0]
-        how = "ran out of time" if first.exit_code == _TIMED_OUT else f"ended with status {first.exit_code}"
+        how = "timed out" if first.exit_code == _TIMED_OUT else f"ended with status {first.exit_code}"
         raise SmokeError(
             f"smoke check {first.name!r} {how}" + (f" (and {len(failed) - 1} more failed)" if failed[1:] else ""),
             detail=first.tail or None,
-            hint=f"the environment is up for a look: devenv shell {environment}; again: devenv smoke {environment}",
+            hint=f"the environment keeps running; look inside: devenv shell {environment}; "
+            f"run the test again: devenv smoke {environment}",
         )
 
 
@@ -81,7 +82,7 @@ def smoke(running: Running, engine: Engine, *, progress: Progress) -> Report:
 
 
 def beside(running: Running, engine: Engine, stages: Stages) -> Beside[Report]:
-    """The same as a stage of its own, while the caller goes on."""
+    """The same as a stage of its own, while the caller continues."""
 
     def act(stage: Stage) -> Report:
         report = smoke(running, engine, progress=stage)

@@ -23,7 +23,7 @@ _DISK = {
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.EMFILE,
     errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTEMPTY, errno.EEXIST,
 }  # fmt: skip
-"""A full or read-only disk, a folder that is not the user's, or something else in a file's place: no bug of ours."""
+"""Not a bug: a full or read-only disk, a folder that is not the user's, or something else in a file's place."""
 _GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     # heading: {command: (module:function, what `devenv --help` says)}
     "Environment": {
@@ -32,8 +32,8 @@ _GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "status": ("lifecycle:status", "Show one environment: services, URLs, volumes, memory."),
         "open": ("inside:open_", "Open an environment's page in the browser."),
         "logs": ("inside:logs", "Show a service's log."),
-        "shell": ("inside:shell", "Open a shell inside."),
-        "exec": ("inside:exec_", "Run a command inside."),
+        "shell": ("inside:shell", "Open a shell in the container."),
+        "exec": ("inside:exec_", "Run a command in the container."),
         "smoke": ("inside:smoke", "Run the smoke test again."),
         "restart": ("inside:restart", "Restart one service."),
         "stop": ("lifecycle:stop", "Stop an environment; it can be started again."),
@@ -101,7 +101,7 @@ class _Lazy(click.Group):
 
 @click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="devenv")
-@click.option("-v", "--verbose", is_flag=True, help="Show the commands that are run.")
+@click.option("-v", "--verbose", is_flag=True, help="Show the commands that devenv runs.")
 @click.option("-q", "--quiet", is_flag=True, help="Show warnings and errors only.")
 @click.pass_context
 def cli(ctx: click.Context, verbose: bool, quiet: bool) -> None:
@@ -117,7 +117,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
     use_utf8()
     code = run(arguments)
-    # On its way out Python would walk through all that was imported, which takes longer than most commands.
+    # Python's own shutdown walks through all imported modules, which takes longer than most commands.
     gc.freeze()
     sys.exit(code)
 
@@ -125,7 +125,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status (docs/reference/exit-codes.md)."""
     logging.captureWarnings(True)
-    # A polite end takes the build down with us, and leaves no file half written.
+    # An orderly end stops the build too, and leaves no file half written.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         # Without standalone mode click returns the status of `ctx.exit(n)` instead of raising Exit.
@@ -147,7 +147,7 @@ def run(arguments: list[str] | None = None) -> int:
         make_console().error(error)
         return error.exit_code
     except BrokenPipeError:
-        # The reader of our output went away (`devenv ps | head`): nothing is wrong.
+        # The reader of the output has ended (`devenv ps | head`): no fault.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:  # noqa: BLE001 - the one boundary: a bug becomes a log file and exit 70

@@ -1,4 +1,4 @@
-"""What every command gets: folders, settings, console, and the options that all share."""
+"""What every command uses: folders, settings, console, and shared options."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ class App:
 
     @property
     def carried(self) -> dict[str, str]:
-        """This host's proxies and hub mirrors, which programs inside need as well. Those of the environment variables
-        come before those of docker's config.json."""
+        """This host's proxies and hub mirrors, for programs in the container. Variables of the environment come before
+        docker's config.json."""
         from devenv.doors.docker.address import proxies
 
         own = {name: value for name in _CARRIED if (value := os.environ.get(name))}
@@ -100,7 +100,7 @@ class App:
         return connect(self.endpoint)
 
     def session(self, stages: Stages, sources: tuple[str, ...] = ()) -> Session:
-        """What the line acts through; `sources`: the hubs to bring weights from, and no others."""
+        """The session of one run; `sources`: fetch weights from these hubs only."""
         from devenv.up.session import Session
 
         return Session(
@@ -112,8 +112,8 @@ class App:
         self, name: str | None, *, all_users: bool = False, look: bool = False, here_only: str = "",
         hint: str = "devenv ps",
     ) -> Running:  # fmt: skip
-        """The environment called `name`, to act on or (`look`) to show; without a name the project's here, else the
-        user's only one unless `here_only` says why not. The one place that chooses. `hint` is for an unknown name.
+        """The environment `name`, to act on or (`look`) to show; without a name this project's, else the
+        user's only one, unless `here_only` gives a reason against it. `hint` is for an unknown name.
 
         Raises UsageError for another user's, unless `all_users`, and for what devenv did not make.
         """
@@ -128,20 +128,20 @@ class App:
                     owner.check(one, self.environment(name), all_users=all_users or look)
                     return one
             names = ", ".join(one.name for one in every if not one.unreadable) or "none"
-            raise UsageError(f"there is no environment called {name!r}; there are: {names}", hint=hint)
+            raise UsageError(f"unknown environment {name!r}; environments here: {names}", hint=hint)
         mine = [one for one in every if not one.unreadable and (all_users or self.is_own(one))]
         found, in_project = _here(mine, Path.cwd())
         if not found and in_project:
-            raise UsageError("this project has no environment", hint="devenv up; others go by name: devenv ps")
+            raise UsageError("this project has no environment", hint="make one: devenv up; list the others: devenv ps")
         if not found and here_only:
-            raise UsageError("which environment?", hint=here_only)
+            raise UsageError("no environment is named", hint=here_only)
         found = found or mine
         if len(found) == 1:
             return found[0]
         names = ", ".join(one.name for one in mine)
-        others = "; 'devenv ps' lists those of others" if every else ""
+        others = "; 'devenv ps' lists those of other users" if every else ""
         raise UsageError(
-            f"which environment? there are: {names}" if names else f"you have no environment on this engine{others}",
+            f"several environments are here: {names}" if names else f"you have no environment on this engine{others}",
             hint="name one of them" if names else "make one: devenv up rapidocr",
         )
 
@@ -152,11 +152,11 @@ class App:
         return not one.unreadable and owner.is_own(one, self.environment(one.name))
 
     def known_token(self, one: Running) -> str | None:
-        """The token of an environment of this user's; None for others', whatever else was called so here."""
+        """The token of this user's environment; None for another user's, even under the same name."""
         return self.environment(one.name).known_token() if self.is_own(one) else None
 
     def environment(self, name: str) -> Environment:
-        """The state of the environment called `name`."""
+        """The state of the environment `name`."""
         from devenv.container.state import environment
 
         return environment(name, self.dirs.environments)
@@ -199,19 +199,19 @@ def json_option(command: _F) -> _F:
         expose_value=False,
         is_eager=False,
         callback=set_json,
-        help="One JSON document on stdout.",
+        help="Print one JSON document on stdout.",
     )(command)
 
 
 def all_users_option(command: _F) -> _F:
     """Add `--all-users`: act on another user's environment too."""
     return click.option(
-        "--all-users", is_flag=True, help="Also an environment of another user of this engine; its owner is not asked."
+        "--all-users", is_flag=True, help="Act on another user's environment too, without asking its owner."
     )(command)
 
 
 def from_option(command: _F) -> _F:
-    """Add `--from DIR`: folders that are asked for locked files before any mirror."""
+    """Add `--from DIR`: folders to search for locked files before any mirror."""
 
     def set_folders(ctx: click.Context, parameter: click.Parameter, value: tuple[Path, ...]) -> None:  # noqa: ARG001
         ctx.obj.folders = value
@@ -224,8 +224,8 @@ def from_option(command: _F) -> _F:
         callback=set_folders,
         envvar="DEVENV_FROM",
         metavar="DIR",
-        help="Take locked files from this folder where their hash is right, before any mirror is asked. "
-        "Several: give it again.",
+        help="Take locked files from this folder, where their hash is right, before devenv contacts any mirror. "
+        "Repeat it for several folders.",
     )(command)
 
 
@@ -240,18 +240,18 @@ def weights_dir_option(command: _F) -> _F:
         metavar="FOLDER",
         expose_value=False,
         callback=set_dir,
-        help="Where the store of weights lies; also DEVENV_WEIGHTS_DIR, or 'weights: {dir: …}' in config.yaml.",
+        help="The folder of the store of weights; also DEVENV_WEIGHTS_DIR, or 'weights: {dir: …}' in config.yaml.",
     )(command)
 
 
 def source_option(command: _F) -> _F:
-    """Add `--source`: which hubs to ask."""
+    """Add `--source`: which hubs to contact."""
     return click.option(
         "--source",
         "sources",
         multiple=True,
         type=click.Choice(["huggingface", "modelscope"]),
-        help="Bring weights from this hub only; several: in this order.",
+        help="Fetch weights from this hub only. Repeat it for several hubs, in order.",
     )(command)
 
 

@@ -1,4 +1,4 @@
-"""`devenv doctor`: can this machine run a preset? Findings with remedies, before anything is downloaded."""
+"""`devenv doctor`: findings with remedies, before anything is downloaded."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ _SIGNS = {"ok": "ok     ", "warning": "warning", "blocker": "BLOCKER"}
 
 @click.command()
 @click.argument("preset", required=False)
-@click.option("--offline", is_flag=True, help="Leave the network alone.")
-@click.option("--gpus", metavar="WHICH", help="As of 'up': all, none, or indices and UUIDs with commas between.")
-@click.option("--gpu-mode", type=click.Choice(["auto", *MODES]), default="auto", help="As of 'up'.")
+@click.option("--offline", is_flag=True, help="Do not use the network.")
+@click.option("--gpus", metavar="WHICH", help="Same as for 'up': all, none, or indices and UUIDs separated by commas.")
+@click.option("--gpu-mode", type=click.Choice(["auto", *MODES]), default="auto", help="Same as for 'up'.")
 @click.option(
     "--machine",
     "recorded",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Judge a recorded machine instead: the 'machine' of a --json document from there.",
+    help="Judge a recorded machine instead of this one: the 'machine' value of its --json document.",
 )
 @json_option
 @click.pass_obj
 def doctor(app: App, preset: str | None, offline: bool, gpus: str | None, gpu_mode: str, recorded: Path | None) -> None:
-    """Say whether this machine can run PRESET, and what helps; exit status 13 when it cannot.
+    """Check whether this machine can run PRESET, and print what helps; exit status 13 when it cannot.
 
-    PRESET is a shipped name, a YAML file, a project folder, or nothing: devenv.yaml here or above, or without one
-    just the machine.
+    PRESET is a shipped name, a YAML file, a project folder, or nothing: devenv.yaml here or above. Without a
+    devenv.yaml, devenv checks the machine alone.
     """
     from devenv.doctor.examine import examine
 
@@ -87,7 +87,7 @@ def _words(loaded: LoadedPreset | None, other: Instead | None) -> str:
     if other is not None:
         return other.remedy
     none = loaded.preset.alternatives if loaded else ()
-    return f"nor can it run {', '.join(none)}" if none else ""
+    return f"this machine cannot run these either: {', '.join(none)}" if none else ""
 
 
 def _loaded(preset: str | None) -> LoadedPreset | None:
@@ -151,7 +151,7 @@ def _recorded(path: Path) -> Machine:
         raise UsageError(
             f"not a recorded machine: {why}",
             where=str(path),
-            hint="record one there: devenv doctor --json > machine.json",
+            hint="record the machine on it: devenv doctor --json > machine.json",
         ) from None
 
 

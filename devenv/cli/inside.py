@@ -31,8 +31,8 @@ _BROWSER_S = 5.0
 @click.command()
 @click.argument("name", required=False)
 @click.argument("service", required=False)
-@click.option("-f", "--follow", is_flag=True, help="Keep printing what comes.")
-@click.option("-n", "--lines", default=200, show_default=True, help="How many lines to begin with.")
+@click.option("-f", "--follow", is_flag=True, help="Keep printing new lines.")
+@click.option("-n", "--lines", default=200, show_default=True, help="The number of last lines to print first.")
 @all_users_option
 @click.pass_obj
 def logs(app: App, name: str | None, service: str | None, follow: bool, lines: int, all_users: bool) -> None:
@@ -62,7 +62,7 @@ def logs(app: App, name: str | None, service: str | None, follow: bool, lines: i
 
 
 class _Exec(click.Command):
-    """Keeps a `--` before the words, which click takes away: what comes after one is no environment's name."""
+    """Keeps a `--` before the words, which click removes, because a word after it is not an environment's name."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         given = list(args)
@@ -76,27 +76,29 @@ class _Exec(click.Command):
 @click.command(
     "exec", cls=_Exec, context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
 )  # fmt: skip
-@click.option("--name", help="The environment; the only one, or the project's here, when not given.")
-@click.option("-w", "--workdir", metavar="DIR", help="The folder inside to run it in, from /workspace on.")
+@click.option("--name", help="The environment; default: the one of this project, or the only one.")
+@click.option(
+    "-w", "--workdir", metavar="DIR", help="The folder in the container to run it in, relative to /workspace."
+)
 @all_users_option
 @click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="[NAME --] COMMAND...")
 @click.pass_obj
 def exec_(app: App, name: str | None, workdir: str | None, words: tuple[str, ...], all_users: bool) -> None:
-    """Run COMMAND inside as the user, in /workspace; its exit status becomes this one's.
+    """Run COMMAND in the container as the user, in /workspace, and exit with its exit status.
 
-    A single word before '--' is the environment's name. After '--' or '--name' there is only COMMAND: a program that
-    takes a '--' of its own as its first argument is run so: devenv exec -- grep -- -x FILE.
+    A single word before '--' is the environment's name. All words after '--' or '--name' are COMMAND. Run a program
+    whose own first argument is '--' like this: devenv exec -- grep -- -x FILE.
 
-    COMMAND ends when this one does, however that happens; with `nohup` or `setsid` in front it goes on.
+    COMMAND ends when this command ends, for whatever reason. With `nohup` or `setsid` in front it keeps running.
     """
     hint = "devenv ps"
     if words[0] == "--":
         words = words[1:]
     elif name is None and words[1:2] == ("--",):
         name, words = words[0], words[2:]
-        hint += f"; to run a program called {name!r} inside: devenv exec -- {name} -- …"
+        hint += f"; to run a program named {name!r} in the container: devenv exec -- {name} -- …"
     if not words:
-        raise UsageError("which command?", hint="devenv exec NAME -- COMMAND")
+        raise UsageError("no command is given", hint="devenv exec NAME -- COMMAND")
     one = app.select(name, all_users=all_users, hint=hint)
     sys.exit(_interactive(app, one, words, workdir=workdir))
 
@@ -106,7 +108,7 @@ def exec_(app: App, name: str | None, workdir: str | None, words: tuple[str, ...
 @all_users_option
 @click.pass_obj
 def shell(app: App, name: str | None, all_users: bool) -> None:
-    """Open a login shell inside. It and its jobs end when this command does, however that happens."""
+    """Open a login shell in the container. The shell and its jobs end when this command ends, for whatever reason."""
     sys.exit(_interactive(app, app.select(name, all_users=all_users), ("bash", "-l")))
 
 
@@ -126,7 +128,7 @@ def open_(app: App, name: str | None, service: str) -> None:
         )
     readiness.check_token(one, readiness.states(one, token), environment.token_file)
     app.console.data(urls[service])
-    # A page that leads on, readable by this user only: a browser's arguments show in the process list.
+    # A redirecting page that only this user can read, because the process list shows a browser's arguments.
     page = environment.page(service, urls[service])
     if not _browse(page.as_uri()):
         app.console.note("no browser here: open the address above")
@@ -138,22 +140,22 @@ def open_(app: App, name: str | None, service: str) -> None:
 @json_option
 @click.pass_obj
 def restart(app: App, words: tuple[str, ...], all_users: bool) -> None:
-    """Restart one service of a running environment and wait until it answers. Everything else goes on.
+    """Restart one service of a running environment and wait until it answers. Everything else keeps running.
 
     'devenv stop NAME' and 'devenv start NAME' restart the whole environment.
     """
     if len(words) > 2:
-        raise UsageError(f"too many words: {' '.join(words)}", hint="devenv restart NAME SERVICE")
+        raise UsageError(f"too many arguments: {' '.join(words)}", hint="devenv restart NAME SERVICE")
     one = _running(app.select(words[0] if len(words) == 2 else None, all_users=all_users))
     name = words[-1]
     _check_service(one, name)
-    # What does not end within this time is killed.
+    # A service that does not end within this time is killed.
     code, out, err = app.engine.exec(
         one.facts.name, ["sv", "-w", "10", "force-restart", f"{_SERVICES}/{name}"], user="dev"
     )
     if code != 0:
         raise NotReadyError(
-            f"service {name!r} could not be restarted", detail=(out + err).strip() or None,
+            f"cannot restart service {name!r}", detail=(out + err).strip() or None,
             hint=f"devenv logs {one.name} {name}",
         )  # fmt: skip
     _wait_for(app, one, name)
@@ -212,7 +214,7 @@ def _running(one: Running) -> Running:
 
 
 def _wait_for(app: App, one: Running, name: str) -> None:
-    """Until a service answers again, or all that stand behind the gateway; another user's tell us nothing."""
+    """Wait until a service answers again, or all behind the gateway. Another user's services cannot be probed."""
     asked = tuple(each for each in one.services if each.port and name in (each.name, "gateway"))
     token = app.known_token(one)
     if not asked or token is None:
@@ -223,8 +225,8 @@ def _wait_for(app: App, one: Running, name: str) -> None:
 
 
 def _browse(address: str) -> bool:
-    """Open an address in a browser of this machine; whether there is one. What the programs that look for it print
-    is of no use to anybody."""
+    """Open an address in a browser of this machine; returns whether there is one. The output of the programs that
+    search for it is dropped."""
     try:
         return any(map(os.environ.get, _SCREENS)) and process.detached(["xdg-open", address], watch_s=_BROWSER_S)
     except FileNotFoundError:
@@ -232,7 +234,7 @@ def _browse(address: str) -> bool:
 
 
 def _follow(app: App, one: Running, command: list[str]) -> None:
-    """Print what a command inside prints, until either ends."""
+    """Print the output of a command in the container, until either ends."""
     from devenv.container.exec import Lifeline
 
     with Lifeline(app.engine, one.facts.name) as line, contextlib.suppress(KeyboardInterrupt):
@@ -245,7 +247,9 @@ def _interactive(app: App, one: Running, command: tuple[str, ...], *, workdir: s
     terminal = ["-i", "-t"] if sys.stdin.isatty() and sys.stdout.isatty() else ["-i"]
     folder = posixpath.join(_WORKSPACE, workdir) if workdir else _WORKSPACE
     if workdir and app.engine.exec(one.facts.name, ["test", "-d", folder], user="dev")[0] != 0:
-        raise UsageError(f"{one.name} has no folder {folder} inside", hint=f"devenv exec {one.name} -- ls {_WORKSPACE}")
+        raise UsageError(
+            f"{one.name} has no folder {folder} in the container", hint=f"devenv exec {one.name} -- ls {_WORKSPACE}"
+        )
     options = [*terminal, "--user", "dev", "--workdir", folder]
     from devenv.container.exec import Lifeline
 
@@ -266,7 +270,7 @@ def _inside(
     *,
     tell: Callable[[int], None],
 ) -> int:
-    """Run a command inside on this terminal, through the docker client."""
+    """Run a command in the container on this terminal, through the docker client."""
     full = ["docker", "exec", *options, one.facts.name, *command]
     try:
         return process.interactive(full, env=app.engine.endpoint.variables(), tell=tell)

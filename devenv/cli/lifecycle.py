@@ -93,7 +93,7 @@ def start(app: App, name: str | None) -> None:
     environment = app.environment(one.name)
     token = environment.kept_token()
     with (
-        environment.locked(lambda: app.console.note("another devenv command holds this environment; waiting")),
+        environment.locked(lambda: app.console.note("another devenv command is using this environment; waiting")),
         app.console.stages() as stages,
     ):
         one = _startable(app, app.select(one.name))
@@ -120,19 +120,19 @@ def start(app: App, name: str | None) -> None:
 
 @click.command()
 @click.argument("names", nargs=-1)
-@click.option("--volumes", is_flag=True, help="Remove the environment's volumes too: what is on them is lost.")
-@click.option("--ports", is_flag=True, help="Give its ports up, so that the next 'up' chooses new ones.")
+@click.option("--volumes", is_flag=True, help="Remove the environment's volumes too, with all their data.")
+@click.option("--ports", is_flag=True, help="Release its ports; the next 'up' chooses new ones.")
 @all_users_option
 @json_option
 @click.pass_obj
 def down(app: App, names: tuple[str, ...], volumes: bool, ports: bool, all_users: bool) -> None:
-    """Remove environments' containers and networks. Volumes, token and ports stay unless told.
+    """Remove environments' containers and networks. Volumes, token and ports stay, except with the options.
 
-    With --volumes, name it: without a name only the environment of the project here is taken.
+    With --volumes, name the environment: without a name, only the environment of this project is removed.
     """
     for name in (chosen := _chosen(app, names, all_users=all_users, without_container=True, with_volumes=volumes)):
         environment = app.environment(name)
-        with environment.locked(lambda: app.console.note("another devenv command holds this environment; waiting")):
+        with environment.locked(lambda: app.console.note("another devenv command is using this environment; waiting")):
             one = _now(app, name, all_users=all_users)
             lost = owner.removable(environment, app.engine, one, all_users=all_users) if volumes else ()
             if one:
@@ -155,18 +155,20 @@ def _chosen(
     """The named environments, each once; without a name, the one `select` finds."""
     if not names:
         here_only = (
-            "name it, because what is on its volumes is lost: devenv down --volumes NAME" if with_volumes else ""
+            "name the environment, because its volumes and their data will be removed: devenv down --volumes NAME"
+            if with_volumes
+            else ""
         )
         return [app.select(None, all_users=all_users, here_only=here_only).name]
     for name in names:
-        # Its container may be gone while its volumes and state are not.
+        # Its volumes and state may outlive its container.
         if not (without_container and _left(app, name, all_users=all_users)):
             app.select(name, all_users=all_users)
     return list(dict.fromkeys(names))
 
 
 def _left(app: App, name: str, *, all_users: bool) -> bool:
-    """Whether there is no container of an environment, but its state, or with `all_users` its volumes."""
+    """Whether an environment has no container, but still its state, or with `all_users` its volumes."""
     environment = app.environment(name)
     if app.engine.container(environment.container):
         return False
@@ -182,7 +184,7 @@ def _now(app: App, name: str, *, all_users: bool) -> container.Running | None:
 
 
 def _startable(app: App, one: container.Running) -> container.Running:
-    """The container, running or ready to be started. Raises NotReadyError for one that only `up` can bring on."""
+    """The container, running or ready to be started. Raises NotReadyError for one that only `up` can continue."""
     settled = condition.settled(one, app.engine, app.console.note) if condition.can_start(one) else None
     if settled is None:
         raise NotReadyError(f"{one.name} cannot be started: it is {one.facts.state}", hint=condition.remedy(one))
@@ -233,7 +235,7 @@ def _warn_of_token(app: App, one: container.Running, services: Mapping[str, str]
 
 
 def _gpus(app: App, one: container.Running, *, live: bool) -> list[dict[str, Any]]:
-    """The environment's GPUs now: memory and utilisation of each, and what of it the environment's processes have."""
+    """The environment's GPUs now: memory and utilisation of each, and the memory of the environment's own processes."""
     if one.gpu is None:
         return []
     from devenv.doors.machine.gpu_usage import usage

@@ -24,27 +24,29 @@ if TYPE_CHECKING:
 
 __all__ = ["fetch", "lock", "sbom"]
 
-_OPEN = "its model is left open: no hub was asked; the first 'devenv up' or 'devenv prefetch' records its files by hash"
+_OPEN = (
+    "its model is not pinned yet (no hub was contacted); "
+    "the first 'devenv up' or 'devenv prefetch' records its files by hash"
+)
 
 
 @click.command()
 @click.argument("preset", required=False)
-@click.option("--check", is_flag=True, help="Only say whether the lock fits the preset; exit 12 when it does not.")
+@click.option("--check", is_flag=True, help="Only check whether the lock fits the preset; exit 12 when it does not.")
 @click.option(
     "--upgrade", multiple=True, is_flag=False, flag_value="*", metavar="[NAME]",
-    help="Take NAME (a package, or base, apt, pip, npm, node, code_server, uv, model) afresh; all without a NAME; "
-    "'parent' follows the lock of what the preset extends. "
-    "Several: give it again, or separate by commas.",
+    help="Upgrade NAME (a package, or base, apt, pip, npm, node, code_server, uv, model); without a NAME everything. "
+    "'parent' follows the lock of the preset that this one extends. Repeat it for several, or separate by commas.",
 )  # fmt: skip
 @click.option(
     "--without-model",
     is_flag=True,
-    help="Ask no hub: a model that is not recorded yet is left open, and the first 'up' or 'prefetch' records it.",
+    help="Contact no hub: a model that is not pinned yet stays so, and the first 'up' or 'prefetch' records it.",
 )
 @json_option
 @click.pass_obj
 def lock(app: App, preset: str | None, check: bool, upgrade: tuple[str, ...], without_model: bool) -> None:
-    """Resolve PRESET to exact files, by hash, in a lock beside it. What still fits is kept.
+    """Resolve PRESET to exact files, by hash, in a lock beside it. Entries that still fit are kept.
 
     PRESET is a shipped name, a YAML file, a project folder, or nothing: devenv.yaml here or above.
     """
@@ -55,7 +57,7 @@ def lock(app: App, preset: str | None, check: bool, upgrade: tuple[str, ...], wi
 
     names = tuple(name for one in upgrade for name in one.split(",") if name)
     if without_model and "model" in names:
-        raise UsageError("--without-model asks no hub, and --upgrade model wants one asked", hint="choose one of them")
+        raise UsageError("--without-model contacts no hub, but --upgrade model needs one", hint="choose one of them")
     loaded = load(find(preset, Path.cwd()))
     if check:
         path = lock_files.lock_path(loaded, app.dirs)
@@ -68,7 +70,7 @@ def lock(app: App, preset: str | None, check: bool, upgrade: tuple[str, ...], wi
     try:
         old = read(path) if files.is_there(path) else None
     except LockError as error:
-        app.console.warn(f"{error.message}; it is made anew ({error.where})")
+        app.console.warn(f"{error.message}; locking again ({error.where})")
         old = None
     with app.console.stages() as stages, stages.stage("lock") as stage:
         try:
@@ -78,7 +80,8 @@ def lock(app: App, preset: str | None, check: bool, upgrade: tuple[str, ...], wi
                 image_facts=lambda reference: look_into(reference, app.engine),
             )  # fmt: skip
         except UnreachedError as error:
-            error.hint = f"{error.hint}; or leave the model open for now: {lock_files.command(loaded)} --without-model"
+            command = lock_files.command(loaded)
+            error.hint = f"{error.hint}; or lock without the model for now: {command} --without-model"
             raise
         stage.cached = new == old
         stage.message(f"{len(new.artifacts())} files, {bytes_text(sum(one.size for one in new.artifacts()))}")
@@ -92,7 +95,7 @@ def lock(app: App, preset: str | None, check: bool, upgrade: tuple[str, ...], wi
 @json_option
 @click.pass_obj
 def fetch(app: App, preset: str | None) -> None:
-    """Bring every locked file of PRESET to this machine's store, verified; a build then needs no network."""
+    """Fetch every locked file of PRESET to this machine's store, and verify it; a build then needs no network."""
     from devenv.fetch import declared
     from devenv.fetch.fetch import fetch as bring
     from devenv.fetch.sources import archives
@@ -126,9 +129,9 @@ def fetch(app: App, preset: str | None) -> None:
 @click.argument("preset", required=False)
 @click.pass_obj
 def sbom(app: App, preset: str | None) -> None:
-    """Print the CycloneDX bill of materials of PRESET's image; the image has the same at /etc/devenv/sbom.cdx.json.
+    """Print the CycloneDX bill of materials of PRESET's image; the image has a copy at /etc/devenv/sbom.cdx.json.
 
-    PRESET is a shipped name, a file, a folder, or nothing: then devenv.yaml here or above. The lock must be there.
+    PRESET is a shipped name, a file, a folder, or nothing: then devenv.yaml here or above. The lock must exist.
     """
     from devenv.lock.model import read
     from devenv.render.sbom import sbom as bill

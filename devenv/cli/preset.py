@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command("init")
 @click.argument("preset", default="rapidocr")
-@click.option("--force", is_flag=True, help="Overwrite a devenv.yaml that is there already.")
+@click.option("--force", is_flag=True, help="Overwrite an existing devenv.yaml.")
 @json_option
 @click.pass_obj
 def init(app: App, preset: str, force: bool) -> None:
@@ -76,7 +76,7 @@ def show(app: App, preset: str | None) -> None:
 @json_option
 @click.pass_obj
 def validate(app: App, files: tuple[str, ...]) -> None:
-    """Check presets and say all their mistakes at once; exit status 3 when there are any.
+    """Check presets and report all their mistakes at once; exit status 3 when there are any.
 
     FILE is a file, a folder or a shipped preset's name; without one, devenv.yaml here or above.
     """

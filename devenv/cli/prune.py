@@ -11,24 +11,24 @@ from devenv.doors.terminal.console import bytes_text, printable
 
 @click.command()
 @click.option(
-    "--all", "everything", is_flag=True, help="Also the stored files (they are downloaded again when needed)."
+    "--all", "everything", is_flag=True, help="Also remove the stored files; devenv downloads them again when needed."
 )
 @click.option("--dry-run", is_flag=True, help="Print what would be removed, and remove nothing.")
 @click.option(
     "--all-users",
     is_flag=True,
-    help="Also images and networks that another user of this engine, or an older devenv, made.",
+    help="Also remove images and networks that another user of this engine, or an older devenv, made.",
 )
 @json_option
 @click.pass_obj
 def prune(app: App, everything: bool, dry_run: bool, all_users: bool) -> None:
     """Remove what no environment uses: old images and networks, build contexts; with --all the stored files too.
 
-    What other users of this engine made stays.
+    Images and networks that other users of this engine made are kept.
     """
     done = leftovers.prune(
         app.engine, app.dirs, everything=everything, all_users=all_users, dry_run=dry_run,
-        waiting=lambda: app.console.note("another devenv command is at work; waiting"),
+        waiting=lambda: app.console.note("another devenv command is running; waiting"),
     )  # fmt: skip
     size_bytes = sum(done.images.values())
     if app.json:
@@ -44,6 +44,6 @@ def prune(app: App, everything: bool, dry_run: bool, all_users: bool) -> None:
         f"{len(done.networks)} networks, {len(done.folders)} folders"
     )
     for tag in done.kept:
-        app.console.note(f"kept {tag}: a container that is not devenv's uses it")
+        app.console.note(f"kept {tag}: a container that devenv did not make uses it")
     if done.others:
-        app.console.note(f"left {len(done.others)} images that another user or an older devenv made: see --all-users")
+        app.console.note(f"kept {len(done.others)} images that another user or an older devenv made (see --all-users)")

@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 @click.argument("preset", required=False)
 @click.option(
     "-o", "--output", type=click.Path(file_okay=False, path_type=Path),
-    help="The folder to write to; the project's, else the current one, when not given.",
+    help="The folder to write to; default: the project's folder, else the current one.",
 )  # fmt: skip
 @click.option("--check", is_flag=True, help="Write nothing; exit status 12 and a diff when files would change.")
 @click.option(
     "--with-artifacts", is_flag=True,
-    help="Also put every input of the build there: a folder that 'docker buildx build' needs nothing else for.",
+    help="Also write every input of the build there; 'docker buildx build' then needs nothing but this folder.",
 )  # fmt: skip
 @click.option(
     "--online", is_flag=True,
-    help="Write all of it into .devcontainer, without artifacts: a small folder to commit, whose image 'docker buildx "
-    "build' and dev container clients build over the network, with no devenv.",
+    help="Write a small folder .devcontainer to commit, without artifacts: 'docker buildx build' and dev container "
+    "clients build the image from it over the network, without devenv.",
 )  # fmt: skip
 @from_option
 @json_option
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 def render(app: App, preset: str | None, output: Path | None, check: bool, with_artifacts: bool, online: bool) -> None:
     """Write Dockerfile, .devcontainer/devcontainer.json and compose.yaml of PRESET.
 
-    PRESET is a shipped name, a file, a folder, or nothing: then devenv.yaml here or above. The lock must be there.
+    PRESET is a shipped name, a file, a folder, or nothing: then devenv.yaml here or above. The lock must exist.
     """
     from devenv.lock import drift
     from devenv.lock.files import lock_path
@@ -85,7 +85,7 @@ def render(app: App, preset: str | None, output: Path | None, check: bool, with_
 
 
 def _check(app: App, decided: Plan, difference: str, target: Path) -> None:
-    """Tell what differs. Raises DriftError when anything does."""
+    """Print the differences. Raises DriftError when there are any."""
     if app.json:
         app.console.json({
             "preset": decided.preset, "folder": str(target), "matches": not difference, "diff": difference,
@@ -128,9 +128,7 @@ def _small(loaded: LoadedPreset, decided: Plan, rendered: Rendered, target: Path
 
 
 def _require_own(loaded: LoadedPreset, target: Path, *, free: bool) -> None:
-    """All of `target` will be replaced. Raises RenderError when something of the user's lies there."""
+    """Refuse to replace a `target` that has files of the user's. Raises RenderError."""
     lies = "holds the preset" if loaded.path.is_relative_to(target.resolve()) else "is not empty"
     if not free or lies == "holds the preset":
-        raise RenderError(
-            f"{target} {lies}, and all of it would be replaced", hint="choose a folder of its own with -o"
-        )
+        raise RenderError(f"cannot replace {target}: it {lies}", hint="choose another folder with -o")

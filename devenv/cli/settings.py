@@ -16,7 +16,7 @@ def settings(app: App) -> None:
     """Show the settings in force, each with the file or variable it came from: mirrors, indexes, registries, proxies,
     certificates, the engine's address, folders, hubs.
 
-    User names, passwords and tokens are not shown. What you have set and devenv does not honour comes last.
+    User names, passwords and tokens are not shown. Settings of yours that devenv does not use come last.
     """
     from devenv.doctor.settings_in_force import UNHEARD, in_force
 

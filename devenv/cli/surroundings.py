@@ -1,4 +1,4 @@
-"""What a command finds when it starts: home, XDG folders, the folder it stands in, the terminal. Set right once, for
+"""A command's surroundings: home, XDG folders, current folder, terminal. They are corrected once, for
 libraries and other programs as well, or refused with one error."""
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _XDG = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", 
 def use_utf8() -> None:
     """Start this program again in Python's UTF-8 mode where the locale has another encoding.
 
-    Names of files are UTF-8 in presets, labels and the engine's API, whatever the terminal shows; it keeps its own
-    encoding, and what it cannot show is escaped.
+    Names of files are UTF-8 in presets, labels and the engine's API, independent of the terminal, which keeps its own
+    encoding; characters that it cannot show are escaped.
     """
     if codecs.lookup(sys.getfilesystemencoding()).name == "utf-8" or "utf8" in sys._xoptions:
         return
@@ -30,7 +30,7 @@ def use_utf8() -> None:
 
 
 def settle(warn: Callable[[str], None]) -> None:
-    """Set the environment variables right. Raises UsageError where no command could work."""
+    """Correct the environment variables. Raises UsageError where no command could work."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     os.environ["HOME"] = _home(os.environ.get("HOME", ""))
@@ -39,14 +39,14 @@ def settle(warn: Callable[[str], None]) -> None:
         if not value:
             continue
         if not Path(value).is_absolute():
-            warn(f"{name} is {value!r}, which is no absolute path: it is ignored, as its specification says")
+            warn(f"{name} is {value!r}, which is not an absolute path: devenv ignores it, as its specification says")
             del os.environ[name]
         elif not is_text(value):
             raise UsageError(f"{name} is not UTF-8 text", hint="name another folder: Docker cannot mount that one")
     try:
         Path.cwd()
     except OSError:
-        raise UsageError("the folder that you are in is gone", hint="cd to another one") from None
+        raise UsageError("the current folder no longer exists", hint="change to another folder: cd ~") from None
 
 
 def _home(named: str) -> str:
@@ -57,7 +57,7 @@ def _home(named: str) -> str:
             named = ""
         if not Path(named).is_absolute():
             raise UsageError(
-                f"HOME names no folder, and the system knows no home of uid {os.getuid()}",
+                f"HOME names no folder, and the system has no home folder for uid {os.getuid()}",
                 hint="export HOME=FOLDER, an absolute path to a folder of yours",
             )
     if not is_text(named):

@@ -33,10 +33,10 @@ __all__ = ["build", "up"]
 
 @click.command()
 @click.argument("preset", required=False)
-@click.option("--name", help="The environment's name; the preset's own when not given.")
+@click.option("--name", help="The environment's name; default: the preset's own.")
 @click.option(
     "--workspace", type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="The folder mounted at /workspace; a project's own is the default.",
+    help="The folder mounted at /workspace; default: the project's folder.",
 )  # fmt: skip
 @click.option("--fresh", is_flag=True, help="Replace the container even when nothing changed.")
 @click.option(
@@ -44,22 +44,25 @@ __all__ = ["build", "up"]
     help="Take the volumes, token and ports that another project left under this name; volumes of another user too.",
 )  # fmt: skip
 @click.option(
-    "--new-token", is_flag=True, help="Make another token; the container starts again with it, and keeps its volumes."
+    "--new-token", is_flag=True, help="Make a new token; the container restarts with it and keeps its volumes."
 )
 @click.option(
-    "--relock", is_flag=True, envvar="DEVENV_RELOCK", help="Lock anew what the mirrors no longer have, then go on."
+    "--relock",
+    is_flag=True,
+    envvar="DEVENV_RELOCK",
+    help="Lock again the packages that the mirrors no longer have, then continue.",
 )
 @from_option
-@click.option("--gpus", metavar="WHICH", help="all, none, or indices and UUIDs with commas between: 0,2. Remembered.")
+@click.option("--gpus", metavar="WHICH", help="all, none, or indices and UUIDs separated by commas: 0,2. Remembered.")
 @click.option(
     "--gpu-mode", type=click.Choice(["auto", *MODES]), default=None,
-    help="How the container gets them; chosen by itself when not given. Remembered.",
+    help="How the container gets the GPUs; default: chosen for this machine. Remembered.",
 )  # fmt: skip
 @source_option
 @weights_dir_option
 @json_option
 @click.option(
-    "--json-events", is_flag=True, help="One JSON object a line on stdout, as things happen; the last has the result."
+    "--json-events", is_flag=True, help="Print events on stdout, one JSON object a line; the last one has the result."
 )
 @click.pass_obj
 def up(
@@ -76,7 +79,7 @@ def up(
     sources: tuple[str, ...],
     json_events: bool,
 ) -> None:
-    """Bring an environment up, to a passed smoke test.
+    """Bring an environment up, until its smoke test has passed.
 
     PRESET is a shipped name, a YAML file, a project folder, or nothing: devenv.yaml here or above.
     """
@@ -107,7 +110,7 @@ def up(
 
 @contextlib.contextmanager
 def _telling_of_failure(events: Events | None) -> Iterator[None]:
-    """What ends the command is an event, too; its status is the process's."""
+    """Report a failure as an event too, with the process's exit status."""
     try:
         yield
     except (DevenvError, KeyboardInterrupt) as error:
@@ -122,21 +125,24 @@ def _telling_of_failure(events: Events | None) -> Iterator[None]:
 
 @click.command()
 @click.argument("preset", required=False)
-@click.option("--no-cache", is_flag=True, help="Build every step anew.")
+@click.option("--no-cache", is_flag=True, help="Build every step again, without the build cache.")
 @click.option(
-    "--relock", is_flag=True, envvar="DEVENV_RELOCK", help="Lock anew what the mirrors no longer have, then go on."
+    "--relock",
+    is_flag=True,
+    envvar="DEVENV_RELOCK",
+    help="Lock again the packages that the mirrors no longer have, then continue.",
 )
 @from_option
 @json_option
 @click.pass_obj
 def build(app: App, preset: str | None, no_cache: bool, relock: bool) -> None:
-    """Build the image of PRESET, with no network: everything was fetched and verified before."""
+    """Build the image of PRESET without a network, from files that were fetched and verified before."""
     with app.console.stages() as stages:
         session = app.session(stages)
         decided = decide(find(preset, Path.cwd()), session)
         decided, image = make_image(decided, session, no_cache=no_cache, relock=relock)
     if decided.lock.open:
-        app.console.note("the lock leaves the model open, and so does this image: 'devenv up' records it")
+        app.console.note("the lock does not pin the model yet, so this image does not either: 'devenv up' records it")
     if app.json:
         report = [{"name": one.name, "seconds": one.seconds, "cached": one.cached} for one in image.steps]
         app.console.json({
@@ -148,7 +154,7 @@ def build(app: App, preset: str | None, no_cache: bool, relock: bool) -> None:
 
 
 def _workspace(folder: Path | None) -> Path | None:
-    """The folder to mount, by its own name: a link may lead elsewhere tomorrow. Raises UsageError."""
+    """The folder to mount, with links resolved, because a link may change later. Raises UsageError."""
     if folder is None:
         return None
     real = folder.resolve()

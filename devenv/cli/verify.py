@@ -24,22 +24,24 @@ _SHOWN = 40
 @click.argument("what", required=False, metavar="[PRESET|ENV|IMAGE]")
 @click.option(
     "--digest", "only_digest", is_flag=True,
-    help="Print the image's identity and build nothing. The image reads itself: only for one that you trust.",
+    help="Print the image's identity and build nothing. The image computes it itself, so trust the image first.",
 )  # fmt: skip
 @click.option(
     "--image", "other", metavar="IMAGE",
-    help="Compare this image with what PRESET gives here, instead of one with what it says of itself.",
+    help="Compare this image with what PRESET gives here, instead of with the preset that it carries.",
 )  # fmt: skip
-@click.option("--expect", metavar="sha256:…", help="The identity it must have; exit status 12 when it has another.")
+@click.option(
+    "--expect", metavar="sha256:…", help="The identity that the image must have; exit status 12 when it has another."
+)
 @json_option
 @click.pass_obj
 def verify(app: App, what: str | None, only_digest: bool, other: str | None, expect: str | None) -> None:
     """Build an image again from its preset and lock, with no cache, and compare the two byte for byte.
 
-    The image is that of PRESET (made when it is not here; nothing means devenv.yaml here or above), that of an
-    environment, or any image that devenv built: it carries its preset and lock, and is held to its own word. With
-    --image, an image from elsewhere is held to your preset and lock. When it is not the same: the files that differ,
-    and exit status 12. The identity does not depend on the machine: who sees the same digest has the same image.
+    Name PRESET (nothing means devenv.yaml here or above; a missing image is built first), an environment, or any image
+    that devenv built. Such an image carries its preset and lock, and is compared with these. With --image, an image
+    from elsewhere is compared with your preset and lock. When the two differ, the command prints the differing files
+    and exits with status 12. The identity does not depend on the machine: the same digest means the same image.
     """
     from devenv.verify.rebuild import identity, is_stated
     from devenv.verify.rebuild import verify as prove
@@ -68,22 +70,22 @@ def verify(app: App, what: str | None, only_digest: bool, other: str | None, exp
         _tell(app, reference, verdict)
     if wrong:
         raise DriftError(
-            f"{reference} is {found.digest}, not {expect}", hint="devenv verify, without --expect, tells more"
+            f"{reference} is {found.digest}, not {expect}", hint="see the differences: devenv verify, without --expect"
         )
     if not only_digest and not verdict.equal and not verdict.differences:
         raise DriftError(
-            f"{reference} holds other files of its preset than those that went into it",
-            hint="hold it to your own preset: devenv verify PRESET --image IMAGE",
+            f"{reference} holds preset files that differ from those it was built from",
+            hint="compare it with your own preset: devenv verify PRESET --image IMAGE",
         )
     if not only_digest and not verdict.equal:
         raise DriftError(
             f"{reference} is not what its preset and lock give: {len(verdict.differences)} differences",
-            hint="'devenv build --no-cache' makes the image anew; if it differs again, please report which files do",
+            hint="build it again: devenv build --no-cache; if it still differs, report which files do",
         )
 
 
 def _subject(app: App, session: Session, what: str | None, other: str | None, folder: Path) -> tuple[str, Decided]:
-    """The image's reference, and what it is said to be made from."""
+    """The image's reference, and the preset and lock that it is compared with."""
     from devenv.container import container
     from devenv.preset.load import find
     from devenv.up.decide import decide
@@ -96,14 +98,14 @@ def _subject(app: App, session: Session, what: str | None, other: str | None, fo
         if what is None:
             raise
         if other is not None:
-            raise  # it is to be held to a preset of one's own
+            raise  # it is compared with the user's own preset
         environments = container.everything(app.engine)
         running = next((one for one in environments if one.name == what and not one.unreadable), None)
         reference = running.facts.image if running else what
         if app.engine.image_id(reference) is None:
             raise UsageError(
-                f"there is no preset, environment or image called {what!r}",
-                hint="devenv presets; devenv ps; docker images",
+                f"unknown preset, environment or image {what!r}",
+                hint="list them: devenv presets, devenv ps, docker images",
             ) from None
         return reference, decide(restore(reference, folder, session), session)
     decided = decide(path, session)
@@ -135,7 +137,7 @@ def _tell(app: App, reference: str, verdict: Verdict) -> None:
     for one in verdict.differences[:_SHOWN]:
         app.console.note(f"{one.layer}: {one.path}: {one.what}")
     if len(verdict.differences) > _SHOWN:
-        app.console.note(f"… and {len(verdict.differences) - _SHOWN} more: --json has all")
+        app.console.note(f"… and {len(verdict.differences) - _SHOWN} more: --json lists all")
     if verdict.equal:
         app.console.note(f"\n{reference} is what its preset and lock give, byte for byte")
     app.console.data(verdict.image.digest)

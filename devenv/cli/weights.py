@@ -1,4 +1,4 @@
-"""`devenv prefetch` and `devenv weights …`: bring model weights, and look after their store."""
+"""`devenv prefetch` and `devenv weights …`: fetch model weights, and manage their store."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ __all__ = ["prefetch", "weights"]
 @json_option
 @click.pass_obj
 def prefetch(app: App, preset: str | None, sources: tuple[str, ...]) -> None:
-    """Bring the model weights of PRESET to this machine's store, verified. 'up' then has nothing to bring.
+    """Fetch the model weights of PRESET to this machine's store, and verify them. 'up' then fetches nothing.
 
-    What is in a hub's own cache here is used, not downloaded. A run that was stopped goes on where it was.
+    Files in a hub's own cache on this machine are used, not downloaded. A run that was stopped resumes.
     """
     from devenv.weights.download.prefetch import prefetch as bring
 
@@ -39,7 +39,7 @@ def prefetch(app: App, preset: str | None, sources: tuple[str, ...]) -> None:
         with stages.stage("weights") as stage:
             done = bring(
                 model, store=store, settings=app.settings, sources=sources, progress=stage,
-                waiting=lambda: stage.message("another devenv brings this model; waiting"),
+                waiting=lambda: stage.message("another devenv command is fetching this model; waiting"),
             )  # fmt: skip
             stage.cached = done.files == 0
     folder = store.folder(model.key)
@@ -61,7 +61,7 @@ def prefetch(app: App, preset: str | None, sources: tuple[str, ...]) -> None:
 
 @click.group()
 def weights() -> None:
-    """The store of model weights: what is in it, who uses it, and how it travels.
+    """Manage the store of model weights: list, check, remove, import, export, serve.
 
     MODEL is a key that 'devenv weights list' shows, a model's name, or its id on a hub.
     """
@@ -72,7 +72,7 @@ def weights() -> None:
 @json_option
 @click.pass_obj
 def list_(app: App) -> None:
-    """List the models of the store: size, where from, which environments use them."""
+    """List the models of the store: their size, their hubs, and the environments that use them."""
     store = _store(app)
     every = store.every()
     users = {one.model.key: _users(app, one.model.key) for one in every}
@@ -85,7 +85,7 @@ def list_(app: App) -> None:
         ])  # fmt: skip
         return
     if not every:
-        app.console.note(f"no weights in {store.root}; a preset with 'model' brings some: devenv prefetch")
+        app.console.note(f"no weights in {store.root}; fetch those of a preset with 'model': devenv prefetch PRESET")
         return
     rows = [
         (
@@ -105,7 +105,7 @@ def list_(app: App) -> None:
 @json_option
 @click.pass_obj
 def verify(app: App, model: str | None) -> None:
-    """Read every file again and compare its hash. Wrong ones are downloaded anew by the next 'up' or 'prefetch'."""
+    """Read every file again and compare its hash. The next 'up' or 'prefetch' downloads wrong files again."""
     store = _store(app)
     chosen = [store.named(model)] if model else list(store.every())
     told: list[dict[str, Any]] = []
@@ -123,8 +123,8 @@ def verify(app: App, model: str | None) -> None:
     if told:
         rows = "\n".join(f"{row['model']}: {row['file']}: {row['why']}" for row in told)
         raise DriftError(
-            f"{len(told)} files are not what the lock says", detail=rows,
-            hint="'devenv prefetch' brings these again",
+            f"{len(told)} files do not match the lock", detail=rows,
+            hint="fetch them again: devenv prefetch",
         )  # fmt: skip
     app.console.note(f"{sum(len(one.model.files) for one in chosen)} files are right")
 
@@ -135,7 +135,7 @@ def verify(app: App, model: str | None) -> None:
 @json_option
 @click.pass_obj
 def rm(app: App, models: tuple[str, ...]) -> None:
-    """Remove models from the store, and their volumes. What an environment uses is refused."""
+    """Remove models from the store, and their volumes. Models that an environment uses are kept."""
     from devenv.weights import volume
 
     store = _store(app)
@@ -144,10 +144,10 @@ def rm(app: App, models: tuple[str, ...]) -> None:
         if users := volume.users_of(key, app.engine):
             raise UsageError(f"{key} is in use by {', '.join(users)}", hint=f"devenv down {users[0]}, then again")
     for key in chosen:
-        waiting = partial(app.console.note, "another devenv command is at work on it; waiting")
+        waiting = partial(app.console.note, "another devenv command is using it; waiting")
         with store.only(key, waiting), store.unused(key):
             if volume.users_of(key, app.engine):
-                raise UsageError(f"{key} came into use meanwhile", hint="devenv weights list")
+                raise UsageError(f"{key} is in use now", hint="devenv weights list")
             volume.remove(key, app.engine)
             store.remove(key)
         app.console.note(f"{key} is removed")
@@ -162,7 +162,7 @@ def rm(app: App, models: tuple[str, ...]) -> None:
 @json_option
 @click.pass_obj
 def import_(app: App, folder: Path, preset: str | None) -> None:
-    """Take the model of PRESET from FOLDER (an export, a clone, a download), verified; nothing is downloaded."""
+    """Import the model of PRESET from FOLDER (an export, a clone, a download), and verify it, without a download."""
     from devenv.weights import local_copies
 
     store = _store(app)
@@ -178,10 +178,11 @@ def import_(app: App, folder: Path, preset: str | None) -> None:
     if missing:
         names = "\n".join(one.path for one in missing[:12]) + ("\n…" if missing[12:] else "")
         raise FetchError(
-            f"{folder} lacks {len(missing)} of {len(model.files)} files of {model.key}, or has others of that name",
-            detail=names, hint="what fits was taken; 'devenv prefetch' downloads the rest",
+            f"{folder} lacks {len(missing)} of {len(model.files)} files of {model.key}, "
+            "or has different files under these names",
+            detail=names, hint="the matching files were imported; download the rest: devenv prefetch",
         )  # fmt: skip
-    app.console.note(f"{model.key}: {len(taken)} files taken; complete: {store.folder(model.key)}")
+    app.console.note(f"{model.key}: {len(taken)} files imported; complete: {store.folder(model.key)}")
 
 
 @weights.command()
@@ -191,7 +192,7 @@ def import_(app: App, folder: Path, preset: str | None) -> None:
 @json_option
 @click.pass_obj
 def export(app: App, model: str, folder: Path) -> None:
-    """Copy a model's files to FOLDER, for another machine: there 'devenv weights import FOLDER PRESET'."""
+    """Copy a model's files to FOLDER, for another machine. Run there: devenv weights import FOLDER PRESET."""
     from devenv.weights import local_copies
 
     one = _store(app).named(model)
@@ -214,23 +215,23 @@ def export(app: App, model: str, folder: Path) -> None:
 @weights.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on; 0.0.0.0 for all.")
 @click.option("--port", default=8898, show_default=True, type=click.IntRange(0, 65535))
-@click.option("--no-token", is_flag=True, help="Serve everyone who can reach it.")
+@click.option("--no-token", is_flag=True, help="Serve every client that can reach it, without a token.")
 @click.option("--unconfirmed", is_flag=True, help="Serve models also under names that no hub has confirmed.")
 @weights_dir_option
 @json_option
 @click.pass_obj
 def serve(app: App, host: str, port: int, no_token: bool, unconfirmed: bool) -> None:
-    """Serve the store with the Hugging Face hub's protocol, until Ctrl-C: others name it with HF_ENDPOINT.
+    """Serve the store with the Hugging Face hub's protocol, until Ctrl-C. Clients set HF_ENDPOINT to its address.
 
-    They need the token that is printed, as HF_TOKEN; it is kept in a file of yours. The connection is not encrypted.
-    A model has the names that its hub has confirmed, by its bytes or its listing: what a lock says is a claim.
+    Clients set HF_TOKEN to the printed token, which devenv keeps in a file of yours. The connection is not encrypted. A
+    model is served under the names that its hub has confirmed, because the names in a lock prove nothing.
     """
     from devenv.weights.confirm import confirm
     from devenv.weights.serve.hub_api import serving
 
     store = _store(app)
     for remark in () if unconfirmed else confirm(store, app.settings.hubs):
-        app.console.warn(f"{remark}; so it is not served as that (--unconfirmed does)")
+        app.console.warn(f"{remark}; devenv does not serve it under that name (--unconfirmed does)")
     token = None if no_token else _serve_token(app)
     told = app.console.note if app.verbose else None
     with serving(store, host=host, port=port, token=token, told=told, unconfirmed=unconfirmed) as server:
@@ -252,7 +253,7 @@ def _serve_token(app: App) -> str:
 
 
 def _reachable(host: str) -> str:
-    """An address that others can type."""
+    """An address for other machines."""
     import socket
 
     if host in ("0.0.0.0", "::"):  # noqa: S104
@@ -269,7 +270,7 @@ def _store(app: App) -> Weights:
 def _model(
     app: App, preset: str | None, stages: Stages, sources: tuple[str, ...] = ()
 ) -> tuple[LockedModel, dict[str, Any] | None]:
-    """The locked model of a preset, locked or recorded now when it was not; and what was recorded now."""
+    """The preset's locked model, after locking or recording it where needed; and what was recorded now."""
     from devenv.preset.load import find, load
     from devenv.resolve import ensure
     from devenv.up.decide import complete
@@ -279,7 +280,7 @@ def _model(
     if loaded.preset.model is None:
         raise UsageError(
             f"the preset {loaded.preset.name} names no model", where=str(loaded.path),
-            hint="'model: {huggingface: {id: …, revision: …}}' in a preset names one",
+            hint="'model: {huggingface: {id: …, revision: …}}' in the preset names one",
         )  # fmt: skip
     session = app.session(stages, sources)
     with stages.stage("lock") as stage:
@@ -298,7 +299,7 @@ def _complete(one: Stored) -> None:
 
 
 def _users(app: App, key: str) -> list[str] | None:
-    """Who uses it; None where no engine answers."""
+    """The containers that use it; None where no engine answers."""
     from devenv.errors import EngineError
     from devenv.weights import volume
 

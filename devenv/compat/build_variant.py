@@ -1,11 +1,11 @@
-"""What a wheel was built for, as the local part of its version says: `2.13.0+cpu`, `2.10.0+cu128`."""
+"""The build variant of a wheel, from the local part of its version: `2.13.0+cpu`, `2.10.0+cu128`."""
 
 from __future__ import annotations
 
 import re
 
 ANY = "any"
-"""As the CUDA that is wanted: whichever, but not none."""
+"""As the wanted CUDA: any version, but not a CPU build."""
 
 
 def local(version: str) -> str:
@@ -14,7 +14,7 @@ def local(version: str) -> str:
 
 
 def built_for(version: str) -> str:
-    """A CUDA as MAJOR.MINOR, else the word for what is none (`cpu`); empty where the version does not tell."""
+    """A CUDA as MAJOR.MINOR, else another variant's name (`cpu`); empty where the version has none."""
     word = local(version).partition(".")[0]
     if word in {"cpu", "xpu"} or word.startswith("rocm"):
         return word
@@ -23,7 +23,7 @@ def built_for(version: str) -> str:
 
 
 def suits(version: str, cuda: str) -> bool:
-    """Whether a version may be taken where CUDA `cuda` (MAJOR.MINOR, ANY, or empty: none is asked for) is wanted."""
+    """Whether a version is allowed where CUDA `cuda` (MAJOR.MINOR, ANY, or empty for no wish) is wanted."""
     told = built_for(version)
     if not cuda or not told:
         return True

@@ -76,7 +76,7 @@ class CudaRow(_Versions):
 
 
 class GpuRow(_Row):
-    """GPUs from a compute capability on: the oldest driver that knows them."""
+    """GPUs from a compute capability on: the oldest driver that supports them."""
 
     capability: _Capability
     driver: _Driver
@@ -130,7 +130,7 @@ def _first(rows: Sequence[_R], version: str) -> _R | None:
 def read(config: Path | None = None) -> Matrix:
     """The shipped matrix with the user's rows, from `config` (devenv's configuration folder), before it.
 
-    Raises UsageError for a file of the user's that is not one.
+    Raises UsageError for a user's file that is not a matrix.
     """
     shipped = _parse(_SHIPPED)
     path = config / USER_FILE if config else None
@@ -146,7 +146,7 @@ def _parse(path: Path) -> Matrix:
         data = from_yaml(files.read_text(path)) or {}
     except (OSError, ValueError) as error:
         why = files.reason(error) if isinstance(error, OSError) else str(error)
-        raise UsageError(f"the compatibility matrix cannot be read: {why}", where=str(path), hint=hint) from None
+        raise UsageError(f"cannot read the compatibility matrix: {why}", where=str(path), hint=hint) from None
     try:
         return Matrix.model_validate(data)
     except ValidationError as error:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Clash:
-    """Two keys of a preset whose values cannot work together, or (`unknown`) that the matrix does not know.
+    """Two keys of a preset whose values cannot work together, or (`unknown`) that are not in the matrix.
 
     `key` is what to change, `hint` the nearest value that works, `source` the row's.
     """
@@ -73,7 +73,7 @@ def pinned(preset: Preset, name: str) -> str | None:
 
 
 def cuda_of(preset: Preset, matrix: Matrix) -> str | None:
-    """The CUDA that the preset's wheels bring, as far as pins tell."""
+    """The CUDA of the preset's wheels, as far as pins decide it."""
     if preset.cuda:
         return ".".join(preset.cuda.split(".")[:2])
     if told := built_for(pinned(preset, "torch") or ""):
@@ -86,7 +86,7 @@ def cuda_of(preset: Preset, matrix: Matrix) -> str | None:
 
 
 def refuse(loaded: LoadedPreset, matrix: Matrix) -> tuple[str, ...]:
-    """Raise PresetError with each clash at its line and column; returns, in words, what is merely unknown."""
+    """Raise PresetError with each clash at its line and column; returns, in words, the unknown versions."""
     from devenv.preset.yaml.problems import Problems
 
     problems, unknown = Problems(loaded.path), []
@@ -155,7 +155,7 @@ def _torch(preset: Preset, version: str, row: TorchRow, with_vllm: bool, matrix:
         hint = f"nearest that works: torch: '{version.partition('+')[0]}', or leave 'cuda' out"
         return [Clash(key="torch", message=message, hint=hint, source=row.source)]
     offered = sorted({row.cuda, *row.variants}, key=numbers)
-    # With vLLM its own row has spoken about CUDA already.
+    # With vLLM its own row has checked CUDA already.
     if preset.cuda and not with_vllm and numbers(preset.cuda)[:2] not in map(numbers, offered):
         wanted = numbers(preset.cuda)[:2]
         nearest = min(offered, key=lambda one: (abs(numbers(one)[0] - wanted[0]), abs(numbers(one)[1] - wanted[1])))
@@ -189,7 +189,7 @@ def _unknown(key: str, version: str) -> Clash:
         key=key,
         unknown=True,
         message=f"{key} {version} is not in the compatibility matrix",
-        hint="nothing is known against it; a row in compatibility.yaml of devenv's configuration folder says more",
+        hint="try it; or describe it with a row in compatibility.yaml of devenv's configuration folder",
     )
 
 

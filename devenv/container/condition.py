@@ -1,4 +1,4 @@
-"""The state that a container is in: brought on where that is safe, else the remedy in words."""
+"""A container's state: continued where that is safe, else the remedy in words."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _EVERY_S = 0.1
 
 
 def remedy(running: Running) -> str | None:
-    """What brings the container on; None for one that runs."""
+    """How to continue with the container, in words; None for one that runs."""
     start, up = f"devenv start {running.name}", "'devenv up' makes its container again, and its volumes are kept"
     return {
         "running": None,
@@ -26,25 +26,25 @@ def remedy(running: Running) -> str | None:
 
 
 def can_start(running: Running) -> bool:
-    """Whether the engine can start this very container."""
+    """Whether the engine can start this container."""
     return running.facts.state not in ("dead", "removing")
 
 
 def settled(running: Running, engine: Engine, note: Callable[[str], None]) -> Running | None:
-    """The container as one that runs or is stopped; None when it is gone. Nobody needs a paused one to stay so, nor one
-    that restarts without an end; a dead one holds nothing that its volumes do not.
+    """The container, now running or stopped; None when it no longer exists. A paused one is resumed, one
+    that restarts without an end is stopped first, and a dead one is removed, because its volumes hold all its data.
 
     Raises NotReadyError, EngineError.
     """
     name, state = running.facts.name, running.facts.state
     if state == "paused":
-        note(f"{running.name} was paused: it goes on")
+        note(f"{running.name} was paused: devenv resumes it")
         engine.unpause(name)
     elif state == "restarting":
-        note(f"{running.name} ended again and again (exit status {running.facts.exit_code}): it is started once")
+        note(f"{running.name} ended again and again (exit status {running.facts.exit_code}): devenv starts it once")
         engine.stop(name, timeout_s=STOP_TIMEOUT_S)
     elif not can_start(running):
-        note(f"{running.name} is {state}: its container is made again, its volumes are kept")
+        note(f"{running.name} is {state}: devenv makes its container again and keeps its volumes")
         remove(running, engine)
     else:
         return running
@@ -52,7 +52,7 @@ def settled(running: Running, engine: Engine, note: Callable[[str], None]) -> Ru
 
 
 def remove(running: Running, engine: Engine) -> None:
-    """Remove the container in whatever state it is, stopped before if it runs. Raises NotReadyError, EngineError."""
+    """Remove the container in any state; stop it first if it runs. Raises NotReadyError, EngineError."""
     name, state = running.facts.name, running.facts.state
     if state == "removing":
         _wait_gone(running, engine)
@@ -77,6 +77,6 @@ def _wait_gone(running: Running, engine: Engine) -> None:
         if time.monotonic() > deadline:
             raise NotReadyError(
                 f"the engine is still removing the container {running.facts.name}",
-                hint=f"run the command again; if it stays so: docker rm --force {running.facts.name}",
+                hint=f"run the command again; if it stays so, remove it: docker rm --force {running.facts.name}",
             )
         time.sleep(_EVERY_S)

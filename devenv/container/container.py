@@ -30,7 +30,7 @@ STOP_TIMEOUT_S = 5
 
 
 class PortTakenError(NotReadyError):
-    """Another program bound a port between its choice and the container's start."""
+    """Another program bound a chosen port before the container's start."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,11 +56,12 @@ class Running:
 
     @property
     def host_folder(self) -> str:
-        """The folder of its owner's that it reads."""
+        """Its owner's folder that it reads."""
         return next((one.source for one in self.facts.mounts if one.target == HOST_MOUNT), "")
 
     def urls(self, token: str | None) -> dict[str, str]:
-        """The page of every published service, token in it, and of every further port. None: the token is not ours."""
+        """The page of every published service, with the token, and of every further port. Another user's `token` is
+        None."""
         urls = {}
         for service in self.services:
             if service.port is not None and (outside := self.port(service.port)):
@@ -135,14 +136,14 @@ def decide(
         runtime=gpu.runtime if gpu else "",
         network=network,
     )
-    # Less what a container without a GPU does not have: its digest is that of the devenv before there were any.
+    # Without the keys that only a container with a GPU has, so that the digest of other containers stays as it was.
     wanted = {key: value for key, value in dataclasses.asdict(spec).items() if gpu or key not in _OF_GPUS}
     digest = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()
     return dataclasses.replace(spec, labels=(*spec.labels, (f"{LABEL}spec", digest)))
 
 
 def _check(check: PlannedCheck) -> dict[str, Any]:
-    """As the label has it: less what the usual check does not say, so that its container stays the same."""
+    """A check for the label. Default values are left out, so that older containers keep their digest."""
     return {name: value for name, value in dataclasses.asdict(check).items() if (name, value) != ("expect", "result")}
 
 
@@ -165,8 +166,8 @@ def _model_environment(plan: Plan, environment: Environment) -> dict[str, str]:
 
 
 def _caches(plan: Plan, environment: Environment, gpu: Access | None) -> dict[str, str]:
-    """The variables of the preset's caches, and what the entrypoint makes folders from. What one set of packages has
-    compiled for one kind of GPU must not meet another."""
+    """The variables of the preset's caches, and the values that the entrypoint makes folders from. Each set of packages
+    and each kind of GPU has caches of its own."""
     if not plan.caches:
         return {}
     kinds = sorted({one.capability.replace(".", "") or "unknown" for one in gpu.devices}) if gpu else []
@@ -181,9 +182,9 @@ def _caches(plan: Plan, environment: Environment, gpu: Access | None) -> dict[st
 
 
 def ports_for(plan: Plan, environment: Environment, engine: Engine, *, anew: bool = False) -> dict[int, int]:
-    """The environment's host ports: those it has (unless `anew`), and free ones for what is new. Remembers them.
+    """The environment's host ports: its existing ones (unless `anew`), and free ones for new services. Remembers them.
 
-    Raises NotReadyError when a kept port is now taken by another program.
+    Raises NotReadyError when another program now uses a kept port.
     """
     kept = {} if anew else environment.ports()
     wanted = tuple(inside for _, inside in plan.ports)
@@ -198,9 +199,9 @@ def ports_for(plan: Plan, environment: Environment, engine: Engine, *, anew: boo
     for inside, outside in kept.items():
         if inside in wanted and outside not in own and not port_is_free(outside):
             raise NotReadyError(
-                f"port {outside} of 127.0.0.1, which is this environment's, is taken by another program",
-                hint=f"free it (ss -ltnp 'sport = :{outside}' shows who has it), or give it up: "
-                f"'devenv down {environment.name} --ports', then the same 'devenv up' again",
+                f"port {outside} on 127.0.0.1 is assigned to this environment, but another program is using it",
+                hint=f"stop that program (find it: ss -ltnp 'sport = :{outside}'), or release the port: "
+                f"devenv down {environment.name} --ports; then run the command again",
             )
     others |= kept_ports(environment.folder.parent, environment.name)
     chosen = choose_ports(wanted, kept, others)
@@ -210,7 +211,7 @@ def ports_for(plan: Plan, environment: Environment, engine: Engine, *, anew: boo
 
 
 def create(spec: ContainerSpec, environment: Environment, engine: Engine) -> None:
-    """Create the container, network and volumes first; one of that name is replaced. Raises EngineError, UsageError."""
+    """Create network, volumes and container; replaces a container of that name. Raises EngineError, UsageError."""
     project = dict(spec.labels)[f"{LABEL}project"]
     if spec.network:
         networks.ensure(environment, engine, project)
@@ -222,13 +223,13 @@ def create(spec: ContainerSpec, environment: Environment, engine: Engine) -> Non
 
 
 def start(name: str, engine: Engine) -> None:
-    """Start a container that is there. Raises PortTakenError, EngineError."""
+    """Start an existing container. Raises PortTakenError, EngineError."""
     try:
         engine.start(name)
     except EngineError as error:
         if "address already in use" in error.message or "port is already allocated" in error.message:
             raise PortTakenError(
-                "a port of this environment was taken by another program meanwhile",
+                "another program is using a port of this environment",
                 detail=error.message,
                 hint="run the command again, or free the port",
             ) from None
@@ -236,7 +237,7 @@ def start(name: str, engine: Engine) -> None:
 
 
 def describe(facts: ContainerFacts) -> Running:
-    """Read a container's labels. What has none that name it is called as its container."""
+    """Read a container's labels. Without a name label, the environment has the container's name."""
     labels = facts.labels
     name = labels.get(f"{LABEL}name", "")
     return Running(
@@ -255,14 +256,14 @@ def describe(facts: ContainerFacts) -> Running:
 
 
 def _unreadable(facts: ContainerFacts) -> str:
-    """Why this is no container that devenv made; empty when it is one. Anyone who may use the engine can set labels."""
+    """Why devenv did not make this container; empty when it did. Anyone who may use the engine can set labels."""
     name = facts.labels.get(f"{LABEL}name", "")
     if not is_name(name):
         return f"its label {LABEL}name names no environment"
     if facts.name != f"devenv-{name}":
         return f"the container of {name} is called devenv-{name}"
     if not any(one.kind == "bind" and one.target == HOST_MOUNT for one in facts.mounts):
-        return f"no folder of its owner's is mounted at {HOST_MOUNT}"
+        return f"no folder of its owner is mounted at {HOST_MOUNT}"
     for label in ("services", "smoke", "ports"):
         if not _is_list(facts.labels.get(f"{LABEL}{label}")):
             return f"its label {LABEL}{label} cannot be read"
@@ -289,7 +290,7 @@ def _named_ports(label: str | None) -> tuple[tuple[str, int], ...]:
 
 
 def _list(label: str | None) -> list[Any]:
-    """The list in a label; empty for what is none."""
+    """The list in a label; empty for any other value."""
     try:
         value = from_json(label or "[]")
     except ValueError:

@@ -1,4 +1,4 @@
-"""What runs inside ends with its client here: Docker alone lets it go on, whatever becomes of the client.
+"""End a command in a container when its client here ends. Docker alone keeps the command running.
 
 A second, quiet process inside (`guard.py`) reads from a connection that this process holds. The kernel closes the
 connection when this process ends in any way, the engine passes that on, and the guard ends the command's session.
@@ -24,17 +24,17 @@ _WAIT_S = exec_guard.GRACE_S + 5
 
 
 class Lifeline:
-    """Held around one command in the container `name`; `command` is what to run there. Raises EngineError."""
+    """Held around one command in the container `name`; `command` is the command to run there. Raises EngineError."""
 
     def __init__(self, engine: Engine, name: str) -> None:
-        # A name that nobody else has, in the one folder that everybody may write to.
+        # A unique name, in the one folder that every user may write to.
         self._note = f"/tmp/.devenv-exec-{secrets.token_hex(8)}"  # noqa: S108
         script = Path(exec_guard.__file__).read_text(encoding="utf-8")
         self._held: Held = engine.hold(name, [_PYTHON, "-I", "-S", "-c", script, self._note], user="root")
         self._ending = False
 
     def command(self, command: Sequence[str]) -> list[str]:
-        """`devenv-exec` with this command, once it has written down its number for the guard."""
+        """`devenv-exec` with this command, after it has written its process id for the guard."""
         return ["sh", "-c", _BEGIN, self._note, *command]
 
     def tell(self, number: int) -> None:
@@ -43,12 +43,12 @@ class Lifeline:
         self._held.send(b"INT\n" if number == signal.SIGINT else b"TERM\n")
 
     def done(self) -> None:
-        """The command ended by itself: what it left in the background goes on."""
+        """The command ended by itself: its background processes keep running."""
         if not self._ending:
             self._held.send(b"done\n")
 
     def lost(self) -> None:
-        """The command's own connection broke: end it."""
+        """End the command, because its own connection broke."""
         if not self._ending:
             self.tell(signal.SIGTERM)
 

@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-BEGIN_S = 10.0  # how long a command whose client is gone already may take to begin
+BEGIN_S = 10.0  # how long a command may take to begin after its client has ended
 GRACE_S = 3.0  # between the first signal and SIGKILL
 _HUP, _TERM = 1 << (signal.SIGHUP - 1), 1 << (signal.SIGTERM - 1)
 
@@ -42,8 +42,8 @@ def ignored(pid: int) -> int:
 
 
 def detached(mask: int, own: int) -> bool:
-    """Is this how `nohup` leaves a process? Not where everything ignores SIGHUP, as the engine itself may have begun
-    under nohup (`own`: our own mask); and what ignores SIGTERM as well is only stubborn."""
+    """Whether the process was started with `nohup`. No where everything ignores SIGHUP, as the engine may have begun
+    under nohup (`own`: our own mask); and a process that also ignores SIGTERM does not count."""
     return bool(mask & _HUP) and not mask & _TERM and not own & _HUP
 
 
@@ -67,7 +67,7 @@ def members(one: Leader, *, every: bool = False) -> list[int]:
     """The processes of its session, without those that were detached from it on purpose unless `every`."""
     with contextlib.suppress(OSError):
         if one.began and look(one.pid)[3] != one.began:
-            return []  # another process has the number by now
+            return []  # another process has the id now
     own = ignored(os.getpid())
     found = []
     for name in os.listdir("/proc"):  # noqa: PTH208
@@ -81,7 +81,7 @@ def members(one: Leader, *, every: bool = False) -> list[int]:
 
 
 def send(pids: list[int], number: int) -> None:
-    """Signal them all."""
+    """Send the signal to all of them."""
     for pid in pids:
         with contextlib.suppress(OSError):
             os.kill(pid, number)
@@ -93,7 +93,7 @@ def end(one: Leader, word: str) -> None:
     first = signal.SIGHUP if one.terminal else signal.SIGINT if word == "INT" else signal.SIGTERM
     every = False
     with contextlib.suppress(OSError, StopIteration):
-        every = word != "" and bool(ignored(one.pid) & _HUP)  # `nohup` minds no hangup, but it minds Ctrl-C
+        every = word != "" and bool(ignored(one.pid) & _HUP)  # `nohup` ignores a hangup, but not Ctrl-C
     send(members(one, every=every), first)
     send(members(one, every=every), signal.SIGCONT)
     limit = time.monotonic() + GRACE_S
@@ -108,7 +108,7 @@ def end(one: Leader, word: str) -> None:
 
 
 def main(note: str) -> None:
-    """Wait for the client's word or its end."""
+    """Wait for the client's message or its end."""
     one: Leader | None = None
     line = b""
     limit = None

@@ -1,4 +1,4 @@
-"""How GPUs get into a container: which ones, and by which of the ways that this machine offers. Pure."""
+"""How GPUs get into a container: which GPUs, and in which of this machine's modes. Pure."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Access:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
-    """One of MODES on this machine: `lacks` and `remedy` say why it cannot be taken, and are empty when it can."""
+    """One of MODES on this machine: `lacks` and `remedy` explain why it cannot be used, and are empty when it can."""
 
     mode: str
     lacks: str = ""
@@ -66,12 +66,12 @@ def ways(machine: Machine) -> tuple[Way, ...]:
 
 
 def access(machine: Machine, wanted: str, mode: str = "auto") -> Access:
-    """Decide. `wanted`: `all`, or indices and UUIDs with commas between.
+    """Decide. `wanted`: `all`, or indices and UUIDs separated by commas.
 
     Raises MachineError when there is no GPU or no way, UsageError when there is no such GPU.
     """
     if not machine.nvidia.gpus:
-        raise MachineError("there is no NVIDIA GPU that this machine's driver knows", hint="devenv doctor says why")
+        raise MachineError("this machine's driver finds no NVIDIA GPU", hint="see why: devenv doctor")
     devices = select(machine.nvidia, wanted)
     every = ways(machine)
     if mode == "auto":
@@ -79,20 +79,20 @@ def access(machine: Machine, wanted: str, mode: str = "auto") -> Access:
         if chosen is None:
             told = "\n".join(f"{one.mode}: {one.lacks}" for one in every)
             raise MachineError(
-                "there is a GPU, and no way to give it to a container", detail=told, hint=every[-1].remedy
+                "this machine has a GPU, but no way to give it to a container", detail=told, hint=every[-1].remedy
             )
     else:
         chosen = next(one for one in every if one.mode == mode)
         if chosen.lacks:
             usable = [one.mode for one in every if not one.lacks]
-            other = f"; what works here: --gpu-mode {usable[0]}" if usable else ""
+            other = f"; use one that works here: --gpu-mode {usable[0]}" if usable else ""
             raise MachineError(f"--gpu-mode {mode} cannot work here: {chosen.lacks}", hint=chosen.remedy + other)
     given = {"runtime": _by_runtime, "cdi": _by_cdi, "direct": _directly}[chosen.mode](machine, devices)
     return dataclasses.replace(given, asked=wanted)
 
 
 def select(nvidia: Nvidia, wanted: str) -> tuple[Device, ...]:
-    """The GPUs that `wanted` names; a GPU that is cut in parts stands for all of them. Raises UsageError."""
+    """The GPUs that `wanted` names; a GPU with MIG instances stands for all of them. Raises UsageError."""
     every = [device for gpu in nvidia.gpus for device in _devices(gpu)]
     if wanted == "all":
         return tuple(every)
@@ -102,8 +102,8 @@ def select(nvidia: Nvidia, wanted: str) -> tuple[Device, ...]:
         found = [one for one in every if _is(one, name)]
         if not found or (not name.isdigit() and len(found) > 1):
             known = ", ".join(f"{one.index} ({one.uuid}, {one.name})" for one in every) or "none"
-            what = "means several GPUs" if found else "is no GPU of this machine"
-            raise UsageError(f"{name!r} {what}", hint=f"there are: {known}; or --gpus all, --gpus none")
+            what = "means several GPUs" if found else "is not a GPU of this machine"
+            raise UsageError(f"{name!r} {what}", hint=f"choose from: {known}; or use --gpus all, --gpus none")
         chosen += [one for one in found if one not in chosen]
     return tuple(chosen)
 
@@ -127,7 +127,7 @@ def _devices(gpu: Gpu) -> tuple[Device, ...]:
         )
 
     if gpu.mig_mode:
-        # Cut, a GPU computes only through its parts.
+        # A GPU in MIG mode computes only through its instances.
         return tuple(of(part.uuid, f"{gpu.name} (part)", part.memory_bytes, part) for part in gpu.mig)
     return (of(gpu.uuid, gpu.name, gpu.memory_bytes),)
 
@@ -148,20 +148,24 @@ def _cdi_way(machine: Machine) -> Way:
     engine, specs = machine.engine, machine.nvidia.cdi
     make = "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml"
     if not specs:
-        return Way(mode="cdi", lacks="there is no CDI spec of NVIDIA's in /etc/cdi or /var/run/cdi", remedy=make)
+        return Way(mode="cdi", lacks="no CDI spec for NVIDIA is in /etc/cdi or /var/run/cdi", remedy=make)
     if all(one.missing for one in specs):
         first = specs[0]
-        lacks = f"{first.path} names {first.missing[0]}, which is not there: it was made for another driver"
+        lacks = f"{first.path} names {first.missing[0]}, which does not exist: the spec was made for another driver"
         return Way(mode="cdi", lacks=lacks, remedy=make)
     if engine is None or engine.kind == "podman":
         return Way(mode="cdi")
     major = int(engine.version.partition(".")[0] or 0) if engine.version[:1].isdigit() else 0
     if major < _MIN_CDI:
-        return Way(mode="cdi", lacks=f"Docker {engine.version} knows no CDI; {_MIN_CDI} does", remedy="update Docker")
+        return Way(
+            mode="cdi",
+            lacks=f"Docker {engine.version} does not support CDI",
+            remedy=f"update Docker to {_MIN_CDI} or newer",
+        )
     if not engine.cdi_folders:
         return Way(
             mode="cdi",
-            lacks="the engine's CDI is off",
+            lacks="CDI is disabled in the engine",
             remedy='put {"features": {"cdi": true}} into /etc/docker/daemon.json, then: sudo systemctl restart docker',
         )
     return Way(mode="cdi")
@@ -173,19 +177,19 @@ def _direct_way(machine: Machine) -> Way:
     if engine and (engine.rootless or engine.user_remapped):
         why = "is rootless" if engine.rootless else "remaps users"
         return Way(
-            mode="direct", lacks=f"the engine {why} and may not give device nodes", remedy=_cdi_way(machine).remedy
+            mode="direct", lacks=f"the engine {why} and cannot give device nodes", remedy=_cdi_way(machine).remedy
         )
     if "/dev/dxg" in paths:
         if any("libcuda.so" in name for one in nvidia.libraries for name in one.names):
             return Way(mode="direct")
-        return Way(mode="direct", lacks="there is no libcuda in /usr/lib/wsl/lib", remedy="wsl --update, in Windows")
+        return Way(mode="direct", lacks="/usr/lib/wsl/lib contains no libcuda", remedy="run in Windows: wsl --update")
     absent = [one for one in _CONTROL if one not in paths]
     absent += [f"/dev/nvidia{gpu.minor}" for gpu in nvidia.gpus if f"/dev/nvidia{gpu.minor}" not in paths]
     if absent:
         return Way(
             mode="direct",
-            lacks=f"the device node {absent[0]} is not there",
-            remedy="sudo nvidia-modprobe -u -c=0 (makes the driver's device nodes)",
+            lacks=f"the device node {absent[0]} does not exist",
+            remedy="make the driver's device nodes: sudo nvidia-modprobe -u -c=0",
         )
     lost = [one for one in NEEDED if not any(one in name for lib in nvidia.libraries for name in lib.names)]
     if lost:
@@ -203,7 +207,7 @@ def _by_runtime(machine: Machine, devices: tuple[Device, ...]) -> Access:
     if machine.nvidia.hook:
         request = DeviceRequest(driver="nvidia", ids=uuids, capabilities=("gpu", "compute", "utility"))
         return Access(mode="runtime", devices=devices, requests=(request,), environment=_told("runtime"))
-    # Registered without the hook that `--gpus` calls, as newer toolkits do: the runtime itself reads these.
+    # Newer toolkits register no hook for `--gpus`: the runtime itself reads these variables.
     variables = (("NVIDIA_DRIVER_CAPABILITIES", "compute,utility"), ("NVIDIA_VISIBLE_DEVICES", ",".join(uuids)))
     return Access(mode="runtime", devices=devices, runtime="nvidia", environment=(*_told("runtime"), *variables))
 
@@ -228,7 +232,7 @@ def _by_cdi(machine: Machine, devices: tuple[Device, ...]) -> Access:
 
 
 def _directly(machine: Machine, devices: tuple[Device, ...]) -> Access:
-    """What the toolkit would do: nodes, libraries and nvidia-smi, each by itself.
+    """The toolkit's work done here: nodes, libraries and nvidia-smi, each by itself.
 
     The libraries are mounted where every program's loader looks first without being told, the system's own folder,
     under the names they are loaded by: so they are found under sudo, in `docker exec` and with any environment.
@@ -265,15 +269,15 @@ def _file(source: str, target: str) -> Mount:
 
 
 def _told(mode: str) -> tuple[tuple[str, str], ...]:
-    """What the entrypoint inside acts on."""
+    """The GPU facts for the entrypoint in the container."""
     return (("DEVENV_GPU", mode),)
 
 
 def to_json(given: Access) -> dict[str, Any]:
-    """For a container's label: enough to give the same again without looking at the machine anew."""
+    """For a container's label: enough to give the same GPUs again without examining the machine."""
     return dataclasses.asdict(given)
 
 
 def from_json(value: Any) -> Access:
-    """What `to_json` made. Raises ValueError for what it did not make."""
+    """The value of `to_json`'s text. Raises ValueError for any other text."""
     return value_of(Access, value)

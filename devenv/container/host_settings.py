@@ -1,4 +1,4 @@
-"""What a container is told of this host, so that `pip`, `npm` and `apt-get` inside find what they find outside."""
+"""This host's settings for a container, so that `pip`, `npm` and `apt-get` find the same servers in it."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def brought(settings: Settings, carried: Mapping[str, str], distribution: str) -
 
 
 def _git_config(user: Mapping[str, str]) -> str:
-    """Who commits; the project is git's to work in, whoever owns it; and no record of a worktree that lies elsewhere on
-    the host is taken for a leftover."""
+    """The user's name and email; permission to work in the project under any owner; and no pruning of worktree records
+    whose worktree lies elsewhere on the host."""
     who = "".join(f'\t{key} = "{_git_escaped(value)}"\n' for key, value in sorted(user.items()))
     return (
         "[include]\n\tpath = /etc/gitconfig\n"

@@ -1,4 +1,4 @@
-"""What devenv made on the engine and no environment uses: images, networks; and their removal."""
+"""Images and networks that devenv made and no environment uses; and their removal."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from devenv.errors import EngineError
 
 @dataclasses.dataclass(slots=True, kw_only=True)
 class Pruned:
-    """What went, or would go. `images` with their bytes; `kept`: another container uses them; `others`: another user or
-    an older devenv made them."""
+    """What was, or would be, removed. `images` with their bytes; `kept`: another container uses them; `others`: another
+    user or an older devenv made them."""
 
     images: dict[str, int] = dataclasses.field(default_factory=dict)
     kept: list[str] = dataclasses.field(default_factory=list)
@@ -41,10 +41,10 @@ def prune(
     waiting: Callable[[], None],
 ) -> Pruned:
     """Remove images and networks that no environment uses, and build contexts; with `everything` the stored files too.
-    What other users of this engine made stays, unless `all_users`. A `dry_run` removes nothing."""
+    Those of other users of this engine stay, unless `all_users`. A `dry_run` removes nothing."""
     done = Pruned(folders=[one for one in (dirs.contexts, *([dirs.store] if everything else [])) if one.exists()])
     with contextlib.ExitStack() as held:
-        # A build, fetch or lock that runs now holds its lock: wait for it, and take nothing that it is about to use.
+        # Wait for a running build, fetch or lock, and remove nothing that it is about to use.
         for lock in [] if dry_run else _locks(dirs, everything=everything):
             held.enter_context(hold(lock, waiting))
         for tag, size_bytes in _unused(engine, everything=everything):
@@ -80,7 +80,7 @@ def _unused(engine: Engine, *, everything: bool) -> Iterator[tuple[str, int]]:
     for tag, image, size_bytes in sorted(every, key=lambda one: one[0].startswith(BASE_TAG)):
         if not tag.startswith(("devenv/", f"{LOCAL}devenv")) or image in used or tag in editors:
             continue
-        # The compiled editor, and the last tag of a base, are not had again at once.
+        # The compiled editor, and the last tag of a base, take long to make again.
         lasts = tag.startswith(EDITOR_TAG) or (tag.startswith(BASE_TAG) and left[image] == 1)
         if not lasts or everything:
             left[image] -= 1
@@ -88,7 +88,7 @@ def _unused(engine: Engine, *, everything: bool) -> Iterator[tuple[str, int]]:
 
 
 def _remove(engine: Engine, dirs: Dirs, tag: str) -> bool:
-    """Whether the tag is gone: not while another container has it."""
+    """Remove a tag unless another container uses it; returns whether it was removed."""
     try:
         engine.remove_image(tag)
     except EngineError:

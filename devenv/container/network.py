@@ -1,7 +1,7 @@
 """An environment's own network on the engine, so that no code of another environment reaches its container's address.
 
-The engine's clean-up (`docker network prune`) takes a stopped environment's network away, so whoever starts a container
-asks for it again.
+The engine's clean-up (`docker network prune`) removes a stopped environment's network, so every start of a container
+makes it again.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ def wanted(environment: Environment, engine: Engine, *, has_ports: bool) -> str:
         return environment.network
     if has_ports:
         raise NotReadyError(
-            "this engine gives containers no network, so the services of the environment could not be reached",
-            hint="take 'bridge: none' out of the engine's daemon.json (--bridge=none), or use a preset without ports: "
+            "this engine gives containers no network, so the services of the environment cannot be reached",
+            hint="remove 'bridge: none' from the engine's daemon.json (--bridge=none), or use a preset without ports: "
             "'code_server: null', 'jupyter: null'",
         )
     return ""
@@ -34,8 +34,9 @@ def ensure(environment: Environment, engine: Engine, project: str) -> str:
         return engine.create_network(environment.network, environment.labels(project))
     if found.labels.get(f"{LABEL}name") != environment.name:
         raise UsageError(
-            f"there is a network called {environment.network!r} already, which devenv did not make",
-            hint=f"docker network rm {environment.network}; or give the environment another name: devenv up --name …",
+            f"the network {environment.network!r} exists already, and devenv did not make it",
+            hint=f"remove it: docker network rm {environment.network}; "
+            "or give the environment another name: devenv up --name …",
         )
     return found.id
 

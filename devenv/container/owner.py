@@ -1,4 +1,4 @@
-"""Whose an environment is, as its container, volumes and state say, and who may act on it."""
+"""The owner of an environment, from its container, volumes and state; and who may act on it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Claim:
 
 
 def is_own(running: Running, environment: Environment) -> bool:
-    """Whether devenv made the container, for this user: it reads this user's folder of that environment."""
+    """Whether devenv made the container, for this user: it mounts this user's folder of that environment."""
     return not running.unreadable and running.host_folder == str(environment.host_folder)
 
 
@@ -34,8 +34,8 @@ def check_readable(running: Running) -> None:
     if running.unreadable:
         name = running.facts.name
         raise UsageError(
-            f"the container {name!r} is not one that devenv made: {running.unreadable}",
-            hint=f"'docker inspect {name}' shows it, and 'docker rm {name}' removes it",
+            f"devenv did not make the container {name!r}: {running.unreadable}",
+            hint=f"look at it: docker inspect {name}; remove it: docker rm {name}",
         )
 
 
@@ -45,12 +45,12 @@ def check(running: Running, environment: Environment, *, all_users: bool = False
     if not all_users and not is_own(running, environment):
         raise UsageError(
             f"the environment {running.name!r} is another user's ({running.host_folder})",
-            hint=hint or "stop, down, exec, shell, logs, restart and smoke act on it with --all-users",
+            hint=hint or "act on it with --all-users: stop, down, exec, shell, logs, restart or smoke",
         )
 
 
 def known_path(environment: Environment, running: Running | None, project: Path | None) -> Path | None:
-    """The project by the path that its container or state knows it by, so that another path to it changes nothing."""
+    """The project's path as its container or state records it, so that another path to it changes nothing."""
     kept = _kept(environment)
     for known in (running.project if running else "", kept.project if kept else ""):
         if project and known and is_same(known, project):
@@ -74,20 +74,21 @@ def claim(
     rename = "give this one another name: devenv up --name …"
     if is_models(name):
         raise UsageError(
-            f"an environment cannot be called {name!r}: volumes of models are called devenv-model-…", hint=rename
+            f"an environment cannot have the name {name!r}, because volumes of models are named devenv-model-…",
+            hint=rename,
         )
-    take = f"{rename}; or take over what is there, its volumes, token and ports: devenv up --take-over"
+    take = f"{rename}; or take over the volumes, token and ports: devenv up --take-over"
     known = _kept(environment)
-    # An older devenv kept no claim, and its volumes say only a name: they belong to whoever has the token.
+    # An older devenv kept no claim, and its volumes have only a name: they belong to the user who has the token.
     older = known is None and environment.known_token() is not None
     if running is not None:
-        check(running, environment, hint=f"{rename}; 'devenv down --all-users {name}' removes that one")
+        check(running, environment, hint=f"{rename}; or remove that one: devenv down --all-users {name}")
         if running.project != project and not take_over:
-            raise UsageError(f"an environment called {name!r} exists already, {_for(running.project)}", hint=take)
+            raise UsageError(f"the environment {name!r} exists already, {_for(running.project)}", hint=take)
     if known and known.project != project and not take_over:
         raise UsageError(
             f"the name {name!r} is taken: token and volumes of an environment {_for(known.project)} are kept",
-            hint=f"{take}; 'devenv down --volumes {name}' removes them, and all that is on them",
+            hint=f"{take}; or remove them with all their data: devenv down --volumes {name}",
         )
     taken = known.taken if known else frozenset()
     for volume, labels in _volumes(environment, engine, volumes).items():
@@ -138,7 +139,7 @@ def removable(
 
 
 def _volumes(environment: Environment, engine: Engine, further: Iterable[str]) -> dict[str, Mapping[str, str]]:
-    """Name → labels of the volumes that carry the environment's name, and of the further ones that there are."""
+    """Name → labels of the volumes with the environment's name, and of the existing further ones."""
     found = {
         name: labels
         for name, labels in engine.volumes(f"{LABEL}name={environment.name}")

@@ -1,4 +1,4 @@
-"""The host ports of environments: each keeps its own for its life, and none takes another's."""
+"""The host ports of environments: each environment keeps its ports for its life, and none uses another's."""
 
 from __future__ import annotations
 
@@ -32,6 +32,6 @@ def _free(preferred: int, taken: frozenset[int]) -> int:
 
 
 def kept_ports(root: Path, but: str) -> frozenset[int]:
-    """Every host port that an environment other than `but` has chosen, whether its container is there or not."""
+    """Every host port of an environment other than `but`, even without a container."""
     others = (Environment(name=one.name, folder=one) for one in root.glob("*") if one.name != but)
     return frozenset(outside for one in others for outside in one.ports().values())

@@ -1,6 +1,6 @@
 """An environment's own state on this host: token, ports, and the folder its container reads.
 
-Docker's labels tell which environments exist; here lies only what must not be in Docker (the token), and the ports
+Docker's labels tell which environments exist; this folder holds what must not be in Docker (the token), and the ports
 that stay the environment's for its life.
 """
 
@@ -50,7 +50,7 @@ class Environment:
         return f"devenv-{self.name}-workspace"
 
     def volume(self, name: str) -> str:
-        """A further volume of the preset's."""
+        """A further volume of the preset."""
         return f"devenv-{self.name}-vol-{name}"
 
     @property
@@ -65,11 +65,11 @@ class Environment:
 
     @property
     def host_folder(self) -> Path:
-        """What the container gets from this host, mounted read-only at /run/devenv-host."""
+        """The files for the container, mounted read-only at /run/devenv-host."""
         return self.folder / "host"
 
     def labels(self, project: str) -> dict[str, str]:
-        """What a volume or network says of its environment, of the project that it was made for, and of whose it is."""
+        """The labels of a volume or network: its environment, its project and its owner."""
         return {f"{LABEL}name": self.name, f"{LABEL}project": project, f"{LABEL}owner": str(self.folder)}
 
     @property
@@ -82,19 +82,19 @@ class Environment:
         return secret_file.secret(self.token_file)
 
     def new_token(self) -> str:
-        """Another token in place of the one there is."""
+        """Replace the token with a new one."""
         return secret_file.new_secret(self.token_file)
 
     def kept_token(self) -> str:
         """The token that `up` made. Raises NotReadyError when there is none."""
         if not files.is_there(self.token_file):
             raise NotReadyError(
-                "the token is gone", where=str(self.token_file), hint="'devenv up --new-token' makes another"
+                "the token does not exist", where=str(self.token_file), hint="make a new one: devenv up --new-token"
             )
         return secret_file.secret(self.token_file)
 
     def known_token(self) -> str | None:
-        """The token if there is one that can be read."""
+        """The token, if it can be read."""
         try:
             return secret_file.kept(self.token_file)
         except OSError:
@@ -103,10 +103,10 @@ class Environment:
     def bring(
         self, variables: Mapping[str, str], ca_bundle: Path | None, apt_sources: str, git_config: str = ""
     ) -> bool:
-        """Write what the container shall know of this host: proxies and mirrors, its CA bundle, apt's sources, git's
+        """Write this host's settings for the container: proxies and mirrors, its CA bundle, apt's sources, git's
         settings.
 
-        Returns whether anything is other than before.
+        Returns whether anything changed.
         """
         texts = {
             "env": "".join(f"{k}={v}\n" for k, v in sorted(variables.items())),
@@ -141,7 +141,7 @@ class Environment:
         secret_file.write(self.folder / file, json.dumps(value) + "\n")
 
     def kept(self, file: str) -> Any:
-        """What was kept under a file name; None when there is nothing readable."""
+        """The value kept under a file name; None when there is no readable one."""
         try:
             return from_json(files.read_text(self.folder / file))
         except (OSError, ValueError):
@@ -162,26 +162,26 @@ class Environment:
 
     @contextmanager
     def locked(self, waiting: Callable[[], None], cancel: Cancellation | None = None) -> Iterator[None]:
-        """Hold the environment for one command; `waiting` is called when another one has it. Freed by a kill."""
+        """Hold the environment for one command; calls `waiting` when another command holds it. A kill frees it."""
         with hold(self.folder / "lock", waiting, cancel):
             yield
 
 
 def is_name(name: str) -> bool:
-    """Whether an environment can be called so."""
+    """Whether an environment can have this name."""
     return _NAME.fullmatch(name) is not None
 
 
 def is_models(name: str) -> bool:
-    """Whether an environment's volumes would be called as models' are, `devenv-model-…`."""
+    """Whether an environment's volumes would have the names of model volumes, `devenv-model-…`."""
     return name == "model" or name.startswith("model-")
 
 
 def environment(name: str, root: Path) -> Environment:
-    """The environment called `name` with its state below `root`. Raises UsageError for a name Docker would refuse."""
+    """The environment `name` with its state below `root`. Raises UsageError for a name Docker would refuse."""
     if not is_name(name):
         raise UsageError(
-            f"{name!r} cannot name an environment",
+            f"{name!r} is not a name for an environment",
             hint="use 1 to 40 lower-case letters, digits and dashes, such as 'my-env'",
         )
     return Environment(name=name, folder=root / name)
@@ -197,6 +197,6 @@ def _read(path: Path) -> str:
 
 
 def _port(value: object) -> int | None:
-    """A port's number, as JSON has it as a key or as a value; None for what is none."""
+    """A port's number from a JSON key or value; None for anything else."""
     number = int(value) if isinstance(value, str) and re.fullmatch(r"[0-9]{1,5}", value, re.ASCII) else value
     return number if isinstance(number, int) and 0 < number < 65536 else None

@@ -1,4 +1,4 @@
-"""Who the user inside is, so that files in a mounted project belong to the same user on both sides."""
+"""The user in the container, chosen so that files in a mounted project belong to the same user on both sides."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from devenv.plan.plan import UID
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """The user inside, by the numbers there; `outside` is the uid that their files have on this machine."""
+    """The user in the container, by uid and gid; `outside` is the uid of that user's files on this machine."""
 
     uid: int
     gid: int
@@ -24,7 +24,7 @@ def container_user(settings: Settings, project: Path | None, *, rootless: bool =
     """The host's user; for root the project's owner, who may be root as well. In a rootless engine the host's user is
     root inside, and other numbers are nobody's outside. Without a project never root."""
     if rootless:
-        number = 0 if project else UID  # the host user's own may be beyond those that the engine has
+        number = 0 if project else UID  # the host user's uid may be outside of the engine's range
         return User(uid=number, gid=number, outside=settings.uid)
     if settings.uid == 0 and project is not None:
         owner = project.stat()
@@ -34,18 +34,23 @@ def container_user(settings: Settings, project: Path | None, *, rootless: bool =
 
 
 def check_workspace(project: Path, user: User) -> str | None:
-    """What has to be said of the user inside and the project folder: that it cannot be written, or that the user is
-    root inside. Raises NotReadyError when it is unreadable."""
+    """A warning or note about the user in the container and the project folder: it cannot be written, or the user is
+    root. None when all is well. Raises NotReadyError when the folder is unreadable."""
     if not os.access(project, os.R_OK | os.X_OK):
-        raise NotReadyError(f"cannot read the project folder {project}", hint=f"sudo chown -R $USER {project}")
+        raise NotReadyError(
+            f"cannot read the project folder {project}", hint=f"make it yours: sudo chown -R $USER {project}"
+        )
     status, uid = project.stat(), user.outside
     if status.st_uid != uid and not status.st_mode & 0o002:
         return (
-            f"warning: {project} belongs to uid {status.st_uid}, you are uid {uid} inside: files can be read, not "
-            f"written; 'sudo chown -R {uid} {project}' changes that"
+            f"warning: {project} belongs to uid {status.st_uid}, but you run as uid {uid} in the container, "
+            f"so you cannot write these files; change their owner: sudo chown -R {uid} {project}"
         )
     if user.uid == uid == 0:
-        return f"you are root, and so is {project}'s owner: inside you are root as well, and files stay root's"
+        return f"you are root, and root owns {project}: you run as root in the container, and new files are root's"
     if user.uid == 0:
-        return f"the engine is rootless: inside you are root, which is uid {uid} outside, and files stay yours"
+        return (
+            f"the engine is rootless: you run as root in the container, which is uid {uid} on this machine, "
+            "so new files are yours"
+        )
     return None

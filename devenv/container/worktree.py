@@ -13,14 +13,14 @@ from pathlib import Path
 from devenv.doors import files
 from devenv.preset.checks import RESERVED_MOUNTS
 
-_MOST_BYTES = 4096  # the longest path that Linux takes
-# Where the image or devenv has something of its own: a mount would hide it, or be made in the project itself. Below
+_MOST_BYTES = 4096  # the longest path that Linux accepts
+# Paths that the image or devenv uses: a mount would hide them, or be made in the project itself. Below
 # /mnt lies only the environment's own volume, and on many a host all projects.
 _IMAGES = tuple(one for one in RESERVED_MOUNTS if one != "/mnt")
 
 
 class OutsideError(Exception):
-    """Git will not work inside, and why."""
+    """The reason why git will not work in the container."""
 
 
 def outside(project: Path) -> tuple[Path, ...]:
@@ -47,7 +47,9 @@ def outside(project: Path) -> tuple[Path, ...]:
             "that one up: devenv up --workspace OUTER"
         )
     if not record.is_absolute():
-        raise OutsideError("its .git has a relative path, which leads elsewhere inside; bring up the main checkout")
+        raise OutsideError(
+            "its .git has a relative path, which leads elsewhere in the container; bring up the main checkout"
+        )
     return _own(record, project)
 
 
@@ -56,9 +58,9 @@ def _own(record: Path, project: Path) -> tuple[Path, Path]:
     OutsideError."""
     common = record.parents[1]
     if not _is(record, stat.S_IFDIR) or os.path.realpath(record) != str(record):
-        raise OutsideError(f"its .git names {record}, where there is nothing or a link; try: git worktree repair")
+        raise OutsideError(f"its .git names {record}, which does not exist or is a link; try: git worktree repair")
     if common.is_relative_to(os.path.realpath(project)) or not _is_repository(common):
-        raise OutsideError(f"its .git names {record}, which is no worktree's")
+        raise OutsideError(f"its .git names {record}, which is not the record of a worktree")
     owner = project.stat().st_uid
     if any(path.lstat().st_uid != owner for path in (common, record.parent, record)):
         raise OutsideError(f"{common} belongs to another user than the project")
@@ -67,7 +69,7 @@ def _own(record: Path, project: Path) -> tuple[Path, Path]:
         raise OutsideError(f"{record} is the record of another worktree; after a move: git worktree repair")
     for folder in (common, back.parent):
         if not folder.is_absolute() or _is_taken(folder, owner):
-            raise OutsideError(f"{folder} cannot be mounted, because the environment has something of its own there")
+            raise OutsideError(f"{folder} cannot be mounted, because the environment needs that path itself")
     return common, back.parent
 
 

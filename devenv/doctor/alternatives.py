@@ -1,4 +1,4 @@
-"""Of a preset's alternatives, which do the same work with less, the first that a machine can run."""
+"""A preset's alternatives do the same work with less. This finds the first that a machine can run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Instead:
-    """A preset that the machine can run in place of another: its name, and in words what to do (a command)."""
+    """A preset that the machine can run in place of another: its name, and the remedy in words (a command)."""
 
     name: str
     command: str
@@ -35,26 +35,26 @@ def instead(
     gpus: str | None = None,
     mode: str = "auto",
 ) -> Instead | None:
-    """The first alternative without a blocker; None where there is none. Never taken by itself: only said."""
+    """The first alternative without a blocker, or None. devenv suggests it, and never switches to it."""
     from devenv.doctor.examine import examine
 
     for one in _candidates(loaded):
         preset = one.preset
-        asked = gpus if preset.gpu else None  # what GPUs were asked for says nothing about a preset for the CPU
+        asked = gpus if preset.gpu else None  # requested GPUs do not matter to a preset for the CPU
         if not blockers(examine(machine, preset, needs_of(one), matrix, gpus=asked, mode=mode, full=False)):
             return _said(loaded, one)
     return None
 
 
 def _candidates(loaded: LoadedPreset) -> Iterator[LoadedPreset]:
-    """The alternatives that can be read, less the preset itself (a child may inherit a list that names it)."""
+    """The readable alternatives, without the preset itself (a child may inherit a list that names it)."""
     from devenv.preset.load import find, load
 
     for argument in loaded.preset.alternatives:
         try:
             one = load(find(argument, Path("/")))
         except PresetError:
-            continue  # it is no help now; 'devenv validate' tells what is wrong with it
+            continue  # it does not help now; 'devenv validate' reports its mistakes
         if one.path != loaded.path:
             yield one
 
@@ -65,7 +65,7 @@ def _said(loaded: LoadedPreset, one: LoadedPreset) -> Instead:
     command = f"devenv up {argument}"
     mark = loaded.origins.get(("alternatives",))
     if mark is not None and mark.path != loaded.path:
-        # A child has more than what it extends: its own additions would be lost.
+        # A child's own additions to the preset it extends would be lost.
         remedy = f"extend {argument} instead: this machine can run it, and it does the work of {_parent(mark.path)}"
     else:
         remedy = f"{command} does the same work with less, and this machine can run it"

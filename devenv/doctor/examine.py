@@ -29,7 +29,7 @@ _CUDA_WHEEL = re.compile(r"nvidia-cuda-runtime(-cu\d+)?")
 
 
 def needs(lock: Lock, missing: Iterable[Artifact], *, image_here: bool, weights_bytes: int = 0) -> Needs:
-    """What is still to be brought and made for a lock. `missing`: its artifacts that the store lacks."""
+    """The downloads and builds that a lock still needs. `missing`: its artifacts that the store lacks."""
     absent = () if image_here else tuple(missing)
     kind: dict[str, str] = {}
     if absent:
@@ -48,7 +48,7 @@ def needs(lock: Lock, missing: Iterable[Artifact], *, image_here: bool, weights_
 
 
 def image_bytes(lock: Lock) -> int:
-    """How large the image will be, roughly: the packages unpacked."""
+    """The estimated size of the image: the packages unpacked."""
     packed = sum(one.size for one in (*lock.base.packages, *lock.apt, *lock.npm.packages))
     wheels = [one.size for one in (*lock.wheels, *((lock.node,) if lock.node else ()))]
     unpacked = sum(size * (_UNPACKED_LARGE if size >= _LARGE_BYTES else _UNPACKED_WHEEL) for size in wheels)
@@ -74,7 +74,7 @@ def examine(
     full: bool = True,
 ) -> tuple[Finding, ...]:
     """Everything, in the order in which it is read. `matrix` may be None where neither preset nor `gpus` name a version
-    or a GPU. Without `full` only what can stop `up` and costs nothing."""
+    or a GPU. Without `full`, only cheap findings that can stop `up`."""
     return tuple(_examine(machine, preset, needed, matrix, gpus, mode, full))
 
 
@@ -92,7 +92,7 @@ def _examine(
     if not needed.weights_known and full:
         yield ok(
             "weights",
-            "how large the weights are is not recorded yet: the first 'devenv up' or 'devenv prefetch' asks their hub",
+            "the size of the weights is not recorded yet: the first 'devenv up' or 'devenv prefetch' asks their hub",
         )
     yield host.memory(machine, bytes_of(preset.memory) if preset and preset.memory else 0)
     wish = preset.gpu if preset else None
@@ -107,7 +107,7 @@ def _examine(
     if said and needed.cuda and said != needed.cuda:
         yield warning(
             "compat.lock",
-            f"the preset says CUDA {said}, and its lock brings CUDA {needed.cuda}",
+            f"the preset has CUDA {said}, but its lock has CUDA {needed.cuda}",
             "name the index that has PyTorch for it (PIP_EXTRA_INDEX_URL), then: devenv lock --upgrade torch",
         )
     if not full:

@@ -1,4 +1,4 @@
-"""What the doctor says, and what it is told about the environment that is wanted."""
+"""The doctor's findings, and its facts about the wanted environment."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ OK, WARNING, BLOCKER = "ok", "warning", "blocker"
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing that was looked at. `id` is stable; `remedy` is a command, or what to do where no command can."""
+    """One examined thing. `id` is stable; `remedy` is a command, or what to do where no command can."""
 
     id: str
     level: str  # ok | warning | blocker
@@ -21,40 +21,40 @@ class Finding:
 
 
 def ok(id_: str, what: str) -> Finding:
-    """Nothing to do."""
+    """No problem."""
     return Finding(id=id_, level=OK, what=what)
 
 
 def warning(id_: str, what: str, remedy: str) -> Finding:
-    """Worth a look; stops nothing."""
+    """A problem that does not stop `up`."""
     return Finding(id=id_, level=WARNING, what=what, remedy=remedy)
 
 
 def blocker(id_: str, what: str, remedy: str) -> Finding:
-    """It cannot work."""
+    """A problem that stops `up`."""
     return Finding(id=id_, level=BLOCKER, what=what, remedy=remedy)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
-    """What has still to be brought and made. `cuda` is the lock's own, empty where it has none; without `weights_known`
-    there are weights whose size nobody has recorded yet."""
+    """The downloads and builds still needed. `cuda` is the lock's own, empty where it has none; without `weights_known`
+    the size of some weights is not recorded yet."""
 
     download_bytes: int = 0
     image_bytes: int = 0
     weights_bytes: int = 0
     weights_known: bool = True
     cuda: str = ""
-    kinds: frozenset[str] = frozenset()  # of what has to be downloaded: deb | wheel | tarball | file
+    kinds: frozenset[str] = frozenset()  # the kinds of downloads: deb | wheel | tarball | file
 
 
 def blockers(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Those that stop."""
+    """The findings that stop `up`."""
     return tuple(one for one in findings if one.level == BLOCKER)
 
 
 def refuse(findings: Iterable[Finding], *, name: str, instead: Callable[[], str] = str) -> None:
-    """Raise MachineError with every blocker; `instead` tells, in words, what the machine could run in its place."""
+    """Raise MachineError with every blocker; `instead`, in words: a preset to run in its place."""
     found = blockers(findings)
     if not found:
         return
@@ -67,5 +67,5 @@ def refuse(findings: Iterable[Finding], *, name: str, instead: Callable[[], str]
 
 
 def hint(first: Finding, instead: str) -> str:
-    """What helps: the alternative, where there is one, before what would have to change."""
+    """The remedy: first the alternative, where there is one, then the change to the machine."""
     return f"{instead}; or: {first.remedy}" if instead else first.remedy

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from devenv.compat.matrix import Matrix
     from devenv.preset.model import Gpu as Wish
 
-_CHECK = "nvidia-smi shows what the driver sees"
+_CHECK = "see what the driver reports: nvidia-smi"
 
 
 def presence(machine: Machine, *, required: bool) -> Finding:
-    """Whether there is an NVIDIA GPU whose driver answers, and what else there is if not."""
+    """Whether this machine has an NVIDIA GPU whose driver answers; if not, which other GPUs it has."""
     nvidia = machine.nvidia
     bad = blocker if required else warning
     if nvidia.gpus:
@@ -30,7 +30,7 @@ def presence(machine: Machine, *, required: bool) -> Finding:
     if nvidia.nouveau and nvidia.pci:
         return bad(
             "gpu.driver",
-            "there is an NVIDIA GPU, driven by nouveau, which cannot compute",
+            "the NVIDIA GPU uses the driver nouveau, which cannot compute",
             "install NVIDIA's driver: sudo apt install nvidia-driver (Debian), sudo ubuntu-drivers install "
             "(Ubuntu), then restart",
         )
@@ -42,12 +42,12 @@ def presence(machine: Machine, *, required: bool) -> Finding:
         )
     if nvidia.pci or nvidia.nodes or nvidia.driver:
         why = f": {nvidia.problem}" if nvidia.problem else ""
-        what = f"there is an NVIDIA GPU, but its driver does not answer{why}"
+        what = f"this machine has an NVIDIA GPU, but its driver does not answer{why}"
         return bad("gpu.driver", what, "install NVIDIA's driver, or load it: sudo modprobe nvidia; " + _CHECK)
     if machine.other_gpus:
         makers = " and ".join(machine.other_gpus)
         made = {"AMD": "ROCm", "Apple": "Metal"}.get(machine.other_gpus[0], "its own software")
-        what = f"the GPU here is {makers}'s; devenv supports NVIDIA's only ({made} is not supported)"
+        what = f"the GPU here is from {makers}; devenv supports only those of NVIDIA ({made} is not supported)"
         return (
             bad("gpu.vendor", what, "use a machine with an NVIDIA GPU, or a preset for the CPU: devenv presets")
             if (required)
@@ -57,7 +57,7 @@ def presence(machine: Machine, *, required: bool) -> Finding:
         return ok("gpu.present", "no GPU, and none is needed")
     return blocker(
         "gpu.present",
-        "there is no GPU in this machine",
+        "this machine has no GPU",
         "use a machine with an NVIDIA GPU, or a preset for the CPU: devenv presets",
     )
 
@@ -71,12 +71,14 @@ def examine(
     gpus: str | None,
     mode: str = "auto",
 ) -> Iterator[Finding]:
-    """`gpus` is what `--gpus` says (None: nothing said); `cuda` what the preset's wheels are built for."""
+    """`gpus` is the value of `--gpus` (None without it); `cuda` the CUDA of the preset's wheels."""
     if machine.engine and machine.engine.remote:
         return
     if gpus == "none":
         if wish and wish.required:
-            yield warning("gpu.none", "the preset needs a GPU and gets none, as you asked", "leave --gpus none away")
+            yield warning(
+                "gpu.none", "the preset needs a GPU, but --gpus none gives it none", "run again without --gpus none"
+            )
         return
     required = bool(wish and wish.required) or gpus is not None
     there = presence(machine, required=required)
@@ -91,8 +93,8 @@ def examine(
     if not devices:
         yield blocker(
             "gpu.mig",
-            "the GPU is in MIG mode and cut into no parts, so nothing can compute on it",
-            "sudo nvidia-smi mig -cgi 0 -C (makes one), or sudo nvidia-smi -mig 0 (MIG off)",
+            "the GPU is in MIG mode without a MIG instance, so nothing can compute on it",
+            "make one: sudo nvidia-smi mig -cgi 0 -C; or switch MIG off: sudo nvidia-smi -mig 0",
         )
         return
     if wish:
@@ -109,7 +111,7 @@ def _size(devices: Sequence[gpu.Device], wish: Wish) -> Iterator[Finding]:
     if len(devices) < wish.count:
         yield blocker(
             "gpu.count",
-            f"the preset needs {wish.count} GPUs, and here is {len(devices)}",
+            f"the preset needs {wish.count} GPUs, but this machine has {len(devices)}",
             "use a machine with more GPUs, or set gpu.count in a preset that extends it",
         )
     if not wish.memory:
@@ -118,11 +120,11 @@ def _size(devices: Sequence[gpu.Device], wish: Wish) -> Iterator[Finding]:
     sizes = sorted((one.memory_bytes for one in devices), reverse=True)[: wish.count]
     smallest = sizes[-1]
     if not smallest:
-        yield warning("gpu.memory", "the driver does not tell how much memory the GPU has", _CHECK)
+        yield warning("gpu.memory", "the driver does not report how much memory the GPU has", _CHECK)
     elif needed > smallest * NOMINAL:
         yield blocker(
             "gpu.memory",
-            f"the GPU has {_gib(smallest)} of memory, and the preset needs {_gib(needed)}",
+            f"the GPU has {_gib(smallest)} of memory, but the preset needs {_gib(needed)}",
             "use a GPU with more memory, or a preset that needs less: devenv presets",
         )
     else:
@@ -134,10 +136,10 @@ def _able(devices: Sequence[gpu.Device], wish: Wish) -> Iterator[Finding]:
         return
     weak = [one for one in devices if () < numbers(one.capability) < numbers(wish.min_capability)]
     if not all(numbers(one.capability) for one in devices):
-        yield warning("gpu.capability", "the driver does not tell the GPU's compute capability", _CHECK)
+        yield warning("gpu.capability", "the driver does not report the GPU's compute capability", _CHECK)
     elif weak:
         able = [str(one.index) for one in devices if one not in weak]
-        remedy = f"take the other: --gpus {','.join(able)}" if len(able) >= wish.count else "use a newer GPU"
+        remedy = f"use the other GPU: --gpus {','.join(able)}" if len(able) >= wish.count else "use a newer GPU"
         yield blocker(
             "gpu.capability",
             f"GPU {weak[0].index} ({weak[0].name}) has compute capability {weak[0].capability}, and the preset needs "
@@ -153,8 +155,8 @@ def _cuda(machine: Machine, devices: Sequence[gpu.Device], cuda: str, matrix: Ma
     if row is None:
         yield warning(
             "gpu.cuda",
-            f"CUDA {cuda} is not in the compatibility matrix: nothing is known of it",
-            "devenv up tells whether it computes; a row in compatibility.yaml says so before",
+            f"CUDA {cuda} is not in the compatibility matrix, so devenv cannot judge it",
+            "try it, because 'devenv up' checks whether it computes; or add a row to compatibility.yaml",
         )
         return
     if not numbers(driver):
@@ -164,7 +166,7 @@ def _cuda(machine: Machine, devices: Sequence[gpu.Device], cuda: str, matrix: Ma
         other = f", or a preset for CUDA {older}" if older else ""
         yield blocker(
             "gpu.cuda",
-            f"CUDA {cuda} needs driver {row.driver} or newer; here is {driver}",
+            f"CUDA {cuda} needs driver {row.driver} or newer; this machine has {driver}",
             f"update the driver to {row.driver} or newer{other}",
         )
     else:
@@ -175,7 +177,7 @@ def _cuda(machine: Machine, devices: Sequence[gpu.Device], cuda: str, matrix: Ma
             yield blocker(
                 "gpu.kernels",
                 f"CUDA {cuda} has dropped {one.name} (compute capability {one.capability}; {low} is the oldest)",
-                f"take a preset for an older CUDA{_knowing(one.capability, matrix)}",
+                f"use a preset for an older CUDA{_knowing(one.capability, matrix)}",
             )
             return
         if numbers(one.capability) > numbers(high):
@@ -183,20 +185,21 @@ def _cuda(machine: Machine, devices: Sequence[gpu.Device], cuda: str, matrix: Ma
             if known or numbers(one.capability)[0] <= numbers(high)[0]:
                 yield blocker(
                     "gpu.kernels",
-                    f"CUDA {cuda} knows no {one.name} (compute capability {one.capability}; {high} is the newest)",
-                    f"take a preset for a newer CUDA{known}",
+                    f"CUDA {cuda} does not support {one.name} "
+                    f"(compute capability {one.capability}; {high} is the newest)",
+                    f"use a preset for a newer CUDA{known}",
                 )
             else:
                 yield warning(
                     "gpu.kernels",
-                    f"{one.name} (compute capability {one.capability}) is newer than what is known",
-                    "devenv up tells whether it computes",
+                    f"{one.name} (compute capability {one.capability}) is newer than the compatibility matrix",
+                    "try it, because 'devenv up' checks whether it computes",
                 )
             return
 
 
 def _for_driver(driver: str, matrix: Matrix) -> str:
-    """The newest CUDA, as its row says it, that a driver is new enough for."""
+    """The newest CUDA, as its row gives it, that a driver supports."""
     rows = [one for one in matrix.cuda if numbers(one.driver) <= numbers(driver)]
     return (
         rows[-1].versions.removeprefix("==").replace(".*", "").replace(">=", "").replace(",<", " to before ")
@@ -219,7 +222,7 @@ def _generation(machine: Machine, devices: Sequence[gpu.Device], matrix: Matrix)
         if row and numbers(driver) and numbers(driver) < numbers(row.driver):
             yield blocker(
                 "gpu.generation",
-                f"{one.name} ({row.name}) needs driver {row.driver} or newer; here is {driver}",
+                f"{one.name} ({row.name}) needs driver {row.driver} or newer; this machine has {driver}",
                 f"update the driver to {row.driver} or newer",
             )
             return
@@ -238,14 +241,14 @@ def _way(machine: Machine, gpus: str, mode: str) -> Iterator[Finding]:
     ):
         yield warning(
             "gpu.nodes",
-            "the driver's device nodes are not open to every user: the user inside may be refused",
+            "the driver's device nodes are not open to every user: the user in the container may be denied access",
             "set NVreg_DeviceFileMode=0666 for the module nvidia (/etc/modprobe.d), or: sudo chmod 666 /dev/nvidia*",
         )
     for spec in machine.nvidia.cdi:
         if spec.missing:
             yield warning(
                 "gpu.cdi",
-                f"{spec.path} names {spec.missing[0]}, which is not there: it was made for another driver",
+                f"{spec.path} names {spec.missing[0]}, which does not exist: the spec was made for another driver",
                 f"sudo nvidia-ctk cdi generate --output={spec.path}",
             )
 

@@ -14,11 +14,11 @@ _SLOW_STORAGE = {
     "aufs": "was dropped from Docker",
 }
 _SPARE_BYTES = 2_000_000_000
-"""What a system and its environments want to breathe."""
+"""Memory that the system and the environments need besides."""
 
 
 def engine(machine: Machine, *, full: bool) -> Iterator[Finding]:
-    """The engine; with `full` also what `up` finds out by itself."""
+    """Findings about the engine; with `full` also those that `up` makes by itself."""
     facts = machine.engine
     if facts is None:
         return
@@ -36,7 +36,7 @@ def engine(machine: Machine, *, full: bool) -> Iterator[Finding]:
     if facts.kind == "docker" and numbers and numbers < MIN_ENGINE:
         yield blocker(
             "engine.version",
-            f"{name} is too old: {MIN_ENGINE[0]}.{MIN_ENGINE[1]} is the oldest that works",
+            f"{name} is too old: devenv needs {MIN_ENGINE[0]}.{MIN_ENGINE[1]} or newer",
             "update Docker: your distribution's docker.io package, or 'make engine' in a checkout",
         )
     elif full:
@@ -54,14 +54,14 @@ def engine(machine: Machine, *, full: bool) -> Iterator[Finding]:
     if facts.kind == "podman":
         yield warning(
             "engine.podman",
-            "podman's Docker interface is used: building needs buildx, which podman does not bring",
-            "install Docker for the whole of it: 'make engine' in a checkout",
+            "podman's Docker interface is used: building needs buildx, which podman does not include",
+            "install Docker, to build too: 'make engine' in a checkout",
         )
     yield from users(facts)
 
 
 def users(facts: EngineFacts) -> Iterator[Finding]:
-    """Whether a container's user can be the host's."""
+    """Whether a container's user can be the host's user."""
     if facts.user_remapped and not facts.rootless:
         yield blocker(
             "engine.users",
@@ -92,7 +92,7 @@ def _limits(facts: EngineFacts) -> Iterator[Finding]:
     if not facts.memory_limit:
         yield warning(
             "engine.cgroups",
-            "the engine cannot limit memory: a container may take all of it",
+            "the engine cannot limit memory: a container may use all of it",
             "add cgroup_enable=memory to the kernel's command line, then restart",
         )
     elif facts.cgroup_version:
@@ -100,12 +100,12 @@ def _limits(facts: EngineFacts) -> Iterator[Finding]:
 
 
 def disk(machine: Machine, needs: Needs) -> Iterator[Finding]:
-    """Room for what has to be downloaded and built, summed up where places share a file system."""
+    """Disk space for downloads and builds, summed up where places share a file system."""
     remedies = {
-        "images": "docker system df shows what takes it; devenv prune and docker system prune free some; "
-        'or "data-root" in /etc/docker/daemon.json moves the engine',
-        "store": "devenv prune --all frees the store; or set XDG_CACHE_HOME to a larger disk",
-        "weights": "devenv weights list shows them, devenv weights rm frees some; or put them elsewhere: --weights-dir",
+        "images": "docker system df shows what uses it; free some: devenv prune, docker system prune; "
+        'or move the engine with "data-root" in /etc/docker/daemon.json',
+        "store": "free the store: devenv prune --all; or set XDG_CACHE_HOME to a larger disk",
+        "weights": "see them: devenv weights list; free some: devenv weights rm; or put them elsewhere: --weights-dir",
     }
     places: dict[int | str, list[tuple[str, Disk, int]]] = {}
     wanted = (
@@ -119,9 +119,9 @@ def disk(machine: Machine, needs: Needs) -> Iterator[Finding]:
     if machine.images_disk is None and needs.image_bytes and machine.engine and machine.engine.root:
         yield warning(
             "disk.images",
-            f"how much is free at {machine.engine.root}, where the engine keeps images, cannot be seen from here; "
+            f"how much is free at {machine.engine.root}, where the engine keeps images, cannot be determined; "
             f"{size(needs.image_bytes)} are needed",
-            f"sudo df -h {machine.engine.root}",
+            f"check it: sudo df -h {machine.engine.root}",
         )
     for rows in places.values():
         total = sum(bytes_ for _, _, bytes_ in rows)
@@ -140,11 +140,11 @@ def disk(machine: Machine, needs: Needs) -> Iterator[Finding]:
 
 
 def memory(machine: Machine, needed_bytes: int) -> Finding:
-    """Main memory against what the preset says."""
+    """The machine's main memory against the preset's `memory`."""
     told_by_engine = machine.engine.memory_bytes if machine.engine else 0
     have = machine.memory_bytes or told_by_engine
     if not have:
-        return warning("memory", "how much memory there is could not be found out", "free -h")
+        return warning("memory", "cannot determine the amount of memory", "free -h")
     limited = 0 < told_by_engine < have
     if limited:
         have = told_by_engine  # Docker Desktop's virtual machine
@@ -153,20 +153,20 @@ def memory(machine: Machine, needed_bytes: int) -> Finding:
         more = "give the engine's virtual machine more memory (Docker's settings, or .wslconfig)"
         return blocker(
             "memory",
-            f"{told}, and the preset needs {size(needed_bytes)}",
-            more if limited or machine.wsl else "take a machine with more memory, or a smaller preset",
+            f"{told}, but the preset needs {size(needed_bytes)}",
+            more if limited or machine.wsl else "use a machine with more memory, or a smaller preset",
         )
     if needed_bytes and 0 < machine.available_bytes < needed_bytes:
         return warning(
             "memory",
             f"{told}, of which {size(machine.available_bytes)} are free now; the preset needs {size(needed_bytes)}",
-            "end what takes it: ps aux --sort=-rss | head",
+            "stop programs that use it: ps aux --sort=-rss | head",
         )
     return ok("memory", f"{told}" + (f"; the preset needs {size(needed_bytes)}" if needed_bytes else ""))
 
 
 NOMINAL = 1.07
-"""Memory is sold in rounded sizes: a card of '16 GB' tells 15 GiB. Within seven percent a need counts as met."""
+"""Memory is sold in rounded sizes: a card of '16 GB' reports 15 GiB. Within seven percent a need counts as met."""
 
 
 def system(machine: Machine) -> Iterator[Finding]:
@@ -174,8 +174,8 @@ def system(machine: Machine) -> Iterator[Finding]:
     if machine.selinux == "enforcing":
         yield warning(
             "selinux",
-            "SELinux is enforcing: a mounted project folder may be refused inside",
-            "chcon -Rt container_file_t PROJECT-FOLDER",
+            "SELinux is enforcing: it may deny the container access to the project folder",
+            "allow it: chcon -Rt container_file_t PROJECT-FOLDER",
         )
     elif machine.selinux:
         yield ok("selinux", f"SELinux is {machine.selinux}")
@@ -184,31 +184,31 @@ def system(machine: Machine) -> Iterator[Finding]:
     if machine.wsl:
         yield ok("wsl", f"WSL 2 ({machine.kernel}): keep projects in Linux's own file system, not below /mnt/c")
     if machine.engine and machine.engine.rootless:
-        yield ok("user", "the engine is rootless: in a project you are root inside, which is you outside")
+        yield ok("user", "the engine is rootless: in the container you run as root, which is your own user here")
     elif machine.uid == 0:
         yield warning(
             "user",
-            "you are root: in a project of root's you are root inside, too; in another's you are its owner",
-            "run devenv as an ordinary user who is in the group docker, in a project of theirs",
+            "you are root: in the container of a project you run as the owner of the project",
+            "run devenv as an ordinary user in the group docker, in a project that this user owns",
         )
     elif machine.uid >= 2**31:
         yield warning(
             "user",
-            f"your user number is {machine.uid}, which many programs in a container do not take",
+            f"your user number is {machine.uid}, which many programs in a container do not accept",
             "use a local user",
         )
     else:
-        yield ok("user", f"the user inside gets your numbers, {machine.uid}:{machine.gid}")
+        yield ok("user", f"the user in the container has your numbers, {machine.uid}:{machine.gid}")
 
 
 def ports(machine: Machine) -> Iterator[Finding]:
-    """Ports that the preset wants and that are taken: another one is chosen, so none of it stops."""
+    """The preset's ports that are in use. devenv then chooses another one, so none of them stops `up`."""
     if machine.busy_ports:
         taken = ", ".join(map(str, machine.busy_ports))
         yield warning(
             "ports",
-            f"port {taken} of 127.0.0.1 is taken: the environment gets the next free one",
-            f"ss -ltnp 'sport = :{machine.busy_ports[0]}' shows who has it",
+            f"port {taken} on 127.0.0.1 is in use: the environment gets the next free one",
+            f"see which program uses it: ss -ltnp 'sport = :{machine.busy_ports[0]}'",
         )
 
 

@@ -1,4 +1,4 @@
-"""What a preset needs that is still to be brought and made, as its lock, the store and the engine say."""
+"""The downloads and builds that a preset still needs, from its lock, the store and the engine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def needs_of(
     elsewhere: bool = False,
     has_image: Callable[[str], bool] = lambda _: False,
 ) -> Needs:
-    """`elsewhere`: another machine is meant, where nothing of it is; `has_image`: whether the engine has one."""
+    """`elsewhere`: for another machine, which has no files yet; `has_image`: whether the engine has one."""
     from devenv.fetch.store import Store
     from devenv.lock import files
     from devenv.lock.model import read
@@ -31,7 +31,7 @@ def needs_of(
 
     try:
         lock = read(files.lock_path(loaded, settings.dirs))
-    except LockError:  # nothing is known yet of a preset that was never locked
+    except LockError:  # a preset that was never locked has no known sizes
         return Needs(kinds=frozenset({"deb", "wheel"}), weights_known=loaded.preset.model is None)
     if elsewhere:
         return needs(lock, lock.artifacts(), image_here=False, weights_bytes=lock.model.size if lock.model else 0)
@@ -41,5 +41,5 @@ def needs_of(
         if has_image(plan(loaded, lock).image):
             return needs(lock, (), image_here=True, weights_bytes=weights)
     except PresetError:
-        pass  # it cannot be built as it is; what it would need is known all the same
+        pass  # it cannot be built as it is, but its needs are known
     return needs(lock, Store(settings.dirs.store).missing(lock), image_here=False, weights_bytes=weights)

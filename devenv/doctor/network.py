@@ -1,4 +1,4 @@
-"""Findings about the network: what has to be reached for what is still to be downloaded."""
+"""Findings about the network: the servers needed for the missing downloads."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from devenv.doors.machine.model import Machine, Network, Probe
 _NEEDED_FOR = {"pip": "wheel", "npm": "tarball", "apt": "deb", "hub": "weights"}
 _MAX_SKEW_S = 300
 _REMEDIES = {
-    "dns": "its name is not known here: check /etc/resolv.conf, or name a mirror or proxy "
+    "dns": "the name cannot be resolved: check /etc/resolv.conf, or name a mirror or proxy "
     "(docs/how-to/mirrors-proxies-cas.md)",
     "connect": "set HTTPS_PROXY, or name a mirror (docs/how-to/mirrors-proxies-cas.md)",
     "timeout": "a firewall drops it, or it is slow: set HTTPS_PROXY, or name a mirror "
     "(docs/how-to/mirrors-proxies-cas.md)",
-    "tls": "a private certificate authority? name its bundle: export SSL_CERT_FILE=/path/to/ca.pem",
+    "tls": "if its certificate authority is private, name the bundle: export SSL_CERT_FILE=/path/to/ca.pem",
     "proxy": "check HTTPS_PROXY and its user name and password",
     "http": "check the address and its login (docs/how-to/mirrors-proxies-cas.md)",
 }
 
 
 def examine(machine: Machine, needs: Needs) -> Iterator[Finding]:
-    """Nothing when the network was not asked."""
+    """No finding when the network was not probed."""
     network = machine.network
     if network is None:
         return
@@ -39,7 +39,7 @@ def examine(machine: Machine, needs: Needs) -> Iterator[Finding]:
 
 
 def _source(kind: str, group: list[Probe], needs: Needs) -> Finding:
-    """Of several addresses of one kind one that answers is enough."""
+    """One answering address of each kind is enough."""
     id_, answered = f"network.{kind}", [one for one in group if not one.problem]
     if answered:
         quickest = min(answered, key=lambda one: one.seconds)
@@ -61,7 +61,7 @@ def _clock(network: Network) -> Iterator[Finding]:
     skews = [one.skew_s for one in network.probes if one.skew_s is not None]
     if not skews:
         return
-    skew = min(skews, key=abs)  # a cached answer has an old date; the best of them tells
+    skew = min(skews, key=abs)  # a cached answer has an old date, so the smallest difference counts
     if abs(skew) > _MAX_SKEW_S:
         way = "fast" if skew > 0 else "slow"
         yield warning(

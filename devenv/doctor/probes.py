@@ -1,4 +1,4 @@
-"""What to try on this machine for a preset: addresses that would be asked, and ports that its services publish."""
+"""The probes of this machine for a preset: the addresses that it uses, and the ports that its services publish."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def ports(preset: Preset) -> tuple[int, ...]:
 
 
 def origins(settings: Settings, carried: Mapping[str, str], preset: Preset | None) -> list[tuple[str, Origin]]:
-    """Every address that locking, fetching or a program inside would ask, as this user's settings name them; each with
+    """Every address that locking, fetching or a program in the container uses, from this user's settings; each with
     a name of its own: `pip`, `pip 2`, `apt`."""
     base = preset.base.bootstrap if preset else settings.release
     found = [

@@ -1,7 +1,7 @@
-"""The settings in force, each with what it came from. No parser of settings knows where a value was written: whatever
-sets it is found by reading all of them again without one variable, or one file, and seeing what changes.
+"""The settings in force, each with its origin. The parsers do not record where a value was written, so the origin
+is found by reading all settings again without one variable, or one file, and comparing.
 
-A value that two places give alike changes when neither is left out; then the places count that give it alone.
+A value that two places give changes only without both; then each place that gives it alone counts.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from devenv.doors.settings.tool_configs import without_secret
 from devenv.errors import EngineError, UsageError
 
 UNHEARD = "not honoured"
-"""The section of what the user set and devenv passes over."""
+"""The section of the user's settings that devenv does not use."""
 _DEFAULT = ("the default",)
 _GIT = "git"
 _KEPT = "HOME"
@@ -29,7 +29,7 @@ _TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "MODELSCOPE_API_TOKEN")
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """One value in force, as it may be shown; of a list each entry is one. `origins` are files and variables."""
+    """One value in force, without secrets; each entry of a list is one setting. `origins` are files and variables."""
 
     section: str
     name: str
@@ -43,8 +43,8 @@ _Rows = tuple[_Row, ...]
 
 
 def in_force(environ: Mapping[str, str], *, root: Path = Path("/"), cwd: Path | None = None) -> tuple[Setting, ...]:
-    """Every setting that says where files come from, where they lie, and which engine is used. `root` is the file
-    system's top, `cwd` where the user stands. Raises UsageError for a mistake in devenv's own config.yaml."""
+    """Every setting for sources of files, places of files, and the engine. `root` is the file
+    system's top, `cwd` the current folder. Raises UsageError for a mistake in devenv's own config.yaml."""
 
     def rows(variables: Mapping[str, str], without: Collection[Path] = ()) -> _Rows:
         with tool_configs.reading(without):
@@ -73,14 +73,14 @@ def in_force(environ: Mapping[str, str], *, root: Path = Path("/"), cwd: Path | 
 
 
 class _Given:
-    """The readings by what they lack or have, each made at first use."""
+    """The readings of all settings, each with some sources left out or alone, made at first use."""
 
     def __init__(self, readings: Mapping[str, Callable[[], _Rows]]) -> None:
         self._readings = readings
         self._made: dict[str, _Rows | None] = {}
 
     def of(self, row: _Row, *, present: bool) -> tuple[str, ...]:
-        """The sources with whose reading the row is there, or is not. One that cannot be read proves nothing."""
+        """The sources with whose reading the row is there, or is not. A failed reading counts for nothing."""
         for name, read in self._readings.items():
             if name not in self._made:
                 try:

@@ -1,4 +1,4 @@
-"""Ending what one run does, whatever it waits for, while other runs of the same process go on."""
+"""Cancel one run, even while it waits, without an effect on other runs of the process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from devenv.errors import CancelledError
 
 
 class Cancellation:
-    """A switch that is given down to all that takes time. Off until `cancel`; then all that was begun under it ends.
+    """A switch that all slow work gets. `cancel` sets it, and all work under it ends.
 
     Any thread may call anything here.
     """
@@ -26,7 +26,7 @@ class Cancellation:
         return self._is_set.is_set()
 
     def cancel(self) -> None:
-        """End what runs under it; what begins later ends at once."""
+        """End all work under it; later work ends at once."""
         with self._guard:
             self._is_set.set()
             ends = tuple(self._ends.values())
@@ -45,7 +45,7 @@ class Cancellation:
 
     @contextmanager
     def ending(self, end: Callable[[], object]) -> Iterator[None]:
-        """Within the `with`, `end` is called when it is cancelled: at once when it was before. Called twice at most."""
+        """Within the `with`, a cancellation calls `end`; at once when it was before. It is called twice at most."""
         key = object()
         with self._guard:
             self._ends[key] = end
@@ -59,7 +59,7 @@ class Cancellation:
 
     @contextmanager
     def part(self) -> Iterator[Cancellation]:
-        """A switch for a part of the work: it goes off with this one, and can go off alone."""
+        """A switch for a part of the work: it is cancelled with this one, or alone."""
         inner = Cancellation()
         with self.ending(inner.cancel):
             yield inner

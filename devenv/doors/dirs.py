@@ -1,4 +1,4 @@
-"""Where devenv's own data lies (templates, shipped presets) and where it keeps things on this machine."""
+"""The folders of devenv's own data (templates, shipped presets), and of its files on this machine."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def templates_dir() -> Path:
 
 
 RENDERING = 1
-"""To be raised when the same templates are rendered to other bytes: golden files that change without them tell."""
+"""Raise it when the same templates render to other bytes: golden files then change although templates did not."""
 
 
 @functools.cache
 def templates_digest() -> str:
-    """sha256 (hex) over the names and contents of all templates: they decide an image as much as its inputs do.
+    """sha256 (hex) over the names and contents of all templates: they decide an image as much as its inputs.
 
     Modes do not count, because a wheel loses them.
     """
@@ -79,7 +79,7 @@ class Dirs:
 
     @property
     def environments(self) -> Path:
-        """One folder per environment: token, ports and what the container gets from this host."""
+        """One folder per environment: token, ports and the files for the container."""
         return self.state / "envs"
 
     @property
@@ -89,5 +89,5 @@ class Dirs:
 
     @property
     def locks(self) -> Path:
-        """Locks of shipped presets that were resolved anew on this machine."""
+        """Locks of shipped presets that were resolved again on this machine."""
         return self.state / "locks"

@@ -1,4 +1,4 @@
-"""Locks between processes: a file that one of them holds. The kernel frees it when the holder dies."""
+"""Locks between processes: one process holds a file. The kernel frees it when the process ends."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def hold(path: Path, waiting: Callable[[], None], cancel: Cancellation | None = 
     while True:
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            # Not emptied, because it may be a link; and for reading too: a pipe without a reader does not hold us up.
+            # Not truncated, because it may be a link; also for reading, because a pipe without a reader would block.
             handle = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666), "r+b")
         except OSError as error:
             raise NotReadyError(
@@ -35,7 +35,7 @@ def hold(path: Path, waiting: Callable[[], None], cancel: Cancellation | None = 
                     waiting()
                 told = True
                 cancel.wait(_LOOK_EVERY_S)
-            # 'down --volumes' and 'prune' take the folder away with the lock in it: then wait at the new one.
+            # 'down --volumes' and 'prune' remove the folder with the lock: then wait for the new one.
             if _is_still(path, handle.fileno()):
                 yield
                 return

@@ -1,7 +1,7 @@
-"""Files that others may have put there: plain, bounded, inside their folder. Nothing is waited for, no device opened.
+"""Files that others may have written: regular, bounded, inside their folder. Never waits, and opens no device.
 
-What is checked is what is then read: the file is looked at through a descriptor that opens nothing (O_PATH), and read
-through the same one, so that no link that is changed in between leads elsewhere.
+The checked file is the file that is read: a descriptor without access (O_PATH) checks it, and the read goes
+through the same descriptor, so that a link changed in between has no effect.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 
 CHUNK_BYTES = 1 << 20
 STATE_BYTES = 1 << 20
-"""The most that one of devenv's own small files (ports, tokens, reports) has."""
+"""The size limit of devenv's own small files (ports, tokens, reports)."""
 
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -27,7 +27,7 @@ _KINDS = {
     stat.S_IFSOCK: "a socket",
 }
 _REASONS = {
-    errno.ENOENT: "there is no such file",
+    errno.ENOENT: "the file does not exist",
     errno.EACCES: "no permission to read it",
     errno.ENOTDIR: "a part of its path is a file, not a folder",
     errno.EISDIR: "it is a folder",
@@ -35,7 +35,7 @@ _REASONS = {
 
 
 class RefusedError(OSError):
-    """A file that is there and is not read: `strerror` says why, `hint` what to do."""
+    """A file that exists but is not read: `strerror` is the reason, `hint` the remedy."""
 
     def __init__(self, path: Path, why: str, hint: str) -> None:
         super().__init__(errno.EINVAL, why, str(path))
@@ -50,12 +50,12 @@ def reason(error: OSError) -> str:
 
 
 def hint(error: OSError) -> str | None:
-    """What to do about it, where that is known."""
+    """The remedy, where one is known."""
     return error.hint if isinstance(error, RefusedError) else None
 
 
 def is_there(path: Path) -> bool:
-    """Whether anything has that name: a link to nothing, a pipe or a device, too."""
+    """Whether anything has that name, even a broken link, a pipe or a device."""
     return os.path.lexists(path)
 
 
@@ -63,7 +63,7 @@ def is_text(name: str) -> bool:
     """Whether the name of a file is UTF-8, as Docker and YAML need it."""
     try:
         name.encode()
-    except UnicodeEncodeError:  # Python has other bytes as lone surrogates
+    except UnicodeEncodeError:  # Python represents other bytes as lone surrogates
         return False
     return True
 
@@ -127,7 +127,7 @@ def leads_out(path: Path, inside: Path) -> bool:
 def write_below(root: Path, name: str, data: bytes) -> None:
     """Write a file below the folder `root`, whole or not at all; folders on its way are made.
 
-    What is there already is replaced, a link itself and not what it leads to. Raises RefusedError for a folder on the
+    What exists already is replaced, a link itself and not what it leads to. Raises RefusedError for a folder on the
     way that is a link out of `root`, OSError.
     """
     root.mkdir(parents=True, exist_ok=True)
@@ -136,7 +136,7 @@ def write_below(root: Path, name: str, data: bytes) -> None:
         fresh = f".{last}.{os.getpid()}.{threading.get_native_id()}"
         with contextlib.suppress(FileNotFoundError):
             os.unlink(fresh, dir_fd=folder)
-        # Nobody else's file or link of that name is written to.
+        # An existing file or link of that name is never written to.
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=folder)
         try:
             with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
@@ -168,7 +168,7 @@ def _folder(root: Path, parts: Sequence[str]) -> Iterator[int]:
 def _require_inside(descriptor: int, path: Path, inside: Path) -> None:
     if not _is_inside(str(_of(descriptor).readlink()), inside):
         raise RefusedError(
-            path, f"it is a link that leads out of {inside}", "copy there what it leads to, in place of the link"
+            path, f"it is a link that leads out of {inside}", "replace the link with a copy of its target"
         )
 
 
@@ -177,7 +177,7 @@ def _is_inside(real: str, inside: Path) -> bool:
 
 
 def _of(descriptor: int) -> Path:
-    """What a descriptor stands for, by a name of the kernel's."""
+    """The kernel's path for a descriptor."""
     return Path(f"/proc/self/fd/{descriptor}")
 
 

@@ -1,4 +1,4 @@
-"""The only subprocess door: argument lists in, text or lines out, a failure that carries all it printed."""
+"""The only module that starts processes: argument lists in, text or lines out, a failure with the whole output."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ output = logging.getLogger("devenv.output")
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a finished process left: `code` (exit status), `out` and `err` (text)."""
+    """A finished process: `code` (exit status), `out` and `err` (text)."""
 
     command: tuple[str, ...]
     code: int
@@ -49,7 +49,7 @@ def run(
     check: bool = True,
     cancel: Cancellation | None = None,
 ) -> Outcome:
-    """Run `command` to its end. `env` adds to this process's own variables; None takes one away.
+    """Run `command` to its end. `env` adds to this process's own variables; None removes one.
 
     Raises ProcessError (status not 0, with `check`), FileNotFoundError (no such program), subprocess.TimeoutExpired,
     CancelledError.
@@ -121,7 +121,7 @@ def lines(
             process.kill()
             process.wait()
         reader.join(timeout=1)
-        if not reader.is_alive():  # a child of its own may hold the pipe
+        if not reader.is_alive():  # a child process may hold the pipe open
             process.stdout.close()
         process.stderr.close()
     cancel.check()
@@ -136,7 +136,7 @@ def _variables(changes: Mapping[str, str | None] | None) -> dict[str, str] | Non
 
 
 def detached(command: Sequence[str], *, watch_s: float) -> bool:
-    """Start a program that goes on by itself and whose output nobody reads; whether it did not fail within `watch_s`
+    """Start a program that keeps running by itself, without its output; whether it did not fail within `watch_s`
     seconds. Raises FileNotFoundError."""
     log.info("%s", shlex.join(command))
     nothing = subprocess.DEVNULL
@@ -162,7 +162,7 @@ def interactive(
     """
     log.info("%s", shlex.join(command))
     told: list[int] = []
-    # The terminal's Ctrl-C would end the child at once, before it has the last output. It must stay in the terminal's
+    # The terminal's Ctrl-C would end the child at once, before its last output. It must stay in the terminal's
     # foreground if it reads from there.
     apart = tell is not None and not os.isatty(0)
     with (
@@ -173,9 +173,9 @@ def interactive(
         try:
             code = process.wait()
         except KeyboardInterrupt:
-            # The terminal sent it to the child as well, which ends in its own way.
+            # The terminal sent it to the child as well, which then ends by itself.
             return process.wait()
-    # The docker client says 0 when Ctrl-C ends it.
+    # The docker client exits with 0 when Ctrl-C ends it.
     return 128 + told[0] if told and not apart and code <= 0 else code
 
 

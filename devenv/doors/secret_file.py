@@ -14,7 +14,7 @@ _TOKEN_BYTES = 4096
 
 
 def secret(path: Path) -> str:
-    """The random token kept in a file; made at the first call, 0600. Raises NotReadyError for what is no token."""
+    """The random token in a file; made at the first call, 0600. Raises NotReadyError for a file without a token."""
     try:
         if token := kept(path):
             return token
@@ -38,7 +38,7 @@ def new_secret(path: Path) -> str:
 
 
 def kept(path: Path) -> str | None:
-    """The token in a file; None when it is empty. Raises OSError: what cannot stand in a header is none."""
+    """The token in a file; None when it is empty. Raises OSError for text that cannot be a header's value."""
     token = files.read_text(path, most_bytes=_TOKEN_BYTES).strip()
     if token and not re.fullmatch(r"[!-~]+", token):
         raise files.RefusedError(path, "it holds no token", "remove it")

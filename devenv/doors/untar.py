@@ -15,7 +15,7 @@ MOST_BYTES = 4 << 30
 def unpack(archive: BinaryIO, target: Path, *, source: str) -> None:
     """Unpack a tar whose members lie below one name (or are that one file) to `target`, which must not exist.
 
-    Modes are 0755 or 0644, owners are the user's. Raises UsageError naming what is neither a file nor a folder;
+    Modes are 0755 or 0644, owners are the user's. Raises UsageError for members that are neither files nor folders;
     `source` says whose archive it is.
     """
     try:
@@ -40,7 +40,9 @@ def _unpack(members: tarfile.TarFile, target: Path, source: str) -> None:
             continue
         left -= member.size
         if left < 0:
-            raise UsageError(f"{source} holds more than {MOST_BYTES >> 30} GB there", hint="that is no preset's")
+            raise UsageError(
+                f"{source} holds more than {MOST_BYTES >> 30} GB there", hint="verify only images that devenv built"
+            )
         path.parent.mkdir(parents=True, exist_ok=True)
         content = members.extractfile(member)
         assert content is not None

@@ -1,4 +1,4 @@
-"""JSON and YAML that others wrote, to values: bounded in depth and in number before anything walks through them."""
+"""JSON and YAML that others wrote, to values: bounded in depth and in number before other code reads them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def from_json(text: str | bytes) -> Any:
 
 
 def value_of(kind: type[T], value: Any) -> T:
-    """The dataclass that a JSON value stands for; keys that it does not have are left out. Raises ValueError."""
+    """The dataclass that a JSON value stands for; unknown keys are left out. Raises ValueError."""
     made: T = _adapter(cast("Hashable", kind)).validate_python(value)
     return made
 
@@ -60,7 +60,7 @@ def from_yaml(text: str) -> Any:
     """The value of a YAML text; only plain types are made. Raises ValueError."""
     import yaml
 
-    # The C parser, where PyYAML has it: six times as quick.
+    # PyYAML's C parser, where it is available, is six times as fast.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         reading = loader(text)

@@ -1,1 +1,1 @@
-"""Locked files brought to this machine once: where each can be had, the store, and what each says of itself."""
+"""Locked files, fetched to this machine once: their sources, the store, and the metadata in each file."""

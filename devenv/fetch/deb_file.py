@@ -1,6 +1,6 @@
 """Debian packages, opened: their archives in pieces, with limits for what the package itself chooses.
 
-Of the standard library but for zstd: folders that `render --online` writes carry this module.
+Needs only the standard library, except for zstd, because folders of `render --online` contain this module.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _DICTIONARY_BYTES = 128 << 20
 
 
 def faults() -> tuple[type[Exception], ...]:
-    """What reading a damaged package raises, or another archive of the kinds in it."""
+    """The exceptions from reading a damaged package, or an archive in it."""
     zstd = sys.modules.get("zstandard")  # imported only where packages need it
     return (OSError, EOFError, ValueError, lzma.LZMAError, tarfile.TarError, zlib.error,
             *((zstd.ZstdError,) if zstd else ()))  # fmt: skip
@@ -74,7 +74,7 @@ class _Section(io.RawIOBase):
 
 
 class Member(tarfile.TarInfo):
-    """A member whose own name is no bomb: tarfile reads long names and PAX headers whole."""
+    """A member with limits on its name, because tarfile reads long names and PAX headers whole."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Member:
@@ -84,7 +84,7 @@ class Member(tarfile.TarInfo):
         return member
 
     def _proc_gnusparse_10(self, *_: object) -> None:
-        """dpkg knows no sparse files, and tarfile reads their maps without an end."""
+        """Refuses sparse files: dpkg does not support them, and tarfile reads their maps without a limit."""
         raise tarfile.ReadError("it holds a sparse file")
 
 
@@ -116,7 +116,7 @@ def _expand(name: str, packed: _Section) -> Iterator[bytes]:
 
 
 def _unxz(packed: _Section) -> Iterator[bytes]:
-    """As lzma.LZMAFile does, with a limit for the dictionary, which the file itself chooses."""
+    """Decompress as lzma.LZMAFile, with a limit for the dictionary, whose size the file itself chooses."""
     rest = packed.read(_CHUNK_BYTES) or b""
     while rest:
         decoder = lzma.LZMADecompressor(memlimit=_DICTIONARY_BYTES)

@@ -1,4 +1,4 @@
-"""What a package file says of itself, held to what a lock says of it: a bill of materials must not name another."""
+"""The metadata in a package file, compared with its lock entry, because the bill of materials must be right."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ def check_all(lock: Lock, store: Store) -> None:
 
 
 def check(artifact: Artifact, kind: Kind, path: Path) -> None:
-    """Compare name and version (and a Debian package's architecture). Raises LockError when they are others."""
+    """Compare name and version (and a Debian package's architecture). Raises LockError when they differ."""
     try:
         found = _READERS[kind](path)
         if not all(isinstance(one, str) for one in found):
-            raise ValueError("it does not say its name")
+            raise ValueError("it does not contain its name")
     except _faults() as error:
         raise LockError(
             f"{artifact.file} cannot be read as {_WORDS[kind]}",
@@ -72,7 +72,7 @@ def check(artifact: Artifact, kind: Kind, path: Path) -> None:
 
 
 def _faults() -> tuple[type[Exception], ...]:
-    # RuntimeError: deep JSON, and what zipfile says of passwords and of kinds of compression that it lacks.
+    # RuntimeError: from deep JSON, and from zipfile for passwords and unknown compression.
     return (*deb_file.faults(), TypeError, LookupError, RuntimeError, zipfile.BadZipFile)
 
 
@@ -116,16 +116,16 @@ def _in_zip(archive: zipfile.ZipFile, name: str) -> bytes:
 def _in_tar(pieces: Iterator[bytes], pattern: str) -> bytes:
     stream = cast("BinaryIO", _Short(pieces))
     with tarfile.open(fileobj=stream, mode="r|", tarinfo=deb_file.Member) as archive:
-        for member in islice(archive, _MOST_MEMBERS):  # tarfile keeps what it has seen
+        for member in islice(archive, _MOST_MEMBERS):  # tarfile keeps every member that it has read
             if re.fullmatch(pattern, member.name) and (file := archive.extractfile(member)):
                 if member.size > _MOST_TEXT_BYTES:
                     raise ValueError(f"{member.name} is too large")
                 return bytes(file.read())
-    raise ValueError("it does not say its name")
+    raise ValueError("it does not contain its name")
 
 
 class _Short:
-    """Pieces as a stream, which ends in an error where more is read than a name can need."""
+    """Pieces as a stream, with an error above a limit that no name needs."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces

@@ -1,4 +1,4 @@
-"""Bring a lock's files to the store: in parallel, resumed, verified while they stream."""
+"""Fetch a lock's files to the store: in parallel, resumed, verified while they stream."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SPARE_BYTES = 64 << 20
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class FetchReport:
-    """What a fetch did: `files` and `bytes` that came now, `from_cache` files that were here already."""
+    """A fetch's result: `files` and `bytes` fetched now, and `from_cache` files already in the store."""
 
     files: int
     bytes: int
@@ -36,7 +36,7 @@ class FetchReport:
 
 
 class GoneError(FetchError):
-    """No mirror has these files any more: `missing`. Resolving them anew (refresh_missing) may help."""
+    """No mirror has these files any more: `missing`. Resolving them again (refresh_missing) may help."""
 
     def __init__(self, missing: tuple[Artifact, ...], errors: tuple[NowhereError, ...], kind: str) -> None:
         names = ", ".join(one.file for one in missing[:3]) + (" …" if len(missing) > 3 else "")
@@ -51,13 +51,13 @@ class GoneError(FetchError):
 
 
 _REMEDIES = {
-    "deb": "the mirror moved on. Take its present packages with 'devenv up --relock', name a snapshot service that "
+    "deb": "take the mirror's present packages: 'devenv up --relock', name a snapshot service that "
     "keeps the locked ones (snapshots: in devenv's config.yaml), or a folder that has them: --from DIR",
     "wheel": "check pip's index settings, take another version: 'devenv lock --upgrade NAME', "
     "or name a folder that has it: --from DIR",
     "tarball": "check npm's registry setting, take another version in the preset, "
     "or name a folder that has it: --from DIR",
-    "file": "put the file where the preset says, or correct its 'path', 'url' or 'sha256'",
+    "file": "put the file where the preset expects it, or correct its 'path', 'url' or 'sha256'",
 }
 
 
@@ -73,10 +73,10 @@ def fetch(
     anew: bool = False,
     cancel: Cancellation | None = None,
 ) -> FetchReport:
-    """Bring every file of the lock that the store lacks; `files` is what sources.archives(preset) gives.
+    """Fetch every file of the lock that the store lacks; `files` is the value of sources.archives(preset).
 
-    With `anew` every file that is here is read and hashed first. A run that is killed loses nothing: the next one goes
-    on. Raises FetchError (GoneError when the mirrors no longer have a file), CancelledError.
+    With `anew`, every file in the store is read and hashed first. A killed run loses nothing: the next one resumes
+    it. Raises FetchError (GoneError when the mirrors no longer have a file), CancelledError.
     """
     cancel = cancel or Cancellation()
     started = time.monotonic()
@@ -100,7 +100,7 @@ def fetch(
                 _bring_all(missing, lock, store=store, web=web, sources=sources, progress=progress, jobs=jobs)
             cancel.check()
         except FetchError:
-            cancel.check()  # then it is no fault of a source
+            cancel.check()  # then it is not the fault of a source
             raise
         finally:
             progress.finish(TASK)
@@ -109,7 +109,7 @@ def fetch(
 
 
 def _read_again(lock: Lock, store: Store, progress: Progress) -> None:
-    """Throw out what is not what its name says, whatever its size and times say."""
+    """Remove files whose content does not fit their name, even with the right size and times."""
     task = "reading every file again"
     here = [one for one in lock.artifacts() if store.path(one.sha256).exists()]
 
@@ -159,7 +159,7 @@ def _bring_all(
         )
 
     failed: list[tuple[Artifact, FetchError]] = []
-    # The largest first: the last one to come is then a small one. Node early, for it may be what knows the registry.
+    # The largest first, so that a small one is last. Node early, because it may decide the registry.
     first = lock.node.sha256 if lock.node else ""
     queue = sorted(missing, key=lambda each: (each.sha256 != first, -each.size))
     with concurrent.futures.ThreadPoolExecutor(jobs, thread_name_prefix="fetch") as pool:
@@ -172,7 +172,7 @@ def _bring_all(
                     continue
                 except FetchError as error:
                     failed.append((futures[future], error))
-                    # Another file may be on its mirror all the same; a dead network or a full disk is for all.
+                    # Other files may still be on their mirrors, but a dead network or a full disk stops all.
                     if not isinstance(error, NowhereError) or error.offline:
                         raise
         except BaseException:
@@ -197,5 +197,5 @@ def _tell(failed: list[tuple[Artifact, FetchError]], kind_of: Mapping[str, str])
     raise FetchError(
         f"{error.message}{more}",
         detail=error.detail,
-        hint=error.hint or f"run it again; what came is kept. {_REMEDIES[kind_of[artifact.sha256]]}",
+        hint=error.hint or f"run the command again; the downloaded data is kept. {_REMEDIES[kind_of[artifact.sha256]]}",
     )

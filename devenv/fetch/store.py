@@ -18,25 +18,25 @@ from devenv.errors import FetchError
 from devenv.lock.model import Artifact, Lock
 
 CHUNK_BYTES = 1 << 20
-_HASH_BYTES = 1 << 18  # what a processor keeps near itself, so that it is read from there
+_HASH_BYTES = 1 << 18  # small enough for a processor's cache
 
 
 class Store:
     """Files under `root`: `sha256/ab/abcdef…` (mode 0444), `derived/KIND/KEY`, and `tmp/` for what is not done.
 
-    Safe between processes. A file was checked when it came, and then got a time that follows from its name: whoever
-    writes to it gives it another one, and it is read again before it is believed. `sound` believes nothing.
+    Safe between processes. A new file is verified, and gets a time that follows from its name. A later write
+    changes the time, and the file is then read again. `sound` reads it in any case.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def path(self, sha256: str) -> Path:
-        """Where the file with that hash lies, or would."""
+        """The path of the file with that hash, even before it exists."""
         return self.root / "sha256" / sha256[:2] / sha256
 
     def has(self, artifact: Artifact) -> bool:
-        """Whether the artifact is here, unchanged since it was checked as far as its size and time tell."""
+        """Whether the artifact is here, with the size and time that it had when it was verified."""
         return self.holds(artifact.sha256, artifact.size)
 
     def holds(self, sha256: str, size_bytes: int | None = None) -> bool:
@@ -55,7 +55,7 @@ class Store:
         return tuple(one for one in lock.artifacts() if not self.has(one))
 
     def sound(self, artifact: Artifact) -> bool:
-        """Read the file again and compare size and hash; a wrong one is thrown out."""
+        """Read the file again and compare size and hash; a wrong one is removed."""
         path = self.path(artifact.sha256)
         try:
             size_bytes = path.stat().st_size
@@ -76,7 +76,7 @@ class Store:
     def adopt(self, path: Path, sha256: str | None = None) -> str:
         """Copy a local file in, hashing on the way; returns its sha256.
 
-        Copied, never linked: whoever owns `path` may write to it later. Raises FetchError when it cannot be read or
+        Copied, never linked: the owner of `path` may write to it later. Raises FetchError when it cannot be read or
         has another hash than the one given.
         """
         if sha256 is not None and self.holds(sha256):
@@ -103,7 +103,7 @@ class Store:
         return found
 
     def commit(self, temporary: Path, sha256: str) -> Path:
-        """Give a finished, verified file of `tmp/` its place. A file that is there already stays."""
+        """Give a finished, verified file of `tmp/` its place. A file that exists already stays."""
         target = self.path(sha256)
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary.chmod(0o444)
@@ -114,11 +114,11 @@ class Store:
         return target
 
     def derived(self, kind: str, key: str) -> Path:
-        """Where something made from artifacts lies, or would: `kind` is what it is, `key` a hash of its inputs."""
+        """The path of something made from artifacts, even before it exists: `key` is a hash of its inputs."""
         return self.root / "derived" / kind / key
 
     def kept(self, kind: str, key: str) -> Path | None:
-        """The derived file or folder when it is here, unchanged since it was made as far as its times tell."""
+        """The derived file or folder when it is here, with the times that it had when it was made."""
         path = self.derived(kind, key)
         return path if path.exists() and _is_stamped(path, key) else None
 
@@ -136,32 +136,32 @@ class Store:
                 make(temporary)
                 _stamp(temporary, key)
                 _sync(temporary)
-                if target.is_dir():  # a folder takes no other folder's place
+                if target.is_dir():  # a folder cannot replace another folder
                     target.replace(temporary.with_name("old"))
                 temporary.replace(target)
         return target
 
     def part(self, key: str) -> Path:
-        """Where an unfinished download lies; it is kept, to be gone on with."""
+        """The path of an unfinished download, which is kept to be resumed."""
         folder = self._tmp()
         return folder / f"{key}.part"
 
     @contextlib.contextmanager
     def only(self, key: str) -> Iterator[None]:
-        """Hold a lock that other threads and processes respect; the kernel lets go of it when we die."""
+        """Hold a lock between threads and processes; the kernel frees it when this process ends."""
         path = self._tmp() / f"{key}.lock"
         while True:
             handle = path.open("a")
             fcntl.flock(handle, fcntl.LOCK_EX)
             if _same(handle.fileno(), path):
                 break
-            handle.close()  # its last holder took the file away; wait at the new one
+            handle.close()  # its last holder removed the file; wait for the new one
         with handle:
             yield
             path.unlink(missing_ok=True)
 
     def free_bytes(self) -> int:
-        """Free space where the store lies."""
+        """Free disk space of the store."""
         return shutil.disk_usage(self._tmp()).free
 
     def _tmp(self) -> Path:
@@ -171,7 +171,7 @@ class Store:
         except OSError as error:
             raise FetchError(
                 f"cannot write to the artifact store at {self.root}: {error.strerror}",
-                hint="free the folder, or put the cache elsewhere with XDG_CACHE_HOME",
+                hint="free space there, or put the cache elsewhere with XDG_CACHE_HOME",
             ) from None
         return folder
 
@@ -190,9 +190,9 @@ def bring(
     *,
     key: str | None = None,
 ) -> Got:
-    """Download into the store, verified by all that is known of the file. Raises FetchError, http.Stopped.
+    """Download into the store, verified by all known facts of the file. Raises FetchError, http.Stopped.
 
-    `key`, else the first of `wanted.digests`, names the unfinished file, so that a later run goes on with it.
+    `key`, else the first of `wanted.digests`, names the unfinished file, so that a later run resumes it.
     """
     known = dict(wanted.digests)
     key = key or wanted.digests[0][1]
@@ -210,7 +210,7 @@ def hash_file(path: Path, algorithm: str = "sha256") -> str:
     """The file's hash, as hex."""
     with path.open("rb", buffering=0) as handle:
         digest = hashlib.new(algorithm)
-        # No larger than a small file needs: thousands of them are hashed, and fresh memory has its price.
+        # No larger than a small file, because thousands of them are hashed and new memory costs time.
         buffer = memoryview(bytearray(min(_HASH_BYTES, max(1, os.fstat(handle.fileno()).st_size))))
         while count := handle.readinto(buffer):
             digest.update(buffer[:count])
@@ -218,14 +218,14 @@ def hash_file(path: Path, algorithm: str = "sha256") -> str:
 
 
 def _time_s(key: str) -> int:
-    """The time, in seconds since 1970 and long ago, of what has that key."""
+    """The time that stands for a key: seconds since 1970, long ago."""
     return 1_000_000_000 + int.from_bytes(hashlib.sha256(key.encode()).digest()[:4]) % 500_000_000
 
 
 def _stamp(path: Path, key: str) -> None:
     """Give a file, or all files of a folder, the time of their key."""
     for each in _files(path):
-        with contextlib.suppress(OSError):  # of another user: it is read again each time
+        with contextlib.suppress(OSError):  # another user's file: it is read again each time
             os.utime(each, (_time_s(key), _time_s(key)))
 
 
@@ -242,7 +242,7 @@ def _files(path: Path) -> Iterator[Path]:
 
 
 def _sync(made: Path) -> None:
-    """Wait until a file, or all files of a folder, are on the disk: what has its name must not be empty after a power
+    """Wait until a file, or all files of a folder, are on the disk: a named file must not be empty after a power
     cut."""
     for path in _files(made):
         with path.open("rb") as handle:

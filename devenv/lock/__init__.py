@@ -1,1 +1,1 @@
-"""The lock as values: its shape and text, where it lies, how it drifts and what contradicts itself."""
+"""The lock as values: its shape, text and path, its drift, and its contradictions."""

@@ -1,6 +1,6 @@
 """Whether a lock contradicts itself: file names against versions, packages against each other, records against pins.
 
-The model checks the shape alone; this is for locks that someone edited, or merged, to something of good shape.
+The model checks only the shape. This finds mistakes in edited or merged locks of valid shape.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _records(lock: Lock) -> Iterator[tuple[Loc, Artifact]]:
 
 
 def _misnamed(one: Artifact, lock: Lock) -> str | None:
-    """Why the record's own fields do not go together."""
+    """Why the record's own fields contradict each other."""
     if one.size == 0:
         return f"{one.file} cannot be empty"
     match one:
@@ -101,7 +101,7 @@ def _same_version(one: str, other: str) -> bool:
 
 
 def _fulfils(version: str, pin: str) -> bool:
-    """As pip means it: the pin 2.13 is fulfilled by 2.13.0 and by 2.13.0+cpu."""
+    """Whether a version fulfils a pin, as in pip: 2.13.0 and 2.13.0+cpu fulfil the pin 2.13."""
     return _same_version(pin, version) or ("+" not in pin and _same_version(pin, version.partition("+")[0]))
 
 
@@ -111,14 +111,14 @@ def _doubles(records: tuple[tuple[Loc, Artifact], ...]) -> Iterator[tuple[Loc, s
     contents: dict[tuple[str, str, str], str] = {}
     packages: dict[str, tuple[str, str]] = {}
     for loc, one in records:
-        # base and apt are one installation; of npm many versions live side by side.
+        # base and apt are one installation; npm can install many versions side by side.
         place = {"apt": "base"}.get(str(loc[0]), ".".join(str(part) for part in loc if isinstance(part, str)))
         place = "base" if place == "base.packages" else place
         version = one.version if isinstance(one, Tarball) else ""
         name = _canonical(one.name) if isinstance(one, Wheel) else one.name.lower()
         other = installed.setdefault((place, f"{name} {version}"), one)
         if other is not one:
-            yield loc, f"{one.name} is there twice, {other.version} and {one.version}"
+            yield loc, f"{one.name} is listed twice, {other.version} and {one.version}"
         kind = type(one).__name__
         if contents.setdefault((kind, name, one.version), one.sha256) != one.sha256:
             yield loc, f"{one.name} {one.version} has another sha256 elsewhere"
@@ -138,7 +138,7 @@ def _package_lock(lock: Lock) -> Iterator[tuple[Loc, str]]:
 
 
 def _against_pins(lock: Lock) -> Iterator[tuple[Loc, str]]:
-    """Exact pins among `inputs`, against what was locked for them."""
+    """Exact pins among `inputs`, against the locked versions."""
     pins, editor = lock.inputs, lock.editor
     base = lock.base
     made = f"{base.distribution}/{base.release}" if base.kind == "bootstrap" else f"image {base.image}"
@@ -162,13 +162,13 @@ def _against_pins(lock: Lock) -> Iterator[tuple[Loc, str]]:
 
 
 def _model(lock: Lock) -> Iterator[tuple[Loc, str]]:
-    """A model is said to come from where the preset names it, and from nowhere else."""
+    """A model's sources must be those that the preset names, and no others."""
     pins = lock.inputs.get("model")
     rows = [str(one) for one in pins] if isinstance(pins, list) else []
     wanted = [one for one in rows if not one.startswith(("allow ", "deny "))]
     if lock.model is None:
         if lock.open and not wanted:
-            yield ("open",), "a model is left open, but the lock is for none"
+            yield ("open",), "a model is not pinned yet, but the lock is for none"
         if wanted and not lock.open:
             yield ("inputs", "model"), f"the lock is for a model from {' and '.join(wanted)}, but has none"
         return
@@ -192,7 +192,7 @@ def _listed(pins: object, section: str, sign: str, found: Mapping[str, Artifact]
         name, _, rest = str(pin).rpartition(sign) if section == "npm" else str(pin).partition(sign)
         exact = re.fullmatch(r"([A-Za-z0-9.+!_-]+)(?: sha256 ([0-9a-f]{64}))?", rest)
         if exact is None or not re.fullmatch(r"@?[A-Za-z0-9/._-]+(\[.*\])?", name):
-            continue  # a range, a marker, or nothing exact: only a resolver can tell
+            continue  # a range or a marker: only a resolver can check it
         one = found.get(name.partition("[")[0])
         if one is None:
             yield ("inputs", section), f"the lock is for {pin}, but has no {name}"

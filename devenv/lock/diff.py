@@ -1,4 +1,4 @@
-"""What differs between two locks, package by package, for people to read."""
+"""The differences between two locks, package by package, for people."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from devenv.lock.model import Artifact, Lock
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One package: its version before and after; None where it was not there."""
+    """One package: its version before and after; None where it is missing."""
 
     kind: str
     name: str
@@ -19,7 +19,7 @@ class Change:
 
 
 def changes(old: Lock | None, new: Lock) -> tuple[Change, ...]:
-    """Every package that came, went, or has another version or file; by kind and name."""
+    """Every added, removed or changed package; by kind and name."""
     before, after = _versions(old) if old else {}, _versions(new)
     return tuple(
         Change(kind=kind, name=name, old=_shown(before.get((kind, name))), new=_shown(after.get((kind, name))))

@@ -1,4 +1,4 @@
-"""Whether a lock still fits its preset: the pins that decide it, in one canonical form, and what differs."""
+"""Whether a lock still fits its preset: the pins that decide it, in one canonical form, and the differences."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TEMPLATES = "templates"
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Drift:
-    """One difference: what the lock was made for, and what the preset says now (`—` for nothing)."""
+    """One difference: the pin in the lock, and the pin in the preset now (`—` for none)."""
 
     section: str
     locked: str
@@ -26,7 +26,7 @@ class Drift:
 
 
 def inputs(preset: Preset) -> dict[str, Any]:
-    """The preset's pins by section; the order, layout and all that a lock does not resolve are left out."""
+    """The preset's pins by section; without order, layout and values that a lock does not resolve."""
     editor = preset.code_server
     found = {
         "base": preset.base.bootstrap or f"image {preset.base.image}",
@@ -61,13 +61,13 @@ def compare(lock: Lock, preset: Preset) -> tuple[Drift, ...]:
 
 
 def require_fit(lock: Lock, preset: Preset, *, where: str | None = None, command: str = "devenv lock") -> None:
-    """Raise LockError with what differs and the `command` that mends it, unless the lock fits the preset."""
+    """Raise LockError with the differences and the `command` to run, unless the lock fits the preset."""
     drift = compare(lock, preset)
     if drift and all(one.section == TEMPLATES for one in drift):
         raise LockError(
-            "the lock was made with another devenv's templates: the image would not be the one it stands for",
+            "the lock was made with the templates of another devenv version: it would give another image",
             where=where,
-            hint=f"take this devenv's, the packages stay as they are: {command}; or use the devenv that made it",
+            hint=f"update the lock, its packages stay as they are: {command}; or use the devenv version that made it",
         )
     if drift:
         first = drift[0]
@@ -80,7 +80,7 @@ def require_fit(lock: Lock, preset: Preset, *, where: str | None = None, command
 
 
 def _listed(section: str, before: set[str], after: set[str]) -> list[Drift]:
-    """What left a list and what came, as one change where only the version differs."""
+    """The removed and added entries of a list, as one change where only the version differs."""
     gone, new = sorted(before - after), sorted(after - before)
     changed = {one: next((other for other in new if _name(one) == _name(other)), None) for one in gone}
     came = [one for one in new if one not in changed.values()]
@@ -95,7 +95,7 @@ def _shown(pin: Any) -> str:
 
 
 def _name(pin: str) -> str:
-    """What stays when a version changes."""
+    """The part of an entry that stays when its version changes."""
     for sign in ("==", ">=", "<=", "~=", "!=", ">", "<", " ", "="):
         pin = pin.partition(sign)[0]
     return pin.rpartition("@")[0] or pin
@@ -105,7 +105,7 @@ def _canonical(requirement: str) -> str:
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 
-    if own := own_wheel(requirement):  # wherever it lies on this machine
+    if own := own_wheel(requirement):  # independent of its path on this machine
         return f"{own.name}=={own.version} sha256 {own.sha256}"
     parsed = Requirement(requirement)
     extras = f"[{','.join(sorted(canonicalize_name(one) for one in parsed.extras))}]" if parsed.extras else ""

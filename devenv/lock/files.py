@@ -1,4 +1,4 @@
-"""Where locks lie, and how one is written."""
+"""The paths of locks, and writing one."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def beside(preset: Path) -> Path:
 
 
 def lock_path(loaded: LoadedPreset, dirs: Dirs) -> Path:
-    """The lock to read: beside the preset; for a shipped one, what this machine resolved anew comes first."""
+    """The lock to read: beside the preset; for a shipped one, a lock resolved on this machine comes first."""
     return next((path for path in (relocked_path(loaded, dirs),) if path.is_file()), beside(loaded.path))
 
 
 def relocked_path(loaded: LoadedPreset, dirs: Dirs) -> Path:
-    """Where a lock resolved anew or completed goes: beside a user's preset; for a shipped one, this user's own folder.
+    """The path for a new or completed lock: beside a user's preset; for a shipped one, this user's own folder.
 
-    That name holds the shipped lock's hash: a newer devenv with another lock does not meet an old one here.
+    The name contains the shipped lock's hash, so that a newer devenv with another lock ignores an old one.
     """
     path = beside(loaded.path)
     if not loaded.shipped or not path.is_file():
@@ -50,14 +50,14 @@ def parent_lock(loaded: LoadedPreset) -> Lock | None:
 
 
 def command(loaded: LoadedPreset) -> str:
-    """What to type to lock this preset."""
+    """The command that locks this preset."""
     if loaded.project is not None:
         return "devenv lock"
     return f"devenv lock {loaded.preset.name if loaded.shipped else shlex.quote(str(loaded.path))}"
 
 
 def write(lock: Lock, path: Path) -> None:
-    """Put the lock's text there, whole or not at all. Raises LockError."""
+    """Write the lock's text, whole or not at all. Raises LockError."""
     try:
         files.write_below(path.parent, path.name, lock.dump().encode())
     except OSError as error:

@@ -20,18 +20,18 @@ from devenv.preset.model import REPOSITORY, REVISION
 
 FORMAT = 1
 MAX_BYTES = 8 << 20
-"""The most that a lock has: some tens of times what a large one has."""
+"""The size limit of a lock: some tens of times a large one."""
 _MOST_SIZE = (1 << 63) - 1
 _MOST_LAYER = 255
 
 
 class _Stored(BaseModel):
-    """Stored files: keys of a newer devenv are ignored."""
+    """Stored files: unknown keys of a newer devenv are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-# What a lock says ends up in file names, addresses and build steps: nothing in it may leave its folder or its word.
+# A lock's values end up in file names, addresses and build steps, so none may leave its folder or its argument.
 def _no_dots(text: str) -> str:
     if {"", ".", ".."} & set(text.split("/")):
         raise ValueError("a name with an empty, '.' or '..' part")
@@ -99,7 +99,7 @@ class File(Artifact):
 
 
 class LockedBase(_Stored):
-    """The root file system: `packages` in unpacking order, or an image by digest and what it lacks (`packages`)."""
+    """The root file system: `packages` in unpacking order, or an image by digest and the packages that it lacks."""
 
     kind: Literal["bootstrap", "image"]
     distribution: Literal["debian", "ubuntu"]
@@ -112,14 +112,14 @@ class LockedBase(_Stored):
 
     @property
     def reference(self) -> str | None:
-        """What names exactly that image: NAME@DIGEST, or for a local one the tag that the build gives it."""
+        """The exact reference of that image: NAME@DIGEST, or for a local one the tag that the build gives it."""
         if self.image is None or self.digest is None:
             return None
         return self.tag if self.local else f"{self.image}@{self.digest}"
 
     @property
     def tag(self) -> str | None:
-        """What a build calls that image on the engine that has it."""
+        """The tag of that image for a build on the engine that has it."""
         return f"{BASE_TAG}{self.digest[7:23]}" if self.digest else None
 
     @model_validator(mode="after")
@@ -185,7 +185,7 @@ class LockedModel(_Stored):
 
     @property
     def key(self) -> str:
-        """What its folder and volume are called: name and the digest's first 12."""
+        """The name of its folder and volume: name and the digest's first 12."""
         return f"{self.name}-{self.digest[:12]}"
 
     @property
@@ -194,12 +194,12 @@ class LockedModel(_Stored):
         return sum(one.size for one in self.files)
 
     def source(self, hub: str) -> ModelSource | None:
-        """Where that hub has it."""
+        """The model's place on that hub."""
         return next((one for one in self.sources if one.hub == hub), None)
 
 
 def files_digest(files: Iterable[ModelFile]) -> str:
-    """What identifies a model: sha256 (hex) over its files."""
+    """The identity of a model: sha256 (hex) over its files."""
     lines = sorted(f"{one.sha256} {one.size} {one.path}\n" for one in files)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
@@ -210,11 +210,11 @@ def _packages(package_lock: dict[str, Any]) -> dict[str, Any]:
         raise ValueError("npm's lock has no packages")
     for entry in packages.values():
         if not isinstance(entry, dict):
-            raise ValueError("an entry of npm's lock is no object")
+            raise ValueError("an entry of npm's lock is not an object")
         if not all(isinstance(entry.get(key, ""), str) for key in ("name", "version")):
-            raise ValueError("an entry of npm's lock has a name or version that is no text")
+            raise ValueError("an entry of npm's lock has a name or version that is not text")
     if not isinstance(packages.get("", {}).get("dependencies", {}), dict):
-        raise ValueError("npm's lock has no list of what was asked for")
+        raise ValueError("npm's lock has no list of the requested packages")
     return package_lock
 
 
@@ -275,7 +275,7 @@ class Lock(_Stored):
         if self.node is None and (self.npm.packages or (editor and editor.source == "npm")):
             raise ValueError("npm packages without node")
         if self.open and self.model:
-            raise ValueError("a model that is both left open and recorded")
+            raise ValueError("a model that is both open and recorded")
         return self
 
     def artifacts(self) -> tuple[Artifact, ...]:
@@ -294,7 +294,7 @@ class Lock(_Stored):
         return {"base": self.base.packages, "apt": self.apt, "toolchain": toolchain}
 
     def archived(self, section: str) -> dict[str, str]:
-        """`archives` of one section; empty when the lock does not tell."""
+        """`archives` of one section; empty when the lock has none."""
         return next((told for name, told in (self.archives or {}).items() if name == section), {})
 
     def dump(self) -> str:
@@ -332,7 +332,7 @@ def read(path: Path) -> Lock:
 
 
 def parse(text: str, path: Path) -> Lock:
-    """The lock that `text` is; `path` is where it is from, for errors. Raises LockError naming the line."""
+    """The lock in `text`; `path` is its file, for errors. Raises LockError naming the line."""
     try:
         data = from_json(text)
     except json.JSONDecodeError as error:
@@ -363,11 +363,11 @@ def _inconsistent(path: Path, text: str, data: Any, loc: tuple[str | int, ...], 
     )
 
 
-_ANEW = "it is not made to be edited; make it anew: devenv lock"
+_ANEW = "do not edit it; lock again: devenv lock"
 
 
 def _line(text: str, data: Any, loc: tuple[str | int, ...], reason: str) -> int:
-    """The line of what is wrong: that of its record, which has a line of its own, else the last key's."""
+    """The line of the mistake: the line of its record, else of the last key."""
     marks = [reason.rpartition(" ")[2]]
     record: dict[str, Any] = {}
     value = data
@@ -382,7 +382,7 @@ def _line(text: str, data: Any, loc: tuple[str | int, ...], reason: str) -> int:
             record = value
     lines = text.splitlines()
     if words := [json.dumps(one, ensure_ascii=False) for one in record.values() if isinstance(one, str)]:
-        # Of two records that are the same the later one is meant: it is the one too many.
+        # Of two equal records, the later one is the mistake.
         for number, line in reversed(tuple(enumerate(lines, 1))):
             if all(word in line for word in words):
                 return number

@@ -1,1 +1,1 @@
-"""Every decided value of an image and its container, and the keys that say when something has to be made again."""
+"""Every decided value of an image and its container, and the keys that decide when something is made again."""

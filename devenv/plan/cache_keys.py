@@ -1,4 +1,4 @@
-"""Parts of an image that are made once and kept: what decides each, as a key. The same key means the same bytes."""
+"""The keys of image parts that are made once and kept. The same key means the same bytes."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from devenv.lock.model import Lock, LockedEditor
 from devenv.plan.tree_digest import digest, tree
 
 ROOT_FORMAT = 1
-"""To be raised when rootfs.py makes another first-stage root of the same packages."""
+"""Raise it when rootfs.py makes another first-stage root of the same packages."""
 _NOT_COMPILED_IN = frozenset({"linux-libc-dev", "libpython3-stdlib", "media-types"})
-"""Of the compiler's packages, those that change and leave nothing in what is compiled."""
+"""The compiler's packages that change without any effect on the compiled editor."""
 
 
 def root_key(lock: Lock) -> str:
-    """What decides the first-stage root: the base's packages, in their order."""
+    """The key of the first-stage root: the base's packages, in their order."""
     return digest([ROOT_FORMAT, [deb.sha256 for deb in lock.base.packages]])
 
 
 def base_key(lock: Lock, *, user: tuple[str, int, str, int]) -> str | None:
-    """What decides the finished base: the first-stage root, the scripts that install it, the user (name, uid, group,
+    """The key of the finished base: the first-stage root, the scripts that install it, the user (name, uid, group,
     gid). None for a registry image: the engine has that."""
     if lock.base.kind != "bootstrap":
         return None
@@ -37,9 +37,9 @@ def base_key(lock: Lock, *, user: tuple[str, int, str, int]) -> str | None:
 
 
 def editor_key(lock: Lock) -> str | None:
-    """What decides the compiled editor: release, compiler and headers, Node, its own sources, how it is made.
+    """The key of the compiled editor: release, compiler and headers, Node, its own sources, how it is made.
 
-    Not the base's packages, apt or pip. A registry image brings a part of the compiler, so there its digest counts.
+    Not the base's packages, apt or pip. A registry image has a part of the compiler, so there its digest counts.
     """
     if lock.editor is None:
         return None

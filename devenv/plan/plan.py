@@ -36,7 +36,7 @@ class PlannedCheck:
     name: str
     run: tuple[str, ...]
     timeout_s: int
-    expect: str = "result"  # result | plumbing: it proves that everything runs, and nothing of the result
+    expect: str = "result"  # result | plumbing: it proves only that everything runs, not the result
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,12 +46,12 @@ class PlannedStep:
     name: str
     run: tuple[str, ...]
     timeout_s: int
-    once: str = "environment"  # environment | container: as long as that lives
+    once: str = "environment"  # environment | container: the lifetime of the step
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedFile:
-    """A file or folder of the preset's that goes into the image: `source` on this machine, `context` in the build
+    """A file or folder of the preset for the image: `source` on this machine, `context` in the build
     context, `target` in the image."""
 
     source: str
@@ -61,7 +61,7 @@ class PlannedFile:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedModel:
-    """Weights and how the container meets them; not part of the image."""
+    """Weights and their mount in the container; not part of the image."""
 
     locked: LockedModel
     volume: str
@@ -71,15 +71,15 @@ class PlannedModel:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What templates and rooms act on; they decide nothing themselves."""
+    """All decided values for templates and rooms, which decide nothing themselves."""
 
     preset: str
-    argument: str | None  # what names the preset on the command line; None for a project's devenv.yaml
+    argument: str | None  # the preset's name on the command line; None for a project's devenv.yaml
     description: str
     lock: Lock
     carried: str  # the preset as the image carries it: YAML without this machine's paths
     python: str  # MAJOR.MINOR
-    layers: tuple[int, ...]  # those of Debian packages and wheels, in order: one for each preset that brings some
+    layers: tuple[int, ...]  # layers of Debian packages and wheels, in order: one for each preset that adds some
     services: tuple[PlannedService, ...]  # `gateway` is not among them: it serves those with auth=token
     ports: tuple[tuple[str, int], ...]  # name → container port, services' ports included
     volumes: tuple[tuple[str, str], ...]  # further volumes: name → mount
@@ -101,7 +101,7 @@ class Plan:
     build_digest: str  # sha256 over all that decides the image's content
     model: PlannedModel | None = None
     caches: tuple[tuple[str, str], ...] = ()  # variable → folder below /mnt/NAME/.cache/KEY
-    cache_key: str = ""  # of the Python packages: what other ones compiled is of no use to them; empty without caches
+    cache_key: str = ""  # of the Python packages: others cannot use the caches; empty without caches
 
     @property
     def editor_image(self) -> str | None:
@@ -127,7 +127,7 @@ class Plan:
 
 
 def plan(loaded: LoadedPreset, lock: Lock) -> Plan:
-    """Decide everything. Raises PresetError for services that cannot stand side by side or files that are not there."""
+    """Decide everything. Raises PresetError for services that conflict or files that do not exist."""
     preset = loaded.preset
     services = planned_services(preset)
     files = tuple(
@@ -138,9 +138,7 @@ def plan(loaded: LoadedPreset, lock: Lock) -> Plan:
     )
     for planned in (*files, *((workspace,) if workspace else ())):
         if not any(True for _ in walk(Path(planned.source))):
-            raise PresetError(
-                f"{planned.source} is an empty folder", hint=f"put a file there that is to be at {planned.target}"
-            )
+            raise PresetError(f"{planned.source} is an empty folder", hint=f"put the files for {planned.target} there")
     env = tuple(sorted(_environment(preset).items()))
     carried = portable.portable(preset)
     content = {
@@ -194,7 +192,7 @@ def plan(loaded: LoadedPreset, lock: Lock) -> Plan:
 
 
 def _model(preset: Preset, lock: Lock) -> PlannedModel | None:
-    """Weights with what lets libraries inside find them without a network. What the preset sets itself wins."""
+    """Weights, and variables that let libraries find them without a network. The preset's own win."""
     if lock.model is None:
         return None
     at = {one.hub: f"{one.id}@{one.revision}" for one in lock.model.sources}
@@ -215,7 +213,7 @@ def _model(preset: Preset, lock: Lock) -> PlannedModel | None:
 
 
 def _environment(preset: Preset) -> dict[str, str]:
-    """The image's variables. The preset's own win, but PATH is extended, never replaced."""
+    """The image's variables. The preset's own override devenv's, but PATH is extended, never replaced."""
     path = [
         f"{VENV}/bin",
         *(["/opt/node/bin"] if preset.node else []),

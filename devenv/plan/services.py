@@ -1,4 +1,4 @@
-"""The services of an environment, decided: what devenv itself gives, then the preset's own, and their ports."""
+"""The services of an environment, decided: devenv's own, then the preset's, and their ports."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RESERVED = ("gateway", "ide", "jupyter")
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedService:
     """One supervised service, fully decided. Readiness is a GET of `health_path` with the header
-    `Authorization: Bearer TOKEN`, which both the gateway and Jupyter take."""
+    `Authorization: Bearer TOKEN`, which both the gateway and Jupyter accept."""
 
     name: str
     command: tuple[str, ...]
@@ -91,7 +91,7 @@ _LIB = "/usr/local/lib/devenv"
 
 
 def _opening(service: Service) -> str:
-    """The page to open: the gateway needs the token in it, whether the preset writes it there or not."""
+    """The page to open: the gateway needs the token in it, even where the preset does not write it."""
     if service.port is None or service.auth != "token" or "{token}" in service.url:
         return service.url
     return f"{service.url}{'&' if '?' in service.url else '?'}token={{token}}"
@@ -106,7 +106,7 @@ def _own(name: str, service: Service) -> PlannedService:
         auth=service.auth,
         listen=service.listen,
         url=_opening(service),
-        # A published service without `health` is ready when it answers at all.
+        # A published service without `health` is ready at its first answer.
         health_path=health.path if health else ("/" if service.port else None),
         health_status=health.status if health else ANY_STATUS,
         env=tuple(sorted(service.env.items())),
@@ -120,7 +120,7 @@ def published(preset: Preset, services: tuple[PlannedService, ...]) -> tuple[tup
     for name, port in sorted(preset.ports.items()):
         if name in ports or port in ports.values():
             raise PresetError(
-                f"ports.{name}: the name or the port {port} is a service's already",
+                f"ports.{name}: a service already has this name or the port {port}",
                 hint="remove it or choose another",
             )
         ports[name] = port

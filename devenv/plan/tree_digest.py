@@ -1,4 +1,4 @@
-"""What counts of a folder, and the digests that decide whether something has to be made anew. Reads only."""
+"""The relevant files of a folder, and the digests that decide whether something is made again. Reads only."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def _entries(root: Path) -> Iterator[tuple[str, str]]:
 
 
 def within(root: Path) -> Path:
-    """The folder that a file which counts must lie in, wherever links lead: `root`, or that of the one file."""
+    """The folder that relevant files must lie in, also through links: `root`, or that of the one file."""
     return root if root.is_dir() else root.parent
 
 
 def _facts(path: Path, inside: Path) -> tuple[bool, str]:
-    """Whether its owner may run it, and its sha256."""
+    """Whether its owner may execute it, and its sha256."""
     digest = hashlib.sha256()
     try:
         with files.opened(path, inside=inside) as file:
@@ -49,7 +49,7 @@ def unusable(path: Path, error: OSError) -> PresetError:
 
 
 def walk(root: Path) -> Iterable[Path]:
-    """Every regular file of a folder that counts, sorted; a file itself when `root` is one.
+    """Every relevant regular file of a folder, sorted; a file itself when `root` is one.
 
     Left out: bytecode and notebook check points, which come and go by themselves. Links that point to nothing or out
     of the folder are refused with PresetError.

@@ -1,1 +1,1 @@
-"""What a person wrote: presets, loaded from YAML with positions, composed with `extends`, validated."""
+"""Presets: loaded from YAML with positions, composed with `extends`, validated."""

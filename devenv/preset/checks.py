@@ -1,4 +1,4 @@
-"""What the model cannot see: values that do not go together. Works on trees that may be wrong in other ways too."""
+"""Checks of values that conflict, which the model cannot see. The trees may have other mistakes too."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _HIDDEN = ("/dev", "/mnt", "/proc", "/run", "/sys", "/var/run", "/workspace")
 
 
 def check(top: Node, problems: Problems) -> None:
-    """Adds what does not go together to `problems`."""
+    """Add conflicting values to `problems`."""
     _services(top, problems)
     _ports(top, problems)
     _volumes(top, problems)
@@ -56,13 +56,13 @@ def _services(top: Node, problems: Problems) -> None:
             )  # fmt: skip
         url = service.entries.get("url")
         if url and isinstance(url.value, str) and set("{}") & set(url.value.replace("{token}", "")):
-            problems.add("'url' knows only '{token}' in braces", url.mark)
+            problems.add("'url' allows only '{token}' in braces", url.mark)
         port, listen = service.entries.get("port"), service.entries.get("listen")
         auth = service.entries.get("auth")
         if listen and auth and auth.value in {"own", "none"}:
             problems.add("'listen' goes with 'auth: token' only", listen.place, hint="remove it, or change 'auth'")
         if port is None and "health" in service.entries and listen is None:
-            problems.add("'health' needs 'port': there is nothing to ask", service.entries["health"].place)
+            problems.add("'health' needs 'port' to send its request to", service.entries["health"].place)
         if listen and isinstance(listen.value, str):
             address = listen.value
             number = address.rpartition(":")[2]
@@ -136,7 +136,7 @@ def _files(top: Node, problems: Problems) -> None:
     for target, node in _entries(top, "files").items():
         for hidden in _HIDDEN:
             if target == hidden or target.startswith(hidden + "/"):
-                hint = "use 'workspace' for what /workspace begins with" if hidden == "/workspace" else None
+                hint = "use 'workspace' for the first content of /workspace" if hidden == "/workspace" else None
                 problems.add(f"a file at {quote(target)} would not be seen: {hidden} is mounted at start",
                              node.place, hint=hint or "choose another place, such as /opt")  # fmt: skip
                 break
@@ -171,9 +171,11 @@ def _timezone(top: Node, problems: Problems) -> None:
     if zone.value not in known:
         newer = timezones.successor(zone.value)
         hint = f"its name is {newer} now" if newer else nearest(zone.value, known)
-        problems.add(f"unknown time zone {quote(zone.value)}", zone.mark, hint=hint or "such as Europe/Berlin, or UTC")
+        problems.add(
+            f"unknown time zone {quote(zone.value)}", zone.mark, hint=hint or "use a name such as Europe/Berlin, or UTC"
+        )
     if own := _entries(top, "env").get("TZ"):
-        problems.add("'TZ' is what 'timezone' sets", own.place, hint="keep one; null drops an inherited one")
+        problems.add("'timezone' sets 'TZ' already", own.place, hint="keep one; null drops an inherited one")
 
 
 def _components(top: Node, problems: Problems) -> None:

@@ -1,4 +1,4 @@
-"""What `extends` means: a preset laid over the one it extends, positions kept."""
+"""The meaning of `extends`: a preset laid over the one it extends, with positions kept."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from devenv.preset.yaml.nodes import Node, Place
 from devenv.preset.yaml.problems import Problems, quote
 
 Identity = Callable[[Node], str | None]
-"""What makes two list entries the same thing; None when the entry is not valid (which is reported elsewhere)."""
+"""What identifies a list entry; None when the entry is not valid (which is reported elsewhere)."""
 
 
 def _pip(node: Node) -> str | None:
@@ -99,7 +99,7 @@ def _appended(parent: tuple[Node, ...], child: tuple[Node, ...], identity: Ident
 
 
 def without_nulls(node: Node) -> Node:
-    """The tree less every key whose value is null: there is nothing left that it could remove."""
+    """The tree without keys whose value is null, because nothing is left for them to remove."""
     if isinstance(node.value, dict):
         entries = {key: without_nulls(value) for key, value in node.value.items() if value.value is not None}
         return dataclasses.replace(node, value=entries)
@@ -109,7 +109,7 @@ def without_nulls(node: Node) -> Node:
 
 
 def check_duplicates(top: Node, problems: Problems) -> None:
-    """Within one file no list names a package twice: it would be a slip, not an override. Python packages may have one
+    """Within one file no list may name a package twice, because that is a mistake. Python packages may have one
     entry for each of several markers."""
     for key, identity in IDENTITIES.items():
         first: dict[str, Node] = {}

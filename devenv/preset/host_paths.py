@@ -1,4 +1,4 @@
-"""Values that name files on this machine: found beside the file that declares them, and nowhere else."""
+"""Values that name files on this machine: found beside the file that names them, and nowhere else."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from devenv.preset.yaml.problems import Problems, quote
 
 _Resolve = Callable[[Node], Node]
 _SAID = "said"
-"""In the place of a wheel with a problem: a requirement like any other, so that nothing more is said of it."""
+"""Replaces a wheel with a problem: a valid requirement, so that no second mistake is reported."""
 
 
 def anchor(top: Node, folder: Path, shipped: Path, problems: Problems) -> Node:

@@ -67,12 +67,12 @@ def find(argument: str | None, cwd: Path) -> Path:
         if path.exists() or path.is_symlink():
             return path
     except PermissionError:
-        return Path(_absolute(cwd / argument))  # reading it says so
+        return Path(_absolute(cwd / argument))  # reading it reports that
     except (OSError, ValueError):
         raise PresetError(f"{quote(argument)} is not a usable name or path", hint=_shipped_hint(argument)) from None
     if "/" in argument or argument.endswith((".yaml", ".yml")):
-        raise PresetError(f"there is no file {quote(argument)}", hint=_shipped_hint(Path(argument).stem))
-    raise PresetError(f"there is no preset {quote(argument)}", hint=_shipped_hint(argument))
+        raise PresetError(f"the file {quote(argument)} does not exist", hint=_shipped_hint(Path(argument).stem))
+    raise PresetError(f"unknown preset {quote(argument)}", hint=_shipped_hint(argument))
 
 
 def load(path: Path) -> LoadedPreset:
@@ -151,14 +151,14 @@ def _layers(path: Path, problems: Problems) -> tuple[tuple[Path, ...], list[Node
         if following is not None and following.resolve() in real:
             names = [*chain[real.index(following.resolve()) :], following]
             cycle = " → ".join(display(one) for one in names)
-            problems.stop(f"'extends' goes round in a circle: {cycle}", asked, hint="remove one of them")
+            problems.stop(f"'extends' forms a circle: {cycle}", asked, hint="remove one of them")
         if len(chain) >= MAX_CHAIN and following is not None:
             problems.stop(f"more than {MAX_CHAIN} presets extend one another", asked, hint="put some of them together")
     return tuple(reversed(chain)), list(reversed(layers))
 
 
 def _parent(extends: Node, path: Path, root: Path, problems: Problems) -> Path | None:
-    """The file that `extends` means; stops when there is none, for then nothing more can be said."""
+    """The file that `extends` means; stops when there is none, because nothing more can be checked."""
     text, mark = extends.value, extends.mark
     if not isinstance(text, str) or not text:
         problems.stop(
@@ -168,7 +168,7 @@ def _parent(extends: Node, path: Path, root: Path, problems: Problems) -> Path |
     if "/" not in text and not text.endswith((".yaml", ".yml")):
         if text in shipped():
             return dirs.presets_dir() / text / SHIPPED_FILE
-        problems.stop(f"there is no preset {quote(text)}", mark, hint=_shipped_hint(text))
+        problems.stop(f"unknown preset {quote(text)}", mark, hint=_shipped_hint(text))
     if text.startswith("/"):
         problems.stop("'extends' takes a path relative to this file", mark, hint="or a shipped preset's name")
     found = host_paths.locate(text, path.parent, root, mark, problems)
@@ -188,7 +188,7 @@ def _alternatives(top: Node, folder: Path, root: Path, problems: Problems) -> No
             found = host_paths.locate(text, folder, root, node.mark, problems)
             return dataclasses.replace(node, value=str(found)) if found else node
         if text not in shipped():
-            problems.add(f"there is no preset {quote(text)}", node.mark, hint=_shipped_hint(text))
+            problems.add(f"unknown preset {quote(text)}", node.mark, hint=_shipped_hint(text))
         return node
 
     given_ = top.entries.get("alternatives")
@@ -204,12 +204,12 @@ def _in_folder(folder: Path) -> Path:
             return Path(_absolute(folder / name))
     try:
         if (folder / PROJECT_FILE).exists() or (folder / PROJECT_FILE).is_symlink():
-            return Path(_absolute(folder / PROJECT_FILE))  # reading it says what is wrong with it
+            return Path(_absolute(folder / PROJECT_FILE))  # reading it reports its mistakes
         other = (folder / MISSPELT).exists()
     except OSError:
         other = False
     hint = f"rename {MISSPELT} to {PROJECT_FILE}" if other else f"make one: devenv init; or name a preset: {_names()}"
-    raise PresetError(f"there is no {PROJECT_FILE} in {display(folder)}", hint=hint)
+    raise PresetError(f"no {PROJECT_FILE} in {display(folder)}", hint=hint)
 
 
 def _shipped_hint(word: str) -> str:

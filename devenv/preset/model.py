@@ -1,4 +1,4 @@
-"""The preset's shape. Every field is intent; what it resolves to is the lock's business."""
+"""The preset's shape. Every field is intent; the lock has the resolved values."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _no_dots(path: str) -> str:
     return path
 
 
-# Named so that model_errors can say what each stands for. ASCII digits only: `\d` would take any script's.
+# Named, so that model_errors can describe each. ASCII digits only: `\d` would take any script's.
 SLUG = r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"
 BOOTSTRAP = r"^(debian|ubuntu)/[a-z]+$"
 IMAGE = r"^[a-z0-9][A-Za-z0-9._:/@-]*$"

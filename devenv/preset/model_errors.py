@@ -1,4 +1,4 @@
-"""pydantic's findings in plain words, at the line and column they are about."""
+"""pydantic's errors in plain words, with their line and column."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ EXPECTED: Mapping[str, str] = {
     model.SIZE: "a size in megabytes or gigabytes, such as '512m' or '2g'",
     model.CAPABILITY: "a compute capability, such as '8.0'",
 }
-"""What a pattern of the model stands for."""
+"""Each pattern of the model, in words."""
 
 _TYPES = {
     "string_type": "text",
@@ -54,7 +54,7 @@ _TYPES = {
 
 def explain(error: ValidationError, top: Node, problems: Problems, *, without_top: bool) -> None:
     """Adds each finding to `problems`; `without_top` leaves out what the model says about the preset as a whole,
-    because devenv.preset.checks has said it at a better place."""
+    because devenv.preset.checks reports it at a better place."""
     for finding in error.errors(include_url=False):
         if not (without_top and not finding["loc"]):
             _explain(finding, top, problems)
@@ -81,7 +81,7 @@ def _explain(finding: ErrorDetails, top: Node, problems: Problems) -> None:
         problems.add(f"unknown key {quote(str(place[-1]))}", mark, hint=hint or _choices(known))
     elif kind == "value_error":
         text = str(context.get("error", ""))
-        # The models' own messages name their keys; at the top and for list entries they stand alone.
+        # The models' own messages name their keys; at the top and for list entries they need no place.
         problems.add(f"{name}: {text}" if place else text, mark)
     elif is_key:
         problems.add(f"{quote(str(place[-1]))} cannot be a key of {label(place[:-1])}", mark, hint=_expects(context))
@@ -133,7 +133,7 @@ def _conversion(kind: str, value: object, place: Place) -> str | None:
 
 
 def _needed(place: Place) -> str | None:
-    """What a missing key takes."""
+    """The values that a missing key takes."""
     for pattern in _patterns(_annotation(place)):
         return f"it takes {EXPECTED[pattern]}" if pattern in EXPECTED else None
     return None

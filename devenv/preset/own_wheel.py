@@ -1,4 +1,4 @@
-"""A wheel that a preset names by its path: from then on a PEP 508 reference to that file, with the file's hash."""
+"""A wheel that a preset names by its path: after reading, a PEP 508 reference to that file, with the file's hash."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from devenv.doors import files
 
 MOST_BYTES = 1 << 30
-"""A wheel is hashed whenever its preset is loaded, so that a lock can tell that it is another."""
+"""Limits a wheel's size, because a wheel is hashed whenever its preset is loaded."""
 FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+!-]*\.whl")
-"""What such a file may be called."""
+"""The valid names of such a file."""
 _URL = re.compile(r"file://(?P<path>/[!-~]*\.whl)#sha256=(?P<sha256>[0-9a-f]{64})")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class OwnWheel:
-    """The file, and the name and version that its own name says."""
+    """The file, and the package name and version from its file name."""
 
     path: Path
     name: str

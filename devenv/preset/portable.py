@@ -1,4 +1,4 @@
-"""A preset that stands by itself: what an image carries, so that whoever has the image can build it again.
+"""A self-contained preset: an image carries it, so that its user can build the image again.
 
 Its files lie where the build context has them (`files/N`, `workspace`, `archives/SHA256`), not where this machine does.
 """
@@ -51,7 +51,7 @@ class Carried:
 
 
 def carried(text: str) -> Carried:
-    """What has to lie beside a portable preset before it loads. Raises PresetError for one that is none of ours."""
+    """The files that must lie beside a portable preset. Raises PresetError for a preset that devenv did not write."""
     try:
         data = from_yaml(text)
         editor, extensions = data.get("code_server") or {}, data.get("extensions") or ()
@@ -60,7 +60,7 @@ def carried(text: str) -> Carried:
         wheels = [one for one in data.get("pip") or () if own_wheel.named(one)]
     except (AttributeError, TypeError, ValueError) as error:
         raise PresetError(
-            "the preset that the image carries cannot be read", detail=str(error),
+            "cannot read the preset that the image carries", detail=str(error),
             hint="only images that devenv built, and that nobody changed, can be verified",
         ) from None  # fmt: skip
     paths = [*names.values(), *([workspace] if workspace else []), *(one for one in found if one)]

@@ -1,4 +1,4 @@
-"""The project that a folder lies in, found upwards as git finds a repository."""
+"""The project that a folder lies in, found upwards, as git finds a repository."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MISSPELT = "devenv.yml"
 def above(cwd: Path) -> Path | None:
     """The nearest folder above `cwd` with a devenv.yaml, up to the root of the file system.
 
-    Raises PresetError for one that is neither the user's nor the owner's of `cwd`: anyone can put one into /tmp.
+    Raises PresetError for another owner than the user or the owner of `cwd`, because anyone can write one into /tmp.
     """
     trusted = {os.getuid(), cwd.stat().st_uid}
     for folder in cwd.parents:
@@ -28,7 +28,7 @@ def above(cwd: Path) -> Path | None:
             continue
         if owner not in trusted:
             raise PresetError(
-                f"there is no {PROJECT_FILE} in {display(cwd)}; {display(path)} belongs to another user (uid {owner})",
+                f"no {PROJECT_FILE} in {display(cwd)}; {display(path)} belongs to another user (uid {owner})",
                 hint=f"make one: devenv init; if you trust that one: cd {shlex.quote(str(folder))}",
             )
         return folder
@@ -36,7 +36,7 @@ def above(cwd: Path) -> Path | None:
 
 
 def has_own(folder: Path) -> bool:
-    """Whether a folder has a file that a command without a PRESET takes, or refuses, before it looks above."""
+    """Whether a folder has a file that a command without a PRESET uses, or refuses, before it searches above."""
     return any(os.path.lexists(folder / name) for name in (PROJECT_FILE, SHIPPED_FILE, MISSPELT))
 
 

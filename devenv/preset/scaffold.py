@@ -1,4 +1,4 @@
-"""What `devenv init` writes: a short preset that extends another, with examples to uncomment."""
+"""The files of `devenv init`: a short preset that extends another, with examples to uncomment."""
 
 from __future__ import annotations
 
@@ -70,11 +70,11 @@ def text(extends: str, name: str) -> str:
 
 def write(folder: Path, preset: str, *, force: bool) -> tuple[Path, ...]:
     """Writes devenv.yaml and its schema into `folder`; the files written, devenv.yaml first. Raises PresetError when
-    `preset` is not valid, or devenv.yaml is there already and `force` is not given."""
+    `preset` is not valid, or devenv.yaml exists already and `force` is not given."""
     target = folder / PROJECT_FILE
     if os.path.lexists(target) and not force:
         raise PresetError(
-            f"{display(target)} is there already", hint="edit it, or overwrite it with 'devenv init --force'"
+            f"{display(target)} exists already", hint="edit it, or overwrite it with 'devenv init --force'"
         )
     if target.is_dir():
         raise PresetError(f"{display(target)} is a folder", hint="move it away")
@@ -84,7 +84,7 @@ def write(folder: Path, preset: str, *, force: bool) -> tuple[Path, ...]:
         files.write_below(folder, SCHEMA_FILE.as_posix(), schema_text().encode())
         _put(target, text(extends, load.default_name(target)), force=force)
     except FileExistsError:
-        raise PresetError(f"{display(target)} has just been written by someone else") from None
+        raise PresetError(f"{display(target)} has just been written by another program") from None
     except OSError as error:
         raise PresetError(
             f"cannot write in {display(folder)}: {(error.strerror or str(error)).lower()}",
@@ -94,7 +94,7 @@ def write(folder: Path, preset: str, *, force: bool) -> tuple[Path, ...]:
 
 
 def _extends(preset: str, folder: Path) -> str:
-    """How a devenv.yaml in `folder` names the preset."""
+    """The value of `extends` for the preset in a devenv.yaml in `folder`."""
     path = load.find(preset, folder)
     if load.is_shipped(path):
         return path.parent.name

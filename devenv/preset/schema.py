@@ -22,7 +22,7 @@ _EITHER = {"Base": ("bootstrap", "image"), "Archive": ("path", "url")}
 
 
 def schema() -> dict[str, Any]:
-    """What a file may hold. It differs from the model's own schema in what `extends` allows: any key may be missing
+    """The schema of a file. It differs from the model's own schema in what `extends` allows: any key may be missing
     because it is inherited, and null removes what is inherited."""
     made = copy.deepcopy(model.Preset.model_json_schema())
     definitions: dict[str, Any] = made.pop("$defs")

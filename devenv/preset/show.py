@@ -1,4 +1,4 @@
-"""A loaded preset as YAML lines, each with where its value came from."""
+"""A loaded preset as YAML lines, each with the origin of its value."""
 
 from __future__ import annotations
 

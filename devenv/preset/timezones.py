@@ -1,4 +1,4 @@
-"""Time zones by name: those that every distribution's `tzdata` package has, and what became of older names."""
+"""Time zones by name: those in every distribution's `tzdata` package, and the successors of older names."""
 
 from __future__ import annotations
 

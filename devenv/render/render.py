@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 MARK = "devenv render"
-"""Every rendered file says who wrote it: only such files are overwritten."""
+"""Every rendered file names devenv as its author: only such files are overwritten."""
 
 MAX_BYTES = 256 << 20
-"""The most that one file has which is rendered into a folder: an archive that a preset pins may be among them."""
+"""The size limit of a file rendered into a folder; archives that a preset pins are such files."""
 
 SUMS = "SHA256SUMS"
 """Beside artifacts: their hashes and names, as sha256sum reads them, packages in the order of their unpacking."""
 
 CONTEXT_MARKER = ".devenv-context"
-"""In a folder that `render --with-artifacts` made and may make anew."""
+"""Marks a folder that `render --with-artifacts` made and may replace."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,8 @@ class Rendered:
         for name in changed:
             if (old := there[name]) and MARK.encode() not in old:
                 raise RenderError(
-                    f"{target / name} exists and is not devenv's", hint="move it away or choose another folder with -o"
+                    f"{target / name} exists, and devenv did not write it",
+                    hint="move it away or choose another folder with -o",
                 )
         try:
             for name in changed:
@@ -95,7 +96,7 @@ def render(plan: Plan, *, self_contained: bool = False, with_context: bool = Tru
     """
     if online and plan.lock.base.local:
         raise RenderError(
-            f"the base image {plan.lock.base.image} came from no registry, so no other machine can bring it",
+            f"the base image {plan.lock.base.image} came from no registry, so other machines cannot get it",
             hint="push it to a registry and name it from there, or use 'bootstrap'",
         )
     env = _environment(online=online)

@@ -130,7 +130,7 @@ def _components(lock: Lock) -> Iterator[Component]:
 
 
 _NODE_CPE = "cpe:2.3:a:nodejs:node.js:{}:*:*:*:*:*:*:*"
-"""Node comes as a wheel, under whose name nobody files what is wrong with Node."""
+"""Node comes as a wheel, but vulnerability databases list Node under its own name."""
 
 
 def _parts(lock: Lock) -> Iterator[tuple[str, Artifact, PackageURL]]:

@@ -140,7 +140,7 @@ class Apt:
             )  # fmt: skip
         except ValueError as error:
             raise LockError(
-                f"the archive says of {name} {version} what cannot be locked",
+                f"the archive's entry for {name} {version} cannot be locked",
                 detail=str(error),
                 hint="name another mirror (mirrors: in devenv's config.yaml)",
             ) from None
@@ -239,10 +239,10 @@ class Apt:
         if unknown:
             return LockError(f"{where} has no package {', '.join(dict.fromkeys(unknown))}", detail="\n".join(lines))
         if "Version '" in text:
-            return LockError(f"{where} has not that version of a package", detail="\n".join(lines))
+            return LockError(f"{where} does not have that version of a package", detail="\n".join(lines))
         if "Hash Sum mismatch" in text or "unexpected size" in text:
             return LockError(
-                f"an archive of {where} is not what it says it is: an index has another hash or size than was signed",
+                f"an archive of {where} is inconsistent: an index has another hash or size than was signed",
                 detail="\n".join(lines[:3]),
                 hint="it may be in the middle of an update: run it again in some minutes, or name another mirror",
             )
@@ -274,7 +274,7 @@ def _signature(text: str) -> tuple[str, str] | None:
             "upgrade the key ring of that archive, or name a mirror that is up to date",
         )
     if "is not valid yet" in text:
-        return "the archive's index is of the future", "set this machine's clock: timedatectl"
+        return "the archive's index has a date in the future", "set this machine's clock: timedatectl"
     if re.search(r"Release file .* is expired", text):
         return (
             "the archive's index is no longer valid: this mirror gets no updates",

@@ -41,7 +41,8 @@ def gone(id_: str, name: str | None = None) -> tuple[str, str]:
     """What is wrong, and what helps, when the engine lacks a base from no registry. `name`: as the lock has it."""
     save, whose = (f"docker save {name}", "that") if name else ("docker save", "its")
     hint = (
-        f"bring it ('{save}' there, 'docker load' here), or take what has {whose} name here: devenv lock --upgrade base"
+        f"copy it ('{save}' there, 'docker load' here), or use the image with {whose} name here: "
+        "devenv lock --upgrade base"
     )
     return f"this engine has no image {id_[:19]}…, which the lock has as {name or 'its base'}", hint
 
@@ -56,7 +57,7 @@ def pin(reference: str, id_: str, known: Sequence[str]) -> tuple[str, bool]:
         if _repository(one) == wanted:
             return one.partition("@")[2], False
     raise LockError(
-        f"the registry of {reference} has not said its digest: this engine knows the image as {known[0]}",
+        f"the registry of {reference} gave no digest: this engine has the image as {known[0]}",
         hint="name it as its registry has it, or push it to the one that you name",
     )
 
@@ -73,8 +74,8 @@ def locked_image(reference: str, facts: ImageFacts) -> LockedBase:
     distribution, release = fields.get("ID", ""), fields.get("VERSION_CODENAME", "")
     if distribution not in {"debian", "ubuntu"} or not release or not facts.dpkg_status:
         raise LockError(
-            f"the image {reference} is no Debian or Ubuntu (it says {fields.get('PRETTY_NAME', 'nothing')!r})",
-            hint="take a Debian-family image, or 'bootstrap: debian/bookworm'",
+            f"the image {reference} is neither Debian nor Ubuntu (it is {fields.get('PRETTY_NAME', 'nothing')!r})",
+            hint="use a Debian-family image, or 'bootstrap: debian/bookworm'",
         )
     return LockedBase.model_validate({
         "kind": "image", "distribution": distribution, "release": release, "image": reference, "digest": facts.digest,

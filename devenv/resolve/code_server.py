@@ -19,7 +19,7 @@ from devenv.preset.model import Archive, CodeServer, Extension
 from devenv.resolve import npm
 
 PACKAGE = "code-server"
-_ANOTHER = "take a later version in 'code_server', or 'source: release'"
+_ANOTHER = "use a later version in 'code_server', or 'source: release'"
 _MOST_BYTES = 16 << 20
 _SHRINKWRAPS = tuple(f"package/{folder}npm-shrinkwrap.json" for folder in ("", "lib/vscode/", "lib/vscode/extensions/"))
 

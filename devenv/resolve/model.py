@@ -24,7 +24,7 @@ from devenv.lock.model import LockedModel, ModelFile, ModelSource, files_digest
 from devenv.preset.model import Model
 
 OWN = frozenset({".gitattributes", ".gitignore", ".mdl", ".msc", ".mv", "README.md", "configuration.json"})
-"""What each hub writes for itself, so that it differs between them: left out unless `allow` names it."""
+"""Files that each hub adds and that differ between hubs: left out unless `allow` names them."""
 _LARGEST_UNHASHED = 64 << 20
 _JOBS = 8
 
@@ -55,7 +55,7 @@ def resolve_model(wish: Model, *, settings: Settings, web: Web, store: Store, as
         _check_same(first, found[first.hub], other, found[other.hub])
     files = found[first.hub]
     if not files:
-        raise LockError(f"no file of {first.id} is wanted", hint="look at 'allow' and 'deny' of 'model'")
+        raise LockError(f"the preset selects no file of {first.id}", hint="correct 'allow' and 'deny' of 'model'")
     # Name and sources are the preset's, so that it is the same model whichever hub told.
     try:
         model = LockedModel(name=model_name(sources[0].id), digest=files_digest(files), sources=sources, files=files)
@@ -156,7 +156,7 @@ def _unlockable(hub_: str, id_: str, error: ValueError) -> LockError:
 def _hash(one: HubFile, source: ModelSource, asked: Hub, web: Web, store: Store) -> str:
     """The sha256 of a file whose metadata has none: it is small, so it is downloaded and hashed."""
     if one.size > _LARGEST_UNHASHED:
-        raise LockError(f"{source.hub} tells no sha256 of {one.path}, which is large", hint="name the other hub")
+        raise LockError(f"{source.hub} reports no sha256 for {one.path}, which is large", hint="name the other hub")
     headers = tuple(asked.headers().items())
     origin = Origin(url=asked.url(source.id, source.revision, one.path), headers=headers)
     (store.root / "tmp").mkdir(parents=True, exist_ok=True)

@@ -51,12 +51,10 @@ def wanted_tarballs(package_lock: Mapping[str, Any], arch: str) -> dict[tuple[st
                 )
             version = entry["version"]
             if not all(isinstance(one, str) for one in (name, version, integrity)):
-                raise TypeError("a name, version or hash that is no text")
+                raise TypeError("a name, version or hash that is not text")
             found[name, version] = integrity
     except (AttributeError, LookupError, TypeError) as error:
-        raise LockError(
-            f"npm's lock cannot be understood: {error}", hint="devenv reads lockfileVersion 2 and 3"
-        ) from None
+        raise LockError(f"cannot read npm's lock: {error}", hint="devenv reads lockfileVersion 2 and 3") from None
     return found
 
 
@@ -217,6 +215,6 @@ def shrinkwraps(texts: Iterable[str], arch: str) -> dict[tuple[str, str], str]:
         try:
             shrinkwrap = from_json(text)
         except ValueError as error:
-            raise LockError(f"npm's lock cannot be read: {error}") from None
+            raise LockError(f"cannot read npm's lock: {error}") from None
         found.update(wanted_tarballs(shrinkwrap, arch))
     return found

@@ -50,7 +50,7 @@ class Recorded:
         return (
             *(f"{one}; so the model is recorded from {told} alone" for one in self.unreached),
             *(
-                f"{one.hub}'s revision {one.revision!r} is a name that may move: recorded is what it holds today"
+                f"{one.hub}'s revision {one.revision!r} is a name that may move: the lock records its present files"
                 for one in (moving if len(moving) == len(asked) else ())
             ),
         )
@@ -96,10 +96,10 @@ def complete(
             found = record(preset, lock.inputs.get("model"), settings=settings, web=web, store=store, asked=asked)
         except UnreachedError as error:
             raise FetchError(
-                f"the lock leaves the model open, and it cannot be recorded: {error.message}",
+                f"the model is not pinned yet, and cannot be recorded: {error.message}",
                 detail=error.detail,
-                hint=f"{error.hint or 'check the network'}; or bring the lock that a machine with a network has "
-                f"recorded: put it at {place}",
+                hint=f"{error.hint or 'check the network'}; or record it on a machine with "
+                f"a network, and copy that lock to {place}",
             ) from None
     return lock.model_copy(update={"model": found.model, "open": None}), found
 

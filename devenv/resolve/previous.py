@@ -12,7 +12,7 @@ from devenv.lock.model import Deb, Lock, LockedBase, LockedNpm, Wheel
 ALL = "*"
 """As a name to upgrade: everything."""
 PARENT = "parent"
-"""As a name to upgrade: follow the parent's lock again, wherever the pins are the same."""
+"""As a name to upgrade: follow the parent's lock again where the pins are the same."""
 SECTIONS = ("base", "apt", "pip", "npm", "node", "code_server", "uv", "model")
 
 
@@ -39,7 +39,7 @@ class Earlier:
 
             near = difflib.get_close_matches(name, sorted(known), 1)
             raise LockError(
-                f"nothing called {name!r} is locked, so it cannot be upgraded",
+                f"the lock has no {name!r} to upgrade",
                 hint=f"did you mean {near[0]!r}?" if near else f"sections: {', '.join(SECTIONS)}",
             )
 

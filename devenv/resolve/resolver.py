@@ -28,7 +28,7 @@ from devenv.resolve.keyring import keyring
 from devenv.resolve.previous import ALL, Earlier
 from devenv.resolve.wheels import own_file, own_uv, resolve_wheels
 
-_IMAGE_HINT = "a base image is looked at by the engine; take 'bootstrap' where there is none"
+_IMAGE_HINT = "start an engine, because it reads the base image; without one, use 'bootstrap'"
 
 
 def resolve(
@@ -80,7 +80,7 @@ def refresh_missing(
     """
     for one in missing:
         if not isinstance(one, Deb):
-            raise LockError(f"{one.file} is no Debian package", hint=f"devenv lock --upgrade {one.name}")
+            raise LockError(f"{one.file} is not a Debian package", hint=f"devenv lock --upgrade {one.name}")
     return resolve(
         loaded, settings=settings, store=store, progress=progress, previous=lock, upgrade=("base", "apt"),
         image_facts=image_facts, ask_hubs=False,
@@ -252,7 +252,7 @@ class _Work:
         version = next((deb.version for deb in base.packages if deb.name == "libc6"), None)
         version = version or installed(status()).get("libc6")
         if version is None:
-            raise LockError("the base has no glibc (libc6)", hint="take a Debian-family image")
+            raise LockError("the base has no glibc (libc6)", hint="use a Debian-family image")
         return minor_version(version)
 
     def _apt_packages(self, base: LockedBase, status: _Once) -> tuple[Deb, ...]:
@@ -271,7 +271,7 @@ class _Work:
                 raise
             raise LockError(
                 f"{base.distribution}/{base.release} has no Python {self.preset.python}",
-                hint="take the Python of that release, or another base", detail=error.detail,
+                hint="use the Python of that release, or another base", detail=error.detail,
             ) from None  # fmt: skip
         self._resolved.add("apt")
         return found
@@ -316,7 +316,7 @@ class _Work:
             return ()
         local = [own_file(one, self.store) for one in map(own_wheel, names) if one]
         if self.settings.pip.unheard and not alone:
-            self._note(f"warning: settings that are not honoured: {', '.join(self.settings.pip.unheard)}")
+            self._note(f"warning: devenv does not use these settings: {', '.join(self.settings.pip.unheard)}")
         return resolve_wheels(
             names, python=self.preset.python, glibc=self._glibc(base, status), settings=self.settings,
             store=self.store, web=self.web, keep=keep, dependencies=not alone, cuda=self._cuda, local=local,

@@ -142,7 +142,7 @@ def _unresolved(
     elif without:
         names = ", ".join(one.replace("!=", " ") for one in without)
         hint = (
-            f"the preset wants CUDA, so these were left out: {names}; name an index that has builds for CUDA in pip's "
+            f"the preset needs CUDA, so devenv ignored these: {names}; name an index that has builds for CUDA in pip's "
             "settings (PIP_EXTRA_INDEX_URL), or correct 'cuda'"
         )
     printed, remedies = explained(text)

@@ -90,7 +90,7 @@ def _relocked(decided: Decided, gone: GoneError, session: Session) -> Decided:
 
     names = ", ".join(one.file for one in gone.missing[:3]) + (" …" if gone.missing[3:] else "")
     session.stages.note(
-        f"no mirror has {len(gone.missing)} locked Debian packages any more ({names}): locking them anew"
+        f"no mirror has {len(gone.missing)} locked Debian packages any more ({names}); locking them again"
     )
     with session.stages.stage("relock") as stage:
         lock = refresh_missing(

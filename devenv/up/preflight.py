@@ -35,7 +35,7 @@ class Asked:
     def check(self) -> None:
         """Raise UsageError for a mode that there is not."""
         if self.mode not in {None, "auto", *MODES}:
-            raise UsageError(f"there is no GPU mode {self.mode!r}", hint=f"one of auto, {', '.join(MODES)}")
+            raise UsageError(f"unknown GPU mode {self.mode!r}", hint=f"one of auto, {', '.join(MODES)}")
 
 
 def remembered(environment: Environment, asked: Asked) -> Asked:
@@ -101,7 +101,7 @@ def check(
     if running and has_gpus and image_here and (kept := _kept(running, wants, asked)):
         return kept
     if asked.gpus == "none" and wish and wish.required:
-        note("warning: the preset needs a GPU and gets none, as --gpus none says")
+        note("warning: the preset needs a GPU, but --gpus none gives it none")
     weights_bytes = needed_bytes(lock.model, store=Weights(settings.hubs.dir), caches=settings.hubs.caches)
     if not wants and image_here and not weights_bytes:
         return None
@@ -150,7 +150,8 @@ def _look(
             loaded, whole, matrix or read(settings.dirs.config), lambda one: needs_of(one, settings),
             gpus=asked.gpus, mode=asked.mode or "auto",
         )  # fmt: skip
-        return found.remedy if found else f"nor can it run {', '.join(loaded.preset.alternatives)}"
+        names = ", ".join(loaded.preset.alternatives)
+        return found.remedy if found else f"this machine cannot run these either: {names}"
 
     refuse(findings, name=f"{loaded.preset.name!r}", instead=other)
     return machine

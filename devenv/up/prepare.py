@@ -138,5 +138,5 @@ def user(project: Path | None, session: Session, *, rootless: bool) -> tuple[Use
     try:
         return inside, worktree.outside(project)
     except worktree.OutsideError as error:
-        session.stages.note(f"warning: git will not work in {project} inside: {error}")
+        session.stages.note(f"warning: git will not work in {project} in the container: {error}")
         return inside, ()

@@ -59,7 +59,7 @@ def up(
     engine = session.engine()
     wishes.gpus.check()
     rootless = preflight.usable(engine, decided.loaded).rootless
-    waiting = session.waiting_for("holds this environment")
+    waiting = session.waiting_for("is using this environment")
     with environment.locked(waiting, session.cancel), contextlib.ExitStack() as held:
         project = owner.known_path(environment, container.find(environment.name, engine), project)
         claim = partial(prepare.claim, decided, environment, project, session, wishes)
@@ -78,7 +78,7 @@ def up(
         if running and (known := _known(running, spec, token, target, wishes)):
             if has_news:
                 session.stages.note(
-                    "proxies, mirrors, certificates or git's settings changed: 'devenv up --fresh' brings them"
+                    "proxies, mirrors, certificates or git's settings changed; use them: devenv up --fresh"
                 )
             report, proved = known
             return Result(running=running, image=image, decided=decided, report=report, ready=(), untouched=True,
@@ -187,9 +187,9 @@ def _changes(running: Running, decided: Decided, spec: ContainerSpec, token: Tok
     """In words, why the container that is there does not stay as it is, and what becomes of it; empty when it stays."""
     if _is_same(running, spec, wishes):
         is_restarted = token.is_new and running.facts.state == "running"
-        return "the token is a new one: the container is started again with it" if is_restarted else ""
+        return "the token is new: the container restarts with it" if is_restarted else ""
     if running.spec_digest == dict(spec.labels)["dev.devenv.spec"]:
-        return "a new container was asked for (--fresh): its volumes are kept"
+        return "you asked for a new container (--fresh); its volumes are kept"
     why = "ports, volumes, services, checks, GPUs or the user changed"
     if running.lock_digest != decided.lock.digest:
         why = "the lock changed"

@@ -108,7 +108,7 @@ class Bringing:
                 brought = prefetch(
                     self._model, store=self._store, settings=self._session.settings, progress=stage, ranges=self._web,
                     sources=self._session.weight_sources,
-                    waiting=lambda: stage.message("another devenv brings this model; waiting"),
+                    waiting=lambda: stage.message("another devenv command is fetching this model; waiting"),
                 )  # fmt: skip
                 stage.cached = brought.files == 0
                 stage.message(self._model.key)

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 FORMAT = 1
-"""To be raised when the same root is described in another way: identities of two formats cannot be compared."""
+"""Raise it when the same root is described in another way: identities of two formats cannot be compared."""
 EPOCH_S = 1_700_000_000
 """The time of every entry. Builds leave their own, and nothing inside reads it."""
 REMOVED = "removed"

@@ -113,7 +113,7 @@ def _identity(reference: str, told: Path, engine: Engine, base: LockedBase, tag:
             _check(layer)
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         why = files.reason(error) if isinstance(error, OSError) else error
-        raise BuildError(f"{reference} could not be read: {why}", hint="run again with -v") from None
+        raise BuildError(f"cannot read {reference}: {why}", hint="run again with -v") from None
     facts = engine.image_facts(reference)
     below: list[str] = engine.image_facts(tag)["RootFS"]["Layers"] if tag else []
     name = (base.reference or "").removeprefix(LOCAL)

@@ -87,7 +87,7 @@ def restore(reference: str, folder: Path, session: Session) -> Path:
         held = session.store.path(sha256)
         if not held.is_file():
             raise FetchError(
-                f"the store has not the file {sha256} that the preset pins by path",
+                f"the file {sha256}, which the preset pins by path, is not in the store",
                 hint="fetch it on this machine first, from the project that has it: devenv fetch",
             )
         place.parent.mkdir(exist_ok=True)
@@ -140,7 +140,7 @@ def _held(reference: str, engine: Engine) -> Iterator[str]:
     """The image by a tag of our own: BuildKit knows no ids, and the user's tag may move to another image meanwhile."""
     found = engine.image_id(reference)
     if found is None:
-        raise UsageError(f"there is no image {reference} on this engine", hint="docker images")
+        raise UsageError(f"the engine has no image {reference}", hint="docker images")
     name = f"{VERIFY_TAG}subject-{found.removeprefix('sha256:')[:16]}"
     engine.tag(found, name)
     try:

@@ -20,7 +20,7 @@ from devenv.lock.model import LockedModel, ModelFile, ModelSource
 
 _STATE_BYTES = 32 << 20
 Looks = tuple[int, int, int]
-"""How a file looks without reading it: size, mtime (ns), inode."""
+"""A file's size, mtime (ns) and inode: its state without reading it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +165,9 @@ class Weights:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise UsageError(f"a 'devenv up' is about to use {key}", hint="wait for it; devenv ps") from None
+                raise UsageError(
+                    f"a 'devenv up' is about to use {key}", hint="wait until it is done; see: devenv ps"
+                ) from None
             yield
 
     def find(self, key: str) -> LockedModel | None:
@@ -203,9 +205,7 @@ class Weights:
             return found[0]
         keys = ", ".join(one.model.key for one in (found or every)) or "none"
         raise UsageError(
-            f"{name!r} is more than one model: {keys}"
-            if found
-            else f"no model called {name!r} here; there are: {keys}",
+            f"{name!r} is more than one model: {keys}" if found else f"unknown model {name!r}; models here: {keys}",
             hint="devenv weights list",
         )
 
@@ -228,7 +228,7 @@ class Weights:
             if before is None or before != looks(str(path)):
                 return "it changed while it was read"
             known[file.path] = before
-            return None if found == file.sha256 else f"sha256 is {found[:12]}…, locked is {file.sha256[:12]}…"
+            return None if found == file.sha256 else f"sha256 is {found[:12]}…, the lock has {file.sha256[:12]}…"
 
         with ThreadPoolExecutor(hash_jobs(), thread_name_prefix="verify") as pool:
             told = list(pool.map(one, model.files))
@@ -252,7 +252,10 @@ class Weights:
         for folder in (self.folder(key), self.parts(key)):
             shutil.rmtree(folder, ignore_errors=True)
         if any(folder.exists() for folder in (self.folder(key), self.parts(key))):
-            raise UsageError(f"cannot remove all of {self.folder(key)}", hint="whose are the files in it? Once more")
+            raise UsageError(
+                f"cannot remove all of {self.folder(key)}",
+                hint="another user may own files in it: remove them as that user, and run the command again",
+            )
         (self.root / "state" / f"{key}.confirmed").unlink(missing_ok=True)
         self._manifest(key).unlink(missing_ok=True)
 

@@ -29,14 +29,14 @@ def check(model: LockedModel, folder: Path, engine: Engine, *, own: str = "") ->
         return True
     if f"{LABEL}model" not in labels:
         raise EngineError(
-            f"there is a volume {volume} that devenv did not make",
-            hint=f"is anything on it? If not: docker volume rm {volume}",
+            f"devenv did not make the volume {volume}",
+            hint=f"if nobody needs its data, remove it: docker volume rm {volume}",
         )
     users = [one for one in users_of(model.key, engine) if one != own]
     if users:
         raise EngineError(
             f"the volume {volume} holds {held or 'a folder of the engine'}, and {', '.join(users)} uses it",
-            hint=f"the store of weights moved? Either name the old one (--weights-dir), or: devenv down {users[0]}",
+            hint=f"if the store of weights moved, name the old one: --weights-dir; or run: devenv down {users[0]}",
         )
     return False
 

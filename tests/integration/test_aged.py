@@ -137,7 +137,7 @@ def test_what_nobody_has_is_gone_and_so_is_what_an_old_lock_has_no_date_of(
         fetch(lock, store=Store(tmp_path / "store"), settings=_mine(tmp_path, mirror, service), policy=QUICK)
     assert [one.file for one in caught.value.missing] == ["old_1_amd64.deb"]
     assert len(service.requests) == (0 if aged else 3)
-    assert ("does not say which day" in (caught.value.detail or "")) is aged
+    assert ("does not record which day" in (caught.value.detail or "")) is aged
 
 
 def _folder(root: Path, **files: bytes) -> Path:

@@ -68,12 +68,12 @@ def test_a_gpu_that_is_not_here_stops_up_before_anything_is_made(cli: Cli, tmp_p
     path = _preset(tmp_path, "t-needs-gpu", "gpu: {memory: 16g}\n")
     done = cli("up", str(path))
     assert done.code == 13
-    assert "cannot run 't-needs-gpu': there is no GPU in this machine" in done.err
+    assert "cannot run 't-needs-gpu': this machine has no GPU" in done.err
     assert "hint: use a machine with an NVIDIA GPU" in done.err
     assert not path.with_suffix(".lock").exists()
     assert docker("ps", "-aq", "--filter", "name=devenv-t-needs-gpu") == ""
     asked = cli("up", "python", "--name", "t-asks", "--gpus", "all")
-    assert (asked.code, "there is no GPU" in asked.err) == (13, True)
+    assert (asked.code, "this machine has no GPU" in asked.err) == (13, True)
     assert docker("ps", "-aq", "--filter", "name=devenv-t-asks") == ""
 
 
@@ -114,7 +114,7 @@ def test_a_container_that_cannot_compute_on_its_gpu_is_an_error(cli: Cli, tmp_pa
     command = [sys.executable, "-c", STAND_IN, str(library), "up", str(path), "--json"]
     done = subprocess.run(command, env=cli.env, capture_output=True, text=True, check=False)
     assert done.returncode == 13, done.stderr
-    assert "the container got its GPU by 'direct' and cannot compute on it" in done.stderr
+    assert "the container got its GPU with mode 'direct', but cannot compute on it" in done.stderr
     assert "cuInit" in done.stderr
     # What it was given is there, for everyone and under any environment.
     load = "import ctypes; print(ctypes.CDLL('libcuda.so.1').zlibCompileFlags() > 0)"

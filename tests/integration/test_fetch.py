@@ -202,7 +202,7 @@ def test_an_index_that_lies_about_a_hash_is_passed_over(
     assert not any(path == world.paths[WHEEL] for path, _ in mirrors[0].requests)
     with pytest.raises(FetchError, match=WHEEL) as caught:
         _fetch(world.lock, tmp_path / "other", mirrors[0])
-    assert "the index says sha256" in (caught.value.detail or "")
+    assert "the index has sha256" in (caught.value.detail or "")
 
 
 @pytest.mark.parametrize("page", [b"", b"<html>", b"\xff\xfe\x00", b'{"meta": 1}', b"<a href='::::'>x</a>" * 9])

@@ -294,7 +294,7 @@ def test_an_unsigned_archive_is_refused(small: Small, mine: Settings, tmp_path: 
     ("change", "words"),
     [
         ({"apt": ("nosuch",)}, "has no package nosuch"),
-        ({"apt": ("git=9",)}, "has not that version"),
+        ({"apt": ("git=9",)}, "does not have that version"),
         ({"pip": ("nosuch",)}, "Python packages cannot be resolved"),
         ({"python": "3.12"}, "has no Python 3.12"),
         ({"node": "1.2.3"}, "Python packages cannot be resolved"),
@@ -338,7 +338,7 @@ def test_a_base_image_is_locked_by_digest_with_only_what_it_lacks(small: Small, 
     assert asked[0] == "debian:bookworm"
     assert all(one == f"debian:bookworm@{facts.digest}" for one in asked[1:])
     alpine = dataclasses.replace(facts, os_release="ID=alpine\nPRETTY_NAME=Alpine\n")
-    with pytest.raises(LockError, match="no Debian or Ubuntu"):
+    with pytest.raises(LockError, match="neither Debian nor Ubuntu"):
         make(preset(base={"image": "alpine"}), mine, tmp_path, image_facts=lambda _: alpine)
 
 

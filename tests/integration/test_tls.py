@@ -105,11 +105,11 @@ def test_what_is_wrong_is_said_once_and_by_its_name(own: Authority, door: Door, 
         (bare / name).unlink()
     wanted = {
         "wrong-ca": "certificate of the Docker Engine at .* is from another CA",
-        "other": "does not take the client certificate",
+        "other": "rejects the client certificate",
         "expired": "client certificate for the Docker Engine at .* has expired",
-        "no-key": "no-key/key.pem: the client key for the Docker Engine is not there",
-        "bare": "wants a client certificate",
-        "gone": "gone/ca.pem: the CA certificate for the Docker Engine is not there",
+        "no-key": "no-key/key.pem: the client key for the Docker Engine does not exist",
+        "bare": "requires a client certificate",
+        "gone": "gone/ca.pem: the CA certificate for the Docker Engine does not exist",
     }
     tls = {"DOCKER_HOST": door.address, "DOCKER_TLS_VERIFY": "1"}
     for folder, words in wanted.items():

@@ -224,7 +224,7 @@ def test_what_is_paused_goes_on(cli: Cli) -> None:
         assert "devenv start t-paused" in refused.err
         assert "devenv start t-paused" in cli.ok("status", "t-paused").out
         again = cli.ok(*up)
-        assert "it goes on" in again.err
+        assert "devenv resumes it" in again.err
         assert again.json()["untouched"] is True
         docker("pause", "devenv-t-paused")
         assert cli.ok("start", "t-paused", "--json").json()["urls"] == first["urls"]
@@ -482,7 +482,7 @@ def test_what_devenv_did_not_make_is_marked_and_left_alone(cli: Cli, up_python: 
             for command in (("stop",), ("status",), ("down", "--volumes", "--all-users")):
                 done = cli(*command, name)
                 assert done.code == 2, (command, name)
-                assert "not one that devenv made" in done.err
+                assert "devenv did not make the container" in done.err
     finally:
         docker("rm", "--force", *labels)
 

@@ -1,1 +1,1 @@
-"""The Docker Engine: where it is, how it is asked, what it answers, and how it fails."""
+"""The Docker Engine: its address, requests to it, its answers and its failures."""

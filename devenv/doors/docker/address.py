@@ -1,5 +1,5 @@
-"""Where this user's Docker Engine is and how it is reached, and what else docker's config.json says, found the way the
-docker client does."""
+"""The address of this user's Docker Engine, and other settings of docker's config.json, found as the
+docker client finds them."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ _PROXIES = {
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Tls:
     """TLS to an engine. `folder` has `ca.pem`, `cert.pem` and `key.pem`, the docker client's own names for them;
-    without `verify` any certificate of the engine's is taken, as DOCKER_TLS and a context's SkipTLSVerify say."""
+    without `verify` any certificate of the engine is accepted, as with DOCKER_TLS and a context's SkipTLSVerify."""
 
     folder: Path
     verify: bool = True
 
     @property
     def ca(self) -> Path:
-        """The certificate authority that the engine's certificate is checked with."""
+        """The certificate authority that checks the engine's certificate."""
         return self.folder / "ca.pem"
 
     def context(self) -> ssl.SSLContext:
-        """For a connection. Raises EngineError for files that are missing or cannot be used."""
+        """The TLS context of a connection. Raises EngineError for missing or unusable files."""
         # Not Python's default context: its strictness differs from one version to the next, and from the docker client.
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         if self.verify:
@@ -58,22 +58,22 @@ class Tls:
         cert, key = self.folder / "cert.pem", self.folder / "key.pem"
         if key.exists() and not cert.exists():
             raise _missing("client certificate", cert)
-        if cert.exists():  # an engine need not ask for one
+        if cert.exists():  # an engine may not require one
             if not key.exists():
                 raise _missing("client key", key)
-            _load(context.load_cert_chain, cert, key, lambda: "")  # a password would be asked for on the terminal
+            _load(context.load_cert_chain, cert, key, lambda: "")  # OpenSSL would ask for a password on the terminal
         return context
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """An engine: its address as a DOCKER_HOST value, and TLS where it is used. Every door takes both from here."""
+    """An engine: its address as a DOCKER_HOST value, and TLS where it is used. All connections use both from here."""
 
     address: str
     tls: Tls | None = None
 
     def variables(self) -> dict[str, str | None]:
-        """The environment variables that lead a docker client there, and nowhere else; None takes one away."""
+        """The environment variables that lead a docker client to this engine only; None removes one."""
         verified = self.tls is not None and self.tls.verify
         return {
             "DOCKER_HOST": self.address,
@@ -121,22 +121,22 @@ def _context(contexts: Path, name: str) -> tuple[str, Tls | None]:
         host, verify = str(told["Host"]), not told.get("SkipTLSVerify")
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise EngineError(
-            f"the docker context {name!r} is not there",
-            hint="docker context ls; docker context use default",
+            f"the docker context {name!r} does not exist",
+            hint="list them: docker context ls; or use the default: docker context use default",
         ) from None
     folder = contexts / "tls" / key / "docker"
     return host, Tls(folder=folder, verify=verify) if folder.exists() or not verify else None
 
 
 def _missing(what: str, path: Path) -> EngineError:
-    return EngineError(f"the {what} for the Docker Engine is not there", where=str(path), hint=TLS_HINT)
+    return EngineError(f"the {what} for the Docker Engine does not exist", where=str(path), hint=TLS_HINT)
 
 
 def _load(load: Callable[..., None], *arguments: Any) -> None:
     """Load a file into a context. Raises EngineError, by the file's name."""
     try:
         load(*arguments)
-    except OSError as error:  # what OpenSSL says is one, too
+    except OSError as error:  # OpenSSL's error is an OSError, too
         why = error.strerror if not isinstance(error, ssl.SSLError) else (error.reason or str(error))
         what = str(why).lower().replace("_", " ")
         raise EngineError(
@@ -156,7 +156,7 @@ def proxies(variables: Mapping[str, str], home: Path) -> dict[str, str]:
     try:
         address = endpoint(variables, home).address
     except EngineError:
-        address = ""  # whoever needs the engine is told
+        address = ""  # a command that needs the engine reports it
     own = named.get(address, named.get("default"))
     found = {} if not isinstance(own, dict) else {_PROXIES[key]: own[key] for key in _PROXIES if own.get(key)}
     return {each: str(value) for name, value in found.items() for each in (name, name.lower())}
@@ -179,9 +179,9 @@ def _folder(variables: Mapping[str, str], home: Path) -> Path:
 
 
 def ask(where: Endpoint, path: str, *, timeout_s: float = 10) -> Any:
-    """One GET of the engine: its JSON, or None for what it does not have.
+    """One GET request to the engine: its JSON, or None when it answers 404.
 
-    For those who only look: the SDK, which all other work goes through, takes longer to import than its answers take.
+    For read-only callers, because the SDK takes longer to import than the engine to answer.
     Raises OSError, ValueError, EngineError.
     """
     link = _connection(where, timeout_s)
@@ -201,9 +201,9 @@ def ask(where: Endpoint, path: str, *, timeout_s: float = 10) -> Any:
 
 
 def refusal(where: Endpoint) -> OSError | None:
-    """Why an engine refuses this client when nothing is asked of it; None where it waits for a question.
+    """Why an engine refuses this client before any request; None where it waits for one.
 
-    It says so in an alert after the handshake, and hangs up: a request that is under way then loses the alert.
+    The engine sends an alert after the handshake and hangs up. A request in flight would lose the alert.
     """
     link = _connection(where, _ALERT_S)
     try:

@@ -1,4 +1,4 @@
-"""The docker client's buildx plugin, which builds images: whether it is there, and how its user's settings stay out."""
+"""The docker client's buildx plugin, which builds images: its version, and how the user's settings are kept out."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ NO_PROXIES = tuple(part for name in _PROXIES for one in (name, name.lower()) for
 """buildx hands the proxies of docker's config.json, with their passwords, to every step; an empty one stays out."""
 
 _FOREIGN = (
-    "BUILDX_BUILDER", "DOCKER_API_VERSION",  # another builder or API than this engine's
+    "BUILDX_BUILDER", "DOCKER_API_VERSION",  # they name another builder or API than this engine's
     "DOCKER_DEFAULT_PLATFORM",
-    "BUILDKIT_SYNTAX", "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY",  # another frontend, other inputs
-    "SOURCE_DATE_EPOCH", "BUILDX_GIT_LABELS",  # other times and labels
+    "BUILDKIT_SYNTAX", "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY",  # they change the frontend or the inputs
+    "SOURCE_DATE_EPOCH", "BUILDX_GIT_LABELS",  # they change times and labels
 )  # fmt: skip
 
 
 def csv(*values: str) -> str:
-    """Values for one of buildx's options that takes several: it reads them as a line of CSV."""
+    """Several values for one buildx option, as the line of CSV that buildx reads."""
     quoted = ('"' + one.replace('"', '""') + '"' if re.search('[,"\n]', one) else one for one in values)
     return ",".join(quoted)
 
 
 def own_variables(where: Endpoint) -> Mapping[str, str | None]:
-    """The environment variables of a build on an engine; None: the user's own has no say."""
-    # And buildx would run git around its context.
+    """The environment variables of a build on an engine; None removes the user's own."""
+    # buildx would run git in its context.
     return {**where.variables(), "BUILDX_GIT_INFO": "false", **dict.fromkeys(_FOREIGN)}
 
 

@@ -1,4 +1,4 @@
-"""The docker SDK's client for an engine that answers, reached as its endpoint says and in no other way."""
+"""The docker SDK's client for an engine, reached through its endpoint only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from devenv.doors.docker.address import Endpoint
 
 
 def connected(endpoint: Endpoint) -> tuple[Any, str]:
-    """(the client, the engine's version). Raises EngineError when no engine answers there, or none for this user."""
+    """(the client, the engine's version). Raises EngineError when no engine answers, or it refuses this user."""
     import docker
     import docker.constants
     import docker.errors
@@ -26,17 +26,17 @@ def connected(endpoint: Endpoint) -> tuple[Any, str]:
     except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
         said = address.refusal(endpoint) if endpoint.tls else None
         raise faults.unreachable(said or error, endpoint) from None
-    except (AttributeError, TypeError, ValueError) as error:  # the SDK takes every value of config.json as it is
+    except (AttributeError, TypeError, ValueError) as error:  # the SDK does not check the values of config.json
         raise faults.misconfigured(error) from None
 
 
 def _client(endpoint: Endpoint, tls: ssl.SSLContext | None, version: str) -> Any:
-    """The client for a version of the API. It asks nothing yet."""
+    """The client for a version of the API. It sends no request yet."""
     import docker
     from requests.adapters import DEFAULT_POOLSIZE, HTTPAdapter
 
     client = docker.DockerClient(base_url=endpoint.address, version=version, tls=tls is not None, timeout=60)
-    # No proxy stands before an engine of this machine, and the user's CA bundle is for other servers.
+    # An engine of this machine has no proxy before it, and the user's CA bundle is for other servers.
     client.api.trust_env = False
     if endpoint.tls:
         adapter = HTTPAdapter()

@@ -69,7 +69,7 @@ class Engine:
 
     @_guarded
     def about(self) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-        """What the engine says of itself: (`info`, `version`)."""
+        """The engine's own description: (`info`, `version`)."""
         return self._api.info(), self._api.version()
 
     @_guarded
@@ -92,7 +92,7 @@ class Engine:
 
     @_guarded
     def image_facts(self, reference: str) -> Mapping[str, Any]:
-        """What the engine says of an image (`docker image inspect`). Raises EngineError when it is not here."""
+        """The engine's description of an image (`docker image inspect`). Raises EngineError when it is not here."""
         facts: Mapping[str, Any] = self._api.inspect_image(reference)
         return facts
 
@@ -132,7 +132,7 @@ class Engine:
 
     @_guarded
     def base_facts(self, reference: str) -> tuple[str, tuple[str, ...], str, str]:
-        """(id, NAME@DIGEST of every registry that it is known to, /etc/os-release, /var/lib/dpkg/status) of a base
+        """(id, NAME@DIGEST at every registry that has it, /etc/os-release, /var/lib/dpkg/status) of a base
         image, pulled unless it is here. Read from a container that is created, never started."""
         facts = self.pulled(reference)
         with self._laid_open(reference) as made:
@@ -141,7 +141,7 @@ class Engine:
 
     def take_out(self, reference: str, paths: Mapping[str, Path], *, most_bytes: int = MOST_BYTES) -> None:
         """Copy files and folders (path in the image → path here, which must not exist) out of an image that is not
-        trusted; what it lacks is left out. Raises UsageError for links and the like, and for more than `most_bytes`."""
+        trusted; missing paths are left out. Raises UsageError for links and devices, and above `most_bytes`."""
         with self._laid_open(reference) as made:
             for inside, target in paths.items():
                 with tempfile.TemporaryFile() as spool:
@@ -151,26 +151,27 @@ class Engine:
 
     @_guarded
     def _archive(self, container: str, path: str, spool: IO[bytes], most_bytes: int) -> bool:
-        """Write the tar of a path to `spool`; False when it is not there. Raises UsageError for more than that."""
+        """Write the tar of a path to `spool`; False when it does not exist. Raises UsageError above `most_bytes`."""
         import docker.errors
 
         try:
             chunks, _ = self._api.get_archive(container, path)
         except docker.errors.NotFound:
             return False
-        # Closed when it is left: the engine holds on to the container for as long as it sends.
+        # Close it, because the engine keeps the container busy while it sends.
         with contextlib.closing(chunks):
             for chunk in chunks:
                 spool.write(chunk)
                 if spool.tell() > most_bytes:
                     raise UsageError(
-                        f"{path} in that image is larger than {most_bytes >> 20} MiB", hint="that is no preset's"
+                        f"{path} in that image is larger than {most_bytes >> 20} MiB",
+                        hint="verify only images that devenv built",
                     )
         return True
 
     @contextlib.contextmanager
     def _laid_open(self, reference: str) -> Iterator[str]:
-        """A container of the image that is never started: its files can be read."""
+        """A container of the image that is never started, for reading its files."""
         made = self._create_idle(reference)
         try:
             yield made
@@ -186,7 +187,7 @@ class Engine:
 
     @_guarded
     def container(self, name: str) -> ContainerFacts | None:
-        """The container called `name`, or None."""
+        """The container `name`, or None."""
         import docker.errors
 
         try:
@@ -225,7 +226,7 @@ class Engine:
             labels=dict(spec.labels),
             ports=[(inside, "tcp") for inside, _ in spec.ports],
             host_config=self._api.create_host_config(**host_options(spec)),
-            use_config_proxy=False,  # `brought` gives them to the programs inside, not to `docker inspect`
+            use_config_proxy=False,  # programs get them from a file, hidden from `docker inspect`
         )
         return str(made["Id"])
 
@@ -241,7 +242,7 @@ class Engine:
 
     @_guarded
     def unpause(self, name: str) -> None:
-        """Let the processes of a paused container go on."""
+        """Resume the processes of a paused container."""
         self._api.unpause(name)
 
     @_guarded
@@ -274,7 +275,7 @@ class Engine:
 
     @_guarded
     def exec(self, name: str, command: Sequence[str], *, user: str = "", tell: Tell = None) -> tuple[int, str, str]:
-        """Run a command inside to its end; (status, stdout, stderr), of each the last 4 MiB. `tell` hears new lines."""
+        """Run a command in it to its end; (status, last 4 MiB of stdout, of stderr). `tell` gets new lines."""
         made = self._api.exec_create(name, list(command), user=user)["Id"]
         out, err = last(overheard(frames(self._api.exec_start(made, socket=True)), tell))
         code = self._api.exec_inspect(made)["ExitCode"]
@@ -287,19 +288,19 @@ class Engine:
 
     @_guarded
     def follow(self, name: str, command: Sequence[str], *, user: str = "") -> Iterator[str]:
-        """Run a command inside and yield its stdout lines as they come, until it or the container ends."""
+        """Run a command in the container and yield its stdout lines as they come, until it or the container ends."""
         made = self._api.exec_create(name, list(command), user=user, stderr=False)["Id"]
         return lines(both(frames(self._api.exec_start(made, socket=True))))
 
     @_guarded
     def hold(self, name: str, command: Sequence[str], *, user: str = "") -> Held:
-        """Run a command inside whose standard input is held open here, and ends with this process."""
+        """Run a command in the container; this process holds its standard input open, and ends it by ending."""
         made = self._api.exec_create(name, list(command), user=user, stdin=True)["Id"]
         return Held(self._api.exec_start(made, socket=True))
 
     @_guarded
     def read_file(self, name: str, path: str) -> str:
-        """A text file of a container, running or not; empty when it is not there."""
+        """A text file of a container, running or not; empty when it does not exist."""
         with tempfile.TemporaryFile() as spool:
             if not self._archive(name, path, spool, _READ_BYTES):
                 return ""
@@ -313,7 +314,7 @@ class Engine:
 
     @_guarded
     def ensure_volume(self, name: str, labels: Mapping[str, str], *, folder: str | None = None) -> None:
-        """Create the volume unless it is there; `folder` of this host is then what it holds."""
+        """Create the volume unless it is there; `folder` of this host is then its content."""
         options = {"type": "none", "o": "bind", "device": folder} if folder else None
         self._api.create_volume(name, driver="local", driver_opts=options, labels=dict(labels))
 
@@ -336,7 +337,7 @@ class Engine:
 
     @_guarded
     def remove_volume(self, name: str) -> None:
-        """Remove a volume and what is on it."""
+        """Remove a volume and its data."""
         import docker.errors
 
         try:
@@ -360,7 +361,7 @@ class Engine:
 
     @_guarded
     def reconnect(self, container: str, network: str) -> None:
-        """Connect a stopped container to the network that has the name of its former one now."""
+        """Connect a stopped container to the network that now has its former network's name."""
         self._api.disconnect_container_from_network(container, network, force=True)
         self._api.connect_container_to_network(container, network)
 

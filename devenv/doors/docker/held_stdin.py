@@ -10,15 +10,15 @@ from devenv.doors.docker.output import close
 
 
 class Held:
-    """A command's standard input, on a connection of its own. Not even a lost engine makes it raise."""
+    """A command's standard input, on a connection of its own. It raises nothing, even when the engine is lost."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
-        # The SDK's file object only reads; below it lies the socket, or for HTTP over ssh a socket itself.
+        # The SDK's file object only reads; it wraps the socket (with HTTP over ssh it is the socket).
         self._socket = getattr(stream, "_sock", stream)
 
     def send(self, data: bytes) -> None:
-        """Send `data` if the other end is there."""
+        """Send `data` if the connection still exists."""
         with contextlib.suppress(OSError):
             self._socket.sendall(data)
 

@@ -1,4 +1,4 @@
-"""Tags of images that only an engine has, written so that no registry is ever asked for them.
+"""Tags of images that only an engine has, written so that no program contacts a registry for them.
 
 A name without a registry is Docker Hub's: BuildKit asks there, or at a mirror, for what it does not find here, with the
 containerd image store even before it looks. So these names have a registry that cannot be: nothing listens on port 0,

@@ -1,4 +1,4 @@
-"""What programs inside print, as the engine sends it: the last of it, or line by line. Bounded, however much comes."""
+"""The output of programs in a container, as the engine sends it: its end, or line by line. Always bounded."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from devenv.doors.docker.faults import failed
 
 KEPT_BYTES = 4 << 20
 Tell = Callable[[str], None] | None
-"""Who hears of a line, if anybody does."""
+"""The receiver of each line, if any."""
 _Chunks = tuple[bytes | None, bytes | None]
 
 
 def frames(stream: Any) -> Iterator[_Chunks]:
     """(stdout, stderr), one of them None, as they come on a connection that the engine has handed over to a program.
 
-    The SDK's own reader waits on the socket before each piece, and TLS may have taken the rest from there already.
+    The SDK's own reader waits on the socket before each piece, but TLS may have read the rest already.
     """
     getattr(stream, "_sock", stream).settimeout(None)
     receive = stream.recv if hasattr(stream, "recv") else stream.read
@@ -32,7 +32,7 @@ def frames(stream: Any) -> Iterator[_Chunks]:
 
 
 def close(stream: Any) -> None:
-    """Close a connection that the engine has handed over: the SDK's answer holds on to it, too."""
+    """Close a connection that the engine has handed over. The SDK's response keeps a reference too."""
     if answer := getattr(stream, "_response", None):
         answer.close()
     stream.close()
@@ -44,7 +44,7 @@ def both(chunks: Iterable[_Chunks]) -> Iterator[bytes]:
 
 
 def _whole(receive: Callable[[int], bytes], size: int) -> bytes:
-    """That many bytes; none at the end."""
+    """Exactly that many bytes; none at the end."""
     data = b""
     while len(data) < size:
         if not (piece := receive(size - len(data))):
@@ -66,7 +66,7 @@ def last(chunks: Iterable[_Chunks]) -> tuple[str, str]:
 
 
 def overheard(chunks: Iterable[_Chunks], tell: Tell) -> Iterator[_Chunks]:
-    """Passes everything on, and tells the last whole line of what came on stdout each time."""
+    """Passes everything on, and reports the last whole line of stdout each time."""
     rest = b""
     for out, err in chunks:
         if tell is None:
@@ -80,7 +80,7 @@ def overheard(chunks: Iterable[_Chunks], tell: Tell) -> Iterator[_Chunks]:
 
 
 def lines(chunks: Iterator[bytes]) -> Iterator[str]:
-    """The lines, as they come; one without an end is cut. Raises EngineError."""
+    """The lines, as they come; an endless one is cut. Raises EngineError."""
     import requests.exceptions
     import urllib3.exceptions
 

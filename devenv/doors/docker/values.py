@@ -1,4 +1,4 @@
-"""Containers and networks as values: what one is made from, and what the engine says of one."""
+"""Containers and networks as values: their specification, and the engine's facts about them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 # Threads count. The largest machines' libraries start thousands; a fork bomb ends here instead of on the host.
 _MOST_PROCESSES = 32768
-# The engine's own log keeps a line of every service that ends, for as long as it does so.
+# The engine's log keeps a line for every service that ends, which may be many.
 _LOG = {"type": "json-file", "config": {"max-size": "10m", "max-file": "2"}}
 
 
@@ -33,7 +33,7 @@ class DeviceRequest:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerSpec:
-    """All that a container is made from. `ports`: (container port, host port), loopback only."""
+    """The specification of a container. `ports`: (container port, host port), loopback only."""
 
     name: str
     image: str
@@ -63,8 +63,8 @@ class ContainerFacts:
     ports: tuple[tuple[int, int], ...]  # container port → host port
     mounts: tuple[Mount, ...]
     started_at: str
-    network: str = ""  # the name of the one that it was made for
-    network_id: str = ""  # the very network that it is connected to under that name
+    network: str = ""  # the name of the network that it was made for
+    network_id: str = ""  # the id of the network that it is connected to under that name
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +77,7 @@ class NetworkFacts:
 
 
 def host_options(spec: ContainerSpec) -> dict[str, Any]:
-    """What the SDK's `create_host_config` takes for a container."""
+    """The arguments of the SDK's `create_host_config` for a container."""
     requests = [
         {"Driver": one.driver, "DeviceIDs": list(one.ids)}
         | ({"Capabilities": [list(one.capabilities)]} if one.capabilities else {})

@@ -1,4 +1,4 @@
-"""The model hubs, through their own clients: what a repository holds, where a file is asked for, who may."""
+"""The model hubs, through their own clients: a repository's files, their addresses, and the user's access."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ NAMES = ("huggingface", "modelscope")
 
 
 class UnreachedError(FetchError):
-    """The hub did not answer: the network, or a fault of its own. Another hub may."""
+    """The hub did not answer, because of the network or a fault of its own. Another hub may answer."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class HubFile:
-    """What a hub's own metadata says of a file: sha256, or git's hash of a small one, or neither."""
+    """A hub's metadata of a file: sha256, or git's hash of a small one, or neither."""
 
     path: str
     size: int
@@ -35,20 +35,20 @@ class Hub(Protocol):
     name: str
 
     def files(self, id_: str, revision: str) -> tuple[HubFile, ...]:
-        """Every file of a revision. Raises FetchError with what to do."""
+        """Every file of a revision. Raises FetchError with a remedy."""
 
     def url(self, id_: str, revision: str, path: str) -> str:
-        """Where a file is asked for; needs no network."""
+        """The address of a file; needs no network."""
 
     def headers(self) -> Mapping[str, str]:
-        """What goes with a request to the hub's own host, and to no other: may hold the user's token."""
+        """The headers for the hub's own host, and for no other: they may hold the user's token."""
 
     def denied(self, id_: str) -> FetchError:
         """The error for 401 and 403."""
 
 
 def hub_order(has: Sequence[str], asked: Sequence[str], preferred: Sequence[str], *, name: str) -> tuple[str, ...]:
-    """Of the hubs that have a model, those to ask, in order: `asked` and no others, else the user's `preferred` first.
+    """The hubs to contact for a model, in order: only `asked` where given, else all, the user's `preferred` first.
 
     Raises UsageError when none of those asked for has it.
     """
@@ -87,7 +87,7 @@ class _HuggingFace:
                 info = api.model_info(id_, revision=revision, files_metadata=True, timeout=30)
         except theirs.RevisionNotFoundError:
             raise FetchError(
-                f"{id_} has no revision {revision} on Hugging Face", hint="take a commit from the model's history"
+                f"{id_} has no revision {revision} on Hugging Face", hint="use a commit from the model's history"
             ) from None
         except theirs.RepositoryNotFoundError as error:  # gated ones too; without a token a private one is "not found"
             raise self.denied(id_, missing=_status(error) == 404) from None
@@ -97,7 +97,7 @@ class _HuggingFace:
             raise _unreached(self.name, id_, error) from None
         except theirs.OfflineModeIsEnabled:
             raise UnreachedError(f"cannot ask for {id_}: HF_HUB_OFFLINE is set", hint="unset HF_HUB_OFFLINE") from None
-        except Exception as error:  # whichever HTTP library this version of the client uses
+        except Exception as error:  # from any HTTP library that this version of the client uses
             if type(error).__module__.partition(".")[0] in {"httpx", "httpx2", "httpcore", "httpcore2", "requests"}:
                 raise _unreached(self.name, id_, error) from None
             if isinstance(error, _NO_HUB):
@@ -131,10 +131,10 @@ class _HuggingFace:
         page = f"{(self._endpoint or constants.ENDPOINT).rstrip('/')}/{id_}"
         with_token = get_token() is not None
         return FetchError(
-            f"Hugging Face has no {id_} for you" if missing else f"Hugging Face does not let you have {id_}",
+            f"Hugging Face has no {id_} for you" if missing else f"Hugging Face denies access to {id_}",
             where=page,
             hint=(
-                f"is the name right? Is your licence accepted at {page}? The token that you have set may lack the right"
+                f"check the name, accept the licence at {page}, and check that the token may read this model"
                 if with_token
                 else f"accept its licence at {page}, make a token there, and set it: export HF_TOKEN=…"
             ),
@@ -154,10 +154,10 @@ class _ModelScope:
         import warnings
 
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # its older variable is as good to us
+            warnings.simplefilter("ignore", FutureWarning)  # devenv accepts the older variable too
             from modelscope_hub import HubApi
 
-            logging.getLogger("modelscope_hub").setLevel(logging.CRITICAL)  # what it would say is in our errors
+            logging.getLogger("modelscope_hub").setLevel(logging.CRITICAL)  # devenv's own errors report it
             return HubApi(endpoint=self._endpoint)
 
     def files(self, id_: str, revision: str) -> tuple[HubFile, ...]:
@@ -187,21 +187,21 @@ class _ModelScope:
 
     def headers(self) -> Mapping[str, str]:
         token = self._api()._config.token
-        # As the client does: older services of the hub know the cookie, newer ones the header.
+        # As the client does: older services of the hub read the cookie, newer ones the header.
         return {"Authorization": f"Bearer {token}", "Cookie": f"m_session_id={token}"} if token else {}
 
     def denied(self, id_: str) -> FetchError:
         api = self._api()
         page = f"{api._config.endpoint}/models/{id_}"
         return FetchError(
-            f"ModelScope does not let you have {id_}",
+            f"ModelScope denies access to {id_}",
             where=page,
             hint=f"ask for access at {page}, make a token there, and set it: export MODELSCOPE_API_TOKEN=…",
         )
 
 
 def listing(name: str, id_: str, rows: Iterable[Any], read: Callable[[Any], HubFile]) -> tuple[HubFile, ...]:
-    """A hub's rows as files; `read` makes one of one row. Raises FetchError for rows that are none of a hub's."""
+    """A hub's rows as files; `read` converts one row. Raises FetchError for rows of another shape."""
     try:
         return tuple(_checked(read(one)) for one in rows)
     except _NO_HUB as error:
@@ -223,21 +223,21 @@ def _status(error: Any) -> int:
 
 
 _NO_HUB = (ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RecursionError)
-"""What the hubs' clients raise for an answer that is none of a hub: a login page of the network, for one."""
+"""What the hubs' clients raise for an answer from another server, such as a network's login page."""
 
 
 def _no_hub(name: str, id_: str, error: Exception) -> FetchError:
     return FetchError(
-        f"what answers for {name} is no hub: its answer about {id_} cannot be understood",
+        f"the server for {name} does not speak the hub's API: its answer about {id_} cannot be read",
         detail=f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}",
-        hint="does this network want a login in a browser, or a proxy? Is the address right: "
+        hint="log in if this network has a login page, set its proxy, and check the address: "
         + ("HF_ENDPOINT" if name == "huggingface" else "MODELSCOPE_ENDPOINT"),
     )
 
 
 def _unreached(name: str, id_: str, error: Exception) -> FetchError:
     status = _status(error) or int(getattr(error, "status_code", 0) or 0)
-    # A refusal is an answer; to be too busy is none.
+    # A refusal counts as an answer; being too busy does not.
     answered = 400 <= status < 500 and status not in (408, 429)
     kind = FetchError if answered else UnreachedError
     return kind(

@@ -1,4 +1,4 @@
-"""A file that is arriving: its bytes on disk, their hashes, and the count told to a listener, always in step."""
+"""A file in download: its bytes on disk, their hashes, and the count reported to a listener, always in step."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CHUNK_BYTES = 1 << 18
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """A file by what is known of it: `digests` as (algorithm, hex), the size in bytes where it is known."""
+    """A file's known facts: `digests` as (algorithm, hex), and the size in bytes where it is known."""
 
     name: str
     digests: tuple[tuple[str, str], ...] = ()
@@ -37,7 +37,7 @@ class Stopped(Exception):  # noqa: N818 (not an error: someone asked)
 
 
 class Refused(Exception):  # noqa: N818
-    """This source will not give the file, whatever the patience."""
+    """This source will not give the file, even after more tries."""
 
     def __init__(self, why: str, *, gone: bool = False, offline: bool = False) -> None:
         super().__init__(why)
@@ -56,7 +56,7 @@ class Again(Exception):  # noqa: N818
 
 
 class Partial:
-    """The growing file: bytes, hashes and the count told to the listener, always in step."""
+    """The growing file: bytes, hashes and the count reported to the listener, always in step."""
 
     def __init__(self, wanted: Wanted, path: Path, on_bytes: Callable[[int], None]) -> None:
         self.wanted = wanted
@@ -74,7 +74,7 @@ class Partial:
         return self._size
 
     def __enter__(self) -> None:
-        """Open for appending and take up what is there."""
+        """Open for appending, and hash the existing bytes."""
         self._handle = self._path.open("a+b")
         self._handle.seek(0)
         self._hashes, self._size = self._fresh(), 0
@@ -96,7 +96,7 @@ class Partial:
         self._tell()
 
     def restart(self) -> None:
-        """Throw away what is there."""
+        """Remove the existing bytes."""
         if self._handle is None:
             self._path.unlink(missing_ok=True)
         else:
@@ -118,19 +118,19 @@ class Partial:
                 self.write(chunk)
 
     def finish(self, url: str, *, resumed: bool) -> Got:
-        """Compare with what is wanted; wrong bytes are thrown away at once."""
+        """Compare with the wanted file; wrong bytes are removed at once."""
         expected = self.wanted.size_bytes
         wrong = [
-            f"{name} {self._hashes[name].hexdigest()}, locked is {value}"
+            f"{name} {self._hashes[name].hexdigest()}, the lock has {value}"
             for name, value in self.wanted.digests
             if self._hashes[name].hexdigest() != value
         ]
         if expected is not None and self._size != expected:
-            wrong.append(f"{self._size} bytes, locked are {expected}")
+            wrong.append(f"{self._size} bytes, the lock has {expected}")
         if wrong:
             self.restart()
             if resumed:
-                raise Again("the resumed download came out wrong")
+                raise Again("the resumed download has wrong content")
             raise Refused("has another file of that name: " + "; ".join(wrong))
         return Got(sha256=self._hashes["sha256"].hexdigest(), size_bytes=self._size, url=url)
 

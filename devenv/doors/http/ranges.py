@@ -1,4 +1,4 @@
-"""Parts of large files, and many small ones, over connections that are kept: one request, one stretch of bytes.
+"""Parts of large files, and many small ones, over kept connections: one request for each range of bytes.
 
 `web.py` brings whole files one by one through httpx. Weights are larger and more numerous: urllib3 costs a fraction of
 that per request, and its reads hand over what has arrived without a copy.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from devenv.doors.settings.settings import Settings
 
 READ_BYTES = 1 << 20
-"""At most so much at once, of what has arrived: it does not wait for more. A kill loses no more than this for each
+"""The most bytes to read at once; a read returns what has arrived. A kill loses no more than this for each
 connection, and on a slow one next to nothing."""
 _AGAIN = {408, 425, 429, 500, 502, 503, 504}
 _MOVED = {301, 302, 303, 307, 308}
@@ -70,7 +70,7 @@ class Ranges:
             pool.clear()
 
     def halt(self) -> None:
-        """End all work soon; who waits for bytes is woken."""
+        """End all work soon; waiting readers are woken."""
         self.stop.set()
         for one in list(self._open):
             with contextlib.suppress(Exception):
@@ -97,25 +97,25 @@ class Ranges:
                 answer.close()
 
     def _begin(self, answer: Any, start: int, end: int, size: int) -> None:
-        """Look at what was answered before a byte of it is taken."""
+        """Check an answer before any of its bytes is used."""
         length = answer.headers.get("content-length", "")
         if answer.headers.get("content-encoding", "identity") != "identity":
-            raise Refused("sends something packed instead of the file")
+            raise Refused("sends a compressed copy instead of the file")
         if answer.status == 206:
             told = answer.headers.get("content-range", "")
             if not told.startswith(f"bytes {start}-"):
-                raise Again("it answered with another range than asked for")
+                raise Again("it sent another range than requested")
             total = told.rpartition("/")[2]
             if total.isdigit() and int(total) != size:
-                raise Refused(f"has another size: {total} bytes, locked are {size}")
+                raise Refused(f"has another size: {total} bytes, the lock has {size}")
             return
         if length.isdigit() and int(length) != size:
-            raise Refused(f"has another size: {length} bytes, locked are {size}")
+            raise Refused(f"has another size: {length} bytes, the lock has {size}")
         if (start, end) != (0, size):
             raise NoRanges("sends whole files only")
 
     def _stream(self, answer: Any, offset: int, end: int, take: Callable[[int, bytes], None]) -> None:
-        """Hand the body over, to its end."""
+        """Pass on the body, to its end."""
         from urllib3.exceptions import HTTPError
 
         began, since = time.monotonic(), offset
@@ -129,7 +129,7 @@ class Ranges:
             if not chunk:
                 raise Again(f"ended early, after {offset} of {end} bytes")
             if offset + len(chunk) > end:
-                raise Refused("sends more bytes than are locked")
+                raise Refused("sends more bytes than the lock has")
             take(offset, chunk)
             offset += len(chunk)
             now = time.monotonic()
@@ -137,12 +137,12 @@ class Ranges:
                 if (offset - since) / (now - began) < self.slowest_bytes_s:
                     raise Again(f"is too slow: {(offset - since) / (now - began):.0f} bytes/s", slow=True)
                 began, since = now, offset
-        # Without a length the end is only known by asking for more.
+        # Without a length, only a further read finds the end.
         if answer.length_remaining is None and answer.read1(1):
-            raise Refused("sends more bytes than are locked")
+            raise Refused("sends more bytes than the lock has")
 
     def _ask(self, place: Place, headers: dict[str, str]) -> Any:
-        """GET, redirects followed; what is for the hub's own host goes to no other."""
+        """GET, redirects followed; headers for the hub's own host go to no other."""
         from urllib3.exceptions import HTTPError
 
         if self.stop.is_set():
@@ -168,15 +168,15 @@ class Ranges:
             if answer.status in _MOVED and location:
                 url = urljoin(url, location)
                 if urlsplit(url).scheme not in ("http", "https"):
-                    raise Refused(f"redirects to something that cannot be asked: {urlsplit(url).scheme}")
+                    raise Refused(f"redirects to an address that cannot be used: {urlsplit(url).scheme}")
                 continue
             why = f"{answer.status} {answer.reason or ''}".strip()
             if url != place.url:
-                # A signed address has run out or its host is ill: ask the hub for a new one.
+                # A signed address has expired or its host fails: ask the hub for a new one.
                 self._final.pop(place.url, None)
-                raise Again(f"{why} from where it redirects to", wait_s=self._wait(retry_after))
+                raise Again(f"{why}, from the address it redirects to", wait_s=self._wait(retry_after))
             raise self._status(answer.status, why, retry_after)
-        raise Refused("redirects without end")
+        raise Refused("redirects too many times")
 
     def _status(self, status: int, why: str, retry_after: str) -> Again | Refused:
         if status in _AGAIN or status == 416:
@@ -195,12 +195,12 @@ class Ranges:
             if host not in self._by_host:
                 self._by_host[host] = self._connections(url)
             direct, pool = self._by_host[host]
-        if direct:  # past the manager, which costs as much as the request itself
+        if direct:  # without the manager, which costs as much as the request itself
             return pool.urlopen("GET", url[url.index("/", 8) :], headers=headers, assert_same_host=False, **how)
         return pool.request("GET", url, headers=headers, **how)
 
     def _connections(self, url: str) -> tuple[bool, Any]:
-        """Whether a host is reached directly, and its connections; else the proxy's."""
+        """Whether a host is reached directly, and the connections to it, or to its proxy."""
         parts = urlsplit(url)
         proxies = getproxies()
         proxy = proxies.get(parts.scheme) or proxies.get("all")
@@ -234,7 +234,7 @@ class Ranges:
 
 
 def _host(url: str) -> str:
-    """Scheme, host and port; whoever writes a default port is taken for another host, which only costs a header."""
+    """Scheme, host and port; an explicit default port counts as another host, which only costs a header."""
     return url[:end] if (end := url.find("/", 8)) > 0 else url
 
 
@@ -245,13 +245,13 @@ def _broken(error: Exception) -> Again | Refused:
         return error
     text = str(error) or type(error).__name__
     if "CERTIFICATE_VERIFY_FAILED" in text:
-        return Refused("its certificate is not trusted here (a private CA? name it with SSL_CERT_FILE)", offline=True)
+        return Refused("its certificate is not trusted here (for a private CA, set SSL_CERT_FILE)", offline=True)
     if isinstance(error, theirs.LocationValueError | theirs.UnrewindableBodyError | ValueError):
-        return Refused(f"cannot be asked: {text}")
+        return Refused(f"cannot be used: {text}")
     if isinstance(error, theirs.NewConnectionError | theirs.ConnectTimeoutError | theirs.ProxyError):
         return Again("cannot connect", offline=True)
     if isinstance(error, theirs.TimeoutError | TimeoutError):
-        return Again("no byte came for too long")
+        return Again("no byte arrived for too long")
     if isinstance(error, theirs.HTTPError | OSError):
         return Again(f"the connection broke: {type(error).__name__}")
     raise error

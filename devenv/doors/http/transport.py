@@ -1,4 +1,4 @@
-"""How HTTP fails, in two words: Again or Refused; and whom to trust."""
+"""The failures of HTTP as Again or Refused; and the trusted certificates."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _GONE = {404, 410}
 
 
 class Streaming:
-    """A streamed answer whose transport errors come out as Again or Refused."""
+    """A streamed answer whose transport errors become Again or Refused."""
 
     def __init__(
         self,
@@ -92,15 +92,15 @@ def _transport(error: Exception) -> Again | Refused:
 
     text = str(error) or type(error).__name__
     if isinstance(error, httpx.TooManyRedirects):
-        return Refused("redirects without end")
+        return Refused("redirects too many times")
     if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
-        return Refused(f"cannot be asked: {text}")
+        return Refused(f"cannot be used: {text}")
     if "CERTIFICATE_VERIFY_FAILED" in text:
-        return Refused("its certificate is not trusted here (a private CA? name it with SSL_CERT_FILE)", offline=True)
+        return Refused("its certificate is not trusted here (for a private CA, set SSL_CERT_FILE)", offline=True)
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError):
         return Again(f"cannot connect: {text}", offline=True)
     if isinstance(error, httpx.TimeoutException):
-        return Again("no byte came for too long")
+        return Again("no byte arrived for too long")
     return Again(f"the connection broke: {text}")
 
 
@@ -129,7 +129,7 @@ def trust(settings: Settings, channel: str) -> ssl.SSLContext:
 
 
 def _netrc_auth(path: Path | None) -> Any:
-    """Logins from ~/.netrc; a file that cannot be read as one is left alone, as curl does."""
+    """Logins from ~/.netrc; a file of another format is ignored, as curl does."""
     import netrc
 
     import httpx

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from devenv.doors.settings.settings import Settings
 
 Channel = Literal["apt", "pip", "npm", "plain"]
-"""Whose proxy and certificates a request goes with."""
+"""Whose proxy and certificates a request uses."""
 
 T = TypeVar("T")
 _MOST_PAGE_BYTES = 64 << 20
@@ -33,7 +33,7 @@ _MOST_PAGE_BYTES = 64 << 20
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """How patient to be."""
+    """The number of tries, and the waits."""
 
     attempts: int = 5
     connect_timeout_s: float = 15
@@ -54,8 +54,8 @@ class Origin:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Unusable:
-    """A place that was asked and will not give the file. `gone`: it has no such file; `offline`: not reached;
-    `passing`: it was tried again and again, for the fault may pass."""
+    """A source that does not give the file. `gone`: it has no such file; `offline`: not reached;
+    `passing`: it was tried several times, because the fault may pass."""
 
     url: str
     why: str
@@ -65,7 +65,7 @@ class Unusable:
 
 
 class NowhereError(FetchError):
-    """No source gives the file: `reasons` says what each said.
+    """No source gives the file: `reasons` has the answer of each.
 
     `offline`: none could be reached; `gone`: every one answered that it has no such file.
     """
@@ -76,7 +76,9 @@ class NowhereError(FetchError):
         super().__init__(
             f"cannot get {wanted.name}",
             detail=told or "no source is configured for it",
-            hint="check the network, and the proxy and mirror settings; what came is kept" if offline else None,
+            hint="check the network, and the proxy and mirror settings; the downloaded data is kept"
+            if offline
+            else None,
         )
         self.wanted = wanted
         self.reasons = reasons
@@ -105,14 +107,14 @@ class Web:
             self._clients.clear()
 
     def halt(self) -> None:
-        """End all work soon: no new try, and whoever waits for bytes is woken."""
+        """End all work soon: no new try, and waiting readers are woken."""
         self.stop.set()
         for one in list(self._sockets):
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
 
     def ask(self, origin: Origin) -> tuple[int, str]:
-        """Ask once, without reading the answer: (HTTP status, its Date header). Raises Again, Refused."""
+        """Send one request, without reading the body: (HTTP status, its Date header). Raises Again, Refused."""
         with self._stream(origin, {}) as answer:
             return answer.status_code, answer.headers.get("date", "")
 
@@ -146,10 +148,10 @@ class Web:
         part: Path,
         on_bytes: Callable[[int], None] = lambda _: None,
     ) -> Got:
-        """Bring the file to `part`, going on with what lies there; origins are asked in order.
+        """Download the file to `part`, and resume an unfinished one; origins are tried in order.
 
-        `on_bytes` hears of every byte, and of a negative number when bytes had to be thrown away.
-        Raises NowhereError, FetchError (disk), Stopped. What `part` holds after success is verified.
+        `on_bytes` gets every number of new bytes, and a negative one when bytes had to be removed.
+        Raises NowhereError, FetchError (disk), Stopped. After success, `part` is verified.
         """
         file = Partial(wanted, part, on_bytes)
         try:
@@ -187,7 +189,7 @@ class Web:
                     break
                 except Again as again:
                     now = reached()
-                    # Who gets further each time may try without end; a source that starts over each time may not.
+                    # A source that gets further each time has no limit of tries; one that starts over each time has.
                     tries = 1 if now > furthest else tries + 1
                     furthest = max(furthest, now)
                     if tries >= self.policy.attempts:
@@ -215,25 +217,25 @@ class Web:
         with self._stream(origin, {**extra, "Accept-Encoding": "identity"}) as answer:
             if answer.status_code == 416:
                 file.restart()
-                raise Again("it will not go on from where the download stopped")
+                raise Again("it cannot resume the download")
             check_status(answer, self.policy.longest_wait_s)
             if answer.status_code == 206 and not answer.headers.get("content-range", "").startswith(f"bytes {have}-"):
                 file.restart()
-                raise Again("it answered with another range than asked for")
+                raise Again("it sent another range than requested")
             if answer.status_code == 200 and have:
                 file.restart()
                 have = 0
             length = answer.headers.get("content-length", "")
             if expected is not None and length.isdigit() and have + int(length) != expected:
                 file.restart()
-                raise Refused(f"has another size: {have + int(length)} bytes, locked are {expected}")
-            for chunk in answer.iter_raw():  # as they come: a chunk size would hold bytes back, lost at a break
+                raise Refused(f"has another size: {have + int(length)} bytes, the lock has {expected}")
+            for chunk in answer.iter_raw():  # no chunk size: it would hold bytes back, lost at a break
                 if self.stop.is_set():
                     raise Stopped
                 file.write(chunk)
                 if expected is not None and file.size() > expected:
                     file.restart()
-                    raise Refused(f"sends more than the {expected} bytes that are locked")
+                    raise Refused(f"sends more than the {expected} bytes that the lock has")
         if expected is not None and file.size() < expected:
             raise Again(f"ended early, after {file.size()} of {expected} bytes")
 

@@ -1,1 +1,1 @@
-"""Facts about this machine that say whether it can run an environment: engine, disk, memory, GPUs, network."""
+"""Facts about this machine that decide whether it can run an environment: engine, disk, memory, GPUs, network."""

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 def ask(where: Callable[[], Endpoint], connect: Callable[[], Engine]) -> EngineFacts:
-    """Ask the engine, and buildx at the same time; what is wrong with them is a fact too.
+    """Ask the engine, and buildx at the same time; their problems are facts too.
 
-    `where` tells the endpoint; `connect` is called when there is no plain answer there: it knows what that means.
+    `where` gives the endpoint; `connect` is called when the plain request fails, because its error explains why.
     """
     try:
         endpoint = where()

@@ -66,7 +66,7 @@ def gather(
 
 
 def quick(settings: Settings, engine: Engine, *, with_gpu: bool, root: Path = Path("/")) -> Machine:
-    """What `up` asks before it downloads anything: no network, and the driver only where a GPU is wanted."""
+    """The facts for `up` before any download: no network, and the driver only where a GPU is wanted."""
     info, version = engine.about()
     facts = engines.facts(info, version, address=engine.address)
     return assemble(settings, engine=facts, nvidia_=nvidia.look(root) if with_gpu else Nvidia(), root=root)
@@ -81,10 +81,10 @@ def assemble(
     busy: tuple[int, ...] = (),
     root: Path = Path("/"),
 ) -> Machine:
-    """The quick facts, and the ones that were asked for."""
+    """The quick facts, and the requested further ones."""
     memory, available = local.memory(root)
-    # Docker Desktop's folder lies in its virtual machine, another may lie below one that this user may not search: the
-    # disk of a folder that cannot be seen is not known.
+    # Docker Desktop's folder lies in its virtual machine, and this user may not search the parents of others: the
+    # disk of an invisible folder is not known.
     here = bool(engine.root) and not engine.remote and os.path.exists(engine.root)  # noqa: PTH110 - raises nothing
     images = local.disk(Path(engine.root)) if here else None
     return Machine(

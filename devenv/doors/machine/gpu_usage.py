@@ -1,4 +1,4 @@
-"""What GPUs do now: memory and utilisation, and the share of some processes."""
+"""The present use of GPUs: memory and utilisation, and the share of some processes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """One GPU now. None for what the driver does not tell, as for parts of a GPU."""
+    """One GPU's present use. None for values that the driver does not report, as for MIG instances."""
 
     uuid: str
     used_bytes: int
@@ -19,9 +19,9 @@ class Usage:
 
 
 def usage(uuids: Iterable[str], pids: frozenset[int], *, nvml: Callable[[], Any] | None = None) -> tuple[Usage, ...]:
-    """Of the GPUs with those UUIDs; `pids` are the processes whose share counts as their own.
+    """The use of the GPUs with these UUIDs; `pids` are the processes whose share counts as their own.
 
-    Empty when the driver does not answer: nothing that only looks may fail for that.
+    Empty when the driver does not answer, because a command that only reads must not fail.
     """
     try:
         library = (nvml or _load)()

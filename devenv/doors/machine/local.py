@@ -1,4 +1,4 @@
-"""What the kernel's own files tell: memory, disk, security modules, WSL. `root` is the file system's top."""
+"""Facts from the kernel's own files: memory, disk, security modules, WSL. `root` is the file system's top."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from devenv.doors.machine.model import Disk
 
 
 def text(path: Path) -> str:
-    """A small file's text; nothing when it is not there or not ours to read."""
+    """A small file's text; empty when it does not exist or cannot be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -25,7 +25,7 @@ def memory(root: Path) -> tuple[int, int]:
 
 
 def disk(path: Path) -> Disk | None:
-    """The room where `path` is or will be."""
+    """The disk of `path`, which need not exist yet."""
     for place in (path, *path.parents):
         try:
             if not place.exists():
@@ -48,7 +48,7 @@ def system() -> str:
 
 
 def distribution(root: Path) -> str:
-    """The system's name for people."""
+    """The distribution's name for people."""
     found = re.search(r'^PRETTY_NAME="?([^"\n]*)', text(root / "etc/os-release"), re.MULTILINE)
     return found[1] if found else ""
 
@@ -92,7 +92,7 @@ def pci_displays(root: Path) -> tuple[str, ...]:
 
 
 def other_gpus(root: Path, machine: str) -> tuple[str, ...]:
-    """Makers of GPUs that devenv knows and cannot use: `AMD`, `Apple`, `Intel`."""
+    """Makers of GPUs that devenv recognises but cannot use: `AMD`, `Apple`, `Intel`."""
     found = {_VENDORS[one] for one in pci_displays(root) if one in _VENDORS}
     if (root / "dev/kfd").exists():
         found.add("AMD")

@@ -1,4 +1,4 @@
-"""A machine as values. They go to JSON and back, so a machine that was recorded once is a test for ever."""
+"""A machine as values. They convert to JSON and back, so a recorded machine can be a test."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class EngineFacts:
-    """The Docker Engine, as its `info` and `version` tell. `problem` and `remedy` when there is no usable one."""
+    """The Docker Engine, from its `info` and `version`. `problem` and `remedy` when there is no usable one."""
 
     address: str = ""
     problem: str = ""
     remedy: str = ""
     version: str = ""
     kind: str = "docker"  # docker | podman
-    remote: bool = False  # on another machine: what is known of this one says nothing about it
+    remote: bool = False  # on another machine: facts about this machine do not apply to it
     rootless: bool = False
     user_remapped: bool = False
     storage: str = ""  # overlay2, vfs, overlayfs (containerd), …
@@ -34,7 +34,7 @@ class EngineFacts:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Disk:
-    """Room at one place: the nearest folder that exists, its file system by device number."""
+    """The disk space of one place: its nearest existing folder, and its file system by device number."""
 
     path: str
     free_bytes: int
@@ -44,7 +44,7 @@ class Disk:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Mig:
-    """One part of a GPU that is cut in parts. `caps`: its nodes below /dev/nvidia-caps."""
+    """One MIG instance of a GPU. `caps`: its nodes below /dev/nvidia-caps."""
 
     uuid: str
     memory_bytes: int
@@ -83,7 +83,7 @@ class Library:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Cdi:
-    """One CDI spec of NVIDIA GPUs. `missing`: files it names that are not there (it was made for another driver)."""
+    """One CDI spec of NVIDIA GPUs. `missing`: files it names that do not exist (it was made for another driver)."""
 
     path: str
     devices: tuple[str, ...]
@@ -95,8 +95,8 @@ class Nvidia:
     """NVIDIA's driver and GPUs, and the ways they can get into a container."""
 
     driver: str = ""
-    cuda: str = ""  # the newest CUDA that the driver knows
-    problem: str = ""  # why NVML told nothing, when there are traces of a GPU
+    cuda: str = ""  # the newest CUDA that the driver supports
+    problem: str = ""  # why NVML reported nothing, when there are traces of a GPU
     source: str = ""  # nvml | nvidia-smi
     gpus: tuple[Gpu, ...] = ()
     nodes: tuple[Node, ...] = ()
@@ -111,7 +111,7 @@ class Nvidia:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """One address that was asked. `problem` is empty when it answered, with whatever HTTP status."""
+    """One probed address. `problem` is empty when it answered, with any HTTP status."""
 
     name: str  # pip | npm | apt | hub …
     url: str
@@ -133,7 +133,7 @@ class Network:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """All of it. `network` is None when nothing was asked."""
+    """All of it. `network` is None when it was not probed."""
 
     system: str = "Linux"
     architecture: str = "amd64"
@@ -164,7 +164,7 @@ def to_json(machine: Machine) -> dict[str, Any]:
 
 
 def from_json(value: Any) -> Machine:
-    """From a JSON value; keys may be missing. Raises pydantic's ValidationError for a value that is no machine."""
+    """From a JSON value; keys may be missing. Raises pydantic's ValidationError for a value that is not a machine."""
     from pydantic import TypeAdapter
 
     return TypeAdapter(Machine).validate_python(value)

@@ -1,4 +1,4 @@
-"""Network probes: every address asked at the same time, with one deadline for all."""
+"""Network probes: every address at the same time, with one deadline for all."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy
 def ask(
     settings: Settings, origins: Sequence[tuple[str, Origin]], carried: Mapping[str, str], *, deadline_s: float
 ) -> Network:
-    """Ask all of `origins` (name, address), and give up on those that have not answered by the deadline."""
+    """Probe all of `origins` (name, address); those without an answer by the deadline have failed."""
     began = time.monotonic()
     told: dict[str, Probe] = {}
     web = Web(settings, Policy(attempts=1, connect_timeout_s=deadline_s, read_timeout_s=deadline_s))
     threads = [
-        # Daemons: a name that no server resolves keeps its thread for longer than the deadline.
+        # Daemons: resolving an unknown name can take longer than the deadline.
         threading.Thread(target=_one, args=(web, name, origin, told), name=f"probe {name}", daemon=True)
         for name, origin in origins
     ]

@@ -1,4 +1,4 @@
-"""NVIDIA's GPUs and driver: NVML first, nvidia-smi second, then what lies on the disk."""
+"""NVIDIA's GPUs and driver: NVML first, nvidia-smi second, then files on the disk."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ LIBRARIES = (
     "libnvidia-pkcs11-openssl3.so",
     "libnvidia-sandboxutils.so",
 )
-"""What NVIDIA's own toolkit brings into a container for `compute` and `utility`."""
+"""The libraries that NVIDIA's own toolkit puts into a container for `compute` and `utility`."""
 NEEDED = ("libcuda.so", "libnvidia-ml.so", "libnvidia-ptxjitcompiler.so")
-"""Without these nothing computes."""
+"""Nothing computes without these."""
 FOLDERS = (
     "usr/lib/x86_64-linux-gnu",
     "usr/lib/aarch64-linux-gnu",
@@ -64,7 +64,7 @@ def look(
     smi: Callable[[list[str]], str] | None = None,
     ldconfig: Callable[[], str] | None = None,
 ) -> Nvidia:
-    """All there is to know. `nvml` loads the NVML module, `smi` runs nvidia-smi, `ldconfig` prints the loader's
+    """All facts. `nvml` loads the NVML module, `smi` runs nvidia-smi, `ldconfig` prints the loader's
     cache; tests give their own. Without any trace of a GPU nothing is loaded or run."""
     pci = pci_displays(root).count(NVIDIA_VENDOR)
     nodes = _nodes(root)
@@ -143,7 +143,7 @@ def _parts(root: Path, nvml: Any, handle: Any, minor: int) -> Iterator[Mig]:
         try:
             part = nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, number)
         except nvml.NVMLError:
-            continue  # this place is not taken
+            continue  # this MIG slot is not used
         instance = nvml.nvmlDeviceGetGpuInstanceId(part)
         compute = nvml.nvmlDeviceGetComputeInstanceId(part)
         folder = root / f"proc/driver/nvidia/capabilities/gpu{minor}/mig/gi{instance}"
@@ -162,7 +162,7 @@ def parse_smi(printed: str) -> tuple[str, tuple[Gpu, ...]]:
     for line in printed.strip().splitlines():
         cells = [cell.strip() for cell in line.split(",")]
         if len(cells) != 7 or not cells[0].isdigit():
-            raise ValueError(f"nvidia-smi says: {line}")
+            raise ValueError(f"nvidia-smi reports: {line}")
         index, uuid, name, memory, driver, capability, mig = cells
         mebibytes = int(memory) if memory.isdigit() else 0  # unified memory is `[N/A]`
         gpus.append(
@@ -215,7 +215,7 @@ def _nodes(root: Path) -> tuple[Node, ...]:
 def _libraries(root: Path, driver: str, cache: str) -> tuple[Library, ...]:
     """The driver's libraries, each once, as the real file with all names that link to it.
 
-    Only files of the running driver's version count: CUDA's `compat` folders and stubs, and what is left of an older
+    Only files of the running driver's version count: CUDA's `compat` folders and stubs, and files left from an older
     driver, have the same names and would load.
     """
     wsl = root / WSL_FOLDER
@@ -246,7 +246,7 @@ _SONAMES = {
 
 
 def _programs(root: Path) -> Iterator[str]:
-    """The real programs: some cloud images put scripts of the same name before them."""
+    """The real programs, because some cloud images put scripts of the same name before them."""
     for program in _PROGRAMS:
         files = [root / folder / program for folder in _PROGRAM_FOLDERS]
         found = next((one for one in files if one.is_file() and _is_binary(one)), None)

@@ -1,4 +1,4 @@
-"""Ports of this machine's loopback interface: whether one can be bound, and one that nobody has."""
+"""Ports of this machine's loopback interface: whether one can be bound, and a free one."""
 
 from __future__ import annotations
 

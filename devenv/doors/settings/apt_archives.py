@@ -10,7 +10,7 @@ from devenv.doors.settings.tool_configs import AptSource, apt_template
 
 SECURITY = "-security"
 COMPONENTS = {"debian": ("main",), "ubuntu": ("main", "universe")}
-"""What is resolved from unless a preset wants more, whatever the machine's own sources name: the same everywhere."""
+"""The archive's parts to resolve from unless a preset names more. They do not depend on the machine's own sources."""
 
 
 def apt_sources(
@@ -40,11 +40,11 @@ def apt_sources(
 
 
 SNAPSHOT_LATER_H = (0, 8, 24)
-"""Hours after an archive's date at which a snapshot service is asked: it takes its picture some time after that."""
+"""Hours to add to an archive's date when requesting a snapshot, because the service takes it some time later."""
 
 
 def snapshots(settings: Settings, distribution: str, suite: str, made: str) -> tuple[str, ...]:
-    """Bases of the snapshots of the archive of `suite` as it was when it was `made` (`20261122T100000Z`).
+    """Base addresses of the snapshots of the archive of `suite` at the time `made` (`20261122T100000Z`).
 
     Layouts: Debian's service, BASE/archive/debian/TIME and BASE/archive/debian-security/TIME, where any time stands for
     the last picture before it; Ubuntu's, BASE/ubuntu/TIME with all pockets in one. Empty when the user names none.

@@ -1,4 +1,4 @@
-"""devenv's own settings: config.yaml in the user's configuration folder, and the variables that go before it."""
+"""devenv's own settings: config.yaml in the user's configuration folder, and the variables that override it."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _KNOWN = "; ".join(
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class HubSettings:
-    """Where model weights come from and lie. Tokens are not here: the hubs' own clients find them."""
+    """The hubs and the store of model weights. Tokens are not here: the hubs' own clients find them."""
 
     dir: Path
     """The store of weights."""
     dir_from: str = "the default"
-    """What named it, for messages."""
+    """The setting that named it, for messages."""
     order: tuple[str, ...] = ()
     """Hubs to ask first; empty for the preset's own order."""
     huggingface: str | None = None
@@ -43,14 +43,14 @@ class HubSettings:
     modelscope: str | None = None
     """MODELSCOPE_ENDPOINT or MODELSCOPE_DOMAIN: another address of that hub."""
     ca_bundle: Path | None = None
-    """A CA bundle the user named for all programs: the hubs' clients each know another variable."""
+    """A CA bundle the user named for all programs: each hub's client reads another variable."""
     caches: tuple[tuple[str, Path], ...] = ()
     """The hubs' own caches on this machine: hub and folder."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class OwnSettings:
-    """What the user told devenv itself: addresses by name, and where weights are."""
+    """The user's settings for devenv itself: addresses by name, and the hubs and store of weights."""
 
     mirrors: tuple[tuple[str, str], ...]
     snapshots: tuple[tuple[str, str], ...]
@@ -58,7 +58,7 @@ class OwnSettings:
 
 
 def read(environ: Mapping[str, str], home: Path, path: Path) -> OwnSettings:
-    """The settings in the file at `path`, if it is there, and the environment's, which win. Raises UsageError."""
+    """The settings in the file at `path`, if it exists, and the variables that override them. Raises UsageError."""
     data = _checked(path)
     found = {section: dict(data.get(section, {})) for section in _ADDRESSES}
     for section, (names, prefix) in _ADDRESSES.items():
@@ -108,7 +108,7 @@ def weights_dir(text: str, home: Path, named: str) -> Path:
             f"sudo mount -t nfs {server}:/{export} /mnt/weights, and --weights-dir /mnt/weights",
         )
     if "://" in text:
-        raise UsageError(f"{text} is no folder of this machine", where=named, hint="mount it and name the folder")
+        raise UsageError(f"{text} is not a folder of this machine", where=named, hint="mount it and name the folder")
     path = Path(text)
     if text.startswith("~") and text[1:2] not in ("", "/"):
         raise UsageError(f"{text!r} is another user's home", where=named, hint="write the folder from /")

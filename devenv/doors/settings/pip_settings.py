@@ -22,7 +22,7 @@ _UNHEARD = frozenset({
     "abi", "client-cert", "implementation", "keyring-provider", "no-binary", "no-deps", "no-dependencies", "platform",
     "pre", "python-version", "requirement", "trusted-host", "uploaded-prior-to",
 })  # fmt: skip
-"""pip's options that decide what is chosen, or who is asked and how, and that devenv does not honour."""
+"""pip's options that change what is chosen or which server is contacted, and that devenv does not use."""
 _UV_UNHEARD = ("UV_INSECURE_HOST", "UV_KEYRING_PROVIDER")
 _UV_FILES = ("UV_OVERRIDE", "UV_EXCLUDE")
 _UV_INDEXES = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL")
@@ -44,9 +44,9 @@ class PipSettings:
     cache: Path | None = None
     netrc: Path | None = None
     uv_env: tuple[tuple[str, str], ...] = ()
-    """pip's settings said in uv's variables, and uv's own whose paths are relative; others of uv's stay as they are."""
+    """pip's settings as uv's variables, and uv's own with relative paths made absolute; other variables of uv stay."""
     unheard: tuple[str, ...] = ()
-    """Settings that the user made and devenv does not honour, by name."""
+    """The user's settings that devenv does not use, by name."""
 
     @classmethod
     def read(cls, environ: Mapping[str, str], *, home: Path, config_home: Path, root: Path, cwd: Path) -> PipSettings:
@@ -69,7 +69,7 @@ class PipSettings:
             "UV_INDEX_STRATEGY": "unsafe-best-match" if extra else "",  # pip's own way: all indexes are equal
             "SSL_CERT_FILE": paths.place(cert) if cert else "",
             "ALL_PROXY": options.get("proxy", ""),
-            # The machine's own certificates count, as they do for pip (uv's variable before and after its renaming).
+            # The machine's own certificates count, as for pip (uv's variable before and after its renaming).
             "UV_NATIVE_TLS": "true",
             "UV_SYSTEM_CERTS": "true",
         }

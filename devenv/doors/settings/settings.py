@@ -40,7 +40,7 @@ class NpmSettings:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """This user's own settings, as far as they say where files come from and who the user is."""
+    """This user's own settings for the sources of files, and the user's identity."""
 
     dirs: Dirs
     uid: int
@@ -70,14 +70,14 @@ class Settings:
     ca_bundle: Path | None = None
     """A CA bundle the user named for all programs."""
     folders: tuple[Path, ...] = ()
-    """Folders that may hold locked files, asked before anything else."""
+    """Folders that may hold locked files, searched before any mirror."""
     hubs: HubSettings = dataclasses.field(default_factory=lambda: HubSettings(dir=Path("weights")))
 
     @classmethod
     def read(
         cls, dirs: Dirs, environ: Mapping[str, str] = os.environ, *, root: Path = Path("/"), cwd: Path | None = None
     ) -> Settings:
-        """Read all settings; `root` is the file system's top, `cwd` where the user stands (tests put others).
+        """Read all settings; `root` is the file system's top, `cwd` the current folder (tests pass others).
 
         Raises UsageError for a mistake in devenv's own config.yaml.
         """

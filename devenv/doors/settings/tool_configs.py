@@ -1,4 +1,4 @@
-"""Parsers of the user's own tool settings: pip.conf, uv.toml, npmrc, apt sources. Text in, values out."""
+"""Parsers of other tools' settings: pip.conf, uv.toml, npmrc, apt sources. Text in, values out."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _READING: ContextVar[Reading | None] = ContextVar("reading", default=None)
 
 @contextlib.contextmanager
 def reading(without: Iterable[Path] = ()) -> Iterator[Reading]:
-    """What is read in this block, by this thread, is noted; to find out what a settings file is the cause of."""
+    """Note the files that this thread reads in the block, to find the origin of a setting."""
     one = Reading(without=frozenset(without), met={})
     token = _READING.set(one)
     try:
@@ -49,7 +49,7 @@ def reading(without: Iterable[Path] = ()) -> Iterator[Reading]:
 
 
 def passes_over(path: Path) -> bool:
-    """Whether this reading passes a settings file over. Asked before each is read."""
+    """Whether this reading skips a settings file. Called before each file is read."""
     one = _READING.get()
     if one is None:
         return False
@@ -59,7 +59,7 @@ def passes_over(path: Path) -> bool:
 
 
 def text_of(path: Path) -> str:
-    """The file's text; nothing when it is not there or not ours to read: it is another tool's setting."""
+    """The file's text; empty when it does not exist or cannot be read, because the other tool reports that."""
     if passes_over(path):
         return ""
     try:
@@ -71,7 +71,7 @@ def text_of(path: Path) -> str:
 def pip_conf(text: str, commands: tuple[str, ...] = ("global", "install", "download")) -> dict[str, str]:
     """The options of a pip configuration file; the sections of `commands` override one another in order.
 
-    A file that pip itself could not read gives nothing: pip says what is wrong with it.
+    A file that pip itself cannot read gives nothing, because pip reports its mistakes.
     """
     parser = configparser.RawConfigParser()
     try:
@@ -144,7 +144,7 @@ def npm_auth(settings: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
             try:
                 password = base64.b64decode(secret, validate=True).decode(errors="replace")
             except ValueError:
-                continue  # `${NPM_PASSWORD}` that is not set, say: npm itself could not use it either
+                continue  # such as an unset `${NPM_PASSWORD}`, which npm itself could not use either
             headers.setdefault(prefix, "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode())
     return tuple(sorted(headers.items(), key=lambda one: (-len(one[0]), one[0])))
 

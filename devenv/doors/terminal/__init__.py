@@ -1,1 +1,1 @@
-"""What people see: messages, progress, and the stages of a long command."""
+"""The terminal output: messages, progress, and the stages of a long command."""

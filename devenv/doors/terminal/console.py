@@ -23,7 +23,7 @@ _UNPRINTABLE = re.compile(
 
 
 def printable(text: str, *, one_line: bool = False) -> str:
-    """Text of others as a terminal may have it: control characters are written as `\\x1b`, with `one_line` line ends
+    """Foreign text made safe for a terminal: control characters are written as `\\x1b`, with `one_line` line ends
     too."""
     shown = _UNPRINTABLE.sub(lambda found: "" if found["dropped"] else _escaped(found[0]), text)
     return shown.replace("\n", "\\n").replace("\t", "\\t") if one_line else shown
@@ -59,7 +59,7 @@ class Console:
         self._guard = threading.Lock()
 
     def data(self, text: str) -> None:
-        """What was asked for, on stdout."""
+        """The requested data, on stdout."""
         shown = printable(text)
         sys.stdout.write(shown if shown.endswith("\n") else shown + "\n")
         sys.stdout.flush()
@@ -78,11 +78,11 @@ class Console:
             self._tell(printable(text))
 
     def warn(self, text: str) -> None:
-        """Something that deserves a look but stops nothing."""
+        """A warning, which stops nothing."""
         self._tell(f"{self._paint('warning:', '33')} {printable(text)}")
 
     def error(self, error: DevenvError) -> None:
-        """An error as where, what, excerpt and hint; a preset's mistakes one after another."""
+        """An error as place, message, excerpt and hint; a preset's mistakes one after another."""
         problems = error.problems if isinstance(error, PresetError) and error.problems else (error,)
         for problem in problems:
             where = f"{printable(problem.where, one_line=True)}: " if problem.where else ""
@@ -110,7 +110,7 @@ class Console:
             self.document(_json_text(values))
 
     def stages(self, events: Events | None = None) -> Stages:
-        """The list of stages of a long command: redrawn on a terminal, timed lines elsewhere. `events` is told too."""
+        """The list of stages of a long command: redrawn on a terminal, timed lines elsewhere. `events` gets all too."""
         from devenv.doors.terminal.stages import Stages
 
         return Stages(self, events)

@@ -1,4 +1,4 @@
-"""How rooms tell of their progress without knowing who listens."""
+"""How rooms report progress, independent of the listener."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Progress(Protocol):
         """`task` has ended."""
 
     def message(self, text: str) -> None:
-        """A line worth reading, such as the build's current step."""
+        """A line for people, such as the build's current step."""
 
 
 class Silent:
-    """Nobody listens."""
+    """Drops everything."""
 
     def start(self, task: str, total_bytes: int | None) -> None: ...
     def advance(self, task: str, bytes_: int) -> None: ...

@@ -41,7 +41,7 @@ class Stage:
         self.note = ""
         self.total_bytes = 0
         self.done_bytes = 0
-        self.told = 0.0  # when its bytes were told of
+        self.told = 0.0  # when its bytes were last reported
         self._stages = stages
         self._open: dict[str, None] = {}
 
@@ -91,11 +91,11 @@ class Stage:
 
 
 Events = Callable[[dict[str, Any]], None]
-"""Who is told of everything as it happens; see docs/reference/json.md."""
+"""The receiver of every event; see docs/reference/json.md."""
 
 
 class Stages:
-    """Runs and shows stages; several may run at once. `events` is told of each step as well."""
+    """Runs and shows stages; several may run at once. `events` gets each step as well."""
 
     def __init__(self, console: Console, events: Events | None = None) -> None:
         self.console = console
@@ -156,12 +156,12 @@ class Stages:
         return time.monotonic() - self._began
 
     def tell(self, event: str, **values: Any) -> None:
-        """Tell the listener of events, if there is one."""
+        """Send an event to the listener, if there is one."""
         if self._events:
             self._events({"event": event, **values})
 
     def tell_bytes(self, stage: Stage) -> None:
-        """How far a stage has come, now and then and at its end."""
+        """Report a stage's bytes, now and then and at its end."""
         now = time.monotonic()
         if not self._events or not (stage.total_bytes or stage.done_bytes):
             return
@@ -182,7 +182,7 @@ class Stages:
             self.console.note(text)
 
     def tick(self, stage: Stage) -> None:
-        """A stage moved on. Without a terminal, say so now and then."""
+        """A stage made progress. Without a terminal, print that now and then."""
         if self._live:
             return
         now = time.monotonic()
@@ -216,7 +216,7 @@ class Stages:
 
 
 class Beside(Generic[_T]):
-    """A stage in a thread of its own: it needs no service, so it starts with them.
+    """A stage in a thread of its own, because it needs no service and can start with them.
 
     A daemon: when a service has died, the command ends without waiting for it.
     """

@@ -1,4 +1,4 @@
-"""Values with positions: what a YAML file says, and where it says it."""
+"""Values with positions: a YAML file's values and their places."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Node:
 
     @property
     def place(self) -> Mark:
-        """Where to point when the entry as a whole is meant: its key, else the value."""
+        """The mark of the whole entry: its key, else the value."""
         return self.key or self.mark
 
     @property
@@ -89,7 +89,7 @@ class Node:
             yield from node.walk((*at, index))
 
     def at(self, path: Place) -> tuple[Node, Place]:
-        """The deepest existing node on the way to `path`, and what is left of the way."""
+        """The deepest existing node on the way to `path`, and the rest of the path."""
         node = self
         for depth, step in enumerate(path):
             if isinstance(step, str) and step in node.entries:

@@ -22,12 +22,12 @@ _PARSER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NULL = frozenset({"null", "Null", "NULL", "~"})
 _BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _INT = re.compile(r"-?(0|[1-9][0-9]{0,17})", re.ASCII)
-# Escapes in double quotes can bring in what the file itself may not hold; a terminal would act on some of it.
+# Escapes in double quotes can add characters that the file itself may not hold; a terminal would act on some.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def parse(source: Source, problems: Problems) -> Node:
-    """The file's one mapping. Adds what is wrong to `problems`; stops when the rest cannot be read."""
+    """The file's one mapping. Adds mistakes to `problems`; stops when the rest cannot be read."""
     return _Builder(source, problems).document()
 
 

@@ -45,13 +45,13 @@ _WORDS: tuple[tuple[str, str, str, str, bool], ...] = (
     ("", "sequence entries are not allowed", "a list cannot begin here", "put it on the line below its key", False),
     ("", "node content", "a value is missing, or begins with a sign that cannot begin one", _QUOTE, False),
     ("", "document separator", _UNCLOSED, "close it on the same line", True),
-    ("", "maximum nesting depth", TOO_DEEP, "no preset needs that", False),  # libyaml's own limit, read ahead of ours
+    ("", "maximum nesting depth", TOO_DEEP, "no preset needs that", False),  # libyaml's own limit, reached before ours
     ("", "<document start>", "text after the end of the document", _INDENT, False),
 )  # fmt: skip
 
 
 def explain(error: yaml.YAMLError, source: Source, opened: Sequence[Mark]) -> tuple[str, Mark | None, str | None]:
-    """What is wrong, where, and what to do about it. `opened`: the brackets that were open when it came up."""
+    """The mistake, its place, and the remedy. `opened`: the brackets that were open there."""
     if not isinstance(error, yaml.MarkedYAMLError):
         return "not valid YAML", None, "check the file with an editor that knows YAML"
     problem, context = error.problem or "", error.context or ""

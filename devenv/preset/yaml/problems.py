@@ -27,7 +27,7 @@ class Problems:
 
     @property
     def full(self) -> bool:
-        """Enough found: further ones are only counted, so hints for them need no work."""
+        """Whether the limit is reached: further mistakes are only counted, so they need no hints."""
         return len(self._found) >= _SHOWN
 
     def add(self, message: str, mark: Mark | None, *, hint: str | None = None) -> None:
@@ -43,7 +43,7 @@ class Problems:
         self._found.setdefault((message, where), (mark, error))
 
     def stop(self, message: str, mark: Mark | None, *, hint: str | None = None) -> NoReturn:
-        """A mistake after which nothing more can be said: raises what was gathered so far and this."""
+        """A mistake that ends the check: raises it with those gathered before."""
         self.add(message, mark, hint=hint)
         raise self.error()
 
@@ -78,7 +78,7 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
 
 def given(value: object) -> str:
-    """What the user wrote, in words: `'text'`, `the number 5`, `a list` …"""
+    """The user's value, in words: `'text'`, `the number 5`, `a list` …"""
     match value:
         case None:
             return "null"

@@ -1,4 +1,4 @@
-"""A preset file's text: read without hanging, bounded, UTF-8 only."""
+"""A preset file's text: read without blocking, bounded, UTF-8 only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from devenv.preset.yaml.problems import Problems
 
 MAX_BYTES = 1024 * 1024
 _BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
-# What YAML allows unescaped, less the byte order mark.
+# Characters that YAML allows unescaped, without the byte order mark.
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -39,7 +39,7 @@ class Source:
 def read(path: Path, problems: Problems, *, asked: Mark | None = None, inside: Path | None = None) -> Source:
     """The file's text. `asked` is where another file names it; links may not lead out of `inside`.
 
-    Stops with PresetError when it cannot be had.
+    Stops with PresetError when it cannot be read.
     """
 
     def fail(reason: str, hint: str | None = None) -> NoReturn:

@@ -43,7 +43,7 @@ class Download:
         self._remarks: list[str] = []
 
     def run(self) -> None:
-        """All of it. Raises FetchError; what came is kept."""
+        """All of it. Raises FetchError; the downloaded data is kept."""
         self._progress.start(self._task, self._size)
         workers = ThreadPoolExecutor(self._connections, thread_name_prefix="weights")
         hashers = ThreadPoolExecutor(self._todo.most, thread_name_prefix="hash")
@@ -325,13 +325,13 @@ class Download:
         self._drop(arriving, None)
         if arriving.resumed:
             arriving.resumed = False
-            self._remark(f"{arriving.file.path}: what an earlier run had left was wrong; downloaded anew")
+            self._remark(f"{arriving.file.path}: the data of an earlier run was wrong; downloaded again")
             return
         number = next(iter(whose), self._sources[0].number)
         source = next((one for one in self._sources if one.number == number), self._sources[0])
         arriving.only = None
         locked = arriving.file.sha256
-        arriving.refuse(source, f"has another file of that name: sha256 {found}, locked is {locked}")
+        arriving.refuse(source, f"has another file of that name: sha256 {found}, the lock has {locked}")
         self._remark(f"{source.hub.name} gave wrong bytes for {arriving.file.path}")
         if self._next_source(arriving) is None:
             raise self._nowhere(arriving.file, arriving.said)
@@ -367,15 +367,15 @@ class Download:
         if denied is not None:
             told = denied.hub.denied(denied.id)
             return FetchError(
-                f"{told.message} (asked for {denied.denied})", where=told.where, detail=detail, hint=told.hint
+                f"{told.message} (for {denied.denied})", where=told.where, detail=detail, hint=told.hint
             )  # fmt: skip
         offline = all(one.dead is not None for one in self._sources)
         return FetchError(
             f"cannot get {file.path} of {self._model.name}",
             detail=detail,
             hint="check the network and the proxy settings, or name a hub that can be reached (HF_ENDPOINT, "
-            "MODELSCOPE_ENDPOINT, --source); what came is kept"
+            "MODELSCOPE_ENDPOINT, --source); the downloaded data is kept"
             if offline
             else "run it again, or ask another hub (--source); 'devenv lock --upgrade model' looks at the hubs again. "
-            "What came is kept",
+            "The downloaded data is kept",
         )

@@ -11,7 +11,7 @@ from devenv.lock.model import ModelFile
 
 PIECE_BYTES = 16 << 20
 _WRITE_BYTES = 1 << 18
-"""So much at once: for more the kernel looks long for memory in one stretch."""
+"""Bytes to write at once; for more, the kernel searches long for contiguous memory."""
 _HEAD = struct.Struct("<8sQQ")
 _ROW = struct.Struct("<QQ")
 _MAGIC = b"devenvw1"
@@ -140,7 +140,7 @@ class Part:
     def write(self, offset: int, chunk: bytes, bit: int) -> int:
         """Take bytes that came from source number `bit`; returns how many of them were new.
 
-        Bytes may span pieces (a source that sends whole files); what is there already is passed over.
+        Bytes may span pieces (a source that sends whole files); what exists already is passed over.
         """
         new, view = 0, memoryview(chunk)
         end = offset + len(chunk)

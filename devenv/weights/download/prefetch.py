@@ -167,7 +167,7 @@ def _twins(rest: Sequence[ModelFile], brought: Sequence[ModelFile], model: Locke
             try:
                 how = local_copies.link(store.folder(model.key) / twin.path, temporary)
                 if how == "copy" and hash_file(temporary) != file.sha256:
-                    raise OSError(errno.EIO, "a copy came out different")
+                    raise OSError(errno.EIO, "a copy differs from its source")
                 store.put(model, file, temporary)
             finally:
                 temporary.unlink(missing_ok=True)
@@ -177,7 +177,7 @@ def _check_space(needed: int, model: LockedModel, store: Weights) -> None:
     free = store.free_bytes()
     if needed and needed + _SPARE_BYTES > free:
         raise FetchError(
-            f"not enough disk space for {model.name}: {needed / 1e9:.2f} GB to bring, {free / 1e9:.2f} GB free",
+            f"not enough disk space for {model.name}: {needed / 1e9:.2f} GB to fetch, {free / 1e9:.2f} GB free",
             where=str(store.root),
             hint="free some space ('devenv weights rm'), or put the store elsewhere: --weights-dir, or "
             "'weights: {dir: …}' in devenv's config.yaml",
@@ -190,8 +190,8 @@ def _done(began: float, model: LockedModel, store: Weights, **facts: object) -> 
     store.tidy_stamps(model)
     if changed := store.missing(model):
         raise FetchError(
-            f"{changed[0].path} of {model.name} changed while the rest was brought", where=str(store.folder(model.key)),
-            hint="who writes there? Run it again",
+            f"{changed[0].path} of {model.name} changed while the rest was fetched", where=str(store.folder(model.key)),
+            hint="another process may be writing there; run the command again",
         )  # fmt: skip
     shutil.rmtree(store.parts(model.key), ignore_errors=True)
     return _report(began, **facts)

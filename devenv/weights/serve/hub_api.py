@@ -160,7 +160,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._refuse(401, "Unauthorized", "a token is needed: set HF_TOKEN to the one that 'weights serve' printed")
             return
         if body is None:
-            self._refuse(413, "TooLarge", "that is too much")
+            self._refuse(413, "TooLarge", "the request is too large")
             return
         words = [unquote(one) for one in path.strip("/").split("/")]
         if words[:2] == ["api", "models"] and len(words) >= 4:
@@ -170,7 +170,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         elif len(words) >= 5 and words[2] == "resolve":
             self._file("/".join(words[:2]), words[3], "/".join(words[4:]))
         else:
-            self._refuse(404, "RepoNotFound", "no such thing here")
+            self._refuse(404, "RepoNotFound", "not found")
 
     def _body(self) -> bytes | None:
         length = self.headers.get("Content-Length", "0")
@@ -193,7 +193,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         found = self._found(id_, revision) if what in ("revision", "tree", "paths-info") else None
         if found is None:
             if what not in ("revision", "tree", "paths-info"):
-                self._refuse(404, "EntryNotFound", "no such thing here")
+                self._refuse(404, "EntryNotFound", "not found")
             return
         model, commit = found
         if what == "revision":
@@ -272,7 +272,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         try:
             source = path.open("rb")
         except OSError:
-            self._refuse(404, "EntryNotFound", "the file is gone")
+            self._refuse(404, "EntryNotFound", "the file no longer exists")
             return
         with source:
             self._head(status, end - start, headers)

@@ -161,11 +161,11 @@ def test_the_proof() -> None:
     ("engine", "words"),
     [
         (Engine(1, _told(passed=False, problem="sees no GPU")), "sees no GPU"),
-        (Engine(0, _told(devices=[{"uuid": "GPU-other"}])), "it sees GPU-other, and was given GPU-0001"),
+        (Engine(0, _told(devices=[{"uuid": "GPU-other"}])), "it sees GPU-other, but was given GPU-0001"),
         (Engine(0, _told(devices=[])), "was given"),
-        (Engine(124, "", "Terminated"), "status 124 and said: Terminated"),
-        (Engine(0, ""), "status 0 and said: nothing"),
-        (Engine(0, "hello"), "said: hello"),
+        (Engine(124, "", "Terminated"), "status 124 and printed: Terminated"),
+        (Engine(0, ""), "status 0 and printed: nothing"),
+        (Engine(0, "hello"), "printed: hello"),
     ],
 )
 def test_what_is_no_proof(engine: Engine, words: str) -> None:

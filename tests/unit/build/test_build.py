@@ -255,7 +255,7 @@ def test_a_plan_without_keys_keeps_nothing(tmp_path: Path, monkeypatch: pytest.M
 def test_what_cannot_be_kept_is_said_and_the_image_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store, decided = Store(tmp_path), _decided()
     _, told = _build(monkeypatch, store, Engine(), decided, fails="base")
-    assert [text for text in told.texts if "kept" in text] == ["the base could not be kept: no space"]
+    assert [text for text in told.texts if "kept" in text] == ["cannot keep the base: no space"]
     assert decided.base
     assert decided.editor
     assert not store.derived("base", decided.base).exists()

@@ -73,7 +73,7 @@ def test_relative_xdg_folders_are_ignored_and_said(
     dirs = _app().dirs
     assert (dirs.cache, dirs.state) == (home / ".cache/devenv", home / "elsewhere/devenv")
     assert "XDG_CACHE_HOME" not in os.environ
-    assert "XDG_CACHE_HOME is 'cache', which is no absolute path" in capsys.readouterr().err
+    assert "XDG_CACHE_HOME is 'cache', which is not an absolute path" in capsys.readouterr().err
 
 
 def test_folders_that_docker_cannot_mount_are_refused_first(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,7 +86,7 @@ def test_a_folder_that_is_gone_is_said(home: Path, monkeypatch: pytest.MonkeyPat
     (home / "gone").mkdir()
     monkeypatch.chdir(home / "gone")
     (home / "gone").rmdir()
-    with pytest.raises(UsageError, match="is gone"):
+    with pytest.raises(UsageError, match="no longer exists"):
         _app()
 
 
@@ -122,7 +122,7 @@ def test_an_environment_is_found_by_any_path_to_its_project_and_from_below(
         monkeypatch.chdir(folder)
         assert _app().select(None) is mine
     monkeypatch.chdir(other)
-    with pytest.raises(UsageError, match="which environment"):
+    with pytest.raises(UsageError, match="several environments"):
         _app().select(None)
     mine.project = str(other)
     monkeypatch.chdir(below)

@@ -178,7 +178,7 @@ def test_a_folder_that_is_not_there_is_said(
 ) -> None:
     monkeypatch.setattr(App, "engine", SimpleNamespace(exec=lambda *_, **__: (1, "", "")))
     assert cli.run(["exec", "-w", "nowhere", "ls"]) == 2
-    assert "demo has no folder /workspace/nowhere inside" in capsys.readouterr().err
+    assert "demo has no folder /workspace/nowhere in the container" in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -229,6 +229,6 @@ def test_a_service_that_does_not_restart_is_an_error(
     one.status = 1
     assert cli.run(["restart", "web"]) == 9
     printed = capsys.readouterr().err
-    assert "service 'web' could not be restarted" in printed
+    assert "cannot restart service 'web'" in printed
     assert "devenv logs demo web" in printed
     assert len(services) == 1, "nothing is waited for"

@@ -43,7 +43,7 @@ def test_init(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_init_never_overwrites_unasked(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
     path = write("devenv.yaml", "mine")
     assert run(["init", "root"]) == 3
-    assert "devenv.yaml is there already" in capsys.readouterr().err
+    assert "devenv.yaml exists already" in capsys.readouterr().err
     assert path.read_text() == "mine"
     assert run(["init", "root", "--force", "--json"]) == 0
     assert answer(capsys)["name"] == "my-project"

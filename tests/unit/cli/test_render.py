@@ -63,7 +63,7 @@ def test_check_is_exit_12_with_a_diff_and_writes_nothing(tmp_path: Path, capsys:
 def test_a_file_of_the_users_is_exit_5(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "compose.yaml").write_text("services: {}\n")
     assert run(["render", "python", "-o", str(tmp_path)]) == 5
-    assert "is not devenv's" in capsys.readouterr().err
+    assert "devenv did not write it" in capsys.readouterr().err
 
 
 def test_a_preset_without_a_lock_is_exit_4(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -125,7 +125,7 @@ def test_a_network_in_use_is_no_error(words: str, answer: bool | None) -> None:
 
     engine = Engine(type("Client", (), {"api": Api()}), version="26", endpoint=Endpoint(address=""))
     if answer is None:
-        with pytest.raises(EngineError, match="network is gone"):
+        with pytest.raises(EngineError, match="network no longer exists"):
             engine.remove_network("x")
     else:
         assert engine.remove_network("x") is answer

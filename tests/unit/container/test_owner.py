@@ -136,7 +136,7 @@ def test_ones_own_may_be_acted_on_and_no_others(env: Environment) -> None:
 def test_what_devenv_did_not_make_is_never_acted_on(env: Environment) -> None:
     strange = dataclasses.replace(running(env), unreadable="its label cannot be read")
     assert not owner.is_own(strange, env)
-    with pytest.raises(UsageError, match="not one that devenv made"):
+    with pytest.raises(UsageError, match="devenv did not make the container"):
         owner.check(strange, env, all_users=True)
 
 
@@ -192,7 +192,7 @@ def test_no_command_acts_on_what_devenv_did_not_make(
     options = ["--all-users"] if command[0] not in ("start", "open") else []
     arguments = [command[0], *options, *command[1:], "demo", *(["true"] if command[0] == "exec" else [])]
     assert cli.run(arguments) == 2
-    assert "not one that devenv made" in capsys.readouterr().err
+    assert "devenv did not make the container" in capsys.readouterr().err
     assert engine.acts == []
 
 

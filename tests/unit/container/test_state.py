@@ -38,7 +38,7 @@ def test_a_new_token_takes_the_others_place(env: module.Environment) -> None:
 
 
 def test_no_token_is_made_by_those_who_only_need_it(env: module.Environment) -> None:
-    with pytest.raises(NotReadyError, match="the token is gone") as caught:
+    with pytest.raises(NotReadyError, match="the token does not exist") as caught:
         env.kept_token()
     assert caught.value.where == str(env.token_file)
     assert not env.folder.exists()

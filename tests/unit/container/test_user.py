@@ -56,7 +56,7 @@ def test_root_inside_is_said_with_who_that_is_outside(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
     remark = check_workspace(tmp_path, User(uid=0, gid=0, outside=own or 1234))
     assert remark == (
-        f"the engine is rootless: inside you are root, which is uid {own or 1234} outside, and files stay yours"
+        f"the engine is rootless: you run as root in the container, which is uid {own or 1234} on this machine, so new files are yours"
     )
     tmp_path.chmod(0o755)
     other = check_workspace(tmp_path, User(uid=0, gid=0, outside=own + 1))
@@ -81,4 +81,4 @@ def test_a_workspace_of_someone_else_is_a_warning_with_the_remedy(tmp_path: Path
     tmp_path.chmod(0o777)
     remark = check_workspace(tmp_path, _user(0))
     assert remark is not None
-    assert "inside you are root as well" in remark
+    assert "you run as root in the container" in remark

@@ -45,12 +45,12 @@ def test_other_projects_bring_nothing(main: Path, tmp_path: Path) -> None:
         ("gitdir: ../main/.git/modules/sub\n", "submodule"),
         ("gitdir: {home}\n", "submodule"),
         ("gitdir: ../main/.git/worktrees/tree\n", "relative path"),
-        ("gitdir: {top}/nothing/worktrees/tree\n", "nothing or a link"),
-        ("gitdir: {top}/secrets/worktrees/tree\n", "no worktree's"),
+        ("gitdir: {top}/nothing/worktrees/tree\n", "does not exist or is a link"),
+        ("gitdir: {top}/secrets/worktrees/tree\n", "not the record of a worktree"),
         ("gitdir: {top}/main/.git/worktrees/tree\n", "record of another worktree"),
-        ("gitdir: {top}/main/../main/.git/worktrees/tree\n", "nothing or a link"),
-        ("gitdir: {top}/evil/git/worktrees/x\n", "no worktree's"),
-        ("gitdir: {top}/evil/home/worktrees/x\n", "nothing or a link"),
+        ("gitdir: {top}/main/../main/.git/worktrees/tree\n", "does not exist or is a link"),
+        ("gitdir: {top}/evil/git/worktrees/x\n", "not the record of a worktree"),
+        ("gitdir: {top}/evil/home/worktrees/x\n", "does not exist or is a link"),
         (f"gitdir: /{'x' * 5000}", "larger"),
     ],
 )
@@ -112,7 +112,7 @@ def test_nothing_is_mounted_over_what_the_image_has(
 ) -> None:
     for place in (main, main / ".git/objects", tmp_path / "tree"):
         monkeypatch.setattr(worktree, "_IMAGES", (str(place),))
-        with pytest.raises(OutsideError, match="something of its own"):
+        with pytest.raises(OutsideError, match="needs that path itself"):
             outside(tmp_path / "tree")
 
 

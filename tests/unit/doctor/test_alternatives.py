@@ -109,7 +109,7 @@ def test_one_that_cannot_be_read_is_passed_over(presets: Path) -> None:
 
 @pytest.mark.parametrize(
     ("entry", "words"),
-    [("rapidcor", "there is no preset 'rapidcor'"), ("./gone.yaml", "does not exist"), ("/etc/passwd.yaml", "outside"),
+    [("rapidcor", "unknown preset 'rapidcor'"), ("./gone.yaml", "does not exist"), ("/etc/passwd.yaml", "outside"),
      ("../up.yaml", "outside")],
 )  # fmt: skip
 def test_an_alternative_that_is_none_is_an_error_at_its_line(entry: str, words: str, tmp_path: Path) -> None:
@@ -132,13 +132,13 @@ def _settings(root: Path) -> Settings:
 def test_up_refuses_and_names_it(presets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gather, "quick", lambda *_, **__: healthy(NO_GPU))
     loaded = load(presets / "whole.yaml")
-    with pytest.raises(MachineError, match="no GPU in this machine") as caught:
+    with pytest.raises(MachineError, match="this machine has no GPU") as caught:
         preflight.before_lock(loaded, None, _settings(presets), Asked())  # type: ignore[arg-type]
     assert f"devenv up {presets / 'cpu.yaml'}" in (caught.value.hint or "")
     monkeypatch.setattr(gather, "quick", lambda *_, **__: healthy(SMALL))
     with pytest.raises(MachineError) as none:
         preflight.before_lock(loaded, None, _settings(presets), Asked())  # type: ignore[arg-type]
-    assert "nor can it run" in (none.value.hint or "")
+    assert "cannot run these either" in (none.value.hint or "")
 
 
 def test_a_preset_for_the_cpu_may_name_one_for_a_gpu(presets: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,7 +119,7 @@ def test_no_secret_is_shown(tmp_path: Path) -> None:
 
 def test_a_context_of_dockers_that_is_not_there_is_said_and_no_error(tmp_path: Path) -> None:
     assert _one(tmp_path, "engine", "address", {"DOCKER_CONTEXT": "gone"}) == (
-        "the docker context 'gone' is not there", ("DOCKER_CONTEXT",),
+        "the docker context 'gone' does not exist", ("DOCKER_CONTEXT",),
     )  # fmt: skip
 
 

@@ -45,9 +45,9 @@ Mistakes = Callable[[str], list[PresetError]]
         ("services: {a: {command: [x], port: 90, auth: own, §listen: '127.0.0.1:70'}}",
          "'listen' goes with 'auth: token' only"),
         ("services: {a: {command: [x], §health: {path: /}}}",
-         "'health' needs 'port': there is nothing to ask"),
+         "'health' needs 'port' to send its request to"),
         ("services: {a: {command: [x], port: 90, auth: own, url: §'/?t={token}&x={y}'}}",
-         "'url' knows only '{token}' in braces"),
+         "'url' allows only '{token}' in braces"),
         ("services: {§a: {command: [x], port: 90}}",
          "'services.a': 'auth: token' needs 'listen': where the service itself listens"),
         ("caches: {§DEVENV_X: x}",
@@ -61,7 +61,7 @@ Mistakes = Callable[[str], list[PresetError]]
         ("timezone: §../etc/passwd",
          "'timezone' cannot be '../etc/passwd'"),
         ("timezone: UTC\nenv: {§TZ: Asia/Tokyo}",
-         "'TZ' is what 'timezone' sets"),
+         "'timezone' sets 'TZ' already"),
         ("setup: {data: {run: [x]}}\nservices: {§setup: {command: [x]}}",
          "a service cannot be called 'setup': devenv runs one of that name"),
         ("apt_components: [non-free, §multiverse]",
@@ -166,7 +166,7 @@ def test_ports_are_those_that_the_plan_takes() -> None:
     [
         ("Europe/Berlim", "did you mean 'Europe/Berlin'?"),
         ("US/Pacific", "its name is America/Los_Angeles now"),
-        ("Moon/Base", "such as Europe/Berlin, or UTC"),
+        ("Moon/Base", "use a name such as Europe/Berlin, or UTC"),
     ],
 )
 def test_an_unknown_time_zone_has_the_nearest_one(mistakes: Mistakes, zone: str, hint: str) -> None:

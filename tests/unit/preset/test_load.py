@@ -74,14 +74,14 @@ def test_a_shipped_name_comes_before_a_folder(project: Path, shipped: Path) -> N
 @pytest.mark.parametrize(
     ("argument", "message", "hint"),
     [
-        (None, "there is no devenv.yaml in ", "devenv init"),
-        ("rooot", "there is no preset 'rooot'", "did you mean 'root'? shipped presets: root"),
-        ("zzz", "there is no preset 'zzz'", "shipped presets: root"),
-        ("./zzz.yaml", "there is no file './zzz.yaml'", "shipped presets: root"),
-        ("a\0b", "there is no preset 'a\\x00b'", "shipped"),
+        (None, "no devenv.yaml in ", "devenv init"),
+        ("rooot", "unknown preset 'rooot'", "did you mean 'root'? shipped presets: root"),
+        ("zzz", "unknown preset 'zzz'", "shipped presets: root"),
+        ("./zzz.yaml", "the file './zzz.yaml' does not exist", "shipped presets: root"),
+        ("a\0b", "unknown preset 'a\\x00b'", "shipped"),
         ("x" * 5000, "is not a usable name or path", "shipped"),
-        ("", "there is no devenv.yaml in ", "devenv init"),
-        ("\x1b[31m", "there is no preset '\\x1b[31m'", "shipped"),
+        ("", "no devenv.yaml in ", "devenv init"),
+        ("\x1b[31m", "unknown preset '\\x1b[31m'", "shipped"),
     ],
 )
 def test_find_says_what_there_is(project: Path, argument: str | None, message: str, hint: str) -> None:
@@ -100,7 +100,7 @@ def test_devenv_yml_is_noticed(write: Write, project: Path) -> None:
 
 def test_a_broken_link_is_found_and_explained(project: Path) -> None:
     (project / "devenv.yaml").symlink_to("gone.yaml")
-    with pytest.raises(PresetError, match="there is no such file"):
+    with pytest.raises(PresetError, match="the file does not exist"):
         load(find(None, project))
 
 
@@ -140,7 +140,7 @@ def test_a_folder_without_any_usable_letter_gets_a_stable_name() -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("rooot", "there is no preset 'rooot'"),
+        ("rooot", "unknown preset 'rooot'"),
         ("[root]", "'extends' takes a shipped preset's name or a path, not a list"),
         ("3", "'extends' takes a shipped preset's name or a path, not the number 3"),
         ("''", "'extends' takes a shipped preset's name or a path, not nothing"),
@@ -174,7 +174,7 @@ def test_a_cycle_is_shown(write: Write) -> None:
     write("b.yaml", "extends: ./a.yaml\n")
     with pytest.raises(PresetError) as caught:
         load(write("devenv.yaml", "extends: ./a.yaml\n"))
-    assert caught.value.message == "'extends' goes round in a circle: a.yaml → b.yaml → a.yaml"
+    assert caught.value.message == "'extends' forms a circle: a.yaml → b.yaml → a.yaml"
     assert caught.value.where == "b.yaml:1:10"
 
 

@@ -282,7 +282,7 @@ def test_differences_of_files_that_are_not_there(tmp_path: Path) -> None:
 
 def test_a_file_of_the_users_is_never_overwritten(tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("FROM alpine\n")
-    with pytest.raises(RenderError, match="is not devenv's"):
+    with pytest.raises(RenderError, match="devenv did not write it"):
         _render().write(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["Dockerfile"], "nothing was written before the refusal"
 

@@ -133,7 +133,7 @@ def test_a_status_describes_locked_packages_even_when_the_archive_has_moved_on(m
     [
         ("E: Unable to locate package nosuch\n", "debian/bookworm has no package nosuch"),
         ("E: Package 'nosuch' has no installation candidate\n", "debian/bookworm has no package nosuch"),
-        ("E: Version '9' for 'jq' was not found\n", "has not that version"),
+        ("E: Version '9' for 'jq' was not found\n", "does not have that version"),
         ("W: GPG error: NO_PUBKEY 123\nE: x is not signed.\n", "cannot check the signature"),
         ("E: Failed to fetch http://m/x  Could not resolve 'm'\n", "cannot reach the mirrors"),
         ("E: Unable to correct problems, you have held broken packages.\n", "cannot resolve the packages"),
@@ -155,7 +155,7 @@ _INVALID = "W: GPG error: m InRelease: The following signatures were invalid:"
         (f"{_INVALID} BADSIG 6ED0E7B8 Key <k@x>\nE: The repository 'm' is not signed.\n", "does not fit", "name another mirror"),
         (f"{_INVALID} EXPKEYSIG 6ED0E7B8 Key\nE: The repository 'm' is not signed.\n", "expired or revoked", "upgrade the key ring"),
         ("E: Release file for m is not valid yet (invalid for another 3d). Updates will not be applied.\n",
-         "of the future", "clock"),
+         "a date in the future", "clock"),
         ("E: Release file for m is expired (invalid since 3d). Updates will not be applied.\n",
          "gets no updates", "name another mirror"),
     ],

@@ -75,7 +75,7 @@ def test_a_lock_with_nothing_open_says_nothing_of_it() -> None:
 @pytest.mark.parametrize(
     ("wish", "more", "words"),
     [
-        (_preset(), {"open": ("model",), "model": MODEL}, "both left open and recorded"),
+        (_preset(), {"open": ("model",), "model": MODEL}, "both open and recorded"),
         (preset(), {"open": ("model",)}, "the lock is for none"),
         (_preset(), {}, "but has none"),
         (_preset(), {"open": ()}, "at open"),
@@ -100,7 +100,7 @@ def test_recording_completes_the_lock_and_says_it_in_a_line(tmp_path: Path, hubs
     assert all(one in said for one in ("tiny", "modelscope", "v1", "1 files", "7 B", MODEL.digest))
     assert recorded.remarks() == (
         "cannot ask huggingface; so the model is recorded from modelscope alone",
-        "modelscope's revision 'v1' is a name that may move: recorded is what it holds today",
+        "modelscope's revision 'v1' is a name that may move: the lock records its present files",
     )
     both = dataclasses.replace(recorded, hubs=("huggingface", "modelscope"), unreached=())
     assert both.remarks() == (), "a commit that answered says what it is"

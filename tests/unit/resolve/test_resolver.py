@@ -108,7 +108,7 @@ def test_settings_that_are_not_honoured_are_said_once_where_they_would_count(sta
     said: list[str] = []
     mine = dataclasses.replace(settings(tmp_path), pip=PipSettings(unheard=("pip's 'pre'",)))
     run(preset(), tmp_path, note=said.append, settings=mine)
-    assert said == ["warning: settings that are not honoured: pip's 'pre'"]
+    assert said == ["warning: devenv does not use these settings: pip's 'pre'"]
     run(preset(), tmp_path, note=said.append, settings=mine, previous=lock(preset()))
     assert len(said) == 1
     assert stage.asked

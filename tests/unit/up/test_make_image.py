@@ -55,8 +55,8 @@ def test_a_build_without_a_cache_makes_the_base_anew(
 @pytest.mark.parametrize(
     ("spec", "fresh", "words"),
     [
-        ("same", True, "a new container was asked for (--fresh): its volumes are kept"),
-        ("same", False, "the token is a new one"),
+        ("same", True, "you asked for a new container (--fresh); its volumes are kept"),
+        ("same", False, "the token is new"),
         ("other", True, "ports, volumes, services, checks, GPUs or the user changed"),
     ],
 )

@@ -94,7 +94,7 @@ def test_a_gpu_is_given_to_a_preset_that_wants_one_and_to_whom_asks(
 def test_no_gpu_is_an_error_and_never_a_fallback(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     _look(monkeypatch, recorded("h100-x1", gpus=(), nodes=(), pci=0, driver=""))
     for changes in ({"preset": {"gpu": {}}}, {"asked": Asked(gpus="all")}, {"asked": Asked(gpus="0")}):
-        with pytest.raises(MachineError, match="there is no GPU"):
+        with pytest.raises(MachineError, match="has no GPU"):
             _check(settings, [], **changes)
 
 

@@ -417,7 +417,7 @@ def test_what_is_removed_is_gone(tmp_path: Path) -> None:
     store.remove(model.key)
     assert store.every() == ()
     assert not store.folder(model.key).exists()
-    with pytest.raises(UsageError, match="no model"):
+    with pytest.raises(UsageError, match="unknown model"):
         store.named("tiny-1.0")
 
 

@@ -78,15 +78,15 @@ def test_tls_files_that_cannot_be_used_are_said_by_name(tmp_path: Path) -> None:
         assert "DOCKER_CERT_PATH" in (told.value.hint or "")
         return f"{Path(told.value.where or '').name}: {told.value.message}"
 
-    assert why() == "ca.pem: the CA certificate for the Docker Engine is not there"
+    assert why() == "ca.pem: the CA certificate for the Docker Engine does not exist"
     (tmp_path / "ca.pem").write_text("no certificate")
     assert why().startswith("ca.pem: the TLS files for the Docker Engine cannot be used: ")
     (tmp_path / "key.pem").write_text("no key")
-    assert why(verify=False) == "cert.pem: the client certificate for the Docker Engine is not there"
+    assert why(verify=False) == "cert.pem: the client certificate for the Docker Engine does not exist"
     (tmp_path / "cert.pem").write_text("no certificate")
     assert why(verify=False).startswith("cert.pem: the TLS files for the Docker Engine cannot be used: ")
     (tmp_path / "key.pem").unlink()
-    assert why(verify=False) == "key.pem: the client key for the Docker Engine is not there"
+    assert why(verify=False) == "key.pem: the client key for the Docker Engine does not exist"
     (tmp_path / "cert.pem").unlink()
     assert Tls(folder=tmp_path, verify=False).context().verify_mode == ssl.CERT_NONE
 

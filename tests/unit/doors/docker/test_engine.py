@@ -95,8 +95,8 @@ def test_no_engine_and_no_permission_are_told_apart(
         ("[SSL: CERTIFICATE_VERIFY_FAILED] … unable to get local issuer certificate", "from another CA"),
         ("… IP address mismatch, certificate is not valid for '127.0.0.1'.", "for another host"),
         ("[SSL: SSLV3_ALERT_CERTIFICATE_EXPIRED] sslv3 alert certificate expired", "client certificate .* expired"),
-        ("[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert certificate required", "wants a client certificate"),
-        ("SSLEOFError(8, 'EOF occurred in violation of protocol (_ssl.c:2427)')", "does not take the client"),
+        ("[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert certificate required", "requires a client certificate"),
+        ("SSLEOFError(8, 'EOF occurred in violation of protocol (_ssl.c:2427)')", "rejects the client"),
         ("[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)", "does not use TLS"),
         ("[Errno 111] Connection refused", "no Docker Engine answers"),
     ],
@@ -111,7 +111,7 @@ def test_every_fault_of_tls_has_its_own_name(words: str, name: str) -> None:
 def test_an_engine_that_wants_tls_is_said() -> None:
     answer = docker.errors.APIError('400 Bad Request ("Client sent an HTTP request to an HTTPS server.")')
     told = unreachable(answer, Endpoint(address="tcp://127.0.0.1:2376"))
-    assert "wants TLS" in told.message
+    assert "requires TLS" in told.message
     assert "DOCKER_TLS_VERIFY" in (told.hint or "")
 
 
@@ -155,7 +155,7 @@ def test_frames_are_read_without_waiting_on_the_socket() -> None:
 
 def test_an_address_that_is_no_engines_is_said() -> None:
     for address in ("nonsense", "fd://x", "tcp://h:abc", "tcp://", "npipe:////./pipe/docker_engine"):
-        with pytest.raises(EngineError, match="no Docker Engine's address"):
+        with pytest.raises(EngineError, match="not the address of a Docker Engine"):
             engine.connect(Endpoint(address=address))
     with pytest.raises(EngineError, match="on another machine"):
         engine.connect(Endpoint(address="ssh://user@host"))
@@ -169,7 +169,7 @@ def test_a_config_of_another_shape_is_said_by_its_name(
 ) -> None:
     (tmp_path / "config.json").write_text(config)
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
-    with pytest.raises(EngineError, match=r"config\.json cannot be understood"):
+    with pytest.raises(EngineError, match=r"cannot read docker's config\.json"):
         engine.connect(Endpoint(address="unix:///nowhere.sock"))
 
 
@@ -198,21 +198,21 @@ def _refusing(error: Exception) -> EngineError:
         ('Get "https://r/v2/": x509: certificate signed by unknown authority', "certificate", "certs.d"),
         ('Get "https://r/v2/": http: server gave HTTP response to HTTPS client', "plain HTTP", "insecure-registries"),
         ('Get "https://r/v2/": dial tcp: lookup r on 10.0.0.1:53: no such host', "cannot reach", "daemon.json"),
-        ("No such image: sha256:1", "an image no more", "again"),
-        ("No such container: devenv-x", "container is gone", "again"),
-        ("get devenv-x-data: no such volume", "volume is gone", "again"),
+        ("No such image: sha256:1", "an image is no longer", "again"),
+        ("No such container: devenv-x", "container no longer exists", "again"),
+        ("get devenv-x-data: no such volume", "volume no longer exists", "again"),
         ("removal of container 1 is already in progress", "just being removed", "again"),
         ("Container 1 is paused, unpause the container before exec", "is paused", "unpause"),
-        ("container 1 is not running", "does not run", "devenv start"),
-        ('Conflict. The container name "/devenv-x" is already in use by container "1".', "called devenv-x", "ps -a"),
+        ("container 1 is not running", "is not running", "devenv start"),
+        ('Conflict. The container name "/devenv-x" is already in use by container "1".', "named devenv-x", "ps -a"),
         ("remove devenv-x-data: volume is in use - [1]", "still uses a volume", "ps -a"),
         ("unknown or invalid runtime name: nvidia", "no runtime 'nvidia'", "doctor"),
         ('could not select device driver "nvidia" with capabilities: [[gpu]]', "its GPUs", "doctor"),
         ('invalid mount config for type "bind": bind source path does not exist: /x', "cannot see a folder", "machine"),
-        ("authorization denied by plugin guard: no", "plugin guard refuses", "administrator"),
-        ("network 8cf6709b1681 not found", "network is gone", "again"),
+        ("authorization denied by plugin guard: no", "plugin guard denies", "administrator"),
+        ("network 8cf6709b1681 not found", "network no longer exists", "again"),
         ("could not find an available, non-overlapping IPv4 address pool", "no address range", "network prune"),
-        ("fork/exec /usr/bin/runc: cannot allocate memory", "no memory", "again"),
+        ("fork/exec /usr/bin/runc: cannot allocate memory", "no more memory", "again"),
         ("failed to register layer: exit status 1", "damaged", "rmi"),
         ("client version 1.20 is too old. Minimum supported API version is 1.24", "in common", "newer"),
     ],

@@ -23,7 +23,7 @@ def reason(path: Path) -> PresetError:
 
 def test_missing(project: Path) -> None:
     error = reason(project / "none.yaml")
-    assert (error.where, error.message) == ("none.yaml", "cannot read the preset: there is no such file")
+    assert (error.where, error.message) == ("none.yaml", "cannot read the preset: the file does not exist")
 
 
 @pytest.mark.timeout(10)
@@ -101,7 +101,7 @@ def test_a_devenv_yaml_lies_in_its_project(project: Path) -> None:
     (project / "devenv.yaml").symlink_to("../outside.yaml")
     error = reason(project / "devenv.yaml")
     assert "a link that leads out of" in error.message
-    assert error.hint == "copy there what it leads to, in place of the link"
+    assert error.hint == "replace the link with a copy of its target"
 
 
 def test_a_preset_that_the_user_names_may_be_a_link(project: Path) -> None:
