@@ -7,7 +7,7 @@ from typing import Any
 
 from devenv.checks.gpu import Proof
 from devenv.checks.smoke import Report
-from devenv.container.container import Running
+from devenv.container.labels import Running
 from devenv.container.state import Environment
 from devenv.doors.untrusted import value_of
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from devenv.container.container import Running
+from devenv.container.labels import Running
 from devenv.doors.cancellation import Cancellation
 from devenv.doors.docker.engine import Engine
 from devenv.doors.terminal.progress import Progress

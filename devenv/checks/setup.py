@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from devenv.checks.readiness import log_tail
-from devenv.container.container import Running
 from devenv.container.exec import Lifeline
+from devenv.container.labels import Running
 from devenv.doors.cancellation import Cancellation
 from devenv.doors.docker.engine import Engine
 from devenv.doors.terminal.progress import Progress

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from devenv.container.container import Running
+from devenv.container.labels import Running
 from devenv.doors.docker.engine import Engine
 from devenv.doors.terminal.progress import Progress
 from devenv.doors.terminal.stages import Beside, Stage, Stages

@@ -18,7 +18,7 @@ from devenv.doors.dirs import Dirs
 from devenv.doors.terminal.console import Console, printable
 
 if TYPE_CHECKING:
-    from devenv.container.container import Running
+    from devenv.container.labels import Running
     from devenv.container.state import Environment
     from devenv.doors.docker.address import Endpoint
     from devenv.doors.docker.engine import Engine

@@ -14,7 +14,7 @@ import click
 from devenv.checks import readiness
 from devenv.cli.app import App, all_users_option, json_option
 from devenv.container import condition, container
-from devenv.container.container import Running
+from devenv.container.labels import Running
 from devenv.doors import process
 from devenv.doors.terminal.console import printable
 from devenv.errors import EngineError, NotReadyError, UsageError

@@ -9,7 +9,7 @@ import click
 
 from devenv.checks import readiness
 from devenv.cli.app import App, all_users_option, json_option
-from devenv.container import condition, container, network, owner
+from devenv.container import condition, container, labels, network, owner
 from devenv.doors.docker.engine import LABEL
 from devenv.doors.terminal.console import bytes_text, printable
 from devenv.errors import NotReadyError
@@ -175,7 +175,7 @@ def _left(app: App, name: str, *, all_users: bool) -> bool:
     return environment.folder.exists() or (all_users and bool(app.engine.volumes(f"{LABEL}name={name}")))
 
 
-def _now(app: App, name: str, *, all_users: bool) -> container.Running | None:
+def _now(app: App, name: str, *, all_users: bool) -> labels.Running | None:
     """The environment's container now: another command may have made or removed it meanwhile."""
     one = container.find(name, app.engine)
     if one:
@@ -183,7 +183,7 @@ def _now(app: App, name: str, *, all_users: bool) -> container.Running | None:
     return one
 
 
-def _startable(app: App, one: container.Running) -> container.Running:
+def _startable(app: App, one: labels.Running) -> labels.Running:
     """The container, running or ready to be started. Raises NotReadyError for one that only `up` can continue."""
     settled = condition.settled(one, app.engine, app.console.note) if condition.can_start(one) else None
     if settled is None:
@@ -196,7 +196,7 @@ def _done(app: App, chosen: list[str]) -> None:
         app.console.json(chosen)
 
 
-def _short(app: App, one: container.Running) -> dict[str, Any]:
+def _short(app: App, one: labels.Running) -> dict[str, Any]:
     token = app.known_token(one)
     return {
         "name": one.name,
@@ -214,18 +214,18 @@ def _short(app: App, one: container.Running) -> dict[str, Any]:
     }
 
 
-def _state(app: App, one: container.Running) -> str:
+def _state(app: App, one: labels.Running) -> str:
     if one.unreadable:
         return f"unreadable: {one.unreadable}"
     return one.facts.state if app.is_own(one) else f"{one.facts.state}, another user's"
 
 
-def _ide(app: App, one: container.Running) -> str:
+def _ide(app: App, one: labels.Running) -> str:
     urls = one.urls(app.known_token(one)) if one.facts.state == "running" and not one.unreadable else {}
     return next(iter(urls.values()), "-")
 
 
-def _warn_of_token(app: App, one: container.Running, services: Mapping[str, str]) -> None:
+def _warn_of_token(app: App, one: labels.Running, services: Mapping[str, str]) -> None:
     environment = app.environment(one.name)
     try:
         environment.kept_token()
@@ -234,7 +234,7 @@ def _warn_of_token(app: App, one: container.Running, services: Mapping[str, str]
         app.console.warn(f"{error.where}: {error.message}; {error.hint}")
 
 
-def _gpus(app: App, one: container.Running, *, live: bool) -> list[dict[str, Any]]:
+def _gpus(app: App, one: labels.Running, *, live: bool) -> list[dict[str, Any]]:
     """The environment's GPUs now: memory and utilisation of each, and the memory of the environment's own processes."""
     if one.gpu is None:
         return []

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 
 from devenv.container import container
-from devenv.container.container import STOP_TIMEOUT_S, Running
+from devenv.container.container import STOP_TIMEOUT_S
+from devenv.container.labels import Running
 from devenv.doors.docker.engine import Engine
 from devenv.errors import EngineError, NotReadyError
 

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from devenv.container.container import Running
+from devenv.container.labels import Running
 from devenv.container.state import Environment, is_models
 from devenv.doors.docker.engine import LABEL, Engine
 from devenv.doors.files import is_same

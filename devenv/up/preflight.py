@@ -13,7 +13,7 @@ from devenv.weights.local_copies import needed_bytes
 from devenv.weights.store import Weights
 
 if TYPE_CHECKING:
-    from devenv.container.container import Running
+    from devenv.container.labels import Running
     from devenv.doctor.finding import Needs
     from devenv.doors.docker.engine import Engine
     from devenv.doors.machine.model import EngineFacts, Machine

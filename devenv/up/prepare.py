@@ -8,10 +8,10 @@ from pathlib import Path
 
 from devenv.build.build import Image
 from devenv.build.build import find as find_image
-from devenv.container import condition, container, network, owner, worktree
-from devenv.container.container import Running
+from devenv.container import condition, container, network, owner, spec, worktree
 from devenv.container.gpu import Access
 from devenv.container.host_settings import brought
+from devenv.container.labels import Running
 from devenv.container.state import Environment
 from devenv.container.user import User, check_workspace, container_user
 from devenv.doors.docker.engine import Engine
@@ -48,7 +48,7 @@ class Target:
     def spec(self, decided: Decided, image: Image, engine: Engine, *, new_ports: bool = False) -> ContainerSpec:
         """The container to be: with the environment's ports, or (`new_ports`) others."""
         ports = container.ports_for(decided.plan, self.environment, engine, anew=new_ports)
-        return container.decide(
+        return spec.decide(
             decided.plan, image, self.environment, project=self.project, uid=self.user.uid, gid=self.user.gid,
             ports=ports, gpu=self.gpu, beside=self.beside,
             network=network.wanted(self.environment, engine, has_ports=bool(ports)),

@@ -15,7 +15,7 @@ from devenv.checks.gpu import Proof
 from devenv.checks.setup import setup
 from devenv.checks.smoke import Report
 from devenv.container import container, network, owner
-from devenv.container.container import Running
+from devenv.container.labels import Running
 from devenv.container.state import Environment
 from devenv.doors.docker.engine import Engine
 from devenv.doors.docker.values import ContainerSpec

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from devenv.checks import gpu, passed
 from devenv.checks.smoke import smoke
 from devenv.container import container as boot
+from devenv.container import labels as container_labels
 from devenv.container.gpu import Access, to_json
 from devenv.container.ports import choose_ports
 from devenv.container.state import Environment
@@ -164,12 +165,12 @@ LABELS = {
 }
 
 
-def described(labels: dict[str, str]) -> boot.Running:
+def described(labels: dict[str, str]) -> container_labels.Running:
     facts = ContainerFacts(
         id="1", name="devenv-demo", state="running", exit_code=0, image="i", started_at="", mounts=(),
         labels={f"dev.devenv.{name}": text for name, text in labels.items()}, ports=((9000, 9000),),
     )  # fmt: skip
-    return boot.describe(facts)
+    return container_labels.describe(facts)
 
 
 def test_our_own_labels_are_read_whole() -> None:
@@ -205,7 +206,7 @@ def test_labels_of_others(label: str, data: st.DataObject) -> None:
 )
 def test_a_container_that_we_did_not_make_is_marked(container: str, labels: dict[str, str]) -> None:
     ours = {"name": "demo", **{name: json.dumps(value) for name, value in LABELS.items()}}
-    host = Mount(kind="bind", source="/home/me/host", target=boot.HOST_MOUNT)
+    host = Mount(kind="bind", source="/home/me/host", target=container_labels.HOST_MOUNT)
 
     def facts(labels: dict[str, str], mounts: tuple[Mount, ...]) -> ContainerFacts:
         return ContainerFacts(
@@ -218,7 +219,7 @@ def test_a_container_that_we_did_not_make_is_marked(container: str, labels: dict
     assert all(one.unreadable for one in boot.everything(engine))
     assert {one.name for one in boot.everything(engine)} <= {container, "demo"}
     good = dataclasses.replace(facts(ours, (host,)), name="devenv-demo")
-    assert not boot.describe(good).unreadable
+    assert not container_labels.describe(good).unreadable
 
 
 # ---- state of an environment

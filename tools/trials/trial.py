@@ -27,6 +27,8 @@ from devenv.checks.gpu import prove  # noqa: E402
 from devenv.compat.matrix import read  # noqa: E402
 from devenv.container import container as boot  # noqa: E402
 from devenv.container import gpu  # noqa: E402
+from devenv.container import labels as container_labels  # noqa: E402
+from devenv.container import spec as container_spec  # noqa: E402
 from devenv.doctor.examine import examine  # noqa: E402
 from devenv.doctor.finding import Needs  # noqa: E402
 from devenv.doors.dirs import Dirs  # noqa: E402
@@ -142,15 +144,15 @@ def make_image() -> str:
 
 def container(
     engine: Engine, image: str, given: gpu.Access | None, torch: Path | None
-) -> tuple[boot.Running, dict[str, float]]:
-    """A started container with that access, the way boot.decide puts it into a spec."""
+) -> tuple[container_labels.Running, dict[str, float]]:
+    """A started container with that access, the way container_spec.decide puts it into a spec."""
     mounts = [Mount(kind="bind", source=str(torch), target=str(torch), read_only=True)] if torch else []
     variables = {"DEVENV_UID": "1234", "DEVENV_GID": "1234", "DEVENV_NAME": NAME}
     spec = ContainerSpec(
         name=f"devenv-{NAME}", image=image, hostname=NAME,
         environment=tuple(sorted({**variables, **dict(given.environment if given else ())}.items())),
         labels=((f"{LABEL}name", NAME), *(((f"{LABEL}gpu", labels_json(gpu.to_json(given))),) if given else ())),
-        mounts=(*mounts, *(given.mounts if given else ())), tmpfs=((boot.RUNTIME_MOUNT, "rw,exec,nosuid,nodev"),),
+        mounts=(*mounts, *(given.mounts if given else ())), tmpfs=((container_spec.RUNTIME_MOUNT, "rw,exec,nosuid,nodev"),),
         ports=(), shm_size_bytes=1 << 30, device_requests=given.requests if given else (),
         devices=given.nodes if given else (), runtime=given.runtime if given else "",
     )  # fmt: skip

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from devenv.checks.gpu import prove, read
-from devenv.container import container, gpu
-from devenv.container.container import Running
+from devenv.container import gpu
+from devenv.container import labels as container_labels
+from devenv.container.labels import Running
 from devenv.doors.docker.engine import labels_json
 from devenv.doors.docker.values import ContainerFacts
 from devenv.errors import MachineError
@@ -124,7 +125,7 @@ def _running(uuid: str = UUID) -> Running:
     device = gpu.Device(index=0, uuid=uuid, name="X", memory_bytes=1, capability="9.0", minor=0)
     labels = {"dev.devenv.name": "demo", "dev.devenv.gpu": labels_json(gpu.to_json(
         gpu.Access(mode="direct", devices=(device,))))}  # fmt: skip
-    return container.describe(
+    return container_labels.describe(
         ContainerFacts(
             id="1",
             name="devenv-demo",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from devenv.checks import readiness
-from devenv.container.container import Running
+from devenv.container.labels import Running
 from devenv.doors.docker.values import ContainerFacts
 from devenv.doors.terminal.progress import Silent
 from devenv.errors import EngineError, NotReadyError

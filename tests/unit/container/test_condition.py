@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from devenv import cli
-from devenv.container import condition
-from devenv.container import container as boot
+from devenv.container import condition, labels
 from devenv.container.state import environment
 from devenv.doors.docker.engine import Engine
 from devenv.doors.docker.values import ContainerFacts
@@ -91,7 +90,7 @@ def test_every_state_becomes_one_that_can_be_gone_on_with(
 ) -> None:
     engine = OneContainer(made(state, status))
     said: list[str] = []
-    one = condition.settled(boot.describe(made(state, status)), engine, said.append)
+    one = condition.settled(labels.describe(made(state, status)), engine, said.append)
     assert engine.acts == acts
     assert (one and one.facts.state) == then
     assert len(said) == (status in ("paused", "restarting", "removing", "dead")), "what is changed is said"
@@ -99,11 +98,11 @@ def test_every_state_becomes_one_that_can_be_gone_on_with(
 
 def test_what_the_engine_cannot_remove_is_said_with_the_remedy(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(EngineError, match="cannot remove the dead container devenv-demo") as told:
-        condition.remove(boot.describe(made(state, "dead")), OneContainer(made(state, "dead"), stuck=True))
+        condition.remove(labels.describe(made(state, "dead")), OneContainer(made(state, "dead"), stuck=True))
     assert "root filesystem" in str(told.value.detail)
     monkeypatch.setattr(condition, "_WAIT_S", -1)
     with pytest.raises(NotReadyError, match="still removing"):
-        condition.remove(boot.describe(made(state, "removing")), OneContainer(made(state, "removing")))
+        condition.remove(labels.describe(made(state, "removing")), OneContainer(made(state, "removing")))
 
 
 @pytest.mark.parametrize("status", STATES)

@@ -10,6 +10,8 @@ import pytest
 
 from devenv.build.build import Image
 from devenv.container import container
+from devenv.container import labels as container_labels
+from devenv.container import spec as container_spec
 from devenv.container.gpu import Access, Device
 from devenv.container.state import Environment, environment
 from devenv.doors.docker.engine import labels_json
@@ -28,7 +30,7 @@ def env(tmp_path: Path) -> Environment:
 def _spec(env: Environment, *, of: Plan | None = None, project: Path | None = None, uid: int = 1000) -> ContainerSpec:
     decided = of or plan(loaded(), lock())
     ports = {inside: inside + 1 for _, inside in decided.ports}
-    return container.decide(decided, IMAGE, env, project=project, uid=uid, gid=uid, ports=ports)
+    return container_spec.decide(decided, IMAGE, env, project=project, uid=uid, gid=uid, ports=ports)
 
 
 def _digest(spec: ContainerSpec) -> str:
@@ -62,7 +64,7 @@ def test_a_project_is_mounted_else_a_volume(env: Environment, tmp_path: Path) ->
 
 def test_what_git_needs_is_mounted_at_its_own_path(env: Environment, tmp_path: Path) -> None:
     decided = plan(loaded(), lock())
-    spec = container.decide(
+    spec = container_spec.decide(
         decided, IMAGE, env, project=tmp_path / "tree", uid=1, gid=1, ports={}, beside=(tmp_path / ".git",)
     )
     (mount,) = (one for one in spec.mounts if one.target == str(tmp_path / ".git"))
@@ -76,7 +78,7 @@ def test_labels_describe_the_container_without_its_preset(env: Environment) -> N
         id="1", name=spec.name, state="running", exit_code=0, image=IMAGE.id, labels=dict(spec.labels),
         ports=spec.ports, mounts=spec.mounts, started_at="",
     )  # fmt: skip
-    running = container.describe(facts)
+    running = container_labels.describe(facts)
     assert running.services == decided.services
     assert running.checks == decided.smoke
     assert running.spec_digest == _digest(spec)
@@ -107,7 +109,7 @@ def test_foreign_labels_are_survived() -> None:
     facts = ContainerFacts(
         id="1", name="devenv-x", state="exited", exit_code=1, image="i", labels={}, ports=(), mounts=(), started_at=""
     )
-    assert container.describe(facts).services == ()
+    assert container_labels.describe(facts).services == ()
 
 
 def test_labels_of_another_version_are_survived(env: Environment) -> None:
@@ -121,7 +123,7 @@ def test_labels_of_another_version_are_survived(env: Environment) -> None:
         id="1", name="devenv-demo", state="running", exit_code=0, image="i", labels=labels, ports=(), mounts=(),
         started_at="",
     )  # fmt: skip
-    assert [one.name for one in container.describe(facts).services] == [services[0]["name"]]
+    assert [one.name for one in container_labels.describe(facts).services] == [services[0]["name"]]
 
 
 CACHES = {"TRITON_CACHE_DIR": "triton", "VLLM_CACHE_ROOT": "vllm"}
@@ -134,7 +136,9 @@ def _cached(env: Environment, *capabilities: str, **changes: Any) -> dict[str, s
         for at, one in enumerate(capabilities)
     )
     gpu = Access(mode="direct", devices=devices) if devices else None
-    return dict(container.decide(decided, IMAGE, env, project=None, uid=1000, gid=1000, ports={}, gpu=gpu).environment)
+    return dict(
+        container_spec.decide(decided, IMAGE, env, project=None, uid=1000, gid=1000, ports={}, gpu=gpu).environment
+    )
 
 
 def test_caches_lie_on_the_environments_volume_apart_for_packages_and_gpus(env: Environment) -> None:
@@ -160,7 +164,7 @@ def _described(label: str) -> tuple[PlannedCheck, ...]:
         id="1", name="devenv-demo", state="running", exit_code=0, image="i", labels={"dev.devenv.smoke": label},
         ports=(), mounts=(), started_at="",
     )  # fmt: skip
-    return container.describe(facts).checks
+    return container_labels.describe(facts).checks
 
 
 def test_what_a_check_expects_is_in_the_label_and_the_usual_is_left_out(env: Environment) -> None:

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from devenv.build.build import Image
-from devenv.container import container, gpu
+from devenv.container import gpu
+from devenv.container import labels as container_labels
+from devenv.container import spec as container_spec
 from devenv.container.state import environment
 from devenv.doors.docker.values import DeviceRequest
 from devenv.doors.machine.model import Cdi, Gpu, Machine, Mig, Nvidia, from_json
@@ -103,7 +105,7 @@ def test_access_goes_through_a_label_and_back() -> None:
 def _decide(tmp_path: Path, given: gpu.Access | None) -> Any:
     image = Image(reference="devenv/demo:1", id="sha256:1", cached=True)
     decided = plan(loaded(), lock())
-    return container.decide(
+    return container_spec.decide(
         decided, image, environment("demo", tmp_path), project=None, uid=1000, gid=1000, ports={}, gpu=given
     )
 
@@ -123,6 +125,6 @@ def test_a_container_spec_with_gpus_and_one_without(tmp_path: Path) -> None:
 
 
 def test_a_label_of_another_devenv_is_no_gpu(tmp_path: Path) -> None:
-    assert container._gpu('{"mode": "direct"}') is None
-    assert container._gpu("x") is None
-    assert container._gpu(None) is None
+    assert container_labels._gpu('{"mode": "direct"}') is None
+    assert container_labels._gpu("x") is None
+    assert container_labels._gpu(None) is None

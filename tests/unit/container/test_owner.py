@@ -10,8 +10,9 @@ import pytest
 
 from devenv import cli
 from devenv.container import container as boot
+from devenv.container import labels as container_labels
 from devenv.container import owner
-from devenv.container.container import Running
+from devenv.container.labels import Running
 from devenv.container.owner import claim, keep, removable
 from devenv.container.state import Environment, environment
 from devenv.doors.docker.engine import Engine
@@ -96,7 +97,7 @@ def facts(name: str, folder: str, /, *, project: str = "", **labels: str) -> Con
         id="1", name=f"devenv-{name}", state="running", exit_code=0, image="i", started_at="", ports=(),
         labels={f"dev.devenv.{key}": value for key, value in ours.items()},
         mounts=(
-            Mount(kind="bind", source=f"{folder}/host", target=boot.HOST_MOUNT),
+            Mount(kind="bind", source=f"{folder}/host", target=container_labels.HOST_MOUNT),
             Mount(kind="volume", source=f"devenv-{name}-data", target=f"/mnt/{name}"),
             Mount(kind="volume", source="devenv-model-x-0", target=f"/mnt/{name}/model", read_only=True),
         ),
@@ -113,7 +114,7 @@ def env(tmp_path: Path) -> Environment:
 
 
 def running(env: Environment, *, project: str = "") -> Running:
-    return boot.describe(facts("demo", str(env.folder), project=project))
+    return container_labels.describe(facts("demo", str(env.folder), project=project))
 
 
 def claimed(env: Environment, engine: Engine, *, project: str = "/a", take_over: bool = False) -> owner.Claim:
@@ -126,7 +127,7 @@ def claimed(env: Environment, engine: Engine, *, project: str = "/a", take_over:
 
 def test_ones_own_may_be_acted_on_and_no_others(env: Environment) -> None:
     owner.check(running(env), env)
-    other = boot.describe(facts("demo", OTHER))
+    other = container_labels.describe(facts("demo", OTHER))
     with pytest.raises(UsageError, match="another user's") as caught:
         owner.check(other, env)
     assert "--all-users" in str(caught.value.hint)

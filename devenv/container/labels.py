@@ -1,0 +1,170 @@
+"""The labels of a container: all that a later command needs to know of an environment, written and read here alone.
+
+Anyone who may use the engine can set labels, and another version of devenv may have written them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from typing import Any, TypeVar
+
+from devenv.container.gpu import Access, to_json
+from devenv.container.gpu import from_json as gpu_from_json
+from devenv.container.state import is_name
+from devenv.doors.docker.engine import LABEL, labels_json
+from devenv.doors.docker.values import ContainerFacts
+from devenv.doors.untrusted import from_json, value_of
+from devenv.plan.plan import Plan, PlannedCheck
+from devenv.plan.services import PlannedService
+
+FORMAT = 1
+"""To be raised when an older devenv would misread what is written; containers without the label have this one."""
+HOST_MOUNT = "/run/devenv-host"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A container of ours, as its labels describe it: enough for every command without the preset. `unreadable` says
+    why it is none that devenv made, and is empty where it is one."""
+
+    name: str
+    facts: ContainerFacts
+    preset: str
+    lock_digest: str
+    spec_digest: str
+    project: str
+    services: tuple[PlannedService, ...]
+    checks: tuple[PlannedCheck, ...]
+    named_ports: tuple[tuple[str, int], ...]
+    gpu: Access | None = None
+    unreadable: str = ""
+
+    def port(self, inside: int) -> int | None:
+        """The host port of a container port."""
+        return dict(self.facts.ports).get(inside)
+
+    @property
+    def host_folder(self) -> str:
+        """Its owner's folder that it reads."""
+        return next((one.source for one in self.facts.mounts if one.target == HOST_MOUNT), "")
+
+    def urls(self, token: str | None) -> dict[str, str]:
+        """The page of every published service, with the token, and of every further port. Another user's `token` is
+        None."""
+        urls = {}
+        for service in self.services:
+            if service.port is not None and (outside := self.port(service.port)):
+                urls[service.name] = f"http://127.0.0.1:{outside}{service.url.replace('{token}', token or 'TOKEN')}"
+        for name, inside in self.named_ports:
+            if name not in urls and (outside := self.port(inside)):
+                urls[name] = f"http://127.0.0.1:{outside}/"
+        return urls
+
+
+def written(plan: Plan, project: str, name: str, gpu: Access | None) -> tuple[tuple[str, str], ...]:
+    """The labels of a container, without those of `sealed`."""
+    return (
+        (f"{LABEL}name", name),
+        (f"{LABEL}preset", plan.preset),
+        (f"{LABEL}lock", plan.lock.digest),
+        (f"{LABEL}image", plan.image),
+        (f"{LABEL}editor", plan.editor_image or ""),
+        (f"{LABEL}project", project),
+        (f"{LABEL}services", labels_json([dataclasses.asdict(one) for one in plan.services])),
+        (f"{LABEL}smoke", labels_json([_check(one) for one in plan.smoke])),
+        (f"{LABEL}ports", labels_json(plan.ports)),
+        *(((f"{LABEL}gpu", labels_json(to_json(gpu))),) if gpu else ()),
+        *(((f"{LABEL}model", plan.model.locked.key),) if plan.model else ()),
+    )
+
+
+def sealed(spec_digest: str) -> tuple[tuple[str, str], ...]:
+    """The labels that are no part of the container's own digest."""
+    return ((f"{LABEL}spec", spec_digest), (f"{LABEL}format", str(FORMAT)))
+
+
+def _check(check: PlannedCheck) -> dict[str, Any]:
+    """A check for the label. Default values are left out, so that older containers keep their digest."""
+    return {name: value for name, value in dataclasses.asdict(check).items() if (name, value) != ("expect", "result")}
+
+
+def describe(facts: ContainerFacts) -> Running:
+    """Read a container's labels. Without a name label, the environment has the container's name."""
+    labels = facts.labels
+    name = labels.get(f"{LABEL}name", "")
+    return Running(
+        name=name if facts.name == f"devenv-{name}" and is_name(name) else facts.name,
+        facts=facts,
+        preset=labels.get(f"{LABEL}preset", ""),
+        lock_digest=labels.get(f"{LABEL}lock", ""),
+        spec_digest=labels.get(f"{LABEL}spec", ""),
+        project=labels.get(f"{LABEL}project", ""),
+        services=_values(PlannedService, labels.get(f"{LABEL}services")),
+        checks=_values(PlannedCheck, labels.get(f"{LABEL}smoke")),
+        named_ports=_named_ports(labels.get(f"{LABEL}ports")),
+        gpu=_gpu(labels.get(f"{LABEL}gpu")),
+        unreadable=_unreadable(facts),
+    )
+
+
+def _unreadable(facts: ContainerFacts) -> str:
+    """Why devenv did not make this container; empty when it did. Anyone who may use the engine can set labels."""
+    name = facts.labels.get(f"{LABEL}name", "")
+    if not is_name(name):
+        return f"its label {LABEL}name names no environment"
+    if facts.name != f"devenv-{name}":
+        return f"the container of {name} is called devenv-{name}"
+    if not any(one.kind == "bind" and one.target == HOST_MOUNT for one in facts.mounts):
+        return f"no folder of its owner is mounted at {HOST_MOUNT}"
+    if not _is_known(facts.labels.get(f"{LABEL}format", str(FORMAT))):
+        return "a newer devenv made it"
+    for label in ("services", "smoke", "ports"):
+        if not _is_list(facts.labels.get(f"{LABEL}{label}")):
+            return f"its label {LABEL}{label} cannot be read"
+    return ""
+
+
+def _is_known(format_: str) -> bool:
+    return format_.isascii() and format_.isdigit() and 0 < int(format_[:9]) <= FORMAT
+
+
+def _is_list(label: str | None) -> bool:
+    try:
+        return isinstance(from_json(label or ""), list)
+    except ValueError:
+        return False
+
+
+def _gpu(label: str | None) -> Access | None:
+    try:
+        return gpu_from_json(from_json(label)) if label else None
+    except ValueError:
+        return None  # another version of devenv wrote it
+
+
+def _named_ports(label: str | None) -> tuple[tuple[str, int], ...]:
+    pairs = [one for one in _list(label) if isinstance(one, list) and len(one) == 2]
+    return tuple((name, port) for name, port in pairs if isinstance(name, str) and isinstance(port, int))
+
+
+def _list(label: str | None) -> list[Any]:
+    """The list in a label; empty for any other value."""
+    try:
+        value = from_json(label or "[]")
+    except ValueError:
+        return []
+    return value if isinstance(value, list) else []
+
+
+_Value = TypeVar("_Value", PlannedService, PlannedCheck)
+
+
+def _values(kind: type[_Value], label: str | None) -> tuple[_Value, ...]:
+    """Values from a label that another version of devenv, or someone else, may have written: what is unknown is left
+    out, and so is a value that lacks what every version knew, or has it of another type."""
+    values = []
+    for one in _list(label):
+        with contextlib.suppress(ValueError):
+            values.append(value_of(kind, one))
+    return tuple(values)
