@@ -22,7 +22,7 @@ from tests.unit import examples
 Document = dict[str, Any]
 Record = dict[str, Any]
 Edit = Callable[[Document, random.Random], str | None]
-SEEDS = range(6)
+SEEDS = range(4)
 
 
 def _shipped() -> Lock:
