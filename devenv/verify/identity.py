@@ -53,7 +53,7 @@ class Identity:
 def identities(
     references: Sequence[str], engine: Engine, *, reader: str | None = None, progress: Progress, base: LockedBase
 ) -> tuple[Identity, ...]:
-    """The identity of each image, by a tag of `localtag.py`. `reader` is a trusted image whose Python reads them;
+    """The identity of each image, by a tag of `local_tag.py`. `reader` is a trusted image whose Python reads them;
     without one, each reads itself. `base`: their common first layers, left out. Raises BuildError.
     """
     assert reader is None or reader in references

@@ -69,14 +69,14 @@ def restore(reference: str, folder: Path, session: Session) -> Path:
     if not path.is_file() or not (folder / "devenv.lock").is_file():
         raise UsageError(
             f"the image {reference} carries no preset and lock, so there is nothing to build it from",
-            hint="only images that devenv built can be verified",
+            hint="verify only images that devenv built",
         )
     try:
         named = portable.carried(files.read_text(path, most_bytes=MAX_BYTES, inside=folder))
     except OSError as error:
         raise UsageError(
             f"the preset that the image {reference} carries cannot be read: {files.reason(error)}",
-            hint="only images that devenv built, and that nobody changed, can be verified",
+            hint="verify only unchanged images that devenv built",
         ) from None
     (folder / "files").mkdir()
     wanted = {target: folder / name for target, name in named.files.items()}

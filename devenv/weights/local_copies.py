@@ -202,7 +202,7 @@ def _folders(path: Path) -> list[Path]:
 
 
 def link(source: Path, target: Path, unable: set[int] | None = None) -> str:
-    """Make `target` the same file: a reflink where the file system can, else a hard link, else a copy; says which.
+    """Make `target` the same file: a reflink where the file system can, else a hard link, else a copy; returns which.
 
     `unable`: file systems that cannot reflink, so that each is tried only once.
     """

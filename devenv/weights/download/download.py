@@ -376,6 +376,6 @@ class Download:
             hint="check the network and the proxy settings, or name a hub that can be reached (HF_ENDPOINT, "
             "MODELSCOPE_ENDPOINT, --source); the downloaded data is kept"
             if offline
-            else "run it again, or ask another hub (--source); 'devenv lock --upgrade model' looks at the hubs again. "
+            else "run the command again, or use another hub (--source), or lock again: devenv lock --upgrade model. "
             "The downloaded data is kept",
         )
