@@ -218,7 +218,7 @@ def buildx(
     cancel: Cancellation | None = None,
 ) -> tuple[Step, ...]:
     """Build the folder's Dockerfile on this engine with no network and none of the user's settings for builds;
-    `arguments` say what becomes of it, `on_step` gets each step when it is done. Raises BuildError."""
+    `arguments` select the result, `on_step` gets each finished step. Raises BuildError."""
     command = [
         "docker", "buildx", "build", *OWN_BUILDER, "--network", "none", "--progress", "plain", "--provenance=false",
         *NO_PROXIES, *arguments, str(folder),

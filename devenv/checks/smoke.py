@@ -22,7 +22,7 @@ _TIMED_OUT = 124  # coreutils' timeout
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One check's result. `report` is the JSON object on the last line it printed, if any; `expect` what a pass says:
+    """One check's result. `report` is the JSON object on the last line it printed, if any; `expect`:
     `result`, or `plumbing`: everything runs, but the result itself is unchecked."""
 
     name: str

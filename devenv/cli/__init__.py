@@ -25,7 +25,7 @@ _DISK = {
 }  # fmt: skip
 """Not a bug: a full or read-only disk, a folder that is not the user's, or something else in a file's place."""
 _GROUPS: dict[str, dict[str, tuple[str, str]]] = {
-    # heading: {command: (module:function, what `devenv --help` says)}
+    # heading: {command: (module:function, the text in `devenv --help`)}
     "Environment": {
         "up": ("up:up", "Build, start and test an environment; prints the URLs."),
         "ps": ("lifecycle:ps", "List the environments on this engine."),

@@ -1,7 +1,7 @@
 """End a command in a container when its client here ends. Docker alone keeps the command running.
 
-A second, quiet process inside (`guard.py`) reads from a connection that this process holds. The kernel closes the
-connection when this process ends in any way, the engine passes that on, and the guard ends the command's session.
+A second process in the container (`exec_guard.py`) reads from a connection that this process holds. The kernel closes
+the connection when this process ends in any way, the engine passes that on, and the guard ends the command's session.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Runs inside an environment beside a command of `devenv exec`, and ends that command when its client is gone.
 
-It goes there as text (`lifeline.py`), so it needs the standard library only, and any Python 3. Its standard input is
-the client's line: `done` means that the command ended by itself, `INT` or `TERM` that the client was told to stop, and
+It goes there as text (`exec.py`), so it needs the standard library only, and any Python 3. Its standard input is
+the client's line: `done` means that the command ended by itself, `INT` or `TERM` that the client got that signal, and
 the end of the input without a word that the client is gone: Docker closes it, however the client ended.
 """
 

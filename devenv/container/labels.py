@@ -25,8 +25,8 @@ HOST_MOUNT = "/run/devenv-host"
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """A container of ours, as its labels describe it: enough for every command without the preset. `unreadable` says
-    why it is none that devenv made, and is empty where it is one."""
+    """A container of ours, as its labels describe it: enough for every command without the preset. `unreadable` is
+    the reason why devenv did not make it; empty when it did."""
 
     name: str
     facts: ContainerFacts

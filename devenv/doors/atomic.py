@@ -23,7 +23,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write(path: Path, text: str, *, mode: int = 0o666) -> None:
-    """Write UTF-8 text; `mode` less the umask. Raises OSError."""
+    """Write UTF-8 text; `mode` without the umask. Raises OSError."""
     with replacing(path) as fresh:
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:

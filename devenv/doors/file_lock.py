@@ -17,7 +17,7 @@ _LOOK_EVERY_S = 0.1
 @contextmanager
 def hold(path: Path, waiting: Callable[[], None], cancel: Cancellation | None = None) -> Iterator[None]:
     """Hold a lock file between processes, and between threads. The kernel frees it when the holder dies; `waiting` is
-    called when somebody else has it. Raises NotReadyError, CancelledError."""
+    called when another one holds it. Raises NotReadyError, CancelledError."""
     told = False
     cancel = cancel or Cancellation()
     while True:

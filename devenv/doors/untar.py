@@ -32,7 +32,7 @@ def _unpack(members: tarfile.TarFile, target: Path, source: str) -> None:
         if not parts or parts[0] == "/" or ".." in parts or not (member.isreg() or member.isdir()):
             raise UsageError(
                 f"{source} has {member.name!r} there, which is neither a file nor a folder",
-                hint="an image that devenv built and nobody changed has no such thing there",
+                hint="an unchanged image that devenv built has no such entry there",
             )
         path = target.joinpath(*parts[1:])
         if member.isdir():

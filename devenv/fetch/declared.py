@@ -22,7 +22,7 @@ from devenv.lock.model import Artifact, Deb, Lock
 
 Kind = Literal["deb", "wheel", "tarball", "extension", "release"]
 _MOST_BYTES = 2 << 30
-"""Of an archive's unpacked beginning, up to the file that says the name: it is read in pieces."""
+"""The limit for an archive's unpacked beginning, up to the file with the name. It is read in pieces."""
 _MOST_TEXT_BYTES = 16 << 20
 """Of that file itself, and of a header."""
 _MOST_MEMBERS = 100_000

@@ -92,7 +92,7 @@ class Sources:
             yield from self._listed(f"{index.rstrip('/')}/{_canonical(wheel.name)}/", wheel)
 
     def tarball(self, name: str, version: str) -> Iterator[Place]:
-        """The scope's registry, or the user's, or npm's default; by the usual path, then by what it says itself."""
+        """The scope's registry, or the user's, or npm's default; by the usual path, then by the registry's metadata."""
         try:
             registry = self.registry(name)
         except DevenvError as error:

@@ -13,7 +13,7 @@ from devenv.preset.model import Archive, Preset
 from devenv.preset.own_wheel import own_wheel
 
 TEMPLATES = "templates"
-"""The section of what devenv itself brings to the image: another devenv may bring something else."""
+"""The section of devenv's own parts of the image, which differ between versions of devenv."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from devenv.lock.model import Lock, LockedEditor
 from devenv.plan.tree_digest import digest, tree
 
 ROOT_FORMAT = 1
-"""Raise it when rootfs.py makes another first-stage root of the same packages."""
+"""Raise it when first_stage.py makes another first-stage root of the same packages."""
 _NOT_COMPILED_IN = frozenset({"linux-libc-dev", "libpython3-stdlib", "media-types"})
 """The compiler's packages that change without any effect on the compiled editor."""
 

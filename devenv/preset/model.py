@@ -366,7 +366,7 @@ class Preset(_Strict):
 
     @property
     def has_versions(self) -> bool:
-        """Whether the compatibility matrix has anything to say about it."""
+        """Whether the compatibility matrix applies to it."""
         return bool(self.gpu or self.torch or self.vllm or self.cuda)
 
     def requirements(self) -> tuple[str, ...]:

@@ -53,7 +53,7 @@ _TYPES = {
 
 
 def explain(error: ValidationError, top: Node, problems: Problems, *, without_top: bool) -> None:
-    """Adds each finding to `problems`; `without_top` leaves out what the model says about the preset as a whole,
+    """Adds each finding to `problems`; `without_top` leaves out the model's errors about the preset as a whole,
     because devenv.preset.checks reports it at a better place."""
     for finding in error.errors(include_url=False):
         if not (without_top and not finding["loc"]):

@@ -61,7 +61,7 @@ def carried(text: str) -> Carried:
     except (AttributeError, TypeError, ValueError) as error:
         raise PresetError(
             "cannot read the preset that the image carries", detail=str(error),
-            hint="only images that devenv built, and that nobody changed, can be verified",
+            hint="verify only unchanged images that devenv built",
         ) from None  # fmt: skip
     paths = [*names.values(), *([workspace] if workspace else []), *(one for one in found if one)]
     strange = [one for one in paths if not _NAME.fullmatch(str(one))]

@@ -1,4 +1,4 @@
-"""Plan → text: the Dockerfile, what goes into the image, devcontainer.json and the compose file, all in memory."""
+"""Plan → text: the Dockerfile, the image's files, devcontainer.json and the compose file, all in memory."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ class Rendered:
     modes: Mapping[str, int]
 
     def write(self, target: Path) -> tuple[Path, ...]:
-        """Write `files` below `target`, each whole or not at all; returns those that changed.
+        """Write `files` below `target`, each whole or not at all; returns the changed ones.
 
-        Raises RenderError for a file in the way that devenv did not write, and for a link that leads out of `target`.
+        Raises RenderError for an existing file that devenv did not write, and for a link that leads out of `target`.
         """
         there = {name: _read(target, name) for name in self.files}
         changed = [name for name, data in self.files.items() if there[name] != data]
@@ -68,11 +68,11 @@ class Rendered:
         return tuple(target / name for name in changed)
 
     def owns(self, target: Path) -> bool:
-        """Whether `target` is a folder that devenv wrote as a whole before: all in it may be replaced."""
+        """Whether devenv wrote the whole folder `target` before, and may replace all of it."""
         return (target / CONTEXT_MARKER).is_file()
 
     def differences(self, target: Path) -> str:
-        """A unified diff from what lies below `target` to what `files` would be; empty when equal."""
+        """A unified diff from the files below `target` to `files`; empty when equal."""
         import difflib
 
         parts: list[str] = []
@@ -100,7 +100,7 @@ def render(plan: Plan, *, self_contained: bool = False, with_context: bool = Tru
             hint="push it to a registry and name it from there, or use 'bootstrap'",
         )
     env = _environment(online=online)
-    # `bare` is the stage for what needs the base's files and not that they are configured.
+    # `bare` is the stage for steps that need the base's files, but not configured packages.
     base, bare = {
         "bootstrap": ("dockerfile/bootstrap.j2", "unpacked"), "image": ("dockerfile/image.j2", "base"),
     }[plan.lock.base.kind]  # fmt: skip
@@ -127,7 +127,7 @@ def render(plan: Plan, *, self_contained: bool = False, with_context: bool = Tru
 
 
 def _plain_image(plan: Plan) -> str:
-    """The name that registries have for the distribution's own image."""
+    """The distribution's own image, by its registry name."""
     return f"{plan.lock.base.distribution}:{plan.lock.base.release}"
 
 
@@ -153,7 +153,7 @@ def _context(env: Environment, plan: Plan, dockerfile: bytes) -> tuple[dict[str,
 
 
 def artifact_files(plan: Plan) -> Iterator[tuple[str, Artifact]]:
-    """Where each locked artifact lies in the build context."""
+    """The path of each locked artifact in the build context."""
     lock = plan.lock
     for deb in lock.base.packages:
         yield f"artifacts/base/{deb.file}", deb
@@ -189,7 +189,7 @@ def devcontainer(plan: Plan, *, self_contained: bool, online: bool = False) -> d
     """devcontainer.json: the same container for editors that speak the dev container specification."""
     published = dict(plan.ports)
     argument = f" {shlex.quote(plan.argument)}" if plan.argument else ""
-    # Not "build": clients then ask a registry for the last stage's root, and ours is made from scratch.
+    # Not "build", because clients then ask a registry for the last stage's root, and ours is made from scratch.
     build = f"devenv build{argument}"
     if self_contained:
         where = ".devcontainer" if online else "--network none ."
@@ -201,7 +201,7 @@ def devcontainer(plan: Plan, *, self_contained: bool, online: bool = False) -> d
     return {
         "name": plan.preset,
         **image,
-        # The engine chooses the host's side ('docker port' tells it): fixed ports would keep two environments apart.
+        # The engine chooses the host port ('docker port' prints it): two environments cannot share a fixed one.
         "appPort": [f"127.0.0.1::{port}" for port in published.values()],
         "containerEnv": {"DEVENV_NAME": plan.preset},
         "customizations": {
@@ -214,7 +214,7 @@ def devcontainer(plan: Plan, *, self_contained: bool, online: bool = False) -> d
             },
         },
         "forwardPorts": list(published.values()),
-        # true: the editor's client refuses a machine without one; 'optional': it takes what is there.
+        # true: the editor's client refuses a machine without a GPU; 'optional': it uses one where it exists.
         **({"hostRequirements": {"gpu": plan.gpu == "required" or "optional"}} if plan.gpu else {}),
         "init": True,
         "mounts": [f"source={name},target={path},type=volume" for name, path in _volumes(plan)],
@@ -234,13 +234,13 @@ RUN_TMPFS = "/run/devenv:nosuid,nodev,mode=0755"
 
 
 def _volumes(plan: Plan) -> tuple[tuple[str, str], ...]:
-    """Named volumes and where they are mounted, the environment's own first."""
+    """Named volumes and their mount points, the environment's own first."""
     own = (f"devenv-{plan.preset}-data", f"/mnt/{plan.preset}")
     return (own, *((f"devenv-{plan.preset}-vol-{name}", path) for name, path in plan.volumes))
 
 
 def _record(plan: Plan) -> dict[str, Any]:
-    """What the image says about itself, for people and for devenvs that know only the image."""
+    """The image's record of itself, for people and for a devenv that has only the image."""
     return {
         "preset": plan.preset,
         "python": plan.python,
@@ -270,9 +270,9 @@ def _supervised(env: Environment, plan: Plan) -> Iterator[tuple[str, dict[str, b
 
 
 def _lists(plan: Plan) -> dict[str, bytes]:
-    """What installers read beside the artifacts: which, in what order, with what hashes."""
+    """The lists that installers read beside the artifacts: names, order and hashes."""
     lock = plan.lock
-    # The hashes that no installer has in a list of its own: the build reads them again, whatever lies in the store.
+    # Hashes of files that no installer checks itself: the build checks them again.
     sums: dict[str, list[tuple[str, Artifact]]] = {
         "base": [(deb.file, deb) for deb in lock.base.packages],
         "uv": [(lock.uv.file, lock.uv)],
@@ -302,7 +302,7 @@ def _lists(plan: Plan) -> dict[str, bytes]:
 
 
 def _addressed(package_lock: Mapping[str, Any], tarballs: tuple[Artifact, ...]) -> dict[str, Any]:
-    """npm's lock with the loopback registry's address of every tarball: the lock itself names no host."""
+    """npm's lock with a loopback address for every tarball, because the lock itself names no host."""
     served = {(one.name, one.version): _served(one) for one in tarballs}
     packages = {}
     for place, entry in package_lock.get("packages", {}).items():
@@ -317,7 +317,7 @@ _OF_JUPYTER = ("usr/local/lib/devenv/jupyter", "etc/jupyter/")
 
 
 def _static(plan: Plan) -> tuple[dict[str, bytes], dict[str, int]]:
-    """The files that go into image and build as they are; those of services that the plan lacks stay away."""
+    """The static files of image and build, without those of services that the plan lacks."""
     absent = (*(() if plan.lock.editor else _OF_IDE), *(() if plan.has("jupyter") else _OF_JUPYTER))
     found: dict[str, bytes] = {}
     modes: dict[str, int] = {}
@@ -329,7 +329,7 @@ def _static(plan: Plan) -> tuple[dict[str, bytes], dict[str, int]]:
                 continue
             name = f"{folder}/{inner}"
             found[name] = path.read_bytes()
-            # Files of a wheel lose their executable bits: what starts with #! is a program.
+            # A wheel loses executable bits, so a file that starts with #! counts as a program.
             if folder == "image" and found[name].startswith(b"#!"):
                 modes[name] = 0o755
     return found, modes
@@ -374,7 +374,7 @@ def _json(value: object) -> bytes:
 
 
 def _read(target: Path, name: str) -> bytes | None:
-    """A file below `target`; None when there is none. Raises RenderError for what is no plain file of that folder."""
+    """A file below `target`; None when there is none. Raises RenderError unless it is a regular file of that folder."""
     try:
         return files.read(target / name, most_bytes=MAX_BYTES, inside=target)
     except (FileNotFoundError, NotADirectoryError):

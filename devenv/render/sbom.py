@@ -1,4 +1,4 @@
-"""What an image holds, told in the formats that scanners read: a CycloneDX bill of materials and SLSA provenance,
+"""An image's content in the formats that scanners read: a CycloneDX bill of materials and SLSA provenance,
 both made from the lock alone: equal locks give equal bytes."""
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _NAMESPACE = "6f9c2d0e-4a0b-5e57-9d51-0c2b7c3f8a11"
 
 
 def sbom(lock: Lock) -> bytes:
-    """The CycloneDX bill of what the image holds, as JSON: sorted, no time, its serial number from the lock's digest.
+    """The CycloneDX bill of the image's content, as JSON: sorted, no time, its serial number from the lock's digest.
 
-    Left out is what only the build uses (the installer, the compiler): `provenance` names it. Of a base that is a
-    registry image the bill has the image by digest; what that image holds it does not know.
+    Tools that only the build uses (installer, compiler) are left out; `provenance` names them. Of a base that is a
+    registry image the bill has only the digest, because the image's content is unknown.
     """
     import uuid
 
@@ -49,9 +49,9 @@ def sbom(lock: Lock) -> bytes:
     )
     bom.register_dependency(image, components)
     document = json.loads(JsonV1Dot6(bom).output_as_string())
-    document["metadata"].pop("timestamp", None)  # the clock's, which the library puts there
-    document.pop("$schema", None)  # an address that nobody needs: format and version are named beside it
-    # An entry without dependencies would say that there are none: which package needs which is not in the lock.
+    document["metadata"].pop("timestamp", None)  # the library sets it from the clock
+    document.pop("$schema", None)  # a useless address: format and version stand beside it
+    # An entry without dependencies would claim that there are none, but the lock does not record dependencies.
     own = sorted(one.bom_ref.value or "" for one in components)
     return _text({
         **document,
@@ -61,9 +61,9 @@ def sbom(lock: Lock) -> bytes:
 
 
 def provenance(lock: Lock, build_digest: str) -> bytes:
-    """The SLSA v1 provenance predicate: what was asked for, and the inputs that are not in the bill of materials.
+    """The SLSA v1 provenance predicate: the request, and the inputs that are not in the bill of materials.
 
-    It is a predicate and no in-toto statement: a statement names the image's digest, which a file inside cannot know.
+    It is not an in-toto statement, because that names the image's digest, which a file in the image cannot contain.
     """
     base = lock.base
     build_only = (lock.uv, *(lock.editor.toolchain if lock.editor else ()))
@@ -74,7 +74,7 @@ def provenance(lock: Lock, build_digest: str) -> bytes:
             "externalParameters": {"preset": lock.preset, "platform": lock.platform},
             "internalParameters": {"build": build_digest},
             "resolvedDependencies": [
-                # Everything in the image is in the lock, by hash; it lies beside this file.
+                # Everything in the image is in the lock, by hash; the lock lies beside this file.
                 {"name": "devenv.lock", "digest": {"sha256": lock.digest}},
                 *(image if base.image else []),
                 *({"name": one.file, "digest": {"sha256": one.sha256}} for one in _once(build_only)),
@@ -85,7 +85,7 @@ def provenance(lock: Lock, build_digest: str) -> bytes:
 
 
 def _maker(lock: Lock) -> str:
-    """What stands for the devenv that builds: its templates. Its version does not decide the image, and must not."""
+    """The identity of the building devenv: its templates. Its version does not decide the image."""
     return str(lock.inputs.get("templates", "unknown"))
 
 
@@ -118,7 +118,7 @@ def _components(lock: Lock) -> Iterator[Component]:
             version=artifact.version,
             type=ComponentType.LIBRARY,
             purl=purl,
-            # One name and version with two contents is no package's habit, but each must have its own reference.
+            # One name and version with two contents is unusual, but each needs a reference of its own.
             bom_ref=url if urls.count(url) == 1 else f"{url}#{sha256}",
             hashes=(HashType(alg=HashAlgorithm.SHA_256, content=sha256),),
             cpe=_NODE_CPE.format(artifact.version) if parts == ["node"] else None,

@@ -60,8 +60,8 @@ class Stanza:
 
 
 class Apt:
-    """apt for one release, apart from this machine's own apt; works as any user. Refreshes its lists once. `further`:
-    components besides the usual ones. Raises LockError where this machine knows no mirror that has them."""
+    """apt for one release, separate from this machine's own apt; works as any user. Refreshes its lists once.
+    `further`: components besides the usual ones. Raises LockError where this machine knows no mirror that has them."""
 
     def __init__(
         self, *, distribution: str, release: str, settings: Settings, store: Store, keyring: Path | None = None,
@@ -106,14 +106,14 @@ class Apt:
         return tuple(self._deb(name, version.replace("%3a", ":"), arch) for name, version, arch in files)
 
     def status(self, debs: Iterable[Deb]) -> str:
-        """The dpkg status of a system that has just these packages.
+        """The dpkg status of a system that has only these packages.
 
-        A version that the archive has dropped is described by its successor's control data, under its own version.
+        A version that the archive has dropped gets its successor's control data, under its own version.
         """
         return "\n".join(self._installed(deb) for deb in debs)
 
     def made(self, debs: Iterable[Deb]) -> dict[str, str]:
-        """When the archives that these came from were made, by suite, in their own words (`20261122T100000Z`)."""
+        """The dates of the archives of these packages, by suite, as `20261122T100000Z`."""
         self._refresh()
         return {suite: self._made[suite] for suite in sorted({deb.suite for deb in debs} & set(self._made))}
 
@@ -159,7 +159,7 @@ class Apt:
             except FileNotFoundError:
                 continue
             if made := _date(file.removesuffix(key.replace("/", "_"))):
-                # Of several mirrors of a suite the one that is furthest on: it had all that was taken.
+                # Of several mirrors of a suite the newest, because it had all resolved packages.
                 self._made[suite.rstrip("/")] = max(made, self._made.get(suite.rstrip("/"), ""))
             for stanza in text.split("\n\n"):
                 if stanza.startswith("Package: "):
@@ -201,7 +201,7 @@ class Apt:
     def _preferences(self, keep: Iterable[Deb]) -> str:
         origin = _ORIGINS.get(self.distribution, self.distribution)
         pins = [f"Package: {deb.name}\nPin: version {deb.version}\nPin-Priority: 990\n" for deb in keep]
-        # Only the distribution's own packages: what a third party puts beside them is not the same elsewhere.
+        # Only the distribution's own packages, because other machines lack those of third parties.
         own = f"Package: *\nPin: release o={origin}\nPin-Priority: 500\n"
         return "\n".join((*pins, own, "Package: *\nPin: release c=*\nPin-Priority: -1\n"))
 
@@ -262,7 +262,7 @@ class Apt:
 
 
 def _signature(text: str) -> tuple[str, str] | None:
-    """(what is wrong, hint) with a signature that apt could check: no other key helps. None for a missing key."""
+    """(fault, hint) of a signature that apt could check, so that no other key helps. None for a missing key."""
     if "BADSIG" in text:
         return (
             "the signature does not fit the archive's index: a mirror, or a proxy on the way, sent another file",
@@ -284,7 +284,7 @@ def _signature(text: str) -> tuple[str, str] | None:
 
 
 def _acquire() -> str:
-    """The machine's own proxy and timeout settings for apt, to be handed on."""
+    """The machine's own proxy and timeout settings for apt, to pass on."""
     try:
         text = run(("apt-config", "dump", "Acquire")).out
     except (FileNotFoundError, ProcessError):
@@ -293,7 +293,7 @@ def _acquire() -> str:
 
 
 def _date(lists: str) -> str:
-    """The `Date` in the Release file whose place among apt's lists begins so; empty when it tells none."""
+    """The `Date` in the Release file whose place among apt's lists begins so; empty when it has none."""
     for name in ("InRelease", "Release"):
         with contextlib.suppress(OSError, ValueError):
             found = re.search(r"^Date: *(.+)$", Path(lists + name).read_text(encoding="utf-8"), re.MULTILINE)
@@ -309,7 +309,7 @@ def minor_version(version: str) -> str:
 
 
 def installed(status: str) -> Mapping[str, str]:
-    """Package → version of all that a dpkg status text says is installed."""
+    """Package → version of all installed packages in a dpkg status text."""
     found: dict[str, str] = {}
     for text in status.split("\n\n"):
         stanza = Stanza(text=text.strip("\n"), suite="")
@@ -319,6 +319,6 @@ def installed(status: str) -> Mapping[str, str]:
 
 
 def without(status: str, names: Collection[str]) -> str:
-    """A dpkg status text less the packages of these names."""
+    """A dpkg status text without the packages of these names."""
     stanzas = (stanza.strip("\n") for stanza in status.split("\n\n"))
     return "\n\n".join(one for one in stanzas if one and Stanza(text=one, suite="").field("Package") not in names)

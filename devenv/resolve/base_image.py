@@ -1,4 +1,4 @@
-"""A base that is a registry image: what the lock must know of it."""
+"""A base that is a registry image: the facts for the lock."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFacts:
-    """What the engine found in an image: its digest (`sha256:…`), /etc/os-release and /var/lib/dpkg/status.
+    """The engine's facts about an image: its digest (`sha256:…`), /etc/os-release and /var/lib/dpkg/status.
 
-    `local`: no registry knows it, and its digest is its id.
+    `local`: no registry has it, and its digest is its id.
     """
 
     digest: str
@@ -28,7 +28,7 @@ class ImageFacts:
 
 
 def look_into(reference: str, engine: Engine) -> ImageFacts:
-    """What the engine finds in an image, which it pulls when it is not here. Raises EngineError, LockError."""
+    """The engine's facts about an image; the engine pulls a missing one. Raises EngineError, LockError."""
     if reference.startswith("sha256:") and engine.image_id(reference) is None:  # an id, which nothing can pull
         message, hint = gone(reference)
         raise LockError(message, hint=hint)
@@ -38,7 +38,7 @@ def look_into(reference: str, engine: Engine) -> ImageFacts:
 
 
 def gone(id_: str, name: str | None = None) -> tuple[str, str]:
-    """What is wrong, and what helps, when the engine lacks a base from no registry. `name`: as the lock has it."""
+    """Message and hint when the engine lacks a base that came from no registry. `name` is the lock's name for it."""
     save, whose = (f"docker save {name}", "that") if name else ("docker save", "its")
     hint = (
         f"copy it ('{save}' there, 'docker load' here), or use the image with {whose} name here: "
@@ -48,7 +48,7 @@ def gone(id_: str, name: str | None = None) -> tuple[str, str]:
 
 
 def pin(reference: str, id_: str, known: Sequence[str]) -> tuple[str, bool]:
-    """What names the image exactly: its digest at the registry that `reference` names, or, where no registry knows it
+    """The exact name of the image: its digest at the registry that `reference` names, or, where no registry has it
     (`known` is empty), its id; and whether it is the id. Raises LockError when only other registries know it."""
     if reference == id_ or not known:
         return id_, True
@@ -63,13 +63,13 @@ def pin(reference: str, id_: str, known: Sequence[str]) -> tuple[str, bool]:
 
 
 def _repository(reference: str) -> str:
-    """Without tag and digest, and without what Docker leaves out of the names of its own hub."""
+    """The repository without tag and digest, and without the parts that Docker omits for its own hub."""
     name = re.sub(r":[^/:]*$", "", reference.partition("@")[0])
     return re.sub(r"^((index\.)?docker\.io/)?(library/)?", "", name)
 
 
 def locked_image(reference: str, facts: ImageFacts) -> LockedBase:
-    """The base of that image. Raises LockError when it is no Debian or Ubuntu."""
+    """The base of that image. Raises LockError unless it is Debian or Ubuntu."""
     fields = dict(re.findall(r'^([A-Z_]+)="?([^"\n]*)"?$', facts.os_release, re.MULTILINE))
     distribution, release = fields.get("ID", ""), fields.get("VERSION_CODENAME", "")
     if distribution not in {"debian", "ubuntu"} or not release or not facts.dpkg_status:

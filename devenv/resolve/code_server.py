@@ -1,4 +1,4 @@
-"""code-server: the npm package with all it pulls in, or a release tarball; and editor extensions."""
+"""code-server: the npm package with its dependencies, or a release tarball; and editor extensions."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def resolve_editor(
     sources: Sources,
     progress: Progress,
 ) -> LockedEditor:
-    """Lock code-server. From npm, its own shrinkwraps say what else is needed. Raises LockError, FetchError."""
+    """Lock code-server. From npm, its own shrinkwraps list the dependencies. Raises LockError, FetchError."""
     if wish.source == "release":
         assert wish.archive is not None
         file = f"{PACKAGE}-{wish.version}-linux-{arch}.tar.gz"

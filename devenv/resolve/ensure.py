@@ -1,4 +1,4 @@
-"""A preset's lock: read when it fits, made when a preset of the user's has none, refused when it is stale."""
+"""A preset's lock: read when it fits, made when a user's preset has none, refused when it is stale."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from devenv.lock.model import Lock, read
 from devenv.preset.load import LoadedPreset
 
 if TYPE_CHECKING:
-    # What locking needs (the store, the network) is not imported by those who only read a lock.
+    # Commands that only read a lock do not import store and network.
     from devenv.doors.dirs import Dirs
     from devenv.doors.settings.settings import Settings
     from devenv.doors.terminal.progress import Progress
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def fits(loaded: LoadedPreset, config: Path) -> tuple[str, ...]:
-    """Refuse (PresetError) versions that cannot work together; returns, in words, what the matrix does not know.
+    """Refuse (PresetError) versions that cannot work together; returns, in words, versions that are not in the matrix.
 
     `config`: devenv's configuration folder, where the user's own compatibility matrix may be.
     """
@@ -48,7 +48,7 @@ def locked(
     image_facts: Callable[[str], ImageFacts] | None = None,
     note: Callable[[str], None] = lambda _: None,
 ) -> tuple[Lock, bool]:
-    """The preset's lock, and whether it was there already. Its model may be open; `note` hears of one recorded now.
+    """The preset's lock, and whether it existed before. Its model may be open; `note` reports one recorded now.
 
     A preset without a lock is locked now; one whose lock is stale is refused (LockError).
     """

@@ -1,4 +1,4 @@
-"""The keys that sign a distribution's archive: the machine's own, else from a package that its own apt vouches for."""
+"""The keys that sign a distribution's archive: the machine's own, else from a package that its own apt verifies."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PACKAGES = {"debian": "debian-archive-keyring", "ubuntu": "ubuntu-keyring"}
 
 
 def keyring(distribution: str, *, settings: Settings, store: Store, web: Web) -> Path | None:
-    """A key ring file for that distribution's archive; None when this machine has no way to one.
+    """A key ring file for that distribution's archive; None when this machine cannot get one.
 
     On another distribution than its own, a machine seldom has it installed; its own archive has the package, signed
     with keys that it does have. Nothing is installed: the file goes to the store.

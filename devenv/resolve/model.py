@@ -31,7 +31,7 @@ _JOBS = 8
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """A model as the hubs have it: `answered` are those that told, `unreached` says why others did not."""
+    """A model as the hubs have it: `answered` are the hubs that listed it, `unreached` the faults of the others."""
 
     model: LockedModel
     answered: tuple[str, ...]
@@ -39,9 +39,9 @@ class Told:
 
 
 def resolve_model(wish: Model, *, settings: Settings, web: Web, store: Store, asked: Sequence[str] = ()) -> Told:
-    """Every file of the model by size and sha256, whichever of its hubs tells: one that cannot be reached is left out.
+    """Every file of the model by size and sha256, from any of its hubs; hubs that cannot be reached are left out.
 
-    `asked`: these hubs and no others. Raises LockError when hubs differ, FetchError when none tells, UsageError.
+    `asked`: only these hubs. Raises LockError when hubs differ, FetchError when none answers, UsageError.
     """
     named = (("huggingface", wish.huggingface), ("modelscope", wish.modelscope))
     sources = tuple(ModelSource(hub=name, id=one.id, revision=one.revision) for name, one in named if one is not None)
@@ -56,7 +56,7 @@ def resolve_model(wish: Model, *, settings: Settings, web: Web, store: Store, as
     files = found[first.hub]
     if not files:
         raise LockError(f"the preset selects no file of {first.id}", hint="correct 'allow' and 'deny' of 'model'")
-    # Name and sources are the preset's, so that it is the same model whichever hub told.
+    # Name and sources are the preset's, so that the model does not depend on the answering hub.
     try:
         model = LockedModel(name=model_name(sources[0].id), digest=files_digest(files), sources=sources, files=files)
     except ValueError as error:
@@ -67,7 +67,7 @@ def resolve_model(wish: Model, *, settings: Settings, web: Web, store: Store, as
 def _ask(
     asking: Sequence[ModelSource], wish: Model, settings: Settings, web: Web, store: Store
 ) -> tuple[dict[str, tuple[ModelFile, ...]], dict[str, FetchError]]:
-    """The files by hub, and the hubs that could not be reached. All at once: it may take one of them long to fail."""
+    """The files by hub, and the hubs that could not be reached. All at once, because one may take long to fail."""
     answers: dict[str, tuple[ModelFile, ...] | BaseException] = {}
 
     def ask(source: ModelSource) -> None:
@@ -119,7 +119,7 @@ def model_name(id_: str) -> str:
 
 
 def wanted(path: str, wish: Model) -> bool:
-    """Whether the preset wants a file. A pattern without '/' is for the name, wherever it lies."""
+    """Whether the preset selects a file. A pattern without '/' matches the name in any folder."""
     if any(_matches(path, one) for one in wish.deny):
         return False
     if wish.allow:
@@ -144,7 +144,7 @@ def _files(source: ModelSource, wish: Model, settings: Settings, web: Web, store
 
 
 def _unlockable(hub_: str, id_: str, error: ValueError) -> LockError:
-    """The error of a listing that is none of a model's: a file inside a file, a path that leaves its folder."""
+    """The error for an invalid listing: a file inside a file, a path that leaves its folder."""
     why = error.errors()[0]["msg"].removeprefix("Value error, ") if isinstance(error, ValidationError) else str(error)
     return LockError(
         f"{hub_} lists a file of {id_} that cannot be locked",
@@ -154,7 +154,7 @@ def _unlockable(hub_: str, id_: str, error: ValueError) -> LockError:
 
 
 def _hash(one: HubFile, source: ModelSource, asked: Hub, web: Web, store: Store) -> str:
-    """The sha256 of a file whose metadata has none: it is small, so it is downloaded and hashed."""
+    """The sha256 of a file whose metadata has none. Such a file is small, so it is downloaded and hashed."""
     if one.size > _LARGEST_UNHASHED:
         raise LockError(f"{source.hub} reports no sha256 for {one.path}, which is large", hint="name the other hub")
     headers = tuple(asked.headers().items())

@@ -90,7 +90,7 @@ def lock_tarballs(
     def one(item: tuple[tuple[str, str], str]) -> Tarball:
         (name, version), integrity = item
         known = digests(integrity)
-        # An npm registry gives no sha256; what was learnt once is remembered beside the store.
+        # An npm registry gives no sha256, so known ones are kept beside the store.
         note = store.kept("npm-sha256", known[0][1])
         sha256 = _noted(note) if note else None
         if sha256 is None or not store.holds(sha256):
@@ -121,7 +121,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _noted(note: Path) -> str | None:
-    """The sha256 in a note; one that is no note any more is thrown away."""
+    """The sha256 in a note; a damaged note is removed."""
     try:
         text = files.read_text(note)
     except FileNotFoundError:
@@ -145,7 +145,7 @@ def resolve_npm(
     progress: Progress,
     previous: LockedNpm | None = None,
 ) -> LockedNpm:
-    """Resolve the preset's own npm packages with npm itself, keeping what `previous` had as far as it fits."""
+    """Resolve the preset's own npm packages with npm itself, and keep the versions of `previous` that still fit."""
     if not packages:
         return LockedNpm()
     manifest = {"name": "preset", "version": "0.0.0", "private": True, "dependencies": _dependencies(packages)}
@@ -165,7 +165,7 @@ def resolve_npm(
             ) from None
         package_lock: dict[str, Any] = json.loads((top / "package-lock.json").read_text())
     for place, entry in package_lock["packages"].items():
-        if entry.get("link"):  # npm takes folders of the machine for packages
+        if entry.get("link"):  # npm treats folders of the machine as packages
             raise LockError(f"{place} is a folder and no package of a registry", hint="such a package cannot be locked")
         entry.pop("resolved", None)
     tarballs = lock_tarballs(
@@ -175,10 +175,10 @@ def resolve_npm(
 
 
 def preferred(package_lock: Mapping[str, Any]) -> dict[str, Any] | None:
-    """An earlier package-lock as npm may read it here; None when it asks for more than versions from registries.
+    """An earlier package-lock as npm may read it here; None when it needs more than versions from registries.
 
-    It comes out of somebody's repository: addresses, links and folders in it would have npm run git, ask servers, or
-    read files of this machine.
+    It may come from a foreign repository. Addresses, links and folders in it would make npm run git, contact servers,
+    or read files of this machine.
     """
     if not package_lock:
         return None

@@ -1,4 +1,4 @@
-"""A model that a lock leaves open: recorded from its hubs' own metadata by the first who needs it, then fixed."""
+"""A model that is not pinned yet: the first run that needs it records it from its hubs' metadata."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """A model's files, and who told of them: `hubs`, or an earlier record of this machine (then `hubs` is empty)."""
+    """A model's files, and their origin: `hubs`, or an earlier record of this machine (then `hubs` is empty)."""
 
     model: LockedModel
     hubs: tuple[str, ...]
     unreached: tuple[str, ...] = ()
 
     def words(self) -> str:
-        """What was recorded, from where, how much, and the digest of the set: one line."""
+        """The record in one line: model, origin, size, and digest."""
         from devenv.doors.terminal.console import bytes_text
 
         hubs = " and ".join(self.hubs)
@@ -43,7 +43,7 @@ class Recorded:
         )
 
     def remarks(self) -> tuple[str, ...]:
-        """What deserves a look although all went well."""
+        """Warnings of a successful run."""
         told = " and ".join(self.hubs)
         asked = [one for one in self.model.sources if one.hub in self.hubs]
         moving = [one for one in asked if not re.fullmatch(COMMIT, one.revision)]
@@ -56,7 +56,7 @@ class Recorded:
         )
 
     def json(self) -> dict[str, Any]:
-        """`recorded` of `up --json` and `prefetch --json`, less the lock's place."""
+        """`recorded` of `up --json` and `prefetch --json`, without the lock's path."""
         return {
             "digest": self.model.digest, "files": len(self.model.files), "bytes": self.model.size,
             "hubs": list(self.hubs), "unreached": list(self.unreached),
@@ -67,9 +67,9 @@ def record(
     preset: Preset, pins: object, *, settings: Settings, web: Web, store: Store, asked: Sequence[str] = (),
     known: bool = True,
 ) -> Recorded:  # fmt: skip
-    """The preset's model: as this machine recorded it earlier under the same `pins`, else as the hubs tell now.
+    """The preset's model: as this machine recorded it earlier under the same `pins`, else as the hubs list it now.
 
-    Without `known` the hubs are asked in any case; `asked`: these in any case, and no others. Raises FetchError,
+    Without `known` the hubs are always contacted; `asked`: always contact these, and no others. Raises FetchError,
     LockError, UsageError.
     """
     from devenv.resolve.model import resolve_model
@@ -112,7 +112,7 @@ def _earlier(pins: object, folder: Path) -> LockedModel | None:
             if isinstance(data, dict) and _pins(data) == pins and data.get("model"):
                 return LockedModel.model_validate(data["model"])
         except (OSError, ValueError):
-            continue  # it serves nobody, and is not ours to mend
+            continue  # a damaged lock is of no use, and not to be repaired here
     return None
 
 
@@ -120,7 +120,7 @@ def _locks(folder: Path) -> tuple[Path, ...]:
     """The newest first."""
     found = []
     for one in folder.glob("*.lock") if folder.is_dir() else ():
-        with contextlib.suppress(FileNotFoundError):  # another devenv's user removed it meanwhile
+        with contextlib.suppress(FileNotFoundError):  # another devenv removed it meanwhile
             found.append((-one.stat().st_mtime_ns, one))
     return tuple(one for _, one in sorted(found))
 

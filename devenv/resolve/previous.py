@@ -1,4 +1,4 @@
-"""What earlier locks give to a new one: sections taken over, versions preferred, layers."""
+"""The parts of earlier locks for a new one: kept sections, preferred versions, layers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SECTIONS = ("base", "apt", "pip", "npm", "node", "code_server", "uv", "model")
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Earlier:
-    """The preset's own lock (`previous`) and its nearest ancestor's (`parent`), less what is to be taken afresh.
+    """The preset's own lock (`previous`) and its nearest ancestor's (`parent`), without the parts to upgrade.
 
     `inputs` are the pins of the lock in the making, `depth` the number of ancestors of its preset.
     """
@@ -52,7 +52,7 @@ class Earlier:
         return None
 
     def upgrades(self, section: str, names: Iterable[str]) -> bool:
-        """Whether the section, or any package in it, is to be taken afresh."""
+        """Whether the section, or any package in it, is to be upgraded."""
         return section in self.upgrade or bool(self.upgrade & set(names))
 
     def debs(self) -> tuple[Deb, ...]:
@@ -72,8 +72,8 @@ class Earlier:
         return tuple(wheel for name, wheel in sorted(found.items()) if name not in self.upgrade)
 
     def archives(self, section: str, debs: tuple[Deb, ...]) -> dict[str, str] | None:
-        """What an earlier lock with the same packages in that section says of when their archives were made."""
-        wanted = [each.sha256 for each in debs]  # the layer that a package lies in says nothing of its archive
+        """The archive dates in an earlier lock with the same packages in that section."""
+        wanted = [each.sha256 for each in debs]  # a package's layer does not depend on its archive
         for one in (self.previous, self.parent):
             if one is None or [each.sha256 for each in one.debs()[section]] != wanted:
                 continue

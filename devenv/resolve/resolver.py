@@ -1,4 +1,4 @@
-"""Preset to lock: each section by its own resolver, and what did not change is taken over as it is."""
+"""Preset to lock: each section by its own resolver; unchanged sections are kept."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ def resolve(
     """Lock a preset.
 
     A section whose pins are those of `previous` (this preset's own lock) or `parent` (the nearest ancestor's) is
-    taken over unchanged; elsewhere their versions are preferred. `upgrade` names packages or sections to take
-    afresh, ALL, or PARENT. Without `ask_hubs` a model that no lock has recorded yet is left open. `note` hears what
-    has to be said although all went well. Raises LockError, FetchError.
+    kept unchanged; elsewhere their versions are preferred. `upgrade` names packages or sections, ALL,
+    or PARENT. Without `ask_hubs` a model that is not pinned yet stays so. `note` gets the warnings of a successful
+    run. Raises LockError, FetchError.
     """
     with Web(settings, policy) as web:
         work = _Work(
@@ -73,10 +73,10 @@ def refresh_missing(
     progress: Progress,
     image_facts: Callable[[str], ImageFacts] | None = None,
 ) -> Lock:
-    """The lock with its Debian packages resolved anew, all else kept: for mirrors that dropped some (`missing`).
+    """The lock with its Debian packages resolved again, all else kept: for mirrors that dropped some (`missing`).
 
-    Packages that the archive still has keep their versions; no hub is asked. Raises LockError when `missing` has files
-    of other kinds.
+    Packages that the archive still has keep their versions; no hub is contacted. Raises LockError when `missing` has
+    files of other kinds.
     """
     for one in missing:
         if not isinstance(one, Deb):
@@ -88,7 +88,7 @@ def refresh_missing(
 
 
 def located(error: LockError, loaded: LoadedPreset) -> LockError:
-    """The error with the place of the preset's entry that it is about, when it names one."""
+    """The error with the place of the preset's entry that it names, if any."""
     if error.where is not None:
         return error
     told = f"{error.message}\n{error.detail or ''}"
@@ -103,7 +103,7 @@ def located(error: LockError, loaded: LoadedPreset) -> LockError:
 
 
 class _Work:
-    """One resolution: what is wished, what there was, and the tools."""
+    """One resolution: the preset, the earlier locks, and the tools."""
 
     def __init__(
         self,
@@ -148,8 +148,8 @@ class _Work:
         """The sections whose Debian packages were resolved now; others were taken over."""
 
     def lock(self) -> Lock:
-        """Every section in turn, each on top of what it needs."""
-        # First, for it takes a moment: where no hub can be reached nothing else was done in vain.
+        """Every section in turn, each after those that it needs."""
+        # First, because it is quick: when no hub can be reached, no other work is lost.
         model = self._model()
         self._say("base system")
         base = self._base()
@@ -177,7 +177,7 @@ class _Work:
         return made.model_copy(update={"archives": known}) if known else made
 
     def _archives(self, section: str, debs: tuple[Deb, ...], base: LockedBase) -> dict[str, str]:
-        """When the archives of a section's packages were made. An earlier lock's word stays while the packages do."""
+        """The archive dates of a section's packages. An earlier lock's dates stay while the packages do."""
         if earlier := self.earlier.archives(section, debs):
             return earlier
         return self._apt(base).made(debs) if section in self._resolved else {}
@@ -303,7 +303,7 @@ class _Work:
         taken: tuple[Wheel, ...] | None = self.earlier.take(
             "pip python cuda", lambda one: one.wheels,
             fits=lambda one: (one.base.distribution, one.base.release) == (base.distribution, base.release)
-            and all(suits(wheel.version, self._cuda) for wheel in one.wheels),  # a required GPU is no pin
+            and all(suits(wheel.version, self._cuda) for wheel in one.wheels),  # a required GPU is not a pin
         )  # fmt: skip
         if taken is None or self.earlier.upgrades("pip", (wheel.name for wheel in taken)):
             taken = self._resolve_wheels(self.preset.requirements(), base, status, keep=self.earlier.wheels())
@@ -312,7 +312,7 @@ class _Work:
     def _resolve_wheels(
         self, names: Sequence[str], base: LockedBase, status: _Once, *, keep: Sequence[Wheel] = (), alone: bool = False
     ) -> tuple[Wheel, ...]:
-        if not names:  # and nothing is asked of the base
+        if not names:  # and the base is not needed
             return ()
         local = [own_file(one, self.store) for one in map(own_wheel, names) if one]
         if self.settings.pip.unheard and not alone:

@@ -1,4 +1,4 @@
-"""What uv prints, for somebody who never called it: its hints name options that devenv does not have."""
+"""uv's messages for devenv's users, because uv's hints name options that devenv does not have."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _REMEDIES = {
 
 
 def explained(text: str) -> tuple[str, tuple[str, ...]]:
-    """(the end of what uv printed, without options; what to do instead of setting them)."""
+    """(the end of uv's output, without options; the remedy instead of setting them)."""
     parts = re.split(r"^(?=hint: )", text.strip(), flags=re.MULTILINE)
     kept = []
     remedies: dict[str, None] = {}

@@ -73,7 +73,7 @@ def resolve_wheels(
 
 
 def own_file(wheel: OwnWheel, store: Store) -> Wheel:
-    """Take a wheel of the preset's folder into the store. Raises LockError for one that is not what it is called,
+    """Take a wheel of the preset's folder into the store. Raises LockError for one that does not fit its name,
     FetchError for one that changed since the preset was read."""
     store.adopt(wheel.path, wheel.sha256)
     file = store.path(wheel.sha256)
@@ -94,19 +94,19 @@ def _resolved(
     *,
     dependencies: bool,
 ) -> Sequence[Mapping[str, Any]]:
-    """What uv chooses, as the packages of a pylock.toml. `without`: versions that may not be (`torch!=2.10.0+cpu`)."""
+    """uv's choice, as the packages of a pylock.toml. `without`: excluded versions (`torch!=2.10.0+cpu`)."""
     with tempfile.TemporaryDirectory() as folder:
         output, constraints = Path(folder) / "pylock.toml", Path(folder) / "constraints.txt"
         if kept:
             output.write_text(kept)
         constraints.write_text("\n".join(without))
-        # uv looks for its settings in the folders above, too: /tmp is everybody's.
+        # uv also looks for settings in parent folders, and every user can write to /tmp.
         (Path(folder) / "uv.toml").touch()
-        # devenv's own tools, which come alone, are not the user's to limit.
+        # The user's limits do not apply to devenv's own tools, which are resolved alone.
         own = settings.pip.constraints if dependencies else ()
         limits = (*own, *([str(constraints)] if without else ()))
         command = (
-            # Its own interpreter, named: for another Python than this one uv would go and download that.
+            # Name this interpreter, because uv would download another Python.
             _uv(), "pip", "compile", "-", "--python", sys.executable,
             "--output-file", str(output), "--format", "pylock.toml", "--no-header",
             "--python-version", python, "--python-platform", platform(settings.arch, glibc),
@@ -214,7 +214,7 @@ def _wheel(package: Mapping[str, Any], python: str, glibc: str, settings: Settin
 
 
 def _measured(file: str, entry: Mapping[str, Any], sha256: str | None, store: Store, web: Web) -> tuple[str, int]:
-    """Hash and size of a wheel whose index does not say them: by having it."""
+    """Hash and size of a wheel whose index lacks them: the wheel is downloaded."""
     address = entry.get("url") or entry["path"]
     parts = urlsplit(address)
     if parts.scheme in ("", "file"):

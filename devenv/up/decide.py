@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Decided:
-    """Preset, lock and plan of one run; `recorded` when this run completed the lock, and `place` where it lies."""
+    """Preset, lock and plan of one run; `recorded` when this run completed the lock, and `place` is the lock's path."""
 
     loaded: LoadedPreset
     lock: Lock
@@ -32,7 +32,7 @@ class Decided:
 
 
 def decide(path: Path, session: Session, *, before_lock: Callable[[LoadedPreset], None] | None = None) -> Decided:
-    """Preset and lock to plan. A preset of the user's own is locked by itself the first time.
+    """Preset and lock to plan. A user's own preset without a lock is locked first.
 
     `before_lock` may refuse a preset that has no lock yet, before anything is downloaded for it.
     """
@@ -55,7 +55,7 @@ def decide(path: Path, session: Session, *, before_lock: Callable[[LoadedPreset]
 
 
 def complete(loaded: LoadedPreset, lock: Lock, session: Session) -> tuple[Lock, Recorded | None, Path]:
-    """The lock with its model recorded, when it leaves it open: asked of the hubs, said in a line, and written down.
+    """The lock with its model recorded, when it is not pinned yet: from the hubs, with a note, and written to disk.
 
     Raises FetchError, LockError, UsageError.
     """

@@ -26,13 +26,13 @@ def make_image(
 ) -> tuple[Decided, Image]:
     """Fetch what is missing and build, unless the image is here. Two runs at once build once.
 
-    With `relock`, Debian packages that no mirror has any more are locked anew; the plan that was built is returned.
+    With `relock`, Debian packages that no mirror has any more are locked again; returns the plan that was built.
     Raises FetchError, BuildError, EngineError.
     """
     engine = session.engine()
     if not no_cache and (here := find_image(decided.plan, engine)):
         return decided, here
-    # Only here, for an image that has to be made: a warm start does without these.
+    # Imported only here, because a warm start does not need them.
     from devenv.build.context import assemble
     from devenv.fetch.fetch import GoneError
     from devenv.render.render import render
@@ -63,14 +63,14 @@ def make_image(
 
 
 def _keep_tags(decided: Decided, session: Session, engine: Engine) -> None:
-    """Remember which images this user makes now: those that are here already may be another user's."""
+    """Remember the images that this user makes now, because existing ones may be another user's."""
     tags = (decided.plan.image, decided.plan.editor_image, decided.lock.base.tag)
     own_images.keep(session.dirs.images, [tag for tag in tags if tag and engine.image_id(tag) is None])
 
 
 def bring_files(decided: Decided, session: Session, *, anew: bool = False) -> None:
     """Fetch what the store lacks of the lock's files; `anew` reads the others again first. Raises FetchError, and
-    LockError for a file that is not what the lock says it is."""
+    LockError for a file whose metadata does not fit the lock."""
     from devenv.fetch import declared
     from devenv.fetch.fetch import fetch
     from devenv.fetch.sources import archives
@@ -85,7 +85,7 @@ def bring_files(decided: Decided, session: Session, *, anew: bool = False) -> No
 
 
 def _relocked(decided: Decided, gone: GoneError, session: Session) -> Decided:
-    """The same preset with a lock whose missing Debian packages were resolved anew. Said plainly; never silent."""
+    """The same preset with a lock whose missing Debian packages were resolved again. Always with a note."""
     from devenv.resolve.resolver import refresh_missing
 
     names = ", ".join(one.file for one in gone.missing[:3]) + (" …" if gone.missing[3:] else "")

@@ -1,4 +1,4 @@
-"""The first step of `up`: can this machine run it, and with which GPUs? Only what is known at once; no network."""
+"""The first step of `up`: whether this machine can run it, and with which GPUs. Only quick facts; no network."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ _FILE = "gpu.json"
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What `--gpus` and `--gpu-mode` say; None where nothing was said."""
+    """The values of `--gpus` and `--gpu-mode`; None without them."""
 
     gpus: str | None = None
     mode: str | None = None
 
     def check(self) -> None:
-        """Raise UsageError for a mode that there is not."""
+        """Raise UsageError for an unknown mode."""
         if self.mode not in {None, "auto", *MODES}:
             raise UsageError(f"unknown GPU mode {self.mode!r}", hint=f"one of auto, {', '.join(MODES)}")
 
 
 def remembered(environment: Environment, asked: Asked) -> Asked:
-    """What was said now, else before: an environment keeps its GPUs for its life, as it does its ports."""
+    """The values of now, else the earlier ones, because an environment keeps its GPUs for its life, as its ports."""
     kept: Any = environment.kept(_FILE)
     before = {name: value for name, value in kept.items() if isinstance(value, str)} if isinstance(kept, dict) else {}
     mode = before.get("mode") if before.get("mode") in {"auto", *MODES} else None
@@ -47,13 +47,13 @@ def remembered(environment: Environment, asked: Asked) -> Asked:
 
 
 def remember(environment: Environment, asked: Asked) -> None:
-    """Keep it, unless nothing was ever said."""
+    """Keep the values, unless none was ever given."""
     if (asked.gpus or asked.mode) and environment.kept(_FILE) != dataclasses.asdict(asked):
         environment.keep(_FILE, dataclasses.asdict(asked))
 
 
 def usable(engine: Engine, loaded: LoadedPreset) -> EngineFacts:
-    """What the engine says of itself. Raises MachineError for one whose containers share no files with this user."""
+    """The engine's own facts. Raises MachineError for an engine whose containers share no files with this user."""
     from devenv.doctor.finding import refuse
     from devenv.doctor.host import users
     from devenv.doors.machine.engine import facts
@@ -72,7 +72,7 @@ def before_lock(loaded: LoadedPreset, engine: Engine, settings: Settings, asked:
 
 
 def before_record(loaded: LoadedPreset, engine: Engine, settings: Settings, asked: Asked) -> None:
-    """The verdict before hubs are asked for a model that the lock leaves open: what can be said without its size."""
+    """The verdict before hubs are contacted for a model that is not pinned yet, so without its size."""
     from devenv.doctor.finding import Needs
 
     wants = asked.gpus != "none" and (loaded.preset.gpu is not None or asked.gpus is not None)
@@ -93,7 +93,7 @@ def check(
 ) -> Access | None:
     """Refuse a machine that cannot run it (MachineError); else the container's access to its GPUs, if it gets any.
 
-    `running` is given where its container may go on as it is: what it has was looked at when it was made.
+    `running` is given where its container may stay: its GPUs were checked when it was made.
     """
     wish = loaded.preset.gpu
     wants = asked.gpus != "none" and (wish is not None or asked.gpus is not None)
@@ -113,14 +113,14 @@ def check(
     if not wants:
         return None
     if not machine.nvidia.gpus:
-        # Only for `required: false`: every other wish was refused above.
+        # Only for `required: false`, because every other wish was refused above.
         note("no GPU here: it runs on the CPU, as the preset allows")
         return None
     return access(machine, asked.gpus or "all", asked.mode or "auto")
 
 
 def _kept(running: Running, wants: bool, asked: Asked) -> Access | None:
-    """The access of the container that runs, when it is what is asked for."""
+    """The running container's access, when it is the wanted one."""
     given = running.gpu
     if given is None or not wants or asked.mode not in {None, "auto", given.mode}:
         return None

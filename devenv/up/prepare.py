@@ -1,4 +1,4 @@
-"""What stands between an image and its container: whose the name is, the machine's verdict, token, settings, user."""
+"""The steps between an image and its container: the name's owner, the machine's verdict, token, settings, user."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from devenv.up.session import Session
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
-    """What a run is asked for beyond the preset: a `fresh` container, a new lock for what no mirror has (`relock`),
+    """A run's wishes beyond the preset: a `fresh` container, a new lock for what no mirror has (`relock`),
     volumes and state that others left under its name (`take_over`), another token from now on, and which GPUs."""
 
     fresh: bool = False
@@ -36,7 +36,7 @@ class Wishes:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """What a run brings up: under which name, for whom, with what of this machine. `project` is mounted at /workspace,
+    """What a run brings up: its name, its user, and its parts of this machine. `project` is mounted at /workspace,
     `beside` at its own path."""
 
     environment: Environment
@@ -57,7 +57,7 @@ class Target:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Token:
-    """The environment's token. `is_new`: made now, so a container that runs does not know it yet."""
+    """The environment's token. `is_new`: made now, so a running container does not have it yet."""
 
     text: str
     is_new: bool
@@ -66,7 +66,7 @@ class Token:
 def claim(
     decided: Decided, environment: Environment, project: Path | None, session: Session, wishes: Wishes
 ) -> tuple[Running | None, owner.Claim]:
-    """The container that is there, and the project's claim to it and to its volumes. Raises UsageError."""
+    """The existing container, and the project's claim to it and to its volumes. Raises UsageError."""
     engine = session.engine()
     running = container.find(environment.name, engine)
     volumes = [environment.data_volume, *([] if project else [environment.workspace_volume])]
@@ -77,7 +77,7 @@ def claim(
 
 
 def keep(claimed: tuple[Running | None, owner.Claim], environment: Environment, session: Session) -> Running | None:
-    """Remember the claim; the container that is there, as one that runs or is stopped."""
+    """Remember the claim; returns the existing container, now running or stopped."""
     running, right = claimed
     owner.keep(environment, right)
     return running and condition.settled(running, session.engine(), session.stages.note)
@@ -100,7 +100,7 @@ def machine(
 
 
 def _verdict(decided: Decided, running: Running | None, session: Session, asked: Asked) -> Access | None:
-    """Shown as a stage where there is something to look at."""
+    """Shown as a stage where there is something to check."""
     image_here = find_image(decided.plan, session.engine()) is not None
     ask = partial(
         preflight.check, decided.loaded, decided.lock, running=running, engine=session.engine(),
@@ -116,19 +116,19 @@ def _verdict(decided: Decided, running: Running | None, session: Session, asked:
 
 
 def token(environment: Environment, wishes: Wishes) -> Token:
-    """The token that is there, or another one. Raises NotReadyError."""
+    """The existing token, or a new one. Raises NotReadyError."""
     is_new = wishes.new_token or not environment.token_file.exists()
     return Token(environment.new_token() if wishes.new_token else environment.token(), is_new)
 
 
 def host_settings(decided: Decided, environment: Environment, session: Session) -> bool:
-    """Bring proxies, mirrors, certificates and git's name to where the container reads them; whether they changed."""
+    """Write proxies, mirrors, certificates and git's name for the container; returns whether they changed."""
     told = brought(session.settings, session.carried, decided.lock.base.distribution)
     return environment.bring(told.variables, told.ca_bundle, told.apt_sources, told.git_config)
 
 
 def user(project: Path | None, session: Session, *, rootless: bool) -> tuple[User, tuple[Path, ...]]:
-    """Who the user inside is, and what is to be mounted beside the project. Warns of what will not work there. Raises
+    """The user in the container, and the folders to mount beside the project. Warns of what will not work. Raises
     NotReadyError."""
     inside = container_user(session.settings, project, rootless=rootless)
     if project is None:

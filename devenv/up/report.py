@@ -1,4 +1,4 @@
-"""What a run reached, as JSON: the shapes of docs/reference/json.md."""
+"""A run's result, as JSON: the shapes of docs/reference/json.md."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def recorded_json(recorded: Recorded | None, place: Path | None) -> dict[str, An
 
 
 def gpu_json(given: Access | None, proof: Proof | None) -> dict[str, Any] | None:
-    """`gpu` of `up --json`: how the container got which GPUs, and what it computed on them; None without."""
+    """`gpu` of `up --json`: the container's GPUs, their mode, and the result of their check; None without GPUs."""
     if given is None:
         return None
     return {

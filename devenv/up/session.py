@@ -1,4 +1,4 @@
-"""What a run acts through: the user's folders and settings, the engine, who is told of progress, how it is ended."""
+"""A run's surroundings: the user's folders and settings, the engine, the listener of progress, the cancellation."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class Session:
         return Store(self.dirs.store)
 
     def image_facts(self, reference: str) -> ImageFacts:
-        """What the lock must know of a base image; the engine pulls it when it is not here."""
+        """The facts about a base image for the lock; the engine pulls a missing image."""
         return look_into(reference, self.engine())
 
     def waiting_for(self, what: str) -> Callable[[], None]:
-        """Says that another devenv command holds `what`."""
+        """The `waiting` of a lock: a note that another devenv command `what`, such as 'is using this environment'."""
         return lambda: self.stages.note(f"another devenv command {what}; waiting")

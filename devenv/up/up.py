@@ -33,7 +33,7 @@ _PORT_ATTEMPTS = 3
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What `up` reached. `report` may hold failed checks: the caller decides what to say."""
+    """The result of `up`. `report` may hold failed checks; the caller prints them."""
 
     running: Running
     image: Image
@@ -67,7 +67,7 @@ def up(
         decided, gpu = prepare.machine(decided, environment, running, session, wishes)
         weights = held.enter_context(Bringing(decided.lock.model, session, own=environment.name))
         decided, image = weights.beside(lambda inner: make_image(decided, inner, relock=wishes.relock))
-        # Again: another user may have made a container or volumes of that name meanwhile.
+        # Again, because another user may have made a container or volumes of that name meanwhile.
         running = prepare.keep(claim(), environment, session)
         token = prepare.token(environment, wishes)
         has_news = prepare.host_settings(decided, environment, session)
@@ -96,7 +96,7 @@ def up(
                 watch = _start_new(spec, other_ports, environment, session)
             running = _started(environment, engine)
             proving = proof.beside(running, engine, session.stages) if running.gpu else None
-            # What a check needs may be the setup's work.
+            # A check may need the results of the setup.
             smoking = None if decided.plan.setup else smoke.beside(running, engine, session.stages)
             readiness.wait_up(watch)
         if smoking is None:
@@ -104,7 +104,7 @@ def up(
         with session.stages.stage("ready") as stage:
             ready = readiness.wait_ready(running, token.text, watch, progress=stage, engine=engine)
             stage.message(", ".join(f"{one.service} {one.seconds:.1f} s" for one in ready))
-        # The GPU first: when it cannot compute, that is why a smoke check failed.
+        # The GPU first, because a GPU that cannot compute explains a failed smoke check.
         proof_ = proving.result(session.cancel) if proving else None
         report = smoking.result(session.cancel)
         watch.check()
@@ -115,7 +115,7 @@ def up(
 
 
 def wake(running: Running, environment: Environment, session: Session, *, restart: bool = False) -> readiness.Watch:
-    """Go on with the container that is there: started unless it runs, and with `restart` stopped before. Raises
+    """Continue with the existing container: start it unless it runs; with `restart` stop it first. Raises
     PortTakenError, EngineError, UsageError."""
     engine = session.engine()
     watch = partial(
@@ -137,7 +137,7 @@ def _start_new(
     environment: Environment,
     session: Session,
 ) -> readiness.Watch:
-    """Create and start the container. A port lost to another program meanwhile is chosen again, by `other_ports`."""
+    """Create and start the container. `other_ports` replaces a port that another program took meanwhile."""
     engine = session.engine()
     for left in range(_PORT_ATTEMPTS - 1, -1, -1):
         container.create(spec, environment, engine)
@@ -166,8 +166,8 @@ def _started(environment: Environment, engine: Engine) -> Running:
 def _set_up(
     running: Running, decided: Decided, watch: readiness.Watch, session: Session
 ) -> tuple[readiness.Watch, Beside[Report]]:
-    """The preset's own commands, then its checks. With the watch from then on: a service that lacked the commands' work
-    may have ended before."""
+    """The preset's own commands, then its checks. After commands the watch is a new one, because a
+    service that lacked their results may have ended before."""
     engine, stages = session.engine(), session.stages
     with stages.stage("setup") as stage:
         ran = setup(running, decided.plan.setup, engine, progress=stage, cancel=session.cancel)
@@ -179,12 +179,12 @@ def _set_up(
 
 
 def _is_same(running: Running, spec: ContainerSpec, wishes: Wishes) -> bool:
-    """Whether the container that is there is the one wanted."""
+    """Whether the existing container is the wanted one."""
     return not wishes.fresh and running.spec_digest == dict(spec.labels)["dev.devenv.spec"]
 
 
 def _changes(running: Running, decided: Decided, spec: ContainerSpec, token: Token, wishes: Wishes) -> str:
-    """In words, why the container that is there does not stay as it is, and what becomes of it; empty when it stays."""
+    """In words, why the existing container is replaced or restarted; empty when it stays."""
     if _is_same(running, spec, wishes):
         is_restarted = token.is_new and running.facts.state == "running"
         return "the token is new: the container restarts with it" if is_restarted else ""
@@ -201,7 +201,7 @@ def _changes(running: Running, decided: Decided, spec: ContainerSpec, token: Tok
 def _known(
     running: Running, spec: ContainerSpec, token: Token, target: Target, wishes: Wishes
 ) -> tuple[Report, Proof | None] | None:
-    """What is known of a container that runs as it should; None when it does not, or nothing is known. Raises
+    """The known results of a container that runs correctly; None when it does not, or none are known. Raises
     NotReadyError when it has another token."""
     if running.facts.state != "running" or token.is_new or not _is_same(running, spec, wishes):
         return None

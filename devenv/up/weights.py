@@ -18,9 +18,9 @@ _T = TypeVar("_T")
 
 
 class Bringing:
-    """The weights in a thread of their own, while the image is fetched and built. Nothing to do: no thread, no time.
+    """The weights in a thread of their own, while the image is fetched and built. Without work no thread starts.
 
-    Within the `with` nobody removes the model from the store. `own`: the environment that they are for.
+    Within the `with` no other command removes the model from the store. `own`: the environment that they are for.
     """
 
     def __init__(self, model: LockedModel | None, session: Session, *, own: str = "") -> None:
@@ -28,7 +28,7 @@ class Bringing:
         self._session = session
         self._own = own
         self._failure: BaseException | None = None
-        self._other = Cancellation()  # of what is done meanwhile
+        self._other = Cancellation()  # of the work done meanwhile
         self._thread: threading.Thread | None = None
         self._held = contextlib.ExitStack()
 
@@ -53,8 +53,8 @@ class Bringing:
         self._held.close()
 
     def beside(self, act: Callable[[Session], _T]) -> _T:
-        """Do `act` meanwhile; then wait for the weights, and make their volume. When one fails the other ends soon, and
-        what it brought is kept. Raises what failed first."""
+        """Run `act` meanwhile; then wait for the weights, and make their volume. When one fails, the other ends soon,
+        and its results are kept. Raises the first failure."""
         if self._model is None:
             return act(self._session)
         try:
@@ -64,7 +64,7 @@ class Bringing:
             first = self._failure
             self._halt()
             self._session.cancel.check()
-            if first is not None and isinstance(error, Exception):  # the other one was only ended by it
+            if first is not None and isinstance(error, Exception):  # the other one only ended because of it
                 raise first from None
             raise
         return done
@@ -80,7 +80,7 @@ class Bringing:
             self._thread.join()
         if self._failure:
             raise self._failure
-        if not self._store.present(self._model):  # someone was at the store's folder since
+        if not self._store.present(self._model):  # another process changed the store's folder since
             self._start()
             self._finish()
             return

@@ -1,9 +1,9 @@
-"""A file system as canonical layers: what two builds of the same inputs have in common, whichever engine made them.
+"""A file system as canonical layers: the part that two builds of the same inputs have in common, on any engine.
 
     python3 canonical.py ROOT OUT [BASE]     write OUT/canonical.json about ROOT, or about what differs from BASE
 
 It runs inside a build as well, on images that are mounted there (verify/identity.py), so it needs only the standard
-library of Python 3.9. Paths are grouped into layers by what brought them, sorted, and written as PAX tar members with
+library of Python 3.9. Paths are grouped into layers by their origin, sorted, and written as PAX tar members with
 one fixed time and numeric owners: how an engine cut its layers, in what order it listed a folder, and when, leaves no
 trace. A layer is hashed as it is made and kept nowhere.
 """
@@ -35,7 +35,7 @@ _PREFIXES = (
 )  # fmt: skip
 _BYTECODE = re.compile(r"^(.*/)?__pycache__/([^/]+?)\.[a-z]+-[0-9]+(?:\.opt-[12])?\.pyc$")
 _MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
-# An engine's own notes, and labels that the host's policy gives; all others decide what a file is and who may use it.
+# An engine's own notes, and labels from the host's policy. All others are part of a file's meaning.
 _NOTES = ("trusted.overlay.", "user.overlay.", "security.selinux", "security.evm", "security.ima")
 _CHUNK_BYTES = 1 << 20
 
@@ -69,7 +69,7 @@ class Layer:
 
 
 def layers(root: Path, base: Path | None = None) -> Iterator[Layer]:
-    """Yield the canonical layers of `root`, lowest first; with `base`, of what differs from it. Raises OSError."""
+    """Yield the canonical layers of `root`, lowest first; with `base`, of the differences from it. Raises OSError."""
     found = _walk(root)
     groups = _groups(root, found)
     same = _unchanged(root, found, base) if base else frozenset()
@@ -78,7 +78,7 @@ def layers(root: Path, base: Path | None = None) -> Iterator[Layer]:
         if path not in same:
             inside.setdefault(groups[path], {})[path] = facts
     if base:
-        # What a path that is now no folder had below it goes with the folder.
+        # A folder that is now another kind of file loses its content too.
         gone = sorted(set(_walk(base)) - set(found))
         if tops := [path for path in gone if not (up := _parent(path)) or (up in found and _is_folder(found[up]))]:
             yield _whiteouts(tops)
@@ -87,12 +87,12 @@ def layers(root: Path, base: Path | None = None) -> Iterator[Layer]:
 
 
 def _rank(group: str) -> tuple[int, int]:
-    """Heavy and stable layers lie low."""
+    """The order of layers: heavy and stable ones lowest."""
     kind, _, number = group.partition("-")
     return ("base", "node", "editor", "wheels", "system", "npm", "own").index(kind), int(number or 0)
 
 
-# ---- which layer a path belongs to
+# ---- the layer of each path
 
 
 def _groups(root: Path, found: Mapping[str, os.stat_result]) -> dict[str, str]:
@@ -112,9 +112,9 @@ def _groups(root: Path, found: Mapping[str, os.stat_result]) -> dict[str, str]:
     for path, facts in found.items():
         if not stat.S_ISDIR(facts.st_mode):
             groups[path] = group(path)
-            if facts.st_nlink > 1:  # the names of one file must lie in one layer
+            if facts.st_nlink > 1:  # all names of one file must lie in one layer
                 groups[path] = inodes.setdefault((facts.st_dev, facts.st_ino), groups[path])
-    # A folder comes with the lowest layer that puts something into it.
+    # A folder belongs to the lowest layer with a file in it.
     for path in sorted((path for path in found if path not in groups), key=len, reverse=True):
         groups.setdefault(path, group(path))
     for path in sorted(found, key=lambda one: one.count("/"), reverse=True):
@@ -125,13 +125,13 @@ def _groups(root: Path, found: Mapping[str, os.stat_result]) -> dict[str, str]:
 
 
 def _owned(root: Path) -> dict[str, str]:
-    """Path → layer, for what dpkg and the wheels' records list. The lock tells base from apt, and the wheel layers."""
+    """Path → layer, for the files that dpkg and the wheels' records list. The lock decides the layer of each."""
     try:
         lock: Mapping[str, Any] = json.loads(_text(root / _LOCK))
         base = {deb["name"] for deb in lock["base"].get("packages", ())}
         layer = {_plain(wheel["name"]): int(wheel.get("layer", 0)) for wheel in lock.get("wheels", ())}
     except (ValueError, TypeError, KeyError, AttributeError):
-        return {}  # not one of devenv's, or one that was tampered with: all of it is described nevertheless
+        return {}  # not an image of devenv's, or a changed one: it is described all the same
     owned: dict[str, str] = {}
     for listing in sorted((root / "var/lib/dpkg/info").glob("*.list")):
         if listing.stem.partition(":")[0] in base:
@@ -147,7 +147,7 @@ def _owned(root: Path) -> dict[str, str]:
 
 
 def _text(path: Path) -> str:
-    """A regular file's text; nothing for what is none: a pipe would never end."""
+    """A regular file's text; empty for any other kind, because a pipe would never end."""
     try:
         if not stat.S_ISREG(path.lstat().st_mode):
             return ""
@@ -170,7 +170,7 @@ def _plain(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-# ---- what is there
+# ---- the file system
 
 
 def _walk(root: Path) -> dict[str, os.stat_result]:
@@ -184,7 +184,7 @@ def _walk(root: Path) -> dict[str, os.stat_result]:
                 path = f"{folder}/{one.name}" if folder else one.name
                 facts = one.stat(follow_symlinks=False)
                 if stat.S_ISSOCK(facts.st_mode):
-                    continue  # of a process, not of a file system
+                    continue  # a socket belongs to a process, not to a file system
                 found[path] = facts
                 if stat.S_ISDIR(facts.st_mode):
                     folders.append(path)
@@ -205,7 +205,7 @@ def _names(found: Mapping[str, os.stat_result]) -> dict[str, tuple[str, ...]]:
 
 
 def _unchanged(root: Path, found: Mapping[str, os.stat_result], base: Path) -> frozenset[str]:
-    """The paths that `base` has in the same way, times apart."""
+    """The paths that are equal in `base`, except for times."""
     known = _walk(base)
     named, known_as = _names(found), _names(known)
     same = set()
@@ -231,7 +231,7 @@ def _hash(path: Path) -> str:
 
 
 def _entry(path: str, root: Path, facts: os.stat_result, first: dict[tuple[int, int], str]) -> Entry:
-    """The facts of one path. `first`: inode → the first of its names that was seen."""
+    """The facts of one path. `first`: inode → the first of its names."""
     kind, target, device, size = _kind(facts.st_mode), "", (0, 0), 0
     if kind == "symlink":
         target = os.readlink(root / path)  # noqa: PTH115 - Path is slow, and this is called for every path
@@ -261,7 +261,7 @@ def _xattrs(path: Path) -> tuple[tuple[str, str], ...]:
     try:
         names = sorted(name for name in os.listxattr(path, follow_symlinks=False) if not name.startswith(_NOTES))
     except OSError:
-        return ()  # a file system without them
+        return ()  # the file system has no extended attributes
     return tuple((name, os.getxattr(path, name, follow_symlinks=False).hex()) for name in names)
 
 
@@ -287,7 +287,7 @@ def _layer(name: str, root: Path, inside: Mapping[str, os.stat_result]) -> Layer
 
 
 def _whiteouts(paths: Sequence[str]) -> Layer:
-    """A layer that removes these paths from what lies below it (the OCI image layer's `.wh.` files)."""
+    """A layer that removes these paths from the layers below it (the OCI image layer's `.wh.` files)."""
     digest = hashlib.sha256()
     names = (f"{_parent(path)}/.wh.{path.rpartition('/')[2]}".lstrip("/") for path in paths)
     entries = tuple(Entry(path=name, kind="file", mode=0, uid=0, gid=0) for name in names)
@@ -313,7 +313,7 @@ def _header(entry: Entry) -> bytes:
 
 
 def _copy(path: Path, size_bytes: int, write: Callable[[bytes], None]) -> str:
-    """Hand a file's content on; returns its sha256. Raises OSError when it is not as long as it was."""
+    """Pass on a file's content; returns its sha256. Raises OSError when it is not as long as it was."""
     digest, left = hashlib.sha256(), size_bytes
     with path.open("rb", buffering=0) as content:
         while chunk := content.read(_CHUNK_BYTES):

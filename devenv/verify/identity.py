@@ -1,4 +1,4 @@
-"""Image to identity: the digest that its content has as a canonical image, whichever engine built it, and when.
+"""Image to identity: the digest of its content as a canonical image, independent of engine and time.
 
 The identity is the config digest (sha256 of the OCI image configuration) of the image that `canonical.py` describes.
 The engine mounts the image into a build step that reads it in place, so nothing is saved, copied or unpacked; the step
@@ -30,7 +30,7 @@ from devenv.verify.canonical import Entry, Layer
 _CREATED = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(canonical.EPOCH_S))
 _MOST_BYTES = 256 << 20
 _MAKER = f"devenv canonical {canonical.FORMAT}"
-# What of an image's configuration says how it runs (OCI image specification, "config").
+# The part of an image's configuration that decides how it runs (OCI image specification, "config").
 _CONFIG = (
     "User", "ExposedPorts", "Env", "Entrypoint", "Cmd", "Volumes", "WorkingDir", "Labels", "StopSignal", "Healthcheck",
     "Shell", "OnBuild",
@@ -53,8 +53,8 @@ class Identity:
 def identities(
     references: Sequence[str], engine: Engine, *, reader: str | None = None, progress: Progress, base: LockedBase
 ) -> tuple[Identity, ...]:
-    """The identity of each image, by a tag of `localtag.py`. `reader` is a trusted one whose Python reads them; without
-    one each reads itself. `base`: what they all begin with; an image's layers stay as they are. Raises BuildError.
+    """The identity of each image, by a tag of `local_tag.py`. `reader` is a trusted image whose Python reads them;
+    without one, each reads itself. `base`: their common first layers, left out. Raises BuildError.
     """
     assert reader is None or reader in references
     assert all(reference.startswith(LOCAL) for reference in references)
@@ -75,7 +75,7 @@ def identities(
 
 
 def _below(base: LockedBase, engine: Engine) -> str | None:
-    """The base image by the tag that this engine knows it by; a registry's is pulled when it is not here."""
+    """The base image by its tag on this engine; a missing one is pulled from its registry."""
     if base.reference is not None and not base.local:
         engine.pulled(base.reference)
     return build.name_base(base, engine)
@@ -86,7 +86,7 @@ def _dockerfile(readers: Sequence[int], base: str | None) -> str:
     because it is the step's root as well."""
     lines = [f"FROM {base} AS base"] if base else []
     below = " --mount=type=bind,from=base,target=/base" if base else ""
-    # The system's own interpreter, and nothing that the image's variables or packages could put before it.
+    # The system's own interpreter, which the image's variables and packages cannot replace.
     command = json.dumps([
         "/usr/bin/python3", "-I", "-S", "-B", "/canonical.py", "/image", "/out", *(["/base"] if base else []),
     ])  # fmt: skip
@@ -134,7 +134,7 @@ def _identity(reference: str, told: Path, engine: Engine, base: LockedBase, tag:
 
 
 def _check(layer: Layer) -> None:
-    """An image that reads itself can say anything. Raises TypeError."""
+    """Check the description, because an image that reads itself can write anything. Raises TypeError."""
     texts = [layer.name, layer.diff_id]
     numbers = [layer.size_bytes]
     for one in layer.entries:

@@ -1,4 +1,4 @@
-"""The proof: an image is built again from nothing but its preset and lock, and compared with what is there."""
+"""The proof: an image is built again from its preset and lock alone, and compared with the existing one."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _RECORD_BYTES = 16 << 20
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """One path that is not the same in both: `what` says how, in words."""
+    """One path that differs: `what` describes the difference in words."""
 
     path: str
     layer: str
@@ -41,9 +41,9 @@ class Difference:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """`image` is what was asked about, `rebuilt` what its preset and lock give; equal digests are equal images.
+    """`image` is the identity in question, `rebuilt` that of its preset and lock; equal digests are equal images.
 
-    `stated` is false when the image says of itself that other files of the preset went into it than it has: they were
+    `stated` is false when the image's label names other preset files than the image has: they were
     changed in the image, and the rebuild has the changed ones, too.
     """
 
@@ -69,14 +69,14 @@ def restore(reference: str, folder: Path, session: Session) -> Path:
     if not path.is_file() or not (folder / "devenv.lock").is_file():
         raise UsageError(
             f"the image {reference} carries no preset and lock, so there is nothing to build it from",
-            hint="only images that devenv built can be verified",
+            hint="verify only images that devenv built",
         )
     try:
         named = portable.carried(files.read_text(path, most_bytes=MAX_BYTES, inside=folder))
     except OSError as error:
         raise UsageError(
             f"the preset that the image {reference} carries cannot be read: {files.reason(error)}",
-            hint="only images that devenv built, and that nobody changed, can be verified",
+            hint="verify only unchanged images that devenv built",
         ) from None
     (folder / "files").mkdir()
     wanted = {target: folder / name for target, name in named.files.items()}
@@ -96,19 +96,19 @@ def restore(reference: str, folder: Path, session: Session) -> Path:
 
 
 def identity(reference: str, lock: Lock, session: Session) -> Identity:
-    """The identity of one image, read by its own Python: it tells nothing of an image that is not trusted."""
+    """The identity of one image, read by its own Python, so it proves nothing about an untrusted image."""
     with session.stages.stage("read") as stage, _held(reference, session.engine()) as subject:
         return identities([subject], session.engine(), progress=stage, base=lock.base)[0]
 
 
 def verify(reference: str, decided: Decided, session: Session, *, stated: bool = True) -> Verdict:
-    """Build `decided` anew from the first step on and compare it with the image. Raises BuildError, FetchError."""
+    """Build `decided` again from the first step on and compare it with the image. Raises BuildError, FetchError."""
     from devenv.build.context import assemble
     from devenv.render.render import render
 
     engine = session.engine()
     check_buildx()
-    # Without their keys no base and no editor that is kept is looked at, and the new ones are not kept.
+    # Without their keys, no kept base or editor is used, and the new ones are not kept.
     image = f"{VERIFY_TAG}{decided.plan.build_digest[:16]}"
     plan = dataclasses.replace(decided.plan, image=image, base=None, editor=None)
     folder = session.dirs.contexts / f"verify-{plan.preset}"
@@ -137,7 +137,7 @@ def verify(reference: str, decided: Decided, session: Session, *, stated: bool =
 
 @contextlib.contextmanager
 def _held(reference: str, engine: Engine) -> Iterator[str]:
-    """The image by a tag of our own: BuildKit knows no ids, and the user's tag may move to another image meanwhile."""
+    """The image by a tag of its own: BuildKit takes no ids, and the user's tag may move to another image meanwhile."""
     found = engine.image_id(reference)
     if found is None:
         raise UsageError(f"the engine has no image {reference}", hint="docker images")
@@ -146,7 +146,7 @@ def _held(reference: str, engine: Engine) -> Iterator[str]:
     try:
         yield name
     finally:
-        with contextlib.suppress(EngineError):  # another verify of the same image may have been quicker
+        with contextlib.suppress(EngineError):  # another verify of the same image may have removed it
             engine.remove_image(name)
 
 
@@ -157,7 +157,7 @@ def is_stated(reference: str, decided: Decided, engine: Engine) -> bool:
 
 
 def differences(image: Identity, rebuilt: Identity) -> Iterator[Difference]:
-    """What is not the same, by path; then what differs in the configuration."""
+    """The differences by path; then those in the configuration."""
     ours, theirs = _by_path(image), _by_path(rebuilt)
     for path in sorted(ours.keys() | theirs.keys()):
         (here, entry), (there, other) = ours.get(path, ("", None)), theirs.get(path, ("", None))
@@ -180,7 +180,7 @@ def _by_path(identity: Identity) -> dict[str, tuple[str, Entry]]:
 
 
 def _words(before: Entry, after: Entry) -> str:
-    """How two entries of one path differ; a content by its size and the beginning of its hash."""
+    """The difference of two entries of one path; a content by its size and the beginning of its hash."""
     if before.kind != after.kind:
         return f"{before.kind} → {after.kind}"
     parts = []

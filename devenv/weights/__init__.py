@@ -1,1 +1,1 @@
-"""Model weights: brought once, verified once, shared by all environments."""
+"""Model weights: fetched once, verified once, shared by all environments."""

@@ -1,4 +1,4 @@
-"""Whether a hub has a model under the name that a lock gives it: its listing against the verified files."""
+"""Whether a hub has a model under its name in a lock: the hub's listing against the verified files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _JOBS = 8
 
 
 def confirm(store: Weights, settings: HubSettings) -> tuple[str, ...]:
-    """Ask the hubs about every complete model's sources that nothing is known of; returns what they did not confirm."""
+    """Ask the hubs about every unconfirmed source of a complete model; returns a remark for each that fails."""
     open_ = [
         (one, source) for one in store.every() if one.complete
         for source in one.model.sources if source not in one.confirmed
@@ -44,7 +44,7 @@ def confirm(store: Weights, settings: HubSettings) -> tuple[str, ...]:
 
 
 def same(file: ModelFile, listed: HubFile | None, folder: Path) -> bool:
-    """Whether a hub's listing is of this very file."""
+    """Whether a hub's listing is of this same file."""
     if listed is None or listed.size != file.size:
         return False
     if listed.sha256 is not None:

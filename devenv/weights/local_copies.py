@@ -1,4 +1,4 @@
-"""Files that are on this machine already: in the hubs' own caches, in another model of the store, in a folder."""
+"""Files that exist on this machine already: in the hubs' own caches, in another model of the store, in a folder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FICLONE = 0x40049409
 
 
 class Places:
-    """Where the files of a model may lie. A file is taken only when its content has the locked hash."""
+    """The places that may have a model's files. A file is used only when its content has the locked hash."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Places:
         self._unable: set[int] = set()
 
     def candidates(self, file: ModelFile) -> tuple[Path, ...]:
-        """Files of the right size that may be it; the likeliest first. Reads no content; looks once."""
+        """Files of the right size, the likeliest first. Reads no content; searches once."""
         return tuple(path for path, _ in self._candidates(file))
 
     def needs_copy(self, file: ModelFile) -> bool:
@@ -50,7 +50,7 @@ class Places:
         return all(device != self._device for _, device in self._candidates(file))
 
     def bring(self, file: ModelFile) -> bool:
-        """Put the file into the store from the first place whose content is right. Raises OSError for our own disk."""
+        """Put the file into the store from the first place with its content. Raises OSError for the store's disk."""
         return any(self._take(file, path) for path in self.candidates(file))
 
     def _take(self, file: ModelFile, path: Path) -> bool:
@@ -69,7 +69,7 @@ class Places:
         temporary = self._store.parts(self._model.key) / f"{file.sha256}.{threading.get_ident()}"
         try:
             how = link(path, temporary, self._unable)
-            # What was hashed is what was linked; a copy is bytes of its own, which no one has looked at yet.
+            # A link is the hashed file itself; a copy has bytes of its own, which are not hashed yet.
             if before == looks(str(path)) and (how != "copy" or hash_file(temporary) == file.sha256):
                 self._store.put(self._model, file, temporary, before if how == "link" else None)
                 return True
@@ -90,7 +90,7 @@ class Places:
         return known
 
     def _paths(self, file: ModelFile) -> Iterator[str]:
-        yield f"{self._own}/{file.path}"  # its stamp was lost, or it was put there by hand
+        yield f"{self._own}/{file.path}"  # its stamp was lost, or a user put it there
         yield from (str(one) for one in self._others.get(file.sha256, ()))
         for folder in self._blobs:
             yield f"{folder}/{file.sha256}"
@@ -108,8 +108,8 @@ class Places:
 
 
 def needed_bytes(model: LockedModel | None, *, store: Weights, caches: Sequence[tuple[str, Path]]) -> int:
-    """What the model will still take of the disk: not what has come of an unfinished file, nor what only needs a link
-    from a cache here. By names and sizes; the hashes are compared when it comes to it. 0 for no model."""
+    """The disk space that the model still needs, without the bytes of unfinished files and of files that a link from a
+    cache can provide. By names and sizes; hashes are compared later. 0 for no model."""
     missing = store.missing(model) if model else ()
     if model is None or not missing:
         return 0
@@ -117,12 +117,12 @@ def needed_bytes(model: LockedModel | None, *, store: Weights, caches: Sequence[
 
 
 def bytes_to_bring(missing: Sequence[ModelFile], places: Places, model: LockedModel, store: Weights) -> int:
-    """The same, when one knows what is missing and where to look."""
+    """The same, with known missing files and places."""
     return missing_bytes(tuple(file for file in missing if places.needs_copy(file)), model, store)
 
 
 def missing_bytes(files: Sequence[ModelFile], model: LockedModel, store: Weights) -> int:
-    """What these files will take of the disk, each content once, less what of them is there unfinished."""
+    """The disk space that these files need, each content once, without the bytes of unfinished files."""
     needed = 0
     for file in {one.sha256: one for one in files}.values():
         part = store.parts(model.key) / file.sha256
@@ -140,7 +140,7 @@ def _device(path: Path) -> int:
 def take(model: LockedModel, folder: Path, *, store: Weights, progress: Progress) -> tuple[ModelFile, ...]:
     """Copy the model's missing files from a folder that has them by path or, renamed, anywhere below; those taken.
 
-    Copied, never linked: the folder is someone's to change. Raises OSError for our own disk.
+    Copied, never linked, because the folder's owner may change it. Raises OSError for the store's disk.
     """
     by_size: dict[int, list[Path]] = {}
     for path in sorted(folder.rglob("*")):
@@ -170,7 +170,7 @@ def take(model: LockedModel, folder: Path, *, store: Weights, progress: Progress
 
 
 def _blob_folders(model: LockedModel, caches: dict[str, Path]) -> tuple[Path, ...]:
-    """Hugging Face's cache calls a large file by its sha256."""
+    """Hugging Face's cache names a large file by its sha256."""
     source, cache = model.source("huggingface"), caches.get("huggingface")
     if source is None or cache is None:
         return ()
@@ -202,9 +202,9 @@ def _folders(path: Path) -> list[Path]:
 
 
 def link(source: Path, target: Path, unable: set[int] | None = None) -> str:
-    """Make `target` the same file: a reflink where the file system can, else a hard link, else a copy; says which.
+    """Make `target` the same file: a reflink where the file system can, else a hard link, else a copy; returns which.
 
-    `unable`: file systems that said that they cannot reflink, not to be asked for every file.
+    `unable`: file systems that cannot reflink, so that each is tried only once.
     """
     source = _behind_links(source)
     if _reflink(source, target, unable):
@@ -230,7 +230,7 @@ def copy(source: Path, target: Path) -> None:
 
 
 def _behind_links(path: Path) -> Path:
-    """The file itself: a hard link to a symbolic one would end with the cache that it points into."""
+    """The file behind symbolic links, because a hard link to a symbolic link would break with the cache."""
     return path.resolve() if path.is_symlink() else path
 
 

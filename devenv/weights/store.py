@@ -1,4 +1,4 @@
-"""The store of weights: a folder for each model, stamps that make the next look free, unfinished files beside."""
+"""The store of weights: a folder for each model, stamps that make the next check cheap, unfinished files beside."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Stored:
 
 
 class Weights:
-    """`models/KEY` holds a model's files and nothing else; `state/KEY.json` says what they are, `state/KEY.stamps`
-    which of them were verified and how they looked then; `part/KEY` what is not finished."""
+    """`models/KEY` holds a model's files and nothing else; `state/KEY.json` describes them, `state/KEY.stamps`
+    records the verified ones and their state then; `part/KEY` has unfinished files."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -51,7 +51,7 @@ class Weights:
         return self.root / "part" / key
 
     def missing(self, model: LockedModel) -> tuple[ModelFile, ...]:
-        """The files that are not there, or not as they were when they were verified. Reads no file's content."""
+        """The files that are missing, or changed since they were verified. Reads no file's content."""
         stamps, folder = self._stamps(model.key), str(self.folder(model.key))
         return tuple(
             one for one in model.files if (known := stamps.get(one.path)) is None
@@ -63,19 +63,19 @@ class Weights:
         return not self.missing(model)
 
     def know(self, model: LockedModel) -> None:
-        """Another preset may have the same content from elsewhere: `weights serve` then knows it by that name too."""
+        """Record another name of the same content, from another preset, for `weights serve`."""
         known = self.find(model.key)
         if known is None or any(one not in known.sources for one in model.sources):
-            with contextlib.suppress(OSError):  # a store that is only read is as good
+            with contextlib.suppress(OSError):  # a read-only store works as well
                 self._write_down(model)
 
     def begin(self, model: LockedModel) -> None:
-        """Make its folders and write down what it is. Raises FetchError."""
+        """Make its folders and record the model. Raises FetchError."""
         try:
             for folder in (self.folder(model.key), self.parts(model.key), self.root / "state"):
                 folder.mkdir(parents=True, exist_ok=True)
             self._write_down(model)
-            for left in self.parts(model.key).iterdir():  # by a kill, of a file that is copied anew
+            for left in self.parts(model.key).iterdir():  # left by a kill; the file is copied again
                 if left.suffix not in ("", ".map"):
                     left.unlink()
         except OSError as error:
@@ -90,8 +90,8 @@ class Weights:
             atomic.write(path, text)
 
     def confirmed(self, key: str) -> tuple[ModelSource, ...]:
-        """The sources that are known to have this very content: their bytes or their listing were seen to match it.
-        What a lock says by itself is a claim."""
+        """The sources that are known to have this content: their bytes or their listing matched it.
+        A lock alone proves nothing."""
         try:
             rows = from_json(files.read_text(self.root / "state" / f"{key}.confirmed"))
             return tuple(ModelSource.model_validate(one) for one in rows)
@@ -99,7 +99,7 @@ class Weights:
             return ()
 
     def confirm(self, key: str, source: ModelSource) -> None:
-        """Write down that this source has this very content."""
+        """Record that this source has this content."""
         known = self.confirmed(key)
         if source not in known:
             path = self.root / "state" / f"{key}.confirmed"
@@ -115,11 +115,11 @@ class Weights:
         )
 
     def put(self, model: LockedModel, file: ModelFile, verified: Path, known: Looks | None = None) -> None:
-        """Give a verified file its place, and its stamp after that: how it looked when its content was `known`."""
+        """Move a verified file to its place, then write its stamp: its state when its content was `known`."""
         target = self.folder(model.key) / file.path
         facts = verified.stat()
         known = known or _looks(facts)
-        if facts.st_nlink == 1:  # a hard link's mode is that of the cache that it belongs to as well
+        if facts.st_nlink == 1:  # a hard link shares its mode with the cache
             verified.chmod(0o444)
         try:
             verified.replace(target)
@@ -129,14 +129,14 @@ class Weights:
         self.stamp(model.key, file, known)
 
     def stamp(self, key: str, file: ModelFile, known: Looks | None) -> None:
-        """Write down how a file looked when it was verified, and what for."""
+        """Record a file's state when it was verified, and its hash."""
         line = json.dumps([file.path, *(known or (0, 0, 0)), file.sha256]) + "\n"
         with self._stamp_file(key).open("ab", buffering=0) as stamps:
             stamps.write(line.encode())
 
     @contextlib.contextmanager
     def only(self, key: str, waiting: Callable[[], None]) -> Iterator[None]:
-        """Hold the model, so that two runs bring it once; `waiting` is called when another one has it."""
+        """Hold the model, so that two runs fetch it once; calls `waiting` when another run holds it."""
         try:
             (self.root / "state").mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -146,12 +146,12 @@ class Weights:
 
     @contextlib.contextmanager
     def used(self, key: str) -> Iterator[None]:
-        """Keep the model from being removed; many may at once. The kernel lets go when the holder dies."""
+        """Keep the model from being removed; several may at once. The kernel frees it when the holder dies."""
         path = self.root / "state" / f"{key}.use"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             handle = path.open("a")
-        except OSError:  # nobody removes from a store that is only read
+        except OSError:  # nothing is removed from a read-only store
             yield
             return
         with handle:
@@ -160,7 +160,7 @@ class Weights:
 
     @contextlib.contextmanager
     def unused(self, key: str) -> Iterator[None]:
-        """Hold the model for removing it. Raises UsageError when an `up` is on its way to use it."""
+        """Hold the model for removing it. Raises UsageError when an `up` is about to use it."""
         with (self.root / "state" / f"{key}.use").open("a") as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -171,7 +171,7 @@ class Weights:
             yield
 
     def find(self, key: str) -> LockedModel | None:
-        """What is known of a model of the store."""
+        """The known facts about a model of the store."""
         try:
             model = LockedModel.model_validate(from_json(_text(self._manifest(key)) or ""))
         except ValueError:
@@ -212,7 +212,7 @@ class Weights:
     def rehash(
         self, model: LockedModel, on_bytes: Callable[[int], None] = lambda _: None
     ) -> tuple[tuple[ModelFile, str], ...]:
-        """Read every file again; returns the wrong ones with what is wrong. Their stamps are taken away."""
+        """Read every file again; returns the wrong ones with the fault. Their stamps are removed."""
         from concurrent.futures import ThreadPoolExecutor
 
         known: dict[str, Looks] = {}
@@ -238,7 +238,7 @@ class Weights:
         return wrong
 
     def tidy_stamps(self, model: LockedModel) -> None:
-        """One stamp for each file, as it was recorded: nothing is looked at, nothing becomes right by this."""
+        """Keep one stamp for each file, as it was recorded. No file is checked."""
         stamps = self._stamps(model.key)
         self._write_stamps(model.key, {one.path: stamps[one.path] for one in model.files if one.path in stamps})
 
@@ -247,7 +247,7 @@ class Weights:
         atomic.write(self._stamp_file(key), "".join(rows))
 
     def remove(self, key: str) -> None:
-        """Remove a model: what says that it is complete goes first."""
+        """Remove a model; first the stamps, which mark it as complete."""
         self._stamp_file(key).unlink(missing_ok=True)
         for folder in (self.folder(key), self.parts(key)):
             shutil.rmtree(folder, ignore_errors=True)
@@ -260,7 +260,7 @@ class Weights:
         self._manifest(key).unlink(missing_ok=True)
 
     def free_bytes(self) -> int:
-        """What is free where the store lies."""
+        """The free disk space of the store."""
         path = self.root
         while not path.exists():
             path = path.parent
@@ -276,7 +276,7 @@ class Weights:
     def _stamps(self, key: str) -> dict[str, tuple[str, Looks]]:
         found: dict[str, tuple[str, Looks]] = {}
         for line in (_text(self._stamp_file(key)) or "").splitlines():
-            # A line that was cut off by a kill is no stamp: that file is looked at again.
+            # A line that a kill cut off is not a stamp: that file is checked again.
             with contextlib.suppress(ValueError, TypeError, RecursionError):
                 path, size, mtime, inode, sha256 = json.loads(line)
                 found[path] = (sha256, (size, mtime, inode))
@@ -284,7 +284,7 @@ class Weights:
 
 
 def _text(path: Path) -> str | None:
-    """A file of the store's own state; None when there is none that can be read."""
+    """A file of the store's own state; None when it cannot be read."""
     try:
         return files.read_text(path, most_bytes=_STATE_BYTES)
     except OSError:
@@ -297,7 +297,7 @@ def hash_jobs() -> int:
 
 
 def looks(path: str) -> Looks | None:
-    """How the file there looks now; None when there is none."""
+    """The file's present state; None when it does not exist."""
     try:
         return _looks(os.stat(path))  # noqa: PTH116 - asked for thousands of files
     except OSError:

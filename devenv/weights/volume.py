@@ -42,8 +42,8 @@ def check(model: LockedModel, folder: Path, engine: Engine, *, own: str = "") ->
 
 
 def ensure(model: LockedModel, folder: Path, engine: Engine, *, own: str = "") -> str:
-    """The model's volume, made unless it is there; its name. One of ours that holds another folder is made anew, with
-    the container of `own` where that has it. Raises EngineError as `check` does."""
+    """The model's volume, made unless it is there; its name. A volume of devenv's with another folder is made again,
+    with the container of `own` where that has it. Raises EngineError as `check` does."""
     volume = name(model.key)
     if not check(model, folder, engine, own=own):
         for container in engine.containers_with(volume):

@@ -118,7 +118,7 @@ class Probe:
     seconds: float
     problem: str = ""
     kind: str = ""  # of the problem: dns | connect | tls | proxy | timeout | http
-    skew_s: float | None = None  # this machine's clock less the server's
+    skew_s: float | None = None  # this machine's clock minus the server's
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

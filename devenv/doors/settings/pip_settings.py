@@ -159,7 +159,7 @@ def _pip_options(
 
 
 def _uv_toml(environ: Mapping[str, str], config_home: Path, root: Path, paths: _Paths) -> _UvToml:
-    """The settings of the files that uv reads, less those of a project: uv runs in none."""
+    """The settings of the files that uv reads, except a project's, because uv runs outside of projects."""
     if _true(environ.get("UV_NO_CONFIG")):
         return _UvToml()
     named = environ.get("UV_CONFIG_FILE")

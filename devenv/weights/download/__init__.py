@@ -1,1 +1,1 @@
-"""Models brought to the store: in pieces, over several connections, hashed behind the writing."""
+"""Models fetched to the store: in pieces, over several connections, hashed behind the writing."""

@@ -20,7 +20,7 @@ CONNECTIONS = 8
 
 
 class Download:
-    """Brings files into the store. Bytes are hashed while they stream, in the file's order; what comes out of turn, as
+    """Downloads files into the store. Bytes are hashed while they stream, in the file's order; bytes out of order, as
     several workers read one file, is hashed by a thread of that file's own."""
 
     def __init__(
@@ -71,7 +71,7 @@ class Download:
 
     @property
     def received(self) -> int:
-        """Bytes that came."""
+        """Bytes that arrived."""
         return sum(one.received for one in self._sources)
 
     def by_source(self) -> tuple[tuple[str, int], ...]:
@@ -79,7 +79,7 @@ class Download:
         return tuple((one.hub.name, one.received) for one in self._sources if one.received)
 
     def remarks(self) -> tuple[str, ...]:
-        """What went wrong and was helped."""
+        """Faults that were overcome."""
         return tuple(self._remarks)
 
     # ---- workers
@@ -102,7 +102,7 @@ class Download:
                     self._state.notify_all()
 
     def _claim(self, small_first: bool) -> ModelFile | tuple[Arriving, int] | None:
-        """The next thing to do; None when there is nothing more to come."""
+        """The next piece of work; None when there is no more."""
         with self._state:
             while True:
                 if self._web.stop.is_set():
@@ -165,7 +165,7 @@ class Download:
         return next(iter(usable), None)
 
     def _from_source(self, arriving: Arriving, piece: int, source: Source) -> bool:
-        """Try with patience. False: this source will not give it."""
+        """Try several times. False: this source does not give it."""
         part, file = arriving.part, arriving.file
         tries = 0
         while source.dead is None and source.number not in arriving.refused:
@@ -202,7 +202,7 @@ class Download:
         others = any(
             one is not source and one.dead is None and one.number not in arriving.refused for one in self._sources
         )
-        # Where another source waits, one that cannot be reached is not asked for long.
+        # With another source left, an unreachable one gets few tries.
         most = min(2, self._web.policy.attempts) if again.offline and others else self._web.policy.attempts
         if tries >= most:
             why = f"{again} ({tries} times)" if tries > 1 else str(again)
@@ -232,7 +232,7 @@ class Download:
             arriving = Arriving(part)
             arriving.resumed = part.total > 0
             self._count(part.total)
-            pieces: Sequence[int] = range(part.count)  # of an earlier devenv's size, if it began the file
+            pieces: Sequence[int] = range(part.count)  # the size that an earlier devenv used, if it began the file
             while True:
                 try:
                     if file.size:
@@ -254,7 +254,7 @@ class Download:
                     with self._state:
                         self._failed.append(error)
                     return
-            # In this order: a kill in between loses a map, and not what it is the map of.
+            # In this order, so that a kill in between loses only the map, and not its file.
             self._store.put(self._model, file, part.path)
             part.discard()
 
@@ -271,7 +271,7 @@ class Download:
                 if found == file.sha256:
                     self._settle(arriving)
                     return
-                with self._state:  # nobody writes now: all pieces are there
+                with self._state:  # no worker writes now, because all pieces are complete
                     while arriving.working and not self._web.stop.is_set():
                         self._state.wait(0.2)
                     assert arriving.epoch == epoch
@@ -307,12 +307,12 @@ class Download:
         arriving.part.discard()
 
     def _mismatch(self, arriving: Arriving, found: str) -> None:
-        """All bytes are there and they are wrong: whose? Throws away only what may be. Raises FetchError."""
+        """The file is complete but wrong: find the source, and remove only its bytes. Raises FetchError."""
         part = arriving.part
         whose = part.whose()
         names = {one.number: one.hub.name for one in self._sources}
         if len(whose) > 1:
-            # Keep those of the source that gave most, and fill up from it alone: the next hash tells.
+            # Keep the bytes of the source with most of them, and take the rest from it; the next hash decides.
             alive = {one.number for one in self._sources if one.dead is None} - arriving.refused.keys()
             keep = max(whose, key=lambda number: (number in alive, whose[number]))
             self._drop(arriving, keep)
@@ -340,7 +340,7 @@ class Download:
         self._count(-arriving.part.drop(keep=keep))
         arriving.digest.restart()
 
-    # ---- telling
+    # ---- reports
 
     def _count(self, count: int, source: Source | None = None) -> None:
         if not count:
@@ -376,6 +376,6 @@ class Download:
             hint="check the network and the proxy settings, or name a hub that can be reached (HF_ENDPOINT, "
             "MODELSCOPE_ENDPOINT, --source); the downloaded data is kept"
             if offline
-            else "run it again, or ask another hub (--source); 'devenv lock --upgrade model' looks at the hubs again. "
+            else "run the command again, or use another hub (--source), or lock again: devenv lock --upgrade model. "
             "The downloaded data is kept",
         )

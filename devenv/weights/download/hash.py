@@ -1,4 +1,4 @@
-"""The hash of a file while it comes, in the file's order, whatever the order of its bytes."""
+"""The hash of a file during its download, in the file's order, even when its bytes arrive in another order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BUFFER_BYTES = 1 << 20
 
 
 class Digest:
-    """sha256 of a part from its beginning on. Bytes that are next are taken from the hand that has just written them;
+    """sha256 of a part from its beginning on. Bytes that are next come directly from the worker that wrote them;
     all others are read back by `follow`."""
 
     def __init__(self, part: Part) -> None:
@@ -25,13 +25,13 @@ class Digest:
         self.restart()
 
     def restart(self) -> None:
-        """Begin anew, when what was hashed is no longer there."""
+        """Begin again, when the hashed bytes were removed."""
         with self._guard:
             self._sha256 = hashlib.sha256()
             self._at = 0
 
     def take(self, offset: int, chunk: bytes) -> None:
-        """These very bytes are in the part now."""
+        """Hash these bytes, which are in the part now."""
         if self._guard.acquire(blocking=False):
             try:
                 if offset == self._at:
@@ -44,12 +44,12 @@ class Digest:
         self.wake()
 
     def wake(self) -> None:
-        """There may be something for `follow` to do."""
+        """Wake `follow`, which may have work."""
         with self._changed:
             self._changed.notify_all()
 
     def follow(self, ended: Callable[[], bool]) -> str | None:
-        """Hash what is there and wait for the rest; the hash of the whole, or None when `ended` says so."""
+        """Hash the existing bytes and wait for the rest; the hash of the whole, or None when `ended` is true."""
         while self._at < self._size:
             if ended():
                 return None
@@ -62,7 +62,7 @@ class Digest:
             return self._sha256.hexdigest()
 
     def _catch_up(self) -> bool:
-        """Read some of what is there and not hashed; whether there was any."""
+        """Read some bytes that are not hashed yet; returns whether there were any."""
         with self._guard:
             end = self._part.contiguous()
             if end <= self._at:

@@ -1,4 +1,4 @@
-"""A file that arrives in pieces, from several connections and sources: which bytes are there, and whose they are."""
+"""A file that arrives in pieces, from several connections and sources: its bytes so far and their sources."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _MAGIC = b"devenvw1"
 
 
 class Part:
-    """`PATH` with the bytes, `PATH.map` with a row for each piece: how many of its bytes are there, and a bit for each
-    source they came from. A row is written after the bytes, so a kill loses only what was under way. A file of one
-    piece has no map: it grows from its beginning, and its length says how much is there, though not from whom.
+    """`PATH` with the bytes, `PATH.map` with a row for each piece: how many of its bytes have arrived, and a bit for
+    each source they came from. A row is written after the bytes, so a kill loses only unwritten bytes. A file of one
+    piece has no map: it grows from its beginning, and its length is the number of its bytes, without their sources.
 
     A piece has one owner at a time; rows of different pieces are written by different threads.
     """
@@ -37,7 +37,7 @@ class Part:
         self._mapped = True
 
     def __enter__(self) -> Self:
-        """Open, going on with what lies there."""
+        """Open, and continue an unfinished file."""
         self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             known = self._map.exists()
@@ -57,7 +57,7 @@ class Part:
         self.close()
 
     def close(self) -> None:
-        """Close the files; what is in them stays."""
+        """Close the files; their content stays."""
         for fd in (self._fd, self._map_fd):
             if fd >= 0:
                 os.close(fd)
@@ -65,7 +65,7 @@ class Part:
 
     def _measure(self) -> None:
         there = os.fstat(self._fd).st_size
-        if there > self.file.size:  # that was not written by us
+        if there > self.file.size:  # devenv did not write it
             os.ftruncate(self._fd, there := 0)
         self._done = [max(0, min(self.length(i), there - self.start(i))) for i in range(self.count)]
         self._masks = [0] * self.count
@@ -90,9 +90,9 @@ class Part:
             ends = [self.start(i) + done for i, done in enumerate(self._done) if done]
             if max(ends, default=0) <= os.fstat(self._fd).st_size:
                 return
-            self._piece = max(1, min(self._wished, size))  # someone cut the file: its map says nothing
+            self._piece = max(1, min(self._wished, size))  # the file was cut, so its map is wrong
         for fd in (self._fd, self._map_fd):
-            if os.fstat(fd).st_size:  # a truncated file is written to disk when it is closed, even if it was empty
+            if os.fstat(fd).st_size:  # closing a truncated file writes it to disk, even an empty one
                 os.ftruncate(fd, 0)
         os.pwrite(self._map_fd, _HEAD.pack(_MAGIC, self._piece, size), 0)
         self._done, self._masks = [0] * self.count, [0] * self.count
@@ -111,7 +111,7 @@ class Part:
         return min(self._piece, self.file.size - self.start(piece))
 
     def have(self, piece: int) -> int:
-        """How many of its bytes are there."""
+        """How many of its bytes have arrived."""
         return self._done[piece]
 
     def full(self, piece: int) -> bool:
@@ -120,16 +120,16 @@ class Part:
 
     @property
     def total(self) -> int:
-        """How many bytes of the file are there."""
+        """How many bytes of the file have arrived."""
         return sum(self._done)
 
     @property
     def complete(self) -> bool:
-        """Whether all of them are; not yet whether they are right."""
+        """Whether all bytes have arrived; they are not verified yet."""
         return self.total == self.file.size
 
     def contiguous(self) -> int:
-        """How many bytes are there from the file's beginning on."""
+        """How many bytes the file has from its beginning without a gap."""
         total = 0
         for piece, done in enumerate(self._done):
             total += done
@@ -160,7 +160,7 @@ class Part:
         return new
 
     def read(self, offset: int, buffer: memoryview) -> int:
-        """Bytes that are there, back from the page cache."""
+        """Existing bytes, read back from the page cache."""
         return os.preadv(self._fd, [buffer], offset)
 
     def whose(self) -> dict[int, int]:
@@ -173,7 +173,7 @@ class Part:
         return found
 
     def drop(self, *, keep: int | None) -> int:
-        """Throw away what came from other sources than number `keep` (None: all of it); returns how many bytes."""
+        """Remove bytes from other sources than number `keep` (None: all); returns how many bytes."""
         lost = 0
         for piece, mask in enumerate(self._masks):
             if self._done[piece] and (keep is None or mask != 1 << keep):
@@ -183,7 +183,7 @@ class Part:
         return lost
 
     def discard(self) -> None:
-        """Remove the map, when the file itself has found its place or is of no use."""
+        """Remove the map, when the file is in the store or is useless."""
         if self._mapped:
             self._map.unlink(missing_ok=True)
 

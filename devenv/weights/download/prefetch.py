@@ -1,4 +1,4 @@
-"""Bring a model: from what is on this machine, else from its hubs, in pieces, verified behind the download."""
+"""Fetch a model: from files on this machine, else from its hubs, in pieces, verified during the download."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _SMALL_BYTES = 1 << 20
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Prefetched:
-    """What a run did: `bytes` came over the network now, `linked` files were elsewhere on this machine, `here` files
-    were in the store already. `remarks`: what deserves a look although all went well."""
+    """A run's result: `bytes` came over the network now, `linked` files were elsewhere on this machine, `here` files
+    were in the store already. `remarks`: warnings of a successful run."""
 
     files: int
     bytes: int
@@ -49,9 +49,9 @@ def prefetch(
     waiting: Callable[[], None] = lambda: None,
     ranges: Ranges | None = None,
 ) -> Prefetched:
-    """Make the model complete in the store. `sources` are hubs to ask, in order: these and no others.
+    """Make the model complete in the store. `sources`: the only hubs to contact, in order.
 
-    A run that is killed loses nothing; two at once bring it once. Raises FetchError, UsageError.
+    A killed run loses nothing; two at once fetch it once. Raises FetchError, UsageError.
     """
     began = time.monotonic()
     order = source_order(model, sources, settings.hubs.order)
@@ -70,7 +70,7 @@ def prefetch(
             if not rest:
                 return _done(began, model, store, here=here, linked=len(missing))
             wanted = _once(rest)
-            # Once more: not all that looked like a file of it need have been one.
+            # Check the space again, because candidates may turn out to be other files.
             _check_space(local_copies.missing_bytes(wanted, model, store), model, store)
             asked = tuple(_source(model, name, settings) for name in order)
             with ranges or Ranges(settings) as web:
@@ -81,7 +81,7 @@ def prefetch(
                 download.run()
             if len(wanted) == len(model.files) and min(one.size for one in wanted):
                 for source in asked:
-                    if source.received == model.size and download.received == model.size:  # all of it, and at once
+                    if source.received == model.size and download.received == model.size:  # all work, and at once
                         store.confirm(model.key, next(one for one in model.sources if one.hub == source.hub.name))
             _twins(rest, wanted, model, store)
         except OSError as error:
@@ -93,7 +93,7 @@ def prefetch(
 
 
 def source_order(model: LockedModel, asked: Sequence[str], preferred: Sequence[str]) -> tuple[str, ...]:
-    """The hubs to bring the model from, in order. Raises UsageError, as `hub_order`."""
+    """The hubs to fetch the model from, in order. Raises UsageError, as `hub_order`."""
     return hub_order([one.hub for one in model.sources if one.hub in NAMES], asked, preferred, name=model.name)
 
 
@@ -108,7 +108,7 @@ def _source(model: LockedModel, name: str, settings: Settings) -> Source:
 def _from_this_machine(
     missing: Sequence[ModelFile], places: local_copies.Places, progress: Progress
 ) -> tuple[ModelFile, ...]:
-    """Link or copy what another cache, another model or the folder itself has; returns what is still missing."""
+    """Link or copy files from another cache, another model or the folder itself; returns the missing ones."""
     from concurrent.futures import ThreadPoolExecutor
 
     from devenv.weights.store import hash_jobs
@@ -133,21 +133,21 @@ def _from_this_machine(
             while True:
                 try:
                     file = queue.popleft()
-                except IndexError:  # none is left
+                except IndexError:  # no work is left
                     break
                 if one(file):
                     got.add(file.path)
         return got
 
     progress.message(f"{len(found)} files are on this machine: checking them")
-    # Each processor hashes large files, the largest first, so that all end together. Beside them one thread does the
-    # small ones: it waits for the kernel more than it works, and several of it would wait for each other.
+    # Each processor hashes large files, the largest first, so that all end together. One more thread hashes the
+    # small ones: it mostly waits for the kernel, and several such threads would wait for each other.
     jobs = ((small,), *((large, small) for _ in range(hash_jobs())))
     with ThreadPoolExecutor(len(jobs), thread_name_prefix="link") as pool:
         try:
             got = set[str]().union(*pool.map(some, jobs))
         finally:
-            large.clear()  # after a failure or Ctrl-C the others begin no more
+            large.clear()  # after a failure or Ctrl-C the others begin no new file
             small.clear()
     progress.message("")
     return tuple(file for file in missing if file.path not in got)
@@ -159,7 +159,7 @@ def _once(files: Sequence[ModelFile]) -> tuple[ModelFile, ...]:
 
 
 def _twins(rest: Sequence[ModelFile], brought: Sequence[ModelFile], model: LockedModel, store: Weights) -> None:
-    """The other paths of a content that just came."""
+    """The other paths of newly fetched content."""
     first = {one.sha256: one for one in brought}
     for file in rest:
         if (twin := first[file.sha256]).path != file.path:

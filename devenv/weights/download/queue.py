@@ -1,4 +1,4 @@
-"""What a download has still to do: files not begun, files under way, and what is best done next."""
+"""A download's remaining work: files not begun, files in progress, and the best next piece."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from devenv.weights.download.transfer import WHOLE, Arriving
 
 
 class Todo:
-    """Small files come whole, large ones in pieces. All of it is read and changed while `state` is held.
+    """Small files are fetched whole, large ones in pieces. Read and change it only with `state` held.
 
-    `most`: so many large files are under way at once. Who writes to one file waits for the others who do, in the
-    kernel; so connections spread over files before they share one.
+    `most`: the number of large files in progress at once. Writers to one file wait for each other in the
+    kernel, so connections spread over files before they share one.
     """
 
     def __init__(self, files: tuple[ModelFile, ...], *, piece_bytes: int, most: int) -> None:
@@ -26,32 +26,32 @@ class Todo:
         self._small = deque(sorted((one for one in files if one.size <= piece_bytes), key=lambda one: one.path))
 
     def waiting(self) -> Iterator[ModelFile]:
-        """Files that nobody has begun."""
+        """Files that are not begun."""
         yield from self._large
         yield from self._small
 
     def clear(self) -> None:
-        """Begin nothing more, and leave what is under way."""
+        """Begin nothing more, and stop."""
         for one in self.active:
             one.over = True
         self._large.clear()
         self._small.clear()
 
     def over(self) -> bool:
-        """Whether nothing is left, nor can come again from a file that turns out wrong."""
+        """Whether no work is left, and no file can turn out wrong."""
         return not self._large and not self._small and self.unverified == 0
 
     def small(self) -> ModelFile | None:
-        """A small file, now the caller's to bring."""
+        """A small file, now assigned to the caller."""
         return self._small.popleft() if self._small else None
 
     def large(self) -> ModelFile | None:
-        """A large file to begin, if another one may be under way and no file that is has a piece that nobody shares."""
+        """A large file to begin, if one more is allowed and every piece in progress has a worker."""
         room = self.unverified < self.most
         return self._large.popleft() if self._large and room and not self._free(alone=True) else None
 
     def piece(self) -> tuple[Arriving, int] | None:
-        """A piece of the file under way that the fewest work on, now the caller's."""
+        """A piece of the file with the fewest workers, now assigned to the caller."""
         if one := self._free():
             one.working += 1
             return one, one.todo.popleft()

@@ -1,4 +1,4 @@
-"""Hubs as a download meets them, and files under way: who has which piece, and what each source said."""
+"""The hubs of a download, and its files in progress: the worker of each piece, and each source's answers."""
 
 from __future__ import annotations
 
@@ -21,35 +21,35 @@ WHOLE = -1
 
 @dataclasses.dataclass(kw_only=True)
 class Source:
-    """A hub that has the model. `dead`: why nothing is asked of it any more."""
+    """A hub that has the model. `dead`: why it is no longer used."""
 
     hub: Hub
     id: str
     revision: str
     number: int
     dead: str | None = None
-    denied: str | None = None  # the file that it refused for want of rights
+    denied: str | None = None  # the file that it refused because the user lacks the right
     received: int = 0
     _guard: threading.Lock = dataclasses.field(default_factory=threading.Lock)
 
     @functools.cached_property
     def headers(self) -> Mapping[str, str]:
-        """What its own host may see."""
+        """The headers for its own host."""
         return self.hub.headers()
 
     def count(self, bytes_: int) -> None:
-        """So many bytes of its came."""
+        """Count bytes from this source."""
         with self._guard:
             self.received += bytes_
 
     def place(self, path: str) -> Place:
-        """Where it has a file."""
-        with self._guard:  # the hubs' clients are imported by the first one who asks
+        """The address of a file."""
+        with self._guard:  # the first caller imports the hubs' clients
             return Place(url=self.hub.url(self.id, self.revision, path), headers=self.headers)
 
 
 class Arriving:
-    """A file under way: its part, who has which piece, and what its sources said."""
+    """A file in progress: its part, the worker of each piece, and its sources' answers."""
 
     def __init__(self, part: Part) -> None:
         self.part = part
@@ -66,13 +66,13 @@ class Arriving:
         self.over = False
 
     def refuse(self, source: Source, why: str) -> None:
-        """Nothing more of this file is asked of that source."""
-        # Said first: whoever finds that no source is left tells all that was said.
+        """Stop using that source for this file."""
+        # Recorded first, because the worker that finds no source left reports all answers.
         self.said.append(f"{source.hub.name} ({without_secret(source.place(self.file.path).url)}): {why}")
         self.refused[source.number] = why
 
     def plan(self) -> None:
-        """Queue what is not there."""
+        """Queue the missing pieces."""
         if self.ranged:
             self.todo = deque(i for i in range(self.part.count) if not self.part.full(i))
         else:

@@ -1,4 +1,4 @@
-"""Who is connected to `weights serve`, and who gives way when there are too many: places for guests, no sockets."""
+"""The clients of `weights serve`, and which are disconnected when there are too many: places, no sockets."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class _Guest:
 
 
 class Guests:
-    """The connections of a server, by any key. A guest is known once it has shown the token, else a stranger.
+    """The connections of a server, by any key. A client is known once it has sent the token, else a stranger.
 
-    `connections`: places in all; `of_one`: strangers of one address. First strangers that wait for a request of theirs
-    give way to who comes, those of the address with the most of them and the oldest first; then known ones that wait.
-    A guest whose request is answered never does. All methods may be called from any thread.
+    `connections`: places in all; `of_one`: strangers of one address. First, strangers without a running request
+    are disconnected for a new client, those of the address with the most of them and the oldest first; then known ones.
+    A client whose request is in progress never is. All methods may be called from any thread.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Guests:
         self._here: dict[Hashable, _Guest] = {}
 
     def admit(self, key: Hashable, host: str) -> tuple[bool, Hashable | None]:
-        """(whether a connection from `host` has a place, the one that gave its own)."""
+        """(whether a connection from `host` has a place, the connection that lost its own)."""
         address = _network(host)
         with self._lock:
             gone = None
@@ -64,7 +64,7 @@ class Guests:
             return True, gone
 
     def waits(self, key: Hashable) -> None:
-        """A request of this guest is waited for."""
+        """The server waits for a request of this client."""
         with self._lock:
             if (guest := self._here.get(key)) and not guest.waits:
                 guest.waits, guest.since = True, self._clock()
@@ -81,7 +81,7 @@ class Guests:
             self._here.pop(key, None)
 
     def late(self) -> tuple[Hashable, ...]:
-        """Those whose request did not come in time; they have no place any more."""
+        """Clients whose request did not arrive in time; they lose their places."""
         now = self._clock()
         with self._lock:
             late = [
@@ -100,13 +100,13 @@ class Guests:
         return (key for key, guest in waiting if guest.address == most[0][0])
 
     def _oldest(self, keys: Iterable[Hashable]) -> Hashable | None:
-        """The one of those that wait that began first."""
+        """The client that has waited longest."""
         waiting = [key for key in keys if self._here[key].waits]
         return min(waiting, key=lambda key: self._here[key].since, default=None)
 
 
 def _network(host: str) -> str:
-    """What one sender can take all addresses of: an IPv4 address, or 64 bits of an IPv6 one."""
+    """The network that one client may own: an IPv4 address, or 64 bits of an IPv6 address."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:

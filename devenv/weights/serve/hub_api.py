@@ -1,4 +1,4 @@
-"""The store over HTTP, in the Hugging Face hub's protocol: what `huggingface_hub` asks for, and no more."""
+"""The store over HTTP, in the Hugging Face hub's protocol: the requests of `huggingface_hub` only."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _POINTER_BYTES = 134
 
 
 class Server:
-    """Answers in threads until it is closed."""
+    """A server with threads, until it is closed."""
 
     def __init__(
         self, store: Weights, *, host: str, port: int, token: str | None, told: Callable[[str], None] | None = None,
@@ -61,12 +61,12 @@ class Server:
             self._thread.join(1)
 
     def close(self) -> None:
-        """No more answers."""
+        """Stop the server."""
         self._http.shutdown()
         self._http.server_close()
 
     def every(self) -> tuple[Stored, ...]:
-        """What is in the store, looked at once a second at most: a look asks for the state of every file."""
+        """The store's models, read at most once a second, because a read checks every file's state."""
         now = time.monotonic()
         if now - self.looked_s > _LOOK_EVERY_S or not self.looked_s:
             self._every = self.store.every()
@@ -74,8 +74,8 @@ class Server:
         return self._every
 
     def find(self, id_: str, revision: str) -> tuple[LockedModel, str] | None:
-        """A complete model by hub id and revision (a branch's name: the last one that came), with its commit. Only
-        under names that the hub itself has been seen to give to this content."""
+        """A complete model by hub id and revision (a branch's name: the last one fetched), with its commit. Only
+        under names that the hub itself has confirmed for this content."""
         found = []
         for one in self.every():
             for source in self.names(one):
@@ -94,7 +94,7 @@ class Server:
         return any(source.id == id_ for one in self.every() for source in self.names(one))
 
     def names(self, one: Stored) -> tuple[ModelSource, ...]:
-        """What a model is served as."""
+        """The names of a model on this server."""
         return one.model.sources if self.unconfirmed else one.confirmed
 
 
@@ -112,7 +112,7 @@ def serving(
 
 
 def _commit(model: LockedModel, revision: str) -> str:
-    """What clients take for a commit: 40 hexadecimal digits, for a tag of ModelScope's the digest's."""
+    """A commit for clients: 40 hexadecimal digits, for a tag of ModelScope's the digest's."""
     is_commit = len(revision) == 40 and all(one in "0123456789abcdef" for one in revision)
     return revision if is_commit else model.digest[:40]
 
@@ -127,10 +127,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     wbufsize = -1
 
     def log_message(self, *_: object) -> None:
-        """Nothing by itself: a request's line may hold what is no one's business."""
+        """Log nothing, because a request's line may hold a secret."""
 
     def handle_one_request(self) -> None:
-        """Head and body in time."""
+        """Read head and body within a time limit."""
         assert isinstance(self.server, Listening)
         self.server.guests.waits(self.connection)
         super().handle_one_request()
@@ -155,7 +155,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         may = self._may()
         body = self._body() if may else None
         self.server.guests.asked(self.connection, known=may and self.server_of.token is not None)
-        if not may:  # nothing of a stranger's is read, and no place is kept for one
+        if not may:  # a stranger's body is not read, and its connection is closed
             self.close_connection = True
             self._refuse(401, "Unauthorized", "a token is needed: set HF_TOKEN to the one that 'weights serve' printed")
             return
@@ -278,7 +278,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._head(status, end - start, headers)
             if self.command == "HEAD":
                 return
-            # The kernel moves the bytes; a file that became shorter, or a client that takes none, ends the connection.
+            # The kernel sends the bytes; a file that became shorter, or a client that reads none, ends the connection.
             try:
                 whole = self.connection.sendfile(source, start, end - start) == end - start
             except OSError:
@@ -312,13 +312,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 def _plain(text: str) -> str:
-    """What someone else wrote, for a header or a terminal: printable ASCII, the rest as escapes."""
+    """Foreign text for a header or a terminal: printable ASCII, the rest as escapes."""
     return "".join(one if " " <= one <= "~" else ascii(one)[1:-1] for one in text)
 
 
 def _span(text: str, size: int) -> tuple[int, int, bool] | None:
-    """(start, end, whether it is a part) of a Range header; None when nothing of the file is in it. What is no single
-    byte range is as if it were not there (RFC 9110)."""
+    """(start, end, whether it is a part) of a Range header; None when it has no byte of the file. A header other than a
+    single byte range is ignored (RFC 9110)."""
     unit, _, ranges = text.partition("=")
     first, dash, last = ranges.strip().partition("-")
     if unit.strip().lower() != "bytes" or not dash or "," in ranges or not (first or last):

@@ -1,4 +1,4 @@
-"""The sockets of `weights serve`: a bounded number of connections, none of which may take its time over a request."""
+"""The sockets of `weights serve`: a bounded number of connections, with a time limit for each request."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Listening(socketserver.ThreadingMixIn, http.server.HTTPServer):
         super().__init__(address, handler)
 
     def service_actions(self) -> None:
-        """Called all the time by the accepting thread."""
+        """The accepting thread calls this regularly."""
         for connection in self.guests.late():
             _end(connection)
 
     def get_request(self) -> tuple[socket.socket, Any]:
-        """The next connection. Without a file descriptor for it, it goes on waiting, and so does this."""
+        """The next connection. Without a free file descriptor, the connection and this method wait."""
         try:
             return super().get_request()
         except OSError:
@@ -38,7 +38,7 @@ class Listening(socketserver.ThreadingMixIn, http.server.HTTPServer):
             raise
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """In a thread, when there is a place or somebody gives way."""
+        """Serve in a thread, when there is a place or another client loses its place."""
         has_place, gone = self.guests.admit(request, str(client_address[0]))
         if gone is not None:
             _end(gone)
@@ -65,7 +65,7 @@ class Listening(socketserver.ThreadingMixIn, http.server.HTTPServer):
         """A client that hung up."""
 
     def server_bind(self) -> None:
-        """Without the look-up of this machine's name, which can take seconds."""
+        """Bind without the look-up of this machine's name, which can take seconds."""
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
