@@ -147,6 +147,8 @@ def restart(app: App, words: tuple[str, ...], all_users: bool) -> None:
     if len(words) > 2:
         raise UsageError(f"too many arguments: {' '.join(words)}", hint="devenv restart NAME SERVICE")
     one = _running(app.select(words[0] if len(words) == 2 else None, all_users=all_users))
+    if one.facts.is_cut_off:
+        raise NotReadyError(f"{one.name} cannot be reached", hint=condition.remedy(one))
     name = words[-1]
     _check_service(one, name)
     # A service that does not end within this time is killed.

@@ -100,7 +100,7 @@ def start(app: App, name: str | None) -> None:
         if one.facts.state == "running":
             readiness.check_token(one, readiness.states(one, token), environment.token_file)
         with stages.stage("boot") as stage:
-            stage.cached = one.facts.state == "running"
+            stage.cached = one.facts.state == "running" and not one.facts.is_cut_off
             watch = wake(one, environment, app.session(stages))
             readiness.wait_up(watch)
         with stages.stage("ready") as stage:

@@ -115,13 +115,17 @@ def up(
 
 
 def wake(running: Running, environment: Environment, session: Session, *, restart: bool = False) -> readiness.Watch:
-    """Go on with the container that is there: started unless it runs, and with `restart` stopped before. Raises
-    PortTakenError, EngineError, UsageError."""
+    """Go on with the container that is there: started unless it runs, and stopped before with `restart` or when it was
+    disconnected from its network. Raises PortTakenError, EngineError, UsageError."""
     engine = session.engine()
     watch = partial(
         readiness.Watch, running.facts.name, engine, note=session.stages.note, cancel=session.cancel
     )  # fmt: skip
-    if running.facts.state == "running" and not restart:
+    cut_off = running.facts.is_cut_off
+    if cut_off:
+        session.stages.note(f"{running.name} was disconnected from its network: it is started again on a new one")
+    # Its gateway answers only the network that it was started on.
+    if running.facts.state == "running" and not (restart or cut_off):
         return watch(up=True)
     if running.facts.state == "running":
         engine.stop(running.facts.name, timeout_s=container.STOP_TIMEOUT_S)
@@ -203,7 +207,8 @@ def _known(
 ) -> tuple[Report, Proof | None] | None:
     """What is known of a container that runs as it should; None when it does not, or nothing is known. Raises
     NotReadyError when it has another token."""
-    if running.facts.state != "running" or token.is_new or not _is_same(running, spec, wishes):
+    facts = running.facts
+    if facts.state != "running" or facts.is_cut_off or token.is_new or not _is_same(running, spec, wishes):
         return None
     states = readiness.states(running, token.text)
     readiness.check_token(running, states, target.environment.token_file)

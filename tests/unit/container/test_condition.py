@@ -143,3 +143,13 @@ def test_down_stops_what_has_programs(status: str, state: Path, monkeypatch: pyt
     monkeypatch.setattr("devenv.doors.docker.engine.connect", lambda _: engine)
     assert cli.run(["down", "demo"]) == 0
     assert engine.acts == ["stop", "remove"]
+
+
+def test_one_that_runs_and_lost_its_network_has_a_remedy_and_no_service_of_it_is_waited_for(
+    state: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cut_off = dataclasses.replace(made(state, "running"), is_cut_off=True)
+    monkeypatch.setattr("devenv.doors.docker.engine.connect", lambda _: OneContainer(cut_off))
+    assert "devenv start demo" in (condition.remedy(boot.describe(cut_off)) or "")
+    assert cli.run(["restart", "demo", "ide"]) == NotReadyError.exit_code
+    assert "disconnected from its network; devenv start demo" in capsys.readouterr().err
