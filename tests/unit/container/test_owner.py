@@ -130,6 +130,7 @@ def test_ones_own_may_be_acted_on_and_no_others(env: Environment) -> None:
     with pytest.raises(UsageError, match="another user's") as caught:
         owner.check(other, env)
     assert "--all-users" in str(caught.value.hint)
+    assert "only its owner can use start and open" in str(caught.value.hint)
     owner.check(other, env, all_users=True)
 
 
