@@ -75,7 +75,9 @@ def assemble(
             if folder.stat().st_mode & 0o777 != 0o755:
                 folder.chmod(0o755)
     except OSError as error:
-        raise BuildError(f"cannot write the build context: {error}", hint="free disk space and run again") from None
+        raise BuildError(
+            f"cannot write the build context: {error}", hint=files.place_hint(error, "free disk space and run again")
+        ) from None
     return target
 
 

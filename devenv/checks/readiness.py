@@ -75,6 +75,8 @@ class Watch:
             self.up.set()
         lines = engine.attach(container)
         threading.Thread(target=self._follow, args=(lines,), name="watch", daemon=True).start()
+        if up and not self._runs():
+            self.failed.set()
 
     def _follow(self, lines: Iterator[str]) -> None:
         with contextlib.suppress(EngineError):
@@ -99,6 +101,11 @@ class Watch:
             return
         self.exits.setdefault(service, how)
         self.failed.set()
+
+    def _runs(self) -> bool:
+        """Whether the container has not ended before it was attached to: the engine never ends such a stream."""
+        facts = self._engine.container(self._container)
+        return facts is not None and facts.state not in ("exited", "dead", "removing")
 
     def check(self) -> None:
         """Raise NotReadyError when a service or the container has died, CancelledError."""

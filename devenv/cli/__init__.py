@@ -151,7 +151,7 @@ def run(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:  # noqa: BLE001 - the one boundary: a bug becomes a log file and exit 70
-        from devenv.doors.files import RefusedError, hint
+        from devenv.doors.files import RefusedError, place_hint
 
         if not isinstance(error, OSError) or (error.errno not in _DISK and not isinstance(error, RefusedError)):
             return _bug(error)
@@ -160,7 +160,7 @@ def run(arguments: list[str] | None = None) -> int:
         where = str(error.filename) if error.filename else None
         known = UsageError if isinstance(error, RefusedError) else FetchError
         make_console().error(
-            known(f"{error.strerror}", where=where, hint=hint(error) or "free disk space, or correct that folder")
+            known(f"{error.strerror}", where=where, hint=place_hint(error, "free disk space, or correct that folder"))
         )
         return known.exit_code
     return status if isinstance(status, int) else 0

@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -154,6 +155,12 @@ class App:
     def known_token(self, one: Running) -> str | None:
         """The token of this user's environment; None for another user's, even under the same name."""
         return self.environment(one.name).known_token() if self.is_own(one) else None
+
+    def locked(self, name: str) -> AbstractContextManager[None]:
+        """Hold the environment for one command; says so when another command has it."""
+        return self.environment(name).locked(
+            lambda: self.console.note("another devenv command is using this environment; waiting")
+        )
 
     def environment(self, name: str) -> Environment:
         """The state of the environment `name`."""

@@ -124,10 +124,12 @@ def _needs(app: App, loaded: LoadedPreset | None, machine: Machine, *, elsewhere
 
 def _gather(app: App, loaded: LoadedPreset | None, told: Future[EngineFacts], *, offline: bool) -> Machine:
     from devenv.doctor import probes
+    from devenv.doctor.needs import wants_weights
     from devenv.doors.machine.gather import gather
 
     preset = loaded.preset if loaded else None
-    origins = None if offline else probes.origins(app.settings, app.carried, preset)
+    with_weights = loaded is not None and not offline and wants_weights(loaded, app.settings)
+    origins = None if offline else probes.origins(app.settings, app.carried, preset, with_weights=with_weights)
     ports = probes.ports(preset) if preset else ()
     return gather(app.settings, told.result, ports=ports, origins=origins, carried=app.carried)
 

@@ -146,19 +146,22 @@ def restart(app: App, words: tuple[str, ...], all_users: bool) -> None:
     """
     if len(words) > 2:
         raise UsageError(f"too many arguments: {' '.join(words)}", hint="devenv restart NAME SERVICE")
-    one = _running(app.select(words[0] if len(words) == 2 else None, all_users=all_users))
-    name = words[-1]
-    _check_service(one, name)
-    # A service that does not end within this time is killed.
-    code, out, err = app.engine.exec(
-        one.facts.name, ["sv", "-w", "10", "force-restart", f"{_SERVICES}/{name}"], user="dev"
-    )
-    if code != 0:
-        raise NotReadyError(
-            f"cannot restart service {name!r}", detail=(out + err).strip() or None,
-            hint=f"devenv logs {one.name} {name}",
-        )  # fmt: skip
-    _wait_for(app, one, name)
+    one, name = app.select(words[0] if len(words) == 2 else None, all_users=all_users), words[-1]
+    with app.locked(one.name):
+        one = _running(app.select(one.name, all_users=all_users))
+        if one.facts.is_cut_off:
+            raise NotReadyError(f"{one.name} cannot be reached", hint=condition.remedy(one))
+        _check_service(one, name)
+        # A service that does not end within this time is killed.
+        code, out, err = app.engine.exec(
+            one.facts.name, ["sv", "-w", "10", "force-restart", f"{_SERVICES}/{name}"], user="dev"
+        )
+        if code != 0:
+            raise NotReadyError(
+                f"cannot restart service {name!r}", detail=(out + err).strip() or None,
+                hint=f"devenv logs {one.name} {name}",
+            )  # fmt: skip
+        _wait_for(app, one, name)
     if app.json:
         app.console.json({"name": one.name, "service": name})
     else:

@@ -71,12 +71,13 @@ def stop(app: App, names: tuple[str, ...], all_users: bool) -> None:
     """Stop environments; everything in them is kept."""
     chosen = _chosen(app, names, all_users=all_users)
     for name in chosen:
-        one = _now(app, name, all_users=all_users)
-        if one and not condition.can_start(one):
-            app.console.note(f"{name} is {one.facts.state}: {condition.remedy(one)}")
-            continue
-        if one:
-            app.engine.stop(one.facts.name, timeout_s=container.STOP_TIMEOUT_S)
+        with app.locked(name):
+            one = _now(app, name, all_users=all_users)
+            if one and not condition.can_start(one):
+                app.console.note(f"{name} is {one.facts.state}: {condition.remedy(one)}")
+                continue
+            if one:
+                app.engine.stop(one.facts.name, timeout_s=container.STOP_TIMEOUT_S)
         app.console.note(f"{name} is stopped")
     _done(app, chosen)
 
@@ -92,15 +93,12 @@ def start(app: App, name: str | None) -> None:
     one = app.select(name)
     environment = app.environment(one.name)
     token = environment.kept_token()
-    with (
-        environment.locked(lambda: app.console.note("another devenv command is using this environment; waiting")),
-        app.console.stages() as stages,
-    ):
+    with app.locked(one.name), app.console.stages() as stages:
         one = _startable(app, app.select(one.name))
         if one.facts.state == "running":
             readiness.check_token(one, readiness.states(one, token), environment.token_file)
         with stages.stage("boot") as stage:
-            stage.cached = one.facts.state == "running"
+            stage.cached = one.facts.state == "running" and not one.facts.is_cut_off
             watch = wake(one, environment, app.session(stages))
             readiness.wait_up(watch)
         with stages.stage("ready") as stage:
@@ -132,7 +130,7 @@ def down(app: App, names: tuple[str, ...], volumes: bool, ports: bool, all_users
     """
     for name in (chosen := _chosen(app, names, all_users=all_users, without_container=True, with_volumes=volumes)):
         environment = app.environment(name)
-        with environment.locked(lambda: app.console.note("another devenv command is using this environment; waiting")):
+        with app.locked(name):
             one = _now(app, name, all_users=all_users)
             lost = owner.removable(environment, app.engine, one, all_users=all_users) if volumes else ()
             if one:

@@ -70,6 +70,8 @@ def lock(app: App, preset: str | None, check: bool, upgrade: tuple[str, ...], wi
     try:
         old = read(path) if files.is_there(path) else None
     except LockError as error:
+        if path.is_dir():
+            raise
         app.console.warn(f"{error.message}; locking again ({error.where})")
         old = None
     with app.console.stages() as stages, stages.stage("lock") as stage:

@@ -87,6 +87,7 @@ def up(
     with _telling_of_failure(events), app.console.stages(events) as stages:
         session = app.session(stages, sources)
         asked = Asked(gpus=gpus, mode=gpu_mode)
+        named = None if name is None else app.environment(name)
 
         def before_lock(loaded: LoadedPreset) -> None:
             preflight.usable(session.engine(), loaded)
@@ -94,7 +95,7 @@ def up(
 
         decided = decide(find(preset, Path.cwd()), session, before_lock=before_lock)
         project = _workspace(workspace or decided.loaded.project)
-        environment = app.environment(name or decided.plan.preset)
+        environment = named or app.environment(decided.plan.preset)
         wishes = Wishes(fresh=fresh, relock=relock, take_over=take_over, new_token=new_token, gpus=asked)
         result = bring_up(decided, environment, session, project=project, wishes=wishes)
     token = environment.kept_token()

@@ -16,10 +16,10 @@ _EVERY_S = 0.1
 
 
 def remedy(running: Running) -> str | None:
-    """How to continue with the container, in words; None for one that runs."""
+    """How to continue with the container, in words; None for one that runs and can be reached."""
     start, up = f"devenv start {running.name}", "'devenv up' makes its container again, and its volumes are kept"
     return {
-        "running": None,
+        "running": f"it is disconnected from its network; {start}" if running.facts.is_cut_off else None,
         "restarting": f"its programs end, and the engine starts it again and again; to see why: {start}",
         "dead": f"the engine could not remove it; {up}",
         "removing": f"the engine is removing it; {up}",

@@ -47,8 +47,8 @@ def rejoin(facts: ContainerFacts, environment: Environment, engine: Engine) -> N
     if facts.network != environment.network:
         return
     id_ = ensure(environment, engine, facts.labels.get(f"{LABEL}project", ""))
-    if facts.network_id not in ("", id_):
-        engine.reconnect(facts.name, environment.network)
+    if facts.is_cut_off or facts.network_id not in ("", id_):
+        engine.reconnect(facts.name, environment.network, is_cut_off=facts.is_cut_off)
 
 
 def remove(environment: Environment, engine: Engine, *, everybodys: bool) -> bool:

@@ -45,7 +45,9 @@ def check(running: Running, environment: Environment, *, all_users: bool = False
     if not all_users and not is_own(running, environment):
         raise UsageError(
             f"the environment {running.name!r} is another user's ({running.host_folder})",
-            hint=hint or "act on it with --all-users: stop, down, exec, shell, logs, restart or smoke",
+            hint=hint
+            or "act on it with --all-users: stop, down, exec, shell, logs, restart or smoke; only its owner can start "
+            "or open it",
         )
 
 

@@ -163,7 +163,7 @@ class Environment:
     @contextmanager
     def locked(self, waiting: Callable[[], None], cancel: Cancellation | None = None) -> Iterator[None]:
         """Hold the environment for one command; calls `waiting` when another command holds it. A kill frees it."""
-        with hold(self.folder / "lock", waiting, cancel):
+        with hold(self.folder / "lock", waiting, cancel, leave_nothing=True):
             yield
 
 

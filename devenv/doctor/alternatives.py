@@ -35,13 +35,13 @@ def instead(
     gpus: str | None = None,
     mode: str = "auto",
 ) -> Instead | None:
-    """The first alternative without a blocker, or None. devenv suggests it, and never switches to it."""
+    """The first alternative that `doctor` has no blocker for, or None. devenv suggests it, and never switches to it."""
     from devenv.doctor.examine import examine
 
     for one in _candidates(loaded):
         preset = one.preset
         asked = gpus if preset.gpu else None  # requested GPUs do not matter to a preset for the CPU
-        if not blockers(examine(machine, preset, needs_of(one), matrix, gpus=asked, mode=mode, full=False)):
+        if not blockers(examine(machine, preset, needs_of(one), matrix, gpus=asked, mode=mode)):
             return _said(loaded, one)
     return None
 

@@ -26,15 +26,20 @@ def needs_of(
     from devenv.lock import files
     from devenv.lock.model import read
     from devenv.plan.plan import plan
+    from devenv.resolve.pin_model import known
     from devenv.weights.local_copies import needed_bytes
     from devenv.weights.store import Weights
 
     try:
         lock = read(files.lock_path(loaded, settings.dirs))
     except LockError:  # a preset that was never locked has no known sizes
-        return Needs(kinds=frozenset({"deb", "wheel"}), weights_known=loaded.preset.model is None)
+        weights_known = loaded.preset.model is None
+        return Needs(
+            kinds=frozenset({"deb", "wheel", *(() if weights_known else ("weights",))}), weights_known=weights_known
+        )
     if elsewhere:
         return needs(lock, lock.artifacts(), image_here=False, weights_bytes=lock.model.size if lock.model else 0)
+    lock = known(lock, settings)
     hubs = settings.hubs
     weights = needed_bytes(lock.model, store=Weights(hubs.dir), caches=hubs.caches)
     try:
@@ -43,3 +48,8 @@ def needs_of(
     except PresetError:
         pass  # it cannot be built as it is, but its needs are known
     return needs(lock, Store(settings.dirs.store).missing(lock), image_here=False, weights_bytes=weights)
+
+
+def wants_weights(loaded: LoadedPreset, settings: Settings) -> bool:
+    """Whether `up` would ask the hubs of the preset's model: weights are missing, or not pinned yet."""
+    return loaded.preset.model is not None and "weights" in needs_of(loaded, settings).kinds

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
+from devenv.doors.http.hubs import hub
 from devenv.doors.http.web import Origin
 from devenv.doors.settings.apt_archives import apt_sources
 from devenv.doors.settings.settings import Settings
@@ -19,15 +20,17 @@ def ports(preset: Preset) -> tuple[int, ...]:
     return (*own, *(one.port for one in preset.services.values() if one.port), *preset.ports.values())
 
 
-def origins(settings: Settings, carried: Mapping[str, str], preset: Preset | None) -> list[tuple[str, Origin]]:
+def origins(
+    settings: Settings, carried: Mapping[str, str], preset: Preset | None, *, with_weights: bool = False
+) -> list[tuple[str, Origin]]:
     """Every address that locking, fetching or a program in the container uses, from this user's settings; each with
-    a name of its own: `pip`, `pip 2`, `apt`."""
+    a name of its own: `pip`, `pip 2`, `apt`. `with_weights`: the preset's model is still to be downloaded."""
     base = preset.base.bootstrap if preset else settings.release
     found = [
         *(("pip", one) for one in _indexes(settings)),
         *(("npm", one) for one in _registries(settings)),
         *(("apt", one) for one in _archives(settings, base or "")),
-        *(("hub", one) for one in _hubs(carried)),
+        *(("hub", one) for one in (_model_hubs(settings, preset) if with_weights else _hubs(carried))),
     ]
     count: Counter[str] = Counter()
     named = []
@@ -62,6 +65,14 @@ def _archives(settings: Settings, base: str) -> Iterator[Origin]:
     for uri in dict.fromkeys(source.uri for source in apt_sources(settings, distribution, release)):
         if uri.startswith(("http://", "https://")):
             yield Origin(url=f"{uri}/dists/", channel="apt", headers=header_for(uri, settings.apt_auth))
+
+
+def _model_hubs(settings: Settings, preset: Preset | None) -> Iterator[Origin]:
+    """Those that the preset's model is on: one that answers is enough."""
+    model = preset.model if preset else None
+    named = {"huggingface": model and model.huggingface, "modelscope": model and model.modelscope}
+    for one in (hub(name, settings.hubs) for name, source in named.items() if source):
+        yield Origin(url=one.address(), headers=tuple(one.headers().items()))
 
 
 def _hubs(carried: Mapping[str, str]) -> Iterator[Origin]:

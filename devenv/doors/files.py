@@ -54,6 +54,17 @@ def hint(error: OSError) -> str | None:
     return error.hint if isinstance(error, RefusedError) else None
 
 
+def place_hint(error: OSError, otherwise: str) -> str:
+    """What to do about a place that cannot be written: by the error where it says enough, else `otherwise`."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "free disk space"
+    if error.errno in (errno.ENOTDIR, errno.EEXIST):
+        return f"a part of its path is a file, where a folder must be: remove it, or {otherwise}"
+    if error.errno == errno.EISDIR:
+        return "a folder has that name: move it away"
+    return hint(error) or otherwise
+
+
 def is_there(path: Path) -> bool:
     """Whether anything has that name, even a broken link, a pipe or a device."""
     return os.path.lexists(path)

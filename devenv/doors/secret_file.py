@@ -52,5 +52,5 @@ def write(path: Path, text: str) -> None:
         atomic.write(path, text, mode=0o600)
     except OSError as error:
         raise NotReadyError(
-            f"cannot keep this environment's state: {error}", hint="free disk space, or set XDG_STATE_HOME"
+            f"cannot keep this environment's state: {error}", hint=files.place_hint(error, "set XDG_STATE_HOME")
         ) from None

@@ -62,5 +62,7 @@ def write(lock: Lock, path: Path) -> None:
         files.write_below(path.parent, path.name, lock.dump().encode())
     except OSError as error:
         raise LockError(
-            f"cannot write the lock: {error.strerror}", where=str(path), hint="copy the preset to a folder of yours"
+            f"cannot write the lock: {error.strerror}",
+            where=str(path),
+            hint=files.place_hint(error, "copy the preset to a folder of yours"),
         ) from None

@@ -30,7 +30,9 @@ def _no_dots(path: str) -> str:
 # Named, so that model_errors can describe each. ASCII digits only: `\d` would take any script's.
 SLUG = r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"
 BOOTSTRAP = r"^(debian|ubuntu)/[a-z]+$"
-IMAGE = r"^[a-z0-9][A-Za-z0-9._:/@-]*$"
+# As Docker's own grammar of references has it: [HOST[:PORT]/]NAME[/NAME…][:TAG][@sha256:…].
+_HOST, _NAME = r"[A-Za-z0-9]+([.-]+[A-Za-z0-9]+)*(:[0-9]+)?", r"[a-z0-9]+((\.|__?|-+)[a-z0-9]+)*"
+IMAGE = rf"^({_HOST}/)?{_NAME}(/{_NAME})*(:[A-Za-z0-9_][A-Za-z0-9._-]{{0,127}})?(@sha256:[0-9a-f]{{64}})?$"
 APT = r"^[a-z0-9][a-z0-9.+-]+(=[0-9A-Za-z.+:~-]+)?$"
 NPM = r"^(@[a-z0-9._~-]+/)?[a-z0-9._~-]+@[0-9]+\.[0-9]+\.[0-9]+[0-9A-Za-z.+-]*$"
 VERSION = r"^[0-9]+(\.[0-9]+){1,2}([a-z0-9.+-]*)$"

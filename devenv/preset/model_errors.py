@@ -17,7 +17,7 @@ from devenv.preset.yaml.problems import Problems, given, nearest, quote
 EXPECTED: Mapping[str, str] = {
     model.SLUG: "lower-case letters, digits and '-', at most 40, such as 'my-env'",
     model.BOOTSTRAP: "a distribution and its release, such as 'debian/bookworm'",
-    model.IMAGE: "an image's name, such as 'debian:bookworm-slim'",
+    model.IMAGE: "an image's name, such as 'debian:bookworm-slim'; a digest has 64 hexadecimal digits",
     model.APT: "an apt package, such as 'git' or 'git=1:2.39.5-0+deb12u2'",
     model.NPM: "an npm package with its exact version, such as 'typescript@5.6.3'",
     model.VERSION: "an exact version, such as '4.3.1'",

@@ -104,6 +104,12 @@ def complete(
     return lock.model_copy(update={"model": found.model, "open": None}), found
 
 
+def known(lock: Lock, settings: Settings) -> Lock:
+    """The lock with its open model as this machine recorded it earlier; the lock itself where it did not."""
+    earlier = _earlier(lock.inputs.get("model"), settings.dirs.locks) if lock.open else None
+    return lock.model_copy(update={"model": earlier, "open": None}) if earlier else lock
+
+
 def _earlier(pins: object, folder: Path) -> LockedModel | None:
     """The model of the newest lock among this machine's own that was recorded for these pins."""
     for path in _locks(folder):

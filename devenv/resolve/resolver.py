@@ -11,7 +11,7 @@ from devenv.compat.build_variant import suits
 from devenv.doors.http.web import Policy, Web
 from devenv.doors.settings.settings import Settings
 from devenv.doors.terminal.progress import Progress
-from devenv.errors import LockError
+from devenv.errors import EngineError, LockError
 from devenv.fetch import npm_program
 from devenv.fetch.sources import Sources, archives
 from devenv.fetch.store import Store
@@ -121,6 +121,7 @@ class _Work:
         note: Callable[[str], None],
     ) -> None:
         self.preset = loaded.preset
+        self._image_mark = loaded.origins.get(("base", "image"))
         self.settings = settings
         self.store = store
         self.progress = progress
@@ -236,7 +237,12 @@ class _Work:
     def _facts(self, reference: str) -> ImageFacts:
         if self._image_facts is None:
             raise LockError(f"cannot look into the image {reference}", hint=_IMAGE_HINT)
-        return self._image_facts(reference)
+        try:
+            return self._image_facts(reference)
+        except (EngineError, LockError) as error:
+            if error.where is None and self._image_mark is not None:
+                error.where = self._image_mark.where
+            raise
 
     def _status(self, base: LockedBase) -> str:
         if base.kind == "image":

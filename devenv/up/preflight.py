@@ -145,7 +145,9 @@ def _look(
         from devenv.doctor.alternatives import instead
         from devenv.doctor.needs import needs_of
 
-        whole = machine if with_gpu else quick(settings, engine, with_gpu=True)
+        whole = quick(
+            settings, engine, with_gpu=True, with_buildx=True
+        )  # another preset may need what this one did not
         found = instead(
             loaded, whole, matrix or read(settings.dirs.config), lambda one: needs_of(one, settings),
             gpus=asked.gpus, mode=asked.mode or "auto",

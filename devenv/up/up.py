@@ -115,13 +115,17 @@ def up(
 
 
 def wake(running: Running, environment: Environment, session: Session, *, restart: bool = False) -> readiness.Watch:
-    """Continue with the existing container: start it unless it runs; with `restart` stop it first. Raises
-    PortTakenError, EngineError, UsageError."""
+    """Continue with the existing container: start it unless it runs; stop it first with `restart`, or when it was
+    disconnected from its network. Raises PortTakenError, EngineError, UsageError."""
     engine = session.engine()
     watch = partial(
         readiness.Watch, running.facts.name, engine, note=session.stages.note, cancel=session.cancel
     )  # fmt: skip
-    if running.facts.state == "running" and not restart:
+    cut_off = running.facts.is_cut_off
+    if cut_off:
+        session.stages.note(f"{running.name} was disconnected from its network: it is started again on a new one")
+    # Its gateway answers only the network that it was started on.
+    if running.facts.state == "running" and not (restart or cut_off):
         return watch(up=True)
     if running.facts.state == "running":
         engine.stop(running.facts.name, timeout_s=container.STOP_TIMEOUT_S)
@@ -203,7 +207,8 @@ def _known(
 ) -> tuple[Report, Proof | None] | None:
     """The known results of a container that runs correctly; None when it does not, or none are known. Raises
     NotReadyError when it has another token."""
-    if running.facts.state != "running" or token.is_new or not _is_same(running, spec, wishes):
+    facts = running.facts
+    if facts.state != "running" or facts.is_cut_off or token.is_new or not _is_same(running, spec, wishes):
         return None
     states = readiness.states(running, token.text)
     readiness.check_token(running, states, target.environment.token_file)

@@ -360,9 +360,10 @@ class Engine:
         return str(self._api.create_network(name, driver="bridge", labels=dict(labels))["Id"])
 
     @_guarded
-    def reconnect(self, container: str, network: str) -> None:
+    def reconnect(self, container: str, network: str, *, is_cut_off: bool = False) -> None:
         """Connect a stopped container to the network that now has its former network's name."""
-        self._api.disconnect_container_from_network(container, network, force=True)
+        if not is_cut_off:
+            self._api.disconnect_container_from_network(container, network, force=True)
         self._api.connect_container_to_network(container, network)
 
     @_guarded

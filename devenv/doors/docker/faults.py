@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+from urllib.parse import urlsplit
 
 from devenv.doors.docker.address import TLS_HINT, Endpoint
 from devenv.errors import EngineError
@@ -188,11 +189,19 @@ def check_address(address: str) -> None:
             f"the Docker Engine at {address} is on another machine; devenv works with one on this machine",
             hint="unset DOCKER_HOST, or: docker context use default; or run devenv on that machine",
         )
-    if not _ADDRESS.fullmatch(address):
+    if not _ADDRESS.fullmatch(address) or not _has_port(address):
         raise EngineError(
             f"{address!r} is not the address of a Docker Engine",
             hint="correct DOCKER_HOST or the docker context: unix:///PATH, tcp://HOST:PORT",
         )
+
+
+def _has_port(address: str) -> bool:
+    """Whether the port of an address, where it has one, is one that there can be."""
+    try:
+        return urlsplit(address).port != 0
+    except ValueError:
+        return False
 
 
 def unreachable(error: Exception, endpoint: Endpoint) -> EngineError:

@@ -64,7 +64,8 @@ class ContainerFacts:
     mounts: tuple[Mount, ...]
     started_at: str
     network: str = ""  # the name of the network that it was made for
-    network_id: str = ""  # the id of the network that it is connected to under that name
+    network_id: str = ""  # the id of the network that it is connected to under that name; empty before its first start
+    is_cut_off: bool = False  # it was made for a network of its own name, and was disconnected from it
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,4 +132,5 @@ def container_facts(raw: Mapping[str, Any]) -> ContainerFacts:
         started_at=raw["State"].get("StartedAt", ""),
         network=network,
         network_id=str((connected.get(network) or {}).get("NetworkID") or ""),
+        is_cut_off=network == raw["Name"].lstrip("/") and network not in connected,
     )

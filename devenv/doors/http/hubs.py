@@ -37,6 +37,9 @@ class Hub(Protocol):
     def files(self, id_: str, revision: str) -> tuple[HubFile, ...]:
         """Every file of a revision. Raises FetchError with a remedy."""
 
+    def address(self) -> str:
+        """Where the hub is; needs no network."""
+
     def url(self, id_: str, revision: str, path: str) -> str:
         """The address of a file; needs no network."""
 
@@ -111,13 +114,16 @@ class _HuggingFace:
             ),
         )  # fmt: skip
 
+    def address(self) -> str:
+        from huggingface_hub import constants
+
+        return self._endpoint or constants.ENDPOINT
+
     def url(self, id_: str, revision: str, path: str) -> str:
         from urllib.parse import quote
 
-        from huggingface_hub import constants  # `hf_hub_url` does the same, and costs a third of a second
-
-        endpoint = self._endpoint or constants.ENDPOINT
-        return f"{endpoint}/{id_}/resolve/{quote(revision, safe='')}/{quote(path)}"
+        # `hf_hub_url` does the same, and costs a third of a second.
+        return f"{self.address()}/{id_}/resolve/{quote(revision, safe='')}/{quote(path)}"
 
     def headers(self) -> Mapping[str, str]:
         from huggingface_hub import constants, get_token
@@ -181,6 +187,11 @@ class _ModelScope:
             self.name, id_, (one for one in found if one.type != "tree"),
             lambda one: HubFile(path=one.path, size=one.size or 0, sha256=one.sha256 or None),
         )  # fmt: skip
+
+    def address(self) -> str:
+        from modelscope_hub import constants
+
+        return self._endpoint or constants.DEFAULT_ENDPOINT
 
     def url(self, id_: str, revision: str, path: str) -> str:
         return str(self._api().legacy.get_download_url(id_, "model", path, revision))

@@ -28,7 +28,7 @@ def ask(where: Callable[[], Endpoint], connect: Callable[[], Engine]) -> EngineF
     except EngineError as error:
         return EngineFacts(problem=error.message, remedy=error.hint or "")
     told: list[tuple[str, str]] = []
-    asking = threading.Thread(target=lambda: told.append(_buildx()), name="buildx")
+    asking = threading.Thread(target=lambda: told.append(buildx()), name="buildx")
     asking.start()
     try:
         info, version = dockerhost.ask(endpoint, "/info"), dockerhost.ask(endpoint, "/version")
@@ -41,12 +41,12 @@ def ask(where: Callable[[], Endpoint], connect: Callable[[], Engine]) -> EngineF
         except EngineError as error:
             return EngineFacts(address=endpoint.address, problem=error.message, remedy=error.hint or "")
     asking.join()
-    buildx, problem = told[0]
-    return facts(info, version, address=endpoint.address, buildx=buildx, buildx_problem=problem)
+    found, problem = told[0]
+    return facts(info, version, address=endpoint.address, buildx=found, buildx_problem=problem)
 
 
-def _buildx() -> tuple[str, str]:
-    """(version, problem)."""
+def buildx() -> tuple[str, str]:
+    """buildx: (version, problem)."""
     try:
         return check_buildx(), ""
     except EngineError as error:

@@ -65,10 +65,13 @@ def gather(
     )
 
 
-def quick(settings: Settings, engine: Engine, *, with_gpu: bool, root: Path = Path("/")) -> Machine:
-    """The facts for `up` before any download: no network, and the driver only where a GPU is wanted."""
+def quick(
+    settings: Settings, engine: Engine, *, with_gpu: bool, with_buildx: bool = False, root: Path = Path("/")
+) -> Machine:
+    """The facts for `up` before any download: no network, and driver and buildx only where they are wanted."""
     info, version = engine.about()
-    facts = engines.facts(info, version, address=engine.address)
+    buildx, problem = engines.buildx() if with_buildx else ("", "")
+    facts = engines.facts(info, version, address=engine.address, buildx=buildx, buildx_problem=problem)
     return assemble(settings, engine=facts, nvidia_=nvidia.look(root) if with_gpu else Nvidia(), root=root)
 
 

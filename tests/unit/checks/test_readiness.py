@@ -199,3 +199,20 @@ def test_a_token_that_was_changed_is_said_by_its_file(tmp_path: Path) -> None:
         readiness.check_token(running, {"ide": "HTTP 401", "open": "ready"}, tmp_path / "token")
     assert caught.value.where == str(tmp_path / "token")
     assert "--new-token" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("state", ["exited", "dead", "removing"])
+def test_a_container_that_ended_before_it_was_looked_at_is_not_waited_for(
+    state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine attaches to it and never ends the stream."""
+    monkeypatch.setattr(readiness, "answers", lambda *_: (False, "Connection refused"))
+    engine: Any = FakeEngine(state=state)
+    watch = readiness.Watch("devenv-demo", engine, up=True)
+    assert watch.failed.is_set()
+    with pytest.raises(NotReadyError, match="ended with status 137"):
+        readiness.wait_ready(
+            _running(_service("a", 1, timeout_s=300), state=state), "token", watch, progress=Silent(), engine=engine
+        )
+    assert not readiness.Watch("devenv-demo", engine).failed.is_set(), "it may be about to be started"
+    engine.stopped.set()

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from devenv import cli
 from devenv.cli import surroundings
 from devenv.cli.app import App
 from devenv.container import container
@@ -128,3 +129,14 @@ def test_an_environment_is_found_by_any_path_to_its_project_and_from_below(
     monkeypatch.chdir(below)
     with pytest.raises(UsageError, match="this project has no environment"):
         _app().select(None)
+
+
+@pytest.mark.parametrize("name", ["", "Not-A-Name"])
+def test_a_name_that_cannot_be_is_refused_before_anything_is_done(
+    name: str, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(home)
+    (home / "devenv.yaml").write_text('base: {bootstrap: debian/bookworm}\npython: "3.11"\n')
+    assert cli.run(["up", "--name", name]) == UsageError.exit_code
+    assert "is not a name for an environment" in capsys.readouterr().err
+    assert [one.name for one in home.iterdir()] == ["devenv.yaml"]

@@ -26,7 +26,9 @@ class Demo:
     """What commands ask of an environment that runs."""
 
     name: str = "demo"
-    facts: Any = dataclasses.field(default_factory=lambda: SimpleNamespace(state="running", name="devenv-demo"))
+    facts: Any = dataclasses.field(
+        default_factory=lambda: SimpleNamespace(state="running", name="devenv-demo", is_cut_off=False)
+    )
     services: tuple[Any, ...] = ()
     status: int = 0
 

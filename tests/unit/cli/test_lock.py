@@ -10,6 +10,7 @@ import pytest
 
 from devenv.cli import run
 from devenv.doors.http.hubs import UnreachedError
+from devenv.errors import LockError
 from devenv.lock.files import write
 from devenv.lock.model import Lock, read
 from devenv.preset.load import LoadedPreset, load
@@ -131,3 +132,14 @@ def test_a_hub_that_cannot_be_reached_tells_that_the_model_can_be_left_open(
     assert "devenv lock --without-model" in capsys.readouterr().err
     assert not (project / "devenv.lock").exists()
     assert run(["lock", "--without-model", "--upgrade", "model"]) == 2
+
+
+def test_a_folder_in_the_locks_place_is_said_before_anything_is_resolved(
+    project: Path, resolver: Resolver, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "devenv.lock").mkdir()
+    assert run(["lock"]) == LockError.exit_code
+    told = capsys.readouterr().err
+    assert "it is a folder, not a file" in told
+    assert "remove it" in told
+    assert resolver.calls == []

@@ -1,19 +1,27 @@
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from devenv import cli
 from devenv.container import condition, labels
-from devenv.container.state import environment
-from devenv.doors.docker.engine import Engine
+from devenv.container.state import Environment, environment
+from devenv.doors.docker.engine import Engine, labels_json
 from devenv.doors.docker.values import ContainerFacts
 from devenv.errors import EngineError, NotReadyError
+from devenv.plan.services import PlannedService
 from tests.unit.container.test_owner import facts
 
+SERVICE = PlannedService(
+    name="ide", command=("x",), port=None, auth="none", listen=None, url="/", health_path=None, health_status=200,
+    env=(), timeout_s=1,
+)  # fmt: skip
 STATES = ("created", "paused", "restarting", "removing", "exited", "dead")
 
 
@@ -142,3 +150,58 @@ def test_down_stops_what_has_programs(status: str, state: Path, monkeypatch: pyt
     monkeypatch.setattr("devenv.doors.docker.engine.connect", lambda _: engine)
     assert cli.run(["down", "demo"]) == 0
     assert engine.acts == ["stop", "remove"]
+
+
+@pytest.mark.parametrize(
+    ("status", "command", "act"),
+    [
+        ("running", ["stop", "demo"], "stop"),
+        ("running", ["down", "demo"], "stop"),
+        ("running", ["restart", "demo", "ide"], "exec"),
+        ("paused", ["start", "demo"], "unpause"),
+    ],
+)
+def test_what_changes_an_environment_holds_it(
+    status: str, command: list[str], act: str, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[str] = []
+
+    @contextlib.contextmanager
+    def locked(self: Environment, *_: object) -> Iterator[None]:
+        held.append(self.name)
+        try:
+            yield
+        finally:
+            held.clear()
+
+    class Strict(OneContainer):
+        def __getattribute__(self, name: str) -> Any:
+            if name == act and not held:
+                raise AssertionError("another devenv command may be at work on it")
+            return super().__getattribute__(name)
+
+        def attach(self, name: str) -> Iterator[str]:
+            return iter(())
+
+        def exec(self, *_: object, **__: object) -> tuple[int, str, str]:
+            self.acts.append("exec")
+            return 1, "", ""
+
+    one = made(state, status)
+    labels = {**one.labels, "dev.devenv.services": labels_json([dataclasses.asdict(SERVICE)])}
+    engine = Strict(dataclasses.replace(one, labels=labels))
+    monkeypatch.setattr("devenv.doors.docker.engine.connect", lambda _: engine)
+    monkeypatch.setattr(Environment, "locked", locked)
+    cli.run(command)
+    assert act in engine.acts
+    assert held == []
+
+
+def test_one_that_runs_and_lost_its_network_has_a_remedy_and_no_service_of_it_is_waited_for(
+    state: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cut_off = dataclasses.replace(made(state, "running"), is_cut_off=True)
+    monkeypatch.setattr("devenv.doors.docker.engine.connect", lambda _: OneContainer(cut_off))
+    assert "devenv start demo" in (condition.remedy(labels.describe(cut_off)) or "")
+    assert cli.run(["restart", "demo", "ide"]) == NotReadyError.exit_code
+    assert "disconnected from its network; devenv start demo" in capsys.readouterr().err

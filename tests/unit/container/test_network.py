@@ -31,8 +31,8 @@ class FakeEngine(Engine):
         self.wires[name] = NetworkFacts(id=f"new-{name}", name=name, labels=labels)
         return self.wires[name].id
 
-    def reconnect(self, container: str, network: str) -> None:
-        self.acts.append(("reconnect", container, network))
+    def reconnect(self, container: str, network: str, *, is_cut_off: bool = False) -> None:
+        self.acts.append(("connect" if is_cut_off else "reconnect", container, network))
 
     def remove_network(self, id_: str) -> bool:
         self.acts.append(("remove", id_))
@@ -44,11 +44,14 @@ def env(tmp_path: Path) -> Environment:
     return environment("demo", tmp_path)
 
 
-def _container(name: str = "devenv-demo", id_: str = "id-devenv-demo") -> ContainerFacts:
+def _container(
+    name: str = "devenv-demo", id_: str = "id-devenv-demo", *, connected: Mapping[str, object] | None = None
+) -> ContainerFacts:
+    usual = {name: {"NetworkID": id_}, "of-the-user": {"NetworkID": "x"}}
     return container_facts({
         "Id": "1", "Name": "/devenv-demo", "State": {"Status": "exited"}, "Image": "i",
         "Config": {"Labels": {"dev.devenv.project": "/p"}}, "HostConfig": {"NetworkMode": name},
-        "NetworkSettings": {"Networks": {name: {"NetworkID": id_}, "of-the-user": {"NetworkID": "x"}}},
+        "NetworkSettings": {"Networks": usual if connected is None else connected},
     })  # fmt: skip
 
 
@@ -91,6 +94,20 @@ def test_one_that_is_connected_already_is_left_alone(env: Environment) -> None:
     network.rejoin(_container(), env, engine)
     network.rejoin(_container(id_=""), env, engine)  # made, and never started
     assert engine.acts == []
+
+
+def test_one_that_was_disconnected_is_connected_again(env: Environment) -> None:
+    engine = FakeEngine()
+    cut_off = _container(connected={})
+    assert cut_off.is_cut_off
+    network.rejoin(cut_off, env, engine)
+    assert engine.acts == [("connect", "devenv-demo", "devenv-demo")]
+    assert engine.wires["devenv-demo"].labels["dev.devenv.name"] == "demo"
+
+
+@pytest.mark.parametrize("mode", ["default", "host", "slirp4netns", "container:1"])
+def test_only_a_network_of_its_own_can_be_missing(mode: str) -> None:
+    assert not _container(mode, connected={}).is_cut_off
 
 
 @pytest.mark.parametrize("name", ["default", "bridge", "none", ""])

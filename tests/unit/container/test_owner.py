@@ -131,6 +131,7 @@ def test_ones_own_may_be_acted_on_and_no_others(env: Environment) -> None:
     with pytest.raises(UsageError, match="another user's") as caught:
         owner.check(other, env)
     assert "--all-users" in str(caught.value.hint)
+    assert "only its owner can start or open it" in str(caught.value.hint)
     owner.check(other, env, all_users=True)
 
 

@@ -77,6 +77,33 @@ def test_kept_survives_garbage(env: module.Environment) -> None:
     assert env.ports() == {}
 
 
+def test_a_command_that_kept_nothing_leaves_nothing(env: module.Environment) -> None:
+    with pytest.raises(NotReadyError), env.locked(lambda: None):
+        raise NotReadyError("refused")
+    assert not env.folder.exists()
+    with env.locked(lambda: None):
+        env.token()
+    assert (env.folder / "lock").exists(), "others wait at it"
+
+
+def test_what_another_command_holds_by_now_is_left(env: module.Environment) -> None:
+    """'down --volumes' takes the folder away while it is held."""
+    with env.locked(lambda: None):
+        env.forget()
+        env.folder.mkdir()
+        (env.folder / "lock").touch()
+    assert (env.folder / "lock").exists()
+
+
+def test_a_folder_that_cannot_be_is_not_a_full_disk(env: module.Environment) -> None:
+    env.folder.parent.mkdir(exist_ok=True)
+    env.folder.touch()
+    for act in (env.new_token, env.locked(lambda: None).__enter__):
+        with pytest.raises(NotReadyError) as caught:
+            act()
+        assert "is a file, where a folder must be" in str(caught.value.hint)
+
+
 @pytest.mark.timeout(60)
 def test_a_lock_that_is_a_pipe_or_leads_elsewhere_hurts_nobody(env: module.Environment, tmp_path: Path) -> None:
     env.folder.mkdir()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from devenv.doctor.examine import examine
 from devenv.doctor.finding import Needs, blockers
 from devenv.doctor.needs import needs_of
 from devenv.doors.dirs import Dirs
+from devenv.doors.machine import engine as engines
 from devenv.doors.machine import gather
 from devenv.doors.machine.model import to_json
 from devenv.doors.settings.settings import Settings
@@ -95,9 +98,37 @@ def test_gpus_that_were_asked_for_do_not_count_against_a_preset_for_the_cpu(pres
 @pytest.mark.parametrize("name", ["h100-x1", "h100-x2"])
 def test_recorded_machines(name: str, presets: Path) -> None:
     (presets / "many.yaml").write_text(BASE + "gpu: {count: 8}\nalternatives: [./whole.yaml, ./cpu.yaml]\n")
-    found = _instead(presets / "many.yaml", {"recorded": name})
+    loaded, machine = load(presets / "many.yaml"), healthy({"recorded": name})
+    assert machine.engine
+    assert machine.engine.buildx_problem, "no image can be built there, of any preset"
+    assert instead(loaded, machine, read(), lambda _: Needs()) is None
+    able = dataclasses.replace(machine, engine=dataclasses.replace(machine.engine, buildx_problem=""))
+    found = instead(loaded, able, read(), lambda _: Needs())
     assert found
     assert found.name == "whole"
+
+
+@pytest.mark.parametrize(("needed", "name"), [({"wheel"}, None), ({"deb"}, "cpu")])
+def test_what_keeps_it_from_downloading_keeps_an_alternative_as_well(
+    needed: set[str], name: str | None, presets: Path
+) -> None:
+    silent = {"name": "pip", "url": "http://127.0.0.1:1/", "seconds": 1.0, "problem": "no answer", "kind": "connect"}
+    machine = healthy({**NO_GPU, "network": {"probes": [silent]}})
+    found = instead(load(presets / "whole.yaml"), machine, read(), lambda _: Needs(kinds=frozenset(needed)))
+    assert (found.name if found else None) == name
+
+
+def test_up_asks_for_buildx_before_it_names_one(presets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = iter([("", "docker has no buildx plugin; install it"), ("0.25", "")])
+    monkeypatch.setattr(engines, "buildx", lambda: next(said))
+    monkeypatch.setattr(
+        gather, "assemble", lambda *_, engine, **__: dataclasses.replace(healthy(NO_GPU), engine=engine)
+    )
+    real: Any = SimpleNamespace(address="unix:///x", about=lambda: ({"ServerVersion": "28.0.0"}, {}))
+    for words in ("nor can it run", f"devenv up {presets / 'cpu.yaml'}"):
+        with pytest.raises(MachineError, match="this machine has no GPU") as caught:
+            preflight.before_lock(load(presets / "whole.yaml"), real, _settings(presets), Asked())
+        assert words in (caught.value.hint or "")
 
 
 def test_one_that_cannot_be_read_is_passed_over(presets: Path) -> None:
@@ -146,7 +177,7 @@ def test_a_preset_for_the_cpu_may_name_one_for_a_gpu(presets: Path, monkeypatch:
     (presets / "hungry.yaml").write_text(BASE + "memory: 900g\nalternatives: [./older.yaml]\n")
     looks: list[bool] = []
 
-    def quick(*_: Any, with_gpu: bool) -> Any:
+    def quick(*_: Any, with_gpu: bool, **__: Any) -> Any:
         looks.append(with_gpu)
         return healthy(LARGE if with_gpu else NO_GPU)
 

@@ -67,8 +67,11 @@ def test_a_lock_is_written_whole_with_the_users_own_mode(tmp_path: Path) -> None
 
 def test_a_lock_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(LockError, match="cannot write the lock"):
-        files.write(lock(preset()), tmp_path / "file" / "devenv.lock")
+    (tmp_path / "devenv.lock").mkdir()
+    for place, hint in ((tmp_path / "file/devenv.lock", "is a file"), (tmp_path / "devenv.lock", "move it away")):
+        with pytest.raises(LockError, match="cannot write the lock") as caught:
+            files.write(lock(preset()), place)
+        assert hint in str(caught.value.hint)
 
 
 @pytest.mark.timeout(60)

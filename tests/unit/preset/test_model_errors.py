@@ -11,7 +11,7 @@ import pytest
 from devenv.errors import PresetError
 from devenv.preset import model_errors
 from devenv.preset.load import load
-from devenv.preset.model import Preset
+from devenv.preset.model import Base, Preset
 from tests.unit.preset.conftest import ROOT, Write
 
 Mistakes = Callable[[str], list[PresetError]]
@@ -71,6 +71,10 @@ Mistakes = Callable[[str], list[PresetError]]
         ("§jupyter: {}", "'version' is missing in 'jupyter'", "it takes an exact version"),
         ("§base: {}", "'base': give either 'bootstrap' or 'image'", None),
         ("base: {bootstrap: §debian}", "'base.bootstrap' cannot be 'debian'", "such as 'debian/bookworm'"),
+        ("base: {image: §'127.0.0.1:1/x@sha256:1'}", "'base.image' cannot be '127.0.0.1:1/x@sha256:1'",
+         "a digest has 64 hexadecimal digits"),
+        ("base: {image: §'Debian:12'}", "'base.image' cannot be 'Debian:12'", "such as 'debian:bookworm-slim'"),
+        ("base: {image: §'debian:'}", "'base.image' cannot be 'debian:'", "such as 'debian:bookworm-slim'"),
         ("shm_size: §2gb", "'shm_size' cannot be '2gb'", "such as '512m' or '2g'"),
         ("gpu: {min_capability: §sm_90}", "'gpu.min_capability' cannot be 'sm_90'", "such as '8.0'"),
         ("gpu: {min_capability: §9}", "'gpu.min_capability' takes text, not the number 9", "a compute capability"),
@@ -114,6 +118,15 @@ def test_missing_at_the_top(mistakes: Mistakes) -> None:
         ("devenv.yaml:1:1", "'python' is missing"),
     ]
     assert found[0].hint == "or begin with 'extends: NAME'"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["debian", "debian:bookworm-slim", "library/debian", "host.example:5000/a/b__c.d-e:V1", "Host/a", "localhost/x:1",
+     "sha256:" + "0" * 64, "x@sha256:" + "0" * 64, "h.example/x:1@sha256:" + "f" * 64],
+)  # fmt: skip
+def test_every_name_of_an_image_that_docker_takes(name: str) -> None:
+    assert Base(image=name).image == name
 
 
 def test_every_pattern_has_words() -> None:

@@ -12,12 +12,13 @@ import pytest
 
 from devenv.doors.settings.pip_settings import PipSettings
 from devenv.doors.terminal.progress import Silent
-from devenv.errors import LockError
+from devenv.errors import DevenvError, EngineError, LockError
 from devenv.fetch.store import Store
 from devenv.lock import drift
 from devenv.lock.diff import changes
 from devenv.lock.files import write
 from devenv.lock.model import Deb, Lock, LockedBase, LockedModel, ModelFile, Wheel, files_digest
+from devenv.preset.load import load
 from devenv.preset.model import Preset
 from devenv.preset.yaml.nodes import Mark
 from devenv.resolve import npm as npm_room
@@ -369,6 +370,23 @@ def test_wheels_for_the_cpu_are_not_taken_over_by_a_preset_that_needs_a_gpu(stag
         store=Store(tmp_path / "store"), progress=Silent(), parent=parent,
     )  # fmt: skip
     assert "wheels" in stage.asked
+
+
+@pytest.mark.parametrize("kind", [EngineError, LockError])
+def test_a_base_image_that_cannot_be_had_is_an_error_at_its_line(
+    kind: type[DevenvError], stage: Stage, tmp_path: Path
+) -> None:
+    def look(reference: str) -> ImageFacts:
+        raise kind(f"the registry does not give {reference}")
+
+    path = tmp_path / "devenv.yaml"
+    path.write_text('base:\n  image: debian:none\npython: "3.11"\n')
+    with pytest.raises(kind, match="debian:none") as caught:
+        resolve(
+            load(path), settings=settings(tmp_path), store=Store(tmp_path / "store"), progress=Silent(),
+            image_facts=look,
+        )  # fmt: skip
+    assert str(caught.value.where).endswith("devenv.yaml:2:10")
 
 
 def test_new_templates_ask_nothing_of_a_base_image(stage: Stage, tmp_path: Path) -> None:

@@ -154,7 +154,8 @@ def test_frames_are_read_without_waiting_on_the_socket() -> None:
 
 
 def test_an_address_that_is_no_engines_is_said() -> None:
-    for address in ("nonsense", "fd://x", "tcp://h:abc", "tcp://", "npipe:////./pipe/docker_engine"):
+    wrong = ("nonsense", "fd://x", "tcp://h:abc", "tcp://", "npipe:////./pipe/docker_engine")
+    for address in (*wrong, "tcp://127.0.0.1:999999", "tcp://127.0.0.1:0", "tcp://[::::]:1"):
         with pytest.raises(EngineError, match="not the address of a Docker Engine"):
             engine.connect(Endpoint(address=address))
     with pytest.raises(EngineError, match="on another machine"):
