@@ -81,7 +81,8 @@ def test_a_gpu_that_is_not_here_stops_up_before_anything_is_made(cli: Cli, tmp_p
 # every machine has stand for the driver's.
 STAND_IN = """
 import dataclasses, sys
-from devenv import cli, gpu
+from devenv import cli
+from devenv.container import gpu
 from devenv.doors.machine import nvidia
 from devenv.doors.machine.model import Gpu, Library, Node, Nvidia
 
