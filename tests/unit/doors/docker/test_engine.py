@@ -16,7 +16,7 @@ import pytest
 import requests.exceptions
 import urllib3.exceptions
 
-from devenv.doors.docker import engine
+from devenv.doors.docker import container_files, engine
 from devenv.doors.docker.address import Endpoint, Tls
 from devenv.doors.docker.faults import unreachable
 from devenv.doors.docker.output import KEPT_BYTES, both, frames, last, lines, overheard
@@ -340,7 +340,7 @@ def test_what_is_taken_out_of_an_image_has_a_limit(tmp_path: Path) -> None:
 
 def test_a_file_that_is_read_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _engine(b"text").read_file("made", "/etc/os-release") == "text"
-    monkeypatch.setattr(engine, "_READ_BYTES", 1 << 10)
+    monkeypatch.setattr(container_files, "_READ_BYTES", 1 << 10)
     with pytest.raises(UsageError, match="larger than"):
         _engine(bytes(1 << 20)).read_file("made", "/etc/os-release")
 

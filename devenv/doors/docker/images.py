@@ -1,0 +1,105 @@
+"""The images of an engine: looked up, pulled, tagged, removed, and files copied out of them."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from devenv.doors.docker import faults
+from devenv.doors.docker.container_files import ContainerFiles
+from devenv.doors.docker.sdk import guarded
+from devenv.doors.untar import MOST_BYTES, unpack
+
+# os-release is usually a link to this one, and an archive of a link holds no content.
+_BASE_FILES = ("/usr/lib/os-release", "/var/lib/dpkg/status")
+
+
+class Images(ContainerFiles):
+    """Images. Every method raises EngineError."""
+
+    @guarded
+    def image_id(self, reference: str) -> str | None:
+        """The image's id (config digest), or None when it is not here."""
+        import docker.errors
+
+        try:
+            return str(self._api.inspect_image(reference)["Id"])
+        except docker.errors.ImageNotFound:
+            return None
+
+    @guarded
+    def image_facts(self, reference: str) -> Mapping[str, Any]:
+        """The engine's description of an image (`docker image inspect`). Raises EngineError when it is not here."""
+        facts: Mapping[str, Any] = self._api.inspect_image(reference)
+        return facts
+
+    @guarded
+    def pulled(self, reference: str) -> Mapping[str, Any]:
+        """`image_facts`, pulled unless it is here."""
+        import docker.errors
+
+        with contextlib.suppress(docker.errors.ImageNotFound):
+            return cast("Mapping[str, Any]", self._api.inspect_image(reference))
+        try:
+            self._client.images.pull(reference)
+        except (AttributeError, TypeError) as error:
+            raise faults.misconfigured(error) from None
+        return cast("Mapping[str, Any]", self._api.inspect_image(reference))
+
+    @guarded
+    def tag(self, reference: str, name: str) -> None:
+        """Give an image (by tag or id) the further tag `name`."""
+        self._api.tag(reference, *name.rsplit(":", 1))
+
+    @guarded
+    def images(self, repository_prefix: str) -> tuple[tuple[str, str, int], ...]:
+        """(tag, id, size in bytes) of every local tag that begins with `repository_prefix`."""
+        rows = [
+            (tag, image["Id"], int(image["Size"]))
+            for image in self._api.images()
+            for tag in image.get("RepoTags") or ()
+            if tag.startswith(repository_prefix)
+        ]
+        return tuple(sorted(rows))
+
+    @guarded
+    def remove_image(self, reference: str) -> None:
+        """Remove a tag, and with its last tag the image."""
+        self._api.remove_image(reference, noprune=False)
+
+    @guarded
+    def base_facts(self, reference: str) -> tuple[str, tuple[str, ...], str, str]:
+        """(id, NAME@DIGEST at every registry that has it, /etc/os-release, /var/lib/dpkg/status) of a base
+        image, pulled unless it is here. Read from a container that is created, never started."""
+        facts = self.pulled(reference)
+        with self._laid_open(reference) as made:
+            os_release, status = (self.read_file(made, path) for path in _BASE_FILES)
+        return str(facts["Id"]), tuple(facts.get("RepoDigests") or ()), os_release, status
+
+    def take_out(self, reference: str, paths: Mapping[str, Path], *, most_bytes: int = MOST_BYTES) -> None:
+        """Copy files and folders (path in the image → path here, which must not exist) out of an image that is not
+        trusted; missing paths are left out. Raises UsageError for links and devices, and above `most_bytes`."""
+        with self._laid_open(reference) as made:
+            for inside, target in paths.items():
+                with tempfile.TemporaryFile() as spool:
+                    if self.archive_of(made, inside, spool, most_bytes):
+                        spool.seek(0)
+                        unpack(spool, target, source=f"the image {reference}")
+
+    @guarded
+    @contextlib.contextmanager
+    def _laid_open(self, reference: str) -> Iterator[str]:
+        """A container of the image that is never started, for reading its files."""
+        made = self._create_idle(reference)
+        try:
+            yield made
+        finally:
+            self.remove(made)
+
+    @guarded
+    def _create_idle(self, reference: str) -> str:
+        # Without the proxies of docker's config.json, which would stay in the container's configuration.
+        return str(self._api.create_container(image=reference, command=["true"], use_config_proxy=False)["Id"])
