@@ -16,7 +16,6 @@ from devenv.lock import drift
 from devenv.lock import files as lock_files
 from devenv.preset.load import find, load
 from devenv.resolve import ensure
-from devenv.resolve.base_image import look_into
 
 if TYPE_CHECKING:
     from devenv.lock.diff import Change
@@ -77,9 +76,8 @@ def lock(app: App, preset: str | None, check: bool, upgrade: tuple[str, ...], wi
     with app.console.stages() as stages, stages.stage("lock") as stage:
         try:
             new = resolve(
-                loaded, settings=app.settings, store=Store(app.dirs.store), progress=stage, upgrade=names,
-                parent=lock_files.parent_lock(loaded), previous=old, ask_hubs=not without_model, note=stages.note,
-                image_facts=lambda reference: look_into(reference, app.engine),
+                loaded, app.session(stages).resolving(stage), upgrade=names, parent=lock_files.parent_lock(loaded),
+                previous=old, ask_hubs=not without_model,
             )  # fmt: skip
         except UnreachedError as error:
             command = lock_files.command(loaded)
@@ -106,10 +104,8 @@ def fetch(app: App, preset: str | None) -> None:
     store = Store(app.dirs.store)
     with app.console.stages() as stages:
         with stages.stage("lock") as stage:
-            locked, stage.cached = ensure.locked(
-                loaded, dirs=app.dirs, settings=app.settings, store=store, progress=stage,
-                image_facts=lambda reference: look_into(reference, app.engine),
-            )  # fmt: skip
+            session = app.session(stages)
+            locked, stage.cached = ensure.locked(loaded, lambda: session.resolving(stage), app.settings)
         with stages.stage("fetch") as stage:
             report = bring(
                 locked, store=store, settings=app.settings, progress=stage, files=archives(loaded.preset)

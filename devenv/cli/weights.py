@@ -284,10 +284,7 @@ def _model(
         )  # fmt: skip
     session = app.session(stages, sources)
     with stages.stage("lock") as stage:
-        locked, stage.cached = ensure.locked(
-            loaded, dirs=app.dirs, settings=app.settings, store=session.store, progress=stage,
-            image_facts=session.image_facts, note=stages.note,
-        )  # fmt: skip
+        locked, stage.cached = ensure.locked(loaded, lambda: session.resolving(stage), app.settings)
     locked, recorded, where = complete(loaded, locked, session)
     assert locked.model is not None
     return locked.model, recorded_json(recorded, where)

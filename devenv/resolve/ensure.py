@@ -16,11 +16,8 @@ from devenv.preset.load import LoadedPreset
 
 if TYPE_CHECKING:
     # Commands that only read a lock do not import store and network.
-    from devenv.doors.dirs import Dirs
     from devenv.doors.settings.settings import Settings
-    from devenv.doors.terminal.progress import Progress
-    from devenv.fetch.store import Store
-    from devenv.resolve.base_image import ImageFacts
+    from devenv.resolve.context import Context
 
 
 def fits(loaded: LoadedPreset, config: Path) -> tuple[str, ...]:
@@ -38,28 +35,17 @@ def fits(loaded: LoadedPreset, config: Path) -> tuple[str, ...]:
     return refuse(loaded, read_matrix(config))
 
 
-def locked(
-    loaded: LoadedPreset,
-    *,
-    dirs: Dirs,
-    settings: Settings,
-    store: Store,
-    progress: Progress,
-    image_facts: Callable[[str], ImageFacts] | None = None,
-    note: Callable[[str], None] = lambda _: None,
-) -> tuple[Lock, bool]:
-    """The preset's lock, and whether it existed before. Its model may be open; `note` reports one recorded now.
+def locked(loaded: LoadedPreset, make_context: Callable[[], Context], settings: Settings) -> tuple[Lock, bool]:
+    """The preset's lock, and whether it existed before. Its model may be open. `make_context` is called only when there
+    is something to resolve: who only reads a lock does without the store and the network.
 
     A preset without a lock is locked now; one whose lock is stale is refused (LockError).
     """
-    path = lock_path(loaded, dirs)
+    path = lock_path(loaded, settings.dirs)
     if not files.is_there(path):
         from devenv.resolve.resolver import resolve
 
-        lock = resolve(
-            loaded, settings=settings, store=store, progress=progress, parent=parent_lock(loaded),
-            image_facts=image_facts, note=note,
-        )  # fmt: skip
+        lock = resolve(loaded, make_context(), parent=parent_lock(loaded))
         write(lock, path)
         return lock, False
     lock = read(path)

@@ -8,13 +8,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 from devenv.compat.build_variant import ANY as ANY_CUDA
 from devenv.compat.build_variant import suits
-from devenv.doors.http.web import Policy, Web
-from devenv.doors.settings.settings import Settings
-from devenv.doors.terminal.progress import Progress
+from devenv.doors.http.web import Web
 from devenv.errors import EngineError, LockError
 from devenv.fetch import npm_program
 from devenv.fetch.sources import Sources, archives
-from devenv.fetch.store import Store
 from devenv.lock import drift
 from devenv.lock.builtin_packages import BASE_PACKAGES, NODE_WHEEL, SYSTEM_PACKAGES, TOOLCHAIN_PACKAGES
 from devenv.lock.model import Artifact, Deb, Lock, LockedBase, LockedEditor, LockedModel, LockedNpm, Wheel
@@ -24,6 +21,7 @@ from devenv.resolve import npm
 from devenv.resolve.apt import Apt, installed, minor_version, without
 from devenv.resolve.base_image import ImageFacts, locked_image
 from devenv.resolve.code_server import resolve_editor, resolve_extensions
+from devenv.resolve.context import Context
 from devenv.resolve.keyring import keyring
 from devenv.resolve.previous import ALL, Earlier
 from devenv.resolve.wheels import own_file, own_uv, resolve_wheels
@@ -33,45 +31,37 @@ _IMAGE_HINT = "start an engine, because it reads the base image; without one, us
 
 def resolve(
     loaded: LoadedPreset,
+    context: Context,
     *,
-    settings: Settings,
-    store: Store,
-    progress: Progress,
     upgrade: Sequence[str] = (),
     parent: Lock | None = None,
     previous: Lock | None = None,
-    image_facts: Callable[[str], ImageFacts] | None = None,
-    policy: Policy | None = None,
     ask_hubs: bool = True,
-    note: Callable[[str], None] = lambda _: None,
 ) -> Lock:
     """Lock a preset.
 
     A section whose pins are those of `previous` (this preset's own lock) or `parent` (the nearest ancestor's) is
     kept unchanged; elsewhere their versions are preferred. `upgrade` names packages or sections, ALL,
-    or PARENT. Without `ask_hubs` a model that is not pinned yet stays so. `note` gets the warnings of a successful
-    run. Raises LockError, FetchError.
+    or PARENT. Without `ask_hubs` a model that is not pinned yet stays so. Raises LockError, FetchError,
+    CancelledError.
     """
-    with Web(settings, policy) as web:
+    with Web(context.settings, context.policy) as web, context.cancel.ending(web.halt):
         work = _Work(
-            loaded=loaded, settings=settings, store=store, progress=progress, web=web, parent=parent,
-            previous=previous, upgrade=tuple(upgrade), image_facts=image_facts, ask_hubs=ask_hubs, note=note,
+            loaded, context, web, parent=parent, previous=previous, upgrade=tuple(upgrade), ask_hubs=ask_hubs
         )  # fmt: skip
         try:
             return work.lock()
         except LockError as error:
             raise located(error, loaded) from None
+        finally:
+            context.cancel.check()  # then what failed is no fault of the preset or of a source
 
 
 def refresh_missing(
     lock: Lock,
     missing: Iterable[Artifact],
     loaded: LoadedPreset,
-    *,
-    settings: Settings,
-    store: Store,
-    progress: Progress,
-    image_facts: Callable[[str], ImageFacts] | None = None,
+    context: Context,
 ) -> Lock:
     """The lock with its Debian packages resolved again, all else kept: for mirrors that dropped some (`missing`).
 
@@ -81,10 +71,7 @@ def refresh_missing(
     for one in missing:
         if not isinstance(one, Deb):
             raise LockError(f"{one.file} is not a Debian package", hint=f"devenv lock --upgrade {one.name}")
-    return resolve(
-        loaded, settings=settings, store=store, progress=progress, previous=lock, upgrade=("base", "apt"),
-        image_facts=image_facts, ask_hubs=False,
-    )  # fmt: skip
+    return resolve(loaded, context, previous=lock, upgrade=("base", "apt"), ask_hubs=False)
 
 
 def located(error: LockError, loaded: LoadedPreset) -> LockError:
@@ -107,30 +94,28 @@ class _Work:
 
     def __init__(
         self,
-        *,
         loaded: LoadedPreset,
-        settings: Settings,
-        store: Store,
-        progress: Progress,
+        context: Context,
         web: Web,
+        *,
         parent: Lock | None,
         previous: Lock | None,
         upgrade: tuple[str, ...],
-        image_facts: Callable[[str], ImageFacts] | None,
         ask_hubs: bool,
-        note: Callable[[str], None],
     ) -> None:
+        settings, store = context.settings, context.store
         self.preset = loaded.preset
         self._image_mark = loaded.origins.get(("base", "image"))
         self.settings = settings
         self.store = store
-        self.progress = progress
+        self.progress = context.progress
+        self.cancel = context.cancel
         self.web = web
         self.inputs = drift.inputs(self.preset)
         self.platform = f"linux/{settings.arch}"
-        self._image_facts = image_facts
+        self._image_facts = context.image_facts
         self._ask_hubs = ask_hubs
-        self._note = note
+        self._note = context.note
         self.earlier = Earlier(
             parent=parent, previous=previous, upgrade=frozenset(upgrade), inputs=self.inputs,
             platform=self.platform, depth=len(loaded.chain) - 1,

@@ -46,10 +46,7 @@ def decide(path: Path, session: Session, *, before_lock: Callable[[LoadedPreset]
         if before_lock:
             before_lock(loaded)
     with session.stages.stage("lock") as stage:
-        lock, stage.cached = locked(
-            loaded, dirs=session.dirs, settings=session.settings, store=session.store, progress=stage,
-            image_facts=session.image_facts, note=session.stages.note,
-        )  # fmt: skip
+        lock, stage.cached = locked(loaded, lambda: session.resolving(stage), session.settings)
         stage.message(f"{len(lock.artifacts())} files")
     return Decided(loaded=loaded, lock=lock, plan=plan(loaded, lock))
 

@@ -93,10 +93,7 @@ def _relocked(decided: Decided, gone: GoneError, session: Session) -> Decided:
         f"no mirror has {len(gone.missing)} locked Debian packages any more ({names}); locking them again"
     )
     with session.stages.stage("relock") as stage:
-        lock = refresh_missing(
-            decided.lock, gone.missing, decided.loaded, settings=session.settings, store=session.store, progress=stage,
-            image_facts=session.image_facts,
-        )  # fmt: skip
+        lock = refresh_missing(decided.lock, gone.missing, decided.loaded, session.resolving(stage))
         place = relocked_path(decided.loaded, session.dirs)
         write_lock(lock, place)
         stage.message(str(place))

@@ -14,7 +14,9 @@ from devenv.doors.terminal.stages import Stages
 from devenv.resolve.base_image import ImageFacts, look_into
 
 if TYPE_CHECKING:
+    from devenv.doors.terminal.progress import Progress
     from devenv.fetch.store import Store
+    from devenv.resolve.context import Context
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,15 @@ class Session:
     def image_facts(self, reference: str) -> ImageFacts:
         """The facts about a base image for the lock; the engine pulls a missing image."""
         return look_into(reference, self.engine())
+
+    def resolving(self, progress: Progress) -> Context:
+        """What resolvers need; `progress` is that of the present stage."""
+        from devenv.resolve.context import Context
+
+        return Context(
+            settings=self.settings, store=self.store, progress=progress, image_facts=self.image_facts,
+            note=self.stages.note, cancel=self.cancel,
+        )  # fmt: skip
 
     def waiting_for(self, what: str) -> Callable[[], None]:
         """The `waiting` of a lock: a note that another devenv command `what`, such as 'is using this environment'."""

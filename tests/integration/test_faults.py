@@ -22,6 +22,7 @@ from devenv.errors import DevenvError, FetchError, LockError
 from devenv.fetch.fetch import fetch
 from devenv.fetch.store import Store
 from devenv.lock.model import read
+from devenv.resolve.context import Context
 from devenv.resolve.resolver import resolve
 from tests.integration.mirror import make_world, settings, two_mirrors
 from tests.integration.test_fetch import QUICK, _body, assert_sound
@@ -174,7 +175,10 @@ def test_no_fault_while_locking_gives_another_lock(small: Small, mine: Settings,
             small.mirror.faults[path] = [dice.choice(LOCK_FAULTS) for _ in range(dice.randrange(1, 3))]
         for _ in range(20):
             try:
-                made = resolve(preset(), settings=mine, store=Store(root / "store"), progress=Silent(), policy=QUICK)
+                context = Context(
+                    settings=mine, store=Store(root / "store"), progress=Silent(), policy=QUICK
+                )  # fmt: skip
+                made = resolve(preset(), context)
             except DevenvError:
                 assert_sound(Store(root / "store"))
             else:
@@ -194,11 +198,13 @@ import pickle, sys
 from pathlib import Path
 from devenv.fetch.store import Store
 from devenv.lock.files import write
+from devenv.resolve.context import Context
 from devenv.resolve.resolver import resolve
 from devenv.doors.terminal.progress import Silent
 root = Path(sys.argv[1])
 loaded, settings = pickle.loads((root / "wish").read_bytes())
-write(resolve(loaded, settings=settings, store=Store(root / "store"), progress=Silent()), root / "devenv.lock")
+context = Context(settings=settings, store=Store(root / "store"), progress=Silent())
+write(resolve(loaded, context), root / "devenv.lock")
 """
 
 

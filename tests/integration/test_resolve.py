@@ -11,7 +11,7 @@ import re
 import shutil
 import tarfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -33,6 +33,7 @@ from devenv.preset.load import LoadedPreset
 from devenv.preset.model import Preset
 from devenv.preset.own_wheel import reference
 from devenv.resolve.base_image import ImageFacts
+from devenv.resolve.context import Context
 from devenv.resolve.resolver import refresh_missing, resolve
 from devenv.resolve.wheels import own_uv
 from tests.integration.mirror import Mirror, settings
@@ -168,8 +169,11 @@ def preset(**changes: Any) -> LoadedPreset:
     )  # fmt: skip
 
 
-def make(one: LoadedPreset, mine: Settings, root: Path, **more: Any) -> Lock:
-    return resolve(one, settings=mine, store=Store(root / "store"), progress=Silent(), **more)
+def make(
+    one: LoadedPreset, mine: Settings, root: Path, image_facts: Callable[[str], ImageFacts] | None = None, **more: Any
+) -> Lock:
+    context = Context(settings=mine, store=Store(root / "store"), progress=Silent(), image_facts=image_facts)
+    return resolve(one, context, **more)
 
 
 def names(artifacts: Sequence[Any]) -> set[str]:
@@ -231,9 +235,8 @@ def test_six_months_on_the_mirror_has_dropped_packages(small: Small, mine: Setti
     with pytest.raises(GoneError) as caught:
         fetch(first, store=Store(tmp_path / "fresh"), settings=mine)
     assert names(caught.value.missing) == {"git-man", "libc6"}
-    again = refresh_missing(
-        first, caught.value.missing, preset(), settings=mine, store=Store(tmp_path / "fresh"), progress=Silent()
-    )
+    context = Context(settings=mine, store=Store(tmp_path / "fresh"), progress=Silent())
+    again = refresh_missing(first, caught.value.missing, preset(), context)
     assert {(one.name, one.new) for one in changes(first, again)} == {("git-man", "1:2.39-2"), ("libc6", "2.36-2")}
     fetch(again, store=Store(tmp_path / "fresh"), settings=mine)
     assert drift.compare(again, preset().preset) == ()

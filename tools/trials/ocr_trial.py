@@ -88,6 +88,7 @@ def lock(options: argparse.Namespace) -> None:
     from devenv.fetch.store import Store
     from devenv.preset.load import load
     from devenv.resolve.base_image import ImageFacts
+    from devenv.resolve.context import Context
     from devenv.resolve.resolver import resolve
 
     home = Path.home()
@@ -100,7 +101,7 @@ def lock(options: argparse.Namespace) -> None:
     )  # fmt: skip
     loaded = load(options.out / "project/preset.yaml")
     made = resolve(
-        loaded, settings=settings, store=store, progress=Silent(), image_facts=lambda _: facts, ask_hubs=False
+        loaded, Context(settings=settings, store=store, progress=Silent(), image_facts=lambda _: facts), ask_hubs=False
     )
     (options.out / "lock").write_text(made.dump())
     fetch(made, store=store, settings=settings, progress=Silent())

@@ -24,7 +24,7 @@ class Resolver:
     def __init__(self) -> None:
         self.calls: list[dict[str, Any]] = []
 
-    def __call__(self, loaded: LoadedPreset, **more: Any) -> Lock:
+    def __call__(self, loaded: LoadedPreset, _: object, **more: Any) -> Lock:
         self.calls.append(more)
         return lock(loaded.preset, apt=tuple(deb(name) for name in loaded.preset.apt))
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from devenv.lock.model import Lock
 from devenv.preset.load import LoadedPreset, load
 from devenv.resolve import ensure
 from devenv.resolve import resolver as room
+from devenv.resolve.context import Context
 from tests.unit.handmade import loaded, lock, preset, settings
 
 
@@ -24,14 +26,15 @@ def dirs(tmp_path: Path) -> Dirs:
 
 
 def get(one: LoadedPreset, dirs: Dirs, root: Path) -> tuple[Lock, bool]:
-    return ensure.locked(one, dirs=dirs, settings=settings(root), store=Store(root / "store"), progress=Silent())
+    mine = dataclasses.replace(settings(root), dirs=dirs)
+    return ensure.locked(one, lambda: Context(settings=mine, store=Store(root / "store"), progress=Silent()), mine)
 
 
 @pytest.fixture
 def resolved(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     calls: list[Any] = []
 
-    def resolve(one: LoadedPreset, **more: Any) -> Lock:
+    def resolve(one: LoadedPreset, _: Context, **more: Any) -> Lock:
         calls.append(more)
         return lock(one.preset)
 
@@ -74,7 +77,6 @@ def test_a_stale_lock_is_refused_and_not_replaced(tmp_path: Path, dirs: Dirs, re
 def test_a_lock_that_is_no_file_is_not_taken_for_a_missing_one(tmp_path: Path) -> None:
     (tmp_path / "devenv.yaml").write_text("extends: python\n")
     os.mkfifo(tmp_path / "devenv.lock")
-    dirs = Dirs(cache=tmp_path, state=tmp_path, config=tmp_path)
     nothing: Any = None
     with pytest.raises(LockError, match="it is a pipe"):
-        ensure.locked(load(tmp_path / "devenv.yaml"), dirs=dirs, settings=nothing, store=nothing, progress=nothing)
+        ensure.locked(load(tmp_path / "devenv.yaml"), nothing, settings(tmp_path))

@@ -24,6 +24,7 @@ from devenv.preset.yaml.nodes import Mark
 from devenv.resolve import npm as npm_room
 from devenv.resolve import resolver as room
 from devenv.resolve.base_image import ImageFacts
+from devenv.resolve.context import Context
 from devenv.resolve.model import Told
 from devenv.resolve.previous import ALL, PARENT, Earlier
 from devenv.resolve.resolver import refresh_missing, resolve
@@ -93,7 +94,12 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
 
 def run(wish: Preset, root: Path, *ancestors: Path, **more: Any) -> Lock:
     one = loaded(wish, root / "devenv.yaml", *ancestors)
-    return resolve(one, **{"settings": settings(root), "store": Store(root / "s"), "progress": Silent(), **more})
+    followed = {key: more.pop(key) for key in ("note", "settings", "image_facts") if key in more}
+    return resolve(one, _context(root, **followed), **more)
+
+
+def _context(root: Path, **more: Any) -> Context:
+    return Context(**{"settings": settings(root), "store": Store(root / "s"), "progress": Silent(), **more})
 
 
 def test_a_first_lock_resolves_everything(stage: Stage, tmp_path: Path) -> None:
@@ -193,9 +199,7 @@ def test_a_name_that_is_not_locked_cannot_be_upgraded(stage: Stage, tmp_path: Pa
 def test_what_mirrors_dropped_is_resolved_anew_and_all_else_stays(stage: Stage, tmp_path: Path) -> None:
     old = lock(preset(), wheels=(wheel("own", layer=1), wheel("rich", layer=0)))
     one = loaded(preset(), tmp_path / "devenv.yaml", tmp_path / "a/preset.yaml")
-    made = refresh_missing(
-        old, old.apt[:1], one, settings=settings(tmp_path), store=Store(tmp_path / "s"), progress=Silent()
-    )
+    made = refresh_missing(old, old.apt[:1], one, _context(tmp_path))
     assert stage.asked == ["base", "apt", "toolchain"]
     assert (made.wheels, made.uv, made.node) == (old.wheels, old.uv, old.node)
     assert made.editor is not None
@@ -203,7 +207,7 @@ def test_what_mirrors_dropped_is_resolved_anew_and_all_else_stays(stage: Stage, 
     assert made.editor.packages == old.editor.packages
     assert {(one.kind) for one in changes(old, made)} == {"base", "apt", "toolchain"}
     with pytest.raises(LockError):
-        refresh_missing(old, old.wheels[:1], one, settings=settings(tmp_path), store=Store(tmp_path), progress=Silent())
+        refresh_missing(old, old.wheels[:1], one, _context(tmp_path))
 
 
 def test_another_platforms_lock_is_no_start(stage: Stage, tmp_path: Path) -> None:
@@ -216,7 +220,7 @@ def test_an_error_points_at_the_presets_line(stage: Stage, tmp_path: Path) -> No
     one = loaded(preset(apt=("git", "nosuch")), tmp_path / "devenv.yaml")
     object.__setattr__(one, "origins", MappingProxyType({("apt", 1): mark}))
     with pytest.raises(LockError) as caught:
-        resolve(one, settings=settings(tmp_path), store=Store(tmp_path / "s"), progress=Silent())
+        resolve(one, _context(tmp_path))
     assert (caught.value.where or "").endswith("devenv.yaml:7:3")
     assert "- nosuch" in (caught.value.detail or "")
 
@@ -301,7 +305,7 @@ def test_packages_that_mirrors_dropped_leave_an_open_model_open(hub_asked: list[
     wish = preset(model=_MODEL)
     made = refresh_missing(
         lock(wish, open=("model",)), (deb("git"),), loaded(wish, tmp_path / "devenv.yaml"),
-        settings=settings(tmp_path), store=Store(tmp_path / "s"), progress=Silent(),
+        _context(tmp_path),
     )  # fmt: skip
     assert made.open == ("model",)
     assert "hub" not in hub_asked
@@ -353,8 +357,8 @@ def test_the_dates_of_archives_stay_when_packages_change_their_layer(stage: Stag
     dates = {"apt": {"bookworm": "20260711T101637Z"}}
     previous = lock(wish, apt=(*parent.apt, deb("vim")), archives=dates)
     made = resolve(
-        loaded(wish, Path("/p/devenv.yaml"), Path("/q/preset.yaml")), settings=settings(tmp_path),
-        store=Store(tmp_path / "store"), progress=Silent(), previous=previous, parent=parent,
+        loaded(wish, Path("/p/devenv.yaml"), Path("/q/preset.yaml")), _context(tmp_path), previous=previous,
+        parent=parent,
     )  # fmt: skip
     assert {one.name: one.layer for one in made.apt} == {"git": None, "curl": None, "vim": 1}
     assert made.archives is not None
@@ -366,8 +370,7 @@ def test_wheels_for_the_cpu_are_not_taken_over_by_a_preset_that_needs_a_gpu(stag
     parent = lock(preset(pip=("torch==2.10.0",)), wheels=(wheel("jupyterlab", "4.6.6"), wheel("torch", "2.10.0+cpu")))
     wish = preset(pip=("torch==2.10.0",), gpu={"required": True})
     resolve(
-        loaded(wish, Path("/p/devenv.yaml"), Path("/q/preset.yaml")), settings=settings(tmp_path),
-        store=Store(tmp_path / "store"), progress=Silent(), parent=parent,
+        loaded(wish, Path("/p/devenv.yaml"), Path("/q/preset.yaml")), _context(tmp_path), parent=parent,
     )  # fmt: skip
     assert "wheels" in stage.asked
 
@@ -383,8 +386,7 @@ def test_a_base_image_that_cannot_be_had_is_an_error_at_its_line(
     path.write_text('base:\n  image: debian:none\npython: "3.11"\n')
     with pytest.raises(kind, match="debian:none") as caught:
         resolve(
-            load(path), settings=settings(tmp_path), store=Store(tmp_path / "store"), progress=Silent(),
-            image_facts=look,
+            load(path), _context(tmp_path, image_facts=look),
         )  # fmt: skip
     assert str(caught.value.where).endswith("devenv.yaml:2:10")
 
@@ -401,8 +403,7 @@ def test_new_templates_ask_nothing_of_a_base_image(stage: Stage, tmp_path: Path)
         raise AssertionError(f"asked for {reference}")
 
     made = resolve(
-        loaded(wish), settings=settings(tmp_path), store=Store(tmp_path / "store"), progress=Silent(), previous=stale,
-        image_facts=look,
+        loaded(wish), _context(tmp_path, image_facts=look), previous=stale,
     )  # fmt: skip
     assert made == old
     assert stage.asked == []
