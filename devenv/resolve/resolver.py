@@ -45,7 +45,7 @@ def resolve(
     or PARENT. Without `ask_hubs` a model that is not pinned yet stays so. Raises LockError, FetchError,
     CancelledError.
     """
-    with Web(context.settings, context.policy) as web, context.cancel.ending(web.halt):
+    with Web(context.settings, context.policy, context.cancel) as web:
         work = _Work(
             loaded, context, web, parent=parent, previous=previous, upgrade=tuple(upgrade), ask_hubs=ask_hubs
         )  # fmt: skip
@@ -197,7 +197,7 @@ class _Work:
             keys = keyring(distribution, settings=self.settings, store=self.store, web=self.web)
             self._apt_ = Apt(
                 distribution=distribution, release=release, settings=self.settings, store=self.store, keyring=keys,
-                further=self.preset.apt_components,
+                further=self.preset.apt_components, cancel=self.cancel,
             )  # fmt: skip
         return self._apt_
 

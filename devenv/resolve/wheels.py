@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from devenv.compat.build_variant import built_for, suits
+from devenv.doors.cancellation import Cancellation
 from devenv.doors.http.partial_file import Wanted
 from devenv.doors.http.web import Origin, Web
 from devenv.doors.process import ProcessError, run
@@ -59,7 +60,7 @@ def resolve_wheels(
     kept = _preferences(keep)
     without: list[str] = []
     while True:
-        found = _resolved(requirements, without, kept, python, glibc, settings, dependencies=dependencies)
+        found = _resolved(requirements, without, kept, python, glibc, settings, web.cancel, dependencies=dependencies)
         # A version with a local part (2.10.0+cpu) counts as newer than the one without, and `==2.10.0` allows it.
         wrong = [f"{one['name']}!={one['version']}" for one in found if not suits(one.get("version", ""), cuda)]
         if not wrong:
@@ -91,6 +92,7 @@ def _resolved(
     python: str,
     glibc: str,
     settings: Settings,
+    cancel: Cancellation,
     *,
     dependencies: bool,
 ) -> Sequence[Mapping[str, Any]]:
@@ -119,6 +121,7 @@ def _resolved(
                 stdin="\n".join(requirements) + "\n",
                 cwd=Path(folder),
                 env={**dict(settings.pip.uv_env), **_FIXED},
+                cancel=cancel,
             )
         except ProcessError as error:
             raise _unresolved(error.outcome.err, requirements, without, own) from None

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, Self, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from devenv.doors import files
+from devenv.doors.cancellation import Cancellation
 from devenv.doors.http.partial_file import Again, Got, Partial, Refused, Stopped, Wanted
 from devenv.doors.http.transport import Streaming, check_status, trust
 from devenv.doors.settings.tool_configs import without_secret
@@ -89,8 +90,10 @@ class NowhereError(FetchError):
 class Web:
     """HTTP clients after the user's settings, shared by threads. `stop` ends all its work soon."""
 
-    def __init__(self, settings: Settings, policy: Policy | None = None) -> None:
+    def __init__(self, settings: Settings, policy: Policy | None = None, cancel: Cancellation | None = None) -> None:
         self.policy = policy or Policy()
+        self.cancel = cancel or Cancellation()
+        self._ending = contextlib.ExitStack()
         self.stop = threading.Event()
         self._sockets: set[socket.socket] = set()
         self._settings = settings
@@ -98,9 +101,11 @@ class Web:
         self._guard = threading.Lock()
 
     def __enter__(self) -> Self:
+        self._ending.enter_context(self.cancel.ending(self.halt))
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._ending.close()
         with self._guard:
             for client in self._clients.values():
                 client.close()

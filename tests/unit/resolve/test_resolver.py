@@ -12,7 +12,7 @@ import pytest
 
 from devenv.doors.settings.pip_settings import PipSettings
 from devenv.doors.terminal.progress import Silent
-from devenv.errors import DevenvError, EngineError, LockError
+from devenv.errors import CancelledError, DevenvError, EngineError, LockError
 from devenv.fetch.store import Store
 from devenv.lock import drift
 from devenv.lock.diff import changes
@@ -407,3 +407,10 @@ def test_new_templates_ask_nothing_of_a_base_image(stage: Stage, tmp_path: Path)
     )  # fmt: skip
     assert made == old
     assert stage.asked == []
+
+
+def test_a_resolution_that_is_cancelled_says_so_and_blames_nobody(stage: Stage, tmp_path: Path) -> None:
+    context = _context(tmp_path)
+    context.cancel.cancel()
+    with pytest.raises(CancelledError):
+        resolve(loaded(preset(), tmp_path / "devenv.yaml"), context)
