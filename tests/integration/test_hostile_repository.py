@@ -149,7 +149,7 @@ class Hostile:
         for path in seen.wrote:
             if path.is_relative_to(self.project):
                 name = path.relative_to(self.project).parts[0]
-                assert any(re.fullmatch(rf"\.?{re.escape(one)}(\.[0-9]+)?", name) for one in writes), path
+                assert any(re.fullmatch(rf"\.?{re.escape(one)}(\.[0-9]+){{0,2}}", name) for one in writes), path
             else:
                 assert any(path.is_relative_to(one) for one in own), path
                 assert not path.is_relative_to(self.home) or any(path.is_relative_to(one) for one in own_folders), path
