@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from devenv.checks.readiness import log_tail
+from devenv.checks.smoke import TIMED_OUT
 from devenv.container.exec import Lifeline
 from devenv.container.labels import Running
 from devenv.doors.cancellation import Cancellation
@@ -21,7 +22,6 @@ from devenv.plan.tree_digest import digest
 
 LOG = "setup"
 """The log's name, in the place of a service's."""
-_TIMED_OUT = 124  # coreutils' timeout
 _READ = 'for mark; do cat "$mark" 2> /dev/null || :; echo; done'
 # What the command prints goes to the file alone: a process that it leaves in the background would hold a pipe open.
 _RUN = """
@@ -83,7 +83,7 @@ def _run(
             line.done()
     cancel.check()
     if code != 0:
-        how = f"timed out after {step.timeout_s} s" if code == _TIMED_OUT else f"ended with status {code}"
+        how = f"timed out after {step.timeout_s} s" if code == TIMED_OUT else f"ended with status {code}"
         raise NotReadyError(
             f"setup step {step.name!r} {how}",
             detail=log_tail(engine, running.facts.name, LOG) or err.strip() or None,

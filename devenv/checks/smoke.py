@@ -17,7 +17,7 @@ from devenv.plan.plan import PlannedCheck
 
 PLUMBING = "plumbing passed; the result itself was not checked"
 _TAIL_LINES = 20
-_TIMED_OUT = 124  # coreutils' timeout
+TIMED_OUT = 124  # coreutils' timeout
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,7 @@ class Report:
         if not failed:
             return
         first = failed[0]
-        how = "timed out" if first.exit_code == _TIMED_OUT else f"ended with status {first.exit_code}"
+        how = "timed out" if first.exit_code == TIMED_OUT else f"ended with status {first.exit_code}"
         raise SmokeError(
             f"smoke check {first.name!r} {how}" + (f" (and {len(failed) - 1} more failed)" if failed[1:] else ""),
             detail=first.tail or None,

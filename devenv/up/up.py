@@ -118,21 +118,23 @@ def wake(running: Running, environment: Environment, session: Session, *, restar
     """Continue with the existing container: start it unless it runs; stop it first with `restart`, or when it was
     disconnected from its network. Raises PortTakenError, EngineError, UsageError."""
     engine = session.engine()
-    watch = partial(
-        readiness.Watch, running.facts.name, engine, note=session.stages.note, cancel=session.cancel
-    )  # fmt: skip
     cut_off = running.facts.is_cut_off
     if cut_off:
         session.stages.note(f"{running.name} was disconnected from its network: it is started again on a new one")
     # Its gateway answers only the network that it was started on.
     if running.facts.state == "running" and not (restart or cut_off):
-        return watch(up=True)
+        return _watch(running.facts.name, session, up=True)
     if running.facts.state == "running":
         engine.stop(running.facts.name, timeout_s=container.STOP_TIMEOUT_S)
     network.rejoin(running.facts, environment, engine)
-    started = watch()
+    started = _watch(running.facts.name, session)
     container.start(running.facts.name, engine)
     return started
+
+
+def _watch(name: str, session: Session, *, up: bool = False) -> readiness.Watch:
+    """Follow the container `name` for this run; `up`: it runs already."""
+    return readiness.Watch(name, session.engine(), up=up, note=session.stages.note, cancel=session.cancel)
 
 
 def _start_new(
@@ -145,7 +147,7 @@ def _start_new(
     engine = session.engine()
     for left in range(_PORT_ATTEMPTS - 1, -1, -1):
         container.create(spec, environment, engine)
-        watch = readiness.Watch(spec.name, engine, note=session.stages.note, cancel=session.cancel)
+        watch = _watch(spec.name, session)
         try:
             container.start(spec.name, engine)
         except container.PortTakenError:
@@ -178,7 +180,7 @@ def _set_up(
         stage.cached = not ran
         stage.message(f"log: devenv logs {running.name} setup" if ran else "done before")
     if ran:
-        watch = readiness.Watch(running.facts.name, engine, up=True, note=stages.note, cancel=session.cancel)
+        watch = _watch(running.facts.name, session, up=True)
     return watch, smoke.beside(running, engine, stages)
 
 

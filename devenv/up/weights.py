@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from devenv.doors.cancellation import Cancellation
 from devenv.up.session import Session
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ class Bringing:
         self._session = session
         self._own = own
         self._failure: BaseException | None = None
-        self._other = Cancellation()  # of the work done meanwhile
         self._thread: threading.Thread | None = None
         self._held = contextlib.ExitStack()
 
@@ -39,7 +37,7 @@ class Bringing:
         from devenv.weights.store import Weights
 
         self._store = Weights(self._session.settings.hubs.dir)
-        self._held.enter_context(self._session.cancel.ending(self._other.cancel))
+        self._other = self._held.enter_context(self._session.cancel.part())  # of the work beside it
         self._held.enter_context(self._store.used(self._model.key))
         try:
             if not self._store.present(self._model):
