@@ -106,9 +106,9 @@ class _Lazy(click.Group):
 @click.pass_context
 def cli(ctx: click.Context, verbose: bool, quiet: bool) -> None:
     """Reproducible AI development environments: one command to a container whose smoke test has passed."""
-    from devenv.cli.app import App
+    from devenv.cli.app import Options, begin
 
-    ctx.obj = App.make(verbose=verbose, quiet=quiet)
+    ctx.obj = begin(Options(verbose=verbose, quiet=quiet))
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

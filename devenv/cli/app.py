@@ -33,33 +33,49 @@ _CARRIED = (
     "HF_ENDPOINT", "MODELSCOPE_DOMAIN",
 )  # fmt: skip
 
+_SHOWN = (("devenv.doors.process", "    $ %(message)s"), ("devenv.output", "      %(message)s"))
+"""The loggers of `--verbose`, and the form of their lines."""
 _F = TypeVar("_F", bound=Callable[..., Any])
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The values of the options that several commands have. `folders`: those to search for locked files."""
+
+    verbose: bool = False
+    quiet: bool = False
+    json: bool = False
+    folders: tuple[Path, ...] = ()
+    weights_dir: str | None = None
+
+
+_SHARED = ("json", "folders", "weights_dir")
+"""The values of `Options` that a command's own options give."""
+
+
+def begin(options: Options) -> Options:
+    """Correct this process's surroundings and, with `--verbose`, show the commands that run. Raises UsageError."""
+    surroundings.settle(make_console(options).warn)
+    for name, form in _SHOWN if options.verbose else ():
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(_Printable(form))
+        logging.getLogger(name).addHandler(handler)
+        logging.getLogger(name).setLevel(logging.INFO)
+    return options
 
 
 class App:
     """One run of the command line. Engine and settings are made at first use."""
 
-    def __init__(self, *, dirs: Dirs, console: Console, verbose: bool) -> None:
-        self.dirs = dirs
-        self.console = console
-        self.verbose = verbose
-        self.json = False
-        self.folders: tuple[Path, ...] = ()
-        self.weights_dir: str | None = None
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.dirs = Dirs.of(os.environ)
+        self.console = make_console(options)
 
-    @classmethod
-    def make(cls, *, verbose: bool, quiet: bool) -> App:
-        """From this process's environment variables and terminal."""
-        console = make_console(quiet=quiet)
-        surroundings.settle(console.warn)
-        if verbose:
-            console.live = False
-            for name, form in (("devenv.doors.process", "    $ %(message)s"), ("devenv.output", "      %(message)s")):
-                handler = logging.StreamHandler(sys.stderr)
-                handler.setFormatter(_Printable(form))
-                logging.getLogger(name).addHandler(handler)
-                logging.getLogger(name).setLevel(logging.INFO)
-        return cls(dirs=_dirs(), console=console, verbose=verbose)
+    @property
+    def json(self) -> bool:
+        """Whether the answer is one JSON document."""
+        return self.options.json
 
     @functools.cached_property
     def settings(self) -> Settings:
@@ -67,12 +83,12 @@ class App:
 
         from devenv.doors.settings.settings import Settings
 
-        settings = dataclasses.replace(Settings.read(self.dirs), folders=self.folders)
-        if self.weights_dir is None:
+        settings = dataclasses.replace(Settings.read(self.dirs), folders=self.options.folders)
+        if self.options.weights_dir is None:
             return settings
         from devenv.doors.settings.config_yaml import weights_dir
 
-        folder = weights_dir(self.weights_dir, _home(), "--weights-dir")
+        folder = weights_dir(self.options.weights_dir, _home(), "--weights-dir")
         hubs = dataclasses.replace(settings.hubs, dir=folder, dir_from="--weights-dir")
         return dataclasses.replace(settings, hubs=hubs)
 
@@ -188,26 +204,30 @@ class _Printable(logging.Formatter):
         return printable(super().format(record))
 
 
-def make_console(*, quiet: bool = False) -> Console:
+def make_console(options: Options = Options()) -> Console:
     """A console for this process's terminal; NO_COLOR and CI are respected."""
     live = sys.stderr.isatty() and "CI" not in os.environ and os.environ.get("TERM") != "dumb"
-    return Console(live=live and not quiet, colour=sys.stderr.isatty() and "NO_COLOR" not in os.environ, quiet=quiet)
+    return Console(
+        live=live and not options.quiet and not options.verbose,
+        colour=sys.stderr.isatty() and "NO_COLOR" not in os.environ,
+        quiet=options.quiet,
+    )
+
+
+def pass_app(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Call a command with the App of its options: those of `devenv` itself, and the command's own of `Options`."""
+
+    @click.pass_context
+    def call(ctx: click.Context, /, **values: Any) -> Any:
+        own = {name: values.pop(name) for name in _SHARED if name in values}
+        return ctx.invoke(command, App(dataclasses.replace(ctx.obj, **own)), **values)
+
+    return functools.update_wrapper(call, command)
 
 
 def json_option(command: _F) -> _F:
     """Add `--json`: one JSON document on stdout, nothing else there."""
-
-    def set_json(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:  # noqa: ARG001
-        ctx.obj.json = value
-
-    return click.option(
-        "--json",
-        is_flag=True,
-        expose_value=False,
-        is_eager=False,
-        callback=set_json,
-        help="Print one JSON document on stdout.",
-    )(command)
+    return click.option("--json", is_flag=True, help="Print one JSON document on stdout.")(command)
 
 
 def all_users_option(command: _F) -> _F:
@@ -220,15 +240,11 @@ def all_users_option(command: _F) -> _F:
 def from_option(command: _F) -> _F:
     """Add `--from DIR`: folders to search for locked files before any mirror."""
 
-    def set_folders(ctx: click.Context, parameter: click.Parameter, value: tuple[Path, ...]) -> None:  # noqa: ARG001
-        ctx.obj.folders = value
-
     return click.option(
         "--from",
+        "folders",
         type=click.Path(exists=True, file_okay=False, path_type=Path),
         multiple=True,
-        expose_value=False,
-        callback=set_folders,
         envvar="DEVENV_FROM",
         metavar="DIR",
         help="Take locked files from this folder, where their hash is right, before devenv contacts any mirror. "
@@ -239,14 +255,9 @@ def from_option(command: _F) -> _F:
 def weights_dir_option(command: _F) -> _F:
     """Add `--weights-dir`: another store of weights for this run."""
 
-    def set_dir(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:  # noqa: ARG001
-        ctx.obj.weights_dir = value
-
     return click.option(
         "--weights-dir",
         metavar="FOLDER",
-        expose_value=False,
-        callback=set_dir,
         help="The folder of the store of weights; also DEVENV_WEIGHTS_DIR, or 'weights: {dir: …}' in config.yaml.",
     )(command)
 
@@ -264,7 +275,3 @@ def source_option(command: _F) -> _F:
 
 def _home() -> Path:
     return Path(os.environ["HOME"])
-
-
-def _dirs() -> Dirs:
-    return Dirs.of(os.environ)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from devenv.cli.app import App, json_option
+from devenv.cli.app import App, json_option, pass_app
 from devenv.container.gpu import MODES
 from devenv.doctor.finding import BLOCKER, OK, Finding, Needs, blockers, hint
 from devenv.doors import files, untrusted
@@ -37,7 +37,7 @@ _SIGNS = {"ok": "ok     ", "warning": "warning", "blocker": "BLOCKER"}
     help="Judge a recorded machine instead of this one: the 'machine' value of its --json document.",
 )
 @json_option
-@click.pass_obj
+@pass_app
 def doctor(app: App, preset: str | None, offline: bool, gpus: str | None, gpu_mode: str, recorded: Path | None) -> None:
     """Check whether this machine can run PRESET, and print what helps; exit status 13 when it cannot.
 

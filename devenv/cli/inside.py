@@ -12,7 +12,7 @@ from collections.abc import Callable
 import click
 
 from devenv.checks import readiness
-from devenv.cli.app import App, all_users_option, json_option
+from devenv.cli.app import App, all_users_option, json_option, pass_app
 from devenv.container import condition, container
 from devenv.container.labels import Running
 from devenv.doors import process
@@ -34,7 +34,7 @@ _BROWSER_S = 5.0
 @click.option("-f", "--follow", is_flag=True, help="Keep printing new lines.")
 @click.option("-n", "--lines", default=200, show_default=True, help="The number of last lines to print first.")
 @all_users_option
-@click.pass_obj
+@pass_app
 def logs(app: App, name: str | None, service: str | None, follow: bool, lines: int, all_users: bool) -> None:
     """Show the log of SERVICE, or of every service and of 'setup'.
 
@@ -82,7 +82,7 @@ class _Exec(click.Command):
 )
 @all_users_option
 @click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="[NAME --] COMMAND...")
-@click.pass_obj
+@pass_app
 def exec_(app: App, name: str | None, workdir: str | None, words: tuple[str, ...], all_users: bool) -> None:
     """Run COMMAND in the container as the user, in /workspace, and exit with its exit status.
 
@@ -106,7 +106,7 @@ def exec_(app: App, name: str | None, workdir: str | None, words: tuple[str, ...
 @click.command()
 @click.argument("name", required=False)
 @all_users_option
-@click.pass_obj
+@pass_app
 def shell(app: App, name: str | None, all_users: bool) -> None:
     """Open a login shell in the container. The shell and its jobs end when this command ends, for whatever reason."""
     sys.exit(_interactive(app, app.select(name, all_users=all_users), ("bash", "-l")))
@@ -115,7 +115,7 @@ def shell(app: App, name: str | None, all_users: bool) -> None:
 @click.command("open")
 @click.argument("name", required=False)
 @click.argument("service", default="ide")
-@click.pass_obj
+@pass_app
 def open_(app: App, name: str | None, service: str) -> None:
     """Open an environment's page (ide, jupyter, …) in the browser, token included."""
     one = _running(app.select(name))
@@ -138,7 +138,7 @@ def open_(app: App, name: str | None, service: str) -> None:
 @click.argument("words", nargs=-1, required=True, metavar="[NAME] SERVICE")
 @all_users_option
 @json_option
-@click.pass_obj
+@pass_app
 def restart(app: App, words: tuple[str, ...], all_users: bool) -> None:
     """Restart one service of a running environment and wait until it answers. Everything else keeps running.
 
@@ -172,7 +172,7 @@ def restart(app: App, words: tuple[str, ...], all_users: bool) -> None:
 @click.argument("name", required=False)
 @all_users_option
 @json_option
-@click.pass_obj
+@pass_app
 def smoke(app: App, name: str | None, all_users: bool) -> None:
     """Run the smoke test again in a running environment."""
     from devenv.checks.smoke import smoke as run_smoke

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from devenv.checks import readiness
-from devenv.cli.app import App, all_users_option, json_option
+from devenv.cli.app import App, all_users_option, json_option, pass_app
 from devenv.container import condition, container, labels, network, owner
 from devenv.doors.docker.engine import LABEL
 from devenv.doors.terminal.console import bytes_text, printable
@@ -17,7 +17,7 @@ from devenv.errors import NotReadyError
 
 @click.command()
 @json_option
-@click.pass_obj
+@pass_app
 def ps(app: App) -> None:
     """List the environments on this engine, running or not."""
     every = container.everything(app.engine)
@@ -34,7 +34,7 @@ def ps(app: App) -> None:
 @click.command()
 @click.argument("name", required=False)
 @json_option
-@click.pass_obj
+@pass_app
 def status(app: App, name: str | None) -> None:
     """Show one environment: its services now, URLs, volumes, memory."""
     one = app.select(name, look=True)
@@ -66,7 +66,7 @@ def status(app: App, name: str | None) -> None:
 @click.argument("names", nargs=-1)
 @all_users_option
 @json_option
-@click.pass_obj
+@pass_app
 def stop(app: App, names: tuple[str, ...], all_users: bool) -> None:
     """Stop environments; everything in them is kept."""
     chosen = _chosen(app, names, all_users=all_users)
@@ -85,7 +85,7 @@ def stop(app: App, names: tuple[str, ...], all_users: bool) -> None:
 @click.command()
 @click.argument("name", required=False)
 @json_option
-@click.pass_obj
+@pass_app
 def start(app: App, name: str | None) -> None:
     """Start a stopped or paused environment and wait until its services answer."""
     from devenv.up.up import wake
@@ -122,7 +122,7 @@ def start(app: App, name: str | None) -> None:
 @click.option("--ports", is_flag=True, help="Release its ports; the next 'up' chooses new ones.")
 @all_users_option
 @json_option
-@click.pass_obj
+@pass_app
 def down(app: App, names: tuple[str, ...], volumes: bool, ports: bool, all_users: bool) -> None:
     """Remove environments' containers and networks. Volumes, token and ports stay, except with the options.
 

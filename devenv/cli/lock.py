@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from devenv.cli.app import App, from_option, json_option
+from devenv.cli.app import App, from_option, json_option, pass_app
 from devenv.doors import files
 from devenv.doors.terminal.console import bytes_text
 from devenv.errors import DriftError, LockError, UsageError
@@ -43,7 +43,7 @@ _OPEN = (
     help="Contact no hub: a model that is not pinned yet stays so, and the first 'up' or 'prefetch' records it.",
 )
 @json_option
-@click.pass_obj
+@pass_app
 def lock(app: App, preset: str | None, check: bool, upgrade: tuple[str, ...], without_model: bool) -> None:
     """Resolve PRESET to exact files, by hash, in a lock beside it. Entries that still fit are kept.
 
@@ -93,7 +93,7 @@ def lock(app: App, preset: str | None, check: bool, upgrade: tuple[str, ...], wi
 @click.argument("preset", required=False)
 @from_option
 @json_option
-@click.pass_obj
+@pass_app
 def fetch(app: App, preset: str | None) -> None:
     """Fetch every locked file of PRESET to this machine's store, and verify it; a build then needs no network."""
     from devenv.fetch import declared
@@ -125,7 +125,7 @@ def fetch(app: App, preset: str | None) -> None:
 
 @click.command()
 @click.argument("preset", required=False)
-@click.pass_obj
+@pass_app
 def sbom(app: App, preset: str | None) -> None:
     """Print the CycloneDX bill of materials of PRESET's image; the image has a copy at /etc/devenv/sbom.cdx.json.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from devenv.cli.app import App, json_option
+from devenv.cli.app import App, json_option, pass_app
 from devenv.errors import PresetError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.argument("preset", default="rapidocr")
 @click.option("--force", is_flag=True, help="Overwrite an existing devenv.yaml.")
 @json_option
-@click.pass_obj
+@pass_app
 def init(app: App, preset: str, force: bool) -> None:
     """Write a devenv.yaml that extends PRESET (rapidocr when none is given), with examples to uncomment."""
     from devenv.preset import scaffold
@@ -37,7 +37,7 @@ def init(app: App, preset: str, force: bool) -> None:
 
 @click.command("presets")
 @json_option
-@click.pass_obj
+@pass_app
 def presets(app: App) -> None:
     """List the shipped presets."""
     from devenv.preset.load import find, load, shipped
@@ -53,7 +53,7 @@ def presets(app: App) -> None:
 @click.command("show")
 @click.argument("preset", required=False)
 @json_option
-@click.pass_obj
+@pass_app
 def show(app: App, preset: str | None) -> None:
     """Show a preset as resolved, each value with the file and line it came from.
 
@@ -74,7 +74,7 @@ def show(app: App, preset: str | None) -> None:
 @click.command("validate")
 @click.argument("files", nargs=-1, metavar="[FILE]...")
 @json_option
-@click.pass_obj
+@pass_app
 def validate(app: App, files: tuple[str, ...]) -> None:
     """Check presets and report all their mistakes at once; exit status 3 when there are any.
 
@@ -97,7 +97,7 @@ def validate(app: App, files: tuple[str, ...]) -> None:
 
 
 @click.command("schema")
-@click.pass_obj
+@pass_app
 def schema(app: App) -> None:
     """Print the JSON Schema of preset files, for editors."""
     from devenv.preset.schema import schema_text

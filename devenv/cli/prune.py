@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from devenv.cli.app import App, json_option
+from devenv.cli.app import App, json_option, pass_app
 from devenv.container import leftovers
 from devenv.doors.terminal.console import bytes_text, printable
 
@@ -20,7 +20,7 @@ from devenv.doors.terminal.console import bytes_text, printable
     help="Also remove images and networks that another user of this engine, or an older devenv, made.",
 )
 @json_option
-@click.pass_obj
+@pass_app
 def prune(app: App, everything: bool, dry_run: bool, all_users: bool) -> None:
     """Remove what no environment uses: old images and networks, build contexts; with --all the stored files too.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from devenv.cli.app import App, from_option, json_option
+from devenv.cli.app import App, from_option, json_option, pass_app
 from devenv.errors import DriftError, RenderError, UsageError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @from_option
 @json_option
-@click.pass_obj
+@pass_app
 def render(app: App, preset: str | None, output: Path | None, check: bool, with_artifacts: bool, online: bool) -> None:
     """Write Dockerfile, .devcontainer/devcontainer.json and compose.yaml of PRESET.
 

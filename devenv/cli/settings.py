@@ -6,12 +6,12 @@ import os
 
 import click
 
-from devenv.cli.app import App, json_option
+from devenv.cli.app import App, json_option, pass_app
 
 
 @click.command()
 @json_option
-@click.pass_obj
+@pass_app
 def settings(app: App) -> None:
     """Show the settings in force, each with the file or variable it came from: mirrors, indexes, registries, proxies,
     certificates, the engine's address, folders, hubs.

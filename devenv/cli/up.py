@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from devenv.cli.app import App, from_option, json_option, source_option, weights_dir_option
+from devenv.cli.app import App, from_option, json_option, pass_app, source_option, weights_dir_option
 from devenv.container.gpu import MODES
 from devenv.doors.files import is_text
 from devenv.doors.terminal.console import Console, printable
@@ -64,7 +64,7 @@ __all__ = ["build", "up"]
 @click.option(
     "--json-events", is_flag=True, help="Print events on stdout, one JSON object a line; the last one has the result."
 )
-@click.pass_obj
+@pass_app
 def up(
     app: App,
     preset: str | None,
@@ -135,7 +135,7 @@ def _telling_of_failure(events: Events | None) -> Iterator[None]:
 )
 @from_option
 @json_option
-@click.pass_obj
+@pass_app
 def build(app: App, preset: str | None, no_cache: bool, relock: bool) -> None:
     """Build the image of PRESET without a network, from files that were fetched and verified before."""
     with app.console.stages() as stages:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from devenv.cli.app import App, json_option
+from devenv.cli.app import App, json_option, pass_app
 from devenv.errors import DriftError, PresetError, UsageError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _SHOWN = 40
     "--expect", metavar="sha256:…", help="The identity that the image must have; exit status 12 when it has another."
 )
 @json_option
-@click.pass_obj
+@pass_app
 def verify(app: App, what: str | None, only_digest: bool, other: str | None, expect: str | None) -> None:
     """Build an image again from its preset and lock, with no cache, and compare the two byte for byte.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from devenv.cli.app import App, json_option, source_option, weights_dir_option
+from devenv.cli.app import App, json_option, pass_app, source_option, weights_dir_option
 from devenv.doors.terminal.console import bytes_text
 from devenv.errors import DriftError, FetchError, UsageError
 
@@ -25,7 +25,7 @@ __all__ = ["prefetch", "weights"]
 @source_option
 @weights_dir_option
 @json_option
-@click.pass_obj
+@pass_app
 def prefetch(app: App, preset: str | None, sources: tuple[str, ...]) -> None:
     """Fetch the model weights of PRESET to this machine's store, and verify them. 'up' then fetches nothing.
 
@@ -70,7 +70,7 @@ def weights() -> None:
 @weights.command(name="list")
 @weights_dir_option
 @json_option
-@click.pass_obj
+@pass_app
 def list_(app: App) -> None:
     """List the models of the store: their size, their hubs, and the environments that use them."""
     store = _store(app)
@@ -103,7 +103,7 @@ def list_(app: App) -> None:
 @click.argument("model", required=False)
 @weights_dir_option
 @json_option
-@click.pass_obj
+@pass_app
 def verify(app: App, model: str | None) -> None:
     """Read every file again and compare its hash. The next 'up' or 'prefetch' downloads wrong files again."""
     store = _store(app)
@@ -133,7 +133,7 @@ def verify(app: App, model: str | None) -> None:
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
 @weights_dir_option
 @json_option
-@click.pass_obj
+@pass_app
 def rm(app: App, models: tuple[str, ...]) -> None:
     """Remove models from the store, and their volumes. Models that an environment uses are kept."""
     from devenv.weights import volume
@@ -160,7 +160,7 @@ def rm(app: App, models: tuple[str, ...]) -> None:
 @click.argument("preset", required=False)
 @weights_dir_option
 @json_option
-@click.pass_obj
+@pass_app
 def import_(app: App, folder: Path, preset: str | None) -> None:
     """Import the model of PRESET from FOLDER (an export, a clone, a download), and verify it, without a download."""
     from devenv.weights import local_copies
@@ -190,7 +190,7 @@ def import_(app: App, folder: Path, preset: str | None) -> None:
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @weights_dir_option
 @json_option
-@click.pass_obj
+@pass_app
 def export(app: App, model: str, folder: Path) -> None:
     """Copy a model's files to FOLDER, for another machine. Run there: devenv weights import FOLDER PRESET."""
     from devenv.weights import local_copies
@@ -219,7 +219,7 @@ def export(app: App, model: str, folder: Path) -> None:
 @click.option("--unconfirmed", is_flag=True, help="Serve models also under names that no hub has confirmed.")
 @weights_dir_option
 @json_option
-@click.pass_obj
+@pass_app
 def serve(app: App, host: str, port: int, no_token: bool, unconfirmed: bool) -> None:
     """Serve the store with the Hugging Face hub's protocol, until Ctrl-C. Clients set HF_ENDPOINT to its address.
 
@@ -233,7 +233,7 @@ def serve(app: App, host: str, port: int, no_token: bool, unconfirmed: bool) -> 
     for remark in () if unconfirmed else confirm(store, app.settings.hubs):
         app.console.warn(f"{remark}; devenv does not serve it under that name (--unconfirmed does)")
     token = None if no_token else _serve_token(app)
-    told = app.console.note if app.verbose else None
+    told = app.console.note if app.options.verbose else None
     with serving(store, host=host, port=port, token=token, told=told, unconfirmed=unconfirmed) as server:
         name = _reachable(host)
         address = f"http://{name}:{server.port}"

@@ -36,7 +36,11 @@ def test_bash_accepts_its_script() -> None:
 
 @pytest.mark.parametrize(
     ("words", "count", "offers"),
-    [("devenv pre", "1", {"presets", "prefetch"}), ("devenv up --jso", "2", {"--json", "--json-events"})],
+    [
+        ("devenv pre", "1", {"presets", "prefetch"}),
+        ("devenv up --jso", "2", {"--json", "--json-events"}),
+        ("devenv weights serve --json --weights-dir x --no", "6", {"--no-token"}),
+    ],
 )
 def test_commands_and_options_are_offered(words: str, count: str, offers: set[str]) -> None:
     out = _devenv(_DEVENV_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=count)

@@ -10,11 +10,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import click
 import pytest
 
 from devenv import cli
 from devenv.cli import surroundings
-from devenv.cli.app import App
+from devenv.cli.app import App, Options, begin, from_option, json_option, pass_app, weights_dir_option
 from devenv.container import container
 from devenv.errors import UsageError
 
@@ -31,7 +32,31 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _app() -> App:
-    return App.make(verbose=False, quiet=False)
+    return App(begin(Options()))
+
+
+def test_the_options_of_a_command_and_of_devenv_are_one_value(home: Path) -> None:
+    made: list[App] = []
+
+    @click.command()
+    @from_option
+    @weights_dir_option
+    @json_option
+    @click.argument("what")
+    @pass_app
+    def command(app: App, what: str) -> None:
+        made.append(app)
+        assert what == "x"
+
+    started = Options(quiet=True)
+    arguments = ["--json", "--from", str(home), "--weights-dir", str(home / "weights"), "x"]
+    command.main(arguments, obj=started, standalone_mode=False)
+    command.main(["x"], obj=started, standalone_mode=False)
+    assert [one.options for one in made] == [
+        Options(quiet=True, json=True, folders=(home,), weights_dir=str(home / "weights")), started
+    ]  # fmt: skip
+    assert made[0].settings.folders == (home,)
+    assert made[0].settings.hubs.dir == home / "weights"
 
 
 def test_proxies_of_dockers_settings_go_inside_unless_a_variable_says_otherwise(

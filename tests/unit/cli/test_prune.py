@@ -62,7 +62,7 @@ def removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     (dirs.contexts / "demo").mkdir(parents=True)
     own_images.keep(dirs.images, (tag for tag in IMAGES if tag != OTHERS))
     monkeypatch.setattr(App, "engine", engine)
-    monkeypatch.setattr("devenv.cli.app._dirs", lambda: dirs)
+    monkeypatch.setattr("devenv.cli.app.Dirs", SimpleNamespace(of=lambda _: dirs))
     used = SimpleNamespace(facts=SimpleNamespace(image="4", labels={}))
     monkeypatch.setattr(container, "everything", lambda _: (used,))
     return gone

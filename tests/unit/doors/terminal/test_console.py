@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from devenv import cli
+from devenv.cli import app
 from devenv.cli.app import _Printable
 from devenv.doors.files import RefusedError
 from devenv.doors.terminal.console import Console, bytes_text, printable
@@ -134,12 +135,10 @@ def test_exit_statuses(arguments: list[str], code: int, words: str, capsys: pyte
 
 
 def test_a_bug_is_a_log_and_exit_70(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    from devenv.cli.app import App
-
-    def broken(**_: object) -> App:
+    def broken(*_: object) -> None:
         raise ZeroDivisionError("by nought")
 
-    monkeypatch.setattr(App, "make", broken)
+    monkeypatch.setattr(app, "begin", broken)
     assert cli.run(["presets"]) == 70
     err = capsys.readouterr().err
     assert "by nought" in err
@@ -147,12 +146,10 @@ def test_a_bug_is_a_log_and_exit_70(monkeypatch: pytest.MonkeyPatch, capsys: pyt
 
 
 def test_interruption_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
-    from devenv.cli.app import App
-
-    def interrupted(**_: object) -> App:
+    def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(App, "make", interrupted)
+    monkeypatch.setattr(app, "begin", interrupted)
     assert cli.run(["presets"]) == 130
 
 
