@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from devenv.cli.app import App, json_option, pass_app, source_option, weights_dir_option
 from devenv.doors.terminal.console import bytes_text
-from devenv.errors import DriftError, FetchError, UsageError
+from devenv.errors import DriftError
+from devenv.preset.load import find
 
 if TYPE_CHECKING:
-    from devenv.doors.terminal.stages import Stages
-    from devenv.lock.model import LockedModel
-    from devenv.weights.store import Stored, Weights
+    from devenv.weights.inventory import Listed
+    from devenv.weights.store import Weights
 
 __all__ = ["prefetch", "weights"]
 
@@ -31,25 +30,23 @@ def prefetch(app: App, preset: str | None, sources: tuple[str, ...]) -> None:
 
     Files in a hub's own cache on this machine are used, not downloaded. A run that was stopped resumes.
     """
-    from devenv.weights.download.prefetch import prefetch as bring
+    from devenv.up.decide import decide_model
+    from devenv.up.report import recorded_json
+    from devenv.up.weights import fetch_model
 
-    store = _store(app)
     with app.console.stages() as stages:
-        model, recorded = _model(app, preset, stages, sources)
-        with stages.stage("weights") as stage:
-            done = bring(
-                model, store=store, settings=app.settings, sources=sources, progress=stage,
-                waiting=lambda: stage.message("another devenv command is fetching this model; waiting"),
-            )  # fmt: skip
-            stage.cached = done.files == 0
-    folder = store.folder(model.key)
+        session = app.session(stages, sources)
+        decided = decide_model(find(preset, Path.cwd()), session)
+        model = decided.model
+        done = fetch_model(model, session)
+    folder = _store(app).folder(model.key)
     for remark in done.remarks:
         app.console.warn(remark)
     if app.json:
         app.console.json({
             "model": model.key, "digest": model.digest, "folder": str(folder), "files": done.files,
             "bytes": done.bytes, "linked": done.linked, "here": done.here, "by_source": dict(done.by_source),
-            "seconds": round(done.seconds, 3), "recorded": recorded,
+            "seconds": round(done.seconds, 3), "recorded": recorded_json(decided.recorded, decided.place),
         })  # fmt: skip
         return
     told = ", ".join(f"{bytes_text(count)} from {name}" for name, count in done.by_source)
@@ -73,30 +70,23 @@ def weights() -> None:
 @pass_app
 def list_(app: App) -> None:
     """List the models of the store: their size, their hubs, and the environments that use them."""
+    from devenv.weights.inventory import listed
+
     store = _store(app)
-    every = store.every()
-    users = {one.model.key: _users(app, one.model.key) for one in every}
+    every = listed(store, lambda: app.engine)
     if app.json:
         app.console.json([
-            {"model": one.model.key, "digest": one.model.digest, "complete": one.complete, "bytes": one.bytes,
-             "size": one.model.size, "files": len(one.model.files), "folder": str(one.folder),
-             "sources": [source.model_dump() for source in one.model.sources], "used_by": users[one.model.key]}
+            {"model": one.stored.model.key, "digest": one.stored.model.digest, "complete": one.stored.complete,
+             "bytes": one.stored.bytes, "size": one.stored.model.size, "files": len(one.stored.model.files),
+             "folder": str(one.stored.folder), "sources": [each.model_dump() for each in one.stored.model.sources],
+             "used_by": None if one.used_by is None else list(one.used_by)}
             for one in every
         ])  # fmt: skip
         return
     if not every:
         app.console.note(f"no weights in {store.root}; fetch those of a preset with 'model': devenv prefetch PRESET")
         return
-    rows = [
-        (
-            one.model.key,
-            bytes_text(one.model.size) if one.complete else f"{bytes_text(one.bytes)} of {bytes_text(one.model.size)}",
-            ", ".join(f"{source.hub}:{source.id}" for source in one.model.sources),
-            "?" if (used := users[one.model.key]) is None else ", ".join(used) or "-",
-        )
-        for one in every
-    ]  # fmt: skip
-    app.console.table("", ("MODEL", "SIZE", "FROM", "USED BY"), rows, stdout=True)
+    app.console.table("", ("MODEL", "SIZE", "FROM", "USED BY"), [_row(one) for one in every], stdout=True)
 
 
 @weights.command()
@@ -106,26 +96,19 @@ def list_(app: App) -> None:
 @pass_app
 def verify(app: App, model: str | None) -> None:
     """Read every file again and compare its hash. The next 'up' or 'prefetch' downloads wrong files again."""
-    store = _store(app)
-    chosen = [store.named(model)] if model else list(store.every())
-    told: list[dict[str, Any]] = []
+    from devenv.weights.inventory import reread
+
     with app.console.stages() as stages:
-        for one in chosen:
-            with stages.stage("verify") as stage:
-                stage.message(one.model.key)
-                stage.start("verify", one.model.size)
-                with store.only(one.model.key, lambda: None):
-                    wrong = store.rehash(one.model, lambda count, stage=stage: stage.advance("verify", count))  # type: ignore[misc]
-                stage.failed = bool(wrong)
-            told += [{"model": one.model.key, "file": file.path, "why": why} for file, why in wrong]
+        chosen, wrong = reread(_store(app), stages, name=model)
     if app.json:
-        app.console.json({"models": [one.model.key for one in chosen], "wrong": told})
-    if told:
-        rows = "\n".join(f"{row['model']}: {row['file']}: {row['why']}" for row in told)
+        rows = [{"model": one.key, "file": one.file.path, "why": one.why} for one in wrong]
+        app.console.json({"models": [one.model.key for one in chosen], "wrong": rows})
+    if wrong:
         raise DriftError(
-            f"{len(told)} files do not match the lock", detail=rows,
+            f"{len(wrong)} files do not match the lock",
+            detail="\n".join(f"{one.key}: {one.file.path}: {one.why}" for one in wrong),
             hint="fetch them again: devenv prefetch",
-        )  # fmt: skip
+        )
     app.console.note(f"{sum(len(one.model.files) for one in chosen)} files are right")
 
 
@@ -136,23 +119,11 @@ def verify(app: App, model: str | None) -> None:
 @pass_app
 def rm(app: App, models: tuple[str, ...]) -> None:
     """Remove models from the store, and their volumes. Models that an environment uses are kept."""
-    from devenv.weights import volume
+    from devenv.weights.removal import remove
 
-    store = _store(app)
-    chosen = {one.model.key: one for one in map(store.named, models)}
-    for key in chosen:
-        if users := volume.users_of(key, app.engine):
-            raise UsageError(f"{key} is in use by {', '.join(users)}", hint=f"devenv down {users[0]}, then again")
-    for key in chosen:
-        waiting = partial(app.console.note, "another devenv command is using it; waiting")
-        with store.only(key, waiting), store.unused(key):
-            if volume.users_of(key, app.engine):
-                raise UsageError(f"{key} is in use now", hint="devenv weights list")
-            volume.remove(key, app.engine)
-            store.remove(key)
-        app.console.note(f"{key} is removed")
+    removed = remove(models, _store(app), lambda: app.engine, note=app.console.note)
     if app.json:
-        app.console.json(sorted(chosen))
+        app.console.json(sorted(removed))
 
 
 @weights.command(name="import")
@@ -163,26 +134,19 @@ def rm(app: App, models: tuple[str, ...]) -> None:
 @pass_app
 def import_(app: App, folder: Path, preset: str | None) -> None:
     """Import the model of PRESET from FOLDER (an export, a clone, a download), and verify it, without a download."""
-    from devenv.weights import local_copies
+    from devenv.up.decide import decide_model
+    from devenv.weights.plain_folder import import_from
 
     store = _store(app)
     with app.console.stages() as stages:
-        model, _ = _model(app, preset, stages)
-        with stages.stage("import") as stage, store.only(model.key, lambda: None):
-            store.begin(model)
-            taken = local_copies.take(model, folder.resolve(), store=store, progress=stage)
-    missing = store.missing(model)
+        model = decide_model(find(preset, Path.cwd()), app.session(stages)).model
+        with stages.stage("import") as stage:
+            done = import_from(folder, model, store, progress=stage)
     if app.json:
-        app.console.json({"model": model.key, "folder": str(store.folder(model.key)), "files": len(taken),
-                          "missing": [one.path for one in missing]})  # fmt: skip
-    if missing:
-        names = "\n".join(one.path for one in missing[:12]) + ("\n…" if missing[12:] else "")
-        raise FetchError(
-            f"{folder} lacks {len(missing)} of {len(model.files)} files of {model.key}, "
-            "or has different files under these names",
-            detail=names, hint="the matching files were imported; download the rest: devenv prefetch",
-        )  # fmt: skip
-    app.console.note(f"{model.key}: {len(taken)} files imported; complete: {store.folder(model.key)}")
+        app.console.json({"model": model.key, "folder": str(store.folder(model.key)), "files": len(done.taken),
+                          "missing": [one.path for one in done.missing]})  # fmt: skip
+    done.raise_missing()
+    app.console.note(f"{model.key}: {len(done.taken)} files imported; complete: {store.folder(model.key)}")
 
 
 @weights.command()
@@ -193,19 +157,11 @@ def import_(app: App, folder: Path, preset: str | None) -> None:
 @pass_app
 def export(app: App, model: str, folder: Path) -> None:
     """Copy a model's files to FOLDER, for another machine. Run there: devenv weights import FOLDER PRESET."""
-    from devenv.weights import local_copies
+    from devenv.weights.plain_folder import export_to, exportable
 
-    one = _store(app).named(model)
-    _complete(one)
-    if folder.exists() and any(folder.iterdir()):
-        raise UsageError(f"{folder} is not empty", hint="name a new folder")
+    one = exportable(model, folder, _store(app))
     with app.console.stages() as stages, stages.stage("export") as stage:
-        stage.start("export", one.model.size)
-        for file in one.model.files:
-            target = folder / file.path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            local_copies.copy(one.folder / file.path, target)
-            stage.advance("export", file.size)
+        export_to(folder, one, progress=stage)
     if app.json:
         app.console.json({"model": one.model.key, "folder": str(folder), "files": len(one.model.files),
                           "bytes": one.model.size})  # fmt: skip
@@ -226,39 +182,23 @@ def serve(app: App, host: str, port: int, no_token: bool, unconfirmed: bool) -> 
     Clients set HF_TOKEN to the printed token, which devenv keeps in a file of yours. The connection is not encrypted. A
     model is served under the names that its hub has confirmed, because the names in a lock prove nothing.
     """
+    from devenv.doors.secret_file import secret
     from devenv.weights.confirm import confirm
     from devenv.weights.serve.hub_api import serving
 
     store = _store(app)
     for remark in () if unconfirmed else confirm(store, app.settings.hubs):
         app.console.warn(f"{remark}; devenv does not serve it under that name (--unconfirmed does)")
-    token = None if no_token else _serve_token(app)
+    token = None if no_token else secret(app.dirs.state / "weights-token")
     told = app.console.note if app.options.verbose else None
     with serving(store, host=host, port=port, token=token, told=told, unconfirmed=unconfirmed) as server:
-        name = _reachable(host)
-        address = f"http://{name}:{server.port}"
-        models = [one.model.key for one in store.every() if one.complete]
+        models = server.models()
         if app.json:
-            app.console.json({"url": address, "token": token, "models": models})
+            app.console.json({"url": server.url, "token": token, "models": list(models)})
         else:
             app.console.note(f"serving {len(models)} models: {', '.join(models) or 'none yet'}")
-            app.console.data(f"export HF_ENDPOINT={address}" + (f" HF_TOKEN={token}" if token else ""))
+            app.console.data(f"export HF_ENDPOINT={server.url}" + (f" HF_TOKEN={token}" if token else ""))
         server.wait()
-
-
-def _serve_token(app: App) -> str:
-    from devenv.doors.secret_file import secret
-
-    return secret(app.dirs.state / "weights-token")
-
-
-def _reachable(host: str) -> str:
-    """An address for other machines."""
-    import socket
-
-    if host in ("0.0.0.0", "::"):  # noqa: S104
-        return socket.gethostname()
-    return f"[{host}]" if ":" in host else host
 
 
 def _store(app: App) -> Weights:
@@ -267,40 +207,11 @@ def _store(app: App) -> Weights:
     return Weights(app.settings.hubs.dir)
 
 
-def _model(
-    app: App, preset: str | None, stages: Stages, sources: tuple[str, ...] = ()
-) -> tuple[LockedModel, dict[str, Any] | None]:
-    """The preset's locked model, after locking or recording it where needed; and what was recorded now."""
-    from devenv.preset.load import find, load
-    from devenv.resolve import ensure
-    from devenv.up.decide import complete
-    from devenv.up.report import recorded_json
-
-    loaded = load(find(preset, Path.cwd()))
-    if loaded.preset.model is None:
-        raise UsageError(
-            f"the preset {loaded.preset.name} names no model", where=str(loaded.path),
-            hint="'model: {huggingface: {id: …, revision: …}}' in the preset names one",
-        )  # fmt: skip
-    session = app.session(stages, sources)
-    with stages.stage("lock") as stage:
-        locked, stage.cached = ensure.locked(loaded, lambda: session.resolving(stage), app.settings)
-    locked, recorded, where = complete(loaded, locked, session)
-    assert locked.model is not None
-    return locked.model, recorded_json(recorded, where)
-
-
-def _complete(one: Stored) -> None:
-    if not one.complete:
-        raise UsageError(f"{one.model.key} is not complete", hint="devenv prefetch, or devenv weights verify")
-
-
-def _users(app: App, key: str) -> list[str] | None:
-    """The containers that use it; None where no engine answers."""
-    from devenv.errors import EngineError
-    from devenv.weights import volume
-
-    try:
-        return list(volume.users_of(key, app.engine))
-    except EngineError:
-        return None
+def _row(one: Listed) -> tuple[str, str, str, str]:
+    model, size = one.stored.model, bytes_text(one.stored.model.size)
+    return (
+        model.key,
+        size if one.stored.complete else f"{bytes_text(one.stored.bytes)} of {size}",
+        ", ".join(f"{source.hub}:{source.id}" for source in model.sources),
+        "?" if one.used_by is None else ", ".join(one.used_by) or "-",
+    )

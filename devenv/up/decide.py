@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devenv.doors import files
+from devenv.errors import UsageError
 from devenv.lock.files import lock_path, relocked_path
 from devenv.lock.files import write as write_lock
-from devenv.lock.model import Lock
+from devenv.lock.model import Lock, LockedModel
 from devenv.plan.plan import Plan, plan
 from devenv.preset.load import LoadedPreset, load
 from devenv.resolve.ensure import fits, locked
@@ -29,6 +30,15 @@ class Decided:
     plan: Plan
     recorded: Recorded | None = None
     place: Path | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class DecidedModel:
+    """A preset's locked model; `recorded` when this run completed the lock, whose path is `place`."""
+
+    model: LockedModel
+    recorded: Recorded | None
+    place: Path
 
 
 def decide(path: Path, session: Session, *, before_lock: Callable[[LoadedPreset], None] | None = None) -> Decided:
@@ -71,6 +81,24 @@ def complete(loaded: LoadedPreset, lock: Lock, session: Session) -> tuple[Lock, 
     for words in (f"{recorded.words()}; from now on it is verified against {place}", *recorded.remarks()):
         session.stages.note(words)
     return lock, recorded, place
+
+
+def decide_model(path: Path, session: Session) -> DecidedModel:
+    """The preset's model with all its files, after the preset was locked and the model recorded where needed.
+
+    Raises UsageError for a preset without a model.
+    """
+    loaded = load(path)
+    if loaded.preset.model is None:
+        raise UsageError(
+            f"the preset {loaded.preset.name} names no model", where=str(loaded.path),
+            hint="'model: {huggingface: {id: …, revision: …}}' in the preset names one",
+        )  # fmt: skip
+    with session.stages.stage("lock") as stage:
+        lock, stage.cached = locked(loaded, lambda: session.resolving(stage), session.settings)
+    lock, recorded, place = complete(loaded, lock, session)
+    assert lock.model is not None
+    return DecidedModel(model=lock.model, recorded=recorded, place=place)
 
 
 def completed(decided: Decided, session: Session) -> Decided:

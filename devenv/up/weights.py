@@ -1,4 +1,4 @@
-"""Weights and image at the same time."""
+"""The weights of a run: alone, or while the image is made."""
 
 from __future__ import annotations
 
@@ -11,9 +11,33 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from devenv.up.session import Session
 
 if TYPE_CHECKING:
+    from devenv.doors.http.ranges import Ranges
     from devenv.lock.model import LockedModel
+    from devenv.weights.download.prefetch import Prefetched
 
 _T = TypeVar("_T")
+
+
+def fetch_model(model: LockedModel, session: Session, *, ranges: Ranges | None = None) -> Prefetched:
+    """Make the model complete in the store, as a stage of its own. Raises FetchError, UsageError, CancelledError."""
+    from devenv.doors.http.ranges import Ranges
+    from devenv.weights.download.prefetch import prefetch
+    from devenv.weights.store import Weights
+
+    web = ranges or Ranges(session.settings)
+    with session.cancel.ending(web.halt), session.stages.stage("weights") as stage:
+        try:
+            done = prefetch(
+                model, store=Weights(session.settings.hubs.dir), settings=session.settings, progress=stage, ranges=web,
+                sources=session.weight_sources,
+                waiting=lambda: stage.message("another devenv command is fetching this model; waiting"),
+            )  # fmt: skip
+        except Exception:
+            session.cancel.check()
+            raise
+        stage.cached = done.files == 0
+        stage.message(model.key)
+        return done
 
 
 class Bringing:
@@ -93,23 +117,13 @@ class Bringing:
         assert self._model is not None
         volume.check(self._model, self._store.folder(self._model.key), self._session.engine(), own=self._own)
         self._web = Ranges(self._session.settings)
-        self._held.enter_context(self._session.cancel.ending(self._web.halt))
         self._thread = threading.Thread(target=self._run, name="weights", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
-        from devenv.weights.download.prefetch import prefetch
-
         assert self._model is not None
         try:
-            with self._session.stages.stage("weights") as stage:
-                brought = prefetch(
-                    self._model, store=self._store, settings=self._session.settings, progress=stage, ranges=self._web,
-                    sources=self._session.weight_sources,
-                    waiting=lambda: stage.message("another devenv command is fetching this model; waiting"),
-                )  # fmt: skip
-                stage.cached = brought.files == 0
-                stage.message(self._model.key)
+            fetch_model(self._model, self._session, ranges=self._web)
         except BaseException as error:  # noqa: BLE001 - carried to the waiting thread and raised there
             self._failure = error
             self._other.cancel()

@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from devenv.doors.untrusted import from_json
 from devenv.errors import UsageError
 from devenv.lock.model import LockedModel, ModelFile, ModelSource
-from devenv.weights.serve.server import Listening
+from devenv.weights.serve.server import Listening, reachable
 from devenv.weights.store import Stored, Weights
 
 _LARGEST_REQUEST = 1 << 20
@@ -52,6 +52,7 @@ class Server:
                 f"cannot listen on {host} port {port}: {error.strerror or error}", hint="choose another: --port, --host"
             ) from None
         self.port: int = self._http.server_address[1]
+        self.url = f"http://{reachable(host)}:{self.port}"
         self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
         self._thread.start()
 
@@ -72,6 +73,10 @@ class Server:
             self._every = self.store.every()
             self.looked_s = now
         return self._every
+
+    def models(self) -> tuple[str, ...]:
+        """The keys of the models that it can serve."""
+        return tuple(one.model.key for one in self.every() if one.complete)
 
     def find(self, id_: str, revision: str) -> tuple[LockedModel, str] | None:
         """A complete model by hub id and revision (a branch's name: the last one fetched), with its commit. Only

@@ -70,6 +70,13 @@ class Listening(socketserver.ThreadingMixIn, http.server.HTTPServer):
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
 
+def reachable(host: str) -> str:
+    """The host's name in an address for other machines, when a server listens on `host`."""
+    if host in ("0.0.0.0", "::"):  # noqa: S104
+        return socket.gethostname()
+    return f"[{host}]" if ":" in host else host
+
+
 def _end(connection: Any) -> None:
     """Its thread wakes up, and closes it."""
     with contextlib.suppress(OSError):

@@ -17,7 +17,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from devenv.cli.weights import _reachable
 from devenv.doors.dirs import Dirs
 from devenv.doors.http.ranges import Ranges
 from devenv.doors.settings.config_yaml import weights_dir
@@ -311,11 +310,6 @@ def test_a_proxys_login_is_unquoted_and_its_address_may_be_ipv6(tmp_path: Path) 
     pool = Ranges(_settings(tmp_path))._new_pool("http://me:p%40ss@[::1]:3128")
     assert pool.proxy_headers["proxy-authorization"] == "Basic " + base64.b64encode(b"me:p@ss").decode()
     assert pool.proxy.url == "http://[::1]:3128"
-
-
-def test_an_ipv6_address_is_typed_in_brackets() -> None:
-    assert _reachable("::1") == "[::1]"
-    assert _reachable("127.0.0.1") == "127.0.0.1"
 
 
 def test_the_region_and_named_sources_order_the_hubs(tmp_path: Path) -> None:
