@@ -5,7 +5,8 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -71,12 +72,11 @@ def build(
         *base, *kept, *(["--no-cache"] if no_cache else []), "--load", "--tag", plan.image, *_platform(plan)
     ]  # fmt: skip
     keeping = plan if not kept else dataclasses.replace(plan, editor=None)
-    with (
-        (cancel or Cancellation()).part() as all_of_it,
-        _Keeper(keeping, folder, engine, store, progress, base, all_of_it) as keeper,
-    ):
-        steps = buildx(arguments, folder, engine, progress, keeper.saw, cancel=all_of_it)
-        keeper.finish()
+    with (cancel or Cancellation()).part() as all_of_it:
+        run = partial(buildx, folder=folder, engine=engine, progress=progress, cancel=all_of_it)
+        with _Keeper(keeping, store, progress, all_of_it, lambda further: run([*base, *further])) as keeper:
+            steps = run(arguments, on_step=keeper.saw)
+            keeper.finish()
     built = engine.image_id(plan.image)
     if built is None:
         raise BuildError(
@@ -137,21 +137,13 @@ def _kept_editor(plan: Plan, engine: Engine, store: Store, progress: Progress) -
 class _Keeper:
     """Keeps what is made here and lasts longest, for engines that will not have it: the finished base as a tar that
     takes its first stage's place, the compiled editor as a folder that builds to an image of nothing else. Each is
-    exported as soon as its stage, which has one step, is done, while the others go on."""
+    exported as soon as its stage, which has one step, is done, while the others go on: `run` builds with the further
+    arguments, and `cancel` ends the build with all that is exported beside it."""
 
     def __init__(
-        self,
-        plan: Plan,
-        folder: Path,
-        engine: Engine,
-        store: Store,
-        progress: Progress,
-        base: Sequence[str],
-        cancel: Cancellation,
+        self, plan: Plan, store: Store, progress: Progress, cancel: Cancellation, run: Callable[[list[str]], object]
     ) -> None:
-        self._folder, self._engine, self._store, self._progress = folder, engine, store, progress
-        self._cancel = cancel  # of the build with all that is exported beside it
-        self._base = base  # the build's arguments that bring its base
+        self._store, self._progress, self._cancel, self._run = store, progress, cancel, run
         self._platform = _platform(plan)
         self._keys = {BASE: plan.base, _EDITOR: plan.editor}  # whose export has not begun
         self._pool = concurrent.futures.ThreadPoolExecutor(len(self._keys), thread_name_prefix="keep")
@@ -195,8 +187,7 @@ class _Keeper:
     def _export(self, stage: str, target: Path) -> None:
         if self._has_failed:  # another devenv kept the same while this one waited
             raise BuildError("the build has ended")
-        arguments = [*self._base, "--target", stage, *self._platform, "--output", csv("type=tar", f"dest={target}")]
-        buildx(arguments, self._folder, self._engine, self._progress, cancel=self._cancel)
+        self._run(["--target", stage, *self._platform, "--output", csv("type=tar", f"dest={target}")])
 
     def _editor(self, place: Path) -> None:
         place.mkdir()

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from devenv.cli.app import App, from_option, json_option, pass_app
-from devenv.errors import DriftError, RenderError, UsageError
+from devenv.errors import DriftError, UsageError
 
 if TYPE_CHECKING:
-    from devenv.plan.plan import Plan
-    from devenv.preset.load import LoadedPreset
-    from devenv.render.render import Rendered
+    from devenv.build.rendered_folder import RenderedFolder
 
 
 @click.command("render")
@@ -40,95 +38,52 @@ def render(app: App, preset: str | None, output: Path | None, check: bool, with_
 
     PRESET is a shipped name, a file, a folder, or nothing: then devenv.yaml here or above. The lock must exist.
     """
-    from devenv.lock import drift
-    from devenv.lock.files import lock_path
-    from devenv.lock.model import read
-    from devenv.plan.plan import plan
+    from devenv.build.rendered_folder import Kind, render_folder
+    from devenv.fetch.store import Store
+    from devenv.lock.files import read_fitting
     from devenv.preset.load import find, load
-    from devenv.render.render import render as render_plan
 
     if online and with_artifacts:
         raise UsageError("--online and --with-artifacts exclude each other", hint="choose one of them")
+    kind = Kind.ONLINE if online else Kind.WITH_ARTIFACTS if with_artifacts else Kind.FILES
     loaded = load(find(preset, Path.cwd()))
-    place = lock_path(loaded, app.dirs)
-    lock = read(place)
-    drift.require_fit(lock, loaded.preset, where=str(place))
-    decided = plan(loaded, lock)
-    target = (output or loaded.project or Path.cwd()).absolute()
-    if online:
-        from devenv.build import standalone as repository
-        from devenv.fetch.sources import archives
-
-        target = repository.place(target)
-        rendered = repository.folder(decided, archives(loaded.preset))
-    else:
-        rendered = render_plan(decided, self_contained=with_artifacts, with_context=with_artifacts)
+    lock = read_fitting(loaded, app.dirs)
+    folder = render_folder(loaded, lock, (output or loaded.project or Path.cwd()).absolute(), kind)
     if check:
-        difference = repository.differences(rendered, target) if online else rendered.differences(target)
-        _check(app, decided, difference, target)
+        _check(app, folder)
         return
-    if online:
-        changed = _small(loaded, decided, rendered, target)
-    else:
-        changed = _whole(app, loaded, decided, rendered, target) if with_artifacts else rendered.write(target)
+
+    def fetch() -> None:
+        from devenv.up.image import bring_files
+
+        with app.console.stages() as stages:
+            bring_files(loaded, lock, app.session(stages))
+
+    changed = folder.write(Store(app.dirs.store), fetch=fetch)
     if app.json:
         app.console.json({
-            "preset": decided.preset, "lock_digest": lock.digest, "image": decided.image, "folder": str(target),
-            "files": sorted(rendered.files.keys() | rendered.context.keys()) if online else list(rendered.files),
-            "changed": [path.relative_to(target).as_posix() for path in changed],
+            "preset": folder.plan.preset, "lock_digest": lock.digest, "image": folder.plan.image,
+            "folder": str(folder.target), "files": list(folder.names),
+            "changed": [path.relative_to(folder.target).as_posix() for path in changed],
         })  # fmt: skip
         return
     for path in changed:
         app.console.note(f"wrote {path}")
     if not changed:
-        app.console.note(f"{target}: up to date")
+        app.console.note(f"{folder.target}: up to date")
 
 
-def _check(app: App, decided: Plan, difference: str, target: Path) -> None:
+def _check(app: App, folder: RenderedFolder) -> None:
     """Print the differences. Raises DriftError when there are any."""
+    difference = folder.differences()
     if app.json:
         app.console.json({
-            "preset": decided.preset, "folder": str(target), "matches": not difference, "diff": difference,
+            "preset": folder.plan.preset, "folder": str(folder.target), "matches": not difference, "diff": difference,
         })  # fmt: skip
     elif difference:
         app.console.data(difference)
     if difference:
-        raise DriftError(f"rendered files in {target} are not what the preset and lock give", hint="devenv render")
-    app.console.note(f"{target}: up to date")
-
-
-def _whole(app: App, loaded: LoadedPreset, decided: Plan, rendered: Rendered, target: Path) -> tuple[Path, ...]:
-    """Write the build context and the files into one folder of their own, after fetching what is missing."""
-    from devenv.build.context import assemble
-    from devenv.fetch.fetch import fetch
-    from devenv.fetch.sources import archives
-    from devenv.fetch.store import Store
-
-    _require_own(loaded, target, free=not target.is_dir() or not any(target.iterdir()) or rendered.owns(target))
-    store = Store(app.dirs.store)
-    with app.console.stages() as stages, stages.stage("fetch") as stage:
-        report = fetch(
-            decided.lock, store=store, settings=app.settings, progress=stage, files=archives(loaded.preset)
-        )  # fmt: skip
-        stage.cached = report.files == 0
-    changed = tuple(target / name for name in rendered.files if not (target / name).is_file())
-    assemble(decided, rendered, store, target, with_files=True)
-    return changed
-
-
-def _small(loaded: LoadedPreset, decided: Plan, rendered: Rendered, target: Path) -> tuple[Path, ...]:
-    """Write the folder that needs no artifacts; returns what changed."""
-    from devenv.build.context import assemble
-    from devenv.build.standalone import changes, free
-
-    _require_own(loaded, target, free=free(rendered, target))
-    changed = changes(rendered, target)
-    assemble(decided, rendered, None, target, with_files=True)
-    return changed
-
-
-def _require_own(loaded: LoadedPreset, target: Path, *, free: bool) -> None:
-    """Refuse to replace a `target` that has files of the user's. Raises RenderError."""
-    lies = "holds the preset" if loaded.path.is_relative_to(target.resolve()) else "is not empty"
-    if not free or lies == "holds the preset":
-        raise RenderError(f"cannot replace {target}: it {lies}", hint="choose another folder with -o")
+        raise DriftError(
+            f"rendered files in {folder.target} are not what the preset and lock give", hint="devenv render"
+        )
+    app.console.note(f"{folder.target}: up to date")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from devenv.doors import files
 from devenv.errors import LockError
+from devenv.lock import drift
 from devenv.lock.model import Lock, read
 from devenv.preset.load import LoadedPreset
 
@@ -39,6 +40,14 @@ def relocked_path(loaded: LoadedPreset, dirs: Dirs) -> Path:
     import hashlib
 
     return dirs.locks / f"{loaded.preset.name}-{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}.lock"
+
+
+def read_fitting(loaded: LoadedPreset, dirs: Dirs) -> Lock:
+    """The preset's existing lock. Raises LockError for one that is missing, unreadable or stale."""
+    path = lock_path(loaded, dirs)
+    lock = read(path)
+    drift.require_fit(lock, loaded.preset, where=str(path), command=command(loaded))
+    return lock
 
 
 def parent_lock(loaded: LoadedPreset) -> Lock | None:

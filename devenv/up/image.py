@@ -18,7 +18,9 @@ from devenv.up.decide import Decided
 from devenv.up.session import Session
 
 if TYPE_CHECKING:
-    from devenv.fetch.fetch import GoneError
+    from devenv.fetch.fetch import FetchReport, GoneError
+    from devenv.lock.model import Lock
+    from devenv.preset.load import LoadedPreset
 
 
 def make_image(
@@ -44,12 +46,12 @@ def make_image(
         if not no_cache and (here := find_image(decided.plan, engine)):
             return decided, here
         try:
-            bring_files(decided, session, anew=no_cache)
+            bring_files(decided.loaded, decided.lock, session, anew=no_cache)
         except GoneError as gone:
             if not relock or gone.kind != "deb":
                 raise
             decided = _relocked(decided, gone, session)
-            bring_files(decided, session, anew=no_cache)
+            bring_files(decided.loaded, decided.lock, session, anew=no_cache)
         session.cancel.check()
         with session.stages.stage("render"):
             assemble(decided.plan, render(decided.plan), session.store, folder, anew=no_cache)
@@ -68,20 +70,21 @@ def _keep_tags(decided: Decided, session: Session, engine: Engine) -> None:
     own_images.keep(session.dirs.images, [tag for tag in tags if tag and engine.image_id(tag) is None])
 
 
-def bring_files(decided: Decided, session: Session, *, anew: bool = False) -> None:
-    """Fetch what the store lacks of the lock's files; `anew` reads the others again first. Raises FetchError, and
-    LockError for a file whose metadata does not fit the lock."""
+def bring_files(loaded: LoadedPreset, lock: Lock, session: Session, *, anew: bool = False) -> FetchReport:
+    """Fetch what the store lacks of the lock's files, as a stage; `anew` reads the others again first. Raises
+    FetchError, and LockError for a file whose metadata does not fit the lock."""
     from devenv.fetch import declared
     from devenv.fetch.fetch import fetch
     from devenv.fetch.sources import archives
 
     with session.stages.stage("fetch") as stage:
         fetched = fetch(
-            decided.lock, store=session.store, settings=session.settings, progress=stage,
-            files=archives(decided.loaded.preset), anew=anew, cancel=session.cancel,
+            lock, store=session.store, settings=session.settings, progress=stage, files=archives(loaded.preset),
+            anew=anew, cancel=session.cancel,
         )  # fmt: skip
-        declared.check_all(decided.lock, session.store)
+        declared.check_all(lock, session.store)
         stage.cached = fetched.files == 0 and not anew
+        return fetched
 
 
 def _relocked(decided: Decided, gone: GoneError, session: Session) -> Decided:

@@ -117,7 +117,7 @@ def verify(reference: str, decided: Decided, session: Session, *, stated: bool =
         _held(reference, engine) as subject,
     ):
         own_images.keep(session.dirs.images, (image, subject))
-        bring_files(decided, session, anew=True)
+        bring_files(decided.loaded, decided.lock, session, anew=True)
         try:
             with session.stages.stage("render"):
                 assemble(plan, render(plan), session.store, folder, anew=True)

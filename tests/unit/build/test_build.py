@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from devenv.build import build
+from devenv.doors.cancellation import Cancellation
 from devenv.doors.docker.address import Endpoint
 from devenv.doors.docker.local_tag import LOCAL
 from devenv.errors import BuildError
@@ -100,11 +101,11 @@ def test_a_missing_credential_helper_has_its_own_remedy() -> None:
 def test_the_users_own_settings_for_builds_have_no_say(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[list[str], Mapping[str, str | None]]] = []
 
-    def lines(command: list[str], *, env: Mapping[str, str | None]) -> Iterator[str]:
+    def lines(command: list[str], *, env: Mapping[str, str | None], **_: Any) -> Iterator[str]:
         seen.append((command, env))
         return iter(())
 
-    monkeypatch.setattr(build.run, "lines", lines)
+    monkeypatch.setattr(build.process, "lines", lines)
     engine: Any = types.SimpleNamespace(endpoint=Endpoint(address="unix:///here.sock"))
     build.buildx(["--load"], Path("context"), engine, Told())
     ((command, env),) = seen
@@ -143,9 +144,7 @@ class Builder:
     def __init__(self, engine: Engine, fails: str = "") -> None:
         self.engine, self.fails, self.calls = engine, fails, list[list[str]]()
 
-    def __call__(
-        self, arguments: list[str], folder: Path, engine: object, progress: object, on_step: object = None
-    ) -> tuple[()]:
+    def __call__(self, arguments: list[str], folder: Path, engine: object, progress: object, **_: object) -> tuple[()]:
         self.calls.append([*arguments, str(folder)])
         target = arguments[arguments.index("--target") + 1] if "--target" in arguments else "image"
         if target == self.fails:
@@ -255,7 +254,7 @@ def test_a_plan_without_keys_keeps_nothing(tmp_path: Path, monkeypatch: pytest.M
 def test_what_cannot_be_kept_is_said_and_the_image_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store, decided = Store(tmp_path), _decided()
     _, told = _build(monkeypatch, store, Engine(), decided, fails="base")
-    assert [text for text in told.texts if "kept" in text] == ["cannot keep the base: no space"]
+    assert [text for text in told.texts if "keep" in text] == ["cannot keep the base: no space"]
     assert decided.base
     assert decided.editor
     assert not store.derived("base", decided.base).exists()
@@ -265,13 +264,12 @@ def test_what_cannot_be_kept_is_said_and_the_image_stands(tmp_path: Path, monkey
 def test_what_is_kept_is_exported_while_the_build_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     exported = {name: threading.Event() for name in ("base", "editor")}
 
-    def buildx(arguments: list[str], *more: Any) -> tuple[()]:
+    def buildx(arguments: list[str], *, on_step: Any = None, **_: Any) -> tuple[()]:
         if "--output" in arguments:
             stage = arguments[arguments.index("--target") + 1]
             Path(arguments[arguments.index("--output") + 1].partition("dest=")[2]).write_text(stage)
             exported[stage].set()
             return ()
-        on_step = more[-1]
         on_step(build.Step(name="[bootstrap 1/1] RUN", seconds=1, cached=False))
         assert not exported["base"].is_set()
         for stage in ("base", "editor"):
@@ -289,16 +287,16 @@ def test_what_is_kept_is_exported_while_the_build_goes_on(tmp_path: Path, monkey
 def test_an_interrupt_ends_what_is_being_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stopped = threading.Event()
 
-    def buildx(arguments: list[str], *_: object) -> tuple[()]:
+    def buildx(arguments: list[str], *, cancel: Cancellation, **_: object) -> tuple[()]:
         if "--output" not in arguments:
             return ()
         if arguments[arguments.index("--target") + 1] == "base":
             raise KeyboardInterrupt  # where the main thread waits
-        assert stopped.wait(30), "the other export goes on"
+        with cancel.ending(stopped.set):
+            assert stopped.wait(30), "the other export goes on"
         raise BuildError("killed")
 
     monkeypatch.setattr(build, "buildx", buildx)
-    monkeypatch.setattr(build.run, "stop", stopped.set)
     store, decided = Store(tmp_path), _decided()
     engine = Engine(decided.image)
     with pytest.raises(KeyboardInterrupt):
@@ -315,11 +313,11 @@ def test_an_export_that_waits_does_not_begin_after_the_build_has_failed(
     assert decided.base
     exported: list[str] = []
 
-    def buildx(arguments: list[str], *more: Any) -> tuple[()]:
+    def buildx(arguments: list[str], *, on_step: Any = None, **_: Any) -> tuple[()]:
         if "--output" in arguments:
             exported.append(arguments[arguments.index("--target") + 1])
             return ()
-        more[-1](build.Step(name="[base 1/1] COPY", seconds=1, cached=False))
+        on_step(build.Step(name="[base 1/1] COPY", seconds=1, cached=False))
         time.sleep(0.2)  # the export waits for whoever holds the lock
         threading.Timer(0.2, other.close).start()
         raise BuildError("the build failed")
@@ -330,4 +328,4 @@ def test_an_export_that_waits_does_not_begin_after_the_build_has_failed(
         with pytest.raises(BuildError, match="the build failed"):
             build.build(decided, Path("context"), Engine(), store, progress=told)  # type: ignore[arg-type]
     assert exported == []
-    assert [text for text in told.texts if "kept" in text] == []
+    assert [text for text in told.texts if "keep" in text] == []

@@ -49,6 +49,19 @@ def test_a_shipped_presets_new_lock_lies_in_the_users_folder_until_the_shipped_o
     assert files.lock_path(one, dirs) == beside, "a newer devenv ships another lock"
 
 
+def test_a_lock_that_fits_is_read_and_a_stale_or_missing_one_is_refused(tmp_path: Path, dirs: Dirs) -> None:
+    one = loaded(preset(), tmp_path / "devenv.yaml")
+    with pytest.raises(LockError):
+        files.read_fitting(one, dirs)
+    files.write(lock(preset()), files.beside(one.path))
+    assert files.read_fitting(one, dirs) == lock(preset())
+    changed = dataclasses.replace(one, preset=preset(apt=("git", "jq")))
+    with pytest.raises(LockError, match="stale") as error:
+        files.read_fitting(changed, dirs)
+    assert error.value.where == str(tmp_path / "devenv.lock")
+    assert error.value.hint == "bring it up to date: devenv lock"
+
+
 def test_a_users_relock_goes_beside_the_preset(tmp_path: Path, dirs: Dirs) -> None:
     one = loaded(preset(), tmp_path / "devenv.yaml")
     files.write(lock(preset()), files.beside(one.path))

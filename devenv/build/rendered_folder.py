@@ -1,0 +1,103 @@
+"""The folder that `devenv render` writes and compares: files for people, or a build context with them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from enum import Enum, auto
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from devenv.errors import RenderError
+from devenv.plan.plan import plan
+from devenv.render.render import render
+
+if TYPE_CHECKING:
+    from devenv.fetch.store import Store
+    from devenv.lock.model import Lock
+    from devenv.plan.plan import Plan
+    from devenv.preset.load import LoadedPreset
+    from devenv.render.render import Rendered
+
+
+class Kind(Enum):
+    """What the folder holds beside the files for people."""
+
+    FILES = auto()
+    """Nothing: devenv builds the image."""
+    WITH_ARTIFACTS = auto()
+    """Every input of the build."""
+    ONLINE = auto()
+    """The build context without artifacts, which the build downloads."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RenderedFolder:
+    """What `target` is to hold."""
+
+    loaded: LoadedPreset
+    plan: Plan
+    rendered: Rendered
+    target: Path
+    kind: Kind
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The files, by path below `target`; without the build context that comes with artifacts."""
+        if self.kind is Kind.ONLINE:
+            return tuple(sorted(self.rendered.files.keys() | self.rendered.context.keys()))
+        return tuple(self.rendered.files)
+
+    def differences(self) -> str:
+        """A unified diff from what lies in `target`; empty when equal."""
+        if self.kind is Kind.ONLINE:
+            from devenv.build.standalone import differences
+
+            return differences(self.rendered, self.target)
+        return self.rendered.differences(self.target)
+
+    def write(self, store: Store, *, fetch: Callable[[], object]) -> tuple[Path, ...]:
+        """Write it; returns the changed files for people. `fetch` is to bring the lock's files into `store`, and is
+        called only where they are needed. Raises RenderError before that for a folder with files of the user's."""
+        if self.kind is Kind.FILES:
+            return self.rendered.write(self.target)
+        from devenv.build.context import assemble
+        from devenv.build.standalone import changes, free
+
+        self._require_own(free(self.rendered, self.target) if self.kind is Kind.ONLINE else self._is_free())
+        if self.kind is Kind.ONLINE:
+            changed = changes(self.rendered, self.target)
+            assemble(self.plan, self.rendered, None, self.target, with_files=True)
+            return changed
+        fetch()
+        changed = tuple(self.target / name for name in self.names if not (self.target / name).is_file())
+        assemble(self.plan, self.rendered, store, self.target, with_files=True)
+        return changed
+
+    def _is_free(self) -> bool:
+        return not self.target.is_dir() or not any(self.target.iterdir()) or self.rendered.owns(self.target)
+
+    def _require_own(self, is_free: bool) -> None:
+        if self.loaded.path.is_relative_to(self.target.resolve()):
+            why = "holds the preset"
+        elif not is_free:
+            why = "is not empty"
+        else:
+            return
+        raise RenderError(f"cannot replace {self.target}: it {why}", hint="choose another folder with -o")
+
+
+def render_folder(loaded: LoadedPreset, lock: Lock, place: Path, kind: Kind) -> RenderedFolder:
+    """The folder of a preset and its lock, to be written to `place`, or `place`/.devcontainer for the kind ONLINE.
+    Raises RenderError."""
+    decided = plan(loaded, lock)
+    if kind is Kind.ONLINE:
+        from devenv.build import standalone
+        from devenv.fetch.sources import archives
+
+        target = standalone.place(place)
+        rendered = standalone.folder(decided, archives(loaded.preset))
+    else:
+        target, whole = place, kind is Kind.WITH_ARTIFACTS
+        rendered = render(decided, self_contained=whole, with_context=whole)
+    return RenderedFolder(loaded=loaded, plan=decided, rendered=rendered, target=target, kind=kind)
