@@ -285,13 +285,15 @@ def test_what_is_kept_is_exported_while_the_build_goes_on(tmp_path: Path, monkey
 
 
 def test_an_interrupt_ends_what_is_being_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stopped = threading.Event()
+    began, stopped = threading.Event(), threading.Event()
 
     def buildx(arguments: list[str], *, cancel: Cancellation, **_: object) -> tuple[()]:
         if "--output" not in arguments:
             return ()
         if arguments[arguments.index("--target") + 1] == "base":
+            assert began.wait(30)
             raise KeyboardInterrupt  # where the main thread waits
+        began.set()
         with cancel.ending(stopped.set):
             assert stopped.wait(30), "the other export goes on"
         raise BuildError("killed")
