@@ -26,7 +26,6 @@ from devenv.up.up import up as bring_up
 
 if TYPE_CHECKING:
     from devenv.doors.terminal.stages import Events
-    from devenv.preset.load import LoadedPreset
 
 __all__ = ["build", "up"]
 
@@ -88,12 +87,10 @@ def up(
         session = app.session(stages, sources)
         asked = Asked(gpus=gpus, mode=gpu_mode)
         named = None if name is None else app.environment(name)
-
-        def before_lock(loaded: LoadedPreset) -> None:
-            preflight.usable(session.engine(), loaded)
-            preflight.before_lock(loaded, session.engine(), session.settings, asked)
-
-        decided = decide(find(preset, Path.cwd()), session, before_lock=before_lock)
+        decided = decide(
+            find(preset, Path.cwd()), session,
+            before_lock=lambda loaded: preflight.before_lock(loaded, session, asked),
+        )  # fmt: skip
         project = _workspace(workspace or decided.loaded.project)
         environment = named or app.environment(decided.plan.preset)
         wishes = Wishes(fresh=fresh, relock=relock, take_over=take_over, new_token=new_token, gpus=asked)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from devenv.container.gpu import MODES, Access, access
@@ -15,12 +14,10 @@ from devenv.weights.store import Weights
 if TYPE_CHECKING:
     from devenv.container.labels import Running
     from devenv.doctor.finding import Needs
-    from devenv.doors.docker.engine import Engine
     from devenv.doors.machine.model import EngineFacts, Machine
-    from devenv.doors.settings.settings import Settings
-    from devenv.fetch.store import Store
     from devenv.lock.model import Lock
     from devenv.preset.load import LoadedPreset
+    from devenv.up.session import Session
 
 _FILE = "gpu.json"
 
@@ -52,44 +49,36 @@ def remember(environment: Environment, asked: Asked) -> None:
         environment.keep(_FILE, dataclasses.asdict(asked))
 
 
-def usable(engine: Engine, loaded: LoadedPreset) -> EngineFacts:
+def usable(loaded: LoadedPreset, session: Session) -> EngineFacts:
     """The engine's own facts. Raises MachineError for an engine whose containers share no files with this user."""
     from devenv.doctor.finding import refuse
     from devenv.doctor.host import users
-    from devenv.doors.machine.engine import facts
 
-    told = facts(engine.info(), {}, address=engine.address)
+    told = session.answers.facts(session.engine(), with_version=False)
     refuse(users(told), name=f"{loaded.preset.name!r}")
     return told
 
 
-def before_lock(loaded: LoadedPreset, engine: Engine, settings: Settings, asked: Asked) -> None:
-    """The verdict on the GPU before a preset is resolved for the first time, which downloads. Raises MachineError."""
+def before_lock(loaded: LoadedPreset, session: Session, asked: Asked) -> None:
+    """The verdict on engine and GPU before a preset is resolved for the first time, which downloads. Raises
+    MachineError."""
     from devenv.doctor.finding import Needs
 
+    usable(loaded, session)
     if asked.gpus != "none" and (asked.gpus or (loaded.preset.gpu and loaded.preset.gpu.required)):
-        _look(loaded, Needs(), engine, settings, asked)
+        _look(loaded, Needs(), session, asked)
 
 
-def before_record(loaded: LoadedPreset, engine: Engine, settings: Settings, asked: Asked) -> None:
+def before_record(loaded: LoadedPreset, session: Session, asked: Asked) -> None:
     """The verdict before hubs are contacted for a model that is not pinned yet, so without its size."""
     from devenv.doctor.finding import Needs
 
     wants = asked.gpus != "none" and (loaded.preset.gpu is not None or asked.gpus is not None)
-    _look(loaded, Needs(), engine, settings, asked, with_gpu=wants)
+    _look(loaded, Needs(), session, asked, with_gpu=wants)
 
 
 def check(
-    loaded: LoadedPreset,
-    lock: Lock,
-    *,
-    running: Running | None,
-    engine: Engine,
-    settings: Settings,
-    store: Store,
-    image_here: bool,
-    asked: Asked,
-    note: Callable[[str], None],
+    loaded: LoadedPreset, lock: Lock, session: Session, asked: Asked, *, running: Running | None, image_here: bool
 ) -> Access | None:
     """Refuse a machine that cannot run it (MachineError); else the container's access to its GPUs, if it gets any.
 
@@ -101,20 +90,21 @@ def check(
     if running and has_gpus and image_here and (kept := _kept(running, wants, asked)):
         return kept
     if asked.gpus == "none" and wish and wish.required:
-        note("warning: the preset needs a GPU, but --gpus none gives it none")
-    weights_bytes = needed_bytes(lock.model, store=Weights(settings.hubs.dir), caches=settings.hubs.caches)
+        session.stages.note("warning: the preset needs a GPU, but --gpus none gives it none")
+    hubs = session.settings.hubs
+    weights_bytes = needed_bytes(lock.model, store=Weights(hubs.dir), caches=hubs.caches)
     if not wants and image_here and not weights_bytes:
         return None
     from devenv.doctor.examine import needs
 
-    missing = () if image_here else store.missing(lock)
+    missing = () if image_here else session.store.missing(lock)
     needed = needs(lock, missing, image_here=image_here, weights_bytes=weights_bytes)
-    machine = _look(loaded, needed, engine, settings, asked, with_gpu=wants)
+    machine = _look(loaded, needed, session, asked, with_gpu=wants)
     if not wants:
         return None
     if not machine.nvidia.gpus:
         # Only for `required: false`, because every other wish was refused above.
-        note("no GPU here: it runs on the CPU, as the preset allows")
+        session.stages.note("no GPU here: it runs on the CPU, as the preset allows")
         return None
     return access(machine, asked.gpus or "all", asked.mode or "auto")
 
@@ -127,15 +117,14 @@ def _kept(running: Running, wants: bool, asked: Asked) -> Access | None:
     return given if given.asked == (asked.gpus or "all") else None
 
 
-def _look(
-    loaded: LoadedPreset, needed: Needs, engine: Engine, settings: Settings, asked: Asked, *, with_gpu: bool = True
-) -> Machine:
+def _look(loaded: LoadedPreset, needed: Needs, session: Session, asked: Asked, *, with_gpu: bool = True) -> Machine:
     from devenv.compat.matrix import read
     from devenv.doctor.examine import examine
     from devenv.doctor.finding import refuse
     from devenv.doors.machine.gather import quick
 
-    machine = quick(settings, engine, with_gpu=with_gpu)
+    settings, engine = session.settings, session.engine()
+    machine = quick(settings, session.answers.facts(engine), with_gpu=with_gpu)
     matrix = read(settings.dirs.config) if with_gpu else None
     findings = examine(machine, loaded.preset, needed, matrix, gpus=asked.gpus, mode=asked.mode or "auto", full=False)
 
@@ -145,9 +134,8 @@ def _look(
         from devenv.doctor.alternatives import instead
         from devenv.doctor.needs import needs_of
 
-        whole = quick(
-            settings, engine, with_gpu=True, with_buildx=True
-        )  # another preset may need what this one did not
+        # Another preset may need what this one did not.
+        whole = quick(settings, session.answers.facts(engine, with_buildx=True), with_gpu=True)
         found = instead(
             loaded, whole, matrix or read(settings.dirs.config), lambda one: needs_of(one, settings),
             gpus=asked.gpus, mode=asked.mode or "auto",

@@ -91,7 +91,7 @@ def machine(
     engine = session.engine()
     asked = preflight.remembered(environment, wishes.gpus)
     if decided.lock.open:
-        preflight.before_record(decided.loaded, engine, session.settings, asked)
+        preflight.before_record(decided.loaded, session, asked)
     decided = completed(decided, session)
     given = _verdict(decided, None if wishes.fresh else running, session, asked)
     preflight.remember(environment, asked)
@@ -102,10 +102,7 @@ def machine(
 def _verdict(decided: Decided, running: Running | None, session: Session, asked: Asked) -> Access | None:
     """Shown as a stage where there is something to check."""
     image_here = find_image(decided.plan, session.engine()) is not None
-    ask = partial(
-        preflight.check, decided.loaded, decided.lock, running=running, engine=session.engine(),
-        settings=session.settings, store=session.store, image_here=image_here, asked=asked, note=session.stages.note,
-    )  # fmt: skip
+    ask = partial(preflight.check, decided.loaded, decided.lock, session, asked, running=running, image_here=image_here)
     if image_here and decided.loaded.preset.gpu is None and asked.gpus is None:
         return ask()
     with session.stages.stage("doctor") as stage:

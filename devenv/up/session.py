@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from devenv.doors.cancellation import Cancellation
 from devenv.doors.dirs import Dirs
 from devenv.doors.docker.engine import Engine
+from devenv.doors.machine.engine import Answers
 from devenv.doors.settings.settings import Settings
 from devenv.doors.terminal.stages import Stages
 from devenv.resolve.base_image import ImageFacts, look_into
@@ -30,6 +31,7 @@ class Session:
     stages: Stages
     carried: Mapping[str, str]  # this host's proxies and mirrors, for the container
     weight_sources: tuple[str, ...] = ()  # hubs to bring weights from, and no others
+    answers: Answers = dataclasses.field(default_factory=Answers)  # the engine's, about itself
     cancel: Cancellation = dataclasses.field(default_factory=Cancellation)
 
     @property

@@ -58,7 +58,7 @@ def up(
     """
     engine = session.engine()
     wishes.gpus.check()
-    rootless = preflight.usable(engine, decided.loaded).rootless
+    rootless = preflight.usable(decided.loaded, session).rootless
     waiting = session.waiting_for("is using this environment")
     with environment.locked(waiting, session.cancel), contextlib.ExitStack() as held:
         project = owner.known_path(environment, container.find(environment.name, engine), project)

@@ -9,10 +9,13 @@ from typing import Any
 
 from devenv.doors.dirs import Dirs
 from devenv.doors.settings.settings import Settings
+from devenv.doors.terminal.console import Console
+from devenv.doors.terminal.stages import Stages
 from devenv.lock import drift
 from devenv.lock.model import Artifact, Deb, Lock, LockedBase, LockedEditor, Tarball, Wheel
 from devenv.preset.load import LoadedPreset
 from devenv.preset.model import Preset
+from devenv.up.session import Session
 
 
 def sha(text: str) -> str:
@@ -69,6 +72,30 @@ def lock(wish: Preset, **changes: Any) -> Lock:
         ),
     )  # fmt: skip
     return made.model_copy(update=changes)
+
+
+def session(mine: Settings, engine: Any = None) -> Session:
+    """A session of one run; its engine is `engine`."""
+    stages = Stages(Console(live=False, quiet=True))
+    return Session(dirs=mine.dirs, settings=mine, engine=lambda: engine, stages=stages, carried={})
+
+
+class Described:
+    """An engine that describes itself, and counts how often it was asked."""
+
+    address = "unix:///x"
+
+    def __init__(self, *security: str, version: str = "28.0.0") -> None:
+        self.asked: list[str] = []
+        self._info = {"SecurityOptions": list(security), "ServerVersion": version}
+
+    def info(self) -> dict[str, Any]:
+        self.asked.append("info")
+        return self._info
+
+    def release(self) -> dict[str, Any]:
+        self.asked.append("version")
+        return {}
 
 
 def settings(root: Path) -> Settings:

@@ -36,15 +36,16 @@ class Engine(Images, Volumes, Networks):
         return self.endpoint.address
 
     @guarded
-    def about(self) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-        """The engine's own description: (`info`, `version`)."""
-        return self._api.info(), self._api.version()
-
-    @guarded
     def info(self) -> Mapping[str, Any]:
-        """The `info` of `about` alone."""
+        """The engine's own description (`GET /info`)."""
         info: Mapping[str, Any] = self._api.info()
         return info
+
+    @guarded
+    def release(self) -> Mapping[str, Any]:
+        """Its version and those of its parts (`GET /version`)."""
+        release: Mapping[str, Any] = self._api.version()
+        return release
 
     # containers
 

@@ -37,12 +37,33 @@ def ask(where: Callable[[], Endpoint], connect: Callable[[], Engine]) -> EngineF
     except (OSError, ValueError, EngineError):
         try:
             engine = connect()
-            info, version = engine.about()
+            info, version = engine.info(), engine.release()
         except EngineError as error:
             return EngineFacts(address=endpoint.address, problem=error.message, remedy=error.hint or "")
     asking.join()
     found, problem = told[0]
     return facts(info, version, address=endpoint.address, buildx=found, buildx_problem=problem)
+
+
+class Answers:
+    """An engine's answers to questions about itself; each is asked once. Any thread may call it."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._info: Mapping[str, Any] | None = None
+        self._version: Mapping[str, Any] | None = None
+
+    def facts(self, engine: Engine, *, with_version: bool = True, with_buildx: bool = False) -> EngineFacts:
+        """The facts about `engine`. Only its version tells podman from Docker. Raises EngineError."""
+        with self._guard:
+            if self._info is None:
+                self._info = engine.info()
+            if self._version is None and with_version:
+                self._version = engine.release()
+        found, problem = buildx() if with_buildx else ("", "")
+        return facts(
+            self._info, self._version or {}, address=engine.address, buildx=found, buildx_problem=problem
+        )  # fmt: skip
 
 
 def buildx() -> tuple[str, str]:

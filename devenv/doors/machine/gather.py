@@ -8,13 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devenv.doors.machine import engine as engines
 from devenv.doors.machine import local, nvidia
 from devenv.doors.machine.model import EngineFacts, Machine, Network, Nvidia
 from devenv.doors.machine.ports import port_is_free
 
 if TYPE_CHECKING:
-    from devenv.doors.docker.engine import Engine
     from devenv.doors.http.web import Origin
     from devenv.doors.settings.settings import Settings
 
@@ -65,14 +63,9 @@ def gather(
     )
 
 
-def quick(
-    settings: Settings, engine: Engine, *, with_gpu: bool, with_buildx: bool = False, root: Path = Path("/")
-) -> Machine:
-    """The facts for `up` before any download: no network, and driver and buildx only where they are wanted."""
-    info, version = engine.about()
-    buildx, problem = engines.buildx() if with_buildx else ("", "")
-    facts = engines.facts(info, version, address=engine.address, buildx=buildx, buildx_problem=problem)
-    return assemble(settings, engine=facts, nvidia_=nvidia.look(root) if with_gpu else Nvidia(), root=root)
+def quick(settings: Settings, engine: EngineFacts, *, with_gpu: bool, root: Path = Path("/")) -> Machine:
+    """The facts for `up` before any download: no network, and the driver only where it is wanted."""
+    return assemble(settings, engine=engine, nvidia_=nvidia.look(root) if with_gpu else Nvidia(), root=root)
 
 
 def assemble(

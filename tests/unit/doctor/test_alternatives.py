@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,12 +27,18 @@ from devenv.up import preflight
 from devenv.up.preflight import Asked
 from tests.unit import examples
 from tests.unit.doctor.test_cases import healthy
+from tests.unit.handmade import Described, session
 
 BASE = 'base: {bootstrap: debian/bookworm}\npython: "3.11"\n'
 LARGE = {"name": "a large server", "gpus": ["H100"], "driver": "570.86.10", "engine": {"runtimes": ["runc", "nvidia"]}}
 NO_GPU = {"name": "no GPU", "memory_gb": 32}
 OLD_GPU = {**LARGE, "gpus": ["V100"]}
 SMALL = {"name": "no GPU and little memory", "memory_gb": 4}
+
+
+@pytest.fixture(autouse=True)
+def _buildx(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "buildx", lambda: ("0.25", ""))
 
 
 @pytest.fixture
@@ -124,10 +129,10 @@ def test_up_asks_for_buildx_before_it_names_one(presets: Path, monkeypatch: pyte
     monkeypatch.setattr(
         gather, "assemble", lambda *_, engine, **__: dataclasses.replace(healthy(NO_GPU), engine=engine)
     )
-    real: Any = SimpleNamespace(address="unix:///x", about=lambda: ({"ServerVersion": "28.0.0"}, {}))
+    run_ = session(_settings(presets), Described())
     for words in ("cannot run these either", f"devenv up {presets / 'cpu.yaml'}"):
         with pytest.raises(MachineError, match="this machine has no GPU") as caught:
-            preflight.before_lock(load(presets / "whole.yaml"), real, _settings(presets), Asked())
+            preflight.before_lock(load(presets / "whole.yaml"), run_, Asked())
         assert words in (caught.value.hint or "")
 
 
@@ -164,11 +169,11 @@ def test_up_refuses_and_names_it(presets: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(gather, "quick", lambda *_, **__: healthy(NO_GPU))
     loaded = load(presets / "whole.yaml")
     with pytest.raises(MachineError, match="this machine has no GPU") as caught:
-        preflight.before_lock(loaded, None, _settings(presets), Asked())  # type: ignore[arg-type]
+        preflight.before_lock(loaded, session(_settings(presets), Described()), Asked())
     assert f"devenv up {presets / 'cpu.yaml'}" in (caught.value.hint or "")
     monkeypatch.setattr(gather, "quick", lambda *_, **__: healthy(SMALL))
     with pytest.raises(MachineError) as none:
-        preflight.before_lock(loaded, None, _settings(presets), Asked())  # type: ignore[arg-type]
+        preflight.before_lock(loaded, session(_settings(presets), Described()), Asked())
     assert "cannot run these either" in (none.value.hint or "")
 
 
@@ -183,7 +188,7 @@ def test_a_preset_for_the_cpu_may_name_one_for_a_gpu(presets: Path, monkeypatch:
 
     monkeypatch.setattr(gather, "quick", quick)
     with pytest.raises(MachineError) as caught:
-        preflight.before_record(load(presets / "hungry.yaml"), None, _settings(presets), Asked())  # type: ignore[arg-type]
+        preflight.before_record(load(presets / "hungry.yaml"), session(_settings(presets), Described()), Asked())
     assert "older.yaml" in (caught.value.hint or "")
     assert looks == [False, True]
 
@@ -255,5 +260,5 @@ def test_doctor_and_up_say_why_the_driver_is_too_old_and_name_the_preset_for_it(
     assert "devenv up deepseek-ocr-cu12" in told.err
     monkeypatch.setattr(gather, "quick", lambda *_, **__: older)
     with pytest.raises(MachineError, match=r"CUDA 13\.0 needs driver 580") as caught:
-        preflight.before_lock(load(find("deepseek-ocr", tmp_path)), None, _settings(tmp_path), Asked())  # type: ignore[arg-type]
+        preflight.before_lock(load(find("deepseek-ocr", tmp_path)), session(_settings(tmp_path), Described()), Asked())
     assert "devenv up deepseek-ocr-cu12" in (caught.value.hint or "")

@@ -9,9 +9,8 @@ import pytest
 
 from devenv.doors.docker.engine import Engine
 from devenv.doors.settings.config_yaml import HubSettings
-from devenv.doors.terminal.console import Console
-from devenv.doors.terminal.stages import Stages
 from devenv.up.session import Session
+from tests.unit import handmade
 from tests.unit.handmade import settings
 
 
@@ -22,6 +21,4 @@ def _no_engine() -> Engine:
 @pytest.fixture
 def session(tmp_path: Path) -> Session:
     mine = dataclasses.replace(settings(tmp_path), hubs=HubSettings(dir=tmp_path / "weights"))
-    return Session(
-        dirs=mine.dirs, settings=mine, engine=_no_engine, stages=Stages(Console(live=False, quiet=True)), carried={}
-    )
+    return dataclasses.replace(handmade.session(mine), engine=_no_engine)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,17 +11,17 @@ import pytest
 from devenv.container import gpu
 from devenv.container.state import environment
 from devenv.doors.dirs import Dirs
-from devenv.doors.machine import gather
+from devenv.doors.machine import gather, nvidia
 from devenv.doors.machine.model import Disk, Machine
 from devenv.doors.settings.config_yaml import HubSettings
 from devenv.doors.settings.settings import Settings
 from devenv.errors import MachineError, UsageError
-from devenv.fetch.store import Store
 from devenv.lock.model import LockedModel, ModelFile, files_digest
 from devenv.up import preflight
 from devenv.up.preflight import Asked
 from tests.unit import examples
 from tests.unit.container.test_gpu import recorded
+from tests.unit.handmade import Described, session
 
 
 @pytest.fixture
@@ -50,12 +49,11 @@ def _look(monkeypatch: pytest.MonkeyPatch, machine: Machine) -> Look:
 
 
 def _check(settings: Settings, notes: list[str], **changes: Any) -> gpu.Access | None:
-    given: dict[str, Any] = {
-        "running": None, "engine": None, "settings": settings, "store": Store(settings.dirs.store),
-        "image_here": True, "asked": Asked(), "note": notes.append, **changes,
-    }  # fmt: skip
+    given: dict[str, Any] = {"running": None, "image_here": True, "asked": Asked(), **changes}
     keys, locked = given.pop("preset", {}), given.pop("lock", {})
-    return preflight.check(examples.loaded(**keys), examples.lock(**locked), **given)
+    run = session(settings, Described())
+    run.stages.note = notes.append  # type: ignore[method-assign]
+    return preflight.check(examples.loaded(**keys), examples.lock(**locked), run, **given)
 
 
 def test_a_preset_without_a_gpu_costs_nothing(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,12 +122,12 @@ def test_a_full_disk_stops_before_anything_is_downloaded(settings: Settings, mon
 
 def test_before_a_lock_only_the_gpu_is_judged(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     look = _look(monkeypatch, recorded("h100-x1", gpus=(), nodes=(), pci=0, driver=""))
-    engine: Any = None
-    preflight.before_lock(examples.loaded(), engine, settings, Asked())
-    preflight.before_lock(examples.loaded(gpu={"required": False}), engine, settings, Asked())
+    run = session(settings, Described())
+    preflight.before_lock(examples.loaded(), run, Asked())
+    preflight.before_lock(examples.loaded(gpu={"required": False}), run, Asked())
     assert look.looks == 0
-    with pytest.raises(MachineError):
-        preflight.before_lock(examples.loaded(gpu={}), engine, settings, Asked())
+    with pytest.raises(MachineError, match="GPU"):
+        preflight.before_lock(examples.loaded(gpu={}), run, Asked())
 
 
 def test_what_was_asked_is_remembered(tmp_path: Path) -> None:
@@ -143,13 +141,26 @@ def test_what_was_asked_is_remembered(tmp_path: Path) -> None:
         Asked(mode="magic").check()
 
 
-def _engine_with(*security: str) -> Any:
-    return SimpleNamespace(info=lambda: {"SecurityOptions": list(security)}, address="unix:///x")
+def test_an_engine_that_remaps_users_is_refused_with_the_reason(settings: Settings) -> None:
+    remapping = session(settings, Described("name=seccomp,profile=builtin", "name=userns"))
+    for refuses in (preflight.usable, lambda *given: preflight.before_lock(*given, Asked())):
+        with pytest.raises(MachineError, match="the engine remaps users") as told:
+            refuses(examples.loaded(), remapping)
+        assert "userns-remap" in (told.value.hint or "")
+    assert preflight.usable(examples.loaded(), session(settings, Described("name=rootless"))).rootless
+    assert not preflight.usable(examples.loaded(), session(settings, Described())).rootless
 
 
-def test_an_engine_that_remaps_users_is_refused_with_the_reason() -> None:
-    with pytest.raises(MachineError, match="the engine remaps users") as told:
-        preflight.usable(_engine_with("name=seccomp,profile=builtin", "name=userns"), examples.loaded())
-    assert "userns-remap" in (told.value.hint or "")
-    assert preflight.usable(_engine_with("name=rootless"), examples.loaded()).rootless
-    assert not preflight.usable(_engine_with(), examples.loaded()).rootless
+def test_a_run_asks_the_engine_about_itself_once(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nvidia, "look", lambda _: recorded("h100-x1").nvidia)
+    engine = Described()
+    run = session(settings, engine)
+    wants = examples.loaded(gpu={})
+    preflight.before_lock(wants, run, Asked())
+    preflight.usable(wants, run)
+    preflight.before_record(wants, run, Asked())
+    assert preflight.check(wants, examples.lock(), run, Asked(), running=None, image_here=True)
+    assert engine.asked == ["info", "version"]
+    quick = Described()
+    preflight.usable(examples.loaded(), session(settings, quick))
+    assert quick.asked == ["info"], "a preset without a GPU needs no more"
