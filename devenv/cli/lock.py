@@ -8,18 +8,16 @@ from typing import TYPE_CHECKING
 import click
 
 from devenv.cli.app import App, from_option, json_option, pass_app
-from devenv.doors import files
 from devenv.doors.terminal.console import bytes_text
-from devenv.errors import DriftError, LockError, UsageError
-from devenv.fetch.store import Store
+from devenv.errors import DriftError, UsageError
 from devenv.lock import drift
 from devenv.lock import files as lock_files
 from devenv.preset.load import find, load
 from devenv.resolve import ensure
 
 if TYPE_CHECKING:
-    from devenv.lock.diff import Change
     from devenv.lock.model import Lock
+    from devenv.resolve.relock import Relocked
 
 __all__ = ["fetch", "lock", "sbom"]
 
@@ -49,44 +47,25 @@ def lock(app: App, preset: str | None, check: bool, upgrade: tuple[str, ...], wi
 
     PRESET is a shipped name, a YAML file, a project folder, or nothing: devenv.yaml here or above.
     """
-    from devenv.doors.http.hubs import UnreachedError
-    from devenv.lock.diff import changes
-    from devenv.lock.model import read
-    from devenv.resolve.resolver import resolve
+    from devenv.resolve.relock import earlier, relock
 
     names = tuple(name for one in upgrade for name in one.split(",") if name)
     if without_model and "model" in names:
         raise UsageError("--without-model contacts no hub, but --upgrade model needs one", hint="choose one of them")
     loaded = load(find(preset, Path.cwd()))
     if check:
+        from devenv.lock.model import read
+
         path = lock_files.lock_path(loaded, app.dirs)
         locked = read(path)
         _check(app, locked, drift.compare(locked, loaded.preset), path, lock_files.command(loaded))
         return
-    for words in ensure.fits(loaded, app.dirs.config):
-        app.console.warn(words)
-    path = lock_files.beside(loaded.path)
-    try:
-        old = read(path) if files.is_there(path) else None
-    except LockError as error:
-        if path.is_dir():
-            raise
-        app.console.warn(f"{error.message}; locking again ({error.where})")
-        old = None
+    before = earlier(loaded, app.dirs.config, warn=app.console.warn)
     with app.console.stages() as stages, stages.stage("lock") as stage:
-        try:
-            new = resolve(
-                loaded, app.session(stages).resolving(stage), upgrade=names, parent=lock_files.parent_lock(loaded),
-                previous=old, ask_hubs=not without_model,
-            )  # fmt: skip
-        except UnreachedError as error:
-            command = lock_files.command(loaded)
-            error.hint = f"{error.hint}; or lock without the model for now: {command} --without-model"
-            raise
-        stage.cached = new == old
-        stage.message(f"{len(new.artifacts())} files, {bytes_text(sum(one.size for one in new.artifacts()))}")
-    lock_files.write(new, path)
-    _tell(app, new, changes(old, new), path, old=old is not None)
+        done = relock(before, app.session(stages).resolving(stage), upgrade=names, ask_hubs=not without_model)
+        stage.cached = done.lock == done.earlier
+        stage.message(f"{len(done.lock.artifacts())} files, {bytes_text(_bytes(done.lock))}")
+    _tell(app, done)
 
 
 @click.command()
@@ -96,30 +75,23 @@ def lock(app: App, preset: str | None, check: bool, upgrade: tuple[str, ...], wi
 @pass_app
 def fetch(app: App, preset: str | None) -> None:
     """Fetch every locked file of PRESET to this machine's store, and verify it; a build then needs no network."""
-    from devenv.fetch import declared
-    from devenv.fetch.fetch import fetch as bring
-    from devenv.fetch.sources import archives
+    from devenv.up.image import bring_files
 
     loaded = load(find(preset, Path.cwd()))
-    store = Store(app.dirs.store)
     with app.console.stages() as stages:
+        session = app.session(stages)
         with stages.stage("lock") as stage:
-            session = app.session(stages)
             locked, stage.cached = ensure.locked(loaded, lambda: session.resolving(stage), app.settings)
-        with stages.stage("fetch") as stage:
-            report = bring(
-                locked, store=store, settings=app.settings, progress=stage, files=archives(loaded.preset)
-            )  # fmt: skip
-            declared.check_all(locked, store)
-            stage.cached = report.files == 0
+        report = bring_files(loaded, locked, session)
+    store = session.store.root
     if app.json:
         app.console.json({
             "preset": loaded.preset.name, "lock_digest": locked.digest, "files": report.files, "bytes": report.bytes,
-            "from_cache": report.from_cache, "seconds": round(report.seconds, 3), "store": str(store.root),
+            "from_cache": report.from_cache, "seconds": round(report.seconds, 3), "store": str(store),
         })  # fmt: skip
     else:
         app.console.note(
-            f"{report.files} files fetched ({bytes_text(report.bytes)}), {report.from_cache} were here: {store.root}"
+            f"{report.files} files fetched ({bytes_text(report.bytes)}), {report.from_cache} were here: {store}"
         )
 
 
@@ -131,14 +103,10 @@ def sbom(app: App, preset: str | None) -> None:
 
     PRESET is a shipped name, a file, a folder, or nothing: then devenv.yaml here or above. The lock must exist.
     """
-    from devenv.lock.model import read
     from devenv.render.sbom import sbom as bill
 
     loaded = load(find(preset, Path.cwd()))
-    path = lock_files.lock_path(loaded, app.dirs)
-    locked = read(path)
-    drift.require_fit(locked, loaded.preset, where=str(path), command=lock_files.command(loaded))
-    app.console.document(bill(locked).decode())
+    app.console.document(bill(lock_files.read_fitting(loaded, app.dirs)).decode())
 
 
 def _check(app: App, locked: Lock, found: tuple[drift.Drift, ...], path: Path, command: str) -> None:
@@ -155,18 +123,23 @@ def _check(app: App, locked: Lock, found: tuple[drift.Drift, ...], path: Path, c
     app.console.note(f"{path} fits" + (f"; {_OPEN}" if locked.open else ""))
 
 
-def _tell(app: App, new: Lock, changed: tuple[Change, ...], path: Path, *, old: bool) -> None:
+def _tell(app: App, done: Relocked) -> None:
+    new, changed = done.lock, done.changes
     if app.json:
         rows = [{"kind": one.kind, "name": one.name, "old": one.old, "new": one.new} for one in changed]
         app.console.json(
-            {"preset": new.preset, "lock": str(path), "lock_digest": new.digest, "files": len(new.artifacts()),
-             "bytes": sum(one.size for one in new.artifacts()), "changes": rows,
-             "open": list(new.open or ())}
+            {"preset": new.preset, "lock": str(done.path), "lock_digest": new.digest, "files": len(new.artifacts()),
+             "bytes": _bytes(new), "changes": rows, "open": list(new.open or ())}
         )  # fmt: skip
         return
+    old = done.earlier is not None
     for one in changed if old else ():
         app.console.note(f"  {one.kind:<9} {one.name}: {one.old or '—'} → {one.new or '—'}")
     many = f": {len(changed)} changes" if old and changed else ": nothing changed" if old else ""
-    app.console.note(f"{path}{many}")
+    app.console.note(f"{done.path}{many}")
     if new.open:
         app.console.note(_OPEN)
+
+
+def _bytes(lock: Lock) -> int:
+    return sum(one.size for one in lock.artifacts())

@@ -13,6 +13,7 @@ from devenv.errors import PresetError
 if TYPE_CHECKING:
     from devenv.preset.load import LoadedPreset
     from devenv.preset.yaml.nodes import Mark
+    from devenv.resolve.validate import Validated
 
 
 @click.command("init")
@@ -80,16 +81,20 @@ def validate(app: App, files: tuple[str, ...]) -> None:
 
     FILE is a file, a folder or a shipped preset's name; without one, devenv.yaml here or above.
     """
-    found: list[tuple[str, tuple[PresetError, ...]]] = []
+    from devenv.resolve.validate import validate as check
+
+    found: list[Validated] = []
     for argument in files or (None,):
-        path, mistakes = _mistakes(app, argument)
-        found.append((path, mistakes))
-        if not mistakes:
-            app.console.note(f"{path}: valid")
-    every = tuple(mistake for _, mistakes in found for mistake in mistakes)
+        one = check(argument, Path.cwd(), app.dirs.config)
+        found.append(one)
+        for words in one.warnings:
+            app.console.warn(f"{one.name}: {words}")
+        if not one.mistakes:
+            app.console.note(f"{one.name}: valid")
+    every = tuple(mistake for one in found for mistake in one.mistakes)
     if app.json:
         rows = [
-            {"path": path, "valid": not mistakes, "problems": list(map(_row, mistakes))} for path, mistakes in found
+            {"path": one.name, "valid": not one.mistakes, "problems": list(map(_row, one.mistakes))} for one in found
         ]
         app.console.json({"valid": not every, "files": rows})
     if every:
@@ -103,22 +108,6 @@ def schema(app: App) -> None:
     from devenv.preset.schema import schema_text
 
     app.console.data(schema_text())
-
-
-def _mistakes(app: App, argument: str | None) -> tuple[str, tuple[PresetError, ...]]:
-    from devenv.preset.load import find, load
-    from devenv.preset.yaml.nodes import display
-    from devenv.resolve.ensure import fits
-
-    name = argument or "devenv.yaml"
-    try:
-        path = find(argument, Path.cwd())
-        name = display(path)
-        for words in fits(load(path), app.dirs.config):
-            app.console.warn(f"{name}: {words}")
-    except PresetError as error:
-        return name, error.problems or (error,)
-    return name, ()
 
 
 def _row(mistake: PresetError) -> dict[str, Any]:

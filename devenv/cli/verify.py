@@ -9,11 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from devenv.cli.app import App, json_option, pass_app
-from devenv.errors import DriftError, PresetError, UsageError
 
 if TYPE_CHECKING:
-    from devenv.up.decide import Decided
-    from devenv.up.session import Session
     from devenv.verify.identity import Identity
     from devenv.verify.rebuild import Verdict
 
@@ -45,17 +42,17 @@ def verify(app: App, what: str | None, only_digest: bool, other: str | None, exp
     """
     from devenv.verify.rebuild import identity, is_stated
     from devenv.verify.rebuild import verify as prove
+    from devenv.verify.subject import subject
 
     with app.console.stages() as stages, tempfile.TemporaryDirectory(prefix="devenv-verify-") as folder:
         session = app.session(stages)
-        reference, decided = _subject(app, session, what, other, Path(folder))
+        reference, decided = subject(what, session, cwd=Path.cwd(), folder=Path(folder), image=other)
         stated = is_stated(reference, decided, app.engine)
         if only_digest:
             found: Identity = identity(reference, decided.lock, session)
         else:
             verdict = prove(reference, decided, session, stated=stated)
             found = verdict.image
-    wrong = expect is not None and expect != found.digest
     if app.json:
         app.console.json({
             "image": reference, "preset": decided.plan.preset, "lock_digest": decided.lock.digest,
@@ -68,51 +65,10 @@ def verify(app: App, what: str | None, only_digest: bool, other: str | None, exp
         app.console.data(found.digest)
     else:
         _tell(app, reference, verdict)
-    if wrong:
-        raise DriftError(
-            f"{reference} is {found.digest}, not {expect}", hint="see the differences: devenv verify, without --expect"
-        )
-    if not only_digest and not verdict.equal and not verdict.differences:
-        raise DriftError(
-            f"{reference} holds preset files that differ from those it was built from",
-            hint="compare it with your own preset: devenv verify PRESET --image IMAGE",
-        )
-    if not only_digest and not verdict.equal:
-        raise DriftError(
-            f"{reference} is not what its preset and lock give: {len(verdict.differences)} differences",
-            hint="build it again: devenv build --no-cache; if it still differs, report which files do",
-        )
-
-
-def _subject(app: App, session: Session, what: str | None, other: str | None, folder: Path) -> tuple[str, Decided]:
-    """The image's reference, and the preset and lock that it is compared with."""
-    from devenv.container import container
-    from devenv.preset.load import find
-    from devenv.up.decide import decide
-    from devenv.up.image import make_image
-    from devenv.verify.rebuild import restore
-
-    try:
-        path = find(what, Path.cwd())
-    except PresetError:
-        if what is None:
-            raise
-        if other is not None:
-            raise  # it is compared with the user's own preset
-        environments = container.everything(app.engine)
-        running = next((one for one in environments if one.name == what and not one.unreadable), None)
-        reference = running.facts.image if running else what
-        if app.engine.image_id(reference) is None:
-            raise UsageError(
-                f"unknown preset, environment or image {what!r}",
-                hint="list them: devenv presets, devenv ps, docker images",
-            ) from None
-        return reference, decide(restore(reference, folder, session), session)
-    decided = decide(path, session)
-    if other is not None:
-        return other, decided
-    decided, image = make_image(decided, session)
-    return image.reference, decided
+    if expect is not None:
+        found.require(expect, reference)
+    if not only_digest:
+        verdict.require_equal(reference)
 
 
 def _rebuilt(verdict: Verdict) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from devenv.doors.docker.buildx import csv
 from devenv.doors.docker.engine import Engine
 from devenv.doors.docker.local_tag import LOCAL
 from devenv.doors.terminal.progress import Progress
-from devenv.errors import BuildError
+from devenv.errors import BuildError, DriftError
 from devenv.lock.model import LockedBase
 from devenv.verify import canonical
 from devenv.verify.canonical import Entry, Layer
@@ -48,6 +48,14 @@ class Identity:
     digest: str
     config: Mapping[str, Any]
     layers: tuple[Layer, ...]
+
+    def require(self, digest: str, reference: str) -> None:
+        """Raise DriftError for another digest; `reference` is the image's name for people."""
+        if digest != self.digest:
+            raise DriftError(
+                f"{reference} is {self.digest}, not {digest}",
+                hint="see the differences: devenv verify, without --expect",
+            )
 
 
 def identities(

@@ -15,7 +15,7 @@ from devenv.doors.docker.buildx import check_buildx
 from devenv.doors.docker.engine import Engine
 from devenv.doors.docker.local_tag import VERIFY_TAG
 from devenv.doors.file_lock import hold
-from devenv.errors import EngineError, FetchError, UsageError
+from devenv.errors import DriftError, EngineError, FetchError, UsageError
 from devenv.lock.model import Lock
 from devenv.plan.plan import WORKSPACE
 from devenv.preset import portable
@@ -56,6 +56,20 @@ class Verdict:
     def equal(self) -> bool:
         """Whether both are the same image."""
         return self.stated and self.image.digest == self.rebuilt.digest
+
+    def require_equal(self, reference: str) -> None:
+        """Raise DriftError unless both are the same image; `reference` is the image's name for people."""
+        if self.equal:
+            return
+        if not self.differences:
+            raise DriftError(
+                f"{reference} holds preset files that differ from those it was built from",
+                hint="compare it with your own preset: devenv verify PRESET --image IMAGE",
+            )
+        raise DriftError(
+            f"{reference} is not what its preset and lock give: {len(self.differences)} differences",
+            hint="build it again: devenv build --no-cache; if it still differs, report which files do",
+        )
 
 
 def restore(reference: str, folder: Path, session: Session) -> Path:
