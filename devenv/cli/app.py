@@ -7,7 +7,7 @@ import functools
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,6 +19,7 @@ from devenv.doors.dirs import Dirs
 from devenv.doors.terminal.console import Console, printable
 
 if TYPE_CHECKING:
+    from devenv.container.environments import Environments
     from devenv.container.labels import Running
     from devenv.container.state import Environment
     from devenv.doors.docker.address import Endpoint
@@ -125,52 +126,29 @@ class App:
             weight_sources=sources,
         )  # fmt: skip
 
+    @functools.cached_property
+    def environments(self) -> Environments:
+        """The environments on the engine, as this user sees them."""
+        from devenv.container.environments import Environments
+
+        return Environments(engine=lambda: self.engine, folder=self.dirs.environments)
+
     def select(
         self, name: str | None, *, all_users: bool = False, look: bool = False, here_only: str = "",
         hint: str = "devenv ps",
     ) -> Running:  # fmt: skip
-        """The environment `name`, to act on or (`look`) to show; without a name this project's, else the
-        user's only one, unless `here_only` gives a reason against it. `hint` is for an unknown name.
-
-        Raises UsageError for another user's, unless `all_users`, and for what devenv did not make.
-        """
-        from devenv.container import container, owner
-        from devenv.errors import UsageError
-
-        every = container.everything(self.engine)
+        """The environment `name`, or without a name the one that is meant in this folder; see `Environments`."""
         if name is not None:
-            for one in sorted(every, key=lambda one: bool(one.unreadable)):
-                if one.name == name:
-                    owner.check_readable(one)
-                    owner.check(one, self.environment(name), all_users=all_users or look)
-                    return one
-            names = ", ".join(one.name for one in every if not one.unreadable) or "none"
-            raise UsageError(f"unknown environment {name!r}; environments here: {names}", hint=hint)
-        mine = [one for one in every if not one.unreadable and (all_users or self.is_own(one))]
-        found, in_project = _here(mine, Path.cwd())
-        if not found and in_project:
-            raise UsageError("this project has no environment", hint="make one: devenv up; list the others: devenv ps")
-        if not found and here_only:
-            raise UsageError("no environment is named", hint=here_only)
-        found = found or mine
-        if len(found) == 1:
-            return found[0]
-        names = ", ".join(one.name for one in mine)
-        others = "; 'devenv ps' lists those of other users" if every else ""
-        raise UsageError(
-            f"several environments are here: {names}" if names else f"you have no environment on this engine{others}",
-            hint="name one of them" if names else "make one: devenv up rapidocr",
-        )
+            return self.environments.named(name, all_users=all_users, look=look, hint=hint)
+        return self.environments.meant(Path.cwd(), all_users=all_users, here_only=here_only)
 
     def is_own(self, one: Running) -> bool:
         """Whether devenv made the container, for this user."""
-        from devenv.container import owner
-
-        return not one.unreadable and owner.is_own(one, self.environment(one.name))
+        return self.environments.is_own(one)
 
     def known_token(self, one: Running) -> str | None:
         """The token of this user's environment; None for another user's, even under the same name."""
-        return self.environment(one.name).known_token() if self.is_own(one) else None
+        return self.environments.known_token(one)
 
     def locked(self, name: str) -> AbstractContextManager[None]:
         """Hold the environment for one command; says so when another command has it."""
@@ -180,21 +158,7 @@ class App:
 
     def environment(self, name: str) -> Environment:
         """The state of the environment `name`."""
-        from devenv.container.state import environment
-
-        return environment(name, self.dirs.environments)
-
-
-def _here(every: Sequence[Running], cwd: Path) -> tuple[list[Running], bool]:
-    """(the environments of this folder, else of the project that it lies in; whether it lies in one)."""
-    from devenv.doors.files import is_same
-    from devenv.preset.project_root import project_of
-
-    project = project_of(cwd)
-    for folder in (cwd, *((project,) if project else ())):
-        if found := [one for one in every if one.project and is_same(one.project, folder)]:
-            return found, True
-    return [], project is not None
+        return self.environments.state(name)
 
 
 class _Printable(logging.Formatter):

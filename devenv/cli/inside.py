@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import posixpath
 import sys
@@ -12,16 +11,15 @@ from collections.abc import Callable
 import click
 
 from devenv.checks import readiness
+from devenv.checks.restart import restart as restart_service
 from devenv.cli.app import App, all_users_option, json_option, pass_app
 from devenv.container import condition, container
+from devenv.container import logs as log
 from devenv.container.labels import Running
 from devenv.doors import process
 from devenv.doors.terminal.console import printable
-from devenv.errors import EngineError, NotReadyError, UsageError
+from devenv.errors import EngineError, UsageError
 
-_LOGS = "/var/log/devenv"
-_OTHER_LOGS = ("gateway", "setup")
-_SERVICES = "/run/devenv/sv"
 _WORKSPACE = "/workspace"
 _SCREENS = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER", "WSL_DISTRO_NAME")
 """Without any of these variables a browser would have to run in this terminal."""
@@ -41,24 +39,20 @@ def logs(app: App, name: str | None, service: str | None, follow: bool, lines: i
     With one environment, 'devenv logs SERVICE' is enough.
     """
     one, service = _target(app, name, service, all_users=all_users)
-    names = [service] if service else [*(s.name for s in one.services), *_OTHER_LOGS]
     if one.facts.state != "running":
-        for each in names:
-            text = app.engine.read_file(one.facts.name, f"{_LOGS}/{each}/current")
-            app.console.data("\n".join(text.splitlines()[-lines:]))
+        for text in log.stopped(one, service, app.engine, lines=lines):
+            app.console.data(text)
         return
-    paths = [f"{_LOGS}/{each}/current" for each in names]
-    existing = app.engine.exec(
-        one.facts.name, ["sh", "-c", 'for f; do [ -e "$f" ] && echo "$f"; done; true', "sh", *paths]
-    )
-    if not existing[1].strip():
+    paths = log.existing(one, service, app.engine)
+    if not paths:
         app.console.note("no log yet")
         return
-    if follow:
-        _follow(app, one, ["tail", "-n", str(lines), "-F", *existing[1].split()])
-        return
-    for line in app.engine.follow(one.facts.name, ["tail", "-n", str(lines), *existing[1].split()], user="root"):
-        app.console.data(line)
+    with (
+        contextlib.closing(log.read(one, paths, app.engine, lines=lines, follow=follow)) as printed,
+        contextlib.suppress(*((KeyboardInterrupt,) if follow else ())),
+    ):
+        for line in printed:
+            app.console.data(line)
 
 
 class _Exec(click.Command):
@@ -118,7 +112,7 @@ def shell(app: App, name: str | None, all_users: bool) -> None:
 @pass_app
 def open_(app: App, name: str | None, service: str) -> None:
     """Open an environment's page (ide, jupyter, …) in the browser, token included."""
-    one = _running(app.select(name))
+    one = condition.require_running(app.select(name))
     environment = app.environment(one.name)
     token = environment.kept_token()
     urls = one.urls(token)
@@ -148,20 +142,9 @@ def restart(app: App, words: tuple[str, ...], all_users: bool) -> None:
         raise UsageError(f"too many arguments: {' '.join(words)}", hint="devenv restart NAME SERVICE")
     one, name = app.select(words[0] if len(words) == 2 else None, all_users=all_users), words[-1]
     with app.locked(one.name):
-        one = _running(app.select(one.name, all_users=all_users))
-        if one.facts.is_cut_off:
-            raise NotReadyError(f"{one.name} cannot be reached", hint=condition.remedy(one))
-        _check_service(one, name)
-        # A service that does not end within this time is killed.
-        code, out, err = app.engine.exec(
-            one.facts.name, ["sv", "-w", "10", "force-restart", f"{_SERVICES}/{name}"], user="dev"
-        )
-        if code != 0:
-            raise NotReadyError(
-                f"cannot restart service {name!r}", detail=(out + err).strip() or None,
-                hint=f"devenv logs {one.name} {name}",
-            )  # fmt: skip
-        _wait_for(app, one, name)
+        one = app.select(one.name, all_users=all_users)
+        with app.console.stages() as stages:
+            restart_service(one, name, app.engine, token=app.known_token(one), stages=stages)
     if app.json:
         app.console.json({"name": one.name, "service": name})
     else:
@@ -178,7 +161,7 @@ def smoke(app: App, name: str | None, all_users: bool) -> None:
     from devenv.checks.smoke import smoke as run_smoke
     from devenv.up.report import smoke_json
 
-    one = _running(app.select(name, all_users=all_users))
+    one = condition.require_running(app.select(name, all_users=all_users))
     with app.console.stages() as stages, stages.stage("smoke") as stage:
         report = run_smoke(one, app.engine, progress=stage)
         stage.failed = not report.passed
@@ -199,32 +182,9 @@ def _target(app: App, name: str | None, service: str | None, *, all_users: bool)
             return app.select(name, all_users=all_users), None
         name, service = None, name
     one = app.select(name, all_users=all_users)
-    if service is not None and service not in _OTHER_LOGS:
-        _check_service(one, service)
+    if service is not None and service not in log.OTHERS:
+        condition.require_service(one, service)
     return one, service
-
-
-def _check_service(one: Running, service: str) -> None:
-    known = {*(each.name for each in one.services), "gateway"}
-    if service not in known:
-        raise UsageError(f"{one.name} has no service {service!r}; it has: {', '.join(sorted(known))}")
-
-
-def _running(one: Running) -> Running:
-    if one.facts.state != "running":
-        raise NotReadyError(f"{one.name} is not running ({one.facts.state})", hint=condition.remedy(one))
-    return one
-
-
-def _wait_for(app: App, one: Running, name: str) -> None:
-    """Wait until a service answers again, or all behind the gateway. Another user's services cannot be probed."""
-    asked = tuple(each for each in one.services if each.port and name in (each.name, "gateway"))
-    token = app.known_token(one)
-    if not asked or token is None:
-        return
-    with app.console.stages() as stages, stages.stage("ready") as stage:
-        watch = readiness.Watch(one.facts.name, app.engine, up=True)
-        readiness.wait_ready(dataclasses.replace(one, services=asked), token, watch, progress=stage, engine=app.engine)
 
 
 def _browse(address: str) -> bool:
@@ -236,17 +196,8 @@ def _browse(address: str) -> bool:
         return False
 
 
-def _follow(app: App, one: Running, command: list[str]) -> None:
-    """Print the output of a command in the container, until either ends."""
-    from devenv.container.exec import Lifeline
-
-    with Lifeline(app.engine, one.facts.name) as line, contextlib.suppress(KeyboardInterrupt):
-        for text in app.engine.follow(one.facts.name, line.command(command), user="root"):
-            app.console.data(text)
-
-
 def _interactive(app: App, one: Running, command: tuple[str, ...], *, workdir: str | None = None) -> int:
-    _running(one)
+    condition.require_running(one)
     terminal = ["-i", "-t"] if sys.stdin.isatty() and sys.stdout.isatty() else ["-i"]
     folder = posixpath.join(_WORKSPACE, workdir) if workdir else _WORKSPACE
     if workdir and app.engine.exec(one.facts.name, ["test", "-d", folder], user="dev")[0] != 0:

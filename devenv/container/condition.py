@@ -9,7 +9,7 @@ from devenv.container import container
 from devenv.container.container import STOP_TIMEOUT_S
 from devenv.container.labels import Running
 from devenv.doors.docker.engine import Engine
-from devenv.errors import EngineError, NotReadyError
+from devenv.errors import EngineError, NotReadyError, UsageError
 
 _WAIT_S = 10.0
 _EVERY_S = 0.1
@@ -29,6 +29,20 @@ def remedy(running: Running) -> str | None:
 def can_start(running: Running) -> bool:
     """Whether the engine can start this container."""
     return running.facts.state not in ("dead", "removing")
+
+
+def require_running(running: Running) -> Running:
+    """The container itself. Raises NotReadyError unless it runs."""
+    if running.facts.state != "running":
+        raise NotReadyError(f"{running.name} is not running ({running.facts.state})", hint=remedy(running))
+    return running
+
+
+def require_service(running: Running, service: str) -> None:
+    """Raise UsageError for what is no service of the environment."""
+    known = {*(one.name for one in running.services), "gateway"}
+    if service not in known:
+        raise UsageError(f"{running.name} has no service {service!r}; it has: {', '.join(sorted(known))}")
 
 
 def settled(running: Running, engine: Engine, note: Callable[[str], None]) -> Running | None:

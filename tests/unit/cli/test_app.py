@@ -8,7 +8,6 @@ import pwd
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import click
 import pytest
@@ -16,7 +15,6 @@ import pytest
 from devenv import cli
 from devenv.cli import surroundings
 from devenv.cli.app import App, Options, begin, from_option, json_option, pass_app, weights_dir_option
-from devenv.container import container
 from devenv.errors import UsageError
 
 
@@ -129,31 +127,6 @@ def test_another_locale_starts_the_program_again_in_utf8_mode(monkeypatch: pytes
     ((program, arguments, variables),) = started
     assert arguments == [program, "-X", "utf8", "-m", "devenv", "ps"]
     assert variables["PYTHONIOENCODING"] == "iso-8859-1:backslashreplace"
-
-
-def test_an_environment_is_found_by_any_path_to_its_project_and_from_below(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    project, below, linked, other = home / "project", home / "project/a/b", home / "linked", home / "other"
-    below.mkdir(parents=True)
-    other.mkdir()
-    (project / "devenv.yaml").write_text("extends: python\n")
-    linked.symlink_to(project)
-    mine: Any = SimpleNamespace(name="mine", project=str(linked), unreadable="")
-    every = [mine, *(SimpleNamespace(name=name, project="", unreadable="") for name in ("x", "y"))]
-    monkeypatch.setattr(App, "is_own", lambda *_: True)
-    monkeypatch.setattr(container, "everything", lambda _: every)
-    monkeypatch.setattr(App, "engine", None)
-    for folder in (project, linked, below):
-        monkeypatch.chdir(folder)
-        assert _app().select(None) is mine
-    monkeypatch.chdir(other)
-    with pytest.raises(UsageError, match="several environments"):
-        _app().select(None)
-    mine.project = str(other)
-    monkeypatch.chdir(below)
-    with pytest.raises(UsageError, match="this project has no environment"):
-        _app().select(None)
 
 
 @pytest.mark.parametrize("name", ["", "Not-A-Name"])

@@ -1,0 +1,42 @@
+"""A stopped environment started again."""
+
+from __future__ import annotations
+
+from devenv.checks import readiness
+from devenv.checks.gpu import prove
+from devenv.container import condition
+from devenv.container.environments import Environments
+from devenv.container.labels import Running
+from devenv.errors import NotReadyError
+from devenv.up.session import Session
+from devenv.up.up import wake
+
+
+def start(name: str, environments: Environments, session: Session) -> tuple[Running, str]:
+    """Start a stopped or paused environment and wait until its services answer; the environment and its token. Raises
+    NotReadyError for one that only `up` can continue, UsageError, EngineError, CancelledError."""
+    state, engine, stages = environments.state(name), session.engine(), session.stages
+    token = state.kept_token()
+    with state.locked(session.waiting_for("is using this environment"), session.cancel):
+        one = _startable(environments.named(name), session)
+        if one.facts.state == "running":
+            readiness.check_token(one, readiness.states(one, token), state.token_file)
+        with stages.stage("boot") as stage:
+            stage.cached = one.facts.state == "running" and not one.facts.is_cut_off
+            watch = wake(one, state, session)
+            readiness.wait_up(watch)
+        with stages.stage("ready") as stage:
+            readiness.wait_ready(one, token, watch, progress=stage, engine=engine)
+        if one.gpu:
+            with stages.stage("gpu"):
+                prove(one, engine)
+    return environments.named(name), token
+
+
+def _startable(one: Running, session: Session) -> Running:
+    """The container, running or ready to be started."""
+    can = condition.can_start(one)
+    settled = condition.settled(one, session.engine(), session.stages.note) if can else None
+    if settled is None:
+        raise NotReadyError(f"{one.name} cannot be started: it is {one.facts.state}", hint=condition.remedy(one))
+    return settled
