@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import posixpath
 import sys
 from collections.abc import Callable
 
@@ -19,8 +18,8 @@ from devenv.container.labels import Running
 from devenv.doors import process
 from devenv.doors.terminal.console import printable
 from devenv.errors import EngineError, UsageError
+from devenv.plan.plan import WORKSPACE
 
-_WORKSPACE = "/workspace"
 _SCREENS = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER", "WSL_DISTRO_NAME")
 """Without any of these variables a browser would have to run in this terminal."""
 _BROWSER_S = 5.0
@@ -197,15 +196,12 @@ def _browse(address: str) -> bool:
 
 
 def _interactive(app: App, one: Running, command: tuple[str, ...], *, workdir: str | None = None) -> int:
+    from devenv.container.exec import Lifeline, working_folder
+
     condition.require_running(one)
     terminal = ["-i", "-t"] if sys.stdin.isatty() and sys.stdout.isatty() else ["-i"]
-    folder = posixpath.join(_WORKSPACE, workdir) if workdir else _WORKSPACE
-    if workdir and app.engine.exec(one.facts.name, ["test", "-d", folder], user="dev")[0] != 0:
-        raise UsageError(
-            f"{one.name} has no folder {folder} in the container", hint=f"devenv exec {one.name} -- ls {_WORKSPACE}"
-        )
+    folder = working_folder(one, app.engine, workdir) if workdir else WORKSPACE
     options = [*terminal, "--user", "dev", "--workdir", folder]
-    from devenv.container.exec import Lifeline
 
     with Lifeline(app.engine, one.facts.name) as line:
         code = _inside(app, one, options, line.command(command), tell=line.tell)

@@ -11,15 +11,14 @@ import click
 
 from devenv.cli.app import App, from_option, json_option, pass_app, source_option, weights_dir_option
 from devenv.container.gpu import MODES
-from devenv.doors.files import is_text
 from devenv.doors.terminal.console import Console, printable
-from devenv.errors import CancelledError, DevenvError, UsageError
+from devenv.errors import CancelledError, DevenvError
 from devenv.preset.load import find
 from devenv.up import preflight
 from devenv.up.decide import decide
 from devenv.up.image import make_image
 from devenv.up.preflight import Asked
-from devenv.up.prepare import Wishes
+from devenv.up.prepare import Wishes, mountable
 from devenv.up.report import image_json, stages_json, up_json
 from devenv.up.up import Result
 from devenv.up.up import up as bring_up
@@ -91,7 +90,7 @@ def up(
             find(preset, Path.cwd()), session,
             before_lock=lambda loaded: preflight.before_lock(loaded, session, asked),
         )  # fmt: skip
-        project = _workspace(workspace or decided.loaded.project)
+        project = mountable(workspace or decided.loaded.project)
         environment = named or app.environment(decided.plan.preset)
         wishes = Wishes(fresh=fresh, relock=relock, take_over=take_over, new_token=new_token, gpus=asked)
         result = bring_up(decided, environment, session, project=project, wishes=wishes)
@@ -149,16 +148,6 @@ def build(app: App, preset: str | None, no_cache: bool, relock: bool) -> None:
         })  # fmt: skip
     else:
         app.console.data(image.reference)
-
-
-def _workspace(folder: Path | None) -> Path | None:
-    """The folder to mount, with links resolved, because a link may change later. Raises UsageError."""
-    if folder is None:
-        return None
-    real = folder.resolve()
-    if not is_text(str(real)):
-        raise UsageError("the workspace's path is not UTF-8 text", hint="rename the folder: Docker cannot mount it")
-    return real
 
 
 def _tell(console: Console, result: Result, stages: Any, token: str) -> None:

@@ -7,6 +7,7 @@ the connection when this process ends in any way, the engine passes that on, and
 from __future__ import annotations
 
 import contextlib
+import posixpath
 import secrets
 import signal
 from collections.abc import Sequence
@@ -15,12 +16,26 @@ from types import TracebackType
 from typing import Self
 
 from devenv.container import exec_guard
+from devenv.container.labels import Running
 from devenv.doors.docker.engine import Engine
 from devenv.doors.docker.held_stdin import Held
+from devenv.errors import UsageError
+from devenv.plan.plan import WORKSPACE
 
 _PYTHON = "/opt/venv/bin/python"  # in every image
 _BEGIN = '{ echo $$ > "$0"; } 2> /dev/null; exec devenv-exec "$@"'
 _WAIT_S = exec_guard.GRACE_S + 5
+
+
+def working_folder(running: Running, engine: Engine, folder: str) -> str:
+    """The path of an existing `folder` in the container, relative to the project's. Raises UsageError."""
+    path = posixpath.join(WORKSPACE, folder)
+    if engine.exec(running.facts.name, ["test", "-d", path], user="dev")[0] != 0:
+        raise UsageError(
+            f"{running.name} has no folder {path} in the container",
+            hint=f"devenv exec {running.name} -- ls {WORKSPACE}",
+        )
+    return path
 
 
 class Lifeline:

@@ -16,6 +16,8 @@ from devenv.container.state import Environment
 from devenv.container.user import User, check_workspace, container_user
 from devenv.doors.docker.engine import Engine
 from devenv.doors.docker.values import ContainerSpec
+from devenv.doors.files import is_text
+from devenv.errors import UsageError
 from devenv.up import preflight
 from devenv.up.decide import Decided, completed
 from devenv.up.preflight import Asked
@@ -61,6 +63,16 @@ class Token:
 
     text: str
     is_new: bool
+
+
+def mountable(folder: Path | None) -> Path | None:
+    """The project's folder with links resolved, because a link may change later. Raises UsageError."""
+    if folder is None:
+        return None
+    real = folder.resolve()
+    if not is_text(str(real)):
+        raise UsageError("the workspace's path is not UTF-8 text", hint="rename the folder: Docker cannot mount it")
+    return real
 
 
 def claim(
