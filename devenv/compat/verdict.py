@@ -102,9 +102,10 @@ def refuse(loaded: LoadedPreset, matrix: Matrix) -> tuple[str, ...]:
 
 def _in_pip(loaded: LoadedPreset, name: str) -> Mark | None:
     from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
 
     for number, text in enumerate(loaded.preset.pip):
-        if Requirement(text).name.lower() == name:
+        if canonicalize_name(Requirement(text).name) == name:
             return loaded.origins.get(("pip", number))
     return None
 

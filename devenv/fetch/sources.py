@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
+from packaging.utils import canonicalize_name
+
 from devenv.doors import files
 from devenv.doors.http.partial_file import Wanted
 from devenv.doors.http.web import NowhereError, Origin, Unusable, Web
@@ -89,7 +91,7 @@ class Sources:
             elif place.startswith(("http://", "https://")):
                 yield from self._listed(place, wheel)
         for index in () if pip.no_index else (*pip.extra_indexes, self._default_index()):
-            yield from self._listed(f"{index.rstrip('/')}/{_canonical(wheel.name)}/", wheel)
+            yield from self._listed(f"{index.rstrip('/')}/{canonicalize_name(wheel.name)}/", wheel)
 
     def tarball(self, name: str, version: str) -> Iterator[Place]:
         """The scope's registry, or the user's, or npm's default; by the usual path, then by the registry's metadata."""
@@ -186,7 +188,7 @@ class Sources:
 
     def _listed(self, page: str, wheel: Artifact) -> Iterator[Place]:
         try:
-            links = self._pages.get(page, lambda: self._read(page, _canonical(wheel.name)))
+            links = self._pages.get(page, lambda: self._read(page, canonicalize_name(wheel.name)))
         except NowhereError as error:
             yield from error.reasons
             return
@@ -256,12 +258,6 @@ def _made(lock: Lock, deb: Deb) -> str | None:
 def tarball_file(name: str, version: str) -> str:
     """The one file name of an npm tarball: `+` stands between scope and name, because no npm name has it."""
     return f"{name.removeprefix('@').replace('/', '+')}-{version}.tgz"
-
-
-def _canonical(name: str) -> str:
-    from packaging.utils import canonicalize_name
-
-    return canonicalize_name(name)
 
 
 def _no_mirror(distribution: str) -> str:

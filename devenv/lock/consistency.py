@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterator, Mapping
 from urllib.parse import unquote
 
+from packaging.utils import canonicalize_name
+
 from devenv.compat.build_variant import suits
 from devenv.lock.builtin_packages import NODE_WHEEL
 from devenv.lock.model import Artifact, Deb, Lock, Tarball, Wheel
@@ -82,11 +84,7 @@ def _names_wheel(wheel: Wheel) -> bool:
     parts = unquote(wheel.file).removesuffix(".whl").split("-")
     if not wheel.file.endswith(".whl") or len(parts) not in {5, 6}:
         return False
-    return _canonical(parts[0]) == _canonical(wheel.name) and _same_version(parts[1], wheel.version)
-
-
-def _canonical(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
+    return canonicalize_name(parts[0]) == canonicalize_name(wheel.name) and _same_version(parts[1], wheel.version)
 
 
 def _same_version(one: str, other: str) -> bool:
@@ -115,7 +113,7 @@ def _doubles(records: tuple[tuple[Loc, Artifact], ...]) -> Iterator[tuple[Loc, s
         place = {"apt": "base"}.get(str(loc[0]), ".".join(str(part) for part in loc if isinstance(part, str)))
         place = "base" if place == "base.packages" else place
         version = one.version if isinstance(one, Tarball) else ""
-        name = _canonical(one.name) if isinstance(one, Wheel) else one.name.lower()
+        name = canonicalize_name(one.name) if isinstance(one, Wheel) else one.name.lower()
         other = installed.setdefault((place, f"{name} {version}"), one)
         if other is not one:
             yield loc, f"{one.name} is listed twice, {other.version} and {one.version}"
@@ -154,7 +152,7 @@ def _against_pins(lock: Lock) -> Iterator[tuple[Loc, str]]:
     for number, one in enumerate(lock.wheels):
         if not suits(one.version, str(pins.get("cuda") or "")):
             yield ("wheels", number), f"the lock is for CUDA {pins['cuda']}, and {one.name} is {one.version}"
-    yield from _listed(pins.get("pip"), "pip", "==", {_canonical(one.name): one for one in lock.wheels})
+    yield from _listed(pins.get("pip"), "pip", "==", {canonicalize_name(one.name): one for one in lock.wheels})
     tarballs = {one.name: one for one in lock.npm.packages if _top(lock, one)}
     yield from _listed(pins.get("npm"), "npm", "@", tarballs)
     yield from _listed(pins.get("extensions"), "extensions", " ", {one.name: one for one in lock.extensions})

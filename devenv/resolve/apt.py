@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC
 from pathlib import Path
 
+from devenv.doors import debian_text
 from devenv.doors.cancellation import Cancellation
 from devenv.doors.process import ProcessError, run
 from devenv.doors.settings.apt_archives import apt_sources
@@ -56,8 +57,7 @@ class Stanza:
 
     def field(self, name: str) -> str:
         """A field's first line; empty when there is none."""
-        found = re.search(rf"^{name}: *(.*)$", self.text, re.MULTILINE)
-        return found[1].strip() if found else ""
+        return debian_text.field(self.text, name)
 
 
 class Apt:
@@ -163,7 +163,7 @@ class Apt:
             if made := _date(file.removesuffix(key.replace("/", "_"))):
                 # Of several mirrors of a suite the newest, because it had all resolved packages.
                 self._made[suite.rstrip("/")] = max(made, self._made.get(suite.rstrip("/"), ""))
-            for stanza in text.split("\n\n"):
+            for stanza in debian_text.stanzas(text):
                 if stanza.startswith("Package: "):
                     found.setdefault(stanza[9 : stanza.index("\n")], []).append(
                         Stanza(text=stanza, suite=suite.rstrip("/"))
@@ -299,9 +299,9 @@ def _date(lists: str) -> str:
     """The `Date` in the Release file whose place among apt's lists begins so; empty when it has none."""
     for name in ("InRelease", "Release"):
         with contextlib.suppress(OSError, ValueError):
-            found = re.search(r"^Date: *(.+)$", Path(lists + name).read_text(encoding="utf-8"), re.MULTILINE)
+            found = debian_text.field(Path(lists + name).read_text(encoding="utf-8"), "Date")
             if found:
-                return email.utils.parsedate_to_datetime(found[1]).astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+                return email.utils.parsedate_to_datetime(found).astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
     return ""
 
 
@@ -314,14 +314,13 @@ def minor_version(version: str) -> str:
 def installed(status: str) -> Mapping[str, str]:
     """Package → version of all installed packages in a dpkg status text."""
     found: dict[str, str] = {}
-    for text in status.split("\n\n"):
-        stanza = Stanza(text=text.strip("\n"), suite="")
-        if stanza.field("Status").endswith(" installed"):
-            found[stanza.field("Package")] = stanza.field("Version")
+    for stanza in debian_text.stanzas(status):
+        if debian_text.field(stanza, "Status").endswith(" installed"):
+            found[debian_text.field(stanza, "Package")] = debian_text.field(stanza, "Version")
     return found
 
 
 def without(status: str, names: Collection[str]) -> str:
     """A dpkg status text without the packages of these names."""
-    stanzas = (stanza.strip("\n") for stanza in status.split("\n\n"))
-    return "\n\n".join(one for one in stanzas if one and Stanza(text=one, suite="").field("Package") not in names)
+    every = debian_text.stanzas(status)
+    return "\n\n".join(stanza for stanza in every if debian_text.field(stanza, "Package") not in names)

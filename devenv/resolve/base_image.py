@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from devenv.doors import debian_text
 from devenv.errors import LockError
 from devenv.lock.model import LockedBase
 
@@ -70,7 +71,7 @@ def _repository(reference: str) -> str:
 
 def locked_image(reference: str, facts: ImageFacts) -> LockedBase:
     """The base of that image. Raises LockError unless it is Debian or Ubuntu."""
-    fields = dict(re.findall(r'^([A-Z_]+)="?([^"\n]*)"?$', facts.os_release, re.MULTILINE))
+    fields = debian_text.os_release(facts.os_release)
     distribution, release = fields.get("ID", ""), fields.get("VERSION_CODENAME", "")
     if distribution not in {"debian", "ubuntu"} or not release or not facts.dpkg_status:
         raise LockError(

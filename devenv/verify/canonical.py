@@ -167,6 +167,7 @@ def _parent(path: str) -> str:
 
 
 def _plain(name: str) -> str:
+    # As packaging's canonicalize_name, which the image's Python does not have.
     return re.sub(r"[-_.]+", "-", name).lower()
 
 

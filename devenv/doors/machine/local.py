@@ -7,6 +7,7 @@ import platform
 import re
 from pathlib import Path
 
+from devenv.doors.debian_text import os_release
 from devenv.doors.machine.model import Disk
 
 
@@ -49,8 +50,7 @@ def system() -> str:
 
 def distribution(root: Path) -> str:
     """The distribution's name for people."""
-    found = re.search(r'^PRETTY_NAME="?([^"\n]*)', text(root / "etc/os-release"), re.MULTILINE)
-    return found[1] if found else ""
+    return os_release(text(root / "etc/os-release")).get("PRETTY_NAME", "")
 
 
 def kernel(root: Path) -> str:

@@ -13,6 +13,8 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
+from devenv.doors import debian_text
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class AptSource:
@@ -173,17 +175,8 @@ def _one_line(text: str) -> Iterator[AptSource]:
 
 
 def _deb822(text: str) -> Iterator[AptSource]:
-    without_comments = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
-    for stanza in re.split(r"\n[ \t]*\n", without_comments):
-        fields: dict[str, str] = {}
-        key = ""
-        for line in stanza.splitlines():
-            if line[:1] in " \t" and key:
-                fields[key] += "\n" + line.strip()
-            elif ":" in line:
-                key, _, value = line.partition(":")
-                key = key.strip().lower()
-                fields[key] = value.strip()
+    for stanza in debian_text.stanzas(text):
+        fields = debian_text.fields(stanza)
         if "deb" not in fields.get("types", "").split() or fields.get("enabled", "yes").lower() in {
             "no",
             "false",
@@ -212,7 +205,7 @@ def apt_proxy(text: str) -> str | None:
 
 def os_release(text: str) -> str:
     """`debian/bookworm` or `ubuntu/noble` from os-release(5), by what a derivative is like; empty for others."""
-    fields = dict(re.findall(r'^([A-Z_]+)="?([^"\n]*)"?$', text, re.MULTILINE))
+    fields = debian_text.os_release(text)
     for name in (fields.get("ID", ""), *fields.get("ID_LIKE", "").split()):
         codename = fields.get(f"{name.upper()}_CODENAME") or fields.get("VERSION_CODENAME", "")
         if name in {"debian", "ubuntu"} and codename:
@@ -247,11 +240,11 @@ def apt_template(text: str, release: str, arch: str) -> dict[str, str]:
     The archive itself is under `release`, security updates under `release-security`.
     """
     found: dict[str, str] = {}
-    for stanza in re.split(r"\n[ \t]*\n", text):
-        fields = dict(re.findall(rf"^(Suite|RepositoryType|BaseURI(?:-{arch})?):[ \t]*(\S+)", stanza, re.MULTILINE))
-        uri = fields.get(f"BaseURI-{arch}") or fields.get("BaseURI")
-        if uri and fields.get("RepositoryType") == "deb":
-            found.setdefault(fields.get("Suite", "").replace("{series}", release), uri.rstrip("/"))
+    for stanza in debian_text.stanzas(text):
+        fields = debian_text.fields(stanza)
+        uri = fields.get(f"baseuri-{arch}") or fields.get("baseuri")
+        if uri and fields.get("repositorytype") == "deb":
+            found.setdefault(fields.get("suite", "").replace("{series}", release), uri.rstrip("/"))
     return {suite: uri for suite, uri in found.items() if suite in {release, f"{release}-security"}}
 
 
