@@ -6,7 +6,7 @@ command and of all before it, so a changed command and those after it run again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from devenv.checks.readiness import log_tail
 from devenv.checks.smoke import TIMED_OUT
@@ -57,7 +57,7 @@ def setup(
         if done.get(mark) == key:
             continue
         progress.message(step.name)
-        _run(running, step, engine, ["sh", "-c", _RUN, "sh", step.name, mark, key], progress, cancel)
+        _run(running, step, (mark, key), engine, cancel, tell=progress.message)
         ran = True
     if ran:
         _restart_services(running, engine)
@@ -71,13 +71,21 @@ def _mark(running: Running, step: PlannedStep) -> str:
 
 
 def _run(
-    running: Running, step: PlannedStep, engine: Engine, script: list[str], progress: Progress, cancel: Cancellation
+    running: Running,
+    step: PlannedStep,
+    marked: tuple[str, str],
+    engine: Engine,
+    cancel: Cancellation,
+    *,
+    tell: Callable[[str], None],
 ) -> None:
-    command = [*script, f"/var/log/devenv/{LOG}/current", str(step.timeout_s), *step.run]
+    """Run a step and write its mark: (path, content)."""
+    log = f"/var/log/devenv/{LOG}/current"
+    command = ["sh", "-c", _RUN, "sh", step.name, *marked, log, str(step.timeout_s), *step.run]
     with Lifeline(engine, running.facts.name) as line, cancel.ending(line.lost):
         code, _, err = engine.exec(
             running.facts.name, line.command(command), user="dev",
-            tell=lambda text: progress.message(f"{step.name}: {text}"),
+            tell=lambda text: tell(f"{step.name}: {text}"),
         )  # fmt: skip
         if not cancel.is_set:
             line.done()

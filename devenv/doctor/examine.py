@@ -75,7 +75,7 @@ def examine(
 ) -> tuple[Finding, ...]:
     """Everything, in the order in which it is read. `matrix` may be None where neither preset nor `gpus` name a version
     or a GPU. Without `full`, only cheap findings that can stop `up`."""
-    return tuple(_examine(machine, preset, needed, matrix, gpus, mode, full))
+    return tuple(_examine(machine, preset, needed, matrix, gpus=gpus, mode=mode, full=full))
 
 
 def _examine(
@@ -83,6 +83,7 @@ def _examine(
     preset: Preset | None,
     needed: Needs,
     matrix: Matrix | None,
+    *,
     gpus: str | None,
     mode: str,
     full: bool,

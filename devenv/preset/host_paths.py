@@ -18,6 +18,19 @@ _SAID = "said"
 """Replaces a wheel with a problem: a valid requirement, so that no second mistake is reported."""
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """Where a path is looked for: relative to `folder`, inside one of `roots`; `kinds`: file, folder or both."""
+
+    folder: Path
+    roots: tuple[Path, ...]
+    kinds: str
+
+    def has(self, path: Path) -> bool:
+        """Whether the path lies inside."""
+        return any(path.is_relative_to(root.resolve()) for root in self.roots)
+
+
 def anchor(top: Node, folder: Path, shipped: Path, problems: Problems) -> Node:
     """The file's tree with its path values made absolute. `folder` is where the file lies; paths may not leave it.
 
@@ -29,7 +42,8 @@ def anchor(top: Node, folder: Path, shipped: Path, problems: Problems) -> Node:
         def one(node: Node) -> Node:
             if not isinstance(node.value, str) or not node.value:
                 return node
-            found = _locate(node.value, folder, (folder, shipped), kinds, node.mark, problems)
+            place = _Place(folder=folder, roots=(folder, shipped), kinds=kinds)
+            found = _locate(node.value, place, node.mark, problems)
             return dataclasses.replace(node, value=str(found)) if found else node
 
         return one
@@ -45,7 +59,7 @@ def anchor(top: Node, folder: Path, shipped: Path, problems: Problems) -> Node:
 def locate(text: str, folder: Path, root: Path, mark: Mark, problems: Problems) -> Path | None:
     """The file that a relative path in a file of `folder` names; None after adding a problem. It may not leave
     `root`."""
-    return _locate(text, folder, (root,), "file", mark, problems)
+    return _locate(text, _Place(folder=folder, roots=(root,), kinds="file"), mark, problems)
 
 
 def _wheel(node: Node, file: _Resolve, problems: Problems) -> Node:
@@ -87,19 +101,17 @@ def _each_item(node: Node, change: _Resolve) -> Node:
     return dataclasses.replace(node, value=tuple(change(item) for item in node.value))
 
 
-def _locate(
-    text: str, folder: Path, roots: tuple[Path, ...], kinds: str, mark: Mark, problems: Problems
-) -> Path | None:
+def _locate(text: str, place: _Place, mark: Mark, problems: Problems) -> Path | None:
     said = quote(text)
     if text.startswith("~"):
         problems.add(f"{said}: '~' is not expanded in a preset", mark, hint="write a path relative to this file")
         return None
     try:
-        found = (folder / text).resolve(strict=True)
-        inside = any(found.is_relative_to(root.resolve()) for root in roots)
+        found = (place.folder / text).resolve(strict=True)
+        inside = place.has(found)
         mode = found.stat().st_mode
     except FileNotFoundError:
-        if any(Path(os.path.realpath(folder / text)).is_relative_to(root.resolve()) for root in roots):
+        if place.has(Path(os.path.realpath(place.folder / text))):
             problems.add(f"{said} does not exist", mark, hint=_missing_hint(text))
         else:
             _outside(said, mark, problems)
@@ -112,8 +124,8 @@ def _locate(
     else:
         if not inside:
             _outside(said, mark, problems)
-        elif not ((stat.S_ISREG(mode) and "file" in kinds) or (stat.S_ISDIR(mode) and "folder" in kinds)):
-            problems.add(f"{said} is not a {kinds}", mark)
+        elif not ((stat.S_ISREG(mode) and "file" in place.kinds) or (stat.S_ISDIR(mode) and "folder" in place.kinds)):
+            problems.add(f"{said} is not a {place.kinds}", mark)
         else:
             return found
     return None

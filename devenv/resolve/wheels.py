@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import sys
 import tempfile
@@ -36,6 +37,18 @@ _FIXED: Mapping[str, str | None] = {
 }
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Question:
+    """What uv is asked: the requirements, with their dependencies or alone, for the image's Python and glibc. `kept`:
+    the versions to prefer, as a pylock.toml."""
+
+    requirements: Sequence[str]
+    python: str
+    glibc: str
+    kept: str
+    dependencies: bool
+
+
 def resolve_wheels(
     requirements: Sequence[str],
     *,
@@ -57,10 +70,12 @@ def resolve_wheels(
     """
     if not requirements:
         return ()
-    kept = _preferences(keep)
+    question = _Question(
+        requirements=requirements, python=python, glibc=glibc, kept=_preferences(keep), dependencies=dependencies
+    )  # fmt: skip
     without: list[str] = []
     while True:
-        found = _resolved(requirements, without, kept, python, glibc, settings, web.cancel, dependencies=dependencies)
+        found = _resolved(question, without, settings, web.cancel)
         # A version with a local part (2.10.0+cpu) counts as newer than the one without, and `==2.10.0` allows it.
         wrong = [f"{one['name']}!={one['version']}" for one in found if not suits(one.get("version", ""), cuda)]
         if not wrong:
@@ -69,7 +84,7 @@ def resolve_wheels(
             raise _unresolved("", requirements, without, settings.pip.constraints if dependencies else ())
         without += wrong
     own = {one.name: one for one in local}
-    wheels = (own.get(package["name"]) or _wheel(package, python, glibc, settings, store, web) for package in found)
+    wheels = (own.get(package["name"]) or _wheel(package, question, settings, store, web) for package in found)
     return tuple(sorted(wheels, key=lambda one: one.name))
 
 
@@ -86,45 +101,37 @@ def own_file(wheel: OwnWheel, store: Store) -> Wheel:
 
 
 def _resolved(
-    requirements: Sequence[str],
-    without: Sequence[str],
-    kept: str,
-    python: str,
-    glibc: str,
-    settings: Settings,
-    cancel: Cancellation,
-    *,
-    dependencies: bool,
+    question: _Question, without: Sequence[str], settings: Settings, cancel: Cancellation
 ) -> Sequence[Mapping[str, Any]]:
     """uv's choice, as the packages of a pylock.toml. `without`: excluded versions (`torch!=2.10.0+cpu`)."""
     with tempfile.TemporaryDirectory() as folder:
         output, constraints = Path(folder) / "pylock.toml", Path(folder) / "constraints.txt"
-        if kept:
-            output.write_text(kept)
+        if question.kept:
+            output.write_text(question.kept)
         constraints.write_text("\n".join(without))
         # uv also looks for settings in parent folders, and every user can write to /tmp.
         (Path(folder) / "uv.toml").touch()
         # The user's limits do not apply to devenv's own tools, which are resolved alone.
-        own = settings.pip.constraints if dependencies else ()
+        own = settings.pip.constraints if question.dependencies else ()
         limits = (*own, *([str(constraints)] if without else ()))
         command = (
             # Name this interpreter, because uv would download another Python.
             _uv(), "pip", "compile", "-", "--python", sys.executable,
             "--output-file", str(output), "--format", "pylock.toml", "--no-header",
-            "--python-version", python, "--python-platform", platform(settings.arch, glibc),
-            "--only-binary", ":all:", "--quiet", *(() if dependencies else ("--no-deps",)),
+            "--python-version", question.python, "--python-platform", platform(settings.arch, question.glibc),
+            "--only-binary", ":all:", "--quiet", *(() if question.dependencies else ("--no-deps",)),
             *(part for limit in limits for part in ("--constraint", limit)),
         )  # fmt: skip
         try:
             run(
                 command,
-                stdin="\n".join(requirements) + "\n",
+                stdin="\n".join(question.requirements) + "\n",
                 cwd=Path(folder),
                 env={**dict(settings.pip.uv_env), **_FIXED},
                 cancel=cancel,
             )
         except ProcessError as error:
-            raise _unresolved(error.outcome.err, requirements, without, own) from None
+            raise _unresolved(error.outcome.err, question.requirements, without, own) from None
         data = tomllib.loads(output.read_text(encoding="utf-8"))
     packages: Sequence[Mapping[str, Any]] = data.get("packages", ())
     return packages
@@ -196,11 +203,11 @@ def _preferences(keep: Iterable[Wheel]) -> str:
     return "\n".join(('lock-version = "1.0"\ncreated-by = "devenv"\n', *rows)) if rows else ""
 
 
-def _wheel(package: Mapping[str, Any], python: str, glibc: str, settings: Settings, store: Store, web: Web) -> Wheel:
+def _wheel(package: Mapping[str, Any], question: _Question, settings: Settings, store: Store, web: Web) -> Wheel:
     from packaging.utils import parse_wheel_filename
 
     name, version = package["name"], package.get("version", "")
-    order = {tag: rank for rank, tag in enumerate(tags(settings.arch, python, glibc))}
+    order = {tag: rank for rank, tag in enumerate(tags(settings.arch, question.python, question.glibc))}
     ranked = []
     for entry in package.get("wheels", ()):
         file = entry.get("name") or unquote(urlsplit(entry.get("url") or entry.get("path", "")).path).rpartition("/")[2]
@@ -208,7 +215,8 @@ def _wheel(package: Mapping[str, Any], python: str, glibc: str, settings: Settin
         if ranks:
             ranked.append((min(ranks), file, entry))
     if not ranked:
-        raise LockError(f"{name} {version} has no wheel for Python {python} on {platform(settings.arch, glibc)}")
+        where = f"Python {question.python} on {platform(settings.arch, question.glibc)}"
+        raise LockError(f"{name} {version} has no wheel for {where}")
     _, file, entry = min(ranked, key=lambda one: one[:2])
     sha256, size = entry.get("hashes", {}).get("sha256"), entry.get("size")
     if sha256 is None or size is None:
