@@ -56,9 +56,10 @@ class RenderedFolder:
             return differences(self.rendered, self.target)
         return self.rendered.differences(self.target)
 
-    def write(self, store: Store, *, fetch: Callable[[], object]) -> tuple[Path, ...]:
-        """Write it; returns the changed files for people. `fetch` is to bring the lock's files into `store`, and is
-        called only where they are needed. Raises RenderError before that for a folder with files of the user's."""
+    def write(self, fetch: Callable[[], Store]) -> tuple[Path, ...]:
+        """Write it; returns the changed files for people. `fetch` brings the lock's files into a store and returns it;
+        it is called only where they are needed. Raises RenderError before that for a folder with files of the user's.
+        """
         if self.kind is Kind.FILES:
             return self.rendered.write(self.target)
         from devenv.build.context import assemble
@@ -69,7 +70,7 @@ class RenderedFolder:
             changed = changes(self.rendered, self.target)
             assemble(self.plan, self.rendered, None, self.target, with_files=True)
             return changed
-        fetch()
+        store = fetch()
         changed = tuple(self.target / name for name in self.names if not (self.target / name).is_file())
         assemble(self.plan, self.rendered, store, self.target, with_files=True)
         return changed

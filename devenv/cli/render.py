@@ -12,6 +12,7 @@ from devenv.errors import DriftError, UsageError
 
 if TYPE_CHECKING:
     from devenv.build.rendered_folder import RenderedFolder
+    from devenv.fetch.store import Store
 
 
 @click.command("render")
@@ -39,7 +40,6 @@ def render(app: App, preset: str | None, output: Path | None, check: bool, with_
     PRESET is a shipped name, a file, a folder, or nothing: then devenv.yaml here or above. The lock must exist.
     """
     from devenv.build.rendered_folder import Kind, render_folder
-    from devenv.fetch.store import Store
     from devenv.lock.files import read_fitting
     from devenv.preset.load import find, load
 
@@ -53,13 +53,15 @@ def render(app: App, preset: str | None, output: Path | None, check: bool, with_
         _check(app, folder)
         return
 
-    def fetch() -> None:
+    def fetch() -> Store:
         from devenv.up.image import bring_files
 
         with app.console.stages() as stages:
-            bring_files(loaded, lock, app.session(stages))
+            session = app.session(stages)
+            bring_files(loaded, lock, session)
+        return session.store
 
-    changed = folder.write(Store(app.dirs.store), fetch=fetch)
+    changed = folder.write(fetch)
     if app.json:
         app.console.json({
             "preset": folder.plan.preset, "lock_digest": lock.digest, "image": folder.plan.image,

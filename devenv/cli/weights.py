@@ -10,7 +10,6 @@ import click
 from devenv.cli.app import App, json_option, pass_app, source_option, weights_dir_option
 from devenv.doors.terminal.console import bytes_text
 from devenv.errors import DriftError
-from devenv.preset.load import find
 
 if TYPE_CHECKING:
     from devenv.weights.inventory import Listed
@@ -30,6 +29,7 @@ def prefetch(app: App, preset: str | None, sources: tuple[str, ...]) -> None:
 
     Files in a hub's own cache on this machine are used, not downloaded. A run that was stopped resumes.
     """
+    from devenv.preset.load import find
     from devenv.up.decide import decide_model
     from devenv.up.report import recorded_json
     from devenv.up.weights import fetch_model
@@ -134,6 +134,7 @@ def rm(app: App, models: tuple[str, ...]) -> None:
 @pass_app
 def import_(app: App, folder: Path, preset: str | None) -> None:
     """Import the model of PRESET from FOLDER (an export, a clone, a download), and verify it, without a download."""
+    from devenv.preset.load import find
     from devenv.up.decide import decide_model
     from devenv.weights.plain_folder import import_from
 

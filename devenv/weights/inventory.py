@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from devenv.doors.docker.engine import Engine
-from devenv.doors.terminal.stages import Stages
 from devenv.errors import EngineError
 from devenv.lock.model import ModelFile
-from devenv.weights import volume
 from devenv.weights.store import Stored, Weights
+
+if TYPE_CHECKING:
+    from devenv.doors.docker.engine import Engine
+    from devenv.doors.terminal.stages import Stages
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,8 @@ def reread(
 
 
 def _users(key: str, engine: Callable[[], Engine]) -> tuple[str, ...] | None:
+    from devenv.weights import volume
+
     try:
         return volume.users_of(key, engine())
     except EngineError:
