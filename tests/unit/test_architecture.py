@@ -33,6 +33,7 @@ DOORS = {
 }
 ENVIRONMENT = ("doors.process", "doors.settings", "cli")
 MOST_LINES = 400
+MOST_PARAMETERS = 5
 
 
 def _modules() -> dict[str, Path]:
@@ -151,6 +152,20 @@ def test_nothing_prints_by_itself() -> None:
 def test_modules_stay_small() -> None:
     lines = {module: len(path.read_text().splitlines()) for module, path in MODULES.items()}
     assert {module: count for module, count in lines.items() if count > MOST_LINES} == {}
+
+
+def test_no_function_takes_a_row_of_values_by_position() -> None:
+    """What travels together is one value. A command's parameters are its options, which click gives by name."""
+    long = [
+        f"{module}.{node.name}"
+        for module in MODULES
+        for node in _nodes(module)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and len([one for one in (*node.args.posonlyargs, *node.args.args) if one.arg not in ("self", "cls")])
+        > MOST_PARAMETERS
+        and not (module.startswith("cli.") and "pass_app" in map(ast.unparse, node.decorator_list))
+    ]
+    assert long == []
 
 
 def test_unit_tests_lie_where_their_modules_lie() -> None:
