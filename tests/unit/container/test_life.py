@@ -58,3 +58,12 @@ def test_nothing_of_another_users_is_touched_without_the_wish(tmp_path: Path) ->
     assert (house.engine.acts, house.said) == ([], [])
     down("demo", house.environments, Removal(volumes=True, all_users=True), note=house.said.append)
     assert house.engine.kept == {}
+
+
+def test_volumes_that_another_user_left_stay_without_the_wish(tmp_path: Path) -> None:
+    house = House(tmp_path, owner=OTHER)
+    house.engine.made.clear()
+    house.environments.state("demo").token_file.unlink()
+    with pytest.raises(UsageError, match="the volume devenv-demo-data was made"):
+        down("demo", house.environments, Removal(volumes=True), note=house.said.append)
+    assert (house.engine.acts, house.said) == ([], [])

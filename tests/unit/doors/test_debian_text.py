@@ -15,7 +15,7 @@ Description: fast version control
 Package: less
 Version:590
 \t
-# a note
+# Enabled: no
 Types: deb
 uris: http://a
   http://b
@@ -28,7 +28,7 @@ def test_a_text_is_split_at_blank_lines_and_no_stanza_is_empty() -> None:
     assert first.startswith("Package: git\n")
     assert first.endswith("\n more")
     assert second == "Package: less\nVersion:590"
-    assert third.startswith("# a note")
+    assert third.startswith("# Enabled")
     assert [*stanzas("")] == []
 
 
