@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Iterator
+from fnmatch import fnmatch
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -174,3 +175,11 @@ def test_unit_tests_lie_where_their_modules_lie() -> None:
     folders = {path.parent.relative_to(top).as_posix() for path in top.rglob("test_*.py")} - {"."}
     packages = {module.replace(".", "/") for module, path in MODULES.items() if path.name == "__init__.py"}
     assert folders - packages == {"assets", "docs", "ocr"}
+
+
+def test_no_folder_of_tests_is_left_out(pytestconfig: pytest.Config) -> None:
+    """pytest leaves folders called `build` and `dist` out unless it is told otherwise."""
+    left_out = pytestconfig.getini("norecursedirs")
+    folders = {path.parent for path in Path(__file__).parents[1].rglob("test_*.py")}
+    names = {part for folder in folders for part in folder.relative_to(Path(__file__).parents[2]).parts}
+    assert {name for name in names if any(fnmatch(name, pattern) for pattern in left_out)} == set()
