@@ -121,6 +121,11 @@ class Plan:
         """The Debian packages of one layer, in the order in which they are unpacked."""
         return tuple(deb for deb in self.lock.apt if (deb.layer or 0) == layer)
 
+    def interpreter(self, layer: int) -> str:
+        """The name of the interpreter (`python3.13`) that this layer's Debian packages install; empty: of none."""
+        name = f"python{self.python}"
+        return name if any(deb.name == name for deb in self.debs(layer)) else ""
+
     def wheels(self, layer: int) -> tuple[Wheel, ...]:
         """The wheels of one layer."""
         return tuple(wheel for wheel in self.lock.wheels if wheel.layer == layer)

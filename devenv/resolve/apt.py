@@ -62,15 +62,20 @@ class Stanza:
 
 class Apt:
     """apt for one release, separate from this machine's own apt; works as any user. Refreshes its lists once.
-    `further`: components besides the usual ones. Raises LockError where this machine knows no mirror that has them."""
+
+    `further`: components besides the usual ones. `python`: the MAJOR.MINOR whose packages may come from every archive
+    of the release, of third parties too. Raises LockError where this machine knows no mirror that has the components.
+    """
 
     def __init__(
         self, *, distribution: str, release: str, settings: Settings, store: Store, keyring: Path | None = None,
-        further: Sequence[str] = (), cancel: Cancellation | None = None,
+        further: Sequence[str] = (), python: str = "", cancel: Cancellation | None = None,
     ) -> None:  # fmt: skip
         self._cancel = cancel
+        self._python = python
         self.distribution = distribution
         self.release = release
+        self._origin = _ORIGINS.get(distribution, distribution)
         self.arch = settings.arch
         self._sources = apt_sources(settings, distribution, release, further)
         if not self._sources:
@@ -119,6 +124,11 @@ class Apt:
         self._refresh()
         return {suite: self._made[suite] for suite in sorted({deb.suite for deb in debs} & set(self._made))}
 
+    def pythons(self) -> tuple[str, ...]:
+        """The Python versions that the archives have, as MAJOR.MINOR, the oldest first."""
+        named = (re.fullmatch(r"python3\.(\d+)", name) for name in self._refresh())
+        return tuple(f"3.{minor}" for minor in sorted(int(match[1]) for match in named if match))
+
     def _installed(self, deb: Deb) -> str:
         found = self._candidates(deb.name)
         same = [one for one in found if one.field("Version") == deb.version] or found
@@ -160,7 +170,7 @@ class Apt:
                 text = Path(file).read_text(encoding="utf-8")
             except FileNotFoundError:
                 continue
-            if made := _date(file.removesuffix(key.replace("/", "_"))):
+            if made := _date(file.removesuffix(key.replace("/", "_")), self._origin):
                 # Of several mirrors of a suite the newest, because it had all resolved packages.
                 self._made[suite.rstrip("/")] = max(made, self._made.get(suite.rstrip("/"), ""))
             for stanza in debian_text.stanzas(text):
@@ -201,11 +211,16 @@ class Apt:
         return "\n".join(lines) + "\n"
 
     def _preferences(self, keep: Iterable[Deb]) -> str:
-        origin = _ORIGINS.get(self.distribution, self.distribution)
         pins = [f"Package: {deb.name}\nPin: version {deb.version}\nPin-Priority: 990\n" for deb in keep]
         # Only the distribution's own packages, because other machines lack those of third parties.
-        own = f"Package: *\nPin: release o={origin}\nPin-Priority: 500\n"
-        return "\n".join((*pins, own, "Package: *\nPin: release c=*\nPin-Priority: -1\n"))
+        own, others = f"Pin: release o={self._origin}", "Pin: release c=*"
+        rules = [("*", own, 500), ("*", others, -1)]
+        if self._python:
+            # Except the preset's Python: the archives of third parties are where a distribution's second one comes from.
+            name = f"python{self._python}"
+            interpreter = f"{name} {name}-* lib{name} lib{name}-*"
+            rules = [(interpreter, own, 500), (interpreter, others, 400), *rules]
+        return "\n".join((*pins, *(f"Package: {names}\n{pin}\nPin-Priority: {at}\n" for names, pin, at in rules)))
 
     def _apt(self, program: str, *arguments: str) -> str:
         options = (
@@ -295,13 +310,14 @@ def _acquire() -> str:
     return "\n".join(re.findall(r'^Acquire::(?:https?|Check-|ForceIP|Queue)[^\n]*";$', text, re.MULTILINE))
 
 
-def _date(lists: str) -> str:
-    """The `Date` in the Release file whose place among apt's lists begins so; empty when it has none."""
+def _date(lists: str, origin: str) -> str:
+    """The `Date` in the Release file whose place among apt's lists begins so; empty when it has none, or is another
+    `origin`'s."""
     for name in ("InRelease", "Release"):
         with contextlib.suppress(OSError, ValueError):
-            found = debian_text.field(Path(lists + name).read_text(encoding="utf-8"), "Date")
-            if found:
-                return email.utils.parsedate_to_datetime(found).astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+            text = Path(lists + name).read_text(encoding="utf-8")
+            if debian_text.field(text, "Origin") == origin and (date := debian_text.field(text, "Date")):
+                return email.utils.parsedate_to_datetime(date).astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
     return ""
 
 

@@ -106,6 +106,7 @@ class _Work:
         settings, store = context.settings, context.store
         self.preset = loaded.preset
         self._image_mark = loaded.origins.get(("base", "image"))
+        self._python_mark = loaded.origins.get(("python",))
         self.settings = settings
         self.store = store
         self.progress = context.progress
@@ -140,12 +141,13 @@ class _Work:
         self._say("base system")
         base = self._base()
         status = _Once(lambda: self._status(base))
+        self._say("Debian packages")
+        # Before the Python packages, which are resolved for an interpreter that has to be there.
+        apt = self.earlier.layered_debs(self._apt_packages(base, status), base)
         self._say("Node and uv")
         uv, self.node = self._tools(base, status)
         self._say("Python packages")
         wheels = self._wheels(base, status)
-        self._say("Debian packages")
-        apt = self.earlier.layered_debs(self._apt_packages(base, status), base)
         self._say("editor")
         editor = self._editor(base, status)
         self._say("npm packages")
@@ -197,7 +199,7 @@ class _Work:
             keys = keyring(distribution, settings=self.settings, store=self.store, web=self.web)
             self._apt_ = Apt(
                 distribution=distribution, release=release, settings=self.settings, store=self.store, keyring=keys,
-                further=self.preset.apt_components, cancel=self.cancel,
+                further=self.preset.apt_components, python=self.preset.python, cancel=self.cancel,
             )  # fmt: skip
         return self._apt_
 
@@ -252,20 +254,29 @@ class _Work:
         )
         if taken is not None and not self.earlier.upgrades("apt", (deb.name for deb in taken)):
             return taken
+        apt = self._apt(base)
         interpreter = f"python{self.preset.python}"
         try:
-            found = self._apt(base).resolve(
+            found = apt.resolve(
                 (interpreter, *self.preset.packages()), status=status(), keep=self.earlier.debs()
-            )
-        except LockError as error:
-            if interpreter not in error.message:
+            )  # fmt: skip
+        except LockError:
+            if interpreter in installed(status()) or self.preset.python in (there := apt.pythons()):
                 raise
-            raise LockError(
-                f"{base.distribution}/{base.release} has no Python {self.preset.python}",
-                hint="use the Python of that release, or another base", detail=error.detail,
-            ) from None  # fmt: skip
+            raise self._no_python(base, there) from None
         self._resolved.add("apt")
         return found
+
+    def _no_python(self, base: LockedBase, there: Sequence[str]) -> LockError:
+        wanted, mark = self.preset.python, self._python_mark
+        nearest = f"set python: '{there[-1]}', " if there else ""
+        return LockError(
+            f"{base.distribution}/{base.release} has no Python {wanted}; the archives have {', '.join(there) or 'none'}",
+            where=mark.where if mark else None,
+            detail=mark.excerpt() if mark else None,
+            hint=f"{nearest}choose a base that has {wanted}, or add an archive with the package python{wanted} for "
+            f"{base.release} to this machine's apt sources",
+        )
 
     def _editor(self, base: LockedBase, status: _Once) -> LockedEditor | None:
         wish = self.preset.code_server

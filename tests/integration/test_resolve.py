@@ -50,6 +50,8 @@ class Small:
     def __init__(self, mirror: Mirror) -> None:
         self.mirror = mirror
         self.debs: dict[tuple[str, str], str] = {}
+        self.others: dict[tuple[str, str], str] = {}
+        """Packages of a third party, in an archive of its own."""
         for name in ESSENTIAL:
             self.deb(name, "2.36-1", essential=True, depends="libc6" if name != "libc6" else "")
         for name in ("apt", "ca-certificates", "nginx", "procps", "runit", "sudo", "g++", "make", "libkrb5-dev"):
@@ -67,33 +69,38 @@ class Small:
         self.tarball("@scope/right", "2.0.0")
         self.code_server("4.139.1")
 
-    def deb(self, name: str, version: str, *, essential: bool = False, depends: str = "") -> None:
+    def deb(
+        self, name: str, version: str, *, essential: bool = False, depends: str = "", archive: str = "debian"
+    ) -> None:
         path = f"pool/main/{name}_{version.replace(':', '%3a')}_amd64.deb"
         body = f"{name} {version}".encode()
-        self.mirror.files[f"/debian/{path}"] = body
+        self.mirror.files[f"/{archive}/{path}"] = body
         fields = {
             "Package": name, "Version": version, "Architecture": "amd64", "Maintainer": "x <x@example.org>",
             "Priority": "required" if essential else "optional", "Filename": path, "Size": str(len(body)),
             "SHA256": hashlib.sha256(body).hexdigest(), "Description": name,
             **({"Essential": "yes"} if essential else {}), **({"Depends": depends} if depends else {}),
         }  # fmt: skip
-        self.debs[name, version] = "".join(f"{key}: {value}\n" for key, value in fields.items())
+        packages = self.debs if archive == "debian" else self.others
+        packages[name, version] = "".join(f"{key}: {value}\n" for key, value in fields.items())
 
     def drop(self, name: str, version: str) -> None:
         path = f"/debian/pool/main/{name}_{version.replace(':', '%3a')}_amd64.deb"
         del self.mirror.files[path]
         del self.debs[name, version]
 
-    def publish(self, date: str = "Sat, 22 Nov 2025 10:00:00 UTC") -> None:
-        packages = "\n".join(self.debs.values()).encode()
+    def publish(
+        self, date: str = "Sat, 22 Nov 2025 10:00:00 UTC", *, archive: str = "debian", origin: str = "Debian"
+    ) -> None:
+        packages = "\n".join((self.debs if archive == "debian" else self.others).values()).encode()
         place = "main/binary-amd64/Packages"
         release = (
-            "Origin: Debian\nSuite: stable\nCodename: bookworm\nArchitectures: amd64\nComponents: main\n"
+            f"Origin: {origin}\nSuite: stable\nCodename: bookworm\nArchitectures: amd64\nComponents: main\n"
             f"Date: {date}\nSHA256:\n"
             f" {hashlib.sha256(packages).hexdigest()} {len(packages)} {place}\n"
         )
-        self.mirror.files["/debian/dists/bookworm/Release"] = release.encode()
-        self.mirror.files[f"/debian/dists/bookworm/{place}"] = packages
+        self.mirror.files[f"/{archive}/dists/bookworm/Release"] = release.encode()
+        self.mirror.files[f"/{archive}/dists/bookworm/{place}"] = packages
 
     def wheel(self, name: str, version: str, *, requires: Sequence[str] = ()) -> None:
         file = f"{name.replace('-', '_')}-{version}-py3-none-any.whl"
@@ -287,6 +294,32 @@ def test_a_third_partys_packages_are_not_taken(small: Small, mine: Settings, tmp
         make(preset(), mine, tmp_path)
 
 
+def test_another_python_is_taken_from_a_third_partys_archive_and_nothing_else(
+    small: Small, mine: Settings, tmp_path: Path
+) -> None:
+    for name, needs in (("python3.13", "libpython3.13-stdlib"), ("libpython3.13-stdlib", "libc6"), ("python3.13-dev", "")):
+        small.deb(name, "3.13.9-1", depends=needs, archive="acme")
+    for name, version in (("git", "1:9.0-1"), ("python3.11", "3.11.99-1"), ("python3.12-dev", "3.12.1-1"), ("jq", "1.7-1")):
+        small.deb(name, version, archive="acme")
+    small.publish("Mon, 01 Dec 2025 10:00:00 UTC", archive="acme", origin="Acme")
+    acme = dataclasses.replace(mine.apt[0], uri=f"{small.mirror.url}/acme")
+    both = dataclasses.replace(mine, apt=(*mine.apt, acme))
+    made = make(preset(python="3.13", apt=("git", "python3.13-dev")), both, tmp_path)
+    assert {(one.name, one.version) for one in made.apt} == {
+        ("python3.13", "3.13.9-1"), ("libpython3.13-stdlib", "3.13.9-1"), ("python3.13-dev", "3.13.9-1"),
+        ("git", "1:2.39-1"), ("git-man", "1:2.39-1"),
+    }  # fmt: skip
+    assert "python3.11" in names(made.base.packages), "the base's own programs keep their interpreter"
+    assert set((made.archives or {})["apt"].values()) == {"20251122T100000Z"}, "the distribution's date, which dates it"
+    fetch(made, store=Store(tmp_path / "fresh"), settings=both)
+    with pytest.raises(LockError, match="has no package"):
+        make(preset(python="3.13", apt=("jq",)), both, tmp_path)
+    with pytest.raises(LockError, match="has no package"):
+        make(preset(python="3.13", apt=("python3.12-dev",)), both, tmp_path)
+    with pytest.raises(LockError, match=r"has no Python 3\.14; the archives have 3\.11, 3\.13$"):
+        make(preset(python="3.14"), both, tmp_path)
+
+
 def test_an_unsigned_archive_is_refused(small: Small, mine: Settings, tmp_path: Path) -> None:
     untrusted = dataclasses.replace(mine, apt=(dataclasses.replace(mine.apt[0], trusted=False),), keyrings=tmp_path)
     with pytest.raises(LockError, match="cannot check the signature"):
@@ -299,7 +332,7 @@ def test_an_unsigned_archive_is_refused(small: Small, mine: Settings, tmp_path: 
         ({"apt": ("nosuch",)}, "has no package nosuch"),
         ({"apt": ("git=9",)}, "does not have that version"),
         ({"pip": ("nosuch",)}, "Python packages cannot be resolved"),
-        ({"python": "3.12"}, "has no Python 3.12"),
+        ({"python": "3.12"}, "has no Python 3.12; the archives have 3.11$"),
         ({"node": "1.2.3"}, "Python packages cannot be resolved"),
     ],
 )

@@ -119,6 +119,14 @@ def test_each_preset_of_the_chain_has_its_debian_packages_and_then_its_wheels() 
     assert rendered.context["artifacts/apt/1/SHA256SUMS"] == sums("git_1.0-1_amd64.deb")
 
 
+def test_a_python_that_is_not_the_bases_gets_bytecode_and_the_wheels() -> None:
+    other = (deb("libpython3.13-stdlib"), deb("python3.13"), deb("git").model_copy(update={"layer": 1}))
+    text = _dockerfile(_render({"apt": other}, python="3.13"))
+    assert text.count("sh /run/build/bytecode.sh python3.13\n") == 1
+    assert text.index("dpkg.sh /run/debs\nsh /run/build/bytecode.sh python3.13") < text.index("wheels.sh devenv 3.13")
+    assert "bytecode.sh python" not in _dockerfile(_render({"apt": (deb("git"),)}))
+
+
 def test_orders_name_every_package_once() -> None:
     rendered = _render()
     assert rendered.context["artifacts/base/SHA256SUMS"] == sums("dash_1.0-1_amd64.deb", "python3_1.0-1_amd64.deb")

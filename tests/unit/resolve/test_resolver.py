@@ -59,6 +59,9 @@ class Stage:
             def made(self, debs: Any) -> dict[str, str]:
                 return {}
 
+            def pythons(self) -> tuple[str, ...]:
+                return ("3.11", "3.14")
+
             def status(self, debs: Any) -> str:
                 return "".join(f"Package: {one.name}\n" for one in debs)
 
@@ -104,7 +107,7 @@ def _context(root: Path, **more: Any) -> Context:
 
 def test_a_first_lock_resolves_everything(stage: Stage, tmp_path: Path) -> None:
     made = run(preset(), tmp_path)
-    assert stage.asked == ["base", "tools", "wheels", "apt", "toolchain", "editor"]
+    assert stage.asked == ["base", "apt", "tools", "wheels", "toolchain", "editor"]
     assert {one.name for one in made.wheels} == {"jupyterlab", "ruamel-yaml", "rich"}
     assert {"nginx", "runit", "python3"} <= {one.name for one in made.base.packages}
     assert "python3.11" in {one.name for one in made.apt}
@@ -135,8 +138,8 @@ def test_a_lock_that_fits_is_taken_over_without_asking_anybody(stage: Stage, tmp
         ({"node": "22.0.0"}, ["tools"]),
         ({"code_server": {"version": "5.0.0"}}, ["editor"]),
         ({"npm": ("a@1.0.0",)}, ["npm"]),
-        ({"base": {"bootstrap": "debian/trixie"}}, ["base", "wheels", "apt", "toolchain"]),
-        ({"python": "3.12"}, ["tools", "wheels", "apt"]),
+        ({"base": {"bootstrap": "debian/trixie"}}, ["base", "apt", "wheels", "toolchain"]),
+        ({"python": "3.12"}, ["apt", "tools", "wheels"]),
         ({"code_server": None}, []),
     ],
 )
@@ -187,7 +190,7 @@ def test_upgrade_takes_what_is_named_afresh(stage: Stage, tmp_path: Path) -> Non
         assert stage.asked == asked
     stage.asked.clear()
     run(preset(), tmp_path, previous=old, parent=old, upgrade=(ALL,))
-    assert stage.asked == ["base", "tools", "wheels", "apt", "toolchain", "editor"]
+    assert stage.asked == ["base", "apt", "tools", "wheels", "toolchain", "editor"]
 
 
 def test_a_name_that_is_not_locked_cannot_be_upgraded(stage: Stage, tmp_path: Path) -> None:
@@ -225,9 +228,21 @@ def test_an_error_points_at_the_presets_line(stage: Stage, tmp_path: Path) -> No
     assert "- nosuch" in (caught.value.detail or "")
 
 
-def test_a_release_without_that_python_is_said(stage: Stage, tmp_path: Path) -> None:
-    with pytest.raises(LockError, match=r"debian/bookworm has no Python 3\.99"):
-        run(preset(python="3.99"), tmp_path)
+def test_a_release_without_that_python_is_said_before_python_packages_are_resolved(stage: Stage, tmp_path: Path) -> None:
+    mark = Mark(path=tmp_path / "devenv.yaml", line=3, column=9, text='python: "3.99"')
+    wish = loaded(preset(python="3.99"), tmp_path / "devenv.yaml")
+    object.__setattr__(wish, "origins", MappingProxyType({("python",): mark}))
+    with pytest.raises(LockError, match=r"debian/bookworm has no Python 3\.99; the archives have 3\.11, 3\.14") as caught:
+        resolve(wish, _context(tmp_path))
+    assert (caught.value.where or "").endswith("devenv.yaml:3:9")
+    assert "python: '3.14'" in (caught.value.hint or "")
+    assert "python3.99 for bookworm" in (caught.value.hint or "")
+    assert stage.asked == ["base", "apt"]
+
+
+def test_a_missing_package_is_not_taken_for_a_missing_python(stage: Stage, tmp_path: Path) -> None:
+    with pytest.raises(LockError, match="has no package nosuch"):
+        run(preset(python="3.14", apt=("nosuch",)), tmp_path)
 
 
 def test_an_image_base_needs_an_engine(stage: Stage, tmp_path: Path) -> None:
