@@ -27,10 +27,10 @@ def _no_dots(path: str) -> str:
     return path
 
 
-# Named, so that model_errors can describe each. ASCII digits only: `\d` would take any script's.
+# They have names because model_errors describes each of them. [0-9], because `\d` matches the digits of every script.
 SLUG = r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"
 BOOTSTRAP = r"^(debian|ubuntu)/[a-z]+$"
-# As Docker's own grammar of references has it: [HOST[:PORT]/]NAME[/NAME…][:TAG][@sha256:…].
+# Docker's own grammar of references: [HOST[:PORT]/]NAME[/NAME…][:TAG][@sha256:…].
 _HOST, _NAME = r"[A-Za-z0-9]+([.-]+[A-Za-z0-9]+)*(:[0-9]+)?", r"[a-z0-9]+((\.|__?|-+)[a-z0-9]+)*"
 IMAGE = rf"^({_HOST}/)?{_NAME}(/{_NAME})*(:[A-Za-z0-9_][A-Za-z0-9._-]{{0,127}})?(@sha256:[0-9a-f]{{64}})?$"
 APT = r"^[a-z0-9][a-z0-9.+-]+(=[0-9A-Za-z.+:~-]+)?$"
@@ -56,7 +56,7 @@ TIMEZONE = r"^[A-Z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}$"
 FILE_PATTERN = r"^[A-Za-z0-9_.*?\[\]!+@ -]+(/[A-Za-z0-9_.*?\[\]!+@ -]+)*$"
 
 COMPONENTS = {"debian": ("contrib", "non-free", "non-free-firmware"), "ubuntu": ("restricted", "multiverse")}
-"""The parts of an archive that are asked by choice, by distribution."""
+"""Distribution → the parts of its archive that a preset can add."""
 ZONES_PACKAGE = "tzdata"
 """The Debian package that has the time zones."""
 
@@ -80,18 +80,19 @@ FilePattern = Annotated[str, Field(pattern=FILE_PATTERN, max_length=255)]
 
 
 class _Strict(BaseModel):
-    """User files: an unknown key is an error."""
+    """A section of a file that users write: an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Base(_Strict):
-    """The root file system: a distribution bootstrapped from its packages, or a registry image."""
+    """The root file system: a distribution installed from its packages, or an existing image."""
 
     bootstrap: Annotated[str, Field(pattern=BOOTSTRAP)] | None = None
-    """`debian/bookworm`: made from locked .deb packages; needs no registry and no root."""
+    """A distribution and its release, such as `debian/bookworm`. devenv installs it from locked .deb packages and
+    needs no registry and no root rights for it."""
     image: Annotated[str, Field(pattern=IMAGE)] | None = None
-    """Any Debian-family image; its digest is pinned in the lock."""
+    """An image of Debian, Ubuntu or a relative of theirs. The lock pins its digest."""
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
@@ -101,12 +102,12 @@ class Base(_Strict):
 
 
 class Archive(_Strict):
-    """A file that the user names by path (in the preset's folder) or address, pinned by hash."""
+    """A file that the preset names by path or address, pinned by its hash."""
 
     path: HostPath | None = None
-    """Relative to the folder of the preset's file, and inside it."""
+    """The file's path, relative to the preset's folder and inside it."""
     url: Annotated[str, Field(pattern=URL)] | None = None
-    """An http or https address."""
+    """The file's address, http or https."""
     sha256: Sha256
     """The file's sha256, 64 hexadecimal digits."""
 
@@ -121,11 +122,11 @@ class CodeServer(_Strict):
     """VS Code in the browser."""
 
     version: Version
-    """code-server's own version, such as `4.104.1`."""
+    """The version of code-server, such as `4.104.1`."""
     source: Literal["npm", "release"] = "npm"
-    """`npm` compiles its native parts once per machine; `release` unpacks `archive`."""
+    """`npm`: devenv compiles code-server's native parts, once per machine. `release`: devenv unpacks `archive`."""
     archive: Archive | None = None
-    """The release tarball (code-server-VERSION-linux-ARCH.tar.gz) with its sha256, for `source: release`."""
+    """The release tarball (code-server-VERSION-linux-ARCH.tar.gz) with its sha256. Needed with `source: release`."""
 
     @model_validator(mode="after")
     def _archive_with_release(self) -> Self:
@@ -135,21 +136,21 @@ class CodeServer(_Strict):
 
 
 class Extension(_Strict):
-    """An editor extension: a .vsix file with its hash, baked into the editor."""
+    """An editor extension: a .vsix file with its hash. The image contains it."""
 
     id: Annotated[str, Field(pattern=EXTENSION)]
-    """PUBLISHER.NAME, such as `ms-python.python`."""
+    """The extension's id, PUBLISHER.NAME, such as `ms-python.python`."""
     version: Version
-    """The extension's version."""
+    """The version of the extension."""
     archive: Archive
-    """Its .vsix file."""
+    """The extension's .vsix file."""
 
 
 class Jupyter(_Strict):
-    """JupyterLab; `version` pins jupyterlab itself."""
+    """JupyterLab in the browser."""
 
     version: Version
-    """jupyterlab's version, such as `4.4.9`."""
+    """The version of the package jupyterlab, such as `4.4.9`."""
 
 
 def _network(text: str) -> str:
@@ -162,43 +163,44 @@ def _network(text: str) -> str:
 
 
 class Gateway(_Strict):
-    """Who else may reach the services that ask for the token. Without it: this machine, by address or `localhost`."""
+    """Further clients of the services behind the gateway. Without this section: this machine alone, by its address or
+    as `localhost`."""
 
     hosts: tuple[Annotated[str, Field(pattern=HOST_NAME, max_length=253)], ...] = ()
-    """Further host names, as a browser asks for them: `dev.example.org`, `*.lab.example.org`, or `any`."""
+    """Further host names that browsers may use: `dev.example.org`, `*.lab.example.org`, or `any`."""
     peers: tuple[Annotated[str, AfterValidator(_network)], ...] = ()
-    """Further addresses that requests come from: `172.18.0.0/16`, or `any`."""
+    """Further addresses that may send requests: `172.18.0.0/16`, or `any`."""
 
 
 class Health(_Strict):
-    """When a service counts as ready: an HTTP GET of `path` answers with `status`."""
+    """The check that a service is ready: an HTTP GET of `path` returns `status`."""
 
     path: UrlPath = "/"
-    """What is asked for, such as `/health`."""
+    """The path of the request, such as `/health`."""
     status: Annotated[int, Field(ge=100, le=599)] = 200
-    """The HTTP status that means ready."""
+    """The HTTP status of a service that is ready."""
 
 
 class Service(_Strict):
-    """A process the supervisor keeps running as the user."""
+    """A program that the container keeps running, as the user."""
 
     command: Annotated[tuple[Argument, ...], Field(min_length=1)]
-    """The program and its arguments; no shell reads them."""
+    """The program and its arguments. No shell interprets them."""
     port: Port | None = None
-    """The container port that users reach, published on a free loopback port."""
+    """The container port that users open. devenv publishes it on a free loopback port."""
     auth: Literal["token", "own", "none"] = "token"
-    """`token`: devenv's gateway on `port` asks for the environment's token and passes on to `listen`;
-    `own`: the service checks a token itself; `none`: open to everyone on this machine."""
+    """`token`: devenv's gateway on `port` asks for the environment's token and forwards requests to `listen`.
+    `own`: the service checks a token itself. `none`: everyone on this machine can open it."""
     listen: Annotated[str, Field(pattern=LISTEN)] | None = None
-    """Where the service itself listens, with `auth: token`."""
+    """The address on which the program listens. Needed with `auth: token`."""
     url: UrlPath = "/"
-    """The page to open; `{token}` stands for the token."""
+    """The page whose URL devenv prints. `{token}` stands for the token."""
     health: Health | None = None
-    """The HTTP request that tells when it is ready."""
+    """The HTTP request that checks that the service is ready."""
     env: dict[EnvName, EnvValue] = {}
-    """Environment variables of this service only."""
+    """Environment variables of this service alone."""
     timeout_s: Annotated[int, Field(ge=1, le=3600)] = 60
-    """Seconds it may take to become ready."""
+    """Seconds that the service may take to become ready."""
 
     @model_validator(mode="after")
     def _gateway(self) -> Self:
@@ -208,36 +210,36 @@ class Service(_Strict):
 
 
 class HuggingFaceModel(_Strict):
-    """A model on Hugging Face, or on a hub that speaks its protocol."""
+    """A model on Hugging Face, or on a server that speaks its API."""
 
     id: Repository
-    """OWNER/NAME."""
+    """The model's name, OWNER/NAME."""
     revision: Annotated[str, Field(pattern=COMMIT)]
-    """The commit, 40 hexadecimal digits: a branch would be another model tomorrow."""
+    """The commit, 40 hexadecimal digits. A branch is refused, because its content changes."""
 
 
 class ModelScopeModel(_Strict):
     """The same model on ModelScope."""
 
     id: Repository
-    """OWNER/NAME."""
+    """The model's name, OWNER/NAME."""
     revision: Annotated[str, Field(pattern=REVISION)]
-    """A commit or a tag; the lock fixes what it holds."""
+    """A commit or a tag. The lock fixes its files by hash."""
 
 
 class Model(_Strict):
-    """Weights, mounted read-only. Named on two hubs, they are one model: the lock checks that the files are equal."""
+    """A model's weights, mounted read-only. With two hubs, `devenv lock` checks that their files are equal."""
 
     huggingface: HuggingFaceModel | None = None
-    """Where Hugging Face has it."""
+    """The model on Hugging Face."""
     modelscope: ModelScopeModel | None = None
-    """Where ModelScope has it."""
+    """The model on ModelScope."""
     allow: tuple[FilePattern, ...] = ()
-    """Which files: patterns such as `*.safetensors`. Without one, all but what belongs to a hub itself."""
+    """Patterns of the files to take, such as `*.safetensors`. Without one: all files except the hub's own."""
     deny: tuple[FilePattern, ...] = ()
-    """Which files not; stronger than `allow`."""
+    """Patterns of files to leave out. They win over `allow`."""
     mount: ContainerPath | None = None
-    """Where it is mounted; `/mnt/NAME/model` (NAME is the environment's) when not given."""
+    """The mount point. Without one: `/mnt/NAME/model`, with the environment's name."""
 
     @model_validator(mode="after")
     def _somewhere(self) -> Self:
@@ -247,113 +249,117 @@ class Model(_Strict):
 
 
 class SmokeCheck(_Strict):
-    """A command run inside as the user; exit status 0 passes; JSON on its last line joins the report. It finds
-    `expect` in DEVENV_SMOKE_EXPECT."""
+    """A command that checks the environment. It runs in the container as the user, and exit status 0 passes. A JSON
+    object on its last line becomes part of the report. The variable DEVENV_SMOKE_EXPECT holds `expect`."""
 
     run: Annotated[tuple[Argument, ...], Field(min_length=1)]
-    """The program and its arguments; no shell reads them."""
+    """The program and its arguments. No shell interprets them."""
     timeout_s: Annotated[int, Field(ge=1, le=3600)] = 120
-    """Seconds it may take."""
+    """Seconds that the command may take."""
     expect: Literal["result", "plumbing"] = "result"
-    """`plumbing`: the weights are made up, so the check proves that everything runs, and says nothing of the result."""
+    """`result`: the check proves the result. `plumbing`: it proves only that everything runs, because the weights are
+    random."""
 
 
 class SetupStep(_Strict):
-    """A command run inside as the user, in /workspace, after the first start; exit status 0 passes."""
+    """A command that prepares the environment after its first start. It runs in the container as the user, in
+    /workspace. Exit status 0 passes."""
 
     run: Annotated[tuple[Argument, ...], Field(min_length=1)]
-    """The program and its arguments; no shell reads them."""
+    """The program and its arguments. No shell interprets them."""
     timeout_s: Annotated[int, Field(ge=1, le=86400)] = 1800
-    """Seconds it may take."""
+    """Seconds that the command may take."""
     once: Literal["environment", "container"] = "environment"
-    """`environment`: once, until the environment's volume goes; `container`: again in each new container, for what is
-    lost with the old one: all outside of /workspace, /mnt and volumes, Python packages for one."""
+    """`environment`: it runs once, until the environment's volume is removed. `container`: it runs again in each new
+    container, for files that the old one had outside of /workspace, /mnt and volumes, such as Python packages."""
 
 
 class Gpu(_Strict):
-    """The GPU that the environment computes on. Without this section it gets none, unless `--gpus` gives it some."""
+    """The GPUs that the environment needs. Without this section it gets none, except by `--gpus`."""
 
     required: bool = True
-    """`false`: it also works on the CPU, and takes GPUs where there are some."""
+    """`false`: the environment also works on the CPU, and uses GPUs on a machine that has some."""
     count: Annotated[int, Field(ge=1, le=64)] = 1
-    """How many it needs at least; it gets all that the machine has, or those that `--gpus` names."""
+    """The number of GPUs that it needs at least. It gets all GPUs of the machine, or those that `--gpus` names."""
     memory: Annotated[str, Field(pattern=SIZE)] | None = None
-    """The memory that each has to have, as it is sold: `16g`."""
+    """The memory that each GPU needs, as on its data sheet: `16g`."""
     min_capability: Annotated[str, Field(pattern=CAPABILITY)] | None = None
-    """The oldest compute capability that will do: `8.0` is Ampere, `9.0` Hopper."""
+    """The lowest compute capability that works: `8.0` is Ampere, `9.0` Hopper."""
 
 
 class Preset(_Strict):
-    """An environment, as a person wrote it (after `extends`)."""
+    """An environment, as its author describes it (after `extends`)."""
 
     name: Slug
-    """The environment's name: of its container, volumes and image. Without one, the project folder's."""
+    """The environment's name, shared by its container, volumes and image. Without one: the name of the project's
+    folder."""
     description: Annotated[str, Field(max_length=400)] = ""
-    """What it is for, in a sentence."""
+    """The environment's purpose, in one sentence."""
     base: Base
-    """The root file system that all else is put on."""
+    """The root file system that the image starts from."""
     python: MinorVersion
-    """The base system's Python, as MAJOR.MINOR."""
+    """The version of Python, as MAJOR.MINOR: the base's own, or another one whose package (`python3.13`) is in the
+    archives of your machine's apt settings."""
     cuda: Version | None = None
-    """The CUDA version that torch and vllm are built for, such as `12.8`."""
+    """The version of CUDA that PyTorch and vLLM are built for, such as `12.8`."""
     torch: Version | None = None
-    """PyTorch's version."""
+    """The version of PyTorch."""
     vllm: Version | None = None
-    """vLLM's version."""
+    """The version of vLLM."""
     gpu: Gpu | None = None
-    """The GPU that it needs, if any."""
+    """The GPUs that the environment needs."""
     memory: Annotated[str, Field(pattern=SIZE)] | None = None
-    """Main memory that the machine has to have: `13g`."""
+    """The main memory that the machine needs: `13g`."""
     pip: tuple[PipRequirement, ...] = ()
-    """Python packages as PEP 508 requirements: `rich`, `rich>=13`, `rich==13.9.4`; or wheels of one's own by path, in
-    this file's folder: `wheels/acme-1.2-py3-none-any.whl`. Added to those inherited. A package has one entry, or
-    several that each have a marker of their own: `foo==1; python_version < '3.12'`."""
+    """Python packages, added to inherited ones: PEP 508 requirements (`rich`, `rich>=13`, `rich==13.9.4`), or paths of
+    your own wheels in this file's folder (`wheels/acme-1.2-py3-none-any.whl`). A package has one entry, or several
+    entries with different markers: `foo==1; python_version < '3.12'`."""
     apt: tuple[AptPackage, ...] = ()
-    """Packages of the base system: `git`, `git=1:2.39.5-0+deb12u2`. Added to those inherited."""
+    """Debian or Ubuntu packages, added to inherited ones: `git`, `git=1:2.39.5-0+deb12u2`."""
     apt_components: tuple[Component, ...] = ()
-    """Further parts of the distribution's archive that `apt` may take packages from, besides `main` (of Ubuntu also
-    `universe`); their packages are not free software, or need some that is not. Added to those inherited."""
+    """Further parts of the distribution's archive for the packages in `apt`, added to inherited ones. `main` (and
+    Ubuntu's `universe`) needs no entry. Packages of other parts are not free software, or need some that is not."""
     npm: tuple[NpmPackage, ...] = ()
-    """npm packages with exact versions, installed globally: `typescript@5.6.3`. Added to those inherited."""
+    """npm packages with exact versions, installed globally, added to inherited ones: `typescript@5.6.3`."""
     node: Version | None = None
-    """The version of Node.js; needed by `npm` and by code-server from npm."""
+    """The version of Node.js. `npm` and code-server from npm need it."""
     code_server: CodeServer | None = None
     """VS Code in the browser."""
     extensions: tuple[Extension, ...] = ()
-    """Editor extensions, baked in. Added to those inherited."""
+    """Editor extensions in the image, added to inherited ones."""
     jupyter: Jupyter | None = None
     """JupyterLab in the browser."""
     services: dict[Slug, Service] = {}
-    """Programs that are kept running, by name."""
+    """Name → program that the container keeps running."""
     gateway: Gateway | None = None
-    """Who else may reach the services that ask for the token."""
+    """Further clients of the services behind the gateway."""
     ports: dict[Slug, Port] = {}
-    """Further container ports to publish on loopback."""
+    """Name → further container port to publish on loopback."""
     model: Model | None = None
-    """Weights from a hub, verified, shared by all environments, mounted read-only."""
+    """A model's weights from a hub: verified, shared by all environments, mounted read-only."""
     volumes: dict[Slug, ContainerPath] = {}
-    """Further persistent volumes: name to where it is mounted."""
+    """Name of a further persistent volume → its mount point."""
     timezone: Annotated[str, Field(pattern=TIMEZONE)] | None = None
-    """The time zone of everything inside, as the IANA database calls it: `Europe/Berlin`. Without one it is UTC."""
+    """The time zone in the container, a name of the IANA database such as `Europe/Berlin`. Without one: UTC."""
     env: dict[EnvName, EnvValue] = {}
-    """Environment variables of everything inside."""
+    """Environment variables of all programs in the container."""
     caches: dict[EnvName, Slug] = {}
-    """Caches that make the next start quick, on the environment's own volume: a variable to the folder that it names,
-    apart for each set of Python packages and each kind of GPU: `TRITON_CACHE_DIR: triton`."""
+    """Caches on the environment's volume that make the next start quick: variable → folder, such as
+    `TRITON_CACHE_DIR: triton`. Each set of Python packages and each kind of GPU has its own folders."""
     files: dict[ContainerPath, HostPath] = {}
-    """Files and folders of the preset's folder that go into the image, by their path there."""
+    """Path in the image → file or folder in the preset's folder that is copied there."""
     workspace: HostPath | None = None
-    """A folder whose content starts the container's own /workspace."""
+    """A folder whose content becomes the first content of the container's own /workspace."""
     setup: dict[Slug, SetupStep] = {}
-    """Commands that run after the first start, before services are waited for, by name: in the order in which they are
-    written, inherited ones first. A changed one runs again, with those after it."""
+    """Name → command that runs after the first start, before devenv waits for services. They run in the order in which
+    they are written, inherited ones first. A changed command runs again, and so do those after it."""
     smoke: dict[Slug, SmokeCheck] = {}
-    """Commands that have to pass before the environment counts as up, by name."""
+    """Name → check that has to pass before the environment counts as up."""
     alternatives: tuple[HostPath, ...] = ()
-    """Presets (names or paths, as in `extends`) that do the same work with less, the best first: a machine that cannot
-    run this one is told which of them it can run."""
+    """Presets (names or paths, as in `extends`) that do the same work and need less, the best first. On a machine that
+    cannot run this preset, devenv names the first one that can run."""
     shm_size: Annotated[str, Field(pattern=SIZE)] = "2g"
-    """Shared memory, for PyTorch's data loaders: `512m`, `2g`."""
+    """The size of shared memory, which PyTorch's data loaders need: `512m`, `2g`."""
 
     @model_validator(mode="after")
     def _node_for_editor(self) -> Self:
@@ -362,17 +368,17 @@ class Preset(_Strict):
         return self
 
     def packages(self) -> tuple[str, ...]:
-        """All packages of the base system, that implied by `timezone` included."""
-        implied = self.timezone and not any(one.partition("=")[0] == ZONES_PACKAGE for one in self.apt)
+        """All Debian packages, with the one that `timezone` implies."""
+        implied = self.timezone and not any(package.partition("=")[0] == ZONES_PACKAGE for package in self.apt)
         return (*self.apt, *((ZONES_PACKAGE,) if implied else ()))
 
     @property
     def has_versions(self) -> bool:
-        """Whether the compatibility matrix applies to it."""
+        """Whether the compatibility matrix applies to this preset."""
         return bool(self.gpu or self.torch or self.vllm or self.cuda)
 
     def requirements(self) -> tuple[str, ...]:
-        """All Python requirements, those implied by `jupyter`, `torch` and `vllm` included."""
+        """All Python requirements, with those that `jupyter`, `torch` and `vllm` imply."""
         implied = (
             *((f"jupyterlab=={self.jupyter.version}",) if self.jupyter else ()),
             *((f"torch=={self.torch}",) if self.torch else ()),

@@ -216,7 +216,7 @@ class Apt:
         own, others = f"Pin: release o={self._origin}", "Pin: release c=*"
         rules = [("*", own, 500), ("*", others, -1)]
         if self._python:
-            # Except the preset's Python: the archives of third parties are where a distribution's second one comes from.
+            # Except the preset's Python, because few distributions have a second one.
             name = f"python{self._python}"
             interpreter = f"{name} {name}-* lib{name} lib{name}-*"
             rules = [(interpreter, own, 500), (interpreter, others, 400), *rules]

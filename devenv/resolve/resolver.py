@@ -268,10 +268,10 @@ class _Work:
         return found
 
     def _no_python(self, base: LockedBase, there: Sequence[str]) -> LockError:
-        wanted, mark = self.preset.python, self._python_mark
+        release, wanted, mark = f"{base.distribution}/{base.release}", self.preset.python, self._python_mark
         nearest = f"set python: '{there[-1]}', " if there else ""
         return LockError(
-            f"{base.distribution}/{base.release} has no Python {wanted}; the archives have {', '.join(there) or 'none'}",
+            f"{release} has no Python {wanted}; the archives have {', '.join(there) or 'none'}",
             where=mark.where if mark else None,
             detail=mark.excerpt() if mark else None,
             hint=f"{nearest}choose a base that has {wanted}, or add an archive with the package python{wanted} for "

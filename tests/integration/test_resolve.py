@@ -297,9 +297,18 @@ def test_a_third_partys_packages_are_not_taken(small: Small, mine: Settings, tmp
 def test_another_python_is_taken_from_a_third_partys_archive_and_nothing_else(
     small: Small, mine: Settings, tmp_path: Path
 ) -> None:
-    for name, needs in (("python3.13", "libpython3.13-stdlib"), ("libpython3.13-stdlib", "libc6"), ("python3.13-dev", "")):
+    for name, needs in (
+        ("python3.13", "libpython3.13-stdlib"),
+        ("libpython3.13-stdlib", "libc6"),
+        ("python3.13-dev", ""),
+    ):
         small.deb(name, "3.13.9-1", depends=needs, archive="acme")
-    for name, version in (("git", "1:9.0-1"), ("python3.11", "3.11.99-1"), ("python3.12-dev", "3.12.1-1"), ("jq", "1.7-1")):
+    for name, version in (
+        ("git", "1:9.0-1"),
+        ("python3.11", "3.11.99-1"),
+        ("python3.12-dev", "3.12.1-1"),
+        ("jq", "1.7-1"),
+    ):
         small.deb(name, version, archive="acme")
     small.publish("Mon, 01 Dec 2025 10:00:00 UTC", archive="acme", origin="Acme")
     acme = dataclasses.replace(mine.apt[0], uri=f"{small.mirror.url}/acme")

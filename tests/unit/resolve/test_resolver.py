@@ -228,11 +228,15 @@ def test_an_error_points_at_the_presets_line(stage: Stage, tmp_path: Path) -> No
     assert "- nosuch" in (caught.value.detail or "")
 
 
-def test_a_release_without_that_python_is_said_before_python_packages_are_resolved(stage: Stage, tmp_path: Path) -> None:
+def test_a_release_without_that_python_is_said_before_python_packages_are_resolved(
+    stage: Stage, tmp_path: Path
+) -> None:
     mark = Mark(path=tmp_path / "devenv.yaml", line=3, column=9, text='python: "3.99"')
     wish = loaded(preset(python="3.99"), tmp_path / "devenv.yaml")
     object.__setattr__(wish, "origins", MappingProxyType({("python",): mark}))
-    with pytest.raises(LockError, match=r"debian/bookworm has no Python 3\.99; the archives have 3\.11, 3\.14") as caught:
+    with pytest.raises(
+        LockError, match=r"debian/bookworm has no Python 3\.99; the archives have 3\.11, 3\.14"
+    ) as caught:
         resolve(wish, _context(tmp_path))
     assert (caught.value.where or "").endswith("devenv.yaml:3:9")
     assert "python: '3.14'" in (caught.value.hint or "")
