@@ -100,6 +100,6 @@ def _run(
 
 
 def _restart_services(running: Running, engine: Engine) -> None:
-    own = [f"/run/devenv/sv/{one.name}" for one in running.services if one.name not in RESERVED]
+    own = [f"/run/devenv/sv/{service.name}" for service in running.services if service.name not in RESERVED]
     if own:
         engine.exec(running.facts.name, ["sv", "-w", "10", "force-restart", *own], user="dev")

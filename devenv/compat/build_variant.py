@@ -24,7 +24,7 @@ def built_for(version: str) -> str:
 
 def suits(version: str, cuda: str) -> bool:
     """Whether a version is allowed where CUDA `cuda` (MAJOR.MINOR, ANY, or empty for no wish) is wanted."""
-    told = built_for(version)
-    if not cuda or not told:
+    variant = built_for(version)
+    if not cuda or not variant:
         return True
-    return told[0].isdigit() and (cuda == ANY or told == ".".join(cuda.split(".")[:2]))
+    return variant[0].isdigit() and (cuda == ANY or variant == ".".join(cuda.split(".")[:2]))

@@ -124,7 +124,7 @@ _R = TypeVar("_R", bound=_Versions)
 
 
 def _first(rows: Sequence[_R], version: str) -> _R | None:
-    return next((one for one in rows if one.holds(version)), None)
+    return next((row for row in rows if row.holds(version)), None)
 
 
 def read(config: Path | None = None) -> Matrix:

@@ -62,7 +62,11 @@ def pinned(preset: Preset, name: str) -> str | None:
         requirement = Requirement(text)
         if requirement.marker and not requirement.marker.evaluate({"python_version": preset.python}):
             continue
-        exact = [one for one in requirement.specifier if one.operator in {"==", "==="} and "*" not in one.version]
+        exact = [
+            specifier
+            for specifier in requirement.specifier
+            if specifier.operator in {"==", "==="} and "*" not in specifier.version
+        ]
         if canonicalize_name(requirement.name) != name:
             continue
         if own := own_wheel(text):
@@ -76,8 +80,8 @@ def cuda_of(preset: Preset, matrix: Matrix) -> str | None:
     """The CUDA of the preset's wheels, as far as pins decide it."""
     if preset.cuda:
         return ".".join(preset.cuda.split(".")[:2])
-    if told := built_for(pinned(preset, "torch") or ""):
-        return told if told[0].isdigit() else None
+    if variant := built_for(pinned(preset, "torch") or ""):
+        return variant if variant[0].isdigit() else None
     if (version := pinned(preset, "vllm")) and (vllm := matrix.for_vllm(version)):
         return vllm.cuda
     if (version := pinned(preset, "torch")) and (torch := matrix.for_torch(version)):
@@ -90,12 +94,12 @@ def refuse(loaded: LoadedPreset, matrix: Matrix) -> tuple[str, ...]:
     from devenv.preset.yaml.problems import Problems
 
     problems, unknown = Problems(loaded.path), []
-    for one in clashes(loaded.preset, matrix):
-        if one.unknown:
-            unknown.append(f"{one.message}; {one.hint}")
+    for clash in clashes(loaded.preset, matrix):
+        if clash.unknown:
+            unknown.append(f"{clash.message}; {clash.hint}")
             continue
-        mark = loaded.origins.get((one.key,)) or _in_pip(loaded, one.key) or loaded.origins.get(())
-        problems.add(one.message, mark, hint=one.hint)
+        mark = loaded.origins.get((clash.key,)) or _in_pip(loaded, clash.key) or loaded.origins.get(())
+        problems.add(clash.message, mark, hint=clash.hint)
     problems.check()
     return tuple(unknown)
 
@@ -149,9 +153,9 @@ def _nearest(matrix: Matrix, version: str, cuda: str) -> VllmRow | None:
 
 def _torch(preset: Preset, version: str, row: TorchRow, with_vllm: bool, matrix: Matrix) -> list[Clash]:
     found = []
-    told = built_for(version)
-    if preset.cuda and told and numbers(told)[:2] != numbers(preset.cuda)[:2]:
-        what = f"CUDA {told}" if told[0].isdigit() else {"cpu": "the CPU"}.get(told, told)
+    variant = built_for(version)
+    if preset.cuda and variant and numbers(variant)[:2] != numbers(preset.cuda)[:2]:
+        what = f"CUDA {variant}" if variant[0].isdigit() else {"cpu": "the CPU"}.get(variant, variant)
         message = f"torch {version} is built for {what}, not for CUDA {preset.cuda}"
         hint = f"nearest that works: torch: '{version.partition('+')[0]}', or leave 'cuda' out"
         return [Clash(key="torch", message=message, hint=hint, source=row.source)]

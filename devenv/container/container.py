@@ -30,9 +30,9 @@ def ports_for(plan: Plan, environment: Environment, engine: Engine, *, anew: boo
     own = {outside for _, outside in running.ports} if running and running.state == "running" else set()
     others = frozenset(
         outside
-        for one in engine.containers(f"{LABEL}name")
-        if one.name != environment.container
-        for _, outside in one.ports
+        for container in engine.containers(f"{LABEL}name")
+        if container.name != environment.container
+        for _, outside in container.ports
     )
     for inside, outside in kept.items():
         if inside in wanted and outside not in own and not port_is_free(outside):

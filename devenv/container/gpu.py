@@ -73,38 +73,38 @@ def access(machine: Machine, wanted: str, mode: str = "auto") -> Access:
     if not machine.nvidia.gpus:
         raise MachineError("this machine's driver finds no NVIDIA GPU", hint="see why: devenv doctor")
     devices = select(machine.nvidia, wanted)
-    every = ways(machine)
+    known = ways(machine)
     if mode == "auto":
-        chosen = next((one for one in every if not one.lacks), None)
+        chosen = next((way for way in known if not way.lacks), None)
         if chosen is None:
-            told = "\n".join(f"{one.mode}: {one.lacks}" for one in every)
+            reasons = "\n".join(f"{way.mode}: {way.lacks}" for way in known)
             raise MachineError(
-                "this machine has a GPU, but no way to give it to a container", detail=told, hint=every[-1].remedy
+                "this machine has a GPU, but no way to give it to a container", detail=reasons, hint=known[-1].remedy
             )
     else:
-        chosen = next(one for one in every if one.mode == mode)
+        chosen = next(way for way in known if way.mode == mode)
         if chosen.lacks:
-            usable = [one.mode for one in every if not one.lacks]
+            usable = [way.mode for way in known if not way.lacks]
             other = f"; use one that works here: --gpu-mode {usable[0]}" if usable else ""
             raise MachineError(f"--gpu-mode {mode} cannot work here: {chosen.lacks}", hint=chosen.remedy + other)
-    given = {"runtime": _by_runtime, "cdi": _by_cdi, "direct": _directly}[chosen.mode](machine, devices)
-    return dataclasses.replace(given, asked=wanted)
+    made = {"runtime": _by_runtime, "cdi": _by_cdi, "direct": _directly}[chosen.mode](machine, devices)
+    return dataclasses.replace(made, asked=wanted)
 
 
 def select(nvidia: Nvidia, wanted: str) -> tuple[Device, ...]:
     """The GPUs that `wanted` names; a GPU with MIG instances stands for all of them. Raises UsageError."""
-    every = [device for gpu in nvidia.gpus for device in _devices(gpu)]
+    known = [device for gpu in nvidia.gpus for device in _devices(gpu)]
     if wanted == "all":
-        return tuple(every)
+        return tuple(known)
     chosen: list[Device] = []
     for word in wanted.split(","):
         name = word.strip()
-        found = [one for one in every if _is(one, name)]
+        found = [device for device in known if _is(device, name)]
         if not found or (not name.isdigit() and len(found) > 1):
-            known = ", ".join(f"{one.index} ({one.uuid}, {one.name})" for one in every) or "none"
+            choices = ", ".join(f"{device.index} ({device.uuid}, {device.name})" for device in known) or "none"
             what = "means several GPUs" if found else "is not a GPU of this machine"
-            raise UsageError(f"{name!r} {what}", hint=f"choose from: {known}; or use --gpus all, --gpus none")
-        chosen += [one for one in found if one not in chosen]
+            raise UsageError(f"{name!r} {what}", hint=f"choose from: {choices}; or use --gpus all, --gpus none")
+        chosen += [device for device in found if device not in chosen]
     return tuple(chosen)
 
 
@@ -149,7 +149,7 @@ def _cdi_way(machine: Machine) -> Way:
     make = "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml"
     if not specs:
         return Way(mode="cdi", lacks="no CDI spec for NVIDIA is in /etc/cdi or /var/run/cdi", remedy=make)
-    if all(one.missing for one in specs):
+    if all(spec.missing for spec in specs):
         first = specs[0]
         lacks = f"{first.path} names {first.missing[0]}, which does not exist: the spec was made for another driver"
         return Way(mode="cdi", lacks=lacks, remedy=make)
@@ -173,17 +173,17 @@ def _cdi_way(machine: Machine) -> Way:
 
 def _direct_way(machine: Machine) -> Way:
     nvidia, engine = machine.nvidia, machine.engine
-    paths = {one.path for one in nvidia.nodes}
+    paths = {node.path for node in nvidia.nodes}
     if engine and (engine.rootless or engine.user_remapped):
         why = "is rootless" if engine.rootless else "remaps users"
         return Way(
             mode="direct", lacks=f"the engine {why} and cannot give device nodes", remedy=_cdi_way(machine).remedy
         )
     if "/dev/dxg" in paths:
-        if any("libcuda.so" in name for one in nvidia.libraries for name in one.names):
+        if any("libcuda.so" in name for library in nvidia.libraries for name in library.names):
             return Way(mode="direct")
         return Way(mode="direct", lacks="/usr/lib/wsl/lib contains no libcuda", remedy="run in Windows: wsl --update")
-    absent = [one for one in _CONTROL if one not in paths]
+    absent = [node for node in _CONTROL if node not in paths]
     absent += [f"/dev/nvidia{gpu.minor}" for gpu in nvidia.gpus if f"/dev/nvidia{gpu.minor}" not in paths]
     if absent:
         return Way(
@@ -191,7 +191,7 @@ def _direct_way(machine: Machine) -> Way:
             lacks=f"the device node {absent[0]} does not exist",
             remedy="make the driver's device nodes: sudo nvidia-modprobe -u -c=0",
         )
-    lost = [one for one in NEEDED if not any(one in name for lib in nvidia.libraries for name in lib.names)]
+    lost = [library for library in NEEDED if not any(library in name for lib in nvidia.libraries for name in lib.names)]
     if lost:
         return Way(
             mode="direct",
@@ -203,13 +203,13 @@ def _direct_way(machine: Machine) -> Way:
 
 
 def _by_runtime(machine: Machine, devices: tuple[Device, ...]) -> Access:
-    uuids = tuple(one.uuid for one in devices)
+    uuids = tuple(device.uuid for device in devices)
     if machine.nvidia.hook:
         request = DeviceRequest(driver="nvidia", ids=uuids, capabilities=("gpu", "compute", "utility"))
-        return Access(mode="runtime", devices=devices, requests=(request,), environment=_told("runtime"))
+        return Access(mode="runtime", devices=devices, requests=(request,), environment=_facts("runtime"))
     # Newer toolkits register no hook for `--gpus`: the runtime itself reads these variables.
     variables = (("NVIDIA_DRIVER_CAPABILITIES", "compute,utility"), ("NVIDIA_VISIBLE_DEVICES", ",".join(uuids)))
-    return Access(mode="runtime", devices=devices, runtime="nvidia", environment=(*_told("runtime"), *variables))
+    return Access(mode="runtime", devices=devices, runtime="nvidia", environment=(*_facts("runtime"), *variables))
 
 
 def _by_cdi(machine: Machine, devices: tuple[Device, ...]) -> Access:
@@ -218,44 +218,46 @@ def _by_cdi(machine: Machine, devices: tuple[Device, ...]) -> Access:
         ids = ["all"]
     else:
         ids = []
-        for one in devices:
-            known = next((name for name in (one.uuid, str(one.index), f"gpu{one.index}") if name in names), None)
-            if known is None or (one.is_part and known != one.uuid):
+        for device in devices:
+            known = next(
+                (name for name in (device.uuid, str(device.index), f"gpu{device.index}") if name in names), None
+            )
+            if known is None or (device.is_part and known != device.uuid):
                 raise MachineError(
-                    f"the CDI spec does not name GPU {one.index} ({one.uuid})",
+                    f"the CDI spec does not name GPU {device.index} ({device.uuid})",
                     hint="sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml --device-name-strategy=uuid "
                     "--device-name-strategy=index",
                 )
             ids.append(known)
-    request = DeviceRequest(driver="cdi", ids=tuple(f"nvidia.com/gpu={one}" for one in ids))
-    return Access(mode="cdi", devices=devices, requests=(request,), environment=_told("cdi"))
+    request = DeviceRequest(driver="cdi", ids=tuple(f"nvidia.com/gpu={id_}" for id_ in ids))
+    return Access(mode="cdi", devices=devices, requests=(request,), environment=_facts("cdi"))
 
 
 def _directly(machine: Machine, devices: tuple[Device, ...]) -> Access:
     """The toolkit's work done here: nodes, libraries and nvidia-smi, each by itself.
 
-    The libraries are mounted where every program's loader looks first without being told, the system's own folder,
+    The libraries are mounted where every program's loader looks first by itself, the system's own folder,
     under the names they are loaded by: so they are found under sudo, in `docker exec` and with any environment.
     """
     nvidia = machine.nvidia
-    paths = {one.path for one in nvidia.nodes}
+    paths = {node.path for node in nvidia.nodes}
     folder = f"/usr/lib/{_TRIPLETS.get(machine.architecture, 'x86_64-linux-gnu')}"
     mounts = [
-        *(_file(one.source, f"{folder}/{name}") for one in nvidia.libraries for name in one.names),
-        *(_file(one, f"/usr/bin/{one.rpartition('/')[2]}") for one in nvidia.programs),
-        *(_file(one, one) for one in nvidia.sockets),
+        *(_file(library.source, f"{folder}/{name}") for library in nvidia.libraries for name in library.names),
+        *(_file(program, f"/usr/bin/{program.rpartition('/')[2]}") for program in nvidia.programs),
+        *(_file(socket, socket) for socket in nvidia.sockets),
     ]
-    variables = list(_told("direct"))
-    parts = [one.uuid for one in devices if one.is_part]
+    variables = list(_facts("direct"))
+    parts = [device.uuid for device in devices if device.is_part]
     if "/dev/dxg" in paths:
         nodes = ["/dev/dxg"]
         mounts.append(_file(_WSL_DRIVERS, _WSL_DRIVERS))
         if len(devices) < len(nvidia.gpus):
-            parts = [one.uuid for one in devices]  # one node for all GPUs: only CUDA itself can leave some out
+            parts = [device.uuid for device in devices]  # one node for all GPUs: only CUDA itself can leave some out
     else:
-        optional = [one for one in ("/dev/nvidia-uvm-tools",) if one in paths]
-        own = dict.fromkeys(f"/dev/nvidia{one.minor}" for one in devices)
-        caps = dict.fromkeys(cap for one in devices for cap in one.caps)
+        optional = [node for node in ("/dev/nvidia-uvm-tools",) if node in paths]
+        own = dict.fromkeys(f"/dev/nvidia{device.minor}" for device in devices)
+        caps = dict.fromkeys(cap for device in devices for cap in device.caps)
         nodes = [*_CONTROL, *optional, *own, *caps]
     if parts:
         variables.append(("CUDA_VISIBLE_DEVICES", ",".join(parts)))
@@ -268,14 +270,14 @@ def _file(source: str, target: str) -> Mount:
     return Mount(kind="bind", source=source, target=target, read_only=True)
 
 
-def _told(mode: str) -> tuple[tuple[str, str], ...]:
+def _facts(mode: str) -> tuple[tuple[str, str], ...]:
     """The GPU facts for the entrypoint in the container."""
     return (("DEVENV_GPU", mode),)
 
 
-def to_json(given: Access) -> dict[str, Any]:
+def to_json(access: Access) -> dict[str, Any]:
     """For a container's label: enough to give the same GPUs again without examining the machine."""
-    return dataclasses.asdict(given)
+    return dataclasses.asdict(access)
 
 
 def from_json(value: Any) -> Access:

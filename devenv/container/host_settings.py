@@ -67,15 +67,16 @@ def _git_escaped(value: str) -> str:
 def _apt_sources(settings: Settings, distribution: str) -> str:
     """The user's own sources, as far as they are the distribution's: signed by its key ring, or with its name in it."""
     mine = [
-        one
-        for one in settings.apt
-        if not _local(one.uri) and (f"/{distribution}" in one.uri or any(distribution in key for key in one.signed_by))
+        source
+        for source in settings.apt
+        if not _local(source.uri)
+        and (f"/{distribution}" in source.uri or any(distribution in key for key in source.signed_by))
     ]
     key = f"/usr/share/keyrings/{distribution}-archive-keyring.gpg"
     return "\n".join(
-        f"Types: deb\nURIs: {one.uri}\nSuites: {' '.join(one.suites)}\n"
-        f"Components: {' '.join(one.components)}\nSigned-By: {key}\n"
-        for one in mine
+        f"Types: deb\nURIs: {source.uri}\nSuites: {' '.join(source.suites)}\n"
+        f"Components: {' '.join(source.components)}\nSigned-By: {key}\n"
+        for source in mine
     )
 
 

@@ -47,7 +47,7 @@ class Running:
     @property
     def host_folder(self) -> str:
         """Its owner's folder that it reads."""
-        return next((one.source for one in self.facts.mounts if one.target == HOST_MOUNT), "")
+        return next((mount.source for mount in self.facts.mounts if mount.target == HOST_MOUNT), "")
 
     def urls(self, token: str | None) -> dict[str, str]:
         """The page of every published service, with the token, and of every further port. Another user's `token` is
@@ -71,8 +71,8 @@ def written(plan: Plan, project: str, name: str, gpu: Access | None) -> tuple[tu
         (f"{LABEL}image", plan.image),
         (f"{LABEL}editor", plan.editor_image or ""),
         (f"{LABEL}project", project),
-        (f"{LABEL}services", labels_json([dataclasses.asdict(one) for one in plan.services])),
-        (f"{LABEL}smoke", labels_json([_check(one) for one in plan.smoke])),
+        (f"{LABEL}services", labels_json([dataclasses.asdict(service) for service in plan.services])),
+        (f"{LABEL}smoke", labels_json([_check(check) for check in plan.smoke])),
         (f"{LABEL}ports", labels_json(plan.ports)),
         *(((f"{LABEL}gpu", labels_json(to_json(gpu))),) if gpu else ()),
         *(((f"{LABEL}model", plan.model.locked.key),) if plan.model else ()),
@@ -115,7 +115,7 @@ def _unreadable(facts: ContainerFacts) -> str:
         return f"its label {LABEL}name names no environment"
     if facts.name != f"devenv-{name}":
         return f"the container of {name} is called devenv-{name}"
-    if not any(one.kind == "bind" and one.target == HOST_MOUNT for one in facts.mounts):
+    if not any(mount.kind == "bind" and mount.target == HOST_MOUNT for mount in facts.mounts):
         return f"no folder of its owner is mounted at {HOST_MOUNT}"
     if not _is_known(facts.labels.get(f"{LABEL}format", str(FORMAT))):
         return "a newer devenv made it"

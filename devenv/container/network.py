@@ -62,9 +62,13 @@ def remove(environment: Environment, engine: Engine, *, everybodys: bool) -> boo
 
 def unused(engine: Engine) -> tuple[NetworkFacts, ...]:
     """The networks of environments that have no container: a kill, or `docker rm`, leaves them."""
-    used = {one.network for one in engine.containers(f"{LABEL}name")}
-    every = engine.networks(label=f"{LABEL}name")
-    return tuple(one for one in every if one.name == f"devenv-{one.labels[f'{LABEL}name']}" and one.name not in used)
+    used = {container.network for container in engine.containers(f"{LABEL}name")}
+    networks = engine.networks(label=f"{LABEL}name")
+    return tuple(
+        network
+        for network in networks
+        if network.name == f"devenv-{network.labels[f'{LABEL}name']}" and network.name not in used
+    )
 
 
 def is_own(facts: NetworkFacts, environment: Environment) -> bool:
@@ -75,5 +79,5 @@ def is_own(facts: NetworkFacts, environment: Environment) -> bool:
 
 def _find(environment: Environment, engine: Engine) -> NetworkFacts | None:
     # The engine's filter takes every name that has this one in it.
-    every = engine.networks(name=environment.network)
-    return next((one for one in every if one.name == environment.network), None)
+    networks = engine.networks(name=environment.network)
+    return next((network for network in networks if network.name == environment.network), None)

@@ -118,7 +118,9 @@ def removable(
     """The environment's volumes, for `down --volumes`. Raises UsageError for another user's, unless `all_users`."""
     usual = {environment.data_volume, environment.workspace_volume}
     mounted = (
-        {one.source for one in running.facts.mounts if one.kind == "volume" and not one.read_only} if running else set()
+        {mount.source for mount in running.facts.mounts if mount.kind == "volume" and not mount.read_only}
+        if running
+        else set()
     )
     known = _kept(environment)
     taken = known.taken if known else frozenset()

@@ -33,5 +33,5 @@ def _free(preferred: int, taken: frozenset[int]) -> int:
 
 def kept_ports(root: Path, but: str) -> frozenset[int]:
     """Every host port of an environment other than `but`, even without a container."""
-    others = (Environment(name=one.name, folder=one) for one in root.glob("*") if one.name != but)
+    others = (Environment(name=path.name, folder=path) for path in root.glob("*") if path.name != but)
     return frozenset(outside for one in others for outside in one.ports().values())

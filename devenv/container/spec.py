@@ -100,7 +100,7 @@ def _caches(plan: Plan, environment: Environment, gpu: Access | None) -> dict[st
     and each kind of GPU has caches of its own."""
     if not plan.caches:
         return {}
-    kinds = sorted({one.capability.replace(".", "") or "unknown" for one in gpu.devices}) if gpu else []
+    kinds = sorted({device.capability.replace(".", "") or "unknown" for device in gpu.devices}) if gpu else []
     key = f"{plan.cache_key}-{'-'.join(f'sm{one}' for one in kinds) or 'cpu'}"
     top = f"/mnt/{environment.name}/.cache/{key}"
     folders = " ".join(sorted({folder for _, folder in plan.caches}))

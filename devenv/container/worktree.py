@@ -16,7 +16,7 @@ from devenv.preset.checks import RESERVED_MOUNTS
 _MOST_BYTES = 4096  # the longest path that Linux accepts
 # Paths that the image or devenv uses: a mount would hide them, or be made in the project itself. Below
 # /mnt lies only the environment's own volume, and on many a host all projects.
-_IMAGES = tuple(one for one in RESERVED_MOUNTS if one != "/mnt")
+_IMAGES = tuple(mount for mount in RESERVED_MOUNTS if mount != "/mnt")
 
 
 class OutsideError(Exception):

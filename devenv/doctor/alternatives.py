@@ -38,11 +38,11 @@ def instead(
     """The first alternative that `doctor` has no blocker for, or None. devenv suggests it, and never switches to it."""
     from devenv.doctor.examine import examine
 
-    for one in _candidates(loaded):
-        preset = one.preset
+    for candidate in _candidates(loaded):
+        preset = candidate.preset
         asked = gpus if preset.gpu else None  # requested GPUs do not matter to a preset for the CPU
-        if not blockers(examine(machine, preset, needs_of(one), matrix, gpus=asked, mode=mode)):
-            return _said(loaded, one)
+        if not blockers(examine(machine, preset, needs_of(candidate), matrix, gpus=asked, mode=mode)):
+            return _said(loaded, candidate)
     return None
 
 

@@ -49,8 +49,8 @@ def needs(lock: Lock, missing: Iterable[Artifact], *, image_here: bool, weights_
 
 def image_bytes(lock: Lock) -> int:
     """The estimated size of the image: the packages unpacked."""
-    packed = sum(one.size for one in (*lock.base.packages, *lock.apt, *lock.npm.packages))
-    wheels = [one.size for one in (*lock.wheels, *((lock.node,) if lock.node else ()))]
+    packed = sum(artifact.size for artifact in (*lock.base.packages, *lock.apt, *lock.npm.packages))
+    wheels = [wheel.size for wheel in (*lock.wheels, *((lock.node,) if lock.node else ()))]
     unpacked = sum(size * (_UNPACKED_LARGE if size >= _LARGE_BYTES else _UNPACKED_WHEEL) for size in wheels)
     return int(packed * _UNPACKED + unpacked + (_EDITOR_BYTES if lock.editor else 0))
 
@@ -116,8 +116,8 @@ def _examine(
     if preset is not None and matrix is not None:
         from devenv.compat.verdict import clashes
 
-        for one in clashes(preset, matrix):
-            yield warning(f"compat.{one.key}", one.message, one.hint)
+        for clash in clashes(preset, matrix):
+            yield warning(f"compat.{clash.key}", clash.message, clash.hint)
     yield from host.system(machine)
     yield from host.ports(machine)
     yield from network.examine(machine, needed)

@@ -50,7 +50,7 @@ class Needs:
 
 def blockers(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """The findings that stop `up`."""
-    return tuple(one for one in findings if one.level == BLOCKER)
+    return tuple(finding for finding in findings if finding.level == BLOCKER)
 
 
 def refuse(findings: Iterable[Finding], *, name: str, instead: Callable[[], str] = str) -> None:

@@ -117,7 +117,7 @@ def _size(devices: Sequence[gpu.Device], wish: Wish) -> Iterator[Finding]:
     if not wish.memory:
         return
     needed = bytes_of(wish.memory)
-    sizes = sorted((one.memory_bytes for one in devices), reverse=True)[: wish.count]
+    sizes = sorted((device.memory_bytes for device in devices), reverse=True)[: wish.count]
     smallest = sizes[-1]
     if not smallest:
         yield warning("gpu.memory", "the driver does not report how much memory the GPU has", _CHECK)
@@ -134,11 +134,11 @@ def _size(devices: Sequence[gpu.Device], wish: Wish) -> Iterator[Finding]:
 def _able(devices: Sequence[gpu.Device], wish: Wish) -> Iterator[Finding]:
     if not wish.min_capability:
         return
-    weak = [one for one in devices if () < numbers(one.capability) < numbers(wish.min_capability)]
-    if not all(numbers(one.capability) for one in devices):
+    weak = [device for device in devices if () < numbers(device.capability) < numbers(wish.min_capability)]
+    if not all(numbers(device.capability) for device in devices):
         yield warning("gpu.capability", "the driver does not report the GPU's compute capability", _CHECK)
     elif weak:
-        able = [str(one.index) for one in devices if one not in weak]
+        able = [str(device.index) for device in devices if device not in weak]
         remedy = f"use the other GPU: --gpus {','.join(able)}" if len(able) >= wish.count else "use a newer GPU"
         yield blocker(
             "gpu.capability",
@@ -172,27 +172,27 @@ def _cuda(machine: Machine, devices: Sequence[gpu.Device], cuda: str, matrix: Ma
     else:
         yield ok("gpu.cuda", f"CUDA {cuda} works with driver {driver} (from {row.driver} on)")
     low, high = row.capability
-    for one in devices:
-        if numbers(one.capability) < numbers(low):
+    for device in devices:
+        if numbers(device.capability) < numbers(low):
             yield blocker(
                 "gpu.kernels",
-                f"CUDA {cuda} has dropped {one.name} (compute capability {one.capability}; {low} is the oldest)",
-                f"use a preset for an older CUDA{_knowing(one.capability, matrix)}",
+                f"CUDA {cuda} has dropped {device.name} (compute capability {device.capability}; {low} is the oldest)",
+                f"use a preset for an older CUDA{_knowing(device.capability, matrix)}",
             )
             return
-        if numbers(one.capability) > numbers(high):
-            known = _knowing(one.capability, matrix)
-            if known or numbers(one.capability)[0] <= numbers(high)[0]:
+        if numbers(device.capability) > numbers(high):
+            known = _knowing(device.capability, matrix)
+            if known or numbers(device.capability)[0] <= numbers(high)[0]:
                 yield blocker(
                     "gpu.kernels",
-                    f"CUDA {cuda} does not support {one.name} "
-                    f"(compute capability {one.capability}; {high} is the newest)",
+                    f"CUDA {cuda} does not support {device.name} "
+                    f"(compute capability {device.capability}; {high} is the newest)",
                     f"use a preset for a newer CUDA{known}",
                 )
             else:
                 yield warning(
                     "gpu.kernels",
-                    f"{one.name} (compute capability {one.capability}) is newer than the compatibility matrix",
+                    f"{device.name} (compute capability {device.capability}) is newer than the compatibility matrix",
                     "try it, because 'devenv up' checks whether it computes",
                 )
             return
@@ -200,7 +200,7 @@ def _cuda(machine: Machine, devices: Sequence[gpu.Device], cuda: str, matrix: Ma
 
 def _for_driver(driver: str, matrix: Matrix) -> str:
     """The newest CUDA, as its row gives it, that a driver supports."""
-    rows = [one for one in matrix.cuda if numbers(one.driver) <= numbers(driver)]
+    rows = [row for row in matrix.cuda if numbers(row.driver) <= numbers(driver)]
     return (
         rows[-1].versions.removeprefix("==").replace(".*", "").replace(">=", "").replace(",<", " to before ")
         if (rows)
@@ -210,19 +210,19 @@ def _for_driver(driver: str, matrix: Matrix) -> str:
 
 def _knowing(capability: str, matrix: Matrix) -> str:
     rows = [
-        one for one in matrix.cuda if numbers(one.capability[0]) <= numbers(capability) <= numbers(one.capability[1])
+        row for row in matrix.cuda if numbers(row.capability[0]) <= numbers(capability) <= numbers(row.capability[1])
     ]
     return f" (CUDA {rows[-1].versions})" if rows else ""
 
 
 def _generation(machine: Machine, devices: Sequence[gpu.Device], matrix: Matrix) -> Iterator[Finding]:
     driver = machine.nvidia.driver
-    for one in devices:
-        row = matrix.driver_for(one.capability)
+    for device in devices:
+        row = matrix.driver_for(device.capability)
         if row and numbers(driver) and numbers(driver) < numbers(row.driver):
             yield blocker(
                 "gpu.generation",
-                f"{one.name} ({row.name}) needs driver {row.driver} or newer; this machine has {driver}",
+                f"{device.name} ({row.name}) needs driver {row.driver} or newer; this machine has {driver}",
                 f"update the driver to {row.driver} or newer",
             )
             return
@@ -230,14 +230,14 @@ def _generation(machine: Machine, devices: Sequence[gpu.Device], matrix: Matrix)
 
 def _way(machine: Machine, gpus: str, mode: str) -> Iterator[Finding]:
     try:
-        given = gpu.access(machine, gpus, mode)
+        access = gpu.access(machine, gpus, mode)
     except MachineError as error:
         detail = f" ({'; '.join(error.detail.splitlines())})" if error.detail else ""
         yield blocker("gpu.access", f"{error.message}{detail}", error.hint or "")
         return
-    yield ok("gpu.access", f"containers get it by: {given.mode}")
-    if given.mode == "direct" and any(
-        not one.mode & 0o006 for one in machine.nvidia.nodes if one.path in given.nodes[:1]
+    yield ok("gpu.access", f"containers get it by: {access.mode}")
+    if access.mode == "direct" and any(
+        not node.mode & 0o006 for node in machine.nvidia.nodes if node.path in access.nodes[:1]
     ):
         yield warning(
             "gpu.nodes",

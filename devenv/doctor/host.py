@@ -32,7 +32,7 @@ def engine(machine: Machine, *, full: bool) -> Iterator[Finding]:
         yield blocker("engine.present", facts.problem, facts.remedy)
         return
     name = f"{'podman' if facts.kind == 'podman' else 'Docker'} {facts.version}"
-    numbers = tuple(int(one) for one in facts.version.split(".")[:2] if one.isdigit())
+    numbers = tuple(int(part) for part in facts.version.split(".")[:2] if part.isdigit())
     if facts.kind == "docker" and numbers and numbers < MIN_ENGINE:
         yield blocker(
             "engine.version",
@@ -148,21 +148,21 @@ def memory(machine: Machine, needed_bytes: int) -> Finding:
     limited = 0 < told_by_engine < have
     if limited:
         have = told_by_engine  # Docker Desktop's virtual machine
-    told = f"{size(have)} of memory" + (" in the engine's virtual machine" if limited else "")
+    amount = f"{size(have)} of memory" + (" in the engine's virtual machine" if limited else "")
     if needed_bytes > have * NOMINAL:
         more = "give the engine's virtual machine more memory (Docker's settings, or .wslconfig)"
         return blocker(
             "memory",
-            f"{told}, but the preset needs {size(needed_bytes)}",
+            f"{amount}, but the preset needs {size(needed_bytes)}",
             more if limited or machine.wsl else "use a machine with more memory, or a smaller preset",
         )
     if needed_bytes and 0 < machine.available_bytes < needed_bytes:
         return warning(
             "memory",
-            f"{told}, of which {size(machine.available_bytes)} are free now; the preset needs {size(needed_bytes)}",
+            f"{amount}, of which {size(machine.available_bytes)} are free now; the preset needs {size(needed_bytes)}",
             "stop programs that use it: ps aux --sort=-rss | head",
         )
-    return ok("memory", f"{told}" + (f"; the preset needs {size(needed_bytes)}" if needed_bytes else ""))
+    return ok("memory", f"{amount}" + (f"; the preset needs {size(needed_bytes)}" if needed_bytes else ""))
 
 
 NOMINAL = 1.07

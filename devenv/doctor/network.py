@@ -26,8 +26,8 @@ def examine(machine: Machine, needs: Needs) -> Iterator[Finding]:
     network = machine.network
     if network is None:
         return
-    for kind in dict.fromkeys(one.name.partition(" ")[0] for one in network.probes):
-        group = [one for one in network.probes if one.name.partition(" ")[0] == kind]
+    for kind in dict.fromkeys(probe.name.partition(" ")[0] for probe in network.probes):
+        group = [probe for probe in network.probes if probe.name.partition(" ")[0] == kind]
         yield _source(kind, group, needs)
     for proxy in network.proxies:
         yield ok("network.proxy", f"proxy {proxy}")
@@ -40,11 +40,11 @@ def examine(machine: Machine, needs: Needs) -> Iterator[Finding]:
 
 def _source(kind: str, group: list[Probe], needs: Needs) -> Finding:
     """One answering address of each kind is enough."""
-    id_, answered = f"network.{kind}", [one for one in group if not one.problem]
+    id_, answered = f"network.{kind}", [probe for probe in group if not probe.problem]
     if answered:
         quickest = min(answered, key=lambda one: one.seconds)
         found = ok(id_, f"{kind}: {quickest.url} answers in {quickest.seconds * 1000:.0f} ms")
-        silent = [one for one in group if one.problem]
+        silent = [probe for probe in group if probe.problem]
         if silent:
             what = f"{found.what}; {silent[0].url} does not: {silent[0].problem}"
             return warning(id_, what, _REMEDIES.get(silent[0].kind, ""))
@@ -58,7 +58,7 @@ def _source(kind: str, group: list[Probe], needs: Needs) -> Finding:
 
 
 def _clock(network: Network) -> Iterator[Finding]:
-    skews = [one.skew_s for one in network.probes if one.skew_s is not None]
+    skews = [probe.skew_s for probe in network.probes if probe.skew_s is not None]
     if not skews:
         return
     skew = min(skews, key=abs)  # a cached answer has an old date, so the smallest difference counts

@@ -17,7 +17,7 @@ from devenv.preset.model import Preset
 def ports(preset: Preset) -> tuple[int, ...]:
     """The container ports that it publishes."""
     own = [*([IDE_PORT] if preset.code_server else []), *([JUPYTER_PORT] if preset.jupyter else [])]
-    return (*own, *(one.port for one in preset.services.values() if one.port), *preset.ports.values())
+    return (*own, *(service.port for service in preset.services.values() if service.port), *preset.ports.values())
 
 
 def origins(
@@ -27,10 +27,10 @@ def origins(
     a name of its own: `pip`, `pip 2`, `apt`. `with_weights`: the preset's model is still to be downloaded."""
     base = preset.base.bootstrap if preset else settings.release
     found = [
-        *(("pip", one) for one in _indexes(settings)),
-        *(("npm", one) for one in _registries(settings)),
-        *(("apt", one) for one in _archives(settings, base or "")),
-        *(("hub", one) for one in (_model_hubs(settings, preset) if with_weights else _hubs(carried))),
+        *(("pip", index) for index in _indexes(settings)),
+        *(("npm", registry) for registry in _registries(settings)),
+        *(("apt", archive) for archive in _archives(settings, base or "")),
+        *(("hub", address) for address in (_model_hubs(settings, preset) if with_weights else _hubs(carried))),
     ]
     count: Counter[str] = Counter()
     named = []

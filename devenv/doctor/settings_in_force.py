@@ -141,8 +141,8 @@ def _network(environ: Mapping[str, str], settings: Settings) -> _Values:
 def _debian(settings: Settings) -> _Values:
     yield from ((f"mirror of {name}", url) for name, url in settings.apt_mirrors)
     yield from ((f"snapshots of {name}", url) for name, url in settings.apt_snapshots)
-    for one in settings.apt:
-        yield f"archive of {', '.join(one.suites)}", one.uri
+    for source in settings.apt:
+        yield f"archive of {', '.join(source.suites)}", source.uri
     yield "proxy", settings.apt_proxy
     yield from ((f"login for {place}", "set") for place, _ in settings.apt_auth)
 
@@ -150,9 +150,9 @@ def _debian(settings: Settings) -> _Values:
 def _python(settings: Settings) -> _Values:
     pip = settings.pip
     yield "index", pip.index or ("none" if pip.no_index else "uv's own default")
-    yield from (("further index", one) for one in pip.extra_indexes)
-    yield from (("links", one) for one in pip.find_links)
-    yield from (("constraints", one) for one in pip.constraints)
+    yield from (("further index", index) for index in pip.extra_indexes)
+    yield from (("links", place) for place in pip.find_links)
+    yield from (("constraints", constraint) for constraint in pip.constraints)
     yield from (("certificates", pip.cert), ("proxy", pip.proxy), ("cache", pip.cache), ("logins", pip.netrc))
 
 

@@ -23,7 +23,7 @@ def hold(
     """Hold a lock file between processes, and between threads. The kernel frees it when the holder dies; `waiting` is
     called when another one holds it. With `leave_nothing` a folder that holds nothing else in the end is removed.
     Raises NotReadyError, CancelledError."""
-    told = False
+    announced = False
     cancel = cancel or Cancellation()
     while True:
         try:
@@ -39,9 +39,9 @@ def hold(
             ) from None
         with handle:
             while not _take(handle.fileno()):
-                if not told:
+                if not announced:
                     waiting()
-                told = True
+                announced = True
                 cancel.wait(_LOOK_EVERY_S)
             # 'down --volumes' and 'prune' remove the folder with the lock: then wait for the new one.
             if _is_still(path, handle.fileno()):

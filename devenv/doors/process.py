@@ -161,12 +161,12 @@ def interactive(
     command end; with the third the command is killed here. Raises FileNotFoundError.
     """
     log.info("%s", shlex.join(command))
-    told: list[int] = []
+    signals: list[int] = []
     # The terminal's Ctrl-C would end the child at once, before its last output. It must stay in the terminal's
     # foreground if it reads from there.
     apart = tell is not None and not os.isatty(0)
     with (
-        _told(tell, told) as children,
+        _signalled(tell, signals) as children,
         subprocess.Popen(list(command), env=_variables(env), process_group=0 if apart else None) as process,
     ):
         children.append(process)
@@ -176,21 +176,21 @@ def interactive(
             # The terminal sent it to the child as well, which then ends by itself.
             return process.wait()
     # The docker client exits with 0 when Ctrl-C ends it.
-    return 128 + told[0] if told and not apart and code <= 0 else code
+    return 128 + signals[0] if signals and not apart and code <= 0 else code
 
 
 @contextlib.contextmanager
-def _told(tell: Callable[[int], None] | None, told: list[int]) -> Iterator[list[subprocess.Popen[bytes]]]:
+def _signalled(tell: Callable[[int], None] | None, signals: list[int]) -> Iterator[list[subprocess.Popen[bytes]]]:
     children: list[subprocess.Popen[bytes]] = []
     if tell is None:
         yield children
         return
 
     def handle(number: int, frame: object) -> None:  # noqa: ARG001
-        told.append(number)
-        if len(told) == 1:
+        signals.append(number)
+        if len(signals) == 1:
             tell(number)
-        elif len(told) > 2:  # `timeout` sends its signal twice
+        elif len(signals) > 2:  # `timeout` sends its signal twice
             for child in children:
                 child.kill()
 

@@ -33,12 +33,12 @@ def claims(lock: Lock) -> Iterator[tuple[Artifact, Kind]]:
     """Each file of the lock with its kind; a file that is named twice comes twice."""
     editor = lock.editor
     for debs in lock.debs().values():
-        yield from ((one, "deb") for one in debs)
-    yield from ((one, "wheel") for one in (*lock.wheels, lock.uv, *((lock.node,) if lock.node else ())))
-    yield from ((one, "tarball") for one in (*lock.npm.packages, *(editor.packages if editor else ())))
+        yield from ((deb, "deb") for deb in debs)
+    yield from ((wheel, "wheel") for wheel in (*lock.wheels, lock.uv, *((lock.node,) if lock.node else ())))
+    yield from ((tarball, "tarball") for tarball in (*lock.npm.packages, *(editor.packages if editor else ())))
     if editor:
         yield editor.archive, "tarball" if editor.source == "npm" else "release"
-    yield from ((one, "extension") for one in lock.extensions)
+    yield from ((extension, "extension") for extension in lock.extensions)
 
 
 def check_all(lock: Lock, store: Store) -> None:

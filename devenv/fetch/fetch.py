@@ -39,7 +39,7 @@ class GoneError(FetchError):
     """No mirror has these files any more: `missing`. Resolving them again (refresh_missing) may help."""
 
     def __init__(self, missing: tuple[Artifact, ...], errors: tuple[NowhereError, ...], kind: str) -> None:
-        names = ", ".join(one.file for one in missing[:3]) + (" …" if len(missing) > 3 else "")
+        names = ", ".join(artifact.file for artifact in missing[:3]) + (" …" if len(missing) > 3 else "")
         count = f"{len(missing)} locked files are" if len(missing) > 1 else "a locked file is"
         super().__init__(
             f"{count} no longer on any mirror: {names}",
@@ -85,7 +85,7 @@ def fetch(
         _read_again(lock, store, progress)
     missing = store.missing(lock)
     here = len(lock.artifacts()) - len(missing)
-    size_bytes = sum(one.size for one in missing)
+    size_bytes = sum(artifact.size for artifact in missing)
     if missing:
         _check_space(store, size_bytes)
         progress.start(TASK, size_bytes)

@@ -32,9 +32,9 @@ Place = Origin | Unusable
 def archives(preset: Preset) -> dict[str, Archive]:
     """The files that the preset itself names (by path or address), by sha256."""
     editor = preset.code_server.archive if preset.code_server else None
-    wheels = (Archive(path=str(one.path), sha256=one.sha256) for one in map(own_wheel, preset.pip) if one)
-    every = (editor, *(one.archive for one in preset.extensions), *wheels)
-    return {one.sha256: one for one in every if one is not None}
+    wheels = (Archive(path=str(wheel.path), sha256=wheel.sha256) for wheel in map(own_wheel, preset.pip) if wheel)
+    named = (editor, *(extension.archive for extension in preset.extensions), *wheels)
+    return {archive.sha256: archive for archive in named if archive is not None}
 
 
 class Sources:
@@ -64,8 +64,8 @@ class Sources:
             if (self._settings.apt_archives / name).is_file():
                 yield Origin(url=(self._settings.apt_archives / name).as_uri())
         sources = apt_sources(self._settings, distribution, release)
-        first = [one.uri for one in sources if deb.suite in one.suites]
-        others = [one.uri for one in sources if deb.suite not in one.suites]
+        first = [source.uri for source in sources if deb.suite in source.suites]
+        others = [source.uri for source in sources if deb.suite not in source.suites]
         if not sources:
             yield Unusable(url=f"{distribution}/{release}", why=_no_mirror(distribution), gone=False)
         for uri in dict.fromkeys((*first, *others)):
@@ -106,12 +106,12 @@ class Sources:
         yield Origin(url=usual, channel="npm", headers=headers)
         try:
             dist = self.described(name, version).get("dist")
-            told = dist.get("tarball") if isinstance(dist, dict) else None
+            address = dist.get("tarball") if isinstance(dist, dict) else None
         except NowhereError as error:
             yield from error.reasons
             return
-        if isinstance(told, str) and told != usual:
-            yield Origin(url=told, channel="npm", headers=self._npm_headers(told))
+        if isinstance(address, str) and address != usual:
+            yield Origin(url=address, channel="npm", headers=self._npm_headers(address))
 
     def described(self, name: str, version: str) -> dict[str, Any]:
         """The registry's metadata of one version of an npm package. Raises NowhereError."""
@@ -228,8 +228,8 @@ class Sources:
             why = Unusable(url=page, why=f"its index page cannot be read: {type(error).__name__}")
             raise NowhereError(Wanted(name=page), (why,)) from None
         return tuple(
-            (one.filename, urljoin(final, one.url).partition("#")[0], one.digests.get("sha256"))
-            for one in parsed.packages
+            (package.filename, urljoin(final, package.url).partition("#")[0], package.digests.get("sha256"))
+            for package in parsed.packages
         )
 
 
@@ -237,21 +237,22 @@ def kinds(lock: Lock) -> dict[str, str]:
     """The kind of each file of the lock, by sha256: `deb`, `wheel`, `tarball` or `file`."""
     editor = lock.editor
     found: dict[str, str] = {}
-    found.update({one.sha256: "file" for one in lock.extensions})
+    found.update({extension.sha256: "file" for extension in lock.extensions})
     if editor is not None:
         found[editor.archive.sha256] = "tarball" if editor.source == "npm" else "file"
-        found.update({one.sha256: "tarball" for one in editor.packages})
-    found.update({one.sha256: "tarball" for one in lock.npm.packages})
-    found.update({one.sha256: "deb" for one in (*lock.base.packages, *lock.apt, *(editor.toolchain if editor else ()))})
-    found.update({one.sha256: "wheel" for one in (*lock.wheels, lock.uv, *((lock.node,) if lock.node else ()))})
+        found.update({tarball.sha256: "tarball" for tarball in editor.packages})
+    found.update({tarball.sha256: "tarball" for tarball in lock.npm.packages})
+    found.update({deb.sha256: "deb" for deb in (*lock.base.packages, *lock.apt, *(editor.toolchain if editor else ()))})
+    found.update({wheel.sha256: "wheel" for wheel in (*lock.wheels, lock.uv, *((lock.node,) if lock.node else ()))})
     return found
 
 
 def _made(lock: Lock, deb: Deb) -> str | None:
     """The date of the archive that this package of the lock came from, where the lock records it."""
     for section, debs in lock.debs().items():
-        if (told := lock.archived(section).get(deb.suite)) and any(one.sha256 == deb.sha256 for one in debs):
-            return told
+        date = lock.archived(section).get(deb.suite)
+        if date and any(locked.sha256 == deb.sha256 for locked in debs):
+            return date
     return None
 
 

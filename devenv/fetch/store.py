@@ -52,7 +52,7 @@ class Store:
 
     def missing(self, lock: Lock) -> tuple[Artifact, ...]:
         """The lock's artifacts that are not here."""
-        return tuple(one for one in lock.artifacts() if not self.has(one))
+        return tuple(artifact for artifact in lock.artifacts() if not self.has(artifact))
 
     def sound(self, artifact: Artifact) -> bool:
         """Read the file again and compare size and hash; a wrong one is removed."""

@@ -33,8 +33,8 @@ def _versions(lock: Lock) -> dict[tuple[str, str], frozenset[tuple[str, str]]]:
     found: dict[tuple[str, str], set[tuple[str, str]]] = {}
 
     def add(kind: str, artifacts: Iterable[Artifact]) -> None:
-        for one in artifacts:
-            found.setdefault((kind, one.name), set()).add((one.version, one.sha256))
+        for artifact in artifacts:
+            found.setdefault((kind, artifact.name), set()).add((artifact.version, artifact.sha256))
 
     add("base", lock.base.packages)
     add("apt", lock.apt)

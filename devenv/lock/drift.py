@@ -35,12 +35,14 @@ def inputs(preset: Preset) -> dict[str, Any]:
         "apt": sorted(set(preset.packages())),
         "apt_components": sorted(set(preset.apt_components)),
         "cuda": preset.cuda,
-        "pip": sorted({_canonical(one) for one in preset.requirements()}),
+        "pip": sorted({_canonical(requirement) for requirement in preset.requirements()}),
         "npm": sorted(set(preset.npm)),
         "node": preset.node,
         "code_server": editor and _joined(editor.version, editor.source, editor.archive),
         "toolchain": sorted(TOOLCHAIN_PACKAGES) if editor and editor.source == "npm" else [],
-        "extensions": sorted(_joined(one.id, one.version, one.archive) for one in preset.extensions),
+        "extensions": sorted(
+            _joined(extension.id, extension.version, extension.archive) for extension in preset.extensions
+        ),
         "model": _model(preset),
         TEMPLATES: templates_digest(),
     }
@@ -54,7 +56,7 @@ def compare(lock: Lock, preset: Preset) -> tuple[Drift, ...]:
     for section in dict.fromkeys((*wanted, *lock.inputs)):
         before, after = lock.inputs.get(section), wanted.get(section)
         if isinstance(before, list) or isinstance(after, list):
-            found += _listed(section, {str(one) for one in before or ()}, {str(one) for one in after or ()})
+            found += _listed(section, {str(pin) for pin in before or ()}, {str(pin) for pin in after or ()})
         elif before != after:
             found.append(Drift(section=section, locked=_shown(before), wanted=_shown(after)))
     return tuple(found)
@@ -63,7 +65,7 @@ def compare(lock: Lock, preset: Preset) -> tuple[Drift, ...]:
 def require_fit(lock: Lock, preset: Preset, *, where: str | None = None, command: str = "devenv lock") -> None:
     """Raise LockError with the differences and the `command` to run, unless the lock fits the preset."""
     drift = compare(lock, preset)
-    if drift and all(one.section == TEMPLATES for one in drift):
+    if drift and all(difference.section == TEMPLATES for difference in drift):
         raise LockError(
             "the lock was made with the templates of another devenv version: it would give another image",
             where=where,
@@ -74,7 +76,10 @@ def require_fit(lock: Lock, preset: Preset, *, where: str | None = None, command
         raise LockError(
             f"the lock is stale: {first.section}: {first.locked} → {first.wanted}",
             where=where,
-            detail="\n".join(f"{one.section}: {one.locked} → {one.wanted}" for one in drift[1:]) or None,
+            detail="\n".join(
+                f"{difference.section}: {difference.locked} → {difference.wanted}" for difference in drift[1:]
+            )
+            or None,
             hint=f"bring it up to date: {command}",
         )
 
@@ -82,11 +87,11 @@ def require_fit(lock: Lock, preset: Preset, *, where: str | None = None, command
 def _listed(section: str, before: set[str], after: set[str]) -> list[Drift]:
     """The removed and added entries of a list, as one change where only the version differs."""
     gone, new = sorted(before - after), sorted(after - before)
-    changed = {one: next((other for other in new if _name(one) == _name(other)), None) for one in gone}
-    came = [one for one in new if one not in changed.values()]
+    changed = {pin: next((other for other in new if _name(pin) == _name(other)), None) for pin in gone}
+    came = [pin for pin in new if pin not in changed.values()]
     return [
-        *(Drift(section=section, locked=one, wanted=changed[one] or "—") for one in gone),
-        *(Drift(section=section, locked="—", wanted=one) for one in came),
+        *(Drift(section=section, locked=pin, wanted=changed[pin] or "—") for pin in gone),
+        *(Drift(section=section, locked="—", wanted=pin) for pin in came),
     ]
 
 
@@ -108,7 +113,7 @@ def _canonical(requirement: str) -> str:
     if own := own_wheel(requirement):  # independent of its path on this machine
         return f"{own.name}=={own.version} sha256 {own.sha256}"
     parsed = Requirement(requirement)
-    extras = f"[{','.join(sorted(canonicalize_name(one) for one in parsed.extras))}]" if parsed.extras else ""
+    extras = f"[{','.join(sorted(canonicalize_name(extra) for extra in parsed.extras))}]" if parsed.extras else ""
     specifier = ",".join(sorted(str(one) for one in parsed.specifier))
     return canonicalize_name(parsed.name) + extras + specifier + (f"; {parsed.marker}" if parsed.marker else "")
 
@@ -120,8 +125,8 @@ def _model(preset: Preset) -> list[str]:
     hubs = (("huggingface", model.huggingface), ("modelscope", model.modelscope))
     return [
         *(f"{hub} {one.id}@{one.revision}" for hub, one in hubs if one),
-        *(f"allow {one}" for one in sorted(set(model.allow))),
-        *(f"deny {one}" for one in sorted(set(model.deny))),
+        *(f"allow {pattern}" for pattern in sorted(set(model.allow))),
+        *(f"deny {pattern}" for pattern in sorted(set(model.deny))),
     ]
 
 

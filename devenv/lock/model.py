@@ -172,12 +172,12 @@ class LockedModel(_Stored):
 
     @model_validator(mode="after")
     def _of_its_files(self) -> Self:
-        paths = [one.path for one in self.files]
+        paths = [file.path for file in self.files]
         known = set(paths)
         if paths != sorted(known):
             raise ValueError("a model's files are sorted, each once")
         for path in paths:
-            if above := next((str(one) for one in PurePosixPath(path).parents if str(one) in known), None):
+            if above := next((str(parent) for parent in PurePosixPath(path).parents if str(parent) in known), None):
                 raise ValueError(f"{above} cannot be a file and have {path} in it")
         if files_digest(self.files) != self.digest:
             raise ValueError("the model's digest is not that of its files")
@@ -191,16 +191,16 @@ class LockedModel(_Stored):
     @property
     def size(self) -> int:
         """Bytes of all files."""
-        return sum(one.size for one in self.files)
+        return sum(file.size for file in self.files)
 
     def source(self, hub: str) -> ModelSource | None:
         """The model's place on that hub."""
-        return next((one for one in self.sources if one.hub == hub), None)
+        return next((source for source in self.sources if source.hub == hub), None)
 
 
 def files_digest(files: Iterable[ModelFile]) -> str:
     """The identity of a model: sha256 (hex) over its files."""
-    lines = sorted(f"{one.sha256} {one.size} {one.path}\n" for one in files)
+    lines = sorted(f"{file.sha256} {file.size} {file.path}\n" for file in files)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
@@ -265,11 +265,11 @@ class Lock(_Stored):
         sizes: dict[str, int] = {}
         for artifacts in folders.values():
             hashes: dict[str, str] = {}
-            for one in artifacts:
-                if hashes.setdefault(one.file, one.sha256) != one.sha256:
-                    raise ValueError(f"two files are called {one.file}")
-                if sizes.setdefault(one.sha256, one.size) != one.size:
-                    raise ValueError(f"two sizes are given for {one.file}")
+            for artifact in artifacts:
+                if hashes.setdefault(artifact.file, artifact.sha256) != artifact.sha256:
+                    raise ValueError(f"two files are called {artifact.file}")
+                if sizes.setdefault(artifact.sha256, artifact.size) != artifact.size:
+                    raise ValueError(f"two sizes are given for {artifact.file}")
         if (self.node and self.node.name != NODE_WHEEL) or self.uv.name != "uv":
             raise ValueError(f"node must be {NODE_WHEEL}, and uv must be uv")
         if self.node is None and (self.npm.packages or (editor and editor.source == "npm")):
@@ -282,11 +282,13 @@ class Lock(_Stored):
         """Every locked file, each once, sorted by hash."""
         editor = (self.editor.archive, *self.editor.packages, *self.editor.toolchain) if self.editor else ()
         node = (self.node,) if self.node else ()
-        every = (
+        artifacts = (
             *self.base.packages, *self.apt, *self.wheels, self.uv, *node, *editor,
             *self.npm.packages, *self.extensions,
         )  # fmt: skip
-        return tuple(sorted({one.sha256: one for one in every}.values(), key=lambda one: one.sha256))
+        return tuple(
+            sorted({artifact.sha256: artifact for artifact in artifacts}.values(), key=lambda artifact: artifact.sha256)
+        )
 
     def debs(self) -> dict[str, tuple[Deb, ...]]:
         """The Debian packages, by the section that they were resolved in."""
@@ -295,7 +297,7 @@ class Lock(_Stored):
 
     def archived(self, section: str) -> dict[str, str]:
         """`archives` of one section; empty when the lock has none."""
-        return next((told for name, told in (self.archives or {}).items() if name == section), {})
+        return next((dates for name, dates in (self.archives or {}).items() if name == section), {})
 
     def dump(self) -> str:
         """The lock's text: deterministic, one artifact a line."""

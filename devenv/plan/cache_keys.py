@@ -51,7 +51,7 @@ def editor_key(lock: Lock) -> str | None:
         lock.base.digest,
         [deb.sha256 for deb in editor.toolchain if deb.name not in _NOT_COMPILED_IN],
         lock.node.sha256 if lock.node else None,
-        [editor.version, editor.source, editor.archive.sha256, [one.sha256 for one in editor.packages]],
+        [editor.version, editor.source, editor.archive.sha256, [tarball.sha256 for tarball in editor.packages]],
         _templates("dockerfile", "node.j2", "editor.j2"),
         _templates("build", "debs.sh", "editor.sh", "link.py", "node.sh", "parallel.cjs", "registry.mjs", "unpack.py"),
     ])  # fmt: skip

@@ -111,7 +111,7 @@ class Plan:
     @property
     def gated(self) -> tuple[PlannedService, ...]:
         """The services that the gateway serves."""
-        return tuple(one for one in self.services if one.auth == "token" and one.port is not None)
+        return tuple(service for service in self.services if service.auth == "token" and service.port is not None)
 
     def has(self, service: str) -> bool:
         """Whether there is a service of that name."""
@@ -200,7 +200,7 @@ def _model(preset: Preset, lock: Lock) -> PlannedModel | None:
     """Weights, and variables that let libraries find them without a network. The preset's own win."""
     if lock.model is None:
         return None
-    at = {one.hub: f"{one.id}@{one.revision}" for one in lock.model.sources}
+    at = {source.hub: f"{source.id}@{source.revision}" for source in lock.model.sources}
     env = {
         "DEVENV_MODEL": "{mount}",
         **({"DEVENV_MODEL_HUGGINGFACE": at["huggingface"]} if "huggingface" in at else {}),
@@ -225,8 +225,8 @@ def _environment(preset: Preset) -> dict[str, str]:
         *(["/opt/npm/bin"] if preset.npm else []),
     ]
     usual = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    given = dict(preset.env)
-    own = given.pop("PATH", None)
+    variables = dict(preset.env)
+    own = variables.pop("PATH", None)
     return {
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",
@@ -236,7 +236,7 @@ def _environment(preset: Preset) -> dict[str, str]:
         **_gateway(preset.gateway),
         **({"JUPYTER_RUNTIME_DIR": "/run/devenv/jupyter"} if preset.jupyter else {}),
         **({"TZ": preset.timezone} if preset.timezone else {}),
-        **given,
+        **variables,
         "PATH": ":".join([*([own] if own else []), *path, usual]),
     }
 

@@ -150,7 +150,7 @@ def _layers(path: Path, problems: Problems) -> tuple[tuple[Path, ...], list[Node
         following = _parent(extends, following, root, problems)
         if following is not None and following.resolve() in real:
             names = [*chain[real.index(following.resolve()) :], following]
-            cycle = " → ".join(display(one) for one in names)
+            cycle = " → ".join(display(name) for name in names)
             problems.stop(f"'extends' forms a circle: {cycle}", asked, hint="remove one of them")
         if len(chain) >= MAX_CHAIN and following is not None:
             problems.stop(f"more than {MAX_CHAIN} presets extend one another", asked, hint="put some of them together")

@@ -31,10 +31,12 @@ def portable(preset: Preset) -> str:
     changes = {
         "files": {target: name for name, _, target in numbered(preset)},
         "workspace": preset.workspace and WORKSPACE,
-        "pip": tuple(_wheel(one) for one in preset.pip),
+        "pip": tuple(_wheel(requirement) for requirement in preset.pip),
         "alternatives": (),  # for the choice before there is an image
         "code_server": editor and editor.model_copy(update={"archive": _moved(editor.archive)}),
-        "extensions": tuple(one.model_copy(update={"archive": _moved(one.archive)}) for one in preset.extensions),
+        "extensions": tuple(
+            extension.model_copy(update={"archive": _moved(extension.archive)}) for extension in preset.extensions
+        ),
     }
     return dump(preset.model_copy(update=changes))
 
@@ -55,7 +57,7 @@ def carried(text: str) -> Carried:
     try:
         data = from_yaml(text)
         editor, extensions = data.get("code_server") or {}, data.get("extensions") or ()
-        found = [(one.get("archive") or {}).get("path") for one in (editor, *extensions)]
+        found = [(entry.get("archive") or {}).get("path") for entry in (editor, *extensions)]
         names, workspace = dict(data.get("files") or {}), data.get("workspace")
         wheels = [one for one in data.get("pip") or () if own_wheel.named(one)]
     except (AttributeError, TypeError, ValueError) as error:
@@ -64,8 +66,8 @@ def carried(text: str) -> Carried:
             hint="verify only unchanged images that devenv built",
         ) from None  # fmt: skip
     paths = [*names.values(), *([workspace] if workspace else []), *(one for one in found if one)]
-    strange = [one for one in paths if not _NAME.fullmatch(str(one))]
-    strange += [one for one in wheels if not _WHEEL.fullmatch(one)]
+    strange = [path for path in paths if not _NAME.fullmatch(str(path))]
+    strange += [wheel for wheel in wheels if not _WHEEL.fullmatch(wheel)]
     strange += [one for one in names if not re.fullmatch(CONTAINER_PATH, str(one)) or ".." in str(one).split("/")]
     strange += [one for one in set(names.values()) if list(names.values()).count(one) > 1]
     if strange:
@@ -74,7 +76,7 @@ def carried(text: str) -> Carried:
         files={str(target): str(name) for target, name in names.items()},
         workspace=bool(workspace),
         archives=tuple(sorted({str(one).removeprefix(_ARCHIVES) for one in found if one})),
-        wheels=tuple(sorted({one.removeprefix(_ARCHIVES) for one in wheels})),
+        wheels=tuple(sorted({wheel.removeprefix(_ARCHIVES) for wheel in wheels})),
     )
 
 

@@ -139,7 +139,7 @@ def _context(env: Environment, plan: Plan, dockerfile: bytes) -> tuple[dict[str,
         "image/etc/devenv/preset.yaml": plan.carried.encode(),
         "image/etc/devenv/devenv.lock": plan.lock.dump().encode(),
         "image/etc/devenv/environment.json": _json(_record(plan)),
-        "image/etc/devenv/gated": "".join(f"{one.name}\n" for one in plan.gated).encode(),
+        "image/etc/devenv/gated": "".join(f"{service.name}\n" for service in plan.gated).encode(),
         "image/etc/devenv/provenance.json": provenance(plan.lock, plan.build_digest),
         "image/etc/devenv/sbom.cdx.json": sbom(plan.lock),
     }
@@ -253,7 +253,7 @@ def _record(plan: Plan) -> dict[str, Any]:
 
 def _supervised(env: Environment, plan: Plan) -> Iterator[tuple[str, dict[str, bytes]]]:
     """The supervisor's folder of each service, the gateway included."""
-    commands = [(one.name, one.command, one.env) for one in plan.services]
+    commands = [(service.name, service.command, service.env) for service in plan.services]
     if plan.gated:
         commands.append(
             ("gateway", ("/usr/sbin/nginx", "-e", "stderr", "-c", "/etc/devenv/gateway.conf", "-g", "daemon off;"), ())
@@ -282,7 +282,7 @@ def _lists(plan: Plan) -> dict[str, bytes]:
     if lock.editor:
         sums["editor"] = [(_archive_name(lock.editor), lock.editor.archive)]
         sums["toolchain"] = [(deb.file, deb) for deb in lock.editor.toolchain]
-    sums["extensions"] = [(one.file, one) for one in lock.extensions]
+    sums["extensions"] = [(extension.file, extension) for extension in lock.extensions]
     sums |= {f"apt/{layer}": [(deb.file, deb) for deb in plan.debs(layer)] for layer in plan.layers}
     lists = {
         f"artifacts/{folder}/{SUMS}": "".join(f"{one.sha256}  {file}\n" for file, one in entries)
@@ -303,7 +303,7 @@ def _lists(plan: Plan) -> dict[str, bytes]:
 
 def _addressed(package_lock: Mapping[str, Any], tarballs: tuple[Artifact, ...]) -> dict[str, Any]:
     """npm's lock with a loopback address for every tarball, because the lock itself names no host."""
-    served = {(one.name, one.version): _served(one) for one in tarballs}
+    served = {(tarball.name, tarball.version): _served(tarball) for tarball in tarballs}
     packages = {}
     for place, entry in package_lock.get("packages", {}).items():
         name = entry.get("name") or place.rpartition("node_modules/")[2]

@@ -52,7 +52,7 @@ def sbom(lock: Lock) -> bytes:
     document["metadata"].pop("timestamp", None)  # the library sets it from the clock
     document.pop("$schema", None)  # a useless address: format and version stand beside it
     # An entry without dependencies would claim that there are none, but the lock does not record dependencies.
-    own = sorted(one.bom_ref.value or "" for one in components)
+    own = sorted(component.bom_ref.value or "" for component in components)
     return _text({
         **document,
         "components": sorted(document["components"], key=lambda one: str(one["bom-ref"])),
@@ -77,7 +77,7 @@ def provenance(lock: Lock, build_digest: str) -> bytes:
                 # Everything in the image is in the lock, by hash; the lock lies beside this file.
                 {"name": "devenv.lock", "digest": {"sha256": lock.digest}},
                 *(image if base.image else []),
-                *({"name": one.file, "digest": {"sha256": one.sha256}} for one in _once(build_only)),
+                *({"name": artifact.file, "digest": {"sha256": artifact.sha256}} for artifact in _once(build_only)),
             ],
         },
         "runDetails": {"builder": {"id": "urn:devenv", "version": {"templates": _maker(lock)}}},
@@ -90,7 +90,9 @@ def _maker(lock: Lock) -> str:
 
 
 def _once(artifacts: tuple[Artifact, ...]) -> list[Artifact]:
-    return sorted({one.sha256: one for one in artifacts}.values(), key=lambda one: (one.file, one.sha256))
+    return sorted(
+        {artifact.sha256: artifact for artifact in artifacts}.values(), key=lambda one: (one.file, one.sha256)
+    )
 
 
 def _components(lock: Lock) -> Iterator[Component]:

@@ -84,7 +84,7 @@ class Apt:
                 hint=f"set DEVENV_APT_MIRROR_{distribution.upper()}=ADDRESS, or in "
                 f"{settings.dirs.config / 'config.yaml'}: mirrors: {{{distribution}: ADDRESS}}",
             )
-        if lacking := sorted(set(further) - {each for one in self._sources for each in one.components}):
+        if lacking := sorted(set(further) - {each for source in self._sources for each in source.components}):
             address = without_secret(self._sources[0].uri)
             raise LockError(
                 f"no source of {distribution}/{release} in this machine's apt has {', '.join(lacking)}",
@@ -131,7 +131,7 @@ class Apt:
 
     def _installed(self, deb: Deb) -> str:
         found = self._candidates(deb.name)
-        same = [one for one in found if one.field("Version") == deb.version] or found
+        same = [stanza for stanza in found if stanza.field("Version") == deb.version] or found
         if not same:
             return (
                 f"Package: {deb.name}\nStatus: install ok installed\nVersion: {deb.version}\nArchitecture: {deb.arch}\n"
@@ -192,7 +192,7 @@ class Apt:
         self._top.mkdir(parents=True, exist_ok=True)
         for folder in ("sources.d", "state", "lists/partial", "cache/archives/partial", "log"):
             (self._top / folder).mkdir(parents=True, exist_ok=True)
-        (self._top / "sources.d/devenv.sources").write_text("\n".join(self._source(one) for one in self._sources))
+        (self._top / "sources.d/devenv.sources").write_text("\n".join(self._source(source) for source in self._sources))
         (self._top / "status").touch()
         (self._top / "preferences").write_text(self._preferences(()))
         (self._top / "apt.conf").write_text(_CONF.format(top=self._top, arch=self.arch, acquire=_acquire()))

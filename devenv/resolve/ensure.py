@@ -26,7 +26,7 @@ def fits(loaded: LoadedPreset, config: Path) -> tuple[str, ...]:
     `config`: devenv's configuration folder, where the user's own compatibility matrix may be.
     """
     preset = loaded.preset
-    named = {"torch", "vllm"} & {re.split(r"[^A-Za-z0-9]", one)[0].lower() for one in preset.pip}
+    named = {"torch", "vllm"} & {re.split(r"[^A-Za-z0-9]", requirement)[0].lower() for requirement in preset.pip}
     if not (preset.torch or preset.vllm or preset.cuda or named):
         return ()
     from devenv.compat.matrix import read as read_matrix

@@ -62,7 +62,7 @@ def _fits(entry: Mapping[str, Any], arch: str) -> bool:
     mine = {"os": "linux", "cpu": _CPU.get(arch, arch), "libc": "glibc"}
     for key, value in mine.items():
         listed = entry.get(key)
-        if listed and (f"!{value}" in listed or not (value in listed or all(one[0] == "!" for one in listed))):
+        if listed and (f"!{value}" in listed or not (value in listed or all(word[0] == "!" for word in listed))):
             return False
     return True
 
@@ -195,13 +195,13 @@ def _is_plain(place: str, entry: Any) -> bool:
         return False
     asked = [entry.get(key, {}) for key in _ASKED]
     return isinstance(entry.get("version", ""), str) and all(
-        isinstance(one, dict) and all(isinstance(spec, str) and _RANGE.fullmatch(spec) for spec in one.values())
-        for one in asked
+        isinstance(package, dict) and all(isinstance(spec, str) and _RANGE.fullmatch(spec) for spec in package.values())
+        for package in asked
     )
 
 
 def _dependencies(packages: tuple[str, ...]) -> dict[str, str]:
-    return dict(sorted((one.rpartition("@")[0], one.rpartition("@")[2]) for one in packages))
+    return dict(sorted((package.rpartition("@")[0], package.rpartition("@")[2]) for package in packages))
 
 
 def _tail(text: str, count: int = 15) -> str:

@@ -35,7 +35,11 @@ class Recorded:
         from devenv.doors.terminal.console import bytes_text
 
         hubs = " and ".join(self.hubs)
-        at = [f"{one.hub} {one.id}@{one.revision[:12]}" for one in self.model.sources if one.hub in self.hubs]
+        at = [
+            f"{source.hub} {source.id}@{source.revision[:12]}"
+            for source in self.model.sources
+            if source.hub in self.hubs
+        ]
         whence = f"from {hubs} ({', '.join(at)})" if hubs else "from an earlier record of this machine"
         return (
             f"recorded the model {self.model.name} {whence}: {len(self.model.files)} files, "
@@ -44,14 +48,15 @@ class Recorded:
 
     def remarks(self) -> tuple[str, ...]:
         """Warnings of a successful run."""
-        told = " and ".join(self.hubs)
-        asked = [one for one in self.model.sources if one.hub in self.hubs]
-        moving = [one for one in asked if not re.fullmatch(COMMIT, one.revision)]
+        hubs = " and ".join(self.hubs)
+        asked = [source for source in self.model.sources if source.hub in self.hubs]
+        moving = [source for source in asked if not re.fullmatch(COMMIT, source.revision)]
         return (
-            *(f"{one}; so the model is recorded from {told} alone" for one in self.unreached),
+            *(f"{reason}; so the model is recorded from {hubs} alone" for reason in self.unreached),
             *(
-                f"{one.hub}'s revision {one.revision!r} is a name that may move: the lock records its present files"
-                for one in (moving if len(moving) == len(asked) else ())
+                f"{source.hub}'s revision {source.revision!r} is a name that may move: "
+                "the lock records its present files"
+                for source in (moving if len(moving) == len(asked) else ())
             ),
         )
 
@@ -125,9 +130,9 @@ def _earlier(pins: object, folder: Path) -> LockedModel | None:
 def _locks(folder: Path) -> tuple[Path, ...]:
     """The newest first."""
     found = []
-    for one in folder.glob("*.lock") if folder.is_dir() else ():
+    for path in folder.glob("*.lock") if folder.is_dir() else ():
         with contextlib.suppress(FileNotFoundError):  # another devenv removed it meanwhile
-            found.append((-one.stat().st_mtime_ns, one))
+            found.append((-path.stat().st_mtime_ns, path))
     return tuple(one for _, one in sorted(found))
 
 

@@ -32,8 +32,8 @@ class Earlier:
 
     def __post_init__(self) -> None:
         known = {*SECTIONS, ALL, PARENT}
-        for one in self._locks():
-            known |= {each.name for each in (*_debs(one), *one.wheels, *one.npm.packages)}
+        for lock in self._locks():
+            known |= {each.name for each in (*_debs(lock), *lock.wheels, *lock.npm.packages)}
         for name in sorted(self.upgrade - known):
             import difflib
 
@@ -45,10 +45,10 @@ class Earlier:
 
     def take(self, sections: str, get: Callable[[Lock], Any], *, fits: Callable[[Lock], bool] | None = None) -> Any:
         """A section of an earlier lock that was made from the same pins; None when there is none."""
-        for one in self._locks():
-            same = all(one.inputs.get(each) == self.inputs.get(each) for each in sections.split())
-            if same and (fits is None or fits(one)):
-                return get(one)
+        for lock in self._locks():
+            same = all(lock.inputs.get(each) == self.inputs.get(each) for each in sections.split())
+            if same and (fits is None or fits(lock)):
+                return get(lock)
         return None
 
     def upgrades(self, section: str, names: Iterable[str]) -> bool:
@@ -58,33 +58,33 @@ class Earlier:
     def debs(self) -> tuple[Deb, ...]:
         """The Debian packages whose versions are preferred."""
         found: dict[str, Deb] = {}
-        for one in self._locks():
-            for deb in _debs(one):
+        for lock in self._locks():
+            for deb in _debs(lock):
                 found.setdefault(deb.name, deb)
         return tuple(deb for name, deb in sorted(found.items()) if name not in self.upgrade)
 
     def wheels(self) -> tuple[Wheel, ...]:
         """The wheels whose versions are preferred."""
         found: dict[str, Wheel] = {}
-        for one in self._locks() if "pip" not in self.upgrade else ():
-            for wheel in one.wheels:
+        for lock in self._locks() if "pip" not in self.upgrade else ():
+            for wheel in lock.wheels:
                 found.setdefault(wheel.name, wheel)
         return tuple(wheel for name, wheel in sorted(found.items()) if name not in self.upgrade)
 
     def archives(self, section: str, debs: tuple[Deb, ...]) -> dict[str, str] | None:
         """The archive dates in an earlier lock with the same packages in that section."""
         wanted = [each.sha256 for each in debs]  # a package's layer does not depend on its archive
-        for one in (self.previous, self.parent):
-            if one is None or [each.sha256 for each in one.debs()[section]] != wanted:
+        for lock in (self.previous, self.parent):
+            if lock is None or [each.sha256 for each in lock.debs()[section]] != wanted:
                 continue
-            if found := one.archived(section):
+            if found := lock.archived(section):
                 return found
         return None
 
     def npm(self) -> LockedNpm | None:
         """The npm section to start from."""
         locks = self._locks() if "npm" not in self.upgrade else ()
-        return next((one.npm for one in locks if one.npm.packages), None)
+        return next((lock.npm for lock in locks if lock.npm.packages), None)
 
     def layered(self, wheel: Wheel) -> Wheel:
         """The wheel in its layer: an ancestor's when it has the same file, else the preset's own."""
@@ -114,7 +114,7 @@ class Earlier:
         if ALL in self.upgrade:
             return ()
         order = (self.parent, self.previous) if PARENT in self.upgrade else (self.previous, self.parent)
-        return tuple(one for one in order if one is not None and one.platform == self.platform)
+        return tuple(lock for lock in order if lock is not None and lock.platform == self.platform)
 
 
 def _debs(lock: Lock) -> tuple[Deb, ...]:

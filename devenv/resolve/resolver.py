@@ -68,9 +68,9 @@ def refresh_missing(
     Packages that the archive still has keep their versions; no hub is contacted. Raises LockError when `missing` has
     files of other kinds.
     """
-    for one in missing:
-        if not isinstance(one, Deb):
-            raise LockError(f"{one.file} is not a Debian package", hint=f"devenv lock --upgrade {one.name}")
+    for artifact in missing:
+        if not isinstance(artifact, Deb):
+            raise LockError(f"{artifact.file} is not a Debian package", hint=f"devenv lock --upgrade {artifact.name}")
     return resolve(loaded, context, previous=lock, upgrade=("base", "apt"), ask_hubs=False)
 
 
@@ -78,12 +78,12 @@ def located(error: LockError, loaded: LoadedPreset) -> LockError:
     """The error with the place of the preset's entry that it names, if any."""
     if error.where is not None:
         return error
-    told = f"{error.message}\n{error.detail or ''}"
+    text = f"{error.message}\n{error.detail or ''}"
     for section in ("apt", "pip", "npm"):
         for number, entry in enumerate(getattr(loaded.preset, section)):
             mark = loaded.origins.get((section, number))
             name = re.split(r"[\[=<>~!; ]", entry.lstrip("@"))[0].partition("@")[0]
-            if mark is not None and re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w.-])", told):
+            if mark is not None and re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w.-])", text):
                 detail = f"{mark.excerpt()}\n{error.detail}" if error.detail else mark.excerpt()
                 return LockError(error.message, where=mark.where, detail=detail, hint=error.hint)
     return error
@@ -152,7 +152,7 @@ class _Work:
         editor = self._editor(base, status)
         self._say("npm packages")
         npm_ = self._npm()
-        extensions = self.earlier.take("extensions", lambda one: one.extensions) or resolve_extensions(
+        extensions = self.earlier.take("extensions", lambda lock: lock.extensions) or resolve_extensions(
             self.preset.extensions, store=self.store, web=self.web, sources=self.sources
         )
         made = Lock(
@@ -161,7 +161,7 @@ class _Work:
             open=("model",) if self.preset.model and model is None else None,
         )  # fmt: skip
         archives = {section: self._archives(section, debs, base) for section, debs in made.debs().items() if debs}
-        known = {section: told for section, told in archives.items() if told}
+        known = {section: dates for section, dates in archives.items() if dates}
         return made.model_copy(update={"archives": known}) if known else made
 
     def _archives(self, section: str, debs: tuple[Deb, ...], base: LockedBase) -> dict[str, str]:
@@ -175,7 +175,7 @@ class _Work:
             return None
         afresh = self.earlier.upgrades("model", ()) or self.earlier.upgrades(ALL, ())
         taken: LockedModel | None = self.earlier.take(
-            "model", lambda one: one.model, fits=lambda one: one.model is not None
+            "model", lambda lock: lock.model, fits=lambda lock: lock.model is not None
         )
         if (taken is not None and not afresh) or not self._ask_hubs:
             return taken
@@ -204,7 +204,7 @@ class _Work:
         return self._apt_
 
     def _base(self) -> LockedBase:
-        taken: LockedBase | None = self.earlier.take("base system", lambda one: one.base)
+        taken: LockedBase | None = self.earlier.take("base system", lambda lock: lock.base)
         names = [deb.name for deb in taken.packages] if taken else []
         if taken is not None and not self.earlier.upgrades("base", names):
             return taken
@@ -250,7 +250,7 @@ class _Work:
 
     def _apt_packages(self, base: LockedBase, status: _Once) -> tuple[Deb, ...]:
         taken: tuple[Deb, ...] | None = self.earlier.take(
-            "apt apt_components system python", lambda one: one.apt, fits=lambda one: one.base == base
+            "apt apt_components system python", lambda lock: lock.apt, fits=lambda lock: lock.base == base
         )
         if taken is not None and not self.earlier.upgrades("apt", (deb.name for deb in taken)):
             return taken
@@ -282,11 +282,13 @@ class _Work:
         wish = self.preset.code_server
         if wish is None:
             return None
-        taken: LockedEditor | None = self.earlier.take("code_server", lambda one: one.editor)
+        taken: LockedEditor | None = self.earlier.take("code_server", lambda lock: lock.editor)
         toolchain: tuple[Deb, ...] = ()
         if wish.source == "npm":
             old: tuple[Deb, ...] | None = self.earlier.take(
-                "toolchain", lambda one: one.editor.toolchain if one.editor else (), fits=lambda one: one.base == base
+                "toolchain",
+                lambda lock: lock.editor.toolchain if lock.editor else (),
+                fits=lambda lock: lock.base == base,
             )
             keep = old is not None and not self.earlier.upgrades("apt", (deb.name for deb in old))
             if keep:
@@ -303,9 +305,9 @@ class _Work:
 
     def _wheels(self, base: LockedBase, status: _Once) -> tuple[Wheel, ...]:
         taken: tuple[Wheel, ...] | None = self.earlier.take(
-            "pip python cuda", lambda one: one.wheels,
-            fits=lambda one: (one.base.distribution, one.base.release) == (base.distribution, base.release)
-            and all(suits(wheel.version, self._cuda) for wheel in one.wheels),  # a required GPU is not a pin
+            "pip python cuda", lambda lock: lock.wheels,
+            fits=lambda lock: (lock.base.distribution, lock.base.release) == (base.distribution, base.release)
+            and all(suits(wheel.version, self._cuda) for wheel in lock.wheels),  # a required GPU is not a pin
         )  # fmt: skip
         if taken is None or self.earlier.upgrades("pip", (wheel.name for wheel in taken)):
             taken = self._resolve_wheels(self.preset.requirements(), base, status, keep=self.earlier.wheels())
@@ -316,7 +318,7 @@ class _Work:
     ) -> tuple[Wheel, ...]:
         if not names:  # and the base is not needed
             return ()
-        local = [own_file(one, self.store) for one in map(own_wheel, names) if one]
+        local = [own_file(wheel, self.store) for wheel in map(own_wheel, names) if wheel]
         if self.settings.pip.unheard and not alone:
             self._note(f"warning: devenv does not use these settings: {', '.join(self.settings.pip.unheard)}")
         return resolve_wheels(
@@ -326,8 +328,8 @@ class _Work:
 
     def _tools(self, base: LockedBase, status: _Once) -> tuple[Wheel, Wheel | None]:
         """uv, which installs the wheels, and Node where the preset wants it."""
-        uv: Wheel | None = self.earlier.take("python", lambda one: one.uv)
-        node: Wheel | None = self.earlier.take("node", lambda one: one.node) if self.preset.node else None
+        uv: Wheel | None = self.earlier.take("python", lambda lock: lock.uv)
+        node: Wheel | None = self.earlier.take("node", lambda lock: lock.node) if self.preset.node else None
         wanted = []
         if uv is None or self.earlier.upgrades("uv", ()):
             wanted.append(f"uv=={own_uv()}")
@@ -339,10 +341,10 @@ class _Work:
         return uv, new.get(NODE_WHEEL, node)
 
     def _npm(self) -> LockedNpm:
-        taken: LockedNpm | None = self.earlier.take("npm node", lambda one: one.npm)
+        taken: LockedNpm | None = self.earlier.take("npm node", lambda lock: lock.npm)
         if not self.preset.npm:
             return LockedNpm()
-        if taken is not None and not self.earlier.upgrades("npm", (one.name for one in taken.packages)):
+        if taken is not None and not self.earlier.upgrades("npm", (package.name for package in taken.packages)):
             return taken
         return npm.resolve_npm(
             self.preset.npm, arch=self.settings.arch, store=self.store, web=self.web,

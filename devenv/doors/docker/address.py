@@ -117,8 +117,8 @@ def _context(contexts: Path, name: str) -> tuple[str, Tls | None]:
     key = hashlib.sha256(name.encode()).hexdigest()
     try:
         meta = contexts / "meta" / key / "meta.json"
-        told = from_json("" if tool_configs.passes_over(meta) else files.read_text(meta))["Endpoints"]["docker"]
-        host, verify = str(told["Host"]), not told.get("SkipTLSVerify")
+        settings_ = from_json("" if tool_configs.passes_over(meta) else files.read_text(meta))["Endpoints"]["docker"]
+        host, verify = str(settings_["Host"]), not settings_.get("SkipTLSVerify")
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise EngineError(
             f"the docker context {name!r} does not exist",

@@ -27,7 +27,7 @@ _FOREIGN = (
 
 def csv(*values: str) -> str:
     """Several values for one buildx option, as the line of CSV that buildx reads."""
-    quoted = ('"' + one.replace('"', '""') + '"' if re.search('[,"\n]', one) else one for one in values)
+    quoted = ('"' + value.replace('"', '""') + '"' if re.search('[,"\n]', value) else value for value in values)
     return ",".join(quoted)
 
 

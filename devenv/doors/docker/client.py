@@ -19,8 +19,8 @@ def connected(endpoint: Endpoint) -> tuple[Any, str]:
     faults.check_address(endpoint.address)
     tls = endpoint.tls.context() if endpoint.tls else None
     try:
-        told = _client(endpoint, tls, docker.constants.DEFAULT_DOCKER_API_VERSION).api.version(api_version=False)
-        return _client(endpoint, tls, told["ApiVersion"]), str(told.get("Version", ""))
+        versions = _client(endpoint, tls, docker.constants.DEFAULT_DOCKER_API_VERSION).api.version(api_version=False)
+        return _client(endpoint, tls, versions["ApiVersion"]), str(versions.get("Version", ""))
     except docker.errors.InvalidConfigFile as error:
         raise faults.misconfigured(error) from None
     except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:

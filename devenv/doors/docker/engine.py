@@ -123,9 +123,9 @@ class Engine(Images, Volumes, Networks):
     @guarded
     def pids(self, name: str) -> frozenset[int]:
         """The numbers, on the engine's own machine, of the processes in a running container."""
-        told = self._api.top(name)
-        column = [str(one).upper() for one in told["Titles"]].index("PID")
-        return frozenset(int(row[column]) for row in told["Processes"] or ())
+        listing = self._api.top(name)
+        column = [str(one).upper() for one in listing["Titles"]].index("PID")
+        return frozenset(int(row[column]) for row in listing["Processes"] or ())
 
     @guarded
     def exec(self, name: str, command: Sequence[str], *, user: str = "", tell: Tell = None) -> tuple[int, str, str]:

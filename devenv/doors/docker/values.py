@@ -80,9 +80,9 @@ class NetworkFacts:
 def host_options(spec: ContainerSpec) -> dict[str, Any]:
     """The arguments of the SDK's `create_host_config` for a container."""
     requests = [
-        {"Driver": one.driver, "DeviceIDs": list(one.ids)}
-        | ({"Capabilities": [list(one.capabilities)]} if one.capabilities else {})
-        for one in spec.device_requests
+        {"Driver": request.driver, "DeviceIDs": list(request.ids)}
+        | ({"Capabilities": [list(request.capabilities)]} if request.capabilities else {})
+        for request in spec.device_requests
     ]
     mounts = [{"Type": m.kind, "Source": m.source, "Target": m.target, "ReadOnly": m.read_only} for m in spec.mounts]
     return {

@@ -51,5 +51,5 @@ def _one(nvml: Any, uuid: str, pids: frozenset[int]) -> Usage | None:
         busy = int(nvml.nvmlDeviceGetUtilizationRates(handle).gpu)
     with contextlib.suppress(nvml.NVMLError):
         rows = nvml.nvmlDeviceGetComputeRunningProcesses(handle)
-        own = sum(int(one.usedGpuMemory or 0) for one in rows if one.pid in pids)
+        own = sum(int(row.usedGpuMemory or 0) for row in rows if row.pid in pids)
     return Usage(uuid=uuid, used_bytes=used, own_bytes=own, utilisation_percent=busy)

@@ -31,13 +31,13 @@ def disk(path: Path) -> Disk | None:
         try:
             if not place.exists():
                 continue
-            told, device = os.statvfs(place), place.stat().st_dev
+            space, device = os.statvfs(place), place.stat().st_dev
         except OSError:
             continue
         return Disk(
             path=str(place),
-            free_bytes=told.f_bavail * told.f_frsize,
-            total_bytes=told.f_blocks * told.f_frsize,
+            free_bytes=space.f_bavail * space.f_frsize,
+            total_bytes=space.f_blocks * space.f_frsize,
             device=device,
         )
     return None
@@ -88,7 +88,7 @@ def pci_displays(root: Path) -> tuple[str, ...]:
     devices = sorted(folder.iterdir()) if folder.is_dir() else ()
     # 03: display controllers (compute-only ones are 0302); 12: processing accelerators.
     kinds = {"0x03", "0x12"}
-    return tuple(text(one / "vendor").strip() for one in devices if text(one / "class").strip()[:4] in kinds)
+    return tuple(text(device / "vendor").strip() for device in devices if text(device / "class").strip()[:4] in kinds)
 
 
 def other_gpus(root: Path, machine: str) -> tuple[str, ...]:

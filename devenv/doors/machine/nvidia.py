@@ -92,8 +92,8 @@ def look(
         nodes=nodes,
         libraries=libraries,
         programs=tuple(_programs(root)),
-        sockets=tuple(f"/{one}" for one in _SOCKETS if (root / one).exists()),
-        hook=any((root / one / "nvidia-container-runtime-hook").exists() for one in ("usr/bin", "usr/local/bin")),
+        sockets=tuple(f"/{socket_path}" for socket_path in _SOCKETS if (root / socket_path).exists()),
+        hook=any((root / folder / "nvidia-container-runtime-hook").exists() for folder in ("usr/bin", "usr/local/bin")),
         cdi=tuple(_cdi(root)),
         pci=pci,
         nouveau=(root / "sys/module/nouveau").exists(),
@@ -202,8 +202,8 @@ def _nodes(root: Path) -> tuple[Node, ...]:
     folder = root / "dev"
     names = [
         *("nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia-modeset", "dxg"),
-        *sorted(one.name for one in folder.glob("nvidia[0-9]*")),
-        *sorted(f"nvidia-caps/{one.name}" for one in folder.glob("nvidia-caps/nvidia-cap*")),
+        *sorted(path.name for path in folder.glob("nvidia[0-9]*")),
+        *sorted(f"nvidia-caps/{path.name}" for path in folder.glob("nvidia-caps/nvidia-cap*")),
     ]
     found = []
     for name in names:
@@ -249,7 +249,7 @@ def _programs(root: Path) -> Iterator[str]:
     """The real programs, because some cloud images put scripts of the same name before them."""
     for program in _PROGRAMS:
         files = [root / folder / program for folder in _PROGRAM_FOLDERS]
-        found = next((one for one in files if one.is_file() and _is_binary(one)), None)
+        found = next((file for file in files if file.is_file() and _is_binary(file)), None)
         if found:
             yield f"/{found.resolve().relative_to(root.resolve())}"
 
@@ -274,10 +274,15 @@ def _cdi_spec(path: Path, root: Path) -> Cdi | None:
         spec = from_yaml(text(path))  # JSON is YAML
         if spec["kind"] != _CDI_KIND:
             return None
-        edits = [spec.get("containerEdits") or {}, *((one.get("containerEdits") or {}) for one in spec["devices"])]
-        wanted = {str(one["hostPath"]) for edit in edits for one in edit.get("mounts") or ()}
-        wanted |= {str(one.get("hostPath") or one["path"]) for edit in edits for one in edit.get("deviceNodes") or ()}
-        names = tuple(str(one["name"]) for one in spec["devices"])
+        edits = [
+            spec.get("containerEdits") or {},
+            *((device.get("containerEdits") or {}) for device in spec["devices"]),
+        ]
+        wanted = {str(mount["hostPath"]) for edit in edits for mount in edit.get("mounts") or ()}
+        wanted |= {
+            str(node.get("hostPath") or node["path"]) for edit in edits for node in edit.get("deviceNodes") or ()
+        }
+        names = tuple(str(device["name"]) for device in spec["devices"])
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
     missing = tuple(sorted(one for one in wanted if not (root / one.lstrip("/")).exists()))

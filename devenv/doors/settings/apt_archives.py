@@ -25,14 +25,14 @@ def apt_sources(
     pockets = {release, f"{release}-updates", f"{release}{SECURITY}"}
     own = [
         AptSource(
-            uri=one.uri,
-            suites=tuple(s for s in one.suites if s.rstrip("/") in pockets),
-            components=tuple(c for c in components if c in one.components),
-            signed_by=one.signed_by,
-            trusted=one.trusted,
+            uri=source.uri,
+            suites=tuple(s for s in source.suites if s.rstrip("/") in pockets),
+            components=tuple(c for c in components if c in source.components),
+            signed_by=source.signed_by,
+            trusted=source.trusted,
         )
-        for one in settings.apt
-        if "main" in one.components and pockets & set(one.suites)
+        for source in settings.apt
+        if "main" in source.components and pockets & set(source.suites)
     ]
     named = _named(settings, distribution, release, components)
     listed = [] if named or own else _listed(settings, distribution, release, components)

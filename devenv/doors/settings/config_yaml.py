@@ -16,7 +16,10 @@ HUBS = ("huggingface", "modelscope")
 _DISTRIBUTIONS = ("debian", "ubuntu")
 _ADDRESSES = {
     # section of config.yaml: (names in it, their environment variables' prefix)
-    "mirrors": (frozenset({*_DISTRIBUTIONS, *(f"{one}-security" for one in _DISTRIBUTIONS)}), "DEVENV_APT_MIRROR_"),
+    "mirrors": (
+        frozenset({*_DISTRIBUTIONS, *(f"{distribution}-security" for distribution in _DISTRIBUTIONS)}),
+        "DEVENV_APT_MIRROR_",
+    ),
     "snapshots": (frozenset(_DISTRIBUTIONS), "DEVENV_APT_SNAPSHOT_"),
 }
 _KNOWN = "; ".join(
@@ -147,7 +150,7 @@ def _checked(path: Path) -> dict[str, Any]:
     if not isinstance(weights, dict) or set(weights) - {"dir", "sources"}:
         raise refuse(unknown)
     sources = weights.get("sources", [])
-    listed = isinstance(sources, list) and all(one in HUBS for one in sources)
+    listed = isinstance(sources, list) and all(source in HUBS for source in sources)
     if not isinstance(weights.get("dir", ""), str) or not listed:
         raise refuse("weights: a folder (dir) and a list of hubs (sources)")
     if data.get("region", "cn") != "cn":

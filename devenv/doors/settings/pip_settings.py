@@ -57,7 +57,7 @@ class PipSettings:
         uv_default = environ.get("UV_DEFAULT_INDEX") or environ.get("UV_INDEX_URL")
         default = paths.index(uv_default) if uv_default else toml.default
         uv_extra = (*_words(environ, "UV_INDEX"), *_words(environ, "UV_EXTRA_INDEX_URL"))
-        uv_links = tuple(paths.place(one) for one in environ.get("UV_FIND_LINKS", "").split(",") if one.strip())
+        uv_links = tuple(paths.place(place) for place in environ.get("UV_FIND_LINKS", "").split(",") if place.strip())
         index = next(iter(places["index-url"]), "")
         extra, links = places["extra-index-url"], places["find-links"]
         cert = options.get("cert")
@@ -164,16 +164,16 @@ def _uv_toml(environ: Mapping[str, str], config_home: Path, root: Path, paths: _
         return _UvToml()
     named = environ.get("UV_CONFIG_FILE")
     files = [Path(paths.place(named))] if named else [config_home / "uv/uv.toml", root / "etc/uv/uv.toml"]
-    every = _UvToml()
+    merged = _UvToml()
     for file in files:
         found = tool_configs.uv_toml(tool_configs.text_of(file))
         beside = _Paths(file.parent, paths.home)
-        every = _UvToml(
-            default=every.default or (beside.index(found["default"]) if found["default"] else None),
-            indexes=(*every.indexes, *map(beside.index, found["indexes"])),
-            find_links=(*every.find_links, *map(beside.place, found["find_links"])),
+        merged = _UvToml(
+            default=merged.default or (beside.index(found["default"]) if found["default"] else None),
+            indexes=(*merged.indexes, *map(beside.index, found["indexes"])),
+            find_links=(*merged.find_links, *map(beside.place, found["find_links"])),
         )
-    return every
+    return merged
 
 
 def _uv_relative(environ: Mapping[str, str], links: tuple[str, ...], paths: _Paths) -> Iterator[tuple[str, str]]:

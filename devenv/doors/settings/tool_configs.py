@@ -95,9 +95,11 @@ def uv_toml(text: str) -> dict[str, Any]:
         return {"default": None, "indexes": (), "find_links": ()}
     section = data.get("pip")
     merged = {**data, **(section if isinstance(section, dict) else {})}
-    tables = [one for one in merged.get("index") or () if isinstance(one, dict) and isinstance(one.get("url"), str)]
-    default = next((one["url"] for one in tables if one.get("default")), merged.get("index-url"))
-    others = [one["url"] for one in tables if not one.get("default")]
+    tables = [
+        table for table in merged.get("index") or () if isinstance(table, dict) and isinstance(table.get("url"), str)
+    ]
+    default = next((table["url"] for table in tables if table.get("default")), merged.get("index-url"))
+    others = [table["url"] for table in tables if not table.get("default")]
     return {
         "default": default,
         "indexes": (*others, *(merged.get("extra-index-url") or ())),
