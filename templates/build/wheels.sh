@@ -1,4 +1,5 @@
-# Install one layer of wheels into the environment's own Python: GROUP may change what is there; it is PYTHON (MAJOR.MINOR).
+# Install one layer of wheels into /opt/venv, a virtual environment of PYTHON that GROUP may change:
+# GROUP PYTHON (MAJOR.MINOR).
 set -eu
 umask 0002
 export UV_NO_CONFIG=1 UV_OFFLINE=1 UV_NO_CACHE=1 UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy TMPDIR=/tmp
@@ -12,16 +13,16 @@ fi
 touch /tmp/began
 /run/uv/uv pip install --python /opt/venv/bin/python --no-index --no-deps --find-links /run/wheels \
     --require-hashes --compile-bytecode --requirements /run/wheels/requirements.txt
-# uv notes when it saw each local file, which differs from build to build.
+# uv records when it saw each local file, and that time differs from build to build.
 find /opt/venv -name uv_cache.json -delete
 grep -rl --include=RECORD uv_cache.json /opt/venv/lib | xargs -r sed -i '/uv_cache.json/d'
 rm -f /opt/venv/.lock
-# As of the system's Python: what only tests import is compiled when they are run.
+# Bytecode of tests is compiled when they run, as for the system's Python.
 find /opt/venv -path '*/__pycache__/*' \( -path '*/test/*' -o -path '*/tests/*' \) -cnewer /tmp/began -delete
 find /opt/venv -name __pycache__ -empty -cnewer /tmp/began -delete
 python3 -B /run/build/link.py /opt/venv /tmp/began
 rm /tmp/began
-# Only what this layer brought: touching the rest would copy it up into this layer.
+# Only this layer's own files, because a change to files of a lower layer copies them into this one.
 find /opt/venv ! -group "$1" -exec chgrp -h "$1" {} +
 find /opt/venv -type d ! -perm -2775 -exec chmod 2775 {} +
 find /opt/venv -type f ! -perm -0020 -exec chmod g+w {} +

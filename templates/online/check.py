@@ -1,7 +1,7 @@
 """Check a folder against what devenv wrote into it, and give its files the modes that they had: FOLDER.
 
-git keeps no umask and may change line ends, an ignore file may hold one back, an editor may save one: each would make
-another image without a word. `online/SHA256SUMS` has a line for every file: MODE SHA256 PATH.
+git does not keep modes and may change line ends, an ignore file may leave a file out, an editor may save one. Each of
+these would silently give another image. `online/SHA256SUMS` has a line for every file: MODE SHA256 PATH.
 """
 
 import hashlib
@@ -33,4 +33,4 @@ for path in wanted.keys() & found.keys():
 if wrong:
     more = [f"and {len(wrong) - 20} more"] if len(wrong) > 20 else []
     sys.exit("\n".join(["devenv: this folder is not what devenv wrote:", *sorted(wrong)[:20], *more,
-                        "Write it anew: devenv render --online"]))  # fmt: skip
+                        "Write it again: devenv render --online"]))  # fmt: skip

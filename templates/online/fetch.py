@@ -1,8 +1,8 @@
-"""Bring every file of the lock to where the build looks for it, by sha256: PYTHON (MAJOR.MINOR of the image) KEPT.
+"""Download every locked file and put it where the build looks for it, by sha256: PYTHON KEPT.
 
-It runs in the build's only stage that has a network. apt, pip and npm of that stage bring the files, each with its own
-settings and with what the build's secrets say; a cache of the builder's (the folder KEPT) holds them by hash.
-`/artifacts/SHA256SUMS` tells which file goes where, and `/run/devenv.lock` what it is.
+PYTHON is the image's, MAJOR.MINOR. This runs in the build's only stage with a network. apt, pip and npm of that stage
+download the files, with their own settings and those in the build's secrets. The folder KEPT, a cache of the builder,
+holds them by hash. `/artifacts/SHA256SUMS` names each file's place, `/run/devenv.lock` its name and version.
 """
 
 import hashlib
@@ -25,12 +25,12 @@ ARTIFACTS, LOCK, ROOT = "/artifacts", "/run/devenv.lock", "/base-root"
 SECRETS = "/run/secrets"
 JOBS = 6
 PART = 20
-"""Files that one process of pip or npm brings: each reads an index page or two for a file, one after the other."""
+"""Files for one process of pip or npm, which reads an index page or two for each file, one after the other."""
 LONGEST_S = 1800
 DAY_S = 24 * 3600
 REMEDY = {
     "deb": "Mirrors drop packages that newer ones replace. Give apt a snapshot archive as the build secret 'apt'\n"
-    "(lines of a sources.list), or lock anew: devenv lock --upgrade, devenv render --online.",
+    "(lines of a sources.list), or lock again: devenv lock --upgrade, devenv render --online.",
     "wheel": "Give pip your own index as the build secret 'pip' (a pip.conf), or lock another version.",
     "tarball": "Give npm your own registry as the build secret 'npmrc', or lock another version.",
     "file": "See the preset: the address has another file by now, or none.",
@@ -50,7 +50,7 @@ def main(python, kept_folder):
     missing = {kind: [one for one in records.values() if one["kind"] == kind] for kind in REMEDY}
     missing = {kind: [one for one in some if one["sha256"] not in kept.held] for kind, some in missing.items()}
     size = sum(one["size"] for some in missing.values() for one in some)
-    say(f"{len(records)} locked files: {here} are here, {len(records) - here} to bring ({size / 1e6:.0f} MB)")
+    say(f"{len(records)} locked files: {here} are here, {len(records) - here} to download ({size / 1e6:.0f} MB)")
     with ThreadPoolExecutor(3) as pool:
         work = [
             pool.submit(debs, missing["deb"], kept),
@@ -72,7 +72,7 @@ def main(python, kept_folder):
 
 
 def plain_modes(folder):
-    """Installers copy some of the lists, modes included, and a checkout has those of its owner's umask."""
+    """Give lists fixed modes. Installers copy some of them with their modes, and a checkout's depend on the umask."""
     for top, _, names in os.walk(folder):
         os.chmod(top, 0o755)
         for name in names:
@@ -80,7 +80,7 @@ def plain_modes(folder):
 
 
 def locked(lock):
-    """sha256 → what the lock says of a file, and its kind."""
+    """sha256 → the file's record in the lock, with its kind."""
     editor = lock.get("editor") or {}
     found = {}
 
@@ -98,7 +98,7 @@ def locked(lock):
 
 
 def listed(records):
-    """sha256 → places below /artifacts. The list and the lock must be of one rendering."""
+    """sha256 → places below /artifacts. List and lock must come from the same rendering."""
     places = {}
     with open(os.path.join(ARTIFACTS, "SHA256SUMS"), encoding="utf-8") as stream:
         for line in stream:
@@ -108,18 +108,18 @@ def listed(records):
     odd += [place for one in places.keys() - records.keys() for place in places[one]]
     if odd:
         names = ", ".join(sorted(odd)[:5])
-        end(f"devenv.lock and artifacts/SHA256SUMS name different hashes: {names}\nRender anew: devenv render --online")
+        end(f"devenv.lock and artifacts/SHA256SUMS name different hashes: {names}\nRun again: devenv render --online")
     return places
 
 
 class Kept:
-    """Files by hash. What comes is hashed; what nobody asked for or has another hash goes."""
+    """Files by hash. Each new file is hashed; one that is not wanted, or has another hash, is removed."""
 
     def __init__(self, folder, wanted):
         self.folder, self.wanted = folder, wanted
         self.held, self._lock = set(), threading.Lock()
         os.makedirs(folder, exist_ok=True)
-        for name in os.listdir(folder):  # of a build that was killed
+        for name in os.listdir(folder):  # left by a build that was killed
             old = os.path.join(folder, name)
             if name.startswith("tmp-") and os.stat(old).st_mtime < time.time() - DAY_S:
                 shutil.rmtree(old, ignore_errors=True)
@@ -129,7 +129,7 @@ class Kept:
         return os.path.join(self.folder, sha256)
 
     def look(self, places):
-        """Take what came with the build context, and trust nothing in the cache that is not what it is called."""
+        """Take the files of the build context, and those in the cache whose hash is their name."""
         for place in filter(os.path.isfile, places):
             copy = os.path.join(self.scratch, "one")
             shutil.copyfile(place, copy)
@@ -171,13 +171,13 @@ class Kept:
 
 
 def debs(missing, kept):
-    """By apt's own downloader, from below every archive that apt knows, that of the package's suite first."""
+    """Debian packages, by apt's downloader: from each archive that apt knows, those with the package's suite first."""
     options = ["-o", "APT::Sandbox::User=root", "-o", "Acquire::Retries=2"]
     if os.path.exists(f"{SECRETS}/apt"):
         options += ["-o", f"Dir::Etc::SourceList={SECRETS}/apt", "-o", "Dir::Etc::SourceParts=/dev/null"]
     if os.path.exists(f"{SECRETS}/ca"):
         options += ["-o", f"Acquire::https::CAInfo={SECRETS}/ca"]
-    # Without release info: with it, apt tells only of archives whose lists it has.
+    # Without release info, because with it apt prints only archives whose lists it has.
     wanted = ["--no-release-info", "--format", "$(RELEASE) $(REPO_URI)", "Created-By: Packages"]
     rows = run(["apt-get", *options, "indextargets", *wanted])
     archives = [tuple(row.split(" ", 1)) for row in rows.stdout.splitlines() if " " in row]
@@ -206,7 +206,7 @@ def nearest(archives, suite):
 
 
 def packages(missing, lock, kept, python):
-    """Wheels by pip; Node and npm come as one, and npm brings the rest."""
+    """Wheels by pip, then tarballs by npm, which is part of the wheel of Node."""
     told = in_parts(missing["wheel"], kept, lambda some, room: pip(some, room, python))
     if missing["tarball"]:
         node = kept.path(lock["node"]["sha256"])
@@ -223,7 +223,7 @@ def packages(missing, lock, kept, python):
 
 
 def in_parts(missing, kept, bring):
-    """Several processes at once, each for a part. Where one fails, one file after the other, until the one is found."""
+    """Several processes at once, each for a part. A part that fails is repeated file by file, to find the bad one."""
 
     def part(some):
         room = kept.room()
@@ -239,7 +239,7 @@ def in_parts(missing, kept, bring):
         return []
 
     count = max(JOBS, -(-len(missing) // PART))
-    queue = sorted(missing, key=lambda one: -one["size"])  # large ones first, and each in a part of its own
+    queue = sorted(missing, key=lambda one: -one["size"])  # large files first, each in another part
     parts = [some for some in (queue[start::count] for start in range(count)) if some]
     with ThreadPoolExecutor(JOBS) as pool:
         return [line for told in pool.map(part, parts) for line in told]
@@ -263,7 +263,7 @@ def pip(some, room, python):
 
 
 def pack(some, room, npm):
-    # npm waits five minutes for a connection that has died before it asks again.
+    # By default npm waits five minutes for a dead connection before it tries again.
     patience = {"npm_config_fetch_timeout": "30000", "npm_config_fetch_retries": "4"}
     patience["npm_config_fetch_retry_mintimeout"] = "1000"
     env = {"npm_config_update_notifier": "false", "npm_config_cache": f"{room}-cache", "HOME": room, **patience}
@@ -278,7 +278,7 @@ def pack(some, room, npm):
 
 
 def files(missing, kept):
-    """What the preset names by address."""
+    """Files that the preset names by address."""
     if not missing:
         return []
     addresses = {}
@@ -291,7 +291,7 @@ def files(missing, kept):
     for one in missing:
         url = addresses.get(one["sha256"])
         if url is None:
-            told.append(f"{one['file']} should lie in this folder below artifacts/")
+            told.append(f"{one['file']} must be in this folder, below artifacts/")
             continue
         copy = os.path.join(kept.room(), "one")
         try:
@@ -306,7 +306,7 @@ def files(missing, kept):
 
 
 def unpack(base):
-    """The first-stage root, as devenv itself makes it (this folder has that very module), and out of its tar."""
+    """Make the first-stage root as devenv does (this folder has the same module), and unpack its tar."""
     sys.path.insert(0, HERE)
     from pathlib import Path
 
@@ -325,7 +325,7 @@ def unpack(base):
 
 
 def run(command, env=None, cwd=None):
-    """Run a program to its end, which is not later than LONGEST_S. Its output is in the result."""
+    """Run a program, for LONGEST_S at most. The result has its output."""
     try:
         return subprocess.run(
             command,
@@ -371,7 +371,7 @@ def say(text):
 
 
 def end(text):
-    # At once: threads that still wait for a download have nothing more to say.
+    # At once, without waiting for threads that still download.
     say(f"devenv: {text}")
     sys.stderr.flush()
     os._exit(1)

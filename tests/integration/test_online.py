@@ -113,7 +113,7 @@ def test_a_teammate_without_devenv_builds_the_same_image(
     done = _build(folder, base, secrets, "--no-cache", "--load", "--tag", IMAGE)
     assert done.returncode == 0, done.stderr[-4000:]
     count = len({one["sha256"] for one in _locked(project)})
-    assert f"{count} locked files: 0 are here, {count} to bring" in done.stderr
+    assert f"{count} locked files: 0 are here, {count} to download" in done.stderr
     try:
         ours = cli.ok("verify", "--digest", "--json", cwd=project).json()
         theirs = cli.ok("verify", IMAGE, "--digest", "--json").json()
@@ -158,7 +158,7 @@ def test_a_wrong_hash_fails_with_the_name_of_the_file(
     done = _build(folder, base, secrets)
     assert done.returncode != 0
     assert one["file"] in done.stderr
-    assert "Render anew: devenv render --online" in done.stderr
+    assert "Run again: devenv render --online" in done.stderr
     # In both: what comes over the network is not that.
     sums = folder / "artifacts/SHA256SUMS"
     sums.write_text(sums.read_text().replace(one["sha256"], flipped))
