@@ -247,6 +247,13 @@ def test_a_release_without_that_python_is_said_before_python_packages_are_resolv
 def test_a_missing_package_is_not_taken_for_a_missing_python(stage: Stage, tmp_path: Path) -> None:
     with pytest.raises(LockError, match="has no package nosuch"):
         run(preset(python="3.14", apt=("nosuch",)), tmp_path)
+    has_it = ImageFacts(
+        digest="sha256:" + "a" * 64, os_release="ID=debian\nVERSION_CODENAME=bookworm\n",
+        dpkg_status="Package: python3.10\nStatus: install ok installed\nVersion: 3.10.1-1\n",
+    )  # fmt: skip
+    wish = preset(base={"image": "debian:bookworm"}, python="3.10", apt=("nosuch",))
+    with pytest.raises(LockError, match="has no package nosuch"):
+        run(wish, tmp_path, image_facts=lambda _: has_it)
 
 
 def test_an_image_base_needs_an_engine(stage: Stage, tmp_path: Path) -> None:
