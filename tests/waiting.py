@@ -1,4 +1,4 @@
-"""Waiting for what another process does. How long it takes is nobody's promise here: benchmarks measure."""
+"""Waiting for another process. Tests do not assert how long it takes: benchmarks measure."""
 
 from __future__ import annotations
 

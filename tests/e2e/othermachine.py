@@ -1,8 +1,7 @@
-"""Another machine, as far as one machine can be one: a second engine with its own host name and clock, and a user with
-other habits.
+"""A stand-in for another machine: a second engine with its own host name and clock, and a user with other settings.
 
 The engine runs in namespaces of its own (host name, network, mounts, processes), keeps its data on a tmpfs, which lists
-folders in another order than a disk, and starts its build steps through a runc that lets them see another time. The user
+folders in another order than a disk, and starts its build steps through a runc that gives them another time. The user
 has another number, umask, time zone, locale, home, and a checkout at another path. Needs root.
 """
 
@@ -57,7 +56,7 @@ exec dockerd --data-root {data} --exec-root {top}/exec --pidfile {top}/pid -H un
 
 
 class OtherMachine:
-    """Runs devenv there. `saw` is what a build step said of its clock."""
+    """devenv on the other machine. `saw` is the time that a build step printed."""
 
     def __init__(self, top: Path) -> None:
         self.top = top

@@ -73,8 +73,8 @@ def project(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def tampered(cli: Cli, project: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """An image with a changed, a new, a missing and an opened file, and another variable, in the place of the real one;
-    and what verify says when it is held to the real preset."""
+    """An image with a changed, a new, a missing and an opened file and another variable, under the real one's name; and
+    verify's report when it compares that image with the real preset."""
     built = cli.ok("build", "--json", cwd=project).json()["image"]["reference"]
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "Dockerfile").write_text(

@@ -37,7 +37,7 @@ def page(browser: Browser, tmp_path: Path) -> Iterator[Page]:
 
 
 def _lab(urls: Mapping[str, str], workspace: str) -> str:
-    """JupyterLab with a workspace of its own, so that no test finds what another one left open."""
+    """JupyterLab with its own workspace, so that no test finds tabs of another one."""
     return urls["jupyter"].replace("/lab?", f"/lab/workspaces/{workspace}?reset&")
 
 
@@ -61,7 +61,7 @@ def _run_command(page: Page, title: str) -> None:
 def _type_until(page: Page, cli: Cli, command: str, path: str, wanted: str) -> None:
     """Type a command into the terminal that has the focus until its result is there.
 
-    The shell's prompt is drawn on a canvas: nothing in the page tells when it takes keys, and the first are lost.
+    The shell's prompt is drawn on a canvas, so the page does not show when it takes keys, and the first keys are lost.
     """
     for _ in range(10):
         page.keyboard.press("Enter")

@@ -1,5 +1,5 @@
-"""The shipped presets that can come up on a machine of CI do, pass their smoke test, and their `verify` script passes
-inside. Of the others NOT_HERE says why not; that every preset is locked, fits and renders is tested in tests/golden."""
+"""Every shipped preset that a CI machine can run comes up and passes its smoke test and its `verify` script. NOT_HERE
+has the reason for each of the others. tests/golden checks that every preset is locked, fits its lock and renders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exact rendered output of every shipped preset. After a change that is meant: `make golden`."""
+"""The exact rendered output of every shipped preset. After an intended change: `make golden`."""
 
 from __future__ import annotations
 

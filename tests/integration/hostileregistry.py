@@ -1,8 +1,8 @@
-"""A registry that has an image for every name, and writes down what it is asked for.
+"""A registry that has an image for every name, and logs every request.
 
     python3 hostileregistry.py LOG
 
-It runs in a second engine's network namespace, so it is a program of its own.
+It runs in a second engine's network namespace, so it is a separate program.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A model hub on loopback that speaks the protocols of Hugging Face and ModelScope, and can be told to misbehave."""
+"""A model hub on loopback that speaks the APIs of Hugging Face and ModelScope, with faults on demand."""
 
 from __future__ import annotations
 

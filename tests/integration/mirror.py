@@ -1,4 +1,4 @@
-"""A mirror on loopback that can be told to misbehave, and small locks whose files it has."""
+"""A mirror on loopback, with faults on demand, and small locks whose files it has."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ class World:
 
 
 def _name(file: str) -> str:
-    """The package's name, as it stands in its file's."""
+    """The package's name, from its file's name."""
     return file.partition("_" if file.endswith(".deb") else "-")[0].replace("_", "-")
 
 

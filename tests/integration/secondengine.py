@@ -1,4 +1,4 @@
-"""A second engine beside the machine's own, in namespaces of its own. Needs root."""
+"""A second engine beside the machine's own, in its own namespaces. Needs root."""
 
 from __future__ import annotations
 

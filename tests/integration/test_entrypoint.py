@@ -81,7 +81,7 @@ def test_folders_of_caches_are_made_by_the_user_and_kept(tmp_path: Path) -> None
 
 
 def test_a_service_does_not_wait_for_its_log(tmp_path: Path) -> None:
-    """svlogd pauses on a full disk; here until it is told to go on."""
+    """svlogd pauses while the disk is full; here, until the test lets it continue."""
     program, out, go_on = tmp_path / "svlogd", tmp_path / "out", tmp_path / "go-on"
     program.write_text(f"#!/bin/sh\nwhile [ ! -e {go_on} ]; do sleep 0.05; done\ncat > {out}\n")
     program.chmod(0o755)

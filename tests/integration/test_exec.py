@@ -23,7 +23,7 @@ BOX = "devenv-t-python"
 
 @pytest.fixture(autouse=True)
 def _environment(up_python: Mapping[str, Any]) -> Iterator[None]:
-    """All here runs in the environment that only looking tests share, and leaves nothing in it."""
+    """All these tests run in the environment that read-only tests share, and leave nothing in it."""
     yield
     docker("exec", "-u", "root", BOX, "sh", "-c", "pkill -9 -x sleep; true")
 
@@ -51,7 +51,7 @@ def _script(mark: str, *, stubborn: bool = False) -> str:
 
 
 def _mind_signals() -> None:
-    """As a program from a terminal does: whoever runs the tests may ignore some, as `nohup` and background jobs do."""
+    """As a program in a terminal: the tests' own process may ignore some signals, like `nohup` and background jobs."""
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
 

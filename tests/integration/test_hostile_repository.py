@@ -196,7 +196,7 @@ def hostile(cli: Cli, up_python: Mapping[str, Any], tmp_path_factory: pytest.Tem
 
 
 def test_a_lock_in_a_repository_makes_no_file_of_it_run_here(hostile: Hostile) -> None:
-    """The ancestor's lock says that a file of the repository is Node, and npm has something to resolve."""
+    """The ancestor's lock names a file of the repository as Node, and there are npm packages to resolve."""
     honest = (hostile.project / "base.lock").read_text()
     hostile.lie()
     try:

@@ -1,4 +1,4 @@
-"""The image by itself, started with plain docker: what its entrypoint and gateway promise to whoever boots it."""
+"""The image alone, started with plain docker: the promises of its entrypoint and gateway."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def gateway(box: Box, host: Path) -> int:
 
 
 def _name(environment: str, service: str) -> str:
-    """The name of the gateway's cookie tells environment and service."""
+    """The gateway's cookie is named for environment and service."""
     return f"devenv_{hashlib.sha256(f'{environment}/{service}'.encode()).hexdigest()[:16]}"
 
 
@@ -272,7 +272,7 @@ def _image(box: Box, host: Path) -> str:
 
 @pytest.mark.parametrize(("uid", "gid"), [(1234, 1235), (33, 20), (501, 20), (0, 0)])
 def test_the_user_gets_the_hosts_numbers(box: Box, host: Path, tmp_path: Path, uid: int, gid: int) -> None:
-    """33 is www-data's, 20 is dialout's: numbers that the image has already. Root is whoever opens root's project so."""
+    """33 (www-data) and 20 (dialout) are numbers that the image already has. Root inside is for root's own projects."""
     bind = tmp_path / "project"
     bind.mkdir()
     (bind / "mine.txt").write_text("x")

@@ -1,7 +1,7 @@
-"""DeepSeek-OCR on the CPU, all of it: an image built while the model is open, a checkpoint made inside that image, a hub
-on loopback that serves it, the model recorded, brought, mounted, loaded by Transformers, asked, and reported.
+"""DeepSeek-OCR on the CPU, from end to end: an image built while the model is not pinned yet, a checkpoint made inside that
+image, a hub on loopback that serves it, the model recorded, fetched, mounted, loaded by Transformers, and run.
 
-The checkpoint is tiny and its weights are random: what is proved is that everything runs, and the report says no more.
+The checkpoint is tiny and its weights are random. The test proves that everything runs, and so does the report.
 """
 
 from __future__ import annotations

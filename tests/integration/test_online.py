@@ -48,7 +48,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, cli: Cli) -> Path:
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory, cli: Cli) -> Iterator[str]:
-    """What a registry's Debian image would be: an image with apt and no history. There is no registry here."""
+    """An image with apt and without history, in place of a registry's Debian image."""
     whole = tmp_path_factory.mktemp("whole") / "out"
     cli.ok("render", "python", "--with-artifacts", "-o", str(whole))
     docker(

@@ -101,7 +101,7 @@ def test_an_answer_that_is_another_or_a_refusal_stays_an_error(tmp_path: Path) -
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """A project whose lock leaves the model open, and a hub. Locking took over the parent's packages: no network."""
+    """A project whose lock has no pinned model yet, and a hub. The lock took its parent's packages, without a network."""
 
     cli: Cli
     hub: Hub
@@ -228,7 +228,7 @@ def test_a_kill_leaves_the_open_lock_or_the_complete_one(world: World) -> None:
 
 
 def test_a_model_without_its_hash_is_not_the_same_as_an_open_one(world: World) -> None:
-    """Who takes the model out of a lock by hand does not get it recorded anew without a word."""
+    """A model that was removed from a lock by hand is not silently recorded again."""
     world.cli.ok("prefetch", cwd=world.project)
     data = json.loads(world.lock.read_text())
     del data["model"]

@@ -27,7 +27,7 @@ smoke:
 
 
 class World:
-    """A project with a store of its own, which has the files of the `python` preset."""
+    """A project with its own store, which has the files of the `python` preset."""
 
     def __init__(self, cli: Cli, project: Path, cache: Path) -> None:
         self._cli = cli
@@ -64,7 +64,7 @@ def world(cli: Cli, up_python: Mapping[str, Any], tmp_path_factory: pytest.TempP
 
 
 def _tamper(store: Store, artifact: Artifact, *, hide: bool) -> None:
-    """Other bytes of the same size, in a file of its own; with the old one's times where they are to `hide` it."""
+    """Other bytes of the same size, in a new file; with `hide` it gets the old file's times."""
     path = store.path(artifact.sha256)
     before = path.stat()
     data = bytearray(path.read_bytes())
@@ -80,7 +80,7 @@ def _tree(lock: Lock) -> Artifact:
 
 
 def test_a_changed_file_is_not_built_in(world: World) -> None:
-    """By its time `up` sees it and fetches it anew."""
+    """`up` notices it by its time and fetches it again."""
     _tamper(world.store, _tree(world.lock), hide=False)
     done = world("build", env=OFFLINE)
     assert done.code == 8, done.err

@@ -1,4 +1,4 @@
-"""Environments brought up by threads of one process: each by itself, and what becomes of one is nothing to the others."""
+"""Environments brought up by threads of one process. Each is independent of the others' success."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ exec dockerd --config-file {top}/daemon.json --data-root {top}/data --exec-root 
 
 
 class Engine:
-    """A second engine whose only network is a registry with an image for every name: its mirror, and its proxy."""
+    """A second engine that reaches only a registry with an image for every name, as its mirror and its proxy."""
 
     def __init__(self, top: Path) -> None:
         self.top, self.socket, self._requests = top, top / "docker.sock", top / "requests"

@@ -41,7 +41,7 @@ WISH = Model.model_validate({
 
 @pytest.fixture(autouse=True)
 def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small files in many pieces; no token of the machine's own; the hubs' caches of nobody."""
+    """Small files in many pieces; no token of this machine, and no cache of a hub."""
     original = download.Download.__init__
 
     def smaller(self: Any, *args: Any, **named: Any) -> None:
@@ -506,7 +506,7 @@ def test_kill_at_a_hundred_moments_loses_at_most_a_hundredth(tmp_path: Path) -> 
 
 
 def _kept(model: LockedModel, root: Path) -> int:
-    """The bytes that a next run will not ask for, as the store says; what has its place has its size."""
+    """The bytes that the next run will not download, by the store's record; a finished file counts whole."""
     store = Weights(root / "weights")
     total = 0
     for one in model.files:

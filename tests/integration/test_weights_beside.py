@@ -28,7 +28,7 @@ FILES = {"model.safetensors": bytes(range(256)) * 4000, "config.json": b"{}"}
 
 
 class Engine:
-    """Volumes and who has them; what the real one would say."""
+    """An engine's volumes and their containers, with the real engine's answers."""
 
     def __init__(self) -> None:
         self.volumes: dict[str, tuple[str, Mapping[str, str]]] = {}

@@ -196,7 +196,7 @@ def test_only_files_of_models_are_served(path: str, server: Server) -> None:
 
 
 def test_a_model_is_served_as_what_a_hub_confirmed_and_as_nothing_else(tmp_path: Path) -> None:
-    """A lock says that evil files are acme's; acme's hub has others, and mallory's has them."""
+    """A lock names evil files as acme's. acme's hub has other files, and mallory's hub has these."""
     good, evil = {"model.safetensors": b"G" * 5000, "x.py": b"1"}, {"model.safetensors": b"E" * 5000, "x.py": b"1"}
     own, alien = (ModelSource(hub="huggingface", id=ID, revision=COMMIT),
                   ModelSource(hub="modelscope", id="mallory/x", revision="v1"))  # fmt: skip
@@ -351,7 +351,7 @@ def test_connections_of_strangers_keep_no_client_out(sent: bytes, server: Server
 
 
 def test_without_a_descriptor_to_spare_it_waits_and_does_not_spin(store: Weights) -> None:
-    """In a process of its own, whose limit is low."""
+    """In a separate process with a low limit."""
     code = (
         "import resource, sys, time\nfrom pathlib import Path\n"
         "from devenv.weights.serve.hub_api import serving\nfrom devenv.weights.store import Weights\n"

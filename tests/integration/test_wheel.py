@@ -1,4 +1,4 @@
-"""The wheel carries all that a checkout has: installed by itself it gives the very same image."""
+"""The wheel has everything that a checkout has: installed alone, it gives the same image."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@ one, small enough for a processor. Run it where torch and Transformers are:
 
     python tinymodel.py first|second FOLDER
 
-`first` is DeepSeek-OCR, `second` DeepSeek-OCR-2. What such a model says means nothing: test the plumbing with it.
+`first` is DeepSeek-OCR, `second` DeepSeek-OCR-2. Its output is meaningless, so it is for tests of the plumbing.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ class Authority:
 
 
 class Door:
-    """Stands at a TCP port of 127.0.0.1, lets in whoever has a certificate, and passes all on to the engine's socket."""
+    """Listens on a TCP port of 127.0.0.1, accepts clients with a certificate, and forwards to the engine's socket."""
 
     def __init__(self, folder: Path) -> None:
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -66,7 +66,7 @@ class Door:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def close(self) -> None:
-        """Let nobody in any more."""
+        """Accept no more clients."""
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 

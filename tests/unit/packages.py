@@ -1,4 +1,4 @@
-"""Package files made in memory, small and readable: they say their name and version, and hold nothing else."""
+"""Package files made in memory, small and readable: they hold their name and version, and nothing else."""
 
 from __future__ import annotations
 

@@ -170,7 +170,7 @@ def test_no_function_takes_a_row_of_values_by_position() -> None:
 
 
 def test_unit_tests_lie_where_their_modules_lie() -> None:
-    """Folder for folder; what is tested there and is no part of the package has a folder of its own."""
+    """Folder for folder. Tests of other parts of the repository have folders of their own."""
     top = Path(__file__).parent
     folders = {path.parent.relative_to(top).as_posix() for path in top.rglob("test_*.py")} - {"."}
     packages = {module.replace(".", "/") for module, path in MODULES.items() if path.name == "__init__.py"}

@@ -117,7 +117,7 @@ def test_a_service_by_hand_runs_its_own_command() -> None:
 
 
 def test_the_editors_start_script_has_the_socket_that_is_swapped() -> None:
-    """Started by hand it would listen where nobody asks."""
+    """Started by hand, it would listen on a socket that nothing uses."""
     script = Path(__file__).parents[2] / "templates/image/usr/local/lib/devenv/ide"
     assert "--socket /run/devenv/ide.sock --socket-mode 0600" in script.read_text()
 

@@ -104,7 +104,7 @@ def _ends(service: str, *, times: int) -> list[tuple[float, str]]:
 
 
 def _noted(running: Running, engine: Any, monkeypatch: pytest.MonkeyPatch, *, restarts: int) -> list[str]:
-    """What is said until the services answer, which they do after so many restarts. Every end counts as a late one."""
+    """The messages until the services answer, after so many restarts. Every exit counts as a late one."""
     said: list[str] = []
     monkeypatch.setattr(readiness, "_SOON_S", 0)
     monkeypatch.setattr(readiness, "answers", lambda *_: (len(said) >= restarts, "HTTP 502"))

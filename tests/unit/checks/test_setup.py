@@ -1,4 +1,4 @@
-"""The commands after the first start: which run, what they leave, what a failure says."""
+"""The commands after the first start: which of them run, their records, and the message of a failure."""
 
 from __future__ import annotations
 

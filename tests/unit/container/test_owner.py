@@ -153,7 +153,7 @@ COMMANDS = (
 
 @pytest.fixture
 def state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Where this user's environments keep their state; the user stands in an empty folder."""
+    """The folder of this user's state; the current folder is empty."""
     for variable in ("HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
         monkeypatch.setenv(variable, str(tmp_path / "home"))
     (tmp_path / "here").mkdir()

@@ -52,7 +52,7 @@ def _gpu(index: int, kind: str) -> dict[str, Any]:
 
 
 def healthy(case: dict[str, Any]) -> Machine:
-    """A machine on which everything works, less what the case says."""
+    """A machine on which everything works, with the case's changes."""
     if "recorded" in case:
         return from_json(json.loads((FOLDER / f"{case['recorded']}.json").read_text()))
     gpus = [_gpu(index, kind) for index, kind in enumerate(case.get("gpus", ()))]

@@ -58,7 +58,7 @@ PACKAGES = (*DEBS, "wheels", "editor")
 
 
 def _sets(key: str, value: Any, *kinds: str) -> Edit:
-    """Every such record has a line of its own: the returned text is in it."""
+    """Every such record has its own line, and the returned text is in it."""
 
     def edit(document: Document, dice: random.Random) -> str:
         record = _any(document, dice, *kinds)
@@ -210,7 +210,7 @@ def _written(document: Document, path: Path) -> str:
 
 
 def _edited(edit: Edit) -> Iterator[tuple[int, str | None, Document]]:
-    """Seed, mark and document; once where the dice have no say."""
+    """Seed, mark and document; only once when nothing is random."""
     before = None
     for seed in SEEDS:
         document = json.loads(TEXT)

@@ -1,4 +1,4 @@
-"""A lock comes with a cloned project: nothing in it may reach outside, or run here."""
+"""A lock may come with a cloned project: nothing in it may reach outside or run on the host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An engine that says what a test wants, and pictures to show it."""
+"""An engine with prepared answers, and pictures for it."""
 
 from __future__ import annotations
 

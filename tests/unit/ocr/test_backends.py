@@ -1,4 +1,4 @@
-"""The engines' own parts, with modules that stand in for them. What only a GPU can show is not shown here."""
+"""The backends, with stand-ins for the engines' modules. What needs a GPU is not tested here."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def nvml(
     capability: tuple[int, int] = (9, 0),
 ) -> types.ModuleType:
     """NVIDIA's management library with GPUs of 85,500 MB; `mig` is None where a GPU cannot be divided,
-    `free_mb` where its memory is not told."""
+    `free_mb` where it does not report its memory."""
 
     class NVMLError(Exception):
         pass

@@ -198,8 +198,8 @@ def test_when_no_engine_starts_the_error_says_why(engines: Fleet) -> None:
 def test_pages_and_answers_that_fill_the_pipes_do_not_wait_for_each_other(
     engines: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither side may stop taking what comes while it has something large to send: here the engine answers many pages
-    before it takes the next."""
+    """Neither side may stop reading while it sends something large: here the engine answers many pages before it reads the
+    next."""
 
     def flow(_self: Any, pictures: Pictures, *_: Any) -> Iterator[tuple[int, Answer]]:
         while (first := pictures.take(wait=True)) is not None:

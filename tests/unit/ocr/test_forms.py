@@ -204,7 +204,7 @@ def test_a_form_that_cannot_be_opened_is_one_clear_error(tmp_path: Path, monkeyp
 
 
 def test_pdfium_is_told_of_fields_before_it_counts_pages(tmp_path: Path) -> None:
-    """The picture is the one that a document has whose form was opened by hand."""
+    """The picture is that of a document whose form was opened by hand."""
     path = _form(tmp_path / "a.pdf", _text())
     with pypdfium2.PdfDocument(path) as document:
         document.init_forms()

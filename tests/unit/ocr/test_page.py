@@ -86,7 +86,7 @@ def test_a_tiff_has_pages(tmp_path: Path) -> None:
 
 
 def _png(width: int, height: int) -> bytes:
-    """The beginning of a PNG that says it is that large; what it holds is small."""
+    """The beginning of a PNG that claims this size and holds little."""
 
     def part(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

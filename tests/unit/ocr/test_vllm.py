@@ -1,4 +1,4 @@
-"""The vLLM backend, with modules that stand in for vLLM. What only a GPU can show is not shown here."""
+"""The vLLM backend, with stand-ins for vLLM's modules. What needs a GPU is not tested here."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def picture(side: int = 9) -> Image.Image:
 
 @dataclasses.dataclass
 class FakeVllm:
-    """What was asked of engines, and what they say: `script` has a step's answers, or what it raises, in turn."""
+    """The requests to engines, and their answers: `script` has the answers of each step, or its exception, in turn."""
 
     made: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     asked: list[tuple[str, Any]] = dataclasses.field(default_factory=list)

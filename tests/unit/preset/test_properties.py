@@ -143,7 +143,7 @@ def test_composed_presets_are_stable_too(folder: Path, parent: dict[str, Any], c
 
 
 def harmless(path: Path) -> None:
-    """Loading gives a preset or a PresetError whose mistakes say where they are."""
+    """Loading gives a preset, or a PresetError that has the place of each mistake."""
     loaded, problems = attempt(path)
     assert (loaded is None) == bool(problems)
     for problem in problems:

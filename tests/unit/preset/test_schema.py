@@ -82,7 +82,7 @@ def test_the_scaffold_agrees(write: Write, check: Callable[[Any], list[str]]) ->
 
 
 def uncommented(text: str) -> str:
-    """The scaffold with every example switched on, as it tells the user to do."""
+    """The scaffold with every example enabled, as its comments describe."""
     head, _, examples = text.partition("# Remove")
     lines = [
         line[2:] if line.startswith("# ") and not line[2].isupper() else line for line in examples.splitlines()[1:]

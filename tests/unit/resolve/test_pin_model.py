@@ -1,4 +1,4 @@
-"""A lock whose model is left open: its shape, what fits it, and who takes a record from where."""
+"""A lock whose model is not pinned yet: its shape, its fit, and the sources of its record."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _open(wish: Preset) -> Lock:
 
 @pytest.fixture
 def hubs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
-    """The hubs, stood in for: they tell MODEL, and who was asked for is noted."""
+    """Stand-ins for the hubs, which list MODEL. Requests are recorded."""
     asked: list[tuple[str, ...]] = []
 
     def resolve(*_: Any, asked: tuple[str, ...], into: Any = asked, **__: Any) -> Told:

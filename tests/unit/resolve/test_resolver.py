@@ -1,4 +1,4 @@
-"""What a new lock takes over and what it resolves anew; the resolvers themselves are stood in for."""
+"""Which parts of a new lock are kept and which are resolved again, with stand-ins for the resolvers."""
 
 from __future__ import annotations
 

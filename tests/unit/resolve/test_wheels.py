@@ -18,7 +18,7 @@ from tests.unit.handmade import settings, sha, wheel
 
 
 class Uv:
-    """Stands in for uv: remembers how it was called, writes what it is told."""
+    """A stand-in for uv: records its calls, writes a prepared answer."""
 
     def __init__(self, text: str = "", error: str = "") -> None:
         self.text = text

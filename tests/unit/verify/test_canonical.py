@@ -33,7 +33,7 @@ def _write(root: Path, path: str, text: str | None = None) -> Path:
 
 
 def _root(root: Path, names: Iterable[str] = tuple(FILES)) -> Path:
-    """A little image: what dpkg and the wheels' records list, and a lock that tells the layers."""
+    """A small image: files that dpkg and the wheels' records list, and a lock with the layers."""
     for name in names:
         _write(root, name)
     (root / "bin").symlink_to("usr/bin")

@@ -125,7 +125,7 @@ def test_the_environments_proxies_and_bundles_are_not_for_the_engine(monkeypatch
 
 
 class _Piecemeal:
-    """A connection over TLS whose socket has nothing more to wait for: all has been taken from there."""
+    """A TLS connection that has already read everything from its socket."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -175,7 +175,7 @@ def test_a_config_of_another_shape_is_said_by_its_name(
 
 
 def _refusing(error: Exception) -> EngineError:
-    """What a call becomes whose answer is `error`."""
+    """The error of devenv's for a call whose answer is `error`."""
 
     def fail(*_: Any, **__: Any) -> None:
         raise error

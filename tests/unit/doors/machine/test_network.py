@@ -1,4 +1,4 @@
-"""Network probes: all at once, with one deadline, and each told for what it met."""
+"""Network probes: all at once, with one deadline, and each with its own fault."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who has a place at `weights serve`, and who gives way."""
+"""Which connections `weights serve` keeps, and which it closes for others."""
 
 from __future__ import annotations
 
