@@ -46,7 +46,7 @@ def check_all(lock: Lock, store: Store) -> None:
 
     def check_each(note: Path) -> None:
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-            list(pool.map(lambda one: check(one[0], one[1], store.path(one[0].sha256)), claims(lock)))
+            list(pool.map(lambda claim: check(claim[0], claim[1], store.path(claim[0].sha256)), claims(lock)))
         note.touch()
 
     store.derive("declared", lock.digest, check_each)
@@ -56,7 +56,7 @@ def check(artifact: Artifact, kind: Kind, path: Path) -> None:
     """Compare name and version (and a Debian package's architecture). Raises LockError when they differ."""
     try:
         found = _READERS[kind](path)
-        if not all(isinstance(one, str) for one in found):
+        if not all(isinstance(value, str) for value in found):
             raise ValueError("it does not contain its name")
     except _faults() as error:
         raise LockError(

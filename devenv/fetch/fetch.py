@@ -111,13 +111,13 @@ def fetch(
 def _read_again(lock: Lock, store: Store, progress: Progress) -> None:
     """Remove files whose content does not fit their name, even with the right size and times."""
     task = "reading every file again"
-    here = [one for one in lock.artifacts() if store.path(one.sha256).exists()]
+    here = [artifact for artifact in lock.artifacts() if store.path(artifact.sha256).exists()]
 
     def read(artifact: Artifact) -> None:
         store.sound(artifact)
         progress.advance(task, artifact.size)
 
-    progress.start(task, sum(one.size for one in here))
+    progress.start(task, sum(artifact.size for artifact in here))
     try:
         with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
             list(pool.map(read, here))
@@ -147,7 +147,7 @@ def _bring_all(
 ) -> None:
     kind_of = kinds(lock)
 
-    def one(artifact: Artifact) -> None:
+    def fetch_one(artifact: Artifact) -> None:
         kind = kind_of[artifact.sha256]
         wanted = Wanted(name=artifact.file, digests=(("sha256", artifact.sha256),), size_bytes=artifact.size)
         bring(
@@ -163,7 +163,7 @@ def _bring_all(
     first = lock.node.sha256 if lock.node else ""
     queue = sorted(missing, key=lambda each: (each.sha256 != first, -each.size))
     with concurrent.futures.ThreadPoolExecutor(jobs, thread_name_prefix="fetch") as pool:
-        futures = {pool.submit(one, artifact): artifact for artifact in queue}
+        futures = {pool.submit(fetch_one, artifact): artifact for artifact in queue}
         try:
             for future in concurrent.futures.as_completed(futures):
                 try:
@@ -186,7 +186,7 @@ def _bring_all(
 def _tell(failed: list[tuple[Artifact, FetchError]], kind_of: Mapping[str, str]) -> None:
     if not failed:
         return
-    failed.sort(key=lambda one: one[0].file)
+    failed.sort(key=lambda pair: pair[0].file)
     gone = [(a, e) for a, e in failed if isinstance(e, NowhereError) and e.gone]
     for kind in ("file", "tarball", "wheel", "deb"):
         some = [(a, e) for a, e in gone if kind_of[a.sha256] == kind]

@@ -55,7 +55,7 @@ def sbom(lock: Lock) -> bytes:
     own = sorted(component.bom_ref.value or "" for component in components)
     return _text({
         **document,
-        "components": sorted(document["components"], key=lambda one: str(one["bom-ref"])),
+        "components": sorted(document["components"], key=lambda component: str(component["bom-ref"])),
         "dependencies": [{"ref": image.bom_ref.value, "dependsOn": own}],
     })  # fmt: skip
 
@@ -91,7 +91,8 @@ def _maker(lock: Lock) -> str:
 
 def _once(artifacts: tuple[Artifact, ...]) -> list[Artifact]:
     return sorted(
-        {artifact.sha256: artifact for artifact in artifacts}.values(), key=lambda one: (one.file, one.sha256)
+        {artifact.sha256: artifact for artifact in artifacts}.values(),
+        key=lambda artifact: (artifact.file, artifact.sha256),
     )
 
 
@@ -141,26 +142,28 @@ def _parts(lock: Lock) -> Iterator[tuple[str, Artifact, PackageURL]]:
 
     base, editor = lock.base, lock.editor
 
-    def deb(one: Deb) -> PackageURL:
-        return PackageURL("deb", base.distribution, one.name, one.version, {"arch": one.arch, "distro": base.release})
+    def deb(artifact: Deb) -> PackageURL:
+        return PackageURL(
+            "deb", base.distribution, artifact.name, artifact.version, {"arch": artifact.arch, "distro": base.release}
+        )
 
-    def wheel(one: Artifact) -> PackageURL:
-        return PackageURL("pypi", None, one.name, one.version)
+    def wheel(artifact: Artifact) -> PackageURL:
+        return PackageURL("pypi", None, artifact.name, artifact.version)
 
-    def tarball(one: Artifact) -> PackageURL:
-        scope, _, name = one.name.rpartition("/")
-        return PackageURL("npm", scope or None, name, one.version)
+    def tarball(artifact: Artifact) -> PackageURL:
+        scope, _, name = artifact.name.rpartition("/")
+        return PackageURL("npm", scope or None, name, artifact.version)
 
     for part, debs in (("base", base.packages), ("apt", lock.apt)):
-        yield from ((part, one, deb(one)) for one in debs)
-    yield from (("wheels", one, wheel(one)) for one in lock.wheels)
+        yield from ((part, artifact, deb(artifact)) for artifact in debs)
+    yield from (("wheels", artifact, wheel(artifact)) for artifact in lock.wheels)
     if lock.node:
         yield "node", lock.node, wheel(lock.node)
     if editor:
         released = PackageURL("generic", None, editor.archive.name, editor.archive.version)
         yield "editor", editor.archive, tarball(editor.archive) if editor.source == "npm" else released
-        yield from (("editor", one, tarball(one)) for one in editor.packages)
-    yield from (("npm", one, tarball(one)) for one in lock.npm.packages)
+        yield from (("editor", artifact, tarball(artifact)) for artifact in editor.packages)
+    yield from (("npm", artifact, tarball(artifact)) for artifact in lock.npm.packages)
     for extension in lock.extensions:
         publisher, _, name = extension.name.lower().partition(".")
         yield "extensions", extension, PackageURL("vscode-extension", publisher, name, extension.version)

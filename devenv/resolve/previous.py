@@ -101,10 +101,12 @@ class Earlier:
         An ancestor's layer has to stand by itself, and to bring the interpreter before wheels need it. So all packages
         share the first layer unless base and Python are the ancestor's and every one of its packages is here.
         """
-        one = self.parent or self.previous
-        older = one.apt if one is not None else ()
+        ancestor = self.parent or self.previous
+        older = ancestor.apt if ancestor is not None else ()
         layers = {each.sha256: each.layer for each in older if self.parent or (each.layer or 0) < self.depth}
-        same = one is None or (one.base == base and one.inputs.get("python") == self.inputs.get("python"))
+        same = ancestor is None or (
+            ancestor.base == base and ancestor.inputs.get("python") == self.inputs.get("python")
+        )
         stands = same and layers.keys() <= {each.sha256 for each in debs}
         own = self.depth or None
         placed = {each.sha256: layers.get(each.sha256, own) if stands else None for each in debs}
