@@ -5,7 +5,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# The stamps say which set of packages a virtual environment holds.
+# The stamps show which set of packages a virtual environment has.
 USER_STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 PRESET ?= rapidocr
@@ -26,9 +26,9 @@ test: $(DEV_STAMP) engine ## Do all the set-up and run every test
 	tools/test-tools.sh
 	tools/beside.sh "$(MAKE) check test-loopback" "$(MAKE) test-engine"
 
-check: lint test-unit ## What is to hold before every commit: ruff, mypy --strict, the quick tests
+check: lint test-unit ## The checks before a commit: ruff, mypy --strict, the quick tests
 
-test-fast: test-unit test-loopback ## Every test that needs no engine
+test-fast: test-unit test-loopback ## All tests that need no engine
 
 test-unit: $(DEV_STAMP) ## Unit and golden tests
 	$(BIN)/pytest tests/unit tests/golden -n 2
@@ -49,7 +49,7 @@ format: $(DEV_STAMP) ## Let ruff rewrite
 	$(BIN)/ruff check --fix-only -q .
 	$(BIN)/ruff format .
 
-lock: $(DEV_STAMP) ## Resolve the shipped presets anew
+lock: $(DEV_STAMP) ## Re-lock the shipped presets
 	$(BIN)/python tools/relock.py --upgrade
 
 upgrade: | $(VENV)/bin/python ## Take the newest packages for the tests, and write tools/constraints.txt
@@ -57,7 +57,7 @@ upgrade: | $(VENV)/bin/python ## Take the newest packages for the tests, and wri
 	$(BIN)/python -m pip freeze --quiet --exclude-editable > tools/constraints.txt
 	@touch $(DEV_STAMP) $(USER_STAMP)
 
-golden: $(DEV_STAMP) ## Write the golden files anew, and the templates' digest in the shipped locks
+golden: $(DEV_STAMP) ## Rewrite the golden files, and the templates' digest in the shipped locks
 	$(BIN)/python tools/relock.py
 	$(BIN)/pytest tests/golden --update-golden
 
@@ -65,7 +65,7 @@ bench: $(DEV_STAMP) engine ## Measure; prints the tables of docs/benchmarks.md
 	tools/test-tools.sh
 	$(BIN)/python -m benchmarks
 
-docs: $(DEV_STAMP) ## Write the generated reference anew
+docs: $(DEV_STAMP) ## Rewrite the generated reference
 	$(BIN)/python tools/reference.py
 
 release: $(DEV_STAMP) engine ## Build sdist and wheel into dist/, and bring rapidocr up with the wheel alone
@@ -84,7 +84,7 @@ $(USER_STAMP): pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable .
 	@touch $@
 
-# Tests run with the packages that they last passed with: a release of someone else's is met in 'make upgrade', not in CI.
+# Tests run with the package versions with which they last passed. New releases come in by 'make upgrade', not in CI.
 $(DEV_STAMP): pyproject.toml tools/constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --constraint tools/constraints.txt --editable '.[dev]'
 	@touch $@ $(USER_STAMP)

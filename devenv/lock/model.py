@@ -78,7 +78,7 @@ class Deb(Artifact):
     path: _PoolPath
     """The path below a mirror's base, as in the Packages index (`pool/main/b/bash/…`)."""
     suite: _Word
-    """The suite that had it (`bookworm-security`): tells which of the user's mirrors to ask first."""
+    """The suite that had it (`bookworm-security`), which decides which of the user's mirrors comes first."""
     layer: Annotated[int, Field(ge=1, le=_MOST_LAYER)] | None = None
     """The image layer it goes to, as for wheels; None is the root preset's, and that of the base and the toolchain."""
 
@@ -139,7 +139,7 @@ class LockedEditor(_Stored):
     archive: Artifact
     packages: Annotated[tuple[Tarball, ...], FailFast()] = ()
     toolchain: Annotated[tuple[Deb, ...], FailFast()] = ()
-    """What compiles the native parts; only in the build stage, never in the image."""
+    """The compiler of the native parts: in the build stage only, never in the image."""
 
 
 class ModelFile(_Stored):
@@ -154,7 +154,7 @@ class ModelFile(_Stored):
 
 
 class ModelSource(_Stored):
-    """Where a hub has the model."""
+    """A hub's repository of the model, at one revision."""
 
     hub: Literal["huggingface", "modelscope"]
     id: Annotated[str, Field(pattern=REPOSITORY)]
@@ -244,12 +244,13 @@ class Lock(_Stored):
     npm: LockedNpm = LockedNpm()
     extensions: Annotated[tuple[File, ...], FailFast()] = ()
     archives: dict[Literal["base", "apt", "toolchain"], dict[_Word, _Instant]] | None = None
-    """When the archive itself was made (the `Date` of its Release file, `20261122T100000Z`) that packages of a section
-    came from, by suite: what a snapshot service is asked for once mirrors have dropped them."""
+    """The dates of the archives that packages of a section came from, by suite (the `Date` of the Release file,
+    `20261122T100000Z`). A snapshot service is asked for that date once mirrors have dropped the packages."""
     model: LockedModel | None = None
     """Weights: not part of the image, kept in their own store."""
     open: Annotated[tuple[Literal["model"], ...], Field(min_length=1, max_length=1)] | None = None
-    """What the preset pins and nobody has recorded yet: the first who needs it asks, and completes the lock."""
+    """Parts of the preset that are not pinned yet. The first command that needs one contacts the hubs and completes the
+    lock."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
