@@ -5,13 +5,17 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from devenv.container.labels import Running
 from devenv.doors.docker.engine import Engine
-from devenv.doors.terminal.stages import Beside, Stage, Stages
+from devenv.doors.terminal.stages import Stages
+from devenv.doors.thread import in_thread
 from devenv.doors.untrusted import last_object
 from devenv.errors import MachineError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 _TIMEOUT_S = 60
 _MOST_S = 3600
@@ -52,15 +56,16 @@ def prove(running: Running, engine: Engine) -> Proof:
     return proof
 
 
-def beside(running: Running, engine: Engine, stages: Stages) -> Beside[Proof]:
+def beside(running: Running, engine: Engine, stages: Stages) -> Future[Proof]:
     """The same as a stage of its own, while the caller continues."""
 
-    def act(stage: Stage) -> Proof:
-        proof = prove(running, engine)
-        stage.message(f"computed on {', '.join(str(one.get('name')) for one in proof.devices)}")
-        return proof
+    def act() -> Proof:
+        with stages.stage("gpu") as stage:
+            proof = prove(running, engine)
+            stage.message(f"computed on {', '.join(str(one.get('name')) for one in proof.devices)}")
+            return proof
 
-    return Beside("gpu", stages, act)
+    return in_thread("gpu", act)
 
 
 def read(out: str, err: str, code: int, *, wall_s: float = 0.0) -> Proof:

@@ -17,12 +17,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from devenv.container.labels import Running
 from devenv.doors.cancellation import Cancellation
 from devenv.doors.docker.engine import Engine
 from devenv.doors.terminal.progress import Progress
+from devenv.doors.thread import in_thread
 from devenv.errors import EngineError, NotReadyError
 from devenv.plan.services import ANY_STATUS, RESERVED, PlannedService
 
@@ -168,26 +170,15 @@ def wait_ready(running: Running, token: str, watch: Watch, *, progress: Progress
             stop.wait(_EVERY_S)
         raise NotReadyError(f"service {service.name!r} was not ready when the check was stopped")
 
-    told: dict[str, Ready | NotReadyError] = {}
-
-    def run(service: PlannedService) -> None:
-        try:
-            told[service.name] = ask(service)
-        except NotReadyError as error:
-            told[service.name] = error
-
     progress.message(f"waiting for {', '.join(sorted(waiting))}")
-    # Daemons: a service that keeps a request open must not delay the report that another one ended.
-    for one in asked:
-        threading.Thread(target=run, args=(one,), name=f"probe {one.name}", daemon=True).start()
+    # Not by an executor: a service that keeps a request open must not delay the report that another one ended.
+    probes = [in_thread(f"probe {one.name}", partial(ask, one)) for one in asked]
     try:
         while True:
             watch.check()
-            for outcome in list(told.values()):
-                if isinstance(outcome, NotReadyError):
-                    raise outcome
-            if len(told) == len(asked):
-                return tuple(one for one in (told[each.name] for each in asked) if isinstance(one, Ready))
+            ready = tuple(one.result() for one in probes if one.done())
+            if len(ready) == len(probes):
+                return ready
             watch.failed.wait(_EVERY_S)
     finally:
         stop.set()

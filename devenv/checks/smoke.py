@@ -5,15 +5,19 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from devenv.container.labels import Running
 from devenv.doors.docker.engine import Engine
 from devenv.doors.terminal.progress import Progress
-from devenv.doors.terminal.stages import Beside, Stage, Stages
+from devenv.doors.terminal.stages import Stages
+from devenv.doors.thread import in_thread
 from devenv.doors.untrusted import last_object
 from devenv.errors import SmokeError
 from devenv.plan.plan import PlannedCheck
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 PLUMBING = "plumbing passed; the result itself was not checked"
 _TAIL_LINES = 20
@@ -81,17 +85,18 @@ def smoke(running: Running, engine: Engine, *, progress: Progress) -> Report:
     return Report(checks=tuple(checks))
 
 
-def beside(running: Running, engine: Engine, stages: Stages) -> Beside[Report]:
+def beside(running: Running, engine: Engine, stages: Stages) -> Future[Report]:
     """The same as a stage of its own, while the caller continues."""
 
-    def act(stage: Stage) -> Report:
-        report = smoke(running, engine, progress=stage)
-        stage.failed = not report.passed
-        words = [f"{one.name} {one.words}" for one in report.checks]
-        stage.message(", ".join(words) or "no checks")
-        return report
+    def act() -> Report:
+        with stages.stage("smoke") as stage:
+            report = smoke(running, engine, progress=stage)
+            stage.failed = not report.passed
+            words = [f"{one.name} {one.words}" for one in report.checks]
+            stage.message(", ".join(words) or "no checks")
+            return report
 
-    return Beside("smoke", stages, act)
+    return in_thread("smoke", act)
 
 
 def _run(check: PlannedCheck, running: Running, engine: Engine) -> Check:

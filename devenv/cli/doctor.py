@@ -72,11 +72,10 @@ def _loaded(preset: str | None) -> LoadedPreset | None:
 
 
 def _asked(app: App) -> Future[EngineFacts]:
-    from concurrent.futures import ThreadPoolExecutor
-
     from devenv.doors.machine.engine import ask
+    from devenv.doors.thread import in_thread
 
-    return ThreadPoolExecutor(1).submit(ask, lambda: app.endpoint, lambda: app.engine)
+    return in_thread("engine", lambda: ask(lambda: app.endpoint, lambda: app.engine))
 
 
 def _json(found: Diagnosis) -> dict[str, Any]:

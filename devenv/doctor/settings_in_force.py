@@ -6,6 +6,7 @@ A value that two places give changes only without both; then each place that giv
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from devenv.doors.dirs import Dirs
 from devenv.doors.docker import address
+from devenv.doors.once import Once
 from devenv.doors.settings import tool_configs
 from devenv.doors.settings.settings import Settings
 from devenv.doors.settings.tool_configs import without_secret
@@ -77,17 +79,16 @@ class _Given:
 
     def __init__(self, readings: Mapping[str, Callable[[], _Rows]]) -> None:
         self._readings = readings
-        self._made: dict[str, _Rows | None] = {}
+        self._made = Once[str, _Rows]()
 
     def of(self, row: _Row, *, present: bool) -> tuple[str, ...]:
         """The sources with whose reading the row is there, or is not. A failed reading counts for nothing."""
+        found = []
         for name, read in self._readings.items():
-            if name not in self._made:
-                try:
-                    self._made[name] = read()
-                except UsageError:
-                    self._made[name] = None
-        return tuple(name for name, rows in self._made.items() if rows is not None and (row in rows) == present)
+            with contextlib.suppress(UsageError):
+                if (row in self._made.get(name, read)) == present:
+                    found.append(name)
+        return tuple(found)
 
 
 def _rows(environ: Mapping[str, str], root: Path, cwd: Path | None) -> Iterator[_Row]:

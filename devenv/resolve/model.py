@@ -7,9 +7,9 @@ import fnmatch
 import hashlib
 import re
 import tempfile
-import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -18,6 +18,7 @@ from devenv.doors.http.hubs import Hub, HubFile, UnreachedError, hub, hub_order
 from devenv.doors.http.partial_file import Wanted
 from devenv.doors.http.web import NowhereError, Origin, Web
 from devenv.doors.settings.settings import Settings
+from devenv.doors.thread import in_thread
 from devenv.errors import FetchError, LockError
 from devenv.fetch.store import Store
 from devenv.lock.model import LockedModel, ModelFile, ModelSource, files_digest
@@ -68,30 +69,14 @@ def _ask(
     asking: Sequence[ModelSource], wish: Model, settings: Settings, web: Web, store: Store
 ) -> tuple[dict[str, tuple[ModelFile, ...]], dict[str, FetchError]]:
     """The files by hub, and the hubs that could not be reached. All at once, because one may take long to fail."""
-    answers: dict[str, tuple[ModelFile, ...] | BaseException] = {}
-
-    def ask(source: ModelSource) -> None:
-        try:
-            answers[source.hub] = _files(source, wish, settings, web, store)
-        except BaseException as error:  # noqa: BLE001 - carried to the waiting thread
-            answers[source.hub] = error
-
-    # Daemons: Ctrl-C does not wait for a hub that does not answer.
-    threads = [threading.Thread(target=ask, args=(one,), name=one.hub, daemon=True) for one in asking]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    asked = [(one.hub, in_thread(one.hub, partial(_files, one, wish, settings, web, store))) for one in asking]
     found: dict[str, tuple[ModelFile, ...]] = {}
     silent: dict[str, FetchError] = {}
-    for source in asking:
-        answer = answers[source.hub]
-        if isinstance(answer, UnreachedError):
-            silent[source.hub] = answer
-        elif isinstance(answer, BaseException):
-            raise answer
-        else:
-            found[source.hub] = answer
+    for name, answer in asked:
+        try:
+            found[name] = answer.result()
+        except UnreachedError as error:
+            silent[name] = error
     return found, silent
 
 

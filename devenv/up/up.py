@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from devenv.build.build import Image
 from devenv.checks import gpu as proof
@@ -19,7 +20,7 @@ from devenv.container.labels import Running
 from devenv.container.state import Environment
 from devenv.doors.docker.engine import Engine
 from devenv.doors.docker.values import ContainerSpec
-from devenv.doors.terminal.stages import Beside
+from devenv.doors.thread import outcome
 from devenv.errors import NotReadyError
 from devenv.up import preflight, prepare
 from devenv.up.decide import Decided
@@ -27,6 +28,9 @@ from devenv.up.image import make_image
 from devenv.up.prepare import Target, Token, Wishes
 from devenv.up.session import Session
 from devenv.up.weights import Bringing
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 _PORT_ATTEMPTS = 3
 
@@ -105,8 +109,8 @@ def up(
             ready = readiness.wait_ready(running, token.text, watch, progress=stage, engine=engine)
             stage.message(", ".join(f"{one.service} {one.seconds:.1f} s" for one in ready))
         # The GPU first, because a GPU that cannot compute explains a failed smoke check.
-        proof_ = proving.result(session.cancel) if proving else None
-        report = smoking.result(session.cancel)
+        proof_ = outcome(proving, session.cancel) if proving else None
+        report = outcome(smoking, session.cancel)
         watch.check()
         passed.keep(environment, running, report, proof_)
         return Result(
@@ -171,7 +175,7 @@ def _started(environment: Environment, engine: Engine) -> Running:
 
 def _set_up(
     running: Running, decided: Decided, watch: readiness.Watch, session: Session
-) -> tuple[readiness.Watch, Beside[Report]]:
+) -> tuple[readiness.Watch, Future[Report]]:
     """The preset's own commands, then its checks. After commands the watch is a new one, because a
     service that lacked their results may have ended before."""
     engine, stages = session.engine(), session.stages

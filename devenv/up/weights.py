@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Self, TypeVar
 
+from devenv.doors.thread import in_thread
 from devenv.up.session import Session
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from devenv.doors.http.ranges import Ranges
     from devenv.lock.model import LockedModel
     from devenv.weights.download.prefetch import Prefetched
@@ -50,8 +52,7 @@ class Bringing:
         self._model = model
         self._session = session
         self._own = own
-        self._failure: BaseException | None = None
-        self._thread: threading.Thread | None = None
+        self._brought: Future[None] | None = None
         self._held = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -83,7 +84,7 @@ class Bringing:
             done = act(dataclasses.replace(self._session, cancel=self._other))
             self._finish()
         except BaseException as error:
-            first = self._failure
+            first = self._failure()
             self._halt()
             self._session.cancel.check()
             if first is not None and isinstance(error, Exception):  # the other one only ended because of it
@@ -91,17 +92,20 @@ class Bringing:
             raise
         return done
 
+    def _failure(self) -> BaseException | None:
+        return self._brought.exception() if self._brought is not None and self._brought.done() else None
+
     def _halt(self) -> None:
-        if self._thread is not None:
+        if self._brought is not None:
+            from concurrent.futures import wait
+
             self._web.halt()
-            self._thread.join(timeout=10)
+            wait((self._brought,), timeout=10)
 
     def _finish(self) -> None:
         assert self._model is not None
-        if self._thread is not None:
-            self._thread.join()
-        if self._failure:
-            raise self._failure
+        if self._brought is not None:
+            self._brought.result()
         if not self._store.present(self._model):  # another process changed the store's folder since
             self._start()
             self._finish()
@@ -117,13 +121,9 @@ class Bringing:
         assert self._model is not None
         volume.check(self._model, self._store.folder(self._model.key), self._session.engine(), own=self._own)
         self._web = Ranges(self._session.settings)
-        self._thread = threading.Thread(target=self._run, name="weights", daemon=True)
-        self._thread.start()
+        self._brought = in_thread("weights", self._run)
+        self._brought.add_done_callback(lambda brought: self._other.cancel() if brought.exception() else None)
 
     def _run(self) -> None:
         assert self._model is not None
-        try:
-            fetch_model(self._model, self._session, ranges=self._web)
-        except BaseException as error:  # noqa: BLE001 - carried to the waiting thread and raised there
-            self._failure = error
-            self._other.cancel()
+        fetch_model(self._model, self._session, ranges=self._web)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from devenv.doors.docker import address as dockerhost
 from devenv.doors.docker.buildx import check_buildx
 from devenv.doors.machine.model import EngineFacts
+from devenv.doors.thread import in_thread
 from devenv.errors import EngineError
 
 if TYPE_CHECKING:
@@ -27,9 +28,7 @@ def ask(where: Callable[[], Endpoint], connect: Callable[[], Engine]) -> EngineF
         endpoint = where()
     except EngineError as error:
         return EngineFacts(problem=error.message, remedy=error.hint or "")
-    told: list[tuple[str, str]] = []
-    asking = threading.Thread(target=lambda: told.append(buildx()), name="buildx")
-    asking.start()
+    asking = in_thread("buildx", buildx)
     try:
         info, version = dockerhost.ask(endpoint, "/info"), dockerhost.ask(endpoint, "/version")
         if not (isinstance(info, dict) and isinstance(version, dict)):
@@ -40,8 +39,7 @@ def ask(where: Callable[[], Endpoint], connect: Callable[[], Engine]) -> EngineF
             info, version = engine.info(), engine.release()
         except EngineError as error:
             return EngineFacts(address=endpoint.address, problem=error.message, remedy=error.hint or "")
-    asking.join()
-    found, problem = told[0]
+    found, problem = asking.result()
     return facts(info, version, address=endpoint.address, buildx=found, buildx_problem=problem)
 
 

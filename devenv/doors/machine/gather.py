@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from devenv.doors.machine import local, nvidia
 from devenv.doors.machine.model import EngineFacts, Machine, Network, Nvidia
 from devenv.doors.machine.ports import port_is_free
+from devenv.doors.thread import in_thread
 
 if TYPE_CHECKING:
     from devenv.doors.http.web import Origin
@@ -27,7 +27,6 @@ def gather(
     root: Path = Path("/"),
 ) -> Machine:
     """Ask engine (see `machine.engine.ask`), driver, kernel and, unless `origins` is None, the network."""
-    told: dict[str, Any] = {"engine": EngineFacts(), "nvidia": Nvidia(), "network": None}
 
     def network() -> Network | None:
         if origins is None:
@@ -36,30 +35,11 @@ def gather(
 
         return ask(settings, origins, carried or {}, deadline_s=DEADLINE_S)
 
-    questions: dict[str, Callable[[], Any]] = {
-        "engine": engine,
-        "nvidia": lambda: nvidia.look(root),
-        "network": network,
-    }
-
-    failed: list[BaseException] = []
-
-    def run(name: str) -> None:
-        try:
-            told[name] = questions[name]()
-        except BaseException as error:  # noqa: BLE001 - carried to the waiting thread and raised there
-            failed.append(error)
-
-    threads = [threading.Thread(target=run, args=(name,), name=name) for name in questions]
-    for thread in threads:
-        thread.start()
+    facts, driver = in_thread("engine", engine), in_thread("nvidia", lambda: nvidia.look(root))
+    reached = in_thread("network", network)
     busy = tuple(port for port in ports if not port_is_free(port))
-    for thread in threads:
-        thread.join()
-    if failed:
-        raise failed[0]
     return assemble(
-        settings, engine=told["engine"], nvidia_=told["nvidia"], network=told["network"], busy=busy, root=root
+        settings, engine=facts.result(), nvidia_=driver.result(), network=reached.result(), busy=busy, root=root
     )
 
 

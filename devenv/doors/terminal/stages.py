@@ -8,16 +8,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from devenv.doors.cancellation import Cancellation
     from devenv.doors.terminal.console import Console
 
 _PLAIN_EVERY_S = 5.0
-_LOOK_EVERY_S = 0.1
 _BYTES_EVERY_S = 0.5
-_T = TypeVar("_T")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,33 +210,3 @@ class Stages:
             detail = Text(stage.detail(), style=style, overflow="ellipsis", no_wrap=True)
             table.add_row(mark, Text(stage.name), Text(f"{stage.seconds:6.1f} s"), detail)
         return table
-
-
-class Beside(Generic[_T]):
-    """A stage in a thread of its own, because it needs no service and can start with them.
-
-    A daemon: when a service has died, the command ends without waiting for it.
-    """
-
-    def __init__(self, name: str, stages: Stages, act: Callable[[Stage], _T]) -> None:
-        self._told: list[_T | BaseException] = []
-        self._thread = threading.Thread(target=self._run, args=(name, stages, act), name=name, daemon=True)
-        self._thread.start()
-
-    def result(self, cancel: Cancellation | None = None) -> _T:
-        """Wait for it. Raises what it raised, CancelledError."""
-        while self._thread.is_alive():
-            self._thread.join(_LOOK_EVERY_S if cancel else None)
-            if cancel:
-                cancel.check()
-        outcome = self._told[0]
-        if isinstance(outcome, BaseException):
-            raise outcome
-        return outcome
-
-    def _run(self, name: str, stages: Stages, act: Callable[[Stage], _T]) -> None:
-        try:
-            with stages.stage(name) as stage:
-                self._told.append(act(stage))
-        except BaseException as error:  # noqa: BLE001 - carried to the waiting thread and raised there
-            self._told.append(error)

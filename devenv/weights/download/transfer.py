@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import threading
 from collections import deque
 from collections.abc import Mapping
 
 from devenv.doors.http.hubs import Hub
 from devenv.doors.http.ranges import Place
+from devenv.doors.once import Once
 from devenv.doors.settings.tool_configs import without_secret
 from devenv.lock.model import ModelFile
 from devenv.weights.download.hash import Digest
@@ -31,11 +31,7 @@ class Source:
     denied: str | None = None  # the file that it refused because the user lacks the right
     received: int = 0
     _guard: threading.Lock = dataclasses.field(default_factory=threading.Lock)
-
-    @functools.cached_property
-    def headers(self) -> Mapping[str, str]:
-        """The headers for its own host."""
-        return self.hub.headers()
+    _headers: Once[str, Mapping[str, str]] = dataclasses.field(default_factory=Once)
 
     def count(self, bytes_: int) -> None:
         """Count bytes from this source."""
@@ -45,7 +41,8 @@ class Source:
     def place(self, path: str) -> Place:
         """The address of a file."""
         with self._guard:  # the first caller imports the hubs' clients
-            return Place(url=self.hub.url(self.id, self.revision, path), headers=self.headers)
+            url = self.hub.url(self.id, self.revision, path)
+        return Place(url=url, headers=self._headers.get(self.id, self.hub.headers))
 
 
 class Arriving:

@@ -7,8 +7,6 @@ import pytest
 
 from devenv.doors.cancellation import Cancellation
 from devenv.doors.file_lock import hold
-from devenv.doors.terminal.console import Console
-from devenv.doors.terminal.stages import Beside, Stages
 from devenv.errors import CancelledError
 
 
@@ -58,14 +56,3 @@ def test_a_thread_that_waits_for_a_lock_is_freed(tmp_path: Path) -> None:
         cancel.cancel()
         thread.join()
     assert told == ["freed"]
-
-
-@pytest.mark.timeout(30)
-def test_nobody_waits_for_a_stage_beside_that_goes_on() -> None:
-    cancel, go = Cancellation(), threading.Event()
-    stage = Beside("smoke", Stages(Console(quiet=True)), lambda _: go.wait(20))
-    cancel.cancel()
-    with pytest.raises(CancelledError):
-        stage.result(cancel)
-    go.set()
-    assert stage.result() is True
