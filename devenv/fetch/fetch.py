@@ -10,7 +10,8 @@ from collections.abc import Mapping
 
 from devenv.doors.cancellation import Cancellation
 from devenv.doors.http.partial_file import Stopped, Wanted
-from devenv.doors.http.web import NowhereError, Policy, Web
+from devenv.doors.http.retry import Policy
+from devenv.doors.http.web import NowhereError, Web
 from devenv.doors.settings.settings import Settings
 from devenv.doors.terminal.progress import Progress, Silent
 from devenv.errors import FetchError

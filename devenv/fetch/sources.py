@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from packaging.utils import canonicalize_name
@@ -16,6 +15,7 @@ from packaging.utils import canonicalize_name
 from devenv.doors import files
 from devenv.doors.http.partial_file import Wanted
 from devenv.doors.http.web import NowhereError, Origin, Unusable, Web
+from devenv.doors.once import Once
 from devenv.doors.settings.apt_archives import apt_sources, snapshots
 from devenv.doors.settings.settings import Settings
 from devenv.doors.settings.tool_configs import header_for
@@ -25,7 +25,6 @@ from devenv.lock.model import Artifact, Deb, Lock
 from devenv.preset.model import Archive, Preset
 from devenv.preset.own_wheel import own_wheel
 
-T = TypeVar("T")
 Place = Origin | Unusable
 
 
@@ -53,8 +52,8 @@ class Sources:
         self._node_registry = node_registry
         self._files = files or {}
         self._folders = Folders(settings.folders)
-        self._pages = _Once[tuple[tuple[str, str, str | None], ...]]()
-        self._registry = _Once[str]()
+        self._pages = Once[str, tuple[tuple[str, str, str | None], ...]]()
+        self._registry = Once[str, str]()
 
     def deb(self, deb: Deb, distribution: str, release: str, made: str | None = None) -> Iterator[Place]:
         """apt's own folder, each archive of that suite, the other archives of the release, and at last the user's
@@ -216,7 +215,7 @@ class Sources:
         if page.startswith("file:"):
             asked = page.rstrip("/") + "/index.html"
         accept = "application/vnd.pypi.simple.v1+json, text/html;q=0.5"
-        text, final, kind = self._web.page(Origin(url=asked, channel="pip", headers=(("Accept", accept),)))
+        text, final, kind = self._web.page(Origin(url=asked, channel="pip", accept=accept))
         from pypi_simple import ProjectPage
 
         try:
@@ -271,7 +270,7 @@ class Folders:
 
     def __init__(self, folders: Iterable[Path]) -> None:
         self._folders = tuple(folders)
-        self._by_size = _Once[Mapping[int, tuple[Path, ...]]]()
+        self._by_size = Once[str, Mapping[int, tuple[Path, ...]]]()
 
     def find(self, artifact: Artifact) -> Path | None:
         """A file with the artifact's size and sha256; None when there is none. Raises UsageError for a bad folder."""
@@ -293,26 +292,3 @@ class Folders:
                     if path.is_file():
                         found.setdefault(path.stat().st_size, []).append(path)
         return {size: tuple(paths) for size, paths in found.items()}
-
-
-class _Once(Generic[T]):
-    """Values looked up once each, by one thread while the others wait. A failure is kept too."""
-
-    def __init__(self) -> None:
-        self._guard = threading.Lock()
-        self._guards: dict[str, threading.Lock] = {}
-        self._values: dict[str, T | DevenvError] = {}
-
-    def get(self, key: str, make: Callable[[], T]) -> T:
-        with self._guard:
-            guard = self._guards.setdefault(key, threading.Lock())
-        with guard:
-            if key not in self._values:
-                try:
-                    self._values[key] = make()
-                except DevenvError as error:
-                    self._values[key] = error
-            value = self._values[key]
-        if isinstance(value, DevenvError):
-            raise value
-        return value

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from devenv.doors.cancellation import Cancellation
-from devenv.doors.http.web import Policy
+from devenv.doors.http.retry import Policy
 from devenv.doors.settings.settings import Settings
 from devenv.doors.terminal.progress import Progress
 from devenv.fetch.store import Store

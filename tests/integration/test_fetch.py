@@ -20,7 +20,7 @@ import pytest
 
 from devenv.doors.http import web
 from devenv.doors.http.partial_file import Partial
-from devenv.doors.http.web import Policy
+from devenv.doors.http.retry import Policy
 from devenv.doors.settings.settings import Settings
 from devenv.errors import FetchError
 from devenv.fetch.fetch import FetchReport, GoneError, fetch

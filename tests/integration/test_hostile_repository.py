@@ -31,7 +31,7 @@ NAMES = (
     "npx", "nvidia-smi", "python", "python3", "sh", "uv", "xdg-open",
 )  # fmt: skip
 """Programs that a shell would take from a folder if it were in PATH."""
-MODULES = ("click", "devenv", "httpx", "sitecustomize", "usercustomize", "yaml")
+MODULES = ("click", "devenv", "sitecustomize", "urllib3", "usercustomize", "yaml")
 BASE = "extends: python\nname: t-hostile-base\n"
 PRESET = """\
 extends: ./base.yaml

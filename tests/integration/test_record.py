@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from devenv.doors.http.hubs import UnreachedError
-from devenv.doors.http.web import Policy, Web
+from devenv.doors.http.retry import Policy
+from devenv.doors.http.web import Web
 from devenv.errors import FetchError, LockError, UsageError
 from devenv.fetch.store import Store
 from devenv.lock.model import read

@@ -19,7 +19,8 @@ from typing import Any
 import pytest
 
 from devenv.doors.http.ranges import Ranges
-from devenv.doors.http.web import Policy, Web
+from devenv.doors.http.retry import Policy
+from devenv.doors.http.web import Web
 from devenv.errors import FetchError, LockError, UsageError
 from devenv.fetch.store import Store
 from devenv.lock.model import LockedModel
@@ -449,7 +450,7 @@ def test_three_hundred_seeded_faults(tmp_path: Path) -> None:
 
 _ZYGOTE = """
 import os, pickle, sys
-import huggingface_hub.hf_api, urllib3, httpx
+import huggingface_hub.hf_api, urllib3
 from devenv.weights.download.partial_file import Part
 from devenv.weights.download.prefetch import prefetch
 from devenv.weights.store import Weights

@@ -25,7 +25,6 @@ DOORS = {
     "subprocess": ("doors.process",),
     "docker": ("doors.docker",),
     "rich": ("doors.terminal",),
-    "httpx": ("doors.http",),
     "urllib3": ("doors.http", "doors.docker"),
     "requests": ("doors.docker",),
     "huggingface_hub": ("doors.http",),

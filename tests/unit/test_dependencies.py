@@ -18,9 +18,13 @@ NOT_IMPORTED = {"tzdata": "zoneinfo reads its files where the system has none"}
 BROUGHT_ALONG = {"pydantic-core": "pydantic takes one version of it and no other"}
 
 
-def _declared() -> set[str]:
+def _requirements() -> tuple[Requirement, ...]:
     project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["project"]
-    return {canonicalize_name(Requirement(one).name) for one in project["dependencies"]}
+    return tuple(map(Requirement, project["dependencies"]))
+
+
+def _declared() -> set[str]:
+    return {canonicalize_name(one.name) for one in _requirements()}
 
 
 def _imported() -> set[str]:
@@ -42,3 +46,8 @@ def test_declared_is_imported_and_imported_is_declared() -> None:
     used = {canonicalize_name(name) for module in _imported() for name in providers[module]}
     assert used - _declared() == BROUGHT_ALONG.keys(), "declare it"
     assert _declared() - used == NOT_IMPORTED.keys(), "nothing imports it: take it out"
+
+
+def test_a_library_whose_private_names_are_used_has_an_upper_bound() -> None:
+    (bounds,) = (one.specifier for one in _requirements() if one.name == "modelscope-hub")
+    assert "<" in {one.operator for one in bounds}

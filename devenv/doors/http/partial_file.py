@@ -45,6 +45,10 @@ class Refused(Exception):  # noqa: N818
         self.offline = offline
 
 
+class Denied(Refused):
+    """401 or 403: the user's rights, not the network."""
+
+
 class Again(Exception):  # noqa: N818
     """This source may give the file on another try, after `wait_s` at the least."""
 

@@ -5,52 +5,37 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
-import random
-import socket
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from devenv.doors import files
 from devenv.doors.cancellation import Cancellation
+from devenv.doors.http.connections import Answer, Connections, basic, login
 from devenv.doors.http.partial_file import Again, Got, Partial, Refused, Stopped, Wanted
-from devenv.doors.http.transport import Streaming, check_status, trust
+from devenv.doors.http.retry import Policy, Tries
+from devenv.doors.http.trust import Channel, trust
+from devenv.doors.once import Once
 from devenv.doors.settings.tool_configs import without_secret
 from devenv.errors import FetchError
 
 if TYPE_CHECKING:
-    import httpx
-
     from devenv.doors.settings.settings import Settings
-
-Channel = Literal["apt", "pip", "npm", "plain"]
-"""Whose proxy and certificates a request uses."""
 
 T = TypeVar("T")
 _MOST_PAGE_BYTES = 64 << 20
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """The number of tries, and the waits."""
-
-    attempts: int = 5
-    connect_timeout_s: float = 15
-    read_timeout_s: float = 30
-    backoff_s: float = 0.4
-    longest_wait_s: float = 60
-    redirects: int = 10
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """One place that may have a file: an http(s) or file address."""
+    """One place that may have a file: an http(s) or file address. `headers`: what only its own host may see."""
 
     url: str
     channel: Channel = "plain"
     headers: tuple[tuple[str, str], ...] = dataclasses.field(default=(), repr=False)
+    accept: str = "*/*"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,17 +73,15 @@ class NowhereError(FetchError):
 
 
 class Web:
-    """HTTP clients after the user's settings, shared by threads. `stop` ends all its work soon."""
+    """Downloads after the user's settings, shared by threads. `stop` ends all its work soon."""
 
     def __init__(self, settings: Settings, policy: Policy | None = None, cancel: Cancellation | None = None) -> None:
         self.policy = policy or Policy()
         self.cancel = cancel or Cancellation()
         self._ending = contextlib.ExitStack()
         self.stop = threading.Event()
-        self._sockets: set[socket.socket] = set()
         self._settings = settings
-        self._clients: dict[Channel, httpx.Client] = {}
-        self._guard = threading.Lock()
+        self._connections = Once[Channel, Connections]()
 
     def __enter__(self) -> Self:
         self._ending.enter_context(self.cancel.ending(self.halt))
@@ -106,22 +89,19 @@ class Web:
 
     def __exit__(self, *_: object) -> None:
         self._ending.close()
-        with self._guard:
-            for client in self._clients.values():
-                client.close()
-            self._clients.clear()
+        for connections in self._connections.made():
+            connections.close()
 
     def halt(self) -> None:
         """End all work soon: no new try, and waiting readers are woken."""
         self.stop.set()
-        for one in list(self._sockets):
-            with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
+        for connections in self._connections.made():
+            connections.halt()
 
     def ask(self, origin: Origin) -> tuple[int, str]:
         """Send one request, without reading the body: (HTTP status, its Date header). Raises Again, Refused."""
-        with self._stream(origin, {}) as answer:
-            return answer.status_code, answer.headers.get("date", "")
+        with self._get(origin, {}) as answer:
+            return answer.status, answer.headers.get("date", "")
 
     def page(self, origin: Origin) -> tuple[str, str, str]:
         """A small text: (text, final address, content type). Raises NowhereError."""
@@ -134,15 +114,17 @@ class Web:
                 raise NowhereError(Wanted(name=origin.url), (why,)) from None
 
         def read(origin: Origin) -> tuple[str, str, str]:
-            with self._stream(origin, {}) as answer:
-                check_status(answer, self.policy.longest_wait_s)
+            from urllib3.util.request import ACCEPT_ENCODING
+
+            with self._get(origin, {"Accept-Encoding": ACCEPT_ENCODING}) as answer:
+                self._check(answer)
                 data = bytearray()
-                for piece in answer.iter_bytes():
+                while piece := answer.read(decoded=True):
                     data += piece
                     if len(data) > _MOST_PAGE_BYTES:
                         raise Refused(f"its answer is larger than {_MOST_PAGE_BYTES >> 20} MB")
-                text = data.decode(answer.encoding or "utf-8", errors="replace")
-                return text, str(answer.url), answer.headers.get("content-type", "")
+                kind = answer.headers.get("content-type", "")
+                return data.decode(_charset(kind), errors="replace"), answer.url, kind
 
         return self._patiently(Wanted(name=without_secret(origin.url)), (origin,), read, lambda: 0)
 
@@ -181,7 +163,7 @@ class Web:
             if isinstance(origin, Unusable):
                 reasons.append(origin)
                 continue
-            tries, furthest = 0, reached()
+            tries, furthest = Tries(self.policy, self.stop), reached()
             while True:
                 if self.stop.is_set():
                     raise Stopped
@@ -194,15 +176,10 @@ class Web:
                     break
                 except Again as again:
                     now = reached()
-                    # A source that gets further each time has no limit of tries; one that starts over each time has.
-                    tries = 1 if now > furthest else tries + 1
-                    furthest = max(furthest, now)
-                    if tries >= self.policy.attempts:
-                        why = f"{again} ({tries} times)" if tries > 1 else str(again)
+                    if why := tries.failed(again, further=now > furthest):
                         reasons.append(Unusable(url=origin.url, why=why, offline=again.offline, passing=True))
                         break
-                    backoff_s = self.policy.backoff_s * 2 ** (tries - 1) * random.uniform(0.75, 1.25)  # noqa: S311
-                    self.stop.wait(min(max(backoff_s, again.wait_s), self.policy.longest_wait_s))
+                    furthest = max(furthest, now)
         raise NowhereError(wanted, tuple(reasons))
 
     def _attempt(self, file: Partial, origin: Origin) -> Got:
@@ -219,24 +196,22 @@ class Web:
     def _receive(self, file: Partial, origin: Origin, have: int) -> None:
         expected = file.wanted.size_bytes
         extra = {"Range": f"bytes={have}-"} if have else {}
-        with self._stream(origin, {**extra, "Accept-Encoding": "identity"}) as answer:
-            if answer.status_code == 416:
+        with self._get(origin, {**extra, "Accept-Encoding": "identity"}) as answer:
+            if answer.status == 416:
                 file.restart()
                 raise Again("it cannot resume the download")
-            check_status(answer, self.policy.longest_wait_s)
-            if answer.status_code == 206 and not answer.headers.get("content-range", "").startswith(f"bytes {have}-"):
+            self._check(answer)
+            if answer.status == 206 and not answer.headers.get("content-range", "").startswith(f"bytes {have}-"):
                 file.restart()
                 raise Again("it sent another range than requested")
-            if answer.status_code == 200 and have:
+            if answer.status == 200 and have:
                 file.restart()
                 have = 0
             length = answer.headers.get("content-length", "")
             if expected is not None and length.isdigit() and have + int(length) != expected:
                 file.restart()
                 raise Refused(f"has another size: {have + int(length)} bytes, the lock has {expected}")
-            for chunk in answer.iter_raw():  # no chunk size: it would hold bytes back, lost at a break
-                if self.stop.is_set():
-                    raise Stopped
+            for chunk in answer.pieces():
                 file.write(chunk)
                 if expected is not None and file.size() > expected:
                     file.restart()
@@ -244,34 +219,47 @@ class Web:
         if expected is not None and file.size() < expected:
             raise Again(f"ended early, after {file.size()} of {expected} bytes")
 
-    def _stream(self, origin: Origin, headers: dict[str, str]) -> Streaming:
-        netrc = self._settings.pip.netrc if origin.channel == "pip" and not urlsplit(origin.url).username else None
-        headers = {**headers, **dict(origin.headers)}
-        return Streaming(self._client(origin.channel), origin.url, headers, netrc=netrc, sockets=self._sockets)
+    def _check(self, answer: Answer) -> None:
+        if answer.status not in (200, 206):
+            raise answer.fault(self.policy.longest_wait_s)
 
-    def _client(self, channel: Channel) -> httpx.Client:
-        import httpx
+    def _get(self, origin: Origin, headers: dict[str, str]) -> contextlib.AbstractContextManager[Answer]:
+        connections = self._connections.get(origin.channel, lambda: self._of(origin.channel))
+        return connections.get(origin.url, {"Accept": origin.accept, **headers}, self._own(origin))
 
+    def _own(self, origin: Origin) -> dict[str, str]:
+        """The headers for the origin's own host: those it has, and the login of its address or of ~/.netrc."""
+        netrc = self._settings.pip.netrc if origin.channel == "pip" else None
+        return {**(login(origin.url) or _netrc_login(netrc, origin.url)), **dict(origin.headers)}
+
+    def _of(self, channel: Channel) -> Connections:
         proxies = {"pip": self._settings.pip.proxy, "npm": self._settings.npm.proxy, "apt": self._settings.apt_proxy}
-        with self._guard:
-            client = self._clients.get(channel)
-            if client is None:
-                try:
-                    client = httpx.Client(
-                        proxy=proxies.get(channel),
-                        verify=trust(self._settings, channel),
-                        follow_redirects=True,
-                        max_redirects=self.policy.redirects,
-                        timeout=httpx.Timeout(self.policy.read_timeout_s, connect=self.policy.connect_timeout_s),
-                        limits=httpx.Limits(max_connections=None, max_keepalive_connections=32),
-                        headers={"User-Agent": "devenv"},
-                    )
-                except (ImportError, ValueError) as error:
-                    raise FetchError(
-                        f"the proxy settings cannot be used: {error}", hint="see HTTPS_PROXY, ALL_PROXY"
-                    ) from None
-                self._clients[channel] = client
-        return client
+        return Connections(self.policy, lambda: trust(self._settings, channel), self.stop, proxies.get(channel))
+
+
+def _netrc_login(path: Path | None, url: str) -> dict[str, str]:
+    """The login for a host in ~/.netrc; a file of another format is ignored, as curl does."""
+    import netrc
+
+    try:
+        found = netrc.netrc(str(path)).authenticators(urlsplit(url).hostname or "") if path else None
+    except (OSError, netrc.NetrcParseError):
+        return {}
+    return basic(found[0], found[2]) if found and found[2] else {}
+
+
+def _charset(content_type: str) -> str:
+    """The encoding that an answer names, where Python knows it."""
+    from email.message import Message
+
+    message = Message()
+    message["Content-Type"] = content_type
+    name = message.get_content_charset("utf-8")
+    try:
+        "".encode(name)
+    except (LookupError, ValueError):
+        return "utf-8"
+    return name
 
 
 def _local(url: str) -> Path | None:

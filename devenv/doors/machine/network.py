@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import wait
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from devenv.doors.http.partial_file import Again, Refused
-from devenv.doors.http.web import Origin, Policy, Web
+from devenv.doors.http.retry import Policy
+from devenv.doors.http.web import Origin, Web
 from devenv.doors.machine.model import Network, Probe
 from devenv.doors.settings.tool_configs import without_secret
+from devenv.doors.thread import in_thread
 from devenv.errors import FetchError
 
 if TYPE_CHECKING:
@@ -28,41 +31,35 @@ def ask(
 ) -> Network:
     """Probe all of `origins` (name, address); those without an answer by the deadline have failed."""
     began = time.monotonic()
-    told: dict[str, Probe] = {}
     web = Web(settings, Policy(attempts=1, connect_timeout_s=deadline_s, read_timeout_s=deadline_s))
-    threads = [
-        # Daemons: resolving an unknown name can take longer than the deadline.
-        threading.Thread(target=_one, args=(web, name, origin, told), name=f"probe {name}", daemon=True)
-        for name, origin in origins
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(max(0.0, began + deadline_s - time.monotonic()))
-    late = [
-        Probe(
+    # Not by an executor: resolving an unknown name can take longer than the deadline.
+    asked = [(name, one, in_thread(f"probe {name}", partial(_one, web, name, one))) for name, one in origins]
+    wait([answer for _, _, answer in asked], max(0.0, began + deadline_s - time.monotonic()))
+    probes = [
+        answer.result()
+        if answer.done()
+        else Probe(
             name=name,
             url=without_secret(one.url),
             seconds=round(deadline_s, 3),
             kind="timeout",
             problem=f"no answer within {deadline_s:g} s",
         )
-        for name, one in origins
-        if name not in told
+        for name, one, answer in asked
     ]
     proxies = [f"{name}={without_secret(carried[name])}" for name in _PROXIES if carried.get(name)]
     named = {"pip": settings.pip.proxy, "npm": settings.npm.proxy, "apt": settings.apt_proxy}
     proxies += [f"{name}: {without_secret(proxy)}" for name, proxy in named.items() if proxy]
     bundle = settings.ca_bundle
     return Network(
-        probes=tuple(sorted([*told.values(), *late], key=lambda one: one.name)),
+        probes=tuple(sorted(probes, key=lambda one: one.name)),
         proxies=tuple(proxies),
         ca_bundle=str(bundle or ""),
         ca_problem=f"cannot read {bundle}" if bundle and not os.access(bundle, os.R_OK) else "",
     )
 
 
-def _one(web: Web, name: str, origin: Origin, told: dict[str, Probe]) -> None:
+def _one(web: Web, name: str, origin: Origin) -> Probe:
     began = time.monotonic()
     url = without_secret(origin.url)
     kind = problem = ""
@@ -77,7 +74,7 @@ def _one(web: Web, name: str, origin: Origin, told: dict[str, Probe]) -> None:
     except Exception as error:  # noqa: BLE001 - a probe tells what it met, whatever that is
         kind, problem = "connect", f"{type(error).__name__}: {error}"
     seconds = round(time.monotonic() - began, 3)
-    told[name] = Probe(name=name, url=url, seconds=seconds, problem=problem, kind=kind, skew_s=skew_s)
+    return Probe(name=name, url=url, seconds=seconds, problem=problem, kind=kind, skew_s=skew_s)
 
 
 def _kind(words: str) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 
-from devenv.doors.http.partial_file import Again, Refused, Stopped
-from devenv.doors.http.ranges import Denied, NoRanges, Ranges
+from devenv.doors.http.partial_file import Again, Denied, Refused, Stopped
+from devenv.doors.http.ranges import NoRanges, Ranges
+from devenv.doors.http.retry import Tries
 from devenv.doors.terminal.progress import Progress
 from devenv.errors import FetchError
 from devenv.lock.model import LockedModel, ModelFile
@@ -167,7 +167,7 @@ class Download:
     def _from_source(self, arriving: Arriving, piece: int, source: Source) -> bool:
         """Try several times. False: this source does not give it."""
         part, file = arriving.part, arriving.file
-        tries = 0
+        tries = Tries(self._web.policy, self._web.stop)
         while source.dead is None and source.number not in arriving.refused:
             whole = piece == WHOLE
             start = 0 if whole else part.start(piece) + part.have(piece)
@@ -189,30 +189,20 @@ class Download:
             except Refused as refused:
                 self._refuse(arriving, source, refused)
             except Again as again:
-                tries = self._again(
-                    arriving, source, again, tries, (part.total if whole else part.have(piece)) > reached
-                )
+                further = (part.total if whole else part.have(piece)) > reached
+                self._again(arriving, source, again, tries, further=further)
             else:
                 return True
         return False
 
-    def _again(self, arriving: Arriving, source: Source, again: Again, tries: int, further: bool) -> int:
+    def _again(self, arriving: Arriving, source: Source, again: Again, tries: Tries, *, further: bool) -> None:
         """Wait before the next try; after the last one the source is refused."""
-        tries = 1 if further and not again.slow else tries + 1
         others = any(
             one is not source and one.dead is None and one.number not in arriving.refused for one in self._sources
         )
         # With another source left, an unreachable one gets few tries.
-        most = min(2, self._web.policy.attempts) if again.offline and others else self._web.policy.attempts
-        if tries >= most:
-            why = f"{again} ({tries} times)" if tries > 1 else str(again)
+        if why := tries.failed(again, further=further, most=2 if again.offline and others else None):
             self._refuse(arriving, source, Refused(why, offline=again.offline))
-        else:
-            policy = self._web.policy
-            backoff_s = policy.backoff_s * 2 ** (tries - 1) * random.uniform(0.75, 1.25)  # noqa: S311
-            if self._web.stop.wait(min(max(backoff_s, again.wait_s), policy.longest_wait_s)):
-                raise Stopped
-        return tries
 
     def _refuse(self, arriving: Arriving, source: Source, refused: Refused) -> None:
         with self._state:

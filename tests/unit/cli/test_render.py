@@ -15,7 +15,7 @@ from devenv.doors.dirs import presets_dir
 from devenv.lock.model import read
 from devenv.render.sbom import sbom
 
-HEAVY = {"docker", "httpx", "rich"}
+HEAVY = {"docker", "urllib3", "rich"}
 
 
 @cache

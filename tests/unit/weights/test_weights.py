@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import errno
 import fcntl
@@ -18,7 +17,6 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from devenv.doors.dirs import Dirs
-from devenv.doors.http.ranges import Ranges
 from devenv.doors.settings.config_yaml import weights_dir
 from devenv.doors.settings.settings import Settings
 from devenv.errors import UsageError
@@ -304,12 +302,6 @@ def test_another_users_home_is_no_folder_of_ours(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="another user's home"):
         weights_dir("~bob/w", tmp_path, "--weights-dir")
     assert weights_dir("~", tmp_path, "--weights-dir") == tmp_path
-
-
-def test_a_proxys_login_is_unquoted_and_its_address_may_be_ipv6(tmp_path: Path) -> None:
-    pool = Ranges(_settings(tmp_path))._new_pool("http://me:p%40ss@[::1]:3128")
-    assert pool.proxy_headers["proxy-authorization"] == "Basic " + base64.b64encode(b"me:p@ss").decode()
-    assert pool.proxy.url == "http://[::1]:3128"
 
 
 def test_the_region_and_named_sources_order_the_hubs(tmp_path: Path) -> None:
