@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from devenv.doors.http.hub_clients import huggingface_trusts, modelscope_trusts
 from devenv.doors.settings.config_yaml import HubSettings
-from devenv.doors.settings.settings import trusting
 from devenv.errors import FetchError, UsageError
 
 NAMES = ("huggingface", "modelscope")
@@ -85,7 +85,7 @@ class _HuggingFace:
         from huggingface_hub import errors as theirs
 
         try:
-            with trusting(self._ca_bundle):
+            with huggingface_trusts(self._ca_bundle):
                 api = HfApi(endpoint=self._endpoint)
                 info = api.model_info(id_, revision=revision, files_metadata=True, timeout=30)
         except theirs.RevisionNotFoundError:
@@ -170,8 +170,9 @@ class _ModelScope:
         from modelscope_hub import errors as theirs
 
         try:
-            with trusting(self._ca_bundle):
-                found = self._api().list_repo_files(id_, "model", revision=revision)
+            api = self._api()
+            modelscope_trusts(api, self._ca_bundle)
+            found = api.list_repo_files(id_, "model", revision=revision)
         except (theirs.AuthenticationError, theirs.PermissionDeniedError):
             raise self.denied(id_) from None
         except theirs.NotExistError:

@@ -5,12 +5,10 @@ The only place, besides the command line, that reads environment variables. No n
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
 import platform
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from devenv.doors.dirs import Dirs
@@ -20,7 +18,6 @@ from devenv.doors.settings.pip_settings import PipSettings
 from devenv.doors.settings.tool_configs import AptSource, text_of
 
 _ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
-_ENVIRONMENT = threading.Lock()
 _NPM_GLOBAL = ("/etc/npmrc", "/usr/etc/npmrc", "/usr/local/etc/npmrc")
 
 
@@ -111,23 +108,6 @@ class Settings:
             ca_bundle=_existing(bundle),
             hubs=own.hubs,
         )
-
-
-@contextlib.contextmanager
-def trusting(bundle: Path | None) -> Iterator[None]:
-    """The user's CA bundle by the names that the clients' HTTP libraries know; taken away again, for it replaces what
-    other programs trust."""
-    if bundle is None:
-        yield
-        return
-    with _ENVIRONMENT:
-        names = [one for one in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE") if one not in os.environ]
-        os.environ.update(dict.fromkeys(names, str(bundle)))
-        try:
-            yield
-        finally:
-            for one in names:
-                os.environ.pop(one, None)
 
 
 def _existing(path: str | None) -> Path | None:
