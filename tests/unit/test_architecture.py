@@ -17,7 +17,7 @@ PACKAGE = Path(devenv.__file__).parent
 
 # The data-flow line of docs/architecture.md. A folder imports only what stands before it.
 LINE = (
-    "errors", "doors", "preset", "compat", "lock", "fetch", "resolve", "plan", "render", "build", "container",
+    "errors", "doors", "preset", "compat", "lock", "fetch", "resolve", "plan", "render", "build", "secrets", "container",
     "checks", "weights", "doctor", "up", "verify", "cli", "__main__",
 )  # fmt: skip
 # What may be imported where, and nowhere else: top-level names of modules to folders or modules of ours.
@@ -30,6 +30,7 @@ DOORS = {
     "huggingface_hub": ("doors.http",),
     "modelscope_hub": ("doors.http",),
     "pynvml": ("doors.machine",),
+    "kingfisher_sdk": ("doors.kingfisher",),
 }
 ENVIRONMENT = ("doors.process", "doors.settings", "cli")
 MOST_LINES = 400

@@ -7,6 +7,7 @@ import sys
 import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
+from typing import Any
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -15,12 +16,18 @@ import devenv
 
 PACKAGE = Path(devenv.__file__).parent
 NOT_IMPORTED = {"tzdata": "zoneinfo reads its files where the system has none"}
+EXTRAS = {"kingfisher_sdk": ("scan", "kingfisher-secret-scanner")}
+"""Modules that only an extra installs: the extra, and its requirement."""
 BROUGHT_ALONG = {"pydantic-core": "pydantic takes one version of it and no other"}
 
 
+def _project() -> dict[str, Any]:
+    project: dict[str, Any] = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["project"]
+    return project
+
+
 def _requirements() -> tuple[Requirement, ...]:
-    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["project"]
-    return tuple(map(Requirement, project["dependencies"]))
+    return tuple(map(Requirement, _project()["dependencies"]))
 
 
 def _declared() -> set[str]:
@@ -43,9 +50,21 @@ def _imported() -> set[str]:
 
 def test_declared_is_imported_and_imported_is_declared() -> None:
     providers = packages_distributions()
-    used = {canonicalize_name(name) for module in _imported() for name in providers[module]}
+    used = {canonicalize_name(name) for module in _imported() - EXTRAS.keys() for name in providers[module]}
     assert used - _declared() == BROUGHT_ALONG.keys(), "declare it"
     assert _declared() - used == NOT_IMPORTED.keys(), "nothing imports it: take it out"
+
+
+def test_extras_are_imported_and_declared() -> None:
+    extras = _project()["optional-dependencies"]
+    declared = {
+        (extra, canonicalize_name(Requirement(one).name))
+        for extra, requirements in extras.items()
+        if extra != "dev"
+        for one in requirements
+    }
+    assert declared == set(EXTRAS.values())
+    assert EXTRAS.keys() <= _imported()
 
 
 def test_a_library_whose_private_names_are_used_has_an_upper_bound() -> None:
