@@ -42,7 +42,9 @@ def test_only_the_beginning_of_a_large_file_is_held(monkeypatch: pytest.MonkeyPa
     assert [unread.path for unread in one.unread] == ["/a"]
 
 
-def test_the_door_asks_for_redacted_findings_and_keeps_the_rules(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_door_asks_for_redacted_findings_and_keeps_the_rules(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     asked: dict[str, Any] = {}
 
     class _Scanner:

@@ -17,7 +17,10 @@ PASSWORD = MAKE.of(ALNUM, 12)
 
 
 def _config(
-    env: Sequence[str] = (), cmd: Sequence[str] = (), labels: Mapping[str, str] | None = None, history: Sequence[str] = ()
+    env: Sequence[str] = (),
+    cmd: Sequence[str] = (),
+    labels: Mapping[str, str] | None = None,
+    history: Sequence[str] = (),
 ) -> tuple[Finding, ...]:
     scanner = Scanner(KnownValues.of([Credential(origin="the proxy", value=PASSWORD)]))
     return image_config(scanner, env=env, cmd=cmd, labels=labels or {}, history=history)

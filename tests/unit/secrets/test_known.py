@@ -20,7 +20,10 @@ def _finds(value: str, text: bytes) -> bool:
     return any(one.kind == "known-value" for one in scanner.file("/x", [text]))
 
 
-@given(value=st.text(st.characters(codec="utf-8", exclude_categories=["Z", "C"]), min_size=LEAST, max_size=60), lead=st.binary(max_size=5))
+@given(
+    value=st.text(st.characters(codec="utf-8", exclude_categories=["Z", "C"]), min_size=LEAST, max_size=60),
+    lead=st.binary(max_size=5),
+)
 def test_every_form_is_found(value: str, lead: bytes) -> None:
     if value.isalpha():
         value += "1"

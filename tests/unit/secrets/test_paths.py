@@ -63,7 +63,9 @@ def test_only_files_are_judged_by_name() -> None:
 
 
 def test_what_no_snapshot_needs_has_its_own_kinds() -> None:
-    kinds = {one.kind for path in ("/tmp/x", "/var/log/x", "/root/.cache/x", "/root/.Trash/x") if (one := by_path(path))}
+    kinds = {
+        one.kind for path in ("/tmp/x", "/var/log/x", "/root/.cache/x", "/root/.Trash/x") if (one := by_path(path))
+    }
     assert kinds == LEFT_OUT
 
 

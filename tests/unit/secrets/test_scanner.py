@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import bz2
 import gzip
 import hashlib
@@ -60,6 +61,9 @@ NEAR = {
     "a manual's netrc": "machine example.org login apt password Debian12\ndefault login anonymous password user@site",
     "the JWT of every manual": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzb21lIjoicGF5bG9hZCJ9.4twFt5NiznN84AWoo1d7KO1T_yoc0Z6XOpOVswacPZg",
     "the keys of AWS's manual": "AKIAIOSFODNN7EXAMPLE\naws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+    "base64 of a placeholder": "auth: '{0}'\ntoken = '{0}'\npassword: '{1}'".format(
+        base64.b64encode(b"ada:not my real password").decode(), base64.b64encode(b"not my real password").decode()
+    ),
     "a public key": f"-----BEGIN PUBLIC KEY-----\n{MAKE.of(ALNUM, 64)}\n-----END PUBLIC KEY-----\nssh-ed25519 AAAAC3{MAKE.of(ALNUM, 60)} a@b",
     "a certificate": f"-----BEGIN CERTIFICATE-----\n{MAKE.of(ALNUM, 64)}\n{MAKE.of(ALNUM, 64)}\n-----END CERTIFICATE-----\n",
     "a header in code": 'if line.startswith("-----BEGIN RSA PRIVATE KEY-----"):\n    raise ValueError("-----BEGIN PRIVATE KEY-----")',
@@ -103,6 +107,17 @@ def test_windows_stay_small() -> None:
     sizes = [len(one.data) for one, _ in scanner._windows(endless())]
     assert max(sizes) <= 2 * WINDOW_BYTES + 2 * CONTEXT_BYTES
     assert sum(sizes) < 40 * 600_000 * 1.1
+
+
+@pytest.mark.parametrize("size", [1 << 14, 1 << 20, 3 << 20])
+def test_every_byte_is_judged_once_with_bytes_around_it(size: int) -> None:
+    whole = b"".join(b"%07d\n" % number for number in range(400_000))
+    chunks = (whole[at : at + size] for at in range(0, len(whole), size))
+    windows = [one for one, _ in scanner._windows(chunks)]
+    assert len(windows) >= 3
+    assert b"".join(one.data[one.low : one.high] for one in windows) == whole
+    assert all(one.low == CONTEXT_BYTES for one in windows[1:])
+    assert all(len(one.data) - one.high == CONTEXT_BYTES for one in windows[:-1])
 
 
 def test_many_findings_of_one_file_are_cut() -> None:
