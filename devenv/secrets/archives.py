@@ -9,7 +9,7 @@ import lzma
 import tarfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, Protocol, cast
 
 import zstandard
 
@@ -21,6 +21,12 @@ MOST_BYTES = 2 << 30
 MOST_MEMBERS = 200_000
 _CHUNK = 1 << 20
 _HEAD = 1024
+_READ = 1 << 16
+_MOST_MEMORY_BYTES = 256 << 20
+_MOST_HEADER_BYTES = 1 << 20
+_LONG_HEADERS = (
+    tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK,
+)  # fmt: skip
 _CLOSED = {
     b"7z\xbc\xaf\x27\x1c": "a 7z archive", b"Rar!": "a RAR archive", b"MSCF": "a cabinet", b"hsqs": "a squashfs image",
     b"\x04\x22\x4d\x18": "compressed by lz4", b"ITSF": "a CHM file", b"age-encryption.org": "encrypted by age",
@@ -46,7 +52,6 @@ class Unpacking:
     unread: Callable[[str, str], None]
     left_bytes: int = MOST_BYTES
     left_members: int = MOST_MEMBERS
-    broken: bool = False
 
     def parts(self, chunks: Iterable[bytes], member: str = "", depth: int = 0) -> Iterator[Part]:
         """The file itself where it is no archive, else its members. Damaged archives end early, and are named."""
@@ -71,8 +76,6 @@ class Unpacking:
                         continue
                     return
                 yield from self.parts(self._counted(content, member), _joined(member, name), depth + 1)
-                if self.broken:
-                    return
         except _DAMAGED:
             self.unread(member, _CUT)
 
@@ -84,12 +87,15 @@ class Unpacking:
                 if self.left_bytes < 0:
                     return
         except _DAMAGED:
-            self.broken = True
             self.unread(member, _CUT)
 
 
 def _joined(member: str, name: str) -> str:
     return f"{member}!{name}" if member and name else member or name
+
+
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
 
 
 Members = Iterator[tuple[str, Iterator[bytes] | None]]
@@ -103,21 +109,30 @@ def _opener(head: bytes) -> Callable[[Reader], Members] | None:
         return _tar
     for magic, opened in _STREAMS.items():
         if head.startswith(magic):
-            return lambda reader: iter([("", _pieces(opened(reader)))])
+            return lambda reader: iter([("", opened(reader))])
     return None
 
 
+class _Entry(tarfile.TarInfo):
+    """An entry whose long name and attributes, which are read as one piece, have a limit."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> Any:
+        if self.type in _LONG_HEADERS and self.size > _MOST_HEADER_BYTES:
+            raise tarfile.ReadError("a header is too large")
+        return super()._proc_member(archive)  # type: ignore[misc]
+
+
 def _tar(reader: Reader) -> Members:
-    with tarfile.open(fileobj=cast("BinaryIO", reader), mode="r|") as archive:
+    with tarfile.open(fileobj=cast("BinaryIO", reader), mode="r|", tarinfo=_Entry) as archive:
         for entry in archive:
             archive.members = []  # type: ignore[attr-defined] # else it keeps every entry
             if entry.isreg():
                 content = archive.extractfile(entry)
                 assert content is not None
-                yield entry.name, _pieces(cast("BinaryIO", content))
+                yield entry.name, _pieces(content)
 
 
-def _pieces(file: BinaryIO) -> Iterator[bytes]:
+def _pieces(file: _Readable) -> Iterator[bytes]:
     while chunk := file.read(_CHUNK):
         yield chunk
 
@@ -127,9 +142,24 @@ def _zstd(reader: Reader) -> BinaryIO:
     return cast("BinaryIO", decompressor.stream_reader(cast("BinaryIO", reader), read_across_frames=True))
 
 
-_STREAMS: dict[bytes, Callable[[Reader], BinaryIO]] = {
-    b"\x1f\x8b\x08": lambda reader: cast("BinaryIO", gzip.GzipFile(fileobj=cast("BinaryIO", reader), mode="rb")),
-    b"BZh": lambda reader: cast("BinaryIO", bz2.BZ2File(cast("BinaryIO", reader))),
-    b"\xfd7zXZ\x00": lambda reader: cast("BinaryIO", lzma.LZMAFile(cast("BinaryIO", reader))),  # noqa: SIM115 - its reader reads it to the end
-    b"\x28\xb5\x2f\xfd": _zstd,
+def _xz(reader: Reader) -> Iterator[bytes]:
+    machine = lzma.LZMADecompressor(memlimit=_MOST_MEMORY_BYTES)
+    while True:
+        packed = b""
+        if machine.eof:
+            packed = machine.unused_data or reader.read(_READ)
+            if not packed.strip(b"\0"):
+                return
+            machine = lzma.LZMADecompressor(memlimit=_MOST_MEMORY_BYTES)
+        elif machine.needs_input and not (packed := reader.read(_READ)):
+            raise EOFError
+        if chunk := machine.decompress(packed, _CHUNK):
+            yield chunk
+
+
+_STREAMS: dict[bytes, Callable[[Reader], Iterator[bytes]]] = {
+    b"\x1f\x8b\x08": lambda reader: _pieces(gzip.GzipFile(fileobj=cast("BinaryIO", reader), mode="rb")),
+    b"BZh": lambda reader: _pieces(bz2.BZ2File(cast("BinaryIO", reader))),
+    b"\xfd7zXZ\x00": _xz,
+    b"\x28\xb5\x2f\xfd": lambda reader: _pieces(_zstd(reader)),
 }

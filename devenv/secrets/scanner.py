@@ -34,7 +34,7 @@ class Scanner:
 
     def __init__(self, known: KnownValues) -> None:
         self._known = known
-        self._unread: list[Unread] = []
+        self._unread: dict[Unread, None] = {}
 
     @property
     def unread(self) -> tuple[Unread, ...]:
@@ -45,7 +45,7 @@ class Scanner:
         """The findings in one file of any size, at most 20; its name is not judged, names in an archive are."""
 
         def unread(member: str, reason: str) -> None:
-            self._unread.append(Unread(path=_named(path, member), reason=reason))
+            self._unread[Unread(path=_named(path, member), reason=reason)] = None
 
         unpacking = Unpacking(unread)
         findings = (found for part in unpacking.parts(chunks) for found in self._part(path, part))

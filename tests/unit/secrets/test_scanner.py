@@ -230,6 +230,7 @@ def test_a_cut_archive_is_named_and_is_no_bug(kind: str) -> None:
         one.file("a", [bytes(changed)])
     one = Scanner(KnownValues())
     one.file("a.x", [data[: 600 if kind == "tar" else len(data) // 3]])
+    assert len({unread.path for unread in one.unread}) == len(one.unread)
     # A cut zstd stream ends without a sign.
     assert any("a.x" in unread.path for unread in one.unread) or kind == "tar.zst"
 
@@ -248,6 +249,35 @@ def test_what_is_not_looked_into_is_named() -> None:
         ("b.zip!first.txt", "encrypted or packed in an unusual way"),
         ("c.gz", "an archive 3 deep in another one"),
     }
+
+
+def test_a_tar_with_an_endless_header_is_not_read_into_memory() -> None:
+    entry = tarfile.TarInfo("pax")
+    entry.type, entry.size = tarfile.XHDTYPE, 7 << 30
+    read = 0
+
+    def chunks() -> Iterator[bytes]:
+        nonlocal read
+        yield entry.tobuf(tarfile.USTAR_FORMAT)
+        for _ in range(100):
+            read += 1 << 20
+            yield bytes(1 << 20)
+
+    one = Scanner(KnownValues())
+    assert one.file("a.tar", chunks()) == ()
+    assert read < 4 << 20
+    assert [unread.path for unread in one.unread] == ["a.tar"]
+
+
+def test_xz_that_wants_much_memory_is_named() -> None:
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": 1, "dict_size": 1 << 20}]
+    data = bytearray(lzma.compress(TOKEN.encode() * 1000, filters=filters))
+    assert _kinds(bytes(data)) == {"huggingface-token"}
+    one = Scanner(KnownValues())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(archives, "_MOST_MEMORY_BYTES", 1 << 16)
+        assert one.file("a.xz", [bytes(data)]) == ()
+    assert [unread.path for unread in one.unread] == ["a.xz"]
 
 
 def test_an_archive_that_is_too_large_when_unpacked_ends() -> None:
