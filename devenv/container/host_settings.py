@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -26,7 +27,7 @@ class Brought:
     git_config: str
 
 
-def brought(settings: Settings, carried: Mapping[str, str], distribution: str) -> Brought:
+def brought(settings: Settings, carried: Mapping[str, str], distribution: str, release: str) -> Brought:
     """From the user's settings and the variables that the command line `carried` over.
 
     Addresses that only this host can reach (files, its own loopback) are left out.
@@ -44,7 +45,7 @@ def brought(settings: Settings, carried: Mapping[str, str], distribution: str) -
     return Brought(
         variables={name: value for name, value in reachable.items() if value},
         ca_bundle=bundle,
-        apt_sources=_apt_sources(settings, distribution),
+        apt_sources=_apt_sources(settings, distribution, release),
         git_config=_git_config(settings.git_user),
     )
 
@@ -64,20 +65,34 @@ def _git_escaped(value: str) -> str:
     return value.replace("\\", "\\\\").replace('"', '\\"')
 
 
-def _apt_sources(settings: Settings, distribution: str) -> str:
-    """The user's own sources, as far as they are the distribution's: signed by its key ring, or with its name in it."""
+def _apt_sources(settings: Settings, distribution: str, release: str) -> str:
+    """The user's own sources, as far as they are the distribution's (signed by its key ring, or with its name in the
+    address), for the release of the container: packages of another one would replace its C library."""
     mine = [
         source
         for source in settings.apt
         if not _local(source.uri)
         and (f"/{distribution}" in source.uri or any(distribution in key for key in source.signed_by))
     ]
+    own = [(source, [suite for suite in source.suites if _release(suite) == release]) for source in mine]
+    fitting = [(source, suites) for source, suites in own if suites]
+    if not fitting:  # this machine runs another release: its mirrors have the container's as well
+        fitting = [(one, list(dict.fromkeys(f"{release}{_pocket(suite)}" for suite in one.suites))) for one in mine]
     key = f"/usr/share/keyrings/{distribution}-archive-keyring.gpg"
     return "\n".join(
-        f"Types: deb\nURIs: {source.uri}\nSuites: {' '.join(source.suites)}\n"
+        f"Types: deb\nURIs: {source.uri}\nSuites: {' '.join(suites)}\n"
         f"Components: {' '.join(source.components)}\nSigned-By: {key}\n"
-        for source in mine
+        for source, suites in fitting
     )
+
+
+def _release(suite: str) -> str:
+    """`bookworm` of `bookworm-updates` and of `bookworm/updates`."""
+    return re.split("[-/]", suite, maxsplit=1)[0]
+
+
+def _pocket(suite: str) -> str:
+    return suite.removeprefix(_release(suite)).rstrip("/")
 
 
 def _local(address: str) -> bool:
