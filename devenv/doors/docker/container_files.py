@@ -48,6 +48,11 @@ class ContainerFiles(Part):
         return True
 
     @guarded
+    def put_archive(self, container: str, folder: str, archive: IO[bytes]) -> None:
+        """Unpack a tar in a folder of a container, running or not; volumes mounted there included."""
+        self._api.put_archive(container, folder, archive)
+
+    @guarded
     def remove(self, name: str) -> None:
         """Remove a container, running or not. Volumes stay."""
         import docker.errors

@@ -60,6 +60,12 @@ class Engine(Images, Volumes, Networks):
             return None
 
     @guarded
+    def inspection(self, name: str) -> Mapping[str, Any]:
+        """The engine's own description of a container (`docker inspect`)."""
+        facts: Mapping[str, Any] = self._api.inspect_container(name)
+        return facts
+
+    @guarded
     def containers(self, label: str) -> tuple[ContainerFacts, ...]:
         """Every container, running or not, that carries `label`."""
         import docker.errors
@@ -103,6 +109,11 @@ class Engine(Images, Volumes, Networks):
     def stop(self, name: str, *, timeout_s: int = 10) -> None:
         """Stop a container: TERM, then KILL after `timeout_s`."""
         self._api.stop(name, timeout=timeout_s)
+
+    @guarded
+    def pause(self, name: str) -> None:
+        """Let the processes of a running container stand still."""
+        self._api.pause(name)
 
     @guarded
     def unpause(self, name: str) -> None:

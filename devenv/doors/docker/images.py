@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 from devenv.doors.docker import faults
-from devenv.doors.docker.container_files import ContainerFiles
+from devenv.doors.docker.changes import Changes
 from devenv.doors.docker.sdk import guarded
 from devenv.doors.untar import MOST_BYTES, unpack
 
+_READING = "dev.devenv.reading"
+"""The label of containers that are there to be read, and never started."""
+_MOST_READING_S = 3600
 # os-release is usually a link to this one, and an archive of a link holds no content.
 _BASE_FILES = ("/usr/lib/os-release", "/var/lib/dpkg/status")
 
 
-class Images(ContainerFiles):
+class Images(Changes):
     """Images. Every method raises EngineError."""
 
     @guarded
@@ -75,14 +79,14 @@ class Images(ContainerFiles):
         """(id, NAME@DIGEST at every registry that has it, /etc/os-release, /var/lib/dpkg/status) of a base
         image, pulled unless it is here. Read from a container that is created, never started."""
         facts = self.pulled(reference)
-        with self._laid_open(reference) as made:
+        with self.laid_open(reference) as made:
             os_release, status = (self.read_file(made, path) for path in _BASE_FILES)
         return str(facts["Id"]), tuple(facts.get("RepoDigests") or ()), os_release, status
 
     def take_out(self, reference: str, paths: Mapping[str, Path], *, most_bytes: int = MOST_BYTES) -> None:
         """Copy files and folders (path in the image → path here, which must not exist) out of an image that is not
         trusted; missing paths are left out. Raises UsageError for links and devices, and above `most_bytes`."""
-        with self._laid_open(reference) as made:
+        with self.laid_open(reference) as made:
             for inside, target in paths.items():
                 with tempfile.TemporaryFile() as spool:
                     if self.archive_of(made, inside, spool, most_bytes):
@@ -91,15 +95,25 @@ class Images(ContainerFiles):
 
     @guarded
     @contextlib.contextmanager
-    def _laid_open(self, reference: str) -> Iterator[str]:
+    def laid_open(self, reference: str) -> Iterator[str]:
         """A container of the image that is never started, for reading its files."""
+        self._remove_left()
         made = self._create_idle(reference)
         try:
             yield made
         finally:
             self.remove(made)
 
+    def _remove_left(self) -> None:
+        """Remove the containers of runs that were killed while they read."""
+        for row in self._api.containers(all=True, filters={"label": _READING, "status": "created"}):
+            if time.time() - row["Created"] > _MOST_READING_S:
+                self.remove(row["Id"])
+
     @guarded
     def _create_idle(self, reference: str) -> str:
         # Without the proxies of docker's config.json, which would stay in the container's configuration.
-        return str(self._api.create_container(image=reference, command=["true"], use_config_proxy=False)["Id"])
+        made = self._api.create_container(
+            image=reference, command=["true"], labels={_READING: ""}, use_config_proxy=False
+        )  # fmt: skip
+        return str(made["Id"])

@@ -258,7 +258,10 @@ def test_no_proxy_of_dockers_settings_gets_into_a_containers_configuration() -> 
         return {"Id": "made"}
 
     api = SimpleNamespace(
-        create_container=create, create_host_config=lambda **_: {}, remove_container=lambda *_, **__: None
+        create_container=create,
+        create_host_config=lambda **_: {},
+        remove_container=lambda *_, **__: None,
+        containers=lambda **_: [],
     )
     own = engine.Engine(SimpleNamespace(api=api), version="26", endpoint=Endpoint(address=""))
     own.create(
@@ -299,6 +302,9 @@ def test_a_container_has_a_limit_of_processes_and_of_its_own_log() -> None:
 
 class _Archives:
     """An engine with one container that never starts, whose every path is `data`."""
+
+    def containers(self, **_: object) -> list[dict[str, Any]]:
+        return []
 
     def __init__(self, data: bytes) -> None:
         self.data = data

@@ -1,0 +1,95 @@
+"""`devenv diff`: how a running environment differs from its lock."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from devenv.cli.app import App, all_users_option, json_option, pass_app
+from devenv.doors.terminal.console import bytes_text
+from devenv.errors import DriftError
+
+if TYPE_CHECKING:
+    from devenv.container.labels import Running
+    from devenv.drift.diff import Drift
+
+_SHOWN = 12
+
+
+@click.command()
+@click.argument("name", required=False, metavar="[ENV]")
+@click.option(
+    "--patch", "patch_file", is_flag=False, flag_value="", metavar="[FILE]",
+    help="Write what makes the differences reproducible into FILE, by default the project's devenv.yaml.",
+)  # fmt: skip
+@all_users_option
+@json_option
+@pass_app
+def diff(app: App, name: str | None, patch_file: str | None, all_users: bool) -> None:
+    """Show what an environment holds that its lock did not put there: packages, settings, files, options.
+
+    Nothing in the container runs, and it need not be running. Exit status 12 when there is a difference. Caches, logs
+    and other traces are counted, not listed. Volumes are not compared; they are named with their size.
+
+    --patch changes a preset's file: it adds the packages that someone asked for, and copies small files beside it. Then
+    'devenv lock' and 'devenv up' make an environment that has them. What a lock cannot fix is listed with a remedy.
+    """
+    from devenv.drift.diff import diff as compare
+
+    with app.console.stages() as stages:
+        running = app.select(name, all_users=all_users, look=True)
+        drift = compare(running, app.session(stages))
+    if patch_file is not None:
+        _patch(app, drift, running, Path(patch_file) if patch_file else None)
+        return
+    if app.json:
+        from devenv.drift.report import as_json
+
+        app.console.json(as_json(drift))
+    else:
+        _tell(app, drift)
+    if drift.items:
+        raise DriftError(
+            f"{drift.environment} differs from its lock in {len(drift.items)} ways",
+            hint=f"write what makes it reproducible: devenv diff {drift.environment} --patch",
+        )
+
+
+def _patch(app: App, drift: Drift, running: Running, file: Path | None) -> None:
+    from devenv.cli.known_secrets import known_secrets
+    from devenv.drift.report import patch_json
+    from devenv.drift.write_patch import write_patch
+
+    written = write_patch(drift, running, file, app.engine, known_secrets(app, running))
+    if app.json:
+        app.console.json(patch_json(written))
+        return
+    if written.change:
+        app.console.data(written.change.rstrip("\n"))
+    if written.left:
+        rows = [(one.name, one.why, one.remedy) for one in written.left]
+        app.console.note("")
+        app.console.table("not in the preset:", ("", "why", "remedy"), rows)
+    app.console.note(
+        f"{written.file} is changed; now: devenv lock, devenv up" if written.change else "nothing to write"
+    )
+
+
+def _tell(app: App, drift: Drift) -> None:
+    from devenv.drift.items import KINDS
+    from devenv.drift.report import row
+
+    for kind, heading in KINDS.items():
+        rows = [row(one) for one in drift.items if one.kind == kind]
+        if rows:
+            app.console.data(heading)
+            app.console.table("", ("", "", "", ""), rows, stdout=True)
+    for volume in drift.volumes:
+        size = bytes_text(volume.bytes) if volume.bytes >= 0 else "size unknown"
+        app.console.note(f"not compared: {volume.mount}, the volume {volume.name} ({size})")
+    if drift.noise:
+        app.console.note(f"left out: {drift.noise} files of caches, logs and the like")
+    if not drift.items:
+        app.console.note(f"{drift.environment} is as its lock says")

@@ -1,0 +1,120 @@
+"""`devenv diff`: a container's differences from its lock, in three steps: observe, classify, measure the volumes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from devenv.container.labels import Running
+from devenv.doors.docker.engine import LABEL, Engine
+from devenv.doors.untrusted import from_yaml
+from devenv.drift import node
+from devenv.drift.classify import classify
+from devenv.drift.container import container_items
+from devenv.drift.items import KINDS, Item
+from devenv.drift.observe import ImageFiles, observed
+from devenv.errors import LockError, UsageError
+from devenv.lock.model import Lock, parse
+from devenv.secrets.paths import LEFT_OUT, by_path
+from devenv.up.session import Session
+
+_RECORD = "/etc/devenv"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeSize:
+    """What lies outside of the container's own files and is not compared. `bytes` is -1 where nobody counts."""
+
+    name: str
+    mount: str
+    bytes: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Drift:
+    """How an environment differs from its lock."""
+
+    environment: str
+    image: str
+    lock: Lock
+    preset: Mapping[str, Any]  # as the image carries it
+    items: tuple[Item, ...]
+    noise: int  # files that programs left of their own accord
+    volumes: tuple[VolumeSize, ...]
+
+
+def diff(running: Running, session: Session) -> Drift:
+    """Compare a container with its image, and its image with its lock. Raises UsageError for an image without a lock,
+    LockError for labels that name another."""
+    engine = session.engine()
+    with session.stages.stage("compare") as stage:
+        stage.message(running.name)
+        with observed(running, engine) as found:
+            lock, preset = record_of(running, found.image)
+            classified = classify(found, lock, is_secret=_is_secret)
+        items = [*classified.items, *_editor(running, engine), *given_to(running, preset, engine)]
+    return Drift(
+        environment=running.name, image=running.facts.image, lock=lock, preset=preset, noise=classified.noise,
+        items=tuple(sorted(items, key=lambda one: (list(KINDS).index(one.kind), one.name))),
+        volumes=_volumes(running, engine),
+    )  # fmt: skip
+
+
+def _is_secret(path: str) -> bool:
+    found = by_path(path)
+    return found is not None and found.kind not in LEFT_OUT
+
+
+def record_of(running: Running, image: ImageFiles) -> tuple[Lock, Mapping[str, Any]]:
+    """The lock and the preset that the image carries. Raises UsageError, LockError."""
+    text = image.text(f"{_RECORD}/devenv.lock")
+    if not text:
+        raise UsageError(
+            f"the image of {running.name} carries no lock, so there is nothing to compare with",
+            hint="devenv diff works on environments that 'devenv up' made",
+        )
+    lock = parse(text, Path(_RECORD) / "devenv.lock")
+    if lock.digest != running.lock_digest:
+        raise LockError(
+            f"the container of {running.name} says that its lock is {running.lock_digest[:12] or 'none'}, "
+            f"and its image carries {lock.digest[:12]}",
+            hint=f"someone changed labels or image; make a new container: devenv up --fresh --name {running.name}",
+        )
+    try:
+        preset = from_yaml(image.text(f"{_RECORD}/preset.yaml"))
+    except ValueError:
+        preset = None
+    return lock, preset if isinstance(preset, dict) else {}
+
+
+def _editor(running: Running, engine: Engine) -> list[Item]:
+    """The editor's extensions and settings, which lie on the environment's own volume."""
+    folder = f"/mnt/{running.name}/.code-server"
+    if not running.facts.labels.get(f"{LABEL}editor"):
+        return []
+    items = node.extensions(engine.read_file(running.facts.id, f"{folder}/extensions/extensions.json"), folder)
+    settings = f"{folder}/User/settings.json"
+    mine = engine.read_file(running.facts.id, settings)
+    if mine and mine != engine.read_file(running.facts.id, "/usr/local/lib/devenv/ide-settings.json"):
+        items.append(Item(kind="settings", change="changed", name=settings, bytes=len(mine.encode()), note="editor"))
+    keys = f"{folder}/User/keybindings.json"
+    if mine := engine.read_file(running.facts.id, keys):
+        items.append(Item(kind="settings", change="added", name=keys, bytes=len(mine.encode()), note="editor"))
+    return items
+
+
+def given_to(running: Running, preset: Mapping[str, Any], engine: Engine) -> list[Item]:
+    """What the container was given beside what `preset` and devenv give it."""
+    caches = preset.get("caches")
+    return container_items(
+        engine.inspection(running.facts.id), engine.image_facts(running.facts.image), running,
+        variables=tuple(caches) if isinstance(caches, dict) else (),
+    )  # fmt: skip
+
+
+def _volumes(running: Running, engine: Engine) -> tuple[VolumeSize, ...]:
+    mounted = [one for one in running.facts.mounts if one.kind == "volume"]
+    sizes = engine.volume_sizes() if mounted else {}
+    return tuple(VolumeSize(name=one.source, mount=one.target, bytes=sizes.get(one.source, -1)) for one in mounted)

@@ -1,0 +1,177 @@
+"""The files of a container or an image as values, read out of the tars that the engine sends."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import posixpath
+import tarfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import IO
+
+from devenv.doors.docker.engine import Engine
+
+_CHUNK_BYTES = 1 << 20
+_MOST_KEPT_BYTES = 16 << 20
+_MOST_FILES, _MOST_CALLS = 15, 1000
+"""Above this many requests for files of one folder, or for anything below it, the whole folder is asked for: a request
+costs about 10 ms, as much as 5 MB of content."""
+_KINDS = {
+    tarfile.DIRTYPE: "folder", tarfile.SYMTYPE: "symlink", tarfile.LNKTYPE: "hardlink", tarfile.FIFOTYPE: "fifo",
+    tarfile.CHRTYPE: "char", tarfile.BLKTYPE: "block",
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Entry:
+    """One path. `kind`: file, folder, symlink, hardlink (to `target`), fifo, char, block."""
+
+    path: str
+    kind: str
+    mode: int
+    uid: int
+    gid: int
+    size: int = 0
+    target: str = ""
+    sha256: str = ""
+    md5: str = dataclasses.field(default="", compare=False)  # of files outside /home, for the records of dpkg
+    mtime: int = dataclasses.field(default=0, compare=False)
+    capability: str = ""  # the extended attribute security.capability
+
+
+_OF_DPKG = ("/usr/", "/etc/", "/var/", "/bin/", "/sbin/", "/lib")
+
+
+class Spool:
+    """The content of files, one behind the other in a temporary file, as they were when they were read."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._places: dict[str, tuple[int, int]] = {}
+
+    def put(self, path: str, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """Keep a file's content, and pass it on."""
+        start = self._file.seek(0, 2)
+        for chunk in chunks:
+            self._file.write(chunk)
+            yield chunk
+        self._places[path] = (start, self._file.tell() - start)
+
+    def chunks(self, path: str) -> Iterator[bytes]:
+        """The content of one file."""
+        start, left = self._places[path]
+        while left:
+            self._file.seek(start)
+            chunk = self._file.read(min(left, _CHUNK_BYTES))
+            if not chunk:
+                raise OSError(f"{path} is cut off in the temporary file")
+            start, left = start + len(chunk), left - len(chunk)
+            yield chunk
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._places
+
+
+def cover(shallow: Iterable[str], deep: Iterable[str], barred: Iterable[str]) -> dict[str, bool]:
+    """The requests that read all these paths: a path to whether all below it is wanted too. `deep` paths are wanted
+    with all below them, unless one of `barred` lies there. Many requests below one folder become one for the folder."""
+    closed = {above for one in barred for above in chain(one)}
+    tops = {one for one in deep if one not in closed}
+    wanted: dict[str, bool] = {}
+    for path in (*shallow, *deep):
+        top = next((above for above in chain(path) if above in tops), None)
+        wanted[top or path] = top is not None
+    by_folder: dict[str, set[str]] = {}
+    for path in wanted:
+        by_folder.setdefault(posixpath.dirname(path), set()).add(path)
+    # The deepest folders first, so that the cost of what is below a folder is known when its turn comes.
+    for folder in sorted(
+        {above for path in wanted for above in chain(posixpath.dirname(path))}, key=_depth, reverse=True
+    ):
+        calls = by_folder.pop(folder, set())
+        files = sum(not wanted[one] and posixpath.dirname(one) == folder for one in calls)
+        if (files > _MOST_FILES or len(calls) > _MOST_CALLS) and _depth(folder) > 1 and folder not in closed:
+            for one in calls:
+                wanted.pop(one)
+            wanted[folder] = True
+            calls = {folder}
+        by_folder.setdefault(posixpath.dirname(folder), set()).update(calls)
+    return wanted
+
+
+def _depth(path: str) -> int:
+    return path.count("/")
+
+
+def chain(path: str) -> Iterator[str]:
+    """The path and the folders above it, the topmost first, without `/`."""
+    place = 0
+    while (place := path.find("/", place + 1)) > 0:
+        yield path[:place]
+    if path != "/":
+        yield path
+
+
+def never(path: str) -> bool:  # noqa: ARG001
+    """No path."""
+    return False
+
+
+def read(
+    container: str, requests: Mapping[str, bool], engine: Engine, *, only: Callable[[str], bool],
+    kept: Callable[[str], bool] = never, spool: Spool | None = None,
+) -> tuple[dict[str, Entry], dict[str, bytes]]:  # fmt: skip
+    """(entries by path, content of the files that `kept` names) of what `requests` (see `cover`) and `only` name. A
+    `spool` keeps the content of every file."""
+    entries: dict[str, Entry] = {}
+    contents: dict[str, bytes] = {}
+    for asked, is_deep in sorted(requests.items()):
+        if asked in entries:
+            continue  # with a folder above it
+        above = posixpath.dirname(asked)
+        with engine.members(container, asked) as members:
+            for member, content in members:
+                path = posixpath.join(above, member.name.strip("/"))
+                if only(path):
+                    entry = _entry(path, member, above)
+                    if content is not None:
+                        chunks = _chunks(content)
+                        keep: list[bytes] | None = [] if member.size <= _MOST_KEPT_BYTES and kept(path) else None
+                        if spool:
+                            chunks = spool.put(path, chunks)
+                        sha256, md5 = _hashes(chunks, keep, with_md5=path.startswith(_OF_DPKG))
+                        entry = dataclasses.replace(entry, sha256=sha256, md5=md5)
+                        if keep is not None:
+                            contents[path] = b"".join(keep)
+                    entries[path] = entry
+                if not is_deep:
+                    break
+    return entries, contents
+
+
+def _entry(path: str, member: tarfile.TarInfo, above: str) -> Entry:
+    kind = _KINDS.get(member.type, "file")
+    target = member.linkname
+    if kind == "hardlink":  # as the tar names it: below the folder that was asked for
+        target = posixpath.join(above, target.strip("/"))
+    return Entry(
+        path=path, kind=kind, mode=member.mode & 0o7777, uid=member.uid, gid=member.gid, size=member.size,
+        mtime=int(member.mtime), target=target if kind in ("symlink", "hardlink") else "",
+        capability=member.pax_headers.get("SCHILY.xattr.security.capability", ""),
+    )  # fmt: skip
+
+
+def _chunks(content: IO[bytes]) -> Iterator[bytes]:
+    while chunk := content.read(_CHUNK_BYTES):
+        yield chunk
+
+
+def _hashes(chunks: Iterable[bytes], keep: list[bytes] | None, *, with_md5: bool) -> tuple[str, str]:
+    sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False) if with_md5 else None
+    for chunk in chunks:
+        sha256.update(chunk)
+        if md5:
+            md5.update(chunk)
+        if keep is not None:
+            keep.append(chunk)
+    return sha256.hexdigest(), md5.hexdigest() if md5 else ""

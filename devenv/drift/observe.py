@@ -1,0 +1,201 @@
+"""What a container has otherwise than its image: found from outside, byte by byte. Nothing inside runs."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+from devenv.build import delta
+from devenv.container.labels import Running
+from devenv.doors.docker.changes import Change
+from devenv.doors.docker.engine import Engine
+from devenv.drift import entries
+from devenv.drift.entries import Entry, Spool
+from devenv.drift.paths import is_metadata, is_unread
+from devenv.errors import EngineError
+from devenv.plan.plan import UID, USER
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Difference:
+    """One path; None where it does not exist."""
+
+    path: str
+    before: Entry | None
+    after: Entry | None
+
+    @property
+    def change(self) -> str:
+        """added, changed or removed."""
+        return "added" if self.before is None else "removed" if self.after is None else "changed"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Observed:
+    """`differences` by path; `contents`: what the container has in the files that tell about packages and settings;
+    `unread`: caches and temporary files, whose content nobody looked at; `image` reads the image's own files."""
+
+    differences: Mapping[str, Difference]
+    contents: Mapping[str, bytes]
+    unread: tuple[str, ...]
+    image_id: str
+    image: ImageFiles
+
+
+class ImageFiles:
+    """The files of an image, through a container that is never started."""
+
+    def __init__(self, container: str, engine: Engine) -> None:
+        self._container, self._engine = container, engine
+
+    def entries(self, requests: Mapping[str, bool], only: Callable[[str], bool]) -> dict[str, Entry]:
+        """What the image has (see `entries.read`)."""
+        return entries.read(self._container, requests, self._engine, only=only)[0]
+
+    def text(self, path: str) -> str:
+        """A file's text; empty when it does not exist."""
+        return self._engine.read_file(self._container, path)
+
+    def texts(self, folder: str, kept: Callable[[str], bool]) -> dict[str, str]:
+        """The texts of the files in a folder that `kept` names, by path."""
+        _, found = entries.read(self._container, {folder: True}, self._engine, only=kept, kept=kept)
+        return {path: content.decode(errors="replace") for path, content in found.items()}
+
+
+@contextlib.contextmanager
+def observed(
+    running: Running,
+    engine: Engine,
+    *,
+    spool: Spool | None = None,
+    still: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
+) -> Iterator[Observed]:
+    """The container's differences from the image of its lock, as long as that image's files can be read. A `spool`
+    keeps the files' content; the container is read in `still`, and nothing else. Raises EngineError."""
+    facts = engine.inspection(running.facts.id)
+    mounts = _mounts(facts)
+    image_id, further = image_of_lock(running, engine)
+    with engine.laid_open(image_id) as made:
+        image = ImageFiles(made, engine)
+        with still():
+            found = (*engine.changes(running.facts.id), *further)
+            changes = [one for one in found if not any(_is_in(one.path, mount) for mount in mounts)]
+            unread = tuple(one.path for one in changes if is_unread(one.path))
+            changes = [one for one in changes if not is_unread(one.path)]
+            after, contents = _after(running.facts.id, changes, (*mounts, *unread), engine, spool)
+        before = _before(changes, after, image)
+        known_as = host_numbers(facts)
+        differences = {
+            path: Difference(path, was, now)
+            for path in sorted({*before, *after})
+            if (was := before.get(path)) != (now := _known(after.get(path), known_as))
+        }
+        for path in ("/etc/passwd", "/etc/group"):
+            if path in differences and _accounts(image.text(path), ({}, {})) == _accounts(
+                contents.get(path, b"").decode(errors="replace"), known_as
+            ):
+                del differences[path]
+        yield Observed(differences=differences, contents=contents, unread=unread, image_id=image_id, image=image)
+
+
+def image_of_lock(running: Running, engine: Engine) -> tuple[str, tuple[Change, ...]]:
+    """(the image that preset and lock alone give, the paths that the container's own image changes in it)."""
+    labels = engine.image_facts(running.facts.image)["Config"].get("Labels") or {}
+    below = labels.get(delta.BELOW_LABEL)
+    if below is None:
+        return running.facts.image, ()
+    found = engine.image_id(below)
+    if found is None:
+        raise EngineError(
+            f"the image {below}, which the snapshot of {running.name} is laid over, is gone from this engine",
+            hint=f"make it again: devenv up {labels.get(delta.SNAPSHOT_LABEL, 'SNAPSHOT')}",
+        )
+    try:
+        with engine.laid_open(running.facts.image) as made:  # the container may hold another
+            rows = delta.rows(engine.read_file(made, delta.LIST_FILE))
+    except (ValueError, TypeError):
+        raise EngineError(
+            f"{delta.LIST_FILE} in {running.name} cannot be read, so nobody knows what its snapshot changed",
+            hint=f"make the container again: devenv up {labels.get(delta.SNAPSHOT_LABEL, 'SNAPSHOT')}",
+        ) from None
+    return found, tuple(Change(path, kind) for path, kind in rows)
+
+
+_ENGINE = ("/.dockerenv", "/etc/hostname", "/etc/hosts", "/etc/resolv.conf", "/etc/mtab", "/usr/sbin/docker-init")
+_MEMORY = ("/dev", "/proc", "/sys", "/run")
+
+
+def _mounts(facts: Mapping[str, Any]) -> tuple[str, ...]:
+    """Where other file systems lie (volumes, folders of the host, memory), and what the engine itself puts in."""
+    return (
+        *(one["Destination"] for one in facts.get("Mounts") or ()),
+        *(facts["HostConfig"].get("Tmpfs") or {}), *_MEMORY, *_ENGINE,
+    )  # fmt: skip
+
+
+def _is_in(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(f"{folder}/")
+
+
+def _after(
+    container: str, changes: Sequence[Change], barred: Sequence[str], engine: Engine, spool: Spool | None
+) -> tuple[dict[str, Entry], dict[str, bytes]]:
+    """What the container has at the changed paths."""
+    changed = [one.path for one in changes if one.kind == "changed"]
+    added = [one.path for one in changes if one.kind == "added"]
+    named = {*changed, *added}
+    requests = entries.cover(changed, added, barred)
+    return entries.read(container, requests, engine, only=named.__contains__, kept=is_metadata, spool=spool)
+
+
+def _before(changes: Sequence[Change], after: Mapping[str, Entry], image: ImageFiles) -> dict[str, Entry]:
+    """What the image has at the changed paths, and below those that are removed."""
+    changed = {one.path for one in changes if one.kind == "changed"}
+    removed = frozenset(one.path for one in changes if one.kind == "removed" and not is_unread(one.path))
+    found = image.entries(
+        entries.cover(changed - removed, removed, ()),
+        lambda path: path in changed or any(above in removed for above in entries.chain(path)),
+    )
+    # A file in a folder's place: all that was in the folder is gone.
+    lost = frozenset(path for path in changed if _is_folder(found.get(path)) and not _is_folder(after.get(path)))
+    return found | image.entries(
+        entries.cover((), lost, ()), lambda path: any(above in lost for above in entries.chain(path))
+    )
+
+
+def _is_folder(entry: Entry | None) -> bool:
+    return entry is not None and entry.kind == "folder"
+
+
+def host_numbers(facts: Mapping[str, Any]) -> tuple[dict[int, int], dict[int, int]]:
+    """The host user's numbers → those that `dev` has in the image (users, groups)."""
+    given = dict(one.partition("=")[::2] for one in facts["Config"].get("Env") or ())
+    uid, gid = given.get("DEVENV_UID", ""), given.get("DEVENV_GID", "")
+    return ({int(uid): UID} if uid.isdigit() else {}), ({int(gid): UID} if gid.isdigit() else {})
+
+
+def _known(entry: Entry | None, numbers: tuple[dict[int, int], dict[int, int]]) -> Entry | None:
+    """The entry with the image's numbers for the user."""
+    users, groups = numbers
+    if entry is None or not (entry.uid in users or entry.gid in groups):
+        return entry
+    return dataclasses.replace(entry, uid=users.get(entry.uid, entry.uid), gid=groups.get(entry.gid, entry.gid))
+
+
+def _accounts(text: str, numbers: tuple[dict[int, int], dict[int, int]]) -> set[str]:
+    """The lines of /etc/passwd or /etc/group, with the image's numbers for the user."""
+    users, groups = numbers
+    lines = set()
+    for line in text.splitlines():
+        fields = line.split(":")
+        if fields[0] == USER and len(fields) > 3:
+            fields[2:4] = [str(_number(users, fields[2])), str(_number(groups, fields[3]))]
+        lines.add(":".join(fields))
+    return lines
+
+
+def _number(numbers: Mapping[int, int], text: str) -> str:
+    return str(numbers.get(int(text), text)) if text.isdigit() else text

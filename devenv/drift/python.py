@@ -1,0 +1,227 @@
+"""Python packages in a container: what installed, changed or removed them left in `*.dist-info`.
+
+Formats: RECORD, INSTALLER and REQUESTED (PEP 376 and 627), direct_url.json (PEP 610), Core Metadata.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import csv
+import posixpath
+import re
+from collections.abc import Callable, Mapping
+from email.parser import HeaderParser
+
+from packaging.utils import canonicalize_name
+
+from devenv.doors.untrusted import from_json
+from devenv.drift.entries import chain
+from devenv.drift.items import Item, Pool
+from devenv.drift.observe import ImageFiles, Observed
+from devenv.drift.packages import SITE, Package, explained
+from devenv.lock.model import Lock
+from devenv.plan.plan import VENV
+
+_INFO = re.compile(
+    r"^(?P<site>.*/(?:site|dist)-packages)/(?P<info>(?P<name>[^/]+?)(?:-(?P<version>[^/-]+)[^/]*)?\.(?:dist|egg)-info)(?:/|$)"
+)
+_BYTECODE = re.compile(r"^(?P<folder>.*)/__pycache__/(?P<name>[^/]+?)\.[a-z]+-[0-9]+(?:\.opt-[12])?\.pyc(?:\.[0-9]+)?$")
+_NOTES = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "WHEEL")
+_MOST_ROWS = 200_000
+
+
+def python_packages(observed: Observed, pool: Pool, lock: Lock) -> tuple[list[Item], Records]:
+    """The changed packages, and who has which file now."""
+    records = Records(observed.image, lock)
+    infos = sorted({f"{match['site']}/{match['info']}" for one in pool if (match := _INFO.match(one.path))})
+    gone, there = _gone_and_there(infos, pool)
+    items: list[Item] = []
+    for info in there:
+        package = _package(info, observed.contents, gone, records)
+        items.append(explained(package, pool))
+        records.add(package)
+    for (site, name), (info, version) in gone.items():
+        package = Package(
+            kind="python", name=name, version="", was=version, old=records.files(info), own=_below(info),
+            place=_place(site),
+        )  # fmt: skip
+        items.append(explained(package, pool))
+    _drop_notes(infos, pool)
+    return items, records
+
+
+def drop_bytecode(pool: Pool) -> int:
+    """Take out bytecode that Python made, and return how many files: of sources that are new or changed, or that the
+    image has none for. Other bytecode of unchanged sources runs in their place, so it is no noise."""
+    taken = pool.take(lambda one: _BYTECODE.match(one.path) is not None and (one.before is None or one.after is None))
+    return len(taken)
+
+
+def _gone_and_there(infos: list[str], pool: Pool) -> tuple[dict[tuple[str, str], tuple[str, str]], list[str]]:
+    """((folder, package) → (its *.dist-info, version) that the image has and the container has not; the new ones)."""
+    gone: dict[tuple[str, str], tuple[str, str]] = {}
+    there: list[str] = []
+    for info in infos:
+        one = pool.get(info)
+        if one is None or (one.before is not None and one.after is not None):
+            continue
+        match = _INFO.match(info)
+        assert match is not None
+        if one.after is None:
+            gone[match["site"], canonicalize_name(match["name"])] = (info, match["version"] or "")
+        else:
+            there.append(info)
+    return gone, there
+
+
+def _package(
+    info: str, contents: Mapping[str, bytes], gone: dict[tuple[str, str], tuple[str, str]], records: Records
+) -> Package:
+    match = _INFO.match(info)
+    assert match is not None
+    told = next((text for name in ("/METADATA", "/PKG-INFO", "") if (text := _text(contents, f"{info}{name}"))), "")
+    headers = HeaderParser().parsestr(told)
+    name = canonicalize_name(str(headers.get("Name") or match["name"]))
+    old_info, was = gone.pop((match["site"], name), ("", ""))
+    origin, is_editable = _origin(_text(contents, f"{info}/direct_url.json"))
+    files = _record(_text(contents, f"{info}/RECORD"), match["site"])
+    return Package(
+        kind="python", name=name, version=str(headers.get("Version") or match["version"] or "?"), was=was, files=files,
+        old=records.files(old_info) if old_info else (), own=_below(info), origin=origin, is_editable=is_editable,
+        asked_for=f"{info}/REQUESTED" in contents or not files, place=_place(match["site"]),
+    )  # fmt: skip
+
+
+def _drop_notes(infos: list[str], pool: Pool) -> None:
+    """Leave out what an installer notes when it installs a package again that is as it was."""
+    for info in infos:
+        pool.drop([one for one in pool.below(info) if posixpath.basename(one.path) in _NOTES])
+
+
+def _below(folder: str) -> Callable[[str], bool]:
+    return lambda path: path == folder or path.startswith(f"{folder}/")
+
+
+def _place(site: str) -> str:
+    return "" if site.startswith(f"{VENV}/") else site
+
+
+def _text(contents: Mapping[str, bytes], path: str) -> str:
+    return contents.get(path, b"").decode(errors="replace")
+
+
+def _record(text: str, site: str) -> dict[str, str]:
+    """RECORD → path to `sha256:HEX`, or to nothing where it gives no hash."""
+    found: dict[str, str] = {}
+    try:
+        for number, row in enumerate(csv.reader(text.splitlines())):
+            if row and row[0] and number < _MOST_ROWS:
+                path = posixpath.normpath(posixpath.join(site, row[0]))
+                found[path] = _hex(row[1]) if len(row) > 1 else ""
+    except csv.Error:
+        return {}
+    return found
+
+
+def _hex(value: str) -> str:
+    kind, _, text = value.partition("=")
+    if kind != "sha256":
+        return ""
+    try:
+        return f"sha256:{base64.urlsafe_b64decode(text + '=' * (-len(text) % 4)).hex()}"
+    except (binascii.Error, ValueError):
+        return ""
+
+
+def _origin(text: str) -> tuple[str, bool]:
+    """(where a package came from when not from an index, whether it is editable); a login in the address is left
+    out."""
+    try:
+        value = from_json(text) if text else {}
+    except ValueError:
+        return "", False
+    if not isinstance(value, dict) or not isinstance(value.get("url"), str):
+        return "", False
+    address = re.sub(r"//[^/@]*@", "//", value["url"])
+    vcs = value.get("vcs_info")
+    if isinstance(vcs, dict):
+        return f"{vcs.get('vcs', 'vcs')}+{address}@{vcs.get('commit_id', '?')}", False
+    folder = value.get("dir_info")
+    return address, isinstance(folder, dict) and folder.get("editable") is True
+
+
+class Records:
+    """Who has a file of Python packages: as the records of new packages say, else those of the image's locked wheels,
+    which are read when they are needed."""
+
+    def __init__(self, image: ImageFiles, lock: Lock) -> None:
+        self._image = image
+        self._site = f"{VENV}/lib/python{lock.inputs.get('python', '3')}/site-packages"
+        # A wheel is called as its *.dist-info: NAME-VERSION.
+        self._infos: dict[str, str] = {
+            canonicalize_name(one.name): "-".join(one.file.split("-")[:2]) + ".dist-info" for one in lock.wheels
+        }
+        self._read: dict[str, dict[str, str]] = {}
+        self._owners: dict[str, str] = {}
+        self._folders: dict[str, str] = {}
+
+    def files(self, info: str) -> dict[str, str]:
+        """The files of one *.dist-info of the image."""
+        if info not in self._read:
+            self._read[info] = _record(self._image.text(f"{info}/RECORD"), posixpath.dirname(info))
+        return self._read[info]
+
+    def add(self, package: Package) -> None:
+        """Learn a new package's files; what the image has stays whose it was."""
+        for path in package.files:
+            self._note(path, package.name)
+
+    def owner(self, path: str) -> str | None:
+        """The package that has the path; bytecode belongs to its source."""
+        if match := _BYTECODE.match(path):
+            path = f"{match['folder']}/{match['name']}.py"
+        self._look_for(path, self._owners, path)
+        return self._owners.get(path)
+
+    def inside(self, path: str) -> str | None:
+        """The package in whose folder the path lies."""
+        if not SITE.match(path):
+            return None
+        for folder in reversed(tuple(chain(posixpath.dirname(path)))):
+            self._look_for(path, self._folders, folder)
+            if name := self._folders.get(folder):
+                return name
+        return None
+
+    def _look_for(self, path: str, known: Mapping[str, str], key: str) -> None:
+        """Read records until `key` is known, or the folder's package is, or all are read."""
+        if key in known or not path.startswith(f"{VENV}/"):
+            return
+        likely = self._by_name(path)
+        if likely:
+            self._learn(likely)
+        if key in known or posixpath.dirname(path) in self._folders:
+            return
+        for name in self._infos:
+            self._learn(name)
+
+    def _by_name(self, path: str) -> str | None:
+        """The package that is called like the path's first part."""
+        first = path.removeprefix(f"{self._site}/").split("/")[0]
+        name: str = canonicalize_name(first.partition(".")[0].partition("-")[0])
+        return name if name in self._infos else None
+
+    def _learn(self, name: str) -> None:
+        info = f"{self._site}/{self._infos[name]}"
+        if info not in self._read:
+            for path in self.files(info):
+                self._note(path, name)
+
+    def _note(self, path: str, name: str) -> None:
+        self._owners.setdefault(path, name)
+        if SITE.match(path):
+            folder = posixpath.dirname(path)
+            while not folder.endswith(("/site-packages", "/dist-packages")):
+                self._folders.setdefault(folder, name)
+                folder = posixpath.dirname(folder)
