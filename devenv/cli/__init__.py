@@ -40,6 +40,12 @@ _GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "start": ("lifecycle:start", "Start a stopped environment."),
         "down": ("lifecycle:down", "Remove an environment's container; its volumes stay."),
     },
+    "Change": {
+        "diff": ("diff:diff", "Show what changed in an environment; write it into the preset."),
+        "snapshot": ("snapshot:snapshot", "Keep an environment's state."),
+        "snapshots": ("snapshot:snapshots", "List the snapshots, or remove some."),
+        "reset": ("snapshot:reset", "Put an environment back to its lock, or to a snapshot."),
+    },
     "Preset and lock": {
         "init": ("preset:init", "Write a devenv.yaml that extends a preset."),
         "presets": ("preset:presets", "List the shipped presets."),

@@ -12,7 +12,7 @@ import click
 from devenv.cli.app import App, from_option, json_option, pass_app, source_option, weights_dir_option
 from devenv.container.gpu import MODES
 from devenv.doors.terminal.console import Console, printable
-from devenv.errors import CancelledError, DevenvError
+from devenv.errors import CancelledError, DevenvError, PresetError
 from devenv.preset.load import find
 from devenv.up import preflight
 from devenv.up.decide import decide
@@ -25,6 +25,7 @@ from devenv.up.up import up as bring_up
 
 if TYPE_CHECKING:
     from devenv.doors.terminal.stages import Events
+    from devenv.snapshot.store import Snapshot
 
 __all__ = ["build", "up"]
 
@@ -79,21 +80,28 @@ def up(
 ) -> None:
     """Bring an environment up, until its smoke test has passed.
 
-    PRESET is a shipped name, a YAML file, a project folder, or nothing: devenv.yaml here or above.
+    PRESET is a shipped name, a YAML file, a project folder, a snapshot, or nothing: devenv.yaml here or above.
     """
     events = app.console.event if json_events else None
     with _telling_of_failure(events), app.console.stages(events) as stages:
         session = app.session(stages, sources)
         asked = Asked(gpus=gpus, mode=gpu_mode)
         named = None if name is None else app.environment(name)
-        decided = decide(
-            find(preset, Path.cwd()), session,
-            before_lock=lambda loaded: preflight.before_lock(loaded, session, asked),
-        )  # fmt: skip
-        project = mountable(workspace or decided.loaded.project)
-        environment = named or app.environment(decided.plan.preset)
         wishes = Wishes(fresh=fresh, relock=relock, take_over=take_over, new_token=new_token, gpus=asked)
-        result = bring_up(decided, environment, session, project=project, wishes=wishes)
+        if kept := _snapshot(app, preset):
+            from devenv.snapshot.bring_back import bring, known_project
+
+            environment = named or app.environment(kept.environment)
+            project = mountable(workspace or known_project(environment, session))
+            result = bring(kept, environment, session, project=project, wishes=wishes)
+        else:
+            decided = decide(
+                find(preset, Path.cwd()), session,
+                before_lock=lambda loaded: preflight.before_lock(loaded, session, asked),
+            )  # fmt: skip
+            project = mountable(workspace or decided.loaded.project)
+            environment = named or app.environment(decided.plan.preset)
+            result = bring_up(decided, environment, session, project=project, wishes=wishes)
     token = environment.kept_token()
     with _telling_of_failure(events):
         if events:
@@ -101,8 +109,24 @@ def up(
         elif app.json:
             app.console.json(up_json(result, stages.reports(), token))
         else:
-            _tell(app.console, result, stages, token)
+            tell(app.console, result, stages, token)
         result.report.raise_failed(environment.name)
+
+
+def _snapshot(app: App, name: str | None) -> Snapshot | None:
+    """The snapshot of that name, where no preset has it."""
+    if name is None:
+        return None
+    try:
+        find(name, Path.cwd())
+    except PresetError:
+        from devenv.snapshot.store import Snapshots
+
+        found = Snapshots(app.dirs.snapshots).find(name)
+        if found is None:
+            raise
+        return found
+    return None
 
 
 @contextlib.contextmanager
@@ -150,7 +174,8 @@ def build(app: App, preset: str | None, no_cache: bool, relock: bool) -> None:
         app.console.data(image.reference)
 
 
-def _tell(console: Console, result: Result, stages: Any, token: str) -> None:
+def tell(console: Console, result: Result, stages: Any, token: str) -> None:
+    """Print what an `up` came to, and the URLs."""
     name = result.running.name
     if result.untouched:
         console.note(f"{name} is up already; nothing changed")

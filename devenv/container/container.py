@@ -48,6 +48,12 @@ def ports_for(plan: Plan, environment: Environment, engine: Engine, *, anew: boo
     return chosen
 
 
+def new_volumes(spec: ContainerSpec, engine: Engine) -> frozenset[str]:
+    """The mount points whose volumes do not exist yet."""
+    mounts = [one for one in spec.mounts if one.kind == "volume" and not one.read_only]
+    return frozenset(one.target for one in mounts if engine.volume(one.source) is None)
+
+
 def create(spec: ContainerSpec, environment: Environment, engine: Engine) -> None:
     """Create network, volumes and container; replaces a container of that name. Raises EngineError, UsageError."""
     project = dict(spec.labels)[f"{LABEL}project"]

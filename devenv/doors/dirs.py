@@ -83,6 +83,11 @@ class Dirs:
         return self.state / "envs"
 
     @property
+    def snapshots(self) -> Path:
+        """One folder per snapshot."""
+        return self.state / "snapshots"
+
+    @property
     def images(self) -> Path:
         """A file for each tag that this user's devenv gave to an image."""
         return self.state / "images"

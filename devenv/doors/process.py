@@ -200,3 +200,22 @@ def _signalled(tell: Callable[[int], None] | None, signals: list[int]) -> Iterat
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def standby(command: Sequence[str], told: str) -> Iterator[None]:
+    """Have a program ready beside this process: it gets `told` as its first line, and the line `done` when the work in
+    the `with` has ended. When this process is killed before, its input ends without that line, and it can clean up."""
+    log.info("%s", shlex.join(command))
+    nothing = subprocess.DEVNULL
+    with subprocess.Popen(
+        list(command), stdin=subprocess.PIPE, stdout=nothing, stderr=nothing, start_new_session=True, text=True
+    ) as program:  # fmt: skip
+        assert program.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            program.stdin.write(f"{told}\n")
+            program.stdin.flush()
+        yield
+        with contextlib.suppress(BrokenPipeError):
+            program.stdin.write("done\n")
+            program.stdin.flush()

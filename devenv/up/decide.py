@@ -18,6 +18,7 @@ from devenv.resolve.ensure import fits, locked
 from devenv.up.session import Session
 
 if TYPE_CHECKING:
+    from devenv.build.delta import Delta
     from devenv.resolve.pin_model import Recorded
 
 
@@ -28,6 +29,7 @@ class Decided:
     loaded: LoadedPreset
     lock: Lock
     plan: Plan
+    delta: Delta | None = None  # a snapshot's layer over the plan's image
     recorded: Recorded | None = None
     place: Path | None = None
 

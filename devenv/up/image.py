@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from devenv.build import own_images
+from devenv.build import delta, own_images
 from devenv.build.build import Image, build
-from devenv.build.build import find as find_image
+from devenv.build.build import find as find_plain
 from devenv.doors.docker.buildx import check_buildx
 from devenv.doors.docker.engine import Engine
 from devenv.doors.file_lock import hold
@@ -23,16 +23,37 @@ if TYPE_CHECKING:
     from devenv.preset.load import LoadedPreset
 
 
+def find_image(decided: Decided, engine: Engine) -> Image | None:
+    """The image of a run, when this engine has it."""
+    return delta.find(decided.plan, decided.delta, engine) if decided.delta else find_plain(decided.plan, engine)
+
+
 def make_image(
     decided: Decided, session: Session, *, no_cache: bool = False, relock: bool = False
 ) -> tuple[Decided, Image]:
+    """The run's image: that of preset and lock, and a snapshot's layer over it. Raises FetchError, BuildError,
+    EngineError."""
+    engine = session.engine()
+    if not no_cache and (here := find_image(decided, engine)):
+        return decided, here
+    decided, below = _plain(decided, session, no_cache=no_cache, relock=relock)
+    if decided.delta is None:
+        return decided, below
+    own_images.keep(session.dirs.images, [delta.tag(decided.plan, decided.delta)])
+    with session.stages.stage("snapshot") as stage:
+        image = delta.build(decided.plan, decided.delta, below, engine, progress=stage, cancel=session.cancel)
+        stage.message(image.reference)
+    return decided, image
+
+
+def _plain(decided: Decided, session: Session, *, no_cache: bool, relock: bool) -> tuple[Decided, Image]:
     """Fetch what is missing and build, unless the image is here. Two runs at once build once.
 
     With `relock`, Debian packages that no mirror has any more are locked again; returns the plan that was built.
     Raises FetchError, BuildError, EngineError.
     """
     engine = session.engine()
-    if not no_cache and (here := find_image(decided.plan, engine)):
+    if not no_cache and (here := find_plain(decided.plan, engine)):
         return decided, here
     # Imported only here, because a warm start does not need them.
     from devenv.build.context import assemble
@@ -43,7 +64,7 @@ def make_image(
     folder = session.dirs.contexts / decided.plan.preset
     waiting = session.waiting_for("builds this preset")
     with hold(folder.with_suffix(".lock"), waiting, session.cancel):
-        if not no_cache and (here := find_image(decided.plan, engine)):
+        if not no_cache and (here := find_plain(decided.plan, engine)):
             return decided, here
         try:
             bring_files(decided.loaded, decided.lock, session, anew=no_cache)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
 from devenv.build.build import Image
-from devenv.build.build import find as find_image
 from devenv.container import condition, container, network, owner, spec, worktree
 from devenv.container.gpu import Access
 from devenv.container.host_settings import brought
@@ -20,6 +20,7 @@ from devenv.doors.files import is_text
 from devenv.errors import UsageError
 from devenv.up import preflight
 from devenv.up.decide import Decided, completed
+from devenv.up.image import find_image
 from devenv.up.preflight import Asked
 from devenv.up.session import Session
 
@@ -27,12 +28,14 @@ from devenv.up.session import Session
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
     """A run's wishes beyond the preset: a `fresh` container, a new lock for what no mirror has (`relock`),
-    volumes and state that others left under its name (`take_over`), another token from now on, and which GPUs."""
+    volumes and state that others left under its name (`take_over`), another token from now on, which GPUs, and what
+    new volumes begin with (`fill`: mount point to a tar)."""
 
     fresh: bool = False
     relock: bool = False
     take_over: bool = False
     new_token: bool = False
+    fill: Mapping[str, Path] = dataclasses.field(default_factory=dict)
     gpus: Asked = dataclasses.field(default_factory=Asked)
 
 
@@ -113,7 +116,7 @@ def machine(
 
 def _verdict(decided: Decided, running: Running | None, session: Session, asked: Asked) -> Access | None:
     """Shown as a stage where there is something to check."""
-    image_here = find_image(decided.plan, session.engine()) is not None
+    image_here = find_image(decided, session.engine()) is not None
     ask = partial(preflight.check, decided.loaded, decided.lock, session, asked, running=running, image_here=image_here)
     if image_here and decided.loaded.preset.gpu is None and asked.gpus is None:
         return ask()
@@ -132,7 +135,7 @@ def token(environment: Environment, wishes: Wishes) -> Token:
 
 def host_settings(decided: Decided, environment: Environment, session: Session) -> bool:
     """Write proxies, mirrors, certificates and git's name for the container; returns whether they changed."""
-    told = brought(session.settings, session.carried, decided.lock.base.distribution)
+    told = brought(session.settings, session.carried, decided.lock.base.distribution, decided.lock.base.release)
     return environment.bring(told.variables, told.ca_bundle, told.apt_sources, told.git_config)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -97,7 +97,7 @@ def up(
             else:
                 if running and running.facts.state == "running":
                     engine.stop(spec.name, timeout_s=container.STOP_TIMEOUT_S)
-                watch = _start_new(spec, other_ports, environment, session)
+                watch = _start_new(spec, other_ports, environment, session, wishes.fill)
             running = _started(environment, engine)
             proving = proof.beside(running, engine, session.stages) if running.gpu else None
             # A check may need the results of the setup.
@@ -146,11 +146,19 @@ def _start_new(
     other_ports: Callable[[], ContainerSpec] | None,
     environment: Environment,
     session: Session,
+    fill: Mapping[str, Path],
 ) -> readiness.Watch:
-    """Create and start the container. `other_ports` replaces a port that another program took meanwhile."""
+    """Create and start the container. `other_ports` replaces a port that another program took meanwhile; `fill`: what
+    new volumes begin with."""
     engine = session.engine()
+    new = container.new_volumes(spec, engine)
+    for mount in sorted(fill.keys() - new):
+        session.stages.note(f"{mount} is there already and stays as it is; the snapshot's is not used")
     for left in range(_PORT_ATTEMPTS - 1, -1, -1):
         container.create(spec, environment, engine)
+        for mount in sorted(fill.keys() & new):
+            with fill[mount].open("rb") as archive:
+                engine.put_archive(spec.name, mount, archive)
         watch = _watch(spec.name, session)
         try:
             container.start(spec.name, engine)

@@ -1,0 +1,153 @@
+"""`devenv snapshot`, `devenv snapshots …` and `devenv reset`: an environment's state, kept and brought back."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import click
+
+from devenv.cli.app import App, all_users_option, json_option, pass_app
+from devenv.cli.known_secrets import known_secrets
+from devenv.doors.terminal.console import bytes_text
+
+if TYPE_CHECKING:
+    from devenv.snapshot.store import Snapshots
+    from devenv.snapshot.take import Taken
+
+__all__ = ["reset", "snapshot", "snapshots"]
+
+
+@click.command()
+@click.argument("words", nargs=-1, metavar="[ENV] [NAME]")
+@click.option("-m", "--message", default="", metavar="TEXT", help="What it is for.")
+@click.option("--with-workspace", is_flag=True, help="Keep /workspace too.")
+@click.option("--with-data", is_flag=True, help="Keep the environment's volumes too, but for weights.")
+@click.option(
+    "--allow", multiple=True, metavar="PATH",
+    help="Let a file or folder through although it may hold secrets; it is written down. Repeat it for several.",
+)  # fmt: skip
+@click.option("--no-lock", is_flag=True, help="Keep all packages as files; put none into preset and lock.")
+@json_option
+@pass_app
+def snapshot(
+    app: App, words: tuple[str, ...], message: str, with_workspace: bool, with_data: bool, allow: tuple[str, ...],
+    no_lock: bool,
+) -> None:  # fmt: skip
+    """Keep an environment's state: its preset and lock, and one layer for what these cannot say.
+
+    Packages from an index go into preset and lock; everything else that changed goes into the layer. What was given to
+    the container (variables, options) is not kept. Files that may hold secrets refuse the snapshot. Programs stand
+    still only while their files are read. Bring it back with 'devenv up NAME' or 'devenv reset ENV NAME'.
+    """
+    from devenv.container import container
+    from devenv.snapshot import naming, volumes
+    from devenv.snapshot.store import Snapshots
+    from devenv.snapshot.take import Wanted, take
+
+    env, name = naming.split(words, [one.name for one in container.everything(app.engine)])
+    running = app.select(env, here_only="")
+    kept = Snapshots(app.dirs.snapshots)
+    wanted = Wanted(
+        name=name or naming.next_name(running.name, kept), message=message, allow=allow, lock=not no_lock,
+        volumes=volumes.mounts(running, workspace=with_workspace, data=with_data),
+    )  # fmt: skip
+    if wanted.volumes:
+        sizes = volumes.sizes(wanted.volumes, running, app.engine)
+        for mount, size in sizes.items():
+            app.console.note(f"keeping {mount}{f' ({bytes_text(size)})' if size >= 0 else ''}")
+    with app.console.stages() as stages:
+        session = app.session(stages)
+        with app.locked(running.name):
+            taken = take(running, wanted, known_secrets(app, running), session)
+    if app.json:
+        app.console.json({
+            **dataclasses.asdict(taken.snapshot), "bytes": kept.size(taken.snapshot),
+            "locked": taken.locked.patch.words() if taken.locked else "", "left_out": list(taken.left_out),
+        })  # fmt: skip
+    else:
+        _tell(app, taken, kept)
+
+
+def _tell(app: App, taken: Taken, kept: Snapshots) -> None:
+    one = taken.snapshot
+    if taken.locked:
+        app.console.note("in preset and lock:\n" + taken.locked.patch.words())
+    app.console.note(f"in the layer: {one.layer_paths} paths, {bytes_text(one.layer_bytes)}")
+    for words in taken.left_out:
+        app.console.note(f"left out: {words}")
+    size = bytes_text(kept.size(one))
+    app.console.note(f"{one.name} keeps {one.environment} ({size}); bring it back: devenv up {one.name}")
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def snapshots(ctx: click.Context) -> None:
+    """List the snapshots, or remove some ('snapshots rm')."""
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_)
+
+
+@snapshots.command(name="list")
+@json_option
+@pass_app
+def list_(app: App) -> None:
+    """List the snapshots: size, time, owner, message, parent."""
+    from devenv.snapshot.store import Snapshots
+
+    kept = Snapshots(app.dirs.snapshots)
+    every = kept.every()
+    if app.json:
+        app.console.json([{**dataclasses.asdict(one), "bytes": kept.size(one)} for one in every])
+        return
+    if not every:
+        app.console.note("no snapshot; keep an environment's state: devenv snapshot ENV")
+        return
+    rows = [
+        (one.name, one.environment, bytes_text(kept.size(one)), one.made, one.user, one.parent or "-", one.message)
+        for one in every
+    ]
+    app.console.table("", ("NAME", "ENVIRONMENT", "SIZE", "MADE", "BY", "PARENT", "MESSAGE"), rows, stdout=True)
+
+
+@snapshots.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@json_option
+@pass_app
+def rm(app: App, names: tuple[str, ...]) -> None:
+    """Remove snapshots. Environments that were made from them continue."""
+    from devenv.snapshot.store import Snapshots
+
+    kept = Snapshots(app.dirs.snapshots)
+    for one in [kept.get(name) for name in names]:
+        kept.remove(one)
+        app.console.note(f"{one.name} is removed")
+    if app.json:
+        app.console.json(sorted(names))
+
+
+@click.command()
+@click.argument("name", metavar="ENV")
+@click.argument("snapshot_name", required=False, metavar="[SNAPSHOT]")
+@all_users_option
+@json_option
+@pass_app
+def reset(app: App, name: str, snapshot_name: str | None, all_users: bool) -> None:
+    """Put an environment back to its lock, or to a snapshot: a new container, and the volumes stay.
+
+    All that was changed in the container goes. Keep it first with 'devenv snapshot', if you want it back.
+    """
+    from devenv.cli.up import tell
+    from devenv.snapshot.bring_back import reset as put_back
+    from devenv.up.report import up_json
+
+    running = app.select(name, all_users=all_users)
+    environment = app.environment(running.name)
+    with app.console.stages() as stages:
+        result = put_back(running, snapshot_name, environment, app.session(stages))
+    token = environment.kept_token()
+    if app.json:
+        app.console.json(up_json(result, stages.reports(), token))
+    else:
+        tell(app.console, result, stages, token)
+    result.report.raise_failed(environment.name)

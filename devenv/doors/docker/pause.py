@@ -1,0 +1,53 @@
+"""A container whose processes stand still for a moment, and continue whatever becomes of this program.
+
+python -m devenv.doors.docker.pause     resume a container unless told `done`; see `process.standby`
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from devenv.doors import process
+from devenv.doors.docker.address import Endpoint, Tls
+from devenv.doors.docker.engine import Engine, connect
+from devenv.errors import EngineError
+
+
+@contextlib.contextmanager
+def paused(container: str, engine: Engine) -> Iterator[None]:
+    """Pause a running container; one in another state stays as it is. Raises EngineError."""
+    facts = engine.container(container)
+    if facts is None or facts.state != "running":
+        yield
+        return
+    command = [sys.executable, "-P", "-m", "devenv.doors.docker.pause"]
+    with process.standby(command, _told(engine.endpoint, facts.id)):
+        engine.pause(facts.id)
+        try:
+            yield
+        finally:
+            engine.unpause(facts.id)
+
+
+def _told(endpoint: Endpoint, container: str) -> str:
+    tls = endpoint.tls and {"folder": str(endpoint.tls.folder), "verify": endpoint.tls.verify}
+    return json.dumps({"address": endpoint.address, "tls": tls, "container": container})
+
+
+def main() -> None:
+    """Wait for the end of the input, and resume the container unless its last line is `done`."""
+    first, *rest = sys.stdin.read().splitlines() or [""]
+    if rest[-1:] == ["done"] or not first:
+        return
+    told = json.loads(first)
+    tls = told["tls"] and Tls(folder=Path(told["tls"]["folder"]), verify=told["tls"]["verify"])
+    with contextlib.suppress(EngineError):  # it may be gone, or not paused yet
+        connect(Endpoint(address=told["address"], tls=tls)).unpause(told["container"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""An environment brought up from a snapshot, or put back to its lock."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from pathlib import Path
+
+from devenv.container import container
+from devenv.container.labels import Running
+from devenv.container.state import Environment
+from devenv.drift.observe import image_of_lock
+from devenv.snapshot import volumes
+from devenv.snapshot.store import Snapshot, Snapshots
+from devenv.up.decide import Decided, decide
+from devenv.up.prepare import Wishes
+from devenv.up.session import Session
+from devenv.up.up import Result, up
+from devenv.verify.rebuild import restore
+
+
+def decided(snapshot: Snapshot, session: Session) -> Decided:
+    """Preset, lock, plan and layer of a snapshot."""
+    kept = Snapshots(session.dirs.snapshots)
+    return dataclasses.replace(decide(kept.preset(snapshot), session), delta=kept.delta(snapshot))
+
+
+def known_project(environment: Environment, session: Session) -> Path | None:
+    """The project of the environment's container, where there is one."""
+    running = container.find(environment.name, session.engine())
+    return Path(running.project) if running and running.project else None
+
+
+def bring(
+    snapshot: Snapshot, environment: Environment, session: Session, *, project: Path | None, wishes: Wishes
+) -> Result:
+    """Bring an environment up from a snapshot; volumes that it has not yet begin with those of the snapshot."""
+    fill = volumes.to_fill(snapshot, Snapshots(session.dirs.snapshots), environment.name)
+    wishes = dataclasses.replace(wishes, fill=fill)
+    return up(decided(snapshot, session), environment, session, project=project, wishes=wishes)
+
+
+def reset(running: Running, snapshot: str | None, environment: Environment, session: Session) -> Result:
+    """A new container from the environment's lock, or from a snapshot. Raises UsageError, …"""
+    project = Path(running.project) if running.project else None
+    wishes = Wishes(fresh=True)
+    if snapshot:
+        found = Snapshots(session.dirs.snapshots).get(snapshot)
+        return bring(found, environment, session, project=project, wishes=wishes)
+    with tempfile.TemporaryDirectory(prefix="devenv-reset-") as folder:
+        reference, _ = image_of_lock(running, session.engine())
+        again = decide(restore(reference, Path(folder), session), session)
+        return up(again, environment, session, project=project, wishes=wishes)
