@@ -182,6 +182,8 @@ def _known(entry: Entry | None, numbers: tuple[dict[int, int], dict[int, int]]) 
     users, groups = numbers
     if entry is None or not (entry.uid in users or entry.gid in groups):
         return entry
+    if 0 in users and not entry.path.startswith(f"/home/{USER}"):
+        return entry  # where the user is root, only what lies at home is the user's
     return dataclasses.replace(entry, uid=users.get(entry.uid, entry.uid), gid=groups.get(entry.gid, entry.gid))
 
 

@@ -186,8 +186,7 @@ class _Maker:
         )  # fmt: skip
 
     def _kernel(self, one: Item) -> None:
-        for path in one.paths:
-            self._copy(path, one)
+        self._copy(one.paths[0], one)  # the folder, which is the first of them
 
     def _file(self, one: Item) -> None:
         if not one.paths:

@@ -179,6 +179,16 @@ def test_values_reach_the_shell_and_docker_as_they_are(tmp_path: Path) -> None:
     assert f"export INNER={shlex.quote(HOSTILE)}" in run
 
 
+def test_files_at_home_belong_to_the_user_inside(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    targets = ("/home/dev/.gitconfig", "/home/device/x", "/opt/x")
+    dockerfile = _dockerfile(_render(files=dict.fromkeys(targets, str(tmp_path / "file"))))
+    copies = {target: line for line in dockerfile.splitlines() for target in targets if f'"{target}"' in line}
+    assert {target: "--chown=1000:1000" in line for target, line in copies.items()} == {
+        "/home/dev/.gitconfig": True, "/home/device/x": False, "/opt/x": False,
+    }  # fmt: skip
+
+
 def test_services_have_what_the_supervisor_wants() -> None:
     rendered = _render()
     for service in ("ide", "jupyter", "gateway"):
