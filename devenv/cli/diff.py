@@ -84,8 +84,7 @@ def _tell(app: App, drift: Drift) -> None:
     for kind, heading in KINDS.items():
         rows = [row(one) for one in drift.items if one.kind == kind]
         if rows:
-            app.console.data(heading)
-            app.console.table("", ("", "", "", ""), rows, stdout=True)
+            app.console.table(heading, rows[0], rows[1:], stdout=True)
     for volume in drift.volumes:
         size = bytes_text(volume.bytes) if volume.bytes >= 0 else "size unknown"
         app.console.note(f"not compared: {volume.mount}, the volume {volume.name} ({size})")
