@@ -36,7 +36,7 @@ _TRACES = _any(
     *_home(
         r"\.(?:bash|python|node_repl|sqlite|psql|zsh|R)_?history(?:-.*)?", r"\.lesshst", r"\.wget-hsts", r"\.viminfo",
         r"\.zcompdump.*", r"\.sudo_as_admin_successful", r"\.pki/", r"\.local/state/", r"\.config/configstore/",
-        r"\.config/matplotlib/", r"\.local/share/nano/", r"\.ipython/profile_[^/]+",
+        r"\.config/matplotlib/", r"\.local/share/nano/", r"\.ipython/profile_[^/]+(?:/startup)?",
         r"\.ipython/profile_[^/]+/(?:history\.sqlite.*|startup/README)", r"\.jupyter/(?:migrated|lab/workspaces/.*)",
         r"\.local/share/jupyter/(?:nbsignatures\.db.*|notebook_secret|\S*_cookie_secret)",
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
 import getpass
@@ -139,18 +140,44 @@ def _lock(folder: Path, items: Sequence[Item], preset: Mapping[str, Any], sessio
         found = dataclasses.replace(found, add={key: value for key, value in found.add.items() if key != "apt"})
     if found.is_empty:
         return None
-    lock = beside(path).read_bytes()
-    try:
-        files.write_below(folder, path.name, found.apply(before).encode())
-        with session.stages.stage("lock") as stage:
-            new = relock(earlier(load(path), session.dirs.config, warn=session.stages.note), session.resolving(stage))
-            stage.message(f"{len(new.changes)} packages changed")
-    except (LockError, FetchError, PresetError) as error:
-        files.write_below(folder, path.name, before.encode())
-        files.write_below(folder, beside(path).name, lock)
-        session.stages.note(f"packages are kept as files, because they cannot be locked now: {error.message}")
-        return None
+    old = read(beside(path))
+    with contextlib.ExitStack() as undo:
+        undo.callback(_write, path, before, beside(path).read_bytes())
+        try:
+            _change(path, before, found)
+            with session.stages.stage("lock") as stage:
+                new = relock(
+                    earlier(load(path), session.dirs.config, warn=session.stages.note), session.resolving(stage)
+                )
+                stage.message(f"{len(new.changes)} packages changed")
+        except (LockError, FetchError, PresetError) as error:
+            session.stages.note(f"packages are kept as files, because they cannot be locked now: {error.message}")
+            return None
+        undo.pop_all()
     return Locked(patch=found, lock=new.lock)
+
+
+def _change(path: Path, text: str, found: Patch) -> None:
+    """Change the preset. Where entries are only added, it is extended, so that they get an image layer of their own and
+    the layers of the environment's image stay."""
+    if found.replace or found.remove:
+        _write(path, found.apply(text), beside(path).read_bytes())
+        return
+    carried = path.with_name("carried.yaml")
+    _write(carried, text, beside(path).read_bytes())
+    beside(path).unlink()
+    files.write_below(path.parent, path.name, found.apply(f"extends: ./{carried.name}\n{_name(text)}").encode())
+
+
+def _name(text: str) -> str:
+    """The line of a preset with its name; one without a name has its folder's."""
+    name = from_yaml(text).get("name")
+    return f"name: {name}\n" if name else ""
+
+
+def _write(path: Path, text: str, lock: bytes) -> None:
+    files.write_below(path.parent, path.name, text.encode())
+    files.write_below(path.parent, beside(path).name, lock)
 
 
 def _has_more(items: Sequence[Item], found: Patch) -> bool:
@@ -210,7 +237,7 @@ def _check(
         lines = [f"{one.path}{f':{one.line}' if one.line else ''}: {one.kind}: {one.reason}" for one in refused]
         more = f"\n… and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
         raise ShareError(
-            f"{len(refused)} files may hold secrets, so nothing is kept", detail="\n".join(lines[:_SHOWN]) + more,
+            f"{len(refused)} findings of what may be secret, so nothing is kept", detail="\n".join(lines[:_SHOWN]) + more,
             hint="remove them from the environment, or let each through by name: --allow PATH",
         )  # fmt: skip
 
