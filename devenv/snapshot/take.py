@@ -237,7 +237,8 @@ def _check(
         lines = [f"{one.path}{f':{one.line}' if one.line else ''}: {one.kind}: {one.reason}" for one in refused]
         more = f"\n… and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
         raise ShareError(
-            f"{len(refused)} findings of what may be secret, so nothing is kept", detail="\n".join(lines[:_SHOWN]) + more,
+            f"{len(refused)} findings of what may be secret, so nothing is kept",
+            detail="\n".join(lines[:_SHOWN]) + more,
             hint="remove them from the environment, or let each through by name: --allow PATH",
         )  # fmt: skip
 
