@@ -29,6 +29,7 @@ from devenv.drift.observe import Difference, Observed, observed
 from devenv.drift.patch import LOCKABLE, Patch, patch
 from devenv.drift.paths import is_trace
 from devenv.errors import FetchError, LockError, PresetError, ShareError
+from devenv.lock.diff import changes
 from devenv.lock.files import beside
 from devenv.lock.model import Lock, read
 from devenv.preset.load import load
@@ -146,10 +147,9 @@ def _lock(folder: Path, items: Sequence[Item], preset: Mapping[str, Any], sessio
         try:
             _change(path, before, found)
             with session.stages.stage("lock") as stage:
-                new = relock(
-                    earlier(load(path), session.dirs.config, warn=session.stages.note), session.resolving(stage)
-                )
-                stage.message(f"{len(new.changes)} packages changed")
+                start = earlier(load(path), session.dirs.config, warn=session.stages.note)
+                new = relock(start, session.resolving(stage))
+                stage.message(f"{len(changes(old, new.lock))} packages changed")
         except (LockError, FetchError, PresetError) as error:
             session.stages.note(f"packages are kept as files, because they cannot be locked now: {error.message}")
             return None
