@@ -34,11 +34,13 @@ def classify(observed: Observed, lock: Lock, is_secret: Callable[[str], bool] = 
     debs, deb_owner, derived = debian.debian_packages(observed, pool)
     wheels, records = python.python_packages(observed, pool, lock)
     items = [*debs, *wheels, *node.npm_packages(observed, pool), *node.kernels(observed, pool)]
-    noise = len(derived) + len(observed.unread) + python.drop_bytecode(pool)
+    noise = len(derived) + len(observed.unread) + python.drop_bytecode(pool, observed.differences)
     noise += len(pool.take(lambda one: is_noise(one.path)))
     # Folders that came or went with what is in them.
     pool.drop([one for one in pool if one.path in ways and one.change != "changed" and _is_folder(one)])
-    secrets = pool.take(lambda one: one.after is not None and one.after.kind == "file" and is_secret(one.path))
+    secrets = pool.take(
+        lambda one: one.after is not None and one.after.kind in ("file", "hardlink") and is_secret(one.path)
+    )
     items += _each("secret", secrets, lambda _: "")
     items += _each(
         "settings", pool.take(lambda one: program_of(one.path) is not None), lambda path: program_of(path) or ""
@@ -114,9 +116,11 @@ def _is_whole(one: Difference | None, change: str) -> bool:
 
 
 def _what(before: Entry | None, after: Entry | None) -> str:
-    """What changed beside the content: kind, mode, owner."""
-    if before is None or after is None:
+    """What changed: kind, content (named only beside other things), mode, owner. Of a new file, what gives rights."""
+    if after is None:
         return ""
+    if before is None:
+        return _rights(after)
     if before.kind != after.kind:
         return f"{before.kind} → {after.kind}"
     told = []
@@ -128,4 +132,11 @@ def _what(before: Entry | None, after: Entry | None) -> str:
         told.append("capabilities")
     if before.target != after.target:
         told.append(f"link {before.target} → {after.target}")
-    return ", ".join(told)
+    return ", ".join(["content", *told] if told and before.sha256 != after.sha256 else told)
+
+
+def _rights(after: Entry) -> str:
+    told = [after.kind] if after.kind in ("fifo", "char", "block") else []
+    told += ["not read: its name is no UTF-8"] if after.kind == "unread" else []
+    told += [f"mode {after.mode:04o}"] if after.kind in ("file", "hardlink") and after.mode & 0o6000 else []
+    return ", ".join([*told, *(["capabilities"] if after.capability else [])])

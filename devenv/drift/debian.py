@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import functools
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from devenv.drift import packages
 from devenv.drift.items import Item, Pool
-from devenv.drift.observe import ImageFiles, Observed
+from devenv.drift.observe import Difference, ImageFiles, Observed
 from devenv.drift.packages import Owner, Package
 from devenv.drift.paths import is_derived
 
 _STATUS = "/var/lib/dpkg/status"
 _INFO = "/var/lib/dpkg/info"
 _NONE = ("", "")
+# The states of dpkg in which a package's files are there.
+_THERE = tuple([one] for one in ("installed", "triggers-awaited", "triggers-pending", "unpacked", "half-configured"))
 _MERGED = ("/bin/", "/sbin/", "/lib/", "/lib32/", "/lib64/", "/libx32/")
 
 
@@ -45,17 +47,30 @@ def debian_packages(observed: Observed, pool: Pool) -> tuple[list[Item], Owner, 
         items.append(packages.explained(package, pool))
     # Scripts of packages copy files from where the package has them to where they are used.
     explained = (observed.differences[path].after for one in items for path in one.paths)
-    copies = {entry.sha256 for entry in explained if entry} - {""}
+    copies = {entry.sha256 for entry in explained if entry and entry.size}
     derived = pool.take(
-        lambda one: one.path == _STATUS or (bool(items) and is_derived(one.path))
-        or (one.after is not None and one.after.sha256 in copies)
-    )  # fmt: skip
+        lambda one: one.path == _STATUS or (bool(items) and (is_derived(one.path) or _is_made(one, copies)))
+    )
     return items, lambda path: now.get(path) or image.owner(path), tuple(one.path for one in derived)
 
 
+def _is_made(one: Difference, copies: Collection[str]) -> bool:
+    """Whether a package's script copied a file of the package there, or registered an alternative."""
+    entry = one.after or one.before
+    if (
+        entry is None
+        or not one.path.startswith(("/usr/", "/etc/", "/var/"))
+        or entry.mode & 0o6000
+        and not entry.target
+    ):
+        return False
+    return entry.target.startswith("/etc/alternatives/") if entry.kind == "symlink" else entry.sha256 in copies
+
+
 def _is_of(name: str, path: str) -> bool:
-    """Whether it is one of dpkg's notes on the package."""
-    return path.startswith((f"{_INFO}/{name}.", f"{_INFO}/{name}:"))
+    """Whether it is one of dpkg's notes on the package: NAME.list, NAME:ARCH.md5sums, …"""
+    note = posixpath.basename(path).rpartition(".")[0]
+    return posixpath.dirname(path) == _INFO and note.partition(":")[0] == name
 
 
 def _paragraphs(text: str) -> Iterator[dict[str, str]]:
@@ -78,8 +93,7 @@ def _installed(status: str) -> dict[str, tuple[str, str]]:
     return {
         one["Package"]: (one.get("Version", ""), one.get("Conffiles", ""))
         for one in _paragraphs(status)
-        if "Package" in one
-        and one.get("Status", "").split()[-1:] in (["installed"], ["triggers-awaited"], ["triggers-pending"])
+        if "Package" in one and one.get("Status", "").split()[-1:] in _THERE
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import posixpath
+import re
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import IO
@@ -16,6 +17,7 @@ _MOST_KEPT_BYTES = 16 << 20
 _MOST_FILES, _MOST_CALLS = 15, 1000
 """Above this many requests for files of one folder, or for anything below it, the whole folder is asked for: a request
 costs about 10 ms, as much as 5 MB of content."""
+_ODD = re.compile("[\udc80-\udcff\ufffd]")
 _KINDS = {
     tarfile.DIRTYPE: "folder", tarfile.SYMTYPE: "symlink", tarfile.LNKTYPE: "hardlink", tarfile.FIFOTYPE: "fifo",
     tarfile.CHRTYPE: "char", tarfile.BLKTYPE: "block",
@@ -24,7 +26,8 @@ _KINDS = {
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Entry:
-    """One path. `kind`: file, folder, symlink, hardlink (to `target`), fifo, char, block."""
+    """One path. `kind`: file, folder, symlink, hardlink (to `target`, with that file's content), fifo, char, block;
+    unread where the engine cannot be asked for it."""
 
     path: str
     kind: str
@@ -34,11 +37,23 @@ class Entry:
     size: int = 0
     target: str = ""
     sha256: str = ""
-    md5: str = dataclasses.field(default="", compare=False)  # of files outside /home, for the records of dpkg
+    md5: str = dataclasses.field(default="", compare=False)
+    """Of files outside /home, for the records of dpkg; of Python's bytecode without the header that tells of its
+    source."""
     mtime: int = dataclasses.field(default=0, compare=False)
     capability: str = ""  # the extended attribute security.capability
 
 
+def same(one: Entry | None, other: Entry | None) -> bool:
+    """Whether two entries are the same; a further name of a file is a file with that content."""
+    return _as_file(one) == _as_file(other)
+
+
+def _as_file(entry: Entry | None) -> Entry | None:
+    return dataclasses.replace(entry, kind="file", target="") if entry and entry.kind == "hardlink" else entry
+
+
+_BYTECODE, _HEADER_BYTES = ".pyc", 16
 _OF_DPKG = ("/usr/", "/etc/", "/var/", "/bin/", "/sbin/", "/lib")
 
 
@@ -76,9 +91,11 @@ def cover(shallow: Iterable[str], deep: Iterable[str], barred: Iterable[str]) ->
     """The requests that read all these paths: a path to whether all below it is wanted too. `deep` paths are wanted
     with all below them, unless one of `barred` lies there. Many requests below one folder become one for the folder."""
     closed = {above for one in barred for above in chain(one)}
-    tops = {one for one in deep if one not in closed}
+    asked, odd = _by_name((*shallow, *deep))
+    tops = {one for one in deep if one not in closed and is_plain(one)}
+    tops |= {folder for one in odd if (folder := _plain_above(one)) not in closed and _depth(folder) > 1}
     wanted: dict[str, bool] = {}
-    for path in (*shallow, *deep):
+    for path in (*asked, *(top for top in tops if top not in asked)):
         top = next((above for above in chain(path) if above in tops), None)
         wanted[top or path] = top is not None
     by_folder: dict[str, set[str]] = {}
@@ -97,6 +114,28 @@ def cover(shallow: Iterable[str], deep: Iterable[str], barred: Iterable[str]) ->
             calls = {folder}
         by_folder.setdefault(posixpath.dirname(folder), set()).update(calls)
     return wanted
+
+
+def _by_name(paths: Iterable[str]) -> tuple[list[str], list[str]]:
+    """(the paths that the engine can be asked for, the others)."""
+    found: tuple[list[str], list[str]] = ([], [])
+    for path in paths:
+        found[not is_plain(path)].append(path)
+    return found
+
+
+def is_plain(path: str) -> bool:
+    """Whether the engine can be asked for a path: its name is UTF-8."""
+    return _ODD.search(path) is None
+
+
+def as_told(path: str) -> str:
+    """A path as the engine's own lists have it: with U+FFFD for each byte that is no UTF-8."""
+    return _ODD.sub("\ufffd", path)
+
+
+def _plain_above(path: str) -> str:
+    return path[: _ODD.search(path).start()].rpartition("/")[0]  # type: ignore[union-attr]
 
 
 def _depth(path: str) -> int:
@@ -139,13 +178,22 @@ def read(
                         keep: list[bytes] | None = [] if member.size <= _MOST_KEPT_BYTES and kept(path) else None
                         if spool:
                             chunks = spool.put(path, chunks)
-                        sha256, md5 = _hashes(chunks, keep, with_md5=path.startswith(_OF_DPKG))
+                        sha256, md5 = _hashes(chunks, keep, with_md5=_has_md5(path), skip=_header(path))
                         entry = dataclasses.replace(entry, sha256=sha256, md5=md5)
                         if keep is not None:
                             contents[path] = b"".join(keep)
                     entries[path] = entry
                 if not is_deep:
                     break
+    linked = {path: entries.get(one.target) for path, one in entries.items() if one.kind == "hardlink"}
+    for path, first in linked.items():
+        if first:
+            entries[path] = dataclasses.replace(entries[path], size=first.size, sha256=first.sha256, md5=first.md5)
+            if first.path in contents and kept(path):
+                contents[path] = contents[first.path]
+    if alone := [path for path, first in linked.items() if not first]:
+        more = read(container, dict.fromkeys(alone, False), engine, only=only, kept=kept, spool=spool)
+        entries, contents = entries | more[0], contents | more[1]
     return entries, contents
 
 
@@ -166,12 +214,22 @@ def _chunks(content: IO[bytes]) -> Iterator[bytes]:
         yield chunk
 
 
-def _hashes(chunks: Iterable[bytes], keep: list[bytes] | None, *, with_md5: bool) -> tuple[str, str]:
+def _has_md5(path: str) -> bool:
+    return path.startswith(_OF_DPKG) or path.endswith(_BYTECODE)
+
+
+def _header(path: str) -> int:
+    return _HEADER_BYTES if path.endswith(_BYTECODE) else 0
+
+
+def _hashes(chunks: Iterable[bytes], keep: list[bytes] | None, *, with_md5: bool, skip: int) -> tuple[str, str]:
+    """(sha256, md5 of what comes after the first `skip` bytes or nothing)."""
     sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False) if with_md5 else None
     for chunk in chunks:
         sha256.update(chunk)
         if md5:
-            md5.update(chunk)
+            md5.update(chunk[skip:])
+            skip = max(0, skip - len(chunk))
         if keep is not None:
             keep.append(chunk)
     return sha256.hexdigest(), md5.hexdigest() if md5 else ""

@@ -67,4 +67,4 @@ class Pool:
 
 def total_bytes(differences: Iterable[Difference]) -> int:
     """What the new or changed files hold."""
-    return sum(one.after.size for one in differences if one.after and one.after.kind == "file")
+    return sum(one.after.size for one in differences if one.after and one.after.kind in ("file", "hardlink"))

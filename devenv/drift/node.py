@@ -13,7 +13,7 @@ from devenv.drift.observe import Observed
 _GLOBAL = re.compile(
     r"^(?P<folder>(?P<prefix>/(?:(?!node_modules/)[^/]+/)*?)(?:lib/)?node_modules/(?P<name>(?:@[^/]+/)?[^/@.][^/]*))(?:/|$)"
 )
-_KERNEL = re.compile(r"^(?P<folder>.*/kernels/(?P<name>[^/]+))(?:/|$)")
+_KERNEL = re.compile(r"^(?P<folder>.*/jupyter/kernels/(?P<name>[^/]+))(?:/|$)")
 _PREFIXES = re.compile(
     r"^(?:/opt/node/|/opt/npm/|/usr/local/|/usr/|/(?:home/[^/]+|root)/\.?(?:npm|node)[^/]*/|/(?:home/[^/]+|root)/\.local/|/(?:home/[^/]+|root)/\.nvm/.*)$"
 )
@@ -39,12 +39,15 @@ def npm_packages(observed: Observed, pool: Pool) -> list[Item]:
             if manifest is None and not (one and one.after is None)
             else _version(observed.contents.get(f"{folder}/package.json", b""))
         )
+        link = one.after if one and one.after and one.after.kind == "symlink" else None
         taken += tuple(each for each in pool if _links_to(each.after or each.before, folder))
         pool.drop(taken)
-        change = "edited" if was == now else "removed" if not now else "changed" if was else "added"
+        change = (
+            "editable" if link else "edited" if was == now else "removed" if not now else "changed" if was else "added"
+        )
         items.append(Item(
             kind="npm", change=change, name=name, was="" if change == "edited" else was,
-            now="" if change == "edited" else now, paths=tuple(sorted({each.path for each in taken})),
+            now="" if change == "edited" else now, origin=link.target if link else "", paths=tuple(sorted({each.path for each in taken})),
             bytes=total_bytes(taken), asked_for=True,
         ))  # fmt: skip
     return items

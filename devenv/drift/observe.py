@@ -87,11 +87,13 @@ def observed(
             changes = [one for one in changes if not is_unread(one.path)]
             after, contents = _after(running.facts.id, changes, (*mounts, *unread), engine, spool)
         before = _before(changes, after, image)
+        for path in _never_read(changes, before, after):
+            after[path] = Entry(path=path, kind="unread", mode=0, uid=0, gid=0)
         known_as = host_numbers(facts)
         differences = {
             path: Difference(path, was, now)
             for path in sorted({*before, *after})
-            if (was := before.get(path)) != (now := _known(after.get(path), known_as))
+            if not entries.same(was := before.get(path), now := _known(after.get(path), known_as))
         }
         for path in ("/etc/passwd", "/etc/group"):
             if path in differences and _accounts(image.text(path), ({}, {})) == _accounts(
@@ -125,7 +127,7 @@ def image_of_lock(running: Running, engine: Engine) -> tuple[str, tuple[Change, 
 
 
 _ENGINE = ("/.dockerenv", "/etc/hostname", "/etc/hosts", "/etc/resolv.conf", "/etc/mtab", "/usr/sbin/docker-init")
-_MEMORY = ("/dev", "/proc", "/sys", "/run")
+_MEMORY = ("/dev", "/proc", "/sys")
 
 
 def _mounts(facts: Mapping[str, Any]) -> tuple[str, ...]:
@@ -146,24 +148,34 @@ def _after(
     """What the container has at the changed paths."""
     changed = [one.path for one in changes if one.kind == "changed"]
     added = [one.path for one in changes if one.kind == "added"]
-    named = {*changed, *added}
+    named = {entries.as_told(one) for one in (*changed, *added)}
     requests = entries.cover(changed, added, barred)
-    return entries.read(container, requests, engine, only=named.__contains__, kept=is_metadata, spool=spool)
+    return entries.read(
+        container, requests, engine, only=lambda path: entries.as_told(path) in named, kept=is_metadata, spool=spool
+    )
 
 
 def _before(changes: Sequence[Change], after: Mapping[str, Entry], image: ImageFiles) -> dict[str, Entry]:
     """What the image has at the changed paths, and below those that are removed."""
     changed = {one.path for one in changes if one.kind == "changed"}
     removed = frozenset(one.path for one in changes if one.kind == "removed" and not is_unread(one.path))
+    told, gone = {entries.as_told(one) for one in changed}, {entries.as_told(one) for one in removed}
     found = image.entries(
         entries.cover(changed - removed, removed, ()),
-        lambda path: path in changed or any(above in removed for above in entries.chain(path)),
+        lambda path: (name := entries.as_told(path)) in told or any(above in gone for above in entries.chain(name)),
     )
     # A file in a folder's place: all that was in the folder is gone.
     lost = frozenset(path for path in changed if _is_folder(found.get(path)) and not _is_folder(after.get(path)))
     return found | image.entries(
         entries.cover((), lost, ()), lambda path: any(above in lost for above in entries.chain(path))
     )
+
+
+def _never_read(changes: Sequence[Change], before: Mapping[str, Entry], after: Mapping[str, Entry]) -> list[str]:
+    """The changed paths whose names are no UTF-8, where the folder above could not be asked for in their place."""
+    odd = [one.path for one in changes if not entries.is_plain(one.path)]
+    read = {entries.as_told(path) for path in (*before, *after)} if odd else set()
+    return [path for path in odd if entries.as_told(path) not in read]
 
 
 def _is_folder(entry: Entry | None) -> bool:
@@ -174,7 +186,7 @@ def host_numbers(facts: Mapping[str, Any]) -> tuple[dict[int, int], dict[int, in
     """The host user's numbers → those that `dev` has in the image (users, groups)."""
     given = dict(one.partition("=")[::2] for one in facts["Config"].get("Env") or ())
     uid, gid = given.get("DEVENV_UID", ""), given.get("DEVENV_GID", "")
-    return ({int(uid): UID} if uid.isdigit() else {}), ({int(gid): UID} if gid.isdigit() else {})
+    return ({int(uid): UID} if uid.isdecimal() else {}), ({int(gid): UID} if gid.isdecimal() else {})
 
 
 def _known(entry: Entry | None, numbers: tuple[dict[int, int], dict[int, int]]) -> Entry | None:
@@ -200,4 +212,4 @@ def _accounts(text: str, numbers: tuple[dict[int, int], dict[int, int]]) -> set[
 
 
 def _number(numbers: Mapping[int, int], text: str) -> str:
-    return str(numbers.get(int(text), text)) if text.isdigit() else text
+    return str(numbers.get(int(text), text)) if text.isdecimal() else text

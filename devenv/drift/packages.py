@@ -1,7 +1,7 @@
 """Packages as their own records describe them, and which files a record explains.
 
-A record in a container proves nothing: it explains a file only where the hash fits, where it has one, and where the
-image has no file of another package at that place. The package itself is named in any case.
+A record in a container proves nothing: it explains a file only where it has a hash that fits, and where the image has no
+file of another package at that place. The package itself is named in any case.
 """
 
 from __future__ import annotations
@@ -69,10 +69,10 @@ def _explains(package: Package, one: Difference) -> bool:
 
 
 def fits(entry: Entry, record: str) -> bool:
-    """Whether a file is what a record says."""
+    """Whether a path is what a record says; without a hash it says nothing about a file."""
     kind, _, digest = record.partition(":")
-    if not digest or entry.kind != "file":
-        return True
+    if entry.kind not in ("file", "hardlink"):
+        return not digest
     return digest == (entry.md5 if kind == "md5" else entry.sha256)
 
 

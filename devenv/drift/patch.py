@@ -90,11 +90,11 @@ def patch(items: Iterable[Item], composed: Mapping[str, Any], own: Mapping[str, 
 
 class _Maker:
     def __init__(self, own: Mapping[str, Any], composed: Mapping[str, Any]) -> None:
-        self._own = {key: [str(one) for one in own.get(key) or ()] for key in ("pip", "apt", "npm")}
-        self._composed = {key: [str(one) for one in composed.get(key) or ()] for key in ("pip", "apt", "npm")}
+        self._own = {key: _entries(own.get(key)) for key in ("pip", "apt", "npm")}
+        self._composed = {key: _entries(composed.get(key)) for key in ("pip", "apt", "npm")}
         self._versions = {key: composed.get(key) for key in _KEYS}
         self._has_node = bool(composed.get("node"))
-        self._files = {str(one) for one in composed.get("files") or ()}
+        self._files = set(_entries(composed.get("files")))
         self._add: dict[str, list[str]] = {}
         self._replace: dict[str, dict[str, str]] = {}
         self._remove: dict[str, list[str]] = {}
@@ -169,6 +169,8 @@ class _Maker:
         wanted = f"{one.name}@{one.now}"
         if one.change == "edited":
             self._leave(one, "files inside the package are edited", "publish a package of your own, or keep a snapshot")
+        elif one.change == "editable":
+            self._leave(one, f"it is a link to {one.origin}", "keep the project in /workspace and link it in 'setup:'")
         elif one.change == "removed":
             self._gone("npm", one, _npm_name)
         elif not self._has_node:
@@ -186,7 +188,11 @@ class _Maker:
         )  # fmt: skip
 
     def _kernel(self, one: Item) -> None:
-        self._copy(one.paths[0], one)  # the folder, which is the first of them
+        if one.change == "removed":
+            self._leave(one, "a preset cannot remove a file of the image", "remove it in 'setup:'")
+            return
+        for path in one.paths:
+            self._copy(path, one)
 
     def _file(self, one: Item) -> None:
         if not one.paths:
@@ -195,7 +201,7 @@ class _Maker:
             )
         elif one.change == "removed":
             self._leave(one, "a preset cannot remove a file of the image", "remove it in 'setup:'")
-        elif one.note.startswith(("mode ", "owner ", "capabilities")):
+        elif one.change == "changed" and one.note.startswith(("mode ", "owner ", "capabilities")):
             self._leave(one, f"only its {one.note.split()[0]} changed", "change it in 'setup:'")
         elif one.bytes > MOST_FILE_BYTES:
             self._leave(
@@ -242,6 +248,11 @@ class _Maker:
             self._remove.setdefault(key, []).append(old)
         else:
             self._leave(one, "it was removed, and this preset does not name it", "extend a preset without it")
+
+
+def _entries(value: Any) -> list[str]:
+    """The entries of a list or the keys of a mapping; none in another value, which the lock will refuse."""
+    return [str(one) for one in value] if isinstance(value, list | tuple | dict) else []
 
 
 def _requirement_name(entry: str) -> str:

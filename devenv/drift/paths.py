@@ -19,7 +19,7 @@ def _home(*patterns: str) -> tuple[str, ...]:
 
 # Folders whose content may be large and that everyone can do without: they are not even read.
 _UNREAD = _any(
-    "/(?:var/)?tmp/", "/var/log/", "/var/cache/", "/var/crash/", "/var/lib/apt/lists/", "/var/lib/apt/periodic/",
+    "/(?:var/)?tmp/", "/run/", "/var/log/", "/var/cache/", "/var/crash/", "/var/lib/apt/lists/", "/var/lib/apt/periodic/",
     *_home(
         r"\.cache/", r"\.npm/", r"\.Trash/", r"\.nv/", r"\.triton/", r"\.vscode-server/", r"\.dotnet/", r"\.node-gyp/",
         r"\.conda/pkgs/", r"\.cargo/registry/", r"\.local/share/Trash/", r"\.local/share/jupyter/runtime/",
@@ -29,7 +29,7 @@ _UNREAD = _any(
 )  # fmt: skip
 # Files that programs write on their own account, for one machine or one user, beside what a person asked them for.
 _TRACES = _any(
-    r".*/__pycache__/", r".*/\.ipynb_checkpoints/", r".*\.swp", r".*~", r"/opt/venv/\.lock",
+    r".*/\.ipynb_checkpoints/", r".*\.swp", r".*~", r"/opt/venv/\.lock",
     "/etc/machine-id", r"/etc/\.pwd\.lock", "/etc/[^/]+-", r"/etc/\.updated",
     r"/etc/apt/sources\.list\.d/devenv\.sources", r"/var/lib/apt/(?:daily_lock|mirrors/.*|lists.*)",
     r"/var/lib/dpkg/(?:lock.*|status-old|available-old|diversions-old|statoverride-old|triggers/Lock)",
@@ -41,6 +41,7 @@ _TRACES = _any(
         r"\.local/share/jupyter/(?:nbsignatures\.db.*|notebook_secret|\S*_cookie_secret)",
     ),
 )  # fmt: skip
+_BYTECODE = _any(".*/__pycache__/")  # what is changed there may run in its source's place
 # What installing leaves behind although no package changed in the end.
 _NOISE = _any(
     r"/etc/ld\.so\.cache", "/var/lib/(?:systemd|ucf|update-notifier|misc|sudo)/", "/var/lib/dpkg/info/format",
@@ -94,12 +95,12 @@ def is_unread(path: str) -> bool:
 
 def is_trace(path: str) -> bool:
     """Whether programs leave such a file of their own accord, and nobody misses it in another place."""
-    return _UNREAD.match(path) is not None or _TRACES.match(path) is not None
+    return any(paths.match(path) for paths in (_UNREAD, _TRACES, _BYTECODE))
 
 
 def is_noise(path: str) -> bool:
     """Whether a difference there tells nothing."""
-    return is_trace(path) or _NOISE.match(path) is not None
+    return any(paths.match(path) for paths in (_UNREAD, _TRACES, _NOISE))
 
 
 def is_derived(path: str) -> bool:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import base64
 import binascii
 import csv
+import dataclasses
+import io
 import posixpath
 import re
 from collections.abc import Callable, Mapping
@@ -16,12 +18,12 @@ from email.parser import HeaderParser
 from packaging.utils import canonicalize_name
 
 from devenv.doors.untrusted import from_json
-from devenv.drift.entries import chain
+from devenv.drift.entries import chain, same
 from devenv.drift.items import Item, Pool
-from devenv.drift.observe import ImageFiles, Observed
+from devenv.drift.observe import Difference, ImageFiles, Observed
 from devenv.drift.packages import SITE, Package, explained
 from devenv.lock.model import Lock
-from devenv.plan.plan import VENV
+from devenv.plan.plan import UID, VENV
 
 _INFO = re.compile(
     r"^(?P<site>.*/(?:site|dist)-packages)/(?P<info>(?P<name>[^/]+?)(?:-(?P<version>[^/-]+)[^/]*)?\.(?:dist|egg)-info)(?:/|$)"
@@ -29,6 +31,7 @@ _INFO = re.compile(
 _BYTECODE = re.compile(r"^(?P<folder>.*)/__pycache__/(?P<name>[^/]+?)\.[a-z]+-[0-9]+(?:\.opt-[12])?\.pyc(?:\.[0-9]+)?$")
 _NOTES = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "WHEEL")
 _MOST_ROWS = 200_000
+_USERS = frozenset({0, UID})  # who may have installed a package
 
 
 def python_packages(observed: Observed, pool: Pool, lock: Lock) -> tuple[list[Item], Records]:
@@ -47,15 +50,26 @@ def python_packages(observed: Observed, pool: Pool, lock: Lock) -> tuple[list[It
             place=_place(site),
         )  # fmt: skip
         items.append(explained(package, pool))
-    _drop_notes(infos, pool)
+    _drop_notes(infos, pool, records)
     return items, records
 
 
-def drop_bytecode(pool: Pool) -> int:
+def drop_bytecode(pool: Pool, differences: Mapping[str, Difference]) -> int:
     """Take out bytecode that Python made, and return how many files: of sources that are new or changed, or that the
-    image has none for. Other bytecode of unchanged sources runs in their place, so it is no noise."""
-    taken = pool.take(lambda one: _BYTECODE.match(one.path) is not None and (one.before is None or one.after is None))
-    return len(taken)
+    image has none for, or whose code is that of the image. Other bytecode of unchanged sources runs in their place, so
+    it is no noise."""
+    return len(pool.take(lambda one: _is_bytecode(one, differences)))
+
+
+def _is_bytecode(one: Difference, differences: Mapping[str, Difference]) -> bool:
+    if f"{one.path}/".find("/__pycache__/") < 0:
+        return False
+    before, after = one.before, one.after
+    if before is None or after is None or _is_as_before(one) or (before.md5 and before.md5 == after.md5):
+        return True
+    match = _BYTECODE.match(one.path)
+    source = match and differences.get(f"{match['folder']}/{match['name']}.py")
+    return source is not None and not _is_as_before(source)
 
 
 def _gone_and_there(infos: list[str], pool: Pool) -> tuple[dict[tuple[str, str], tuple[str, str]], list[str]]:
@@ -63,14 +77,13 @@ def _gone_and_there(infos: list[str], pool: Pool) -> tuple[dict[tuple[str, str],
     gone: dict[tuple[str, str], tuple[str, str]] = {}
     there: list[str] = []
     for info in infos:
-        one = pool.get(info)
-        if one is None or (one.before is not None and one.after is not None):
-            continue
         match = _INFO.match(info)
         assert match is not None
-        if one.after is None:
+        one, origin = pool.get(info), pool.get(f"{info}/direct_url.json")
+        is_replaced = origin is not None and origin.after is not None  # the same version from another place
+        if one and one.after is None or is_replaced and not (one and one.before is None):
             gone[match["site"], canonicalize_name(match["name"])] = (info, match["version"] or "")
-        else:
+        if one and one.before is None or is_replaced:
             there.append(info)
     return gone, there
 
@@ -85,7 +98,11 @@ def _package(
     name = canonicalize_name(str(headers.get("Name") or match["name"]))
     old_info, was = gone.pop((match["site"], name), ("", ""))
     origin, is_editable = _origin(_text(contents, f"{info}/direct_url.json"))
-    files = _record(_text(contents, f"{info}/RECORD"), match["site"])
+    prefix = _prefix(match["site"])
+    files = {
+        path: digest for path, digest in _record(_text(contents, f"{info}/RECORD"), match["site"]).items()
+        if path.startswith(prefix)
+    }  # fmt: skip
     return Package(
         kind="python", name=name, version=str(headers.get("Version") or match["version"] or "?"), was=was, files=files,
         old=records.files(old_info) if old_info else (), own=_below(info), origin=origin, is_editable=is_editable,
@@ -93,14 +110,34 @@ def _package(
     )  # fmt: skip
 
 
-def _drop_notes(infos: list[str], pool: Pool) -> None:
-    """Leave out what an installer notes when it installs a package again that is as it was."""
+def _drop_notes(infos: list[str], pool: Pool, records: Records) -> None:
+    """Leave out what an installer notes when it installs a package again that is as it was, and that its files and
+    folders have another owner since."""
     for info in infos:
-        pool.drop([one for one in pool.below(info) if posixpath.basename(one.path) in _NOTES])
+        notes = [one for one in pool.below(info) if posixpath.basename(one.path) in _NOTES]
+        pool.drop(notes)
+        if notes:
+            files = records.files(info)
+            folders = {above for path in files for above in chain(posixpath.dirname(path)) if SITE.match(above)}
+            pool.drop([one for one in pool if (one.path in files or one.path in folders) and _is_as_before(one)])
+
+
+def _is_as_before(one: Difference) -> bool:
+    """Whether only the owner changed, and who else may write."""
+    before, after = one.before, one.after
+    if before is None or after is None or (before.mode ^ after.mode) & ~0o022 or not {before.uid, after.uid} <= _USERS:
+        return False
+    return same(dataclasses.replace(before, mode=after.mode, uid=after.uid, gid=after.gid), after)
 
 
 def _below(folder: str) -> Callable[[str], bool]:
     return lambda path: path == folder or path.startswith(f"{folder}/")
+
+
+def _prefix(site: str) -> str:
+    """Where a package of that folder may have files: in the environment, and of Debian's own Python in the folder."""
+    match = re.fullmatch(r"(.+)/lib(?:64)?/python[^/]*/(?:site|dist)-packages", site)
+    return f"{match[1]}/" if match and match[1] != "/usr" else f"{site}/"
 
 
 def _place(site: str) -> str:
@@ -115,7 +152,7 @@ def _record(text: str, site: str) -> dict[str, str]:
     """RECORD → path to `sha256:HEX`, or to nothing where it gives no hash."""
     found: dict[str, str] = {}
     try:
-        for number, row in enumerate(csv.reader(text.splitlines())):
+        for number, row in enumerate(csv.reader(io.StringIO(text, newline=""))):
             if row and row[0] and number < _MOST_ROWS:
                 path = posixpath.normpath(posixpath.join(site, row[0]))
                 found[path] = _hex(row[1]) if len(row) > 1 else ""
@@ -135,15 +172,15 @@ def _hex(value: str) -> str:
 
 
 def _origin(text: str) -> tuple[str, bool]:
-    """(where a package came from when not from an index, whether it is editable); a login in the address is left
-    out."""
+    """(where a package came from when not from an index, whether it is editable); a login or a query in the address
+    is left out, because it may be secret."""
     try:
         value = from_json(text) if text else {}
     except ValueError:
         return "", False
     if not isinstance(value, dict) or not isinstance(value.get("url"), str):
         return "", False
-    address = re.sub(r"//[^/@]*@", "//", value["url"])
+    address = re.sub(r"//[^/]*@", "//", re.sub(r"[?#].*", "", value["url"], flags=re.DOTALL))
     vcs = value.get("vcs_info")
     if isinstance(vcs, dict):
         return f"{vcs.get('vcs', 'vcs')}+{address}@{vcs.get('commit_id', '?')}", False

@@ -10,18 +10,20 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import re
 import stat
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
 from devenv.doors.docker.container_files import ContainerFiles
 from devenv.doors.docker.sdk import guarded
+from devenv.errors import EngineError
 
 _KINDS = ("changed", "added", "removed")  # as the engine numbers them
-# What makes a layer's folder more than a list of changes: renamed folders, and files whose content lies below.
-_INDIRECT = ("trusted.overlay.redirect", "trusted.overlay.metacopy", "user.overlay.redirect", "user.overlay.metacopy")
+_SIZES_TIMEOUT_S = 20  # it counts the files of every volume of the engine
+_SYS_ADMIN = 1 << 21  # the capability without which nobody sees an overlay's marks
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -48,29 +50,46 @@ class Changes(ContainerFiles):
 
     @guarded
     def volume_sizes(self) -> Mapping[str, int]:
-        """The bytes in every volume, as the engine counts them; -1 where it does not."""
+        """The bytes in every volume, as the engine counts them; -1 or no entry where it does not in time."""
+        import requests.exceptions
+
         address = f"{self._api.base_url}/v{self._api.api_version}/system/df"
-        answer = self._api.get(address, params={"type": "volume"})
+        try:
+            answer = self._api.get(address, params={"type": "volume"}, timeout=_SIZES_TIMEOUT_S)
+        except requests.exceptions.Timeout:
+            return {}
         answer.raise_for_status()
         found = answer.json().get("Volumes") or ()
         return {one["Name"]: int((one.get("UsageData") or {}).get("Size", -1)) for one in found}
 
-    @guarded
     @contextlib.contextmanager
     def members(self, container: str, path: str) -> Iterator[Iterator[tuple[tarfile.TarInfo, IO[bytes] | None]]]:
         """The tar members of a path, with their content, as the engine sends them; none when it does not exist. Each
         content must be read before the next member is asked for. Names begin with the path's last part."""
+        chunks = self._sent(container, path)
+        if chunks is None:
+            yield iter(())
+            return
+        stream = cast("IO[bytes]", _Chunks(chunks))
+        try:
+            # Close it, because the engine keeps the container busy while it sends.
+            with contextlib.closing(chunks), tarfile.open(fileobj=stream, mode="r|", bufsize=1 << 20) as archive:
+                yield ((one, archive.extractfile(one) if one.isreg() else None) for one in _each(archive))
+        except tarfile.TarError as error:
+            raise EngineError(
+                f"what the engine sent of {path} breaks off: {error}",
+                hint="a file may have changed while it was read: run the command again",
+            ) from None
+
+    @guarded
+    def _sent(self, container: str, path: str) -> Generator[bytes] | None:
         import docker.errors
 
         try:
-            chunks, _ = self._api.get_archive(container, path)
+            chunks: Generator[bytes] = self._api.get_archive(container, path)[0]
         except docker.errors.NotFound:
-            yield iter(())
-            return
-        # Close it, because the engine keeps the container busy while it sends.
-        stream = cast("IO[bytes]", _Chunks(chunks))
-        with contextlib.closing(chunks), tarfile.open(fileobj=stream, mode="r|", bufsize=1 << 20) as archive:
-            yield ((one, archive.extractfile(one) if one.isreg() else None) for one in _each(archive))
+            return None
+        return chunks
 
 
 def _each(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
@@ -86,6 +105,7 @@ class _Chunks:
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks, self._left = chunks, b""
 
+    @guarded
     def read(self, size: int) -> bytes:
         while len(self._left) < size:
             chunk = next(self._chunks, None)
@@ -99,10 +119,10 @@ class _Chunks:
 def _of_layers(data: Mapping[str, Any]) -> list[Change] | None:
     """The changes as the layer's own folder has them; None where it cannot be read or does not tell all."""
     upper, lower = data.get("UpperDir"), data.get("LowerDir")
-    if not upper or not lower or not os.access(upper, os.R_OK | os.X_OK):
+    if not upper or not lower or not os.access(upper, os.R_OK | os.X_OK) or not _sees_marks(Path(upper)):
         return None
     try:
-        return list(_walk(Path(upper), "", [Path(one) for one in lower.split(":")]))
+        return list(_walk(os.path.realpath(upper), [Path(one) for one in lower.split(":")]))
     except (OSError, _IndirectError):
         return None
 
@@ -111,27 +131,61 @@ class _IndirectError(Exception):
     pass
 
 
-def _walk(folder: Path, path: str, below: Sequence[Path]) -> Iterator[Change]:
-    """The changes in a folder of the layer; `below`: the folders that it covers, the uppermost first."""
-    with os.scandir(folder) as listing:
-        for one in listing:
-            facts = one.stat(follow_symlinks=False)
-            here = f"{path}/{one.name}"
-            covered = _covered(one.name, below)
-            if stat.S_ISCHR(facts.st_mode) and facts.st_rdev == 0:
-                yield Change(here, "removed")
+def _sees_marks(upper: Path) -> bool:
+    """Whether the marks in the layer are those that this process can see: an engine without root has others, which
+    programs in the container can make too."""
+    try:
+        rights = re.search(r"^CapEff:\s*([0-9a-f]+)$", Path("/proc/self/status").read_text(), re.MULTILINE)
+        return upper.parent.stat().st_uid == 0 and rights is not None and bool(int(rights[1], 16) & _SYS_ADMIN)
+    except OSError:
+        return False
+
+
+def _walk(upper: str, below: Sequence[Path]) -> Iterator[Change]:
+    """The changes in a layer's folder; `below`: the folders that it covers, the uppermost first."""
+    waiting = [("", below)]
+    while waiting:
+        folder, covers = waiting.pop()
+        for name, facts, is_whole in _listed(upper, folder):
+            here = f"{folder}/{name}"
+            covered = _covered(name, covers)
+            if _is_whiteout(facts):
+                if covered:
+                    yield Change(here, "removed")
             elif not stat.S_ISDIR(facts.st_mode):
                 yield Change(here, "changed" if covered else "added")
-            elif not covered or not stat.S_ISDIR(covered[0].lstat().st_mode) or _is_opaque(one.path):
+            elif is_whole or not covered or not stat.S_ISDIR(covered[0].lstat().st_mode):
                 # Where the image has something of that name, that is gone as a whole.
                 if covered:
                     yield Change(here, "removed")
                 yield Change(here, "added")
-                yield from _walk(Path(one.path), here, ())
+                waiting.append((here, ()))
             else:
                 if _owned(covered[0].lstat()) != _owned(facts):
                     yield Change(here, "changed")
-                yield from _walk(Path(one.path), here, covered)
+                waiting.append((here, covered))
+
+
+def _listed(upper: str, folder: str) -> list[tuple[str, os.stat_result, bool]]:
+    """(name, facts, whether it is a folder that hides the one below) of all in a folder of the layer. The container
+    goes on: what goes meanwhile is left out, and a folder that becomes a link is not followed."""
+    found: list[tuple[str, os.stat_result, bool]] = []
+    try:
+        opened = os.open(f"{upper}{folder}", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except (FileNotFoundError, NotADirectoryError):
+        return found
+    try:
+        if str(Path(f"/proc/self/fd/{opened}").readlink()) != f"{upper}{folder}":
+            return found
+        with os.scandir(opened) as listing:
+            for one in listing:
+                with contextlib.suppress(FileNotFoundError):
+                    facts = one.stat(follow_symlinks=False)
+                    mine = f"/proc/self/fd/{opened}/{one.name}"
+                    found.append((one.name, facts, stat.S_ISDIR(facts.st_mode) and _is_opaque(mine)))
+    finally:
+        os.close(opened)
+    return found
 
 
 def _covered(name: str, below: Sequence[Path]) -> list[Path]:
@@ -143,7 +197,7 @@ def _covered(name: str, below: Sequence[Path]) -> list[Path]:
             facts = path.lstat()
         except (FileNotFoundError, NotADirectoryError):
             continue
-        if stat.S_ISCHR(facts.st_mode) and facts.st_rdev == 0:
+        if _is_whiteout(facts):
             break
         if found and not stat.S_ISDIR(facts.st_mode):
             break
@@ -153,14 +207,16 @@ def _covered(name: str, below: Sequence[Path]) -> list[Path]:
     return found
 
 
+def _is_whiteout(facts: os.stat_result) -> bool:
+    return stat.S_ISCHR(facts.st_mode) and facts.st_rdev == 0
+
+
 def _owned(facts: os.stat_result) -> tuple[int, int, int]:
     return facts.st_mode, facts.st_uid, facts.st_gid
 
 
 def _is_opaque(path: str | Path) -> bool:
     names = os.listxattr(path, follow_symlinks=False)
-    if any(one in names for one in _INDIRECT):
+    if "trusted.overlay.redirect" in names:  # a renamed folder, whose content lies elsewhere below
         raise _IndirectError
-    return any(
-        one in names and os.getxattr(path, one) == b"y" for one in ("trusted.overlay.opaque", "user.overlay.opaque")
-    )
+    return "trusted.overlay.opaque" in names and os.getxattr(path, "trusted.overlay.opaque") == b"y"
