@@ -38,9 +38,7 @@ def classify(observed: Observed, lock: Lock, is_secret: Callable[[str], bool] = 
     noise += len(pool.take(lambda one: is_noise(one.path)))
     # Folders that came or went with what is in them.
     pool.drop([one for one in pool if one.path in ways and one.change != "changed" and _is_folder(one)])
-    secrets = pool.take(
-        lambda one: one.after is not None and one.after.kind in ("file", "hardlink") and is_secret(one.path)
-    )
+    secrets = pool.take(lambda one: _is_file(one.after) and is_secret(one.path))
     items += _each("secret", secrets, lambda _: "")
     items += _each(
         "settings", pool.take(lambda one: program_of(one.path) is not None), lambda path: program_of(path) or ""
@@ -56,6 +54,10 @@ def classify(observed: Observed, lock: Lock, is_secret: Callable[[str], bool] = 
 
 def _is_folder(one: Difference) -> bool:
     return (one.after or one.before).kind == "folder"  # type: ignore[union-attr]
+
+
+def _is_file(entry: Entry | None) -> bool:
+    return entry is not None and entry.kind in ("file", "hardlink")
 
 
 def _each(kind: str, differences: Iterable[Difference], note: Callable[[str], str]) -> list[Item]:
@@ -138,5 +140,5 @@ def _what(before: Entry | None, after: Entry | None) -> str:
 def _rights(after: Entry) -> str:
     told = [after.kind] if after.kind in ("fifo", "char", "block") else []
     told += ["not read: its name is no UTF-8"] if after.kind == "unread" else []
-    told += [f"mode {after.mode:04o}"] if after.kind in ("file", "hardlink") and after.mode & 0o6000 else []
+    told += [f"mode {after.mode:04o}"] if _is_file(after) and after.mode & 0o6000 else []
     return ", ".join([*told, *(["capabilities"] if after.capability else [])])

@@ -57,14 +57,11 @@ def debian_packages(observed: Observed, pool: Pool) -> tuple[list[Item], Owner, 
 def _is_made(one: Difference, copies: Collection[str]) -> bool:
     """Whether a package's script copied a file of the package there, or registered an alternative."""
     entry = one.after or one.before
-    if (
-        entry is None
-        or not one.path.startswith(("/usr/", "/etc/", "/var/"))
-        or entry.mode & 0o6000
-        and not entry.target
-    ):
+    if entry is None or not one.path.startswith(("/usr/", "/etc/", "/var/")):
         return False
-    return entry.target.startswith("/etc/alternatives/") if entry.kind == "symlink" else entry.sha256 in copies
+    if entry.kind == "symlink":
+        return entry.target.startswith("/etc/alternatives/")
+    return one.after is not None and not entry.mode & 0o6000 and entry.sha256 in copies
 
 
 def _is_of(name: str, path: str) -> bool:

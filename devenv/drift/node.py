@@ -42,13 +42,11 @@ def npm_packages(observed: Observed, pool: Pool) -> list[Item]:
         link = one.after if one and one.after and one.after.kind == "symlink" else None
         taken += tuple(each for each in pool if _links_to(each.after or each.before, folder))
         pool.drop(taken)
-        change = (
-            "editable" if link else "edited" if was == now else "removed" if not now else "changed" if was else "added"
-        )
+        change = "edited" if was == now else "removed" if not now else "changed" if was else "added"
         items.append(Item(
-            kind="npm", change=change, name=name, was="" if change == "edited" else was,
-            now="" if change == "edited" else now, origin=link.target if link else "", paths=tuple(sorted({each.path for each in taken})),
-            bytes=total_bytes(taken), asked_for=True,
+            kind="npm", change="editable" if link else change, name=name, was="" if change == "edited" else was,
+            now="" if change == "edited" else now, paths=tuple(sorted({each.path for each in taken})),
+            bytes=total_bytes(taken), asked_for=True, origin=link.target if link else "",
         ))  # fmt: skip
     return items
 

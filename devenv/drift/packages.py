@@ -1,7 +1,7 @@
 """Packages as their own records describe them, and which files a record explains.
 
-A record in a container proves nothing: it explains a file only where it has a hash that fits, and where the image has no
-file of another package at that place. The package itself is named in any case.
+A record in a container proves nothing: it explains a file only where it has a hash that fits, and where the image has
+no file of another package at that place. The package itself is named in any case.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ def _home(*patterns: str) -> tuple[str, ...]:
 
 # Folders whose content may be large and that everyone can do without: they are not even read.
 _UNREAD = _any(
-    "/(?:var/)?tmp/", "/run/", "/var/log/", "/var/cache/", "/var/crash/", "/var/lib/apt/lists/", "/var/lib/apt/periodic/",
+    "/(?:var/)?tmp/", "/run/", "/var/log/", "/var/cache/", "/var/crash/", "/var/lib/apt/(?:lists|periodic)/",
     *_home(
         r"\.cache/", r"\.npm/", r"\.Trash/", r"\.nv/", r"\.triton/", r"\.vscode-server/", r"\.dotnet/", r"\.node-gyp/",
         r"\.conda/pkgs/", r"\.cargo/registry/", r"\.local/share/Trash/", r"\.local/share/jupyter/runtime/",

@@ -62,7 +62,7 @@ def drop_bytecode(pool: Pool, differences: Mapping[str, Difference]) -> int:
 
 
 def _is_bytecode(one: Difference, differences: Mapping[str, Difference]) -> bool:
-    if f"{one.path}/".find("/__pycache__/") < 0:
+    if "/__pycache__/" not in f"{one.path}/":
         return False
     before, after = one.before, one.after
     if before is None or after is None or _is_as_before(one) or (before.md5 and before.md5 == after.md5):
@@ -81,9 +81,9 @@ def _gone_and_there(infos: list[str], pool: Pool) -> tuple[dict[tuple[str, str],
         assert match is not None
         one, origin = pool.get(info), pool.get(f"{info}/direct_url.json")
         is_replaced = origin is not None and origin.after is not None  # the same version from another place
-        if one and one.after is None or is_replaced and not (one and one.before is None):
+        if (one and one.after is None) or (is_replaced and not (one and one.before is None)):
             gone[match["site"], canonicalize_name(match["name"])] = (info, match["version"] or "")
-        if one and one.before is None or is_replaced:
+        if (one and one.before is None) or is_replaced:
             there.append(info)
     return gone, there
 

@@ -42,6 +42,11 @@ def write_patch(drift: Drift, running: Running, file: Path | None, engine: Engin
     secrets = _secrets(contents, known)
     contents = {path: content for path, content in contents.items() if path not in {one.name for one in secrets}}
     copied = {target for path in contents for target in entries.chain(path)}
+    hidden = {one.name for one in secrets}
+    odd = [
+        Left(kind="file", name=path, why="it is no regular file", remedy="make it in 'setup:'")
+        for path in found.files if path not in copied and path not in hidden
+    ]  # fmt: skip
     found = dataclasses.replace(found, files={key: name for key, name in found.files.items() if key in copied})
     after = found.apply(before)
     if not found.is_empty:
@@ -49,7 +54,7 @@ def write_patch(drift: Drift, running: Running, file: Path | None, engine: Engin
     lines = difflib.unified_diff(
         before.splitlines(keepends=True), after.splitlines(keepends=True), str(path), str(path), n=2
     )
-    return Written(file=path, change="".join(lines), patch=found, left=(*found.left, *secrets))
+    return Written(file=path, change="".join(lines), patch=found, left=(*found.left, *odd, *secrets))
 
 
 def _text(path: Path, running: Running) -> str:

@@ -36,25 +36,27 @@ def add(text: str, key: str, values: Sequence[str] | Mapping[str, str]) -> str:
         new = _into_flow(text, node, values) if node.flow_style else _into_block(text, node, values)
     else:
         raise CannotEditError(f"{key!r} is neither a list nor a mapping")
-    return _checked(new, key, _sum(_data(text).get(key), values))
+    return _checked(text, new, key, _sum(_data(text).get(key), values))
 
 
 def replace(text: str, key: str, old: str, new: str) -> str:
     """Put `new` in the place of the list entry `old`. Raises CannotEditError."""
     node = _entry(text, key, old)
     changed = text[: node.start_mark.index] + _scalar(new, in_flow=True) + text[node.end_mark.index :]
-    return _checked(changed, key, [new if one == old else one for one in _data(text)[key]])
+    return _checked(text, changed, key, [new if one == old else one for one in _data(text)[key]])
 
 
 def remove(text: str, key: str, old: str) -> str:
-    """Take the list entry `old` out, with the line that it stands on. Raises CannotEditError."""
+    """Take the list entry `old` out, in a block with the line that it stands on. Raises CannotEditError."""
     node = _entry(text, key, old)
+    left = [one for one in _data(text)[key] if one != old]
+    if (whole := _value(text, key)) is not None and getattr(whole, "flow_style", None):
+        return _checked(text, _out_of_flow(text, whole.value, node), key, left)
     start, end = text.rfind("\n", 0, node.start_mark.index) + 1, _end_of_line(text, node.end_mark.index)
     if text[start : node.start_mark.index].strip() != "-":
         raise CannotEditError(f"{old!r} does not stand on a line of its own")
-    left = [one for one in _data(text)[key] if one != old]
     changed = text[:start] + text[min(end + 1, len(text)) :]
-    return _checked(changed, key, left or None)
+    return _checked(text, changed, key, left or None)
 
 
 def _value(text: str, key: str) -> yaml.Node | None:
@@ -106,6 +108,17 @@ def _into_flow(text: str, node: Any, values: Sequence[str] | Mapping[str, str]) 
     return f"{text[:place]}{', '.join(entries)}{text[place:]}"
 
 
+def _out_of_flow(text: str, entries: Sequence[yaml.Node], node: yaml.Node) -> str:
+    """Without the entry and the comma that parts it from the others."""
+    places = [one.start_mark.index for one in entries]
+    number = places.index(node.start_mark.index)
+    if number:
+        start, end = entries[number - 1].end_mark.index, node.end_mark.index
+    else:
+        start, end = node.start_mark.index, [*places, node.end_mark.index][1]
+    return text[:start] + text[end:]
+
+
 def _lines(values: Sequence[str] | Mapping[str, str]) -> list[str]:
     if isinstance(values, Mapping):
         return [f"{_scalar(name)}: {_scalar(value)}" for name, value in values.items()]
@@ -138,7 +151,8 @@ def _sum(old: Any, values: Sequence[str] | Mapping[str, str]) -> Any:
     return [*(old or []), *values]
 
 
-def _checked(text: str, key: str, wanted: Any) -> str:
-    if _data(text).get(key) != wanted:
+def _checked(before: str, text: str, key: str, wanted: Any) -> str:
+    """The changed text, if it says what it should, and of all other keys what it said before."""
+    if _data(text) != {**_data(before), key: wanted}:
         raise CannotEditError(f"{key!r} is written in a way that cannot be changed line by line")
     return text
