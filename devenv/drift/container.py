@@ -29,7 +29,7 @@ def container_items(
     the names that its preset gives at the start."""
     return [
         *_variables(facts, image, running, variables), *_command(facts, image), *_mounts(facts, running),
-        *_options(facts), *_networks(facts, running),
+        *_options(facts), *_devices(facts, running), *_ports(facts), *_networks(facts, running),
     ]  # fmt: skip
 
 
@@ -61,7 +61,9 @@ def _mounts(facts: Mapping[str, Any], running: Running) -> Iterator[Item]:
     for one in facts.get("Mounts") or ():
         target, source = one["Destination"], one.get("Name") or one.get("Source", "")
         is_own = target in usual or source.startswith((f"devenv-{running.name}-", "devenv-model-"))
-        if not is_own and target != source:  # a project's folders outside of it lie at their own path
+        # A worktree and the git folder that it belongs to lie at their own paths.
+        is_git = target == source and (source == running.project or source.endswith(".git"))
+        if not is_own and not is_git:
             yield Item(kind="container", change="added", name=f"mount {target}", now=source)
 
 
@@ -73,6 +75,21 @@ def _options(facts: Mapping[str, Any]) -> Iterator[Item]:
     policy = (facts["HostConfig"].get("RestartPolicy") or {}).get("Name") or "no"
     if policy != "no":
         yield Item(kind="container", change="changed", name="RestartPolicy", now=policy)
+
+
+def _devices(facts: Mapping[str, Any], running: Running) -> Iterator[Item]:
+    nodes = running.gpu.nodes if running.gpu else ()
+    for one in facts["HostConfig"].get("Devices") or ():
+        if one["PathOnHost"] not in nodes:
+            yield Item(kind="container", change="added", name=f"device {one['PathInContainer']}", now=one["PathOnHost"])
+
+
+def _ports(facts: Mapping[str, Any]) -> Iterator[Item]:
+    """The ports that others than this machine reach."""
+    for port, bindings in sorted((facts["HostConfig"].get("PortBindings") or {}).items()):
+        for one in bindings or ():
+            if one.get("HostIp") != "127.0.0.1":
+                yield Item(kind="container", change="added", name=f"port {port}", now=one.get("HostIp") or "all addresses")
 
 
 def _networks(facts: Mapping[str, Any], running: Running) -> Iterator[Item]:

@@ -87,8 +87,9 @@ def observed(
             changes = [one for one in changes if not is_unread(one.path)]
             after, contents = _after(running.facts.id, changes, (*mounts, *unread), engine, spool)
         before = _before(changes, after, image)
-        for path in _never_read(changes, before, after):
-            after[path] = Entry(path=path, kind="unread", mode=0, uid=0, gid=0)
+        for one in _never_read(changes, before, after):
+            side = before if one.kind == "removed" else after
+            side[one.path] = Entry(path=one.path, kind="unread", mode=0, uid=0, gid=0)
         known_as = host_numbers(facts)
         differences = {
             path: Difference(path, was, now)
@@ -171,11 +172,13 @@ def _before(changes: Sequence[Change], after: Mapping[str, Entry], image: ImageF
     )
 
 
-def _never_read(changes: Sequence[Change], before: Mapping[str, Entry], after: Mapping[str, Entry]) -> list[str]:
+def _never_read(
+    changes: Sequence[Change], before: Mapping[str, Entry], after: Mapping[str, Entry]
+) -> list[Change]:  # fmt: skip
     """The changed paths whose names are no UTF-8, where the folder above could not be asked for in their place."""
-    odd = [one.path for one in changes if not entries.is_plain(one.path)]
+    odd = [one for one in changes if not entries.is_plain(one.path)]
     read = {entries.as_told(path) for path in (*before, *after)} if odd else set()
-    return [path for path in odd if entries.as_told(path) not in read]
+    return [one for one in odd if entries.as_told(one.path) not in read]
 
 
 def _is_folder(entry: Entry | None) -> bool:

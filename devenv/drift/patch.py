@@ -10,6 +10,7 @@ from typing import Any
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from devenv.drift.entries import chain
 from devenv.drift.items import Item
 from devenv.errors import PresetError
 from devenv.preset.model import APT, CONTAINER_PATH, NPM
@@ -218,6 +219,8 @@ class _Maker:
                 self._copy(path, one)
 
     def _copy(self, path: str, one: Item) -> None:
+        if any(above in self._copied for above in chain(path)):
+            return  # with its folder
         if path in self._files:
             self._leave(one, "the preset already puts a file there", "change that file beside the preset")
         elif not re.fullmatch(CONTAINER_PATH, path):

@@ -43,7 +43,7 @@ def python_packages(observed: Observed, pool: Pool, lock: Lock) -> tuple[list[It
     for info in there:
         package = _package(info, observed.contents, gone, records)
         items.append(explained(package, pool))
-        records.add(package)
+        records.add(package, observed.differences)
     for (site, name), (info, version) in gone.items():
         package = Package(
             kind="python", name=name, version="", was=version, old=records.files(info), own=_below(info),
@@ -105,8 +105,8 @@ def _package(
     }  # fmt: skip
     return Package(
         kind="python", name=name, version=str(headers.get("Version") or match["version"] or "?"), was=was, files=files,
-        old=records.files(old_info) if old_info else (), own=_below(info), origin=origin, is_editable=is_editable,
-        asked_for=f"{info}/REQUESTED" in contents or not files, place=_place(match["site"]),
+        old=records.files(old_info) if old_info else (), own=_below(info, old_info or info), origin=origin,
+        is_editable=is_editable, asked_for=f"{info}/REQUESTED" in contents or not files, place=_place(match["site"]),
     )  # fmt: skip
 
 
@@ -118,7 +118,9 @@ def _drop_notes(infos: list[str], pool: Pool, records: Records) -> None:
         pool.drop(notes)
         if notes:
             files = records.files(info)
-            folders = {above for path in files for above in chain(posixpath.dirname(path)) if SITE.match(above)}
+            folders = {info} | {
+                above for path in files for above in chain(posixpath.dirname(path)) if SITE.match(above)
+            }
             pool.drop([one for one in pool if (one.path in files or one.path in folders) and _is_as_before(one)])
 
 
@@ -130,8 +132,8 @@ def _is_as_before(one: Difference) -> bool:
     return same(dataclasses.replace(before, mode=after.mode, uid=after.uid, gid=after.gid), after)
 
 
-def _below(folder: str) -> Callable[[str], bool]:
-    return lambda path: path == folder or path.startswith(f"{folder}/")
+def _below(*folders: str) -> Callable[[str], bool]:
+    return lambda path: path in folders or path.startswith(tuple(f"{one}/" for one in folders))
 
 
 def _prefix(site: str) -> str:
@@ -200,6 +202,7 @@ class Records:
             canonicalize_name(one.name): "-".join(one.file.split("-")[:2]) + ".dist-info" for one in lock.wheels
         }
         self._read: dict[str, dict[str, str]] = {}
+        self._learned: set[str] = set()
         self._owners: dict[str, str] = {}
         self._folders: dict[str, str] = {}
 
@@ -209,10 +212,12 @@ class Records:
             self._read[info] = _record(self._image.text(f"{info}/RECORD"), posixpath.dirname(info))
         return self._read[info]
 
-    def add(self, package: Package) -> None:
+    def add(self, package: Package, differences: Mapping[str, Difference]) -> None:
         """Learn a new package's files; what the image has stays whose it was."""
         for path in package.files:
-            self._note(path, package.name)
+            one = differences.get(path)
+            if one and (one.before is None or path in package.old):
+                self._note(path, package.name)
 
     def owner(self, path: str) -> str | None:
         """The package that has the path; bytecode belongs to its source."""
@@ -250,9 +255,9 @@ class Records:
         return name if name in self._infos else None
 
     def _learn(self, name: str) -> None:
-        info = f"{self._site}/{self._infos[name]}"
-        if info not in self._read:
-            for path in self.files(info):
+        if name not in self._learned:
+            self._learned.add(name)
+            for path in self.files(f"{self._site}/{self._infos[name]}"):
                 self._note(path, name)
 
     def _note(self, path: str, name: str) -> None:

@@ -7,12 +7,15 @@ and never spoiled.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
 
 from devenv.doors.untrusted import from_yaml
+
+_COMMA = re.compile(r"[ \t]*,[ \t]?")
 
 
 class CannotEditError(Exception):
@@ -109,13 +112,13 @@ def _into_flow(text: str, node: Any, values: Sequence[str] | Mapping[str, str]) 
 
 
 def _out_of_flow(text: str, entries: Sequence[yaml.Node], node: yaml.Node) -> str:
-    """Without the entry and the comma that parts it from the others."""
-    places = [one.start_mark.index for one in entries]
-    number = places.index(node.start_mark.index)
-    if number:
-        start, end = entries[number - 1].end_mark.index, node.end_mark.index
-    else:
-        start, end = node.start_mark.index, [*places, node.end_mark.index][1]
+    """Without the entry, and without the comma behind it or, of the last one, before it."""
+    start, end = int(node.start_mark.index), int(node.end_mark.index)
+    if comma := _COMMA.match(text, end):
+        return text[:start] + text[comma.end() :]
+    before = [one.end_mark.index for one in entries if one.end_mark.index < start]
+    if before and (comma := _COMMA.match(text, before[-1])):
+        return text[: before[-1]] + text[comma.end() : start] + text[end:]
     return text[:start] + text[end:]
 
 
