@@ -89,7 +89,9 @@ def _ports(facts: Mapping[str, Any]) -> Iterator[Item]:
     for port, bindings in sorted((facts["HostConfig"].get("PortBindings") or {}).items()):
         for one in bindings or ():
             if one.get("HostIp") != "127.0.0.1":
-                yield Item(kind="container", change="added", name=f"port {port}", now=one.get("HostIp") or "all addresses")
+                yield Item(
+                    kind="container", change="added", name=f"port {port}", now=one.get("HostIp") or "all addresses"
+                )
 
 
 def _networks(facts: Mapping[str, Any], running: Running) -> Iterator[Item]:

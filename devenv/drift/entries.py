@@ -95,7 +95,7 @@ def cover(shallow: Iterable[str], deep: Iterable[str], barred: Iterable[str]) ->
     tops = {one for one in deep if one not in closed and is_plain(one)}
     tops |= {folder for one in odd if (folder := _plain_above(one)) not in closed and _depth(folder) > 1}
     wanted: dict[str, bool] = {}
-    for path in (*asked, *(top for top in tops if top not in asked)):
+    for path in {*asked, *tops}:
         top = next((above for above in chain(path) if above in tops), None)
         wanted[top or path] = top is not None
     by_folder: dict[str, set[str]] = {}

@@ -94,7 +94,7 @@ def observed(
         differences = {
             path: Difference(path, was, now)
             for path in sorted({*before, *after})
-            if not entries.same(was := before.get(path), now := _known(after.get(path), known_as))
+            if not entries.same(was := _booted(before.get(path)), now := _known(after.get(path), known_as))
         }
         for path in ("/etc/passwd", "/etc/group"):
             if path in differences and _accounts(image.text(path), ({}, {})) == _accounts(
@@ -200,6 +200,13 @@ def _known(entry: Entry | None, numbers: tuple[dict[int, int], dict[int, int]]) 
     if 0 in users and not entry.path.startswith(f"/home/{USER}"):
         return entry  # where the user is root, only what lies at home is the user's
     return dataclasses.replace(entry, uid=users.get(entry.uid, entry.uid), gid=groups.get(entry.gid, entry.gid))
+
+
+def _booted(entry: Entry | None) -> Entry | None:
+    """The image's entry as the first start leaves it: the user owns the home folder and all in it."""
+    if entry is None or (entry.uid, entry.gid) != (0, 0) or not _is_in(entry.path, f"/home/{USER}"):
+        return entry
+    return dataclasses.replace(entry, uid=UID, gid=UID)
 
 
 def _accounts(text: str, numbers: tuple[dict[int, int], dict[int, int]]) -> set[str]:

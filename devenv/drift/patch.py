@@ -202,8 +202,9 @@ class _Maker:
             )
         elif one.change == "removed":
             self._leave(one, "a preset cannot remove a file of the image", "remove it in 'setup:'")
-        elif one.change == "changed" and one.note.startswith(("mode ", "owner ", "capabilities")):
-            self._leave(one, f"only its {one.note.split()[0]} changed", "change it in 'setup:'")
+        elif one.note.startswith(("mode ", "owner ", "capabilities")):
+            what = f"only its {one.note.split()[0]} changed" if one.change == "changed" else f"it has {one.note}"
+            self._leave(one, what, "change it in 'setup:'")
         elif one.bytes > MOST_FILE_BYTES:
             self._leave(
                 one,

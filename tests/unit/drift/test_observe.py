@@ -119,6 +119,12 @@ def test_the_users_own_number_is_no_difference() -> None:
     assert changes_of(look(Engine(now, image, made("changed", "/h", "/i", "/j")))) == {"/i": "changed", "/j": "changed"}
 
 
+def test_what_the_first_start_gives_to_the_user_is_no_difference() -> None:
+    image = {"/home/dev/x": member(tarfile.DIRTYPE), "/srv/x": member(tarfile.DIRTYPE)}
+    now = {path: member(tarfile.DIRTYPE, uid=501, gid=20) for path in image}
+    assert changes_of(look(Engine(now, image, made("changed", *image)))) == {"/srv/x": "changed"}
+
+
 def test_the_users_own_account_is_no_difference() -> None:
     image = {"/etc/passwd": b"root:x:0:0::/root:/bin/sh\ndev:x:1000:1000::/home/dev:/bin/bash\n"}
     now = {"/etc/passwd": image["/etc/passwd"].replace(b"1000:1000", b"501:20")}

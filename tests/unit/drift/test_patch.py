@@ -77,6 +77,7 @@ def test_what_is_gone_is_removed_where_the_file_has_it() -> None:
     (item("kernel", "k", "removed", paths=("/x",)), "cannot remove"),
     (item("file", "/x", "changed", paths=("/x",), note="mode 0644 → 0755"), "only its mode"),
     (item("file", "/x", "changed", paths=("/x",), note="owner 0:0 → 5:0"), "only its owner"),
+    (item("file", "/x", paths=("/x",), note="mode 4755, capabilities"), "it has mode 4755, capabilities"),
     (item("file", "/x", paths=("/x",), bytes=MOST_FILE_BYTES + 1), "larger than 1 MiB"),
     (item("file", "/x\ny", paths=("/x\ny",)), "cannot name the path"),
     (item("file", "/x\udcff", paths=("/x\udcff",)), "cannot name the path"),
@@ -101,13 +102,12 @@ def test_files_are_copied_beside_the_preset() -> None:
     found = made(
         item("settings", "/home/dev/.gitconfig", paths=("/home/dev/.gitconfig",)),
         item("file", "/srv/x", "changed", paths=("/srv/x",), note="content, mode 0644 → 0755"),
-        item("file", "/srv/set", paths=("/srv/set",), note="mode 4755"),
         item("file", "/srv/many/", paths=("/srv/many", "/srv/many/1"), note="30 files"),
         item("kernel", "k", paths=("/share/jupyter/kernels/k", "/share/jupyter/kernels/k/kernel.json")),
     )  # fmt: skip
     assert found.files == {
         path: f"environment-files{path}"
-        for path in ("/home/dev/.gitconfig", "/srv/x", "/srv/set", "/srv/many", "/share/jupyter/kernels/k")
+        for path in ("/home/dev/.gitconfig", "/srv/x", "/srv/many", "/share/jupyter/kernels/k")
     }
     assert "already puts a file there" in why(made(item("file", "/x", paths=("/x",)), files={"/x": "x"}))
 
