@@ -39,7 +39,7 @@ def diff(app: App, name: str | None, patch_file: str | None, all_users: bool) ->
     from devenv.drift.diff import diff as compare
 
     with app.console.stages() as stages:
-        running = app.select(name, all_users=all_users, look=True)
+        running = app.select(name, all_users=all_users)
         drift = compare(running, app.session(stages))
     if patch_file is not None:
         _patch(app, drift, running, Path(patch_file) if patch_file else None)
