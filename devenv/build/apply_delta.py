@@ -80,7 +80,8 @@ def _remove(place: Path) -> None:
 def main(arguments: Sequence[str]) -> None:
     """Apply, and write the list."""
     layer, root, listing = (Path(one) for one in arguments)
-    listing.write_text(json.dumps(apply(layer, root)), encoding="utf-8")
+    lines = [f"{change} {json.dumps(path)}\n" for path, change in apply(layer, root)]
+    listing.write_text("".join(lines), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -8,28 +8,30 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import os
+import secrets
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from devenv.build import apply_delta
+from devenv.build import apply_delta, own_images
 from devenv.build.build import Image, buildx
+from devenv.doors import files
 from devenv.doors.cancellation import Cancellation
 from devenv.doors.docker.engine import LABEL, Engine
-from devenv.doors.docker.local_tag import LOCAL
+from devenv.doors.docker.local_tag import BELOW_TAG
 from devenv.doors.terminal.progress import Progress
-from devenv.doors.untrusted import from_json
-from devenv.errors import BuildError
+from devenv.errors import BuildError, ShareError
 from devenv.plan.plan import Plan
 
 DELTA_LABEL = f"{LABEL}image.delta"
 BELOW_LABEL = f"{LABEL}image.below"
 """The tag of the image without the layer."""
 SNAPSHOT_LABEL = f"{LABEL}image.snapshot"
-LIST_FILE = "/etc/devenv/delta.json"
-"""The paths that the layer changes, in the image."""
+LIST_FILE = "/etc/devenv/delta.txt"
+"""The paths that the layer changes, in the image: a line `added|changed|removed "PATH"` each, the path in JSON."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +55,15 @@ def find(plan: Plan, delta: Delta, engine: Engine) -> Image | None:
 
 
 def build(
-    plan: Plan, delta: Delta, below: Image, engine: Engine, *, progress: Progress, cancel: Cancellation | None = None
-) -> Image:
-    """Lay the delta over the image `below`. Raises BuildError, CancelledError."""
+    plan: Plan, delta: Delta, below: Image, engine: Engine, *, own: Path, progress: Progress,
+    cancel: Cancellation | None = None,
+) -> Image:  # fmt: skip
+    """Lay the delta over the image `below`; the tags it makes are remembered in `own` (see `own_images`). Raises
+    ShareError for a damaged layer, BuildError, CancelledError."""
     reference = tag(plan, delta)
-    with tempfile.TemporaryDirectory(prefix="devenv-delta-") as place, _held(below, engine) as name:
+    _check(delta)
+    own_images.keep(own, [reference])
+    with tempfile.TemporaryDirectory(prefix="devenv-delta-") as place, _held(below, engine, own) as name:
         folder = Path(place)
         (folder / "apply_delta.py").write_bytes(Path(apply_delta.__file__).read_bytes())
         _link(delta.path, folder / "delta.tar")
@@ -78,10 +84,15 @@ def build(
 
 def rows(text: str) -> tuple[tuple[str, str], ...]:
     """LIST_FILE's content: (path, added, changed or removed). Raises ValueError."""
-    value = from_json(text)
-    if not isinstance(value, list) or not all(isinstance(one, list) and {*one[1:]} <= _KINDS for one in value):
+    return tuple(_row(line) for line in text.splitlines())
+
+
+def _row(line: str) -> tuple[str, str]:
+    kind, _, text = line.partition(" ")
+    path = json.loads(text) if text.startswith('"') else None
+    if kind not in _KINDS or not isinstance(path, str) or not path.startswith("/"):
         raise ValueError("it is no list of paths")
-    return tuple((str(path), kind) for path, kind in value)
+    return path, kind
 
 
 _KINDS = frozenset({"added", "changed", "removed"})
@@ -101,15 +112,33 @@ def _dockerfile(plan: Plan, delta: Delta) -> str:
     )
 
 
+def _check(delta: Delta) -> None:
+    try:
+        digest = hashlib.sha256()
+        for chunk in files.chunks(delta.path):
+            digest.update(chunk)
+    except OSError as error:
+        why = files.reason(error)
+    else:
+        why = "" if digest.hexdigest() == delta.sha256 else "its content is not what the snapshot recorded"
+    if why:
+        raise ShareError(
+            f"the layer of the snapshot {delta.snapshot} cannot be used: {why}", where=str(delta.path),
+            hint=f"the snapshot is damaged; remove it: devenv snapshots rm {delta.snapshot}",
+        )  # fmt: skip
+
+
 @contextlib.contextmanager
-def _held(below: Image, engine: Engine) -> Iterator[str]:
-    """The image under a name that no registry is asked for."""
-    name = f"{LOCAL}devenv/below:{below.id.removeprefix('sha256:')[:16]}-{os.getpid()}"
+def _held(below: Image, engine: Engine, own: Path) -> Iterator[str]:
+    """The image under a name that no registry is asked for, and that no other run removes."""
+    name = f"{BELOW_TAG}{secrets.token_hex(8)}"
+    own_images.keep(own, [name])
     engine.tag(below.id, name)
     try:
         yield name
     finally:
         engine.remove_image(name)
+        own_images.forget(own, name)
 
 
 def _link(source: Path, target: Path) -> None:

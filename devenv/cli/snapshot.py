@@ -48,17 +48,18 @@ def snapshot(
     env, name = naming.split(words, [one.name for one in container.everything(app.engine)])
     running = app.select(env, here_only="")
     kept = Snapshots(app.dirs.snapshots)
-    wanted = Wanted(
-        name=name or naming.next_name(running.name, kept), message=message, allow=allow, lock=not no_lock,
-        volumes=volumes.mounts(running, workspace=with_workspace, data=with_data),
-    )  # fmt: skip
-    if wanted.volumes:
-        sizes = volumes.sizes(wanted.volumes, running, app.engine)
+    mounts = volumes.mounts(running, workspace=with_workspace, data=with_data)
+    if mounts:
+        sizes = volumes.sizes(mounts, running, app.engine)
         for mount, size in sizes.items():
             app.console.note(f"keeping {mount}{f' ({bytes_text(size)})' if size >= 0 else ''}")
     with app.console.stages() as stages:
         session = app.session(stages)
         with app.locked(running.name):
+            wanted = Wanted(
+                name=name or naming.next_name(running.name, kept), message=message, allow=allow, lock=not no_lock,
+                volumes=mounts,
+            )  # fmt: skip
             taken = take(running, wanted, known_secrets(app, running), session)
     if app.json:
         app.console.json({
@@ -97,6 +98,8 @@ def list_(app: App) -> None:
 
     kept = Snapshots(app.dirs.snapshots)
     every = kept.every()
+    for name in kept.unreadable():
+        app.console.note(f"the snapshot {name} cannot be read: it is damaged, or a newer devenv made it")
     if app.json:
         app.console.json([{**dataclasses.asdict(one), "bytes": kept.size(one)} for one in every])
         return
@@ -119,11 +122,14 @@ def rm(app: App, names: tuple[str, ...]) -> None:
     from devenv.snapshot.store import Snapshots
 
     kept = Snapshots(app.dirs.snapshots)
-    for one in [kept.get(name) for name in names]:
-        kept.remove(one)
-        app.console.note(f"{one.name} is removed")
+    for name in names:
+        if not kept.exists(name):
+            kept.get(name)
+    for name in dict.fromkeys(names):
+        kept.remove(name, lambda: app.console.note("another devenv command is writing a snapshot; waiting"))
+        app.console.note(f"{name} is removed")
     if app.json:
-        app.console.json(sorted(names))
+        app.console.json(sorted({*names}))
 
 
 @click.command()

@@ -11,6 +11,7 @@ import click
 
 from devenv.cli.app import App, from_option, json_option, pass_app, source_option, weights_dir_option
 from devenv.container.gpu import MODES
+from devenv.container.state import is_name
 from devenv.doors.terminal.console import Console, printable
 from devenv.errors import CancelledError, DevenvError, PresetError
 from devenv.preset.load import find
@@ -122,10 +123,10 @@ def _snapshot(app: App, name: str | None) -> Snapshot | None:
     except PresetError:
         from devenv.snapshot.store import Snapshots
 
-        found = Snapshots(app.dirs.snapshots).find(name)
-        if found is None:
+        kept = Snapshots(app.dirs.snapshots)
+        if not (is_name(name) and kept.exists(name)):
             raise
-        return found
+        return kept.get(name)
     return None
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from devenv.build import own_images
+from devenv.build.delta import BELOW_LABEL
 from devenv.container import container, network
 from devenv.container.state import environment, is_name
 from devenv.doors.dirs import Dirs
@@ -76,15 +77,23 @@ def _unused(engine: Engine, *, everything: bool) -> Iterator[tuple[str, int]]:
     used = {one.facts.image for one in environments}
     editors = {one.facts.labels.get(f"{LABEL}editor", "") for one in environments}
     every = engine.images("")
+    below = {_below(one, engine) for one in used}
     left = Counter(image for _, image, _ in every)
     for tag, image, size_bytes in sorted(every, key=lambda one: one[0].startswith(BASE_TAG)):
-        if not tag.startswith(("devenv/", f"{LOCAL}devenv")) or image in used or tag in editors:
+        if not tag.startswith(("devenv/", f"{LOCAL}devenv")) or image in used or tag in editors | below:
             continue
         # The compiled editor, and the last tag of a base, take long to make again.
         lasts = tag.startswith(EDITOR_TAG) or (tag.startswith(BASE_TAG) and left[image] == 1)
         if not lasts or everything:
             left[image] -= 1
             yield tag, size_bytes
+
+
+def _below(image: str, engine: Engine) -> str:
+    """The image that a used one is a snapshot's layer over: 'diff' and 'snapshot' compare with it."""
+    with contextlib.suppress(EngineError):  # it was removed by force
+        return str((engine.image_facts(image)["Config"].get("Labels") or {}).get(BELOW_LABEL, ""))
+    return ""
 
 
 def _remove(engine: Engine, dirs: Dirs, tag: str) -> bool:

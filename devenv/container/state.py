@@ -11,7 +11,7 @@ import html
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from devenv.doors.untrusted import from_json
 from devenv.errors import NotReadyError, UsageError
 
 _BUNDLE_BYTES = 16 << 20
+_FILLING = "filling.json"
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 
 
@@ -135,6 +136,18 @@ class Environment:
     def keep_ports(self, ports: Mapping[int, int]) -> None:
         """Remember the ports for the environment's life."""
         self.keep("ports.json", {str(k): v for k, v in sorted(ports.items())})
+
+    def filling(self) -> frozenset[str]:
+        """The mount points whose new volumes a run that was stopped had not filled yet."""
+        kept = self.kept(_FILLING)
+        return frozenset(one for one in kept if isinstance(one, str)) if isinstance(kept, list) else frozenset()
+
+    def keep_filling(self, mounts: Collection[str]) -> None:
+        """Remember the mount points whose volumes are about to be filled; none of them once all are."""
+        if mounts:
+            self.keep(_FILLING, sorted(mounts))
+        else:
+            (self.folder / _FILLING).unlink(missing_ok=True)
 
     def keep(self, file: str, value: Any) -> None:
         """Remember a JSON value under a file name."""

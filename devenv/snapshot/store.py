@@ -59,6 +59,11 @@ class Snapshots:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
+    def unreadable(self) -> tuple[str, ...]:
+        """The names of those that are damaged, or that a newer devenv made."""
+        names = [path.name for path in self._folder.iterdir()] if self._folder.is_dir() else []
+        return tuple(sorted(name for name in names if is_name(name) and self._read(name) is None))
+
     def every(self) -> tuple[Snapshot, ...]:
         """All readable snapshots, the oldest first."""
         names = sorted(path.name for path in self._folder.iterdir()) if self._folder.is_dir() else []
@@ -72,6 +77,11 @@ class Snapshots:
     def get(self, name: str) -> Snapshot:
         """The snapshot of that name. Raises UsageError."""
         if (found := self.find(name)) is None:
+            if is_name(name) and self.exists(name):
+                raise UsageError(
+                    f"the snapshot {name} cannot be read: it is damaged, or a newer devenv made it",
+                    where=str(self._folder / name), hint=f"use that devenv, or remove it: devenv snapshots rm {name}",
+                )
             names = ", ".join(one.name for one in self.every()) or "none"
             raise UsageError(f"unknown snapshot {name!r}; snapshots here: {names}", hint="devenv snapshots")
         return found
@@ -93,7 +103,8 @@ class Snapshots:
 
     def size(self, snapshot: Snapshot) -> int:
         """Bytes on disk."""
-        return sum(path.stat().st_size for path in (self._folder / snapshot.name).rglob("*") if path.is_file())
+        every = (self._folder / snapshot.name).rglob("*")
+        return sum(path.lstat().st_size for path in every if path.is_file() and not path.is_symlink())
 
     def exists(self, name: str) -> bool:
         """Whether anything has that name."""
@@ -118,36 +129,46 @@ class Snapshots:
         with hold(self._folder / ".lock", waiting):
             self.check_new(name)
             for path in self._folder.glob(f"{_UNFINISHED}*"):  # of killed runs
-                shutil.rmtree(path)
+                shutil.rmtree(path, ignore_errors=True)
             with self._filled(name) as place:
                 yield place
 
     @contextmanager
     def _filled(self, name: str) -> Iterator[Path]:
-        place = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self._folder))
+        place = None
         try:
+            place = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self._folder))
             yield place
             place.rename(self._folder / name)
         except OSError as error:
-            shutil.rmtree(place, ignore_errors=True)
             raise ShareError(
                 f"cannot write the snapshot {name}: {files.reason(error)}",
-                hint=files.place_hint(error, "free disk space, and run the command again"),
+                hint=files.place_hint(error, "name another folder: XDG_STATE_HOME"),
             ) from None
-        except BaseException:
-            shutil.rmtree(place, ignore_errors=True)
-            raise
+        finally:
+            if place is not None:
+                shutil.rmtree(place, ignore_errors=True)
 
     def write(self, place: Path, snapshot: Snapshot) -> None:
         """Write what it is."""
         text = json.dumps(dataclasses.asdict(snapshot), indent=2, sort_keys=True, ensure_ascii=False)
         files.write_below(place, _RECORD, f"{text}\n".encode())
 
-    def remove(self, snapshot: Snapshot) -> None:
-        """Remove a snapshot; the images that were made from it stay until 'devenv prune'."""
-        place = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self._folder)) / snapshot.name
-        (self._folder / snapshot.name).rename(place)  # a kill from here on leaves nothing of that name
-        shutil.rmtree(place.parent)
+    def remove(self, name: str, waiting: Callable[[], None]) -> None:
+        """Remove a snapshot, one that cannot be read too; the images that were made from it stay until 'devenv prune'.
+        Raises UsageError, ShareError."""
+        with hold(self._folder / ".lock", waiting):
+            if not (is_name(name) and self.exists(name)):
+                self.get(name)
+            try:
+                place = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self._folder))
+                (self._folder / name).rename(place / name)  # a kill from here on leaves nothing of that name
+                shutil.rmtree(place)
+            except OSError as error:
+                raise ShareError(
+                    f"cannot remove the snapshot {name}: {files.reason(error)}", where=str(self._folder / name),
+                    hint="remove the folder by hand",
+                ) from None  # fmt: skip
 
     def _read(self, name: str) -> Snapshot | None:
         folder = self._folder / name

@@ -2,44 +2,35 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime as dt
 import getpass
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-from packaging.utils import canonicalize_name
+from posixpath import dirname
 
 from devenv.build import delta
 from devenv.container.labels import Running
-from devenv.doors import files
 from devenv.doors.docker.engine import Engine
 from devenv.doors.docker.pause import paused
-from devenv.doors.untrusted import from_yaml
 from devenv.drift.classify import Classified, classify
 from devenv.drift.diff import given_to, record_of
-from devenv.drift.entries import Spool
+from devenv.drift.entries import Spool, chain
 from devenv.drift.items import Item
 from devenv.drift.observe import Difference, Observed, observed
-from devenv.drift.patch import LOCKABLE, Patch, patch
 from devenv.drift.paths import is_trace
-from devenv.errors import FetchError, LockError, PresetError, ShareError
-from devenv.lock.diff import changes
+from devenv.errors import ShareError
 from devenv.lock.files import beside
-from devenv.lock.model import Lock, read
-from devenv.preset.load import load
-from devenv.preset.yaml.text import MAX_BYTES
-from devenv.resolve.relock import earlier, relock
+from devenv.lock.model import read
 from devenv.secrets.finding import Finding, allowed
 from devenv.secrets.known import KnownValues
 from devenv.secrets.paths import LEFT_OUT, by_path
 from devenv.secrets.scanner import Scanner
 from devenv.snapshot import layer, volumes
+from devenv.snapshot.into_lock import Locked, lock_packages
 from devenv.snapshot.store import Snapshot, Snapshots
 from devenv.up.session import Session
 from devenv.verify.rebuild import restore
@@ -85,8 +76,8 @@ def take(running: Running, wanted: Wanted, known: KnownValues, session: Session)
             stage.message(f"{len(found.differences)} paths")
         (place / "preset").mkdir()
         restore(image, place / "preset", session)
-        locked = _lock(place / "preset", classified.items, preset, session) if wanted.lock else None
-        kept = _kept(found, classified, locked)
+        locked = lock_packages(place / "preset", classified.items, preset, session) if wanted.lock else None
+        kept, unfit = layer.writable(_kept(found, classified, locked), spool)
         with session.stages.stage("volumes") as stage:
             stage.cached = not wanted.volumes
             sizes = volumes.take(running, wanted.volumes, place / "volumes", engine, stage)
@@ -103,87 +94,8 @@ def take(running: Running, wanted: Wanted, known: KnownValues, session: Session)
             layer_paths=len(kept), allowed=wanted.allow, volumes=sizes,
         )  # fmt: skip
         snapshots.write(place, snapshot)
-    left_out = tuple(_left_out(found, kept, given_to(running, preset, engine)))
+    left_out = tuple(_left_out(found, unfit, given_to(running, preset, engine)))
     return Taken(snapshot=snapshot, locked=locked, left_out=left_out)
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Locked:
-    """Packages that went into preset and lock."""
-
-    patch: Patch
-    lock: Lock
-
-    @property
-    def has_apt(self) -> bool:
-        """Whether Debian packages are among them; then all of them are."""
-        return bool(self.patch.add.get("apt"))
-
-    def says(self, item: Item) -> bool:
-        """Whether preset and lock bring what the item names."""
-        if item.kind == "apt":
-            return self.has_apt
-        if item.kind == "npm":
-            wanted = {*self.patch.add.get("npm", ()), *self.patch.replace.get("npm", {}).values()}
-            return f"{item.name}@{item.now}" in wanted or item.name in self.patch.remove.get("npm", ())
-        if item.kind != "python" or item.origin or item.note or item.change in ("edited", "editable"):
-            return False
-        wheels: dict[str, str] = {canonicalize_name(one.name): one.version for one in self.lock.wheels}
-        return wheels.get(item.name, "") == item.now
-
-
-def _lock(folder: Path, items: Sequence[Item], preset: Mapping[str, Any], session: Session) -> Locked | None:
-    """Put the packages that were asked for into preset and lock; None, with a note, where that cannot be done."""
-    path = folder / "preset.yaml"
-    before = files.read_text(path, most_bytes=MAX_BYTES, inside=folder)
-    found = patch([one for one in items if one.kind in LOCKABLE], preset, from_yaml(before))
-    if _has_more(items, found):
-        found = dataclasses.replace(found, add={key: value for key, value in found.add.items() if key != "apt"})
-    if found.is_empty:
-        return None
-    old = read(beside(path))
-    with contextlib.ExitStack() as undo:
-        undo.callback(_write, path, before, beside(path).read_bytes())
-        try:
-            _change(path, before, found)
-            with session.stages.stage("lock") as stage:
-                start = earlier(load(path), session.dirs.config, warn=session.stages.note)
-                new = relock(start, session.resolving(stage))
-                stage.message(f"{len(changes(old, new.lock))} packages changed")
-        except (LockError, FetchError, PresetError) as error:
-            session.stages.note(f"packages are kept as files, because they cannot be locked now: {error.message}")
-            return None
-        undo.pop_all()
-    return Locked(patch=found, lock=new.lock)
-
-
-def _change(path: Path, text: str, found: Patch) -> None:
-    """Change the preset. Where entries are only added, it is extended, so that they get an image layer of their own and
-    the layers of the environment's image stay."""
-    if found.replace or found.remove:
-        _write(path, found.apply(text), beside(path).read_bytes())
-        return
-    carried = path.with_name("carried.yaml")
-    _write(carried, text, beside(path).read_bytes())
-    beside(path).unlink()
-    files.write_below(path.parent, path.name, found.apply(f"extends: ./{carried.name}\n{_name(text)}").encode())
-
-
-def _name(text: str) -> str:
-    """The line of a preset with its name; one without a name has its folder's."""
-    name = from_yaml(text).get("name")
-    return f"name: {name}\n" if name else ""
-
-
-def _write(path: Path, text: str, lock: bytes) -> None:
-    files.write_below(path.parent, path.name, text.encode())
-    files.write_below(path.parent, beside(path).name, lock)
-
-
-def _has_more(items: Sequence[Item], found: Patch) -> bool:
-    """Whether Debian packages changed that no preset can name: dpkg's lists of all of them are one file."""
-    named = {*found.add.get("apt", ())}
-    return any(one.kind == "apt" and one.asked_for and one.name not in named for one in items)
 
 
 def _kept(observed: Observed, classified: Classified, locked: Locked | None) -> list[Difference]:
@@ -196,16 +108,26 @@ def _kept(observed: Observed, classified: Classified, locked: Locked | None) -> 
         said |= {*classified.derived}
     # Accounts of services that packages make: every machine has its own, and this one's users' beside them.
     said |= {path for path in classified.derived if by_path(path)}
-    return [
-        one for path, one in observed.differences.items()
-        if path not in said and not _is_left_out(one)
-    ]  # fmt: skip
+    kept = {
+        path for path in observed.differences
+        if path not in said and not is_trace(path) and not path.startswith("/etc/devenv/")
+    }  # fmt: skip
+    return [one for path, one in observed.differences.items() if path in _with_folders(kept, observed)]
 
 
-def _is_left_out(one: Difference) -> bool:
-    """Whether nobody misses it in another place."""
-    found = by_path(one.path, one.after.kind if one.after else "")
-    return is_trace(one.path) or one.path.startswith("/etc/devenv/") or (found is not None and found.kind in LEFT_OUT)
+def _with_folders(kept: set[str], observed: Observed) -> set[str]:
+    """`kept` with the folders that its paths lie in, and without new folders that hold only what is left out."""
+    differences = observed.differences
+    ways = {above for path in kept if not _is_new_folder(differences[path]) for above in chain(dirname(path))}
+    left = {*differences, *observed.unread} - kept
+    hollow = {above for path in left for above in chain(dirname(path))} - ways
+    return {path for path in kept if path not in hollow or not _is_new_folder(differences[path])} | {
+        path for path in ways if path in differences and differences[path].after is not None
+    }
+
+
+def _is_new_folder(one: Difference) -> bool:
+    return one.before is None and one.after is not None and one.after.kind == "folder"
 
 
 def _contents(
@@ -214,7 +136,8 @@ def _contents(
     """(path, kind, content) of all that the snapshot would hold."""
     for one in kept:
         if one.after is not None:
-            yield one.path, one.after.kind, spool.chunks(one.path) if one.path in spool else iter(())
+            is_file = one.after.kind == "file"
+            yield one.path, one.after.kind, spool.chunks(layer.content_of(one.after)) if is_file else iter(())
     for mount in mounts:
         for path, content in volumes.files_of(folder, mount):
             yield path, "file", content
@@ -237,10 +160,13 @@ def _check(
         lines = [f"{one.path}{f':{one.line}' if one.line else ''}: {one.kind}: {one.reason}" for one in refused]
         more = f"\n… and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
         raise ShareError(
-            f"{len(refused)} findings of what may be secret, so nothing is kept",
-            detail="\n".join(lines[:_SHOWN]) + more,
+            f"{_count({one.path for one in refused})}, so nothing is kept", detail="\n".join(lines[:_SHOWN]) + more,
             hint="remove them from the environment, or let each through by name: --allow PATH",
         )  # fmt: skip
+
+
+def _count(paths: Collection[str]) -> str:
+    return "1 file may hold a secret" if len(paths) == 1 else f"{len(paths)} files may hold secrets"
 
 
 def _write_layer(kept: Sequence[Difference], spool: Spool, path: Path) -> str:
@@ -260,11 +186,9 @@ def _parent(running: Running, engine: Engine) -> str:
     return str(labels.get(delta.SNAPSHOT_LABEL, ""))
 
 
-def _left_out(observed: Observed, kept: Sequence[Difference], given: Sequence[Item]) -> Iterator[str]:
-    traces = sum(map(_is_left_out, observed.differences.values())) + len(observed.unread)
+def _left_out(observed: Observed, unfit: Iterable[str], given: Sequence[Item]) -> Iterator[str]:
+    traces = sum(is_trace(path) for path in observed.differences) + len(observed.unread)
     if traces:
         yield f"{traces} files of caches, logs and histories"
-    for one in kept:
-        if one.after is not None and one.after.kind in ("char", "block"):
-            yield f"the device {one.path}"
+    yield from unfit
     yield from (f"{one.name}, which was given to the container" for one in given)

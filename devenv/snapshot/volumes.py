@@ -15,6 +15,7 @@ from devenv.drift.observe import host_numbers
 from devenv.snapshot.store import Snapshot, Snapshots, volume_file
 
 _CHUNK_BYTES = 1 << 20
+_XATTRS = "SCHILY.xattr."
 _BRIEF = ("CachedProfilesData", "CachedExtensionVSIXs", "logs", "coder-logs")
 
 
@@ -50,6 +51,10 @@ def take(
                 if not member.isdev() and not _is_brief(member.name):
                     member.uid, member.gid = users.get(member.uid, member.uid), groups.get(member.gid, member.gid)
                     member.uname = member.gname = ""
+                    # Else the headers of the engine's tar win over the new name and owner.
+                    member.pax_headers = {
+                        key: value for key, value in member.pax_headers.items() if key.startswith(_XATTRS)
+                    }
                     copy.addfile(member, content)
                     copy.members.clear()  # type: ignore[attr-defined]  # it would keep them all
         sizes[mount] = place.stat().st_size

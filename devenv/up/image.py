@@ -39,9 +39,10 @@ def make_image(
     decided, below = _plain(decided, session, no_cache=no_cache, relock=relock)
     if decided.delta is None:
         return decided, below
-    own_images.keep(session.dirs.images, [delta.tag(decided.plan, decided.delta)])
     with session.stages.stage("snapshot") as stage:
-        image = delta.build(decided.plan, decided.delta, below, engine, progress=stage, cancel=session.cancel)
+        image = delta.build(
+            decided.plan, decided.delta, below, engine, own=session.dirs.images, progress=stage, cancel=session.cancel
+        )  # fmt: skip
         stage.message(image.reference)
     return decided, image
 

@@ -73,6 +73,8 @@ def up(
         decided, image = weights.beside(lambda inner: make_image(decided, inner, relock=wishes.relock))
         # Again, because another user may have made a container or volumes of that name meanwhile.
         running = prepare.keep(claim(), environment, session)
+        if environment.filling() and running and running.facts.state == "created":
+            running = None  # of a run that was stopped while it filled the volumes
         token = prepare.token(environment, wishes)
         has_news = prepare.host_settings(decided, environment, session)
         user, beside = prepare.user(project, session, rootless=rootless)
@@ -151,14 +153,16 @@ def _start_new(
     """Create and start the container. `other_ports` replaces a port that another program took meanwhile; `fill`: what
     new volumes begin with."""
     engine = session.engine()
-    new = container.new_volumes(spec, engine)
+    new = container.new_volumes(spec, engine) | environment.filling()
     for mount in sorted(fill.keys() - new):
         session.stages.note(f"{mount} is there already and stays as it is; the snapshot's is not used")
+    environment.keep_filling(fill.keys() & new)
     for left in range(_PORT_ATTEMPTS - 1, -1, -1):
         container.create(spec, environment, engine)
         for mount in sorted(fill.keys() & new):
             with fill[mount].open("rb") as archive:
                 engine.put_archive(spec.name, mount, archive)
+        environment.keep_filling(())
         watch = _watch(spec.name, session)
         try:
             container.start(spec.name, engine)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from devenv.doors import process
 from devenv.doors.docker.address import Endpoint, Tls
 from devenv.doors.docker.engine import Engine, connect
 from devenv.errors import EngineError
+
+_LOOKS, _LOOK_EVERY_S = 10, 0.2
 
 
 @contextlib.contextmanager
@@ -45,8 +48,20 @@ def main() -> None:
         return
     told = json.loads(first)
     tls = told["tls"] and Tls(folder=Path(told["tls"]["folder"]), verify=told["tls"]["verify"])
-    with contextlib.suppress(EngineError):  # it may be gone, or not paused yet
-        connect(Endpoint(address=told["address"], tls=tls)).unpause(told["container"])
+    with contextlib.suppress(EngineError):
+        _resume(told["container"], connect(Endpoint(address=told["address"], tls=tls)))
+
+
+def _resume(container: str, engine: Engine) -> None:
+    """Resume the container; look several times, because the engine may still be about to pause it. Raises
+    EngineError."""
+    for _ in range(_LOOKS):
+        facts = engine.container(container)
+        if facts is None:
+            return
+        if facts.state == "paused":
+            engine.unpause(container)
+        time.sleep(_LOOK_EVERY_S)
 
 
 if __name__ == "__main__":

@@ -14,14 +14,14 @@ from devenv.build import own_images
 from devenv.cli.app import App
 from devenv.container import container
 from devenv.doors.dirs import Dirs
-from devenv.doors.docker.local_tag import BASE_TAG, EDITOR_TAG
+from devenv.doors.docker.local_tag import BASE_TAG, BELOW_TAG, EDITOR_TAG
 from devenv.doors.docker.values import NetworkFacts
 from devenv.errors import EngineError
 
 MINE, OTHERS, BUSY = "devenv/mine:1", "devenv/others:1", "devenv/busy:1"
 IMAGES = {
     MINE: "1", OTHERS: "2", BUSY: "3", "devenv/used:1": "4", "elsewhere:1": "5", f"{EDITOR_TAG}old": "6",
-    f"{BASE_TAG}last": "7",
+    f"{BASE_TAG}last": "7", "devenv/below:1": "8", f"{BELOW_TAG}killed": "8",
 }  # fmt: skip
 
 # Name, the environment in its label, and whether it is another user's.
@@ -54,7 +54,11 @@ def removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return True
 
     dirs = Dirs(cache=tmp_path / "cache", state=tmp_path / "state", config=tmp_path)
+    def facts(image: str) -> dict[str, Any]:
+        return {"Config": {"Labels": {"dev.devenv.image.below": "devenv/below:1"} if image == "4" else None}}
+
     engine = SimpleNamespace(
+        image_facts=facts,
         images=lambda _: tuple((tag, id_, 10) for tag, id_ in IMAGES.items()), remove_image=remove,
         networks=lambda **_: tuple(_network(*one, dirs.environments) for one in NETWORKS), remove_network=unplug,
         containers=lambda _: (SimpleNamespace(network="devenv-used"),),
@@ -76,26 +80,34 @@ def _prune(capsys: pytest.CaptureFixture[str], *options: str) -> dict[str, Any]:
 
 def test_images_of_other_users_stay(removed: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = _prune(capsys)
-    assert removed == [MINE, "devenv-left"] == [*told["images"], *told["networks"]]
-    assert (told["kept"], told["others"], told["bytes"]) == ([BUSY], [OTHERS], 10)
+    assert removed == [MINE, f"{BELOW_TAG}killed", "devenv-left"] == [*told["images"], *told["networks"]]
+    assert (told["kept"], told["others"], told["bytes"]) == ([BUSY], [OTHERS], 20)
     assert not (tmp_path / "cache/contexts").exists()
     assert not own_images.is_own(tmp_path / "state/images", MINE)
 
 
+def test_what_a_snapshot_of_a_used_image_is_laid_over_stays(
+    removed: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    _prune(capsys, "--all", "--all-users")
+    assert "devenv/below:1" not in removed
+    assert f"{BELOW_TAG}killed" in removed  # a further tag of the same image, of a run that was killed
+
+
 def test_they_go_where_that_is_asked_for(removed: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert _prune(capsys, "--all-users")["others"] == []
-    assert sorted(removed) == ["devenv-left", "devenv-theirs", MINE, OTHERS]
+    assert sorted(removed) == [f"{BELOW_TAG}killed", "devenv-left", "devenv-theirs", MINE, OTHERS]
 
 
 def test_a_dry_run_says_the_same_and_does_nothing(
     removed: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     told = _prune(capsys, "--dry-run", "--all")
-    assert told["images"] == [MINE, BUSY, f"{EDITOR_TAG}old", f"{BASE_TAG}last"]
+    assert told["images"] == [MINE, BUSY, f"{EDITOR_TAG}old", f"{BELOW_TAG}killed", f"{BASE_TAG}last"]
     assert (told["others"], told["dry_run"]) == ([OTHERS], True)
     assert told["folders"] == [str(tmp_path / "cache/contexts")]
     assert removed == []
     assert (tmp_path / "cache/contexts/demo").is_dir()
     assert cli.run(["prune", "--dry-run"]) == 0
-    printed = [MINE, BUSY, "devenv-left", "devenv-joined", str(tmp_path / "cache/contexts")]
+    printed = [MINE, BUSY, f"{BELOW_TAG}killed", "devenv-left", "devenv-joined", str(tmp_path / "cache/contexts")]
     assert capsys.readouterr().out.splitlines() == printed

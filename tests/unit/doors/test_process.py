@@ -37,3 +37,45 @@ def test_a_program_that_goes_on_by_itself_prints_nothing_here(
     (options,) = started
     assert {options[stream] for stream in ("stdin", "stdout", "stderr")} == {subprocess.DEVNULL}
     assert options["start_new_session"]
+
+
+class _Program:
+    """A process that stands by, and its input."""
+
+    def __init__(self, *, is_gone: bool = False) -> None:
+        self.lines: list[str] = []
+        self.ended = False
+        self.stdin = SimpleNamespace(write=self._write, flush=lambda: None)
+        self._is_gone = is_gone
+
+    def _write(self, text: str) -> None:
+        if self._is_gone:
+            raise BrokenPipeError
+        self.lines.append(text)
+
+    def __enter__(self) -> _Program:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.ended = True
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_a_program_on_standby_is_told_that_all_went_well(monkeypatch: pytest.MonkeyPatch, is_gone: bool) -> None:
+    program = _Program(is_gone=is_gone)
+    options: dict[str, Any] = {}
+    monkeypatch.setattr(subprocess, "Popen", lambda _, **given: options.update(given) or program)
+    with process.standby(["x"], "facts"):
+        assert program.lines == ([] if is_gone else ["facts\n"])
+    assert program.lines == ([] if is_gone else ["facts\n", "done\n"])
+    assert program.ended
+    assert options["start_new_session"]  # the terminal's Ctrl-C must not end it
+
+
+def test_a_program_on_standby_acts_after_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = _Program()
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: program)
+    with pytest.raises(KeyError), process.standby(["x"], "facts"):
+        raise KeyError
+    assert program.lines == ["facts\n"]
+    assert program.ended

@@ -1,0 +1,137 @@
+"""A container stands still for a moment, and continues whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from devenv.doors import process
+from devenv.doors.docker import pause
+from devenv.doors.docker.address import Endpoint, Tls
+from devenv.errors import EngineError
+
+
+class Engine:
+    """One container in one state."""
+
+    def __init__(self, *states: str, endpoint: Endpoint | None = None) -> None:
+        self._states = list(states)  # the last one stays
+        self.did: list[str] = []
+        self.endpoint = endpoint or Endpoint(address="unix:///x", tls=None)
+
+    def container(self, _: str) -> Any:
+        state = self._states.pop(0) if len(self._states) > 1 else self._states[0]
+        return SimpleNamespace(state=state, id="abc") if state else None
+
+    def pause(self, id_: str) -> None:
+        self.did.append(f"pause {id_}")
+
+    def unpause(self, id_: str) -> None:
+        self.did.append(f"unpause {id_}")
+
+
+@pytest.fixture
+def standby(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Sequence[str], str]]:
+    """The programs that were made ready."""
+    ready: list[tuple[Sequence[str], str]] = []
+
+    @contextlib.contextmanager
+    def beside(command: Sequence[str], told: str) -> Iterator[None]:
+        ready.append((command, told))
+        yield
+        ready.append((("done",), ""))
+
+    monkeypatch.setattr(process, "standby", beside)
+    return ready
+
+
+def test_a_running_container_is_paused_and_resumed(standby: list[Any]) -> None:
+    engine: Any = Engine("running")
+    with pause.paused("devenv-x", engine):
+        assert engine.did == ["pause abc"]
+        assert len(standby) == 1  # before it is paused
+    assert engine.did == ["pause abc", "unpause abc"]
+    assert standby[-1][0] == ("done",)
+
+
+@pytest.mark.parametrize("state", ["paused", "exited", "created", "restarting", "dead", ""])
+def test_one_in_another_state_stays_as_it_is(standby: list[Any], state: str) -> None:
+    engine: Any = Engine(state)
+    with pause.paused("devenv-x", engine):
+        pass
+    assert (engine.did, standby) == ([], [])
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, ValueError])
+def test_it_is_resumed_after_a_failure(standby: list[Any], failure: type[BaseException]) -> None:
+    engine: Any = Engine("running")
+    with pytest.raises(failure), pause.paused("devenv-x", engine):
+        raise failure
+    assert engine.did == ["pause abc", "unpause abc"]
+
+
+def test_the_program_beside_knows_the_engine(standby: list[Any]) -> None:
+    tls = Tls(folder=Path("/keys"), verify=True)
+    engine: Any = Engine("running", endpoint=Endpoint(address="tcp://h:1", tls=tls))
+    with pause.paused("devenv-x", engine):
+        pass
+    command, told = standby[0]
+    assert command[-2:] == ["-m", "devenv.doors.docker.pause"]
+    assert json.loads(told) == {"address": "tcp://h:1", "container": "abc", "tls": {"folder": "/keys", "verify": True}}
+
+
+def _beside(monkeypatch: pytest.MonkeyPatch, engine: Any, *lines: str) -> list[Endpoint]:
+    """Run the program that stands by, with these lines of input."""
+    asked: list[Endpoint] = []
+
+    def connect(endpoint: Endpoint) -> Any:
+        asked.append(endpoint)
+        return engine
+
+    monkeypatch.setattr(pause, "connect", connect)
+    monkeypatch.setattr(pause, "_LOOK_EVERY_S", 0)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
+    pause.main()
+    return asked
+
+
+TOLD = json.dumps({"address": "unix:///x", "tls": None, "container": "abc"})
+
+
+def test_it_resumes_what_a_killed_run_paused(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine("paused", "running")
+    assert _beside(monkeypatch, engine, TOLD) == [Endpoint(address="unix:///x", tls=None)]
+    assert engine.did == ["unpause abc"]
+
+
+def test_it_waits_for_a_pause_that_the_engine_has_yet_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine("running", "running", "paused", "running")
+    _beside(monkeypatch, engine, TOLD)
+    assert engine.did == ["unpause abc"]
+
+
+@pytest.mark.parametrize("lines", [(TOLD, "done"), (), ("",)])
+def test_it_does_nothing_when_all_went_well(monkeypatch: pytest.MonkeyPatch, lines: tuple[str, ...]) -> None:
+    engine = Engine("paused")
+    assert _beside(monkeypatch, engine, *lines) == []
+    assert engine.did == []
+
+
+def test_it_ends_quietly_without_container_or_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine("")
+    _beside(monkeypatch, engine, TOLD)
+
+    def fail(_: str) -> None:
+        raise EngineError("gone")
+
+    monkeypatch.setattr(engine, "container", fail)
+    _beside(monkeypatch, engine, TOLD)
+    assert engine.did == []

@@ -1,0 +1,169 @@
+"""What goes into the layer, what is refused, and what is said of it."""
+
+from __future__ import annotations
+
+import base64
+import io
+import tarfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devenv.doors.settings.credentials import Credential
+from devenv.drift.classify import Classified
+from devenv.drift.items import Item
+from devenv.drift.observe import Difference
+from devenv.errors import ShareError
+from devenv.secrets.known import KnownValues
+from devenv.snapshot import layer, take
+from devenv.snapshot.into_lock import Locked
+from tests.unit import examples
+from tests.unit.snapshot.made import added, changed, observation, removed, spooled
+from tests.unit.snapshot.test_into_lock import a_patch
+
+SITE = "/opt/venv/lib/python3.11/site-packages"
+
+
+def _kept(differences: Iterable[Difference], *items: Item, unread: Iterable[str] = (), **values: Any) -> list[str]:
+    locked = values.pop("locked", None)
+    classified = Classified(items=items, noise=0, **values)
+    return [one.path for one in take._kept(observation(differences, unread), classified, locked)]
+
+
+def _locked(**changes: Any) -> Locked:
+    return Locked(patch=a_patch(pip=("six==1.0",)), before=examples.lock(), lock=examples.lock(**changes))
+
+
+def test_caches_histories_and_devenvs_own_files_stay_out() -> None:
+    differences = [
+        added("/home/dev/a"), added("/home/dev/.bash_history"), added("/x/__pycache__", "folder"),
+        added("/x/__pycache__/a.pyc"), changed("/etc/devenv/devenv.lock"), changed("/etc/machine-id"),
+    ]  # fmt: skip
+    assert _kept(differences) == ["/home/dev/a"]
+
+
+def test_folders_of_nothing_but_caches_stay_out_and_a_persons_empty_folder_is_kept() -> None:
+    differences = [
+        added("/home/dev/.local", "folder"), added("/home/dev/.local/share", "folder"),
+        added("/home/dev/.local/share/code-server", "folder"), added("/home/dev/empty", "folder"),
+        added("/home/dev/x", "folder"), added("/home/dev/x/y", "folder"), added("/home/dev/x/y/.a.swp"),
+    ]  # fmt: skip
+    unread = ["/home/dev/.local/share/code-server/logs"]
+    assert _kept(differences, unread=unread) == ["/home/dev/empty"]
+
+
+def test_folders_keep_their_owner_although_they_are_traces() -> None:
+    """Else the layer's parent folders would be root's when it is applied."""
+    differences = [
+        added("/home/dev/.ipython", "folder"), added("/home/dev/.ipython/profile_default", "folder"),
+        added("/home/dev/.ipython/profile_default/history.sqlite"),
+        added("/home/dev/.ipython/profile_default/startup", "folder"),
+        added("/home/dev/.ipython/profile_default/startup/mine.py"),
+    ]  # fmt: skip
+    kept = _kept(differences)
+    assert "/home/dev/.ipython/profile_default" in kept
+    assert "/home/dev/.ipython/profile_default/history.sqlite" not in kept
+
+
+def test_folders_that_existed_keep_their_change() -> None:
+    differences = [changed("/opt", "folder", was="folder", mode=0o777), added("/opt/.x.swp"), removed("/srv", "folder")]
+    assert _kept(differences) == ["/opt", "/srv"]
+
+
+def test_locked_packages_stay_out_with_their_folders() -> None:
+    paths = (f"{SITE}/six.py", f"{SITE}/six-1.0.dist-info/METADATA")
+    item = Item(kind="python", change="added", name="six", now="1.0", paths=paths, asked_for=True)
+    differences = [
+        *(added(path) for path in paths), added(f"{SITE}/six-1.0.dist-info", "folder"), added("/home/dev/a"),
+    ]  # fmt: skip
+    locked = _locked(wheels=(examples.wheel("six"),))
+    assert _kept(differences, item, locked=locked) == ["/home/dev/a"]
+    assert len(_kept(differences, item)) == 4  # without a lock they are files
+
+
+def test_debian_packages_and_what_their_scripts_made_stay_out_only_where_they_are_locked() -> None:
+    item = Item(kind="apt", change="added", name="tree", now="1", paths=("/usr/bin/tree",), asked_for=True)
+    differences = [added("/usr/bin/tree"), changed("/var/lib/dpkg/status"), changed("/etc/shadow")]
+    derived = ("/var/lib/dpkg/status", "/etc/shadow")
+    locked = _locked(apt=(examples.deb("git"), examples.deb("less"), examples.deb("tree", "1")))
+    assert _kept(differences, item, derived=derived, locked=locked) == []
+    # /etc/shadow is secret by its name, and every machine has its own.
+    assert _kept(differences, item, derived=derived) == ["/usr/bin/tree", "/var/lib/dpkg/status"]
+
+
+# What is refused.
+
+TOKEN = "ghp_" + "aB3dE6gH9jK2mN5pQ8sT1vW4xZ7cF0rL3yU6"
+
+
+def _check(contents: dict[str, bytes], allow: tuple[str, ...] = (), known: KnownValues | None = None) -> None:
+    differences, left = layer.writable([added(path, content=data) for path, data in contents.items()], spooled(contents))
+    assert left == []
+    given = take._contents(differences, spooled(contents), Path(), ())
+    take._check(given, allow, known or KnownValues())
+
+
+def test_a_secret_refuses_with_path_and_kind_and_without_its_value() -> None:
+    with pytest.raises(ShareError) as caught:
+        _check({"/home/dev/.netrc": b"machine x", "/home/dev/a.py": f"x\nT = '{TOKEN}'\n".encode()})
+    error = caught.value
+    assert error.message == "2 files may hold secrets, so nothing is kept"
+    assert "/home/dev/.netrc: netrc: " in (error.detail or "")
+    assert "/home/dev/a.py:2: github-token" in (error.detail or "")
+    assert TOKEN not in str(error) + (error.detail or "") + (error.hint or "")
+
+
+def test_one_file_is_counted_once() -> None:
+    with pytest.raises(ShareError, match="1 file may hold a secret"):
+        _check({"/home/dev/a.py": f"A = '{TOKEN}'\nB = '{TOKEN[:-1]}X'\n".encode()})
+
+
+def test_many_findings_are_cut() -> None:
+    with pytest.raises(ShareError) as caught:
+        _check({f"/home/dev/{number}/.netrc": b"machine x" for number in range(50)})
+    assert (caught.value.detail or "").endswith("… and 30 more")
+
+
+def test_allowed_paths_go_along() -> None:
+    _check({"/home/dev/.netrc": b"machine x", "/home/dev/k/a": TOKEN.encode()}, ("/home/dev/.netrc", "/home/dev/k/"))
+
+
+def test_this_users_own_values_are_found_in_base64_too() -> None:
+    value = "correct-horse-battery"
+    known = KnownValues.of([Credential(origin="the environment's token", value=value)])
+    for text in (value.encode(), base64.b64encode(f"user:{value}".encode())):
+        with pytest.raises(ShareError) as caught:
+            _check({"/home/dev/a": b"x " + text}, known=known)
+        assert value not in (caught.value.detail or "")
+
+
+def test_a_further_name_of_a_secret_file_is_searched_too() -> None:
+    spool = spooled({"/home/dev/.bash_history": TOKEN.encode()})
+    held, _ = layer.writable([added("/home/dev/notes", "hardlink", target="/home/dev/.bash_history")], spool)
+    with pytest.raises(ShareError):
+        take._check(take._contents(held, spool, Path(), ()), (), KnownValues())
+
+
+def test_volumes_are_searched(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "workspace.tar", "x:") as archive:
+        member = tarfile.TarInfo("./a/.env")
+        member.size = 3
+        archive.addfile(member, io.BytesIO(b"A=1"))
+    with pytest.raises(ShareError) as caught:
+        take._check(take._contents([], spooled({}), tmp_path, ["/workspace"]), (), KnownValues())
+    assert (caught.value.detail or "").startswith("/workspace/a/.env: ")
+
+
+def test_what_is_left_out_is_said() -> None:
+    observed = observation([added("/home/dev/.bash_history"), added("/a")], ["/tmp/x"])
+    given = [Item(kind="container", change="added", name="variable TOKEN")]
+    assert [*take._left_out(observed, ["/b, a device"], given)] == [
+        "2 files of caches, logs and histories", "/b, a device", "variable TOKEN, which was given to the container",
+    ]  # fmt: skip
+
+
+def test_nothing_to_keep_is_no_layer(tmp_path: Path) -> None:
+    assert take._write_layer([], spooled({}), tmp_path / "layer.tar") == ""
+    assert not (tmp_path / "layer.tar").exists()
