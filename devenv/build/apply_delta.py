@@ -50,6 +50,7 @@ def _put(archive: tarfile.TarFile, member: tarfile.TarInfo, place: Path) -> None
     if member.issym():
         place.symlink_to(member.linkname)
         os.lchown(place, member.uid, member.gid)
+        os.utime(place, (member.mtime, member.mtime), follow_symlinks=False)
         return
     if member.isdir():
         place.mkdir(exist_ok=True)

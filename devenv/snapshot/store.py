@@ -80,7 +80,8 @@ class Snapshots:
             if is_name(name) and self.exists(name):
                 raise UsageError(
                     f"the snapshot {name} cannot be read: it is damaged, or a newer devenv made it",
-                    where=str(self._folder / name), hint=f"use that devenv, or remove it: devenv snapshots rm {name}",
+                    where=str(self._folder / name),
+                    hint=f"use that devenv, or remove it: devenv snapshots rm {name}",
                 )
             names = ", ".join(one.name for one in self.every()) or "none"
             raise UsageError(f"unknown snapshot {name!r}; snapshots here: {names}", hint="devenv snapshots")

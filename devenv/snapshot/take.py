@@ -112,7 +112,8 @@ def _kept(observed: Observed, classified: Classified, locked: Locked | None) -> 
         path for path in observed.differences
         if path not in said and not is_trace(path) and not path.startswith("/etc/devenv/")
     }  # fmt: skip
-    return [one for path, one in observed.differences.items() if path in _with_folders(kept, observed)]
+    wanted = _with_folders(kept, observed)
+    return [one for path, one in observed.differences.items() if path in wanted]
 
 
 def _with_folders(kept: set[str], observed: Observed) -> set[str]:

@@ -152,11 +152,12 @@ def _member(name: str, **values: Any) -> tarfile.TarInfo:
     return member
 
 
-def test_times_of_folders_are_those_of_the_layer(tmp_path: Path) -> None:
+def test_times_are_those_of_the_layer(tmp_path: Path) -> None:
     (tmp_path / "root").mkdir()
     members = [_member("a", type=tarfile.DIRTYPE, mode=0o755, mtime=5), _member("a/b", size=3, mtime=7)]
+    members.append(_member("a/c", type=tarfile.SYMTYPE, linkname="b", mtime=9))
     apply_delta.apply(_tar(*members, place=tmp_path / "layer.tar"), tmp_path / "root")
-    assert [(tmp_path / "root" / name).stat().st_mtime for name in ("a", "a/b")] == [5, 7]
+    assert [(tmp_path / "root" / name).lstat().st_mtime for name in ("a", "a/b", "a/c")] == [5, 7, 9]
 
 
 def test_extended_attributes_are_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,6 +54,7 @@ def removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return True
 
     dirs = Dirs(cache=tmp_path / "cache", state=tmp_path / "state", config=tmp_path)
+
     def facts(image: str) -> dict[str, Any]:
         return {"Config": {"Labels": {"dev.devenv.image.below": "devenv/below:1"} if image == "4" else None}}
 

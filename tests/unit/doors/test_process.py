@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import subprocess
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -53,7 +53,7 @@ class _Program:
             raise BrokenPipeError
         self.lines.append(text)
 
-    def __enter__(self) -> _Program:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -58,7 +58,9 @@ def test_packages_in_the_lock_are_said() -> None:
 
 
 def test_npm_packages_are_said_by_name_and_version() -> None:
-    patch = dataclasses.replace(a_patch(npm=("a@1.0.0",)), replace={"npm": {"b@1.0.0": "b@2.0.0"}}, remove={"npm": ("c",)})
+    patch = dataclasses.replace(
+        a_patch(npm=("a@1.0.0",)), replace={"npm": {"b@1.0.0": "b@2.0.0"}}, remove={"npm": ("c",)}
+    )
     locked = Locked(patch=patch, before=OLD, lock=OLD)
     said = [("a", "1.0.0"), ("b", "2.0.0"), ("c", "")]
     assert all(locked.says(Item(kind="npm", change="changed", name=name, now=now)) for name, now in said)
@@ -106,7 +108,6 @@ OTHERS: dict[str, tuple[list[Item], dict[str, Any], str]] = {
 @pytest.mark.parametrize(("items", "changes", "other"), OTHERS.values(), ids=OTHERS)
 def test_a_lock_that_would_bring_something_else(items: list[Item], changes: dict[str, Any], other: str) -> None:
     assert _new(**changes).other(items) == other
-
 
 
 @pytest.fixture

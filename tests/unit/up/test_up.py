@@ -12,6 +12,7 @@ import pytest
 from devenv.checks import readiness
 from devenv.container import container as boot
 from devenv.container.state import environment
+from devenv.up import up as up_module
 from devenv.up.up import wake
 from tests.unit.container.test_network import FakeEngine
 from tests.unit.container.test_owner import facts
@@ -39,3 +40,64 @@ def test_a_container_that_lost_its_network_is_started_again_on_a_new_one(
     assert wake(boot.describe(made), env, session)
     assert [act[0] for act in engine.acts] == acts
     assert len(notes) == cut_off
+
+
+class _Filled:
+    """An engine that has volumes, and unpacks tars into them."""
+
+    def __init__(self, *volumes: str) -> None:
+        self.volumes = {*volumes}
+        self.put: list[str] = []
+        self.fails = False
+
+    def volume(self, name: str) -> tuple[str, dict[str, str]] | None:
+        return ("", {}) if name in self.volumes else None
+
+    def put_archive(self, _: str, folder: str, archive: Any) -> None:
+        if self.fails:
+            raise KeyboardInterrupt
+        self.put.append(f"{folder} {archive.read().decode()}")
+
+
+@pytest.fixture
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """`_start_new` of a container with two volumes, which a snapshot fills; the notes."""
+    env = environment("demo", tmp_path / "envs")
+    env.folder.mkdir(parents=True)
+    mounts = [SimpleNamespace(kind="volume", read_only=False, source=one, target=f"/{one}") for one in ("a", "b")]
+    spec: Any = SimpleNamespace(name="devenv-demo", mounts=mounts)
+    fill = {}
+    for one in ("a", "b"):
+        (tmp_path / one).write_text(f"tar {one}")
+        fill[f"/{one}"] = tmp_path / one
+    monkeypatch.setattr(readiness, "Watch", lambda *_, **__: "watch")
+    monkeypatch.setattr(boot, "start", lambda *_: None)
+
+    def act(engine: _Filled) -> list[str]:
+        notes: list[str] = []
+        monkeypatch.setattr(boot, "create", lambda *_: engine.volumes.update("ab"))
+        session: Any = SimpleNamespace(engine=lambda: engine, stages=SimpleNamespace(note=notes.append), cancel=None)
+        up_module._start_new(spec, None, env, session, fill)
+        return notes
+
+    return act
+
+
+def test_new_volumes_begin_with_what_the_snapshot_has(start: Any) -> None:
+    engine = _Filled("a")
+    assert start(engine) == ["/a is there already and stays as it is; the snapshot's is not used"]
+    assert engine.put == ["/b tar b"]
+    assert len(start(engine)) == 2
+    assert engine.put == ["/b tar b"]  # they exist now
+
+
+def test_volumes_that_a_killed_run_did_not_fill_are_filled(start: Any) -> None:
+    engine = _Filled("a")
+    engine.fails = True
+    with pytest.raises(KeyboardInterrupt):
+        start(engine)
+    assert engine.volumes == {"a", "b"}
+    engine.fails = False
+    assert len(start(engine)) == 1
+    assert engine.put == ["/b tar b"]
+    assert len(start(engine)) == 2
