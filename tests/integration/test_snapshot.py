@@ -152,9 +152,11 @@ def test_reset_and_back_and_the_next_snapshot_holds_both(kept: tuple[Cli, Any, s
 
 def test_a_package_of_an_index_goes_into_preset_and_lock(kept: tuple[Cli, Any, str]) -> None:
     cli, *_ = kept
+    _in("mv /opt/venv/lib/python3.11/site-packages/made-1.0.dist-info /tmp/")  # no index has that one
     cli.ok("exec", NAME, "--", "pip", "install", "-q", "cowsay==6.1")
     made = _snapshot(cli, "t-locked")
     cli.ok("exec", NAME, "--", "pip", "uninstall", "-q", "-y", "cowsay")
+    _in("mv /tmp/made-1.0.dist-info /opt/venv/lib/python3.11/site-packages/")
     assert made["locked"] == "pip:\n  - cowsay==6.1"
     assert "cowsay==6.1" in (_folder(cli) / "t-locked/preset/preset.yaml").read_text()
     assert not [one for one in _names(cli, "t-locked") if "cowsay" in one]
@@ -297,6 +299,8 @@ def test_a_container_with_variables_of_its_own_leaks_none_of_them(kept: tuple[Cl
     cli, *_ = kept
     facts = json.loads(docker("inspect", BOX))[0]
     labels = [word for key, value in facts["Config"]["Labels"].items() for word in ("--label", f"{key}={value}")]
+    binds = [one for one in facts["Mounts"] if one["Type"] == "bind"]
+    labels += [word for one in binds for word in ("-v", f"{one['Source']}:{one['Destination']}:ro")]
     docker("rename", BOX, f"{BOX}-real")
     try:
         docker("create", "--name", BOX, "-e", f"MINE={TOKEN}", *labels, facts["Image"], "true")

@@ -17,6 +17,7 @@ from devenv.doors.docker.address import Endpoint, Tls
 from devenv.doors.docker.engine import Engine, connect
 from devenv.errors import EngineError
 
+_TRIES = 5
 _LOOKS, _LOOK_EVERY_S = 10, 0.2
 
 
@@ -29,11 +30,26 @@ def paused(container: str, engine: Engine) -> Iterator[None]:
         return
     command = [sys.executable, "-P", "-m", "devenv.doors.docker.pause"]
     with process.standby(command, _told(engine.endpoint, facts.id)):
-        engine.pause(facts.id)
+        _pause(facts.id, engine)
         try:
             yield
         finally:
             engine.unpause(facts.id)
+
+
+def _pause(container: str, engine: Engine) -> None:
+    """Pause it; again where the kernel could not stop all its programs in time, as on a busy machine. Raises
+    EngineError."""
+    for left in range(_TRIES - 1, -1, -1):
+        try:
+            engine.pause(container)
+        except EngineError:
+            facts = engine.container(container)
+            if not left or facts is None or facts.state != "running":
+                raise
+            time.sleep(_LOOK_EVERY_S)
+        else:
+            return
 
 
 def _told(endpoint: Endpoint, container: str) -> str:

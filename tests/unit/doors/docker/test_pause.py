@@ -135,3 +135,35 @@ def test_it_ends_quietly_without_container_or_engine(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(engine, "container", fail)
     _beside(monkeypatch, engine, TOLD)
     assert engine.did == []
+
+
+@pytest.mark.parametrize(("failures", "works"), [(0, True), (4, True), (5, False)])
+def test_a_busy_machine_may_need_several_tries(
+    standby: list[Any], monkeypatch: pytest.MonkeyPatch, failures: int, works: bool
+) -> None:
+    engine: Any = Engine("running")
+    left = [EngineError("OCI runtime pause failed: unable to freeze")] * failures
+
+    def freeze(_: str) -> None:
+        if left:
+            raise left.pop()
+
+    monkeypatch.setattr(pause, "_LOOK_EVERY_S", 0)
+    monkeypatch.setattr(engine, "pause", freeze)
+    with contextlib.nullcontext() if works else pytest.raises(EngineError), pause.paused("devenv-x", engine):
+        assert left == []
+    assert engine.did == (["unpause abc"] if works else [])
+
+
+def test_one_that_ended_meanwhile_is_not_tried_again(standby: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    engine: Any = Engine("running", "exited")
+    tries: list[str] = []
+
+    def refuse(id_: str) -> None:
+        tries.append(id_)
+        raise EngineError("it is not running")
+
+    monkeypatch.setattr(engine, "pause", refuse)
+    with pytest.raises(EngineError), pause.paused("devenv-x", engine):
+        pass
+    assert tries == ["abc"]
