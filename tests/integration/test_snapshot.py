@@ -88,7 +88,7 @@ def snap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
         runner("down", "--volumes", name)
     for one in json.loads(runner("snapshots", "list", "--json").out or "[]"):
         runner("snapshots", "rm", one["name"])
-    for path in (_state_folder(runner) / "images").iterdir():
+    for path in _state_folder(runner).glob("images/*"):
         subprocess.run(["docker", "rmi", unquote(path.name)], capture_output=True, check=False)
 
 
