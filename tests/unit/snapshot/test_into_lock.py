@@ -142,7 +142,11 @@ def test_preset_and_lock_are_written(folder: Path, lock: Any) -> None:
     new = examples.lock(wheels=(*WHEELS, examples.wheel("six", "1")))
     locked, notes = lock([_python("six", "1")], lambda _: new)
     assert (locked.lock, notes) == (new, [])
-    assert "- six==1\n" in (folder / "preset.yaml").read_text()
+    text = (folder / "preset.yaml").read_text()
+    assert "- six==1\n" in text
+    # Extended, so that the new package has an image layer of its own.
+    assert text.startswith("extends: ./carried.yaml\nname: demo\n")
+    assert (folder / "carried.yaml").read_text() == PRESET
     assert beside(folder / "preset.yaml").read_text() == new.dump()
 
 
@@ -163,6 +167,7 @@ def test_without_a_network_both_files_are_as_they_were(folder: Path, lock: Any) 
     assert notes == ["packages are kept as files, because they cannot be locked now: no index can be reached"]
     assert (folder / "preset.yaml").read_text() == PRESET
     assert beside(folder / "preset.yaml").read_text() == OLD.dump()
+    assert sorted(one.name for one in folder.iterdir()) == sorted({"preset.yaml", beside(folder / "preset.yaml").name})
 
 
 def test_an_index_that_went_on_changes_nothing(folder: Path, lock: Any) -> None:
