@@ -84,6 +84,8 @@ def build(
 
 def rows(text: str) -> tuple[tuple[str, str], ...]:
     """LIST_FILE's content: (path, added, changed or removed). Raises ValueError."""
+    if not text:
+        raise ValueError("it is empty or missing")
     return tuple(_row(line) for line in text.splitlines())
 
 

@@ -49,7 +49,7 @@ def _obstacle(one: Difference, spool: Spool) -> str:
     if any(part.startswith(_GONE) for part in one.path.split("/")):
         return "whose name means a removed file in a layer"
     if after is not None and after.kind not in _TYPES:
-        return "a device"
+        return "which could not be read" if after.kind == "unread" else "a device"
     if after is not None and after.kind == "file" and content_of(after) not in spool:
         return "a further name of a file that was not read"
     return ""

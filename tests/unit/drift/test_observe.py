@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import tarfile
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -171,9 +170,9 @@ def test_a_snapshot_is_compared_with_the_image_below_it() -> None:
 
     engine = Below({"/new": b"1", "/now": b"2"}, {}, made("added", "/now"))
     engine.labels = {delta.BELOW_LABEL: "ref"}
-    engine.trees |= {"below": {}, "i": {delta.LIST_FILE: json.dumps([["/new", "added"]]).encode()}}
+    engine.trees |= {"below": {}, "i": {delta.LIST_FILE: b'added "/new"\n'}}
     assert changes_of(look(engine)) == {"/new": "added", "/now": "added"}
-    for text in (b"", b"{", b"3", b"[[1]]", b'[["/x", "odd"]]'):
+    for text in (b"", b"{", b"3", b"added 1", b'odd "/x"', b'added "x"'):
         engine.trees["i"] = {delta.LIST_FILE: text}
         with pytest.raises(EngineError, match="cannot be read"):
             look(engine)
