@@ -52,7 +52,7 @@ def diff(app: App, name: str | None, patch_file: str | None, all_users: bool) ->
         _tell(app, drift)
     if drift.items:
         raise DriftError(
-            f"{drift.environment} differs from its lock in {len(drift.items)} ways",
+            f"{drift.environment} is not as its lock says: {len(drift.items)} differences",
             hint=f"write what makes it reproducible: devenv diff {drift.environment} --patch",
         )
 
@@ -72,8 +72,14 @@ def _patch(app: App, drift: Drift, running: Running, file: Path | None) -> None:
         rows = [(one.name, one.why, one.remedy) for one in written.left]
         app.console.note("")
         app.console.table("not in the preset:", ("", "why", "remedy"), rows)
+    if written.patch.refresh:
+        app.console.note("copied again: " + ", ".join(written.patch.refresh.values()))
+    if written.patch.is_empty:
+        app.console.note("nothing to write")
+        return
     app.console.note(
-        f"{written.file} is changed; now: devenv lock, devenv up" if written.change else "nothing to write"
+        f"{written.file} {'is changed' if written.change else 'stays as it is'}; now: devenv lock, devenv up"
+        + ("; a new container lacks what is not in the preset: devenv snapshot keeps it" if written.left else "")
     )
 
 
@@ -87,7 +93,9 @@ def _tell(app: App, drift: Drift) -> None:
             app.console.table(heading, rows[0], rows[1:], stdout=True)
     for volume in drift.volumes:
         size = bytes_text(volume.bytes) if volume.bytes >= 0 else "size unknown"
-        app.console.note(f"not compared: {volume.mount}, the volume {volume.name} ({size})")
+        what = "the folder" if volume.name.startswith("/") else "the volume"
+        told = f" ({size})" if what == "the volume" else ""
+        app.console.note(f"not compared: {volume.mount}, {what} {volume.name}{told}")
     if drift.noise:
         app.console.note(f"left out: {drift.noise} files of caches, logs and the like")
     if not drift.items:

@@ -19,7 +19,7 @@ __all__ = ["reset", "snapshot", "snapshots"]
 
 
 @click.command()
-@click.argument("words", nargs=-1, metavar="[ENV] [NAME]")
+@click.argument("words", nargs=-1, metavar="[ENV [NAME]]")
 @click.option("-m", "--message", default="", metavar="TEXT", help="What it is for.")
 @click.option("--with-workspace", is_flag=True, help="Keep /workspace too.")
 @click.option("--with-data", is_flag=True, help="Keep the environment's volumes too, but for weights.")
@@ -40,13 +40,12 @@ def snapshot(
     the container (variables, options) is not kept. Files that may hold secrets refuse the snapshot. Programs stand
     still only while their files are read. Bring it back with 'devenv up NAME' or 'devenv reset ENV NAME'.
     """
-    from devenv.container import container
     from devenv.snapshot import naming, volumes
     from devenv.snapshot.store import Snapshots
     from devenv.snapshot.take import Wanted, take
 
-    env, name = naming.split(words, [one.name for one in container.everything(app.engine)])
-    running = app.select(env, here_only="")
+    env, name = naming.split(words)
+    running = app.select(env, hint="the first name is an environment's (devenv ps): devenv snapshot ENV NAME")
     kept = Snapshots(app.dirs.snapshots)
     mounts = volumes.mounts(running, workspace=with_workspace, data=with_data)
     if mounts:
@@ -75,18 +74,23 @@ def _tell(app: App, taken: Taken, kept: Snapshots) -> None:
     if taken.locked:
         app.console.note("in preset and lock:\n" + taken.locked.patch.words())
     app.console.note(f"in the layer: {one.layer_paths} paths, {bytes_text(one.layer_bytes)}")
+    for path in one.allowed:
+        app.console.note(f"let through although it may be secret: {path}")
     for words in taken.left_out:
         app.console.note(f"left out: {words}")
     size = bytes_text(kept.size(one))
-    app.console.note(f"{one.name} keeps {one.environment} ({size}); bring it back: devenv up {one.name}")
+    app.console.note(
+        f"{one.name} keeps {one.environment} ({size}); bring it back: devenv reset {one.environment} {one.name}"
+    )
 
 
 @click.group(invoke_without_command=True)
+@json_option
 @click.pass_context
-def snapshots(ctx: click.Context) -> None:
+def snapshots(ctx: click.Context, /, **options: bool) -> None:
     """List the snapshots, or remove some ('snapshots rm')."""
     if ctx.invoked_subcommand is None:
-        ctx.invoke(list_)
+        ctx.invoke(list_, **options)
 
 
 @snapshots.command(name="list")
@@ -107,10 +111,14 @@ def list_(app: App) -> None:
         app.console.note("no snapshot; keep an environment's state: devenv snapshot ENV")
         return
     rows = [
-        (one.name, one.environment, bytes_text(kept.size(one)), one.made, one.user, one.parent or "-", one.message)
+        (
+            one.name, one.environment, bytes_text(kept.size(one)), one.made, one.user, one.parent or "-",
+            " ".join(one.volumes) or "-", " ".join(one.allowed) or "-", one.message,
+        )
         for one in every
-    ]
-    app.console.table("", ("NAME", "ENVIRONMENT", "SIZE", "MADE", "BY", "PARENT", "MESSAGE"), rows, stdout=True)
+    ]  # fmt: skip
+    headings = ("NAME", "ENVIRONMENT", "SIZE", "MADE", "BY", "PARENT", "VOLUMES", "LET THROUGH", "MESSAGE")
+    app.console.table("", headings, rows, stdout=True)
 
 
 @snapshots.command()
@@ -118,7 +126,8 @@ def list_(app: App) -> None:
 @json_option
 @pass_app
 def rm(app: App, names: tuple[str, ...]) -> None:
-    """Remove snapshots. Environments that were made from them continue."""
+    """Remove snapshots and their images. Environments that were made from them continue, and keep their image."""
+    from devenv.snapshot.images import remove_images
     from devenv.snapshot.store import Snapshots
 
     kept = Snapshots(app.dirs.snapshots)
@@ -127,7 +136,8 @@ def rm(app: App, names: tuple[str, ...]) -> None:
             kept.get(name)
     for name in dict.fromkeys(names):
         kept.remove(name, lambda: app.console.note("another devenv command is writing a snapshot; waiting"))
-        app.console.note(f"{name} is removed")
+        images = remove_images(name, app.engine, app.dirs.images)
+        app.console.note(f"{name} is removed{f', with {len(images)} image' if images else ''}")
     if app.json:
         app.console.json(sorted({*names}))
 

@@ -120,11 +120,13 @@ def _snapshot(app: App, name: str | None) -> Snapshot | None:
         return None
     try:
         find(name, Path.cwd())
-    except PresetError:
+    except PresetError as error:
         from devenv.snapshot.store import Snapshots
 
         kept = Snapshots(app.dirs.snapshots)
         if not (is_name(name) and kept.exists(name)):
+            if names := ", ".join(one.name for one in kept.every()):
+                error.hint = f"{error.hint}; snapshots: {names}" if error.hint else f"snapshots: {names}"
             raise
         return kept.get(name)
     return None

@@ -112,6 +112,12 @@ def keep(environment: Environment, claimed: Claim) -> None:
         environment.keep(_FILE, {"project": claimed.project, "taken": taken})
 
 
+def kept_project(environment: Environment) -> str:
+    """The project that has the name, as the environment's state remembers it; empty for none."""
+    claimed = _kept(environment)
+    return claimed.project if claimed else ""
+
+
 def removable(
     environment: Environment, engine: Engine, running: Running | None, *, all_users: bool = False
 ) -> tuple[str, ...]:

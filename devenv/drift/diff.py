@@ -17,6 +17,7 @@ from devenv.drift.items import KINDS, Item
 from devenv.drift.observe import ImageFiles, observed
 from devenv.errors import LockError, UsageError
 from devenv.lock.model import Lock, parse
+from devenv.plan.plan import WORKSPACE
 from devenv.secrets.paths import LEFT_OUT, by_path
 from devenv.up.session import Session
 
@@ -25,7 +26,8 @@ _RECORD = "/etc/devenv"
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class VolumeSize:
-    """What lies outside of the container's own files and is not compared. `bytes` is -1 where nobody counts."""
+    """What lies outside of the container's own files and is not compared: a volume, or a folder of this host (`name` is
+    its path). `bytes` is -1 where nobody counts."""
 
     name: str
     mount: str
@@ -115,6 +117,9 @@ def given_to(running: Running, preset: Mapping[str, Any], engine: Engine) -> lis
 
 
 def _volumes(running: Running, engine: Engine) -> tuple[VolumeSize, ...]:
-    mounted = [one for one in running.facts.mounts if one.kind == "volume"]
-    sizes = engine.volume_sizes() if mounted else {}
+    mounted = sorted(
+        (one for one in running.facts.mounts if one.kind == "volume" or one.target == WORKSPACE),
+        key=lambda one: one.target,
+    )
+    sizes = engine.volume_sizes() if any(one.kind == "volume" for one in mounted) else {}
     return tuple(VolumeSize(name=one.source, mount=one.target, bytes=sizes.get(one.source, -1)) for one in mounted)

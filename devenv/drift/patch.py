@@ -38,18 +38,25 @@ class Left:
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Patch:
     """Entries to add to a preset's lists, entries to replace (old → new) and to remove there, and `files`: a path in
-    the container to its name beside the preset."""
+    the container to its name beside the preset; `refresh`: the same of files that the preset names already, and whose
+    copies are out of date."""
 
     add: Mapping[str, tuple[str, ...]]
     replace: Mapping[str, Mapping[str, str]]
     remove: Mapping[str, tuple[str, ...]]
     files: Mapping[str, str]
+    refresh: Mapping[str, str] = dataclasses.field(default_factory=dict)
     left: tuple[Left, ...]
+
+    @property
+    def copies(self) -> Mapping[str, str]:
+        """All files to copy."""
+        return {**self.files, **self.refresh}
 
     @property
     def is_empty(self) -> bool:
         """Whether it changes nothing."""
-        return not (self.add or self.replace or self.remove or self.files)
+        return not (self.add or self.replace or self.remove or self.files or self.refresh)
 
     def apply(self, text: str) -> str:
         """The preset's text with the changes. Raises PresetError for a file that cannot be changed line by line."""
@@ -95,7 +102,9 @@ class _Maker:
         self._composed = {key: _entries(composed.get(key)) for key in ("pip", "apt", "npm")}
         self._versions = {key: composed.get(key) for key in _KEYS}
         self._has_node = bool(composed.get("node"))
-        self._files = set(_entries(composed.get("files")))
+        files = own.get("files")
+        self._files = {str(path): str(name) for path, name in files.items()} if isinstance(files, dict) else {}
+        self._refreshed: dict[str, str] = {}
         self._add: dict[str, list[str]] = {}
         self._replace: dict[str, dict[str, str]] = {}
         self._remove: dict[str, list[str]] = {}
@@ -107,7 +116,7 @@ class _Maker:
         return Patch(
             add={key: tuple(entries) for key, entries in self._add.items()}, replace=self._replace,
             remove={key: tuple(entries) for key, entries in self._remove.items()}, files=self._copied,
-            left=tuple(self._left),
+            refresh=self._refreshed, left=tuple(self._left),
         )  # fmt: skip
 
     def item(self, one: Item) -> None:
@@ -200,6 +209,8 @@ class _Maker:
             self._leave(
                 one, "it lies on the environment's volume", "it stays there; nothing has to be done on this machine"
             )
+        elif one.change == "removed" and one.name in self._files:
+            self._leave(one, "the preset puts it there", "remove its line from 'files:'")
         elif one.change == "removed":
             self._leave(one, "a preset cannot remove a file of the image", "remove it in 'setup:'")
         elif one.note.startswith(("mode ", "owner ", "capabilities")):
@@ -222,10 +233,12 @@ class _Maker:
     def _copy(self, path: str, one: Item) -> None:
         if any(above in self._copied for above in chain(path)):
             return  # with its folder
-        if path in self._files:
-            self._leave(one, "the preset already puts a file there", "change that file beside the preset")
+        if self._files.get(path) == f"{_FOLDER}{path}":
+            self._refreshed[path] = self._files[path]
+        elif path in self._files:
+            self._leave(one, "the preset already puts a file there", f"change {self._files[path]} beside the preset")
         elif not re.fullmatch(CONTAINER_PATH, path):
-            self._leave(one, f"'files:' cannot name the path {path}", "put it into 'files:' under another name")
+            self._leave(one, f"'files:' cannot name the path {path}", "rename it, or copy it in 'setup:'")
         else:
             self._copied[path] = f"{_FOLDER}{path}"
 

@@ -56,5 +56,6 @@ def patch_json(written: Written) -> dict[str, Any]:
         "replace": {key: dict(pairs) for key, pairs in found.replace.items()},
         "remove": {key: list(entries) for key, entries in found.remove.items()},
         "files": dict(found.files),
+        "refresh": dict(found.refresh),
         "left": [dataclasses.asdict(one) for one in written.left],
     }

@@ -24,7 +24,8 @@ from devenv.secrets.scanner import Scanner
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """What was done: `change` is a unified diff of the preset's file, empty when there was nothing to write."""
+    """What was done: `change` is a unified diff of the preset's file, empty when only copies beside it changed, or
+    nothing did."""
 
     file: Path
     change: str
@@ -45,9 +46,12 @@ def write_patch(drift: Drift, running: Running, file: Path | None, engine: Engin
     hidden = {one.name for one in secrets}
     odd = [
         Left(kind="file", name=path, why="it is no regular file", remedy="make it in 'setup:'")
-        for path in found.files if path not in copied and path not in hidden
+        for path in found.copies if path not in copied and path not in hidden
     ]  # fmt: skip
-    found = dataclasses.replace(found, files={key: name for key, name in found.files.items() if key in copied})
+    found = dataclasses.replace(
+        found, files={key: name for key, name in found.files.items() if key in copied},
+        refresh={key: name for key, name in found.refresh.items() if key in copied},
+    )  # fmt: skip
     after = found.apply(before)
     if not found.is_empty:
         _write(path, after, {_name(target, found): content for target, content in contents.items()})
@@ -85,14 +89,14 @@ def _own(text: str, path: Path) -> dict[str, Any]:
 
 def _name(path: str, found: Patch) -> str:
     """The name beside the preset of a file in the container."""
-    target = next(one for one in entries.chain(path) if one in found.files)
-    return found.files[target] + path[len(target) :]
+    target = next(one for one in entries.chain(path) if one in found.copies)
+    return found.copies[target] + path[len(target) :]
 
 
 def _contents(found: Patch, running: Running, engine: Engine) -> dict[str, tuple[bytes, int]]:
     """Path in the container → (content, mode) of the regular files to copy."""
     read, contents = entries.read(
-        running.facts.id, dict.fromkeys(found.files, True), engine, only=lambda _: True, kept=lambda _: True
+        running.facts.id, dict.fromkeys(found.copies, True), engine, only=lambda _: True, kept=lambda _: True
     )
     return {path: (contents[path], read[path].mode) for path in sorted(contents)}
 

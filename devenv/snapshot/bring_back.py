@@ -6,7 +6,7 @@ import dataclasses
 import tempfile
 from pathlib import Path
 
-from devenv.container import container
+from devenv.container import container, owner
 from devenv.container.labels import Running
 from devenv.container.state import Environment
 from devenv.drift.observe import image_of_lock
@@ -26,9 +26,10 @@ def decided(snapshot: Snapshot, session: Session) -> Decided:
 
 
 def known_project(environment: Environment, session: Session) -> Path | None:
-    """The project of the environment's container, where there is one."""
+    """The project of the environment: that of its container, else the one that its state remembers."""
     running = container.find(environment.name, session.engine())
-    return Path(running.project) if running and running.project else None
+    project = running.project if running else owner.kept_project(environment)
+    return Path(project) if project and Path(project).is_dir() else None
 
 
 def bring(

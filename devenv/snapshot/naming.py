@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
-from devenv.container.state import is_name
 from devenv.errors import UsageError
 from devenv.snapshot.store import Snapshots
 
 
-def split(words: Sequence[str], environments: Collection[str]) -> tuple[str | None, str | None]:
-    """(environment, snapshot) of `[ENV] [NAME]`: one word is an environment, where there is one of that name. Raises
-    UsageError."""
+def split(words: Sequence[str]) -> tuple[str | None, str | None]:
+    """(environment, snapshot) of `[ENV [NAME]]`. Raises UsageError."""
     if len(words) > 2:
-        raise UsageError("too many names", hint="devenv snapshot [ENV] [NAME] -m TEXT")
-    if len(words) == 2:
-        return words[0], words[1]
-    if not words:
-        return None, None
-    return (words[0], None) if words[0] in environments or not is_name(words[0]) else (None, words[0])
+        raise UsageError("too many names", hint="devenv snapshot [ENV [NAME]] -m TEXT")
+    return (words[0] if words else None), (words[1] if len(words) == 2 else None)
 
 
 def next_name(environment: str, kept: Snapshots) -> str:

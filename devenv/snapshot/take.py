@@ -22,7 +22,7 @@ from devenv.drift.entries import Spool, chain
 from devenv.drift.items import Item
 from devenv.drift.observe import Difference, Observed, observed
 from devenv.drift.paths import is_trace
-from devenv.errors import ShareError
+from devenv.errors import ShareError, UsageError
 from devenv.lock.files import beside
 from devenv.lock.model import read
 from devenv.secrets.finding import Finding, allowed
@@ -64,6 +64,10 @@ def take(running: Running, wanted: Wanted, known: KnownValues, session: Session)
     for what may be secret, UsageError, EngineError."""
     engine, snapshots = session.engine(), Snapshots(session.dirs.snapshots)
     snapshots.check_new(wanted.name)
+    if odd := next((path for path in wanted.allow if not path.startswith("/")), None):
+        raise UsageError(
+            f"--allow {odd}: not a path in the container", hint="write it from the root on: /home/dev/.env"
+        )
     waiting = session.waiting_for("is writing a snapshot")
     with snapshots.new(wanted.name, waiting) as place, tempfile.TemporaryFile(dir=place) as file:
         spool = Spool(file)
@@ -82,8 +86,9 @@ def take(running: Running, wanted: Wanted, known: KnownValues, session: Session)
             stage.cached = not wanted.volumes
             sizes = volumes.take(running, wanted.volumes, place / "volumes", engine, stage)
         with session.stages.stage("secrets") as stage:
-            _check(_contents(kept, spool, place / "volumes", sizes), wanted.allow, known)
-            stage.message(f"none in {len(kept)} paths")
+            let_through = _check(_contents(kept, spool, place / "volumes", sizes), wanted.allow, known)
+            told = f"none but {len(let_through)} let through" if let_through else "none"
+            stage.message(f"{told} in {len(kept)} paths")
         with session.stages.stage("write") as stage:
             digest = _write_layer(kept, spool, place / "layer.tar")
         snapshot = Snapshot(
@@ -91,7 +96,7 @@ def take(running: Running, wanted: Wanted, known: KnownValues, session: Session)
             made=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), user=getpass.getuser(),
             parent=_parent(running, engine), lock_digest=read(beside(place / "preset" / "preset.yaml")).digest,
             layer_sha256=digest, layer_bytes=(place / "layer.tar").stat().st_size if digest else 0,
-            layer_paths=len(kept), allowed=wanted.allow, volumes=sizes,
+            layer_paths=len(kept), allowed=let_through, volumes=sizes,
         )  # fmt: skip
         snapshots.write(place, snapshot)
     left_out = tuple(_left_out(found, unfit, given_to(running, preset, engine)))
@@ -146,8 +151,8 @@ def _contents(
 
 def _check(
     contents: Iterable[tuple[str, str, Iterator[bytes]]], let_through: Sequence[str], known: KnownValues
-) -> None:
-    """Raise ShareError for what may be secret."""
+) -> tuple[str, ...]:
+    """The paths that were let through although they may be secret. Raises ShareError for all others."""
     scanner = Scanner(known)
     found: list[Finding] = []
     for path, kind, content in contents:
@@ -156,7 +161,7 @@ def _check(
             found.append(one)
         elif kind == "file":
             found += scanner.file(path, content)
-    refused, _ = allowed(found, let_through)
+    refused, permitted = allowed(found, let_through)
     if refused:
         lines = [f"{one.path}{f':{one.line}' if one.line else ''}: {one.kind}: {one.reason}" for one in refused]
         more = f"\n… and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
@@ -164,6 +169,7 @@ def _check(
             f"{_count({one.path for one in refused})}, so nothing is kept", detail="\n".join(lines[:_SHOWN]) + more,
             hint="remove them from the environment, or let each through by name: --allow PATH",
         )  # fmt: skip
+    return tuple(sorted({one.path for one in permitted}))
 
 
 def _count(paths: Collection[str]) -> str:

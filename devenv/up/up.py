@@ -211,11 +211,11 @@ def _changes(running: Running, decided: Decided, spec: ContainerSpec, token: Tok
         is_restarted = token.is_new and running.facts.state == "running"
         return "the token is new: the container restarts with it" if is_restarted else ""
     if running.spec_digest == dict(spec.labels)["dev.devenv.spec"]:
-        return "you asked for a new container (--fresh); its volumes are kept"
+        return "you asked for a new container; its volumes are kept"
     why = "ports, volumes, services, checks, GPUs or the user changed"
     if running.lock_digest != decided.lock.digest:
         why = "the lock changed"
-    elif running.facts.labels.get("dev.devenv.image") != decided.plan.image:
+    elif running.facts.labels.get("dev.devenv.image") != decided.plan.image or running.facts.image != spec.image:
         why = "the image changed"
     return f"{why}: the container is replaced, its volumes are kept"
 

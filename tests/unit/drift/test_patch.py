@@ -109,7 +109,8 @@ def test_files_are_copied_beside_the_preset() -> None:
         path: f"environment-files{path}"
         for path in ("/home/dev/.gitconfig", "/srv/x", "/srv/many", "/share/jupyter/kernels/k")
     }
-    assert "already puts a file there" in why(made(item("file", "/x", paths=("/x",)), files={"/x": "x"}))
+    inherited = made(item("file", "/x", paths=("/x",)), files={"/x": "x"})
+    assert inherited.files == {"/x": "environment-files/x"}, "an inherited file gives way"
 
 
 def test_a_patch_has_a_limit_of_files() -> None:
@@ -144,3 +145,21 @@ def test_what_cannot_be_written_in_place_is_told_as_lines() -> None:
     with pytest.raises(PresetError, match="cannot be changed in place") as raised:
         found.apply("{extends: python}\n")
     assert raised.value.detail == "pip:\n  - rich==14.0"
+
+
+def test_a_second_run_names_no_file_twice_and_copies_what_changed() -> None:
+    shell = item("settings", "/home/dev/.bashrc", "changed", paths=("/home/dev/.bashrc",))
+    first = made(shell)
+    assert first.files == {"/home/dev/.bashrc": "environment-files/home/dev/.bashrc"}
+    own = yaml.safe_load(first.apply("extends: python\n"))
+    again = made(shell, own=own)
+    assert (again.files, again.refresh) == ({}, first.files)
+    assert again.apply("extends: python\n") == "extends: python\n"
+    assert again.copies == first.files
+    own["files"]["/home/dev/.bashrc"] = "mine"
+    assert "already puts a file there" in why(made(shell, own=own))
+
+
+def test_a_file_of_the_preset_that_was_removed_is_removed_there() -> None:
+    gone = item("file", "/opt/x", "removed", paths=("/opt/x",))
+    assert "puts it there" in why(made(gone, own={"files": {"/opt/x": "x"}}))

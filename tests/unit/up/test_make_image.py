@@ -53,18 +53,19 @@ def test_a_build_without_a_cache_makes_the_base_anew(
 
 
 @pytest.mark.parametrize(
-    ("spec", "fresh", "words"),
+    ("spec", "image", "fresh", "words"),
     [
-        ("same", True, "you asked for a new container (--fresh); its volumes are kept"),
-        ("same", False, "the token is new"),
-        ("other", True, "ports, volumes, services, checks, GPUs or the user changed"),
+        ("same", "a", True, "you asked for a new container; its volumes are kept"),
+        ("same", "a", False, "the token is new"),
+        ("other", "a", True, "ports, volumes, services, checks, GPUs or the user changed"),
+        ("other", "b", True, "the image changed"),  # of a snapshot, over that of the same plan
     ],
 )
-def test_what_is_said_to_have_changed_did(spec: str, fresh: bool, words: str) -> None:
+def test_what_is_said_to_have_changed_did(spec: str, image: str, fresh: bool, words: str) -> None:
     decided = Decided(loaded=loaded(), lock=lock(), plan=plan(loaded(), lock()))
-    facts = SimpleNamespace(labels={"dev.devenv.image": decided.plan.image}, state="running")
+    facts = SimpleNamespace(labels={"dev.devenv.image": decided.plan.image}, state="running", image="a")
     running: Any = SimpleNamespace(spec_digest="same", lock_digest=decided.lock.digest, facts=facts)
-    wanted: Any = SimpleNamespace(labels=(("dev.devenv.spec", spec),))
+    wanted: Any = SimpleNamespace(labels=(("dev.devenv.spec", spec),), image=image)
     assert up._changes(running, decided, wanted, Token("a", True), Wishes(fresh=fresh)).startswith(words)
 
 
