@@ -219,3 +219,29 @@ def standby(command: Sequence[str], told: str) -> Iterator[None]:
         with contextlib.suppress(BrokenPipeError):
             program.stdin.write("done\n")
             program.stdin.flush()
+
+
+def this_process() -> str:
+    """A name of this process, which no other has had since this machine started."""
+    return f"{_place()}:{os.getpid()}:{_started(os.getpid())}"
+
+
+def is_gone(name: str) -> bool:
+    """Whether the process of that name has ended; False where this process cannot know."""
+    place, _, rest = name.partition(":")
+    pid, _, started = rest.partition(":")
+    return place == _place() and pid.isdigit() and _started(int(pid)) != started
+
+
+def _place() -> str:
+    """This machine's start, and this process's view of processes."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return f"{boot}/{Path('/proc/self/ns/pid').readlink()}".replace(":", "-")
+
+
+def _started(pid: int) -> str:
+    """When a process started, in clock ticks since the machine did (proc(5), field 22 of stat); empty for none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""

@@ -12,6 +12,7 @@ from typing import Any, cast
 from devenv.doors.docker import faults
 from devenv.doors.docker.changes import Changes
 from devenv.doors.docker.sdk import guarded
+from devenv.doors.process import is_gone, this_process
 from devenv.doors.untar import MOST_BYTES, unpack
 
 _READING = "dev.devenv.reading"
@@ -105,15 +106,17 @@ class Images(Changes):
             self.remove(made)
 
     def _remove_left(self) -> None:
-        """Remove the containers of runs that were killed while they read."""
+        """Remove the containers of runs that were killed while they read: at once where this machine can tell, else
+        after an hour."""
         for row in self._api.containers(all=True, filters={"label": _READING, "status": "created"}):
-            if time.time() - row["Created"] > _MOST_READING_S:
+            reader = str((row.get("Labels") or {}).get(_READING, ""))
+            if is_gone(reader) or time.time() - row["Created"] > _MOST_READING_S:
                 self.remove(row["Id"])
 
     @guarded
     def _create_idle(self, reference: str) -> str:
         # Without the proxies of docker's config.json, which would stay in the container's configuration.
         made = self._api.create_container(
-            image=reference, command=["true"], labels={_READING: ""}, use_config_proxy=False
+            image=reference, command=["true"], labels={_READING: this_process()}, use_config_proxy=False
         )  # fmt: skip
         return str(made["Id"])

@@ -79,3 +79,13 @@ def test_a_program_on_standby_acts_after_a_failure(monkeypatch: pytest.MonkeyPat
         raise KeyError
     assert program.lines == ["facts\n"]
     assert program.ended
+
+
+def test_a_process_is_known_to_be_gone_only_where_it_can_be_known() -> None:
+    own = process.this_process()
+    assert not process.is_gone(own)
+    place, pid, started = own.split(":")
+    assert process.is_gone(f"{place}:{pid}:{int(started) - 1}"), "another had that number before"
+    assert process.is_gone(f"{place}:4194305:1"), "above the largest number"
+    for unknown in ("", "x", f"elsewhere:{pid}:1", f"{place}:x:1"):
+        assert not process.is_gone(unknown)
