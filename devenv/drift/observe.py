@@ -6,12 +6,14 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 from devenv.build import delta
 from devenv.container.labels import Running
 from devenv.doors.docker.changes import Change
 from devenv.doors.docker.engine import Engine
+from devenv.doors.thread import in_thread
 from devenv.drift import entries
 from devenv.drift.entries import Entry, Spool
 from devenv.drift.paths import is_metadata, is_unread
@@ -85,8 +87,10 @@ def observed(
             changes = [one for one in found if not any(_is_in(one.path, mount) for mount in mounts)]
             unread = tuple(one.path for one in changes if is_unread(one.path))
             changes = [one for one in changes if not is_unread(one.path)]
+            # The engine answers for two containers at the same time.
+            reading = in_thread("image", partial(_of_image, changes, image))
             after, contents = _after(running.facts.id, changes, (*mounts, *unread), engine, spool)
-        before = _before(changes, after, image)
+        before = _before(changes, after, reading.result(), image)
         for one in _never_read(changes, before, after):
             side = before if one.kind == "removed" else after
             side[one.path] = Entry(path=one.path, kind="unread", mode=0, uid=0, gid=0)
@@ -156,16 +160,22 @@ def _after(
     )
 
 
-def _before(changes: Sequence[Change], after: Mapping[str, Entry], image: ImageFiles) -> dict[str, Entry]:
+def _of_image(changes: Sequence[Change], image: ImageFiles) -> dict[str, Entry]:
     """What the image has at the changed paths, and below those that are removed."""
     changed = {one.path for one in changes if one.kind == "changed"}
     removed = frozenset(one.path for one in changes if one.kind == "removed" and not is_unread(one.path))
     told, gone = {entries.as_told(one) for one in changed}, {entries.as_told(one) for one in removed}
-    found = image.entries(
+    return image.entries(
         entries.cover(changed - removed, removed, ()),
         lambda path: (name := entries.as_told(path)) in told or any(above in gone for above in entries.chain(name)),
     )
-    # A file in a folder's place: all that was in the folder is gone.
+
+
+def _before(
+    changes: Sequence[Change], after: Mapping[str, Entry], found: dict[str, Entry], image: ImageFiles
+) -> dict[str, Entry]:
+    """`found` of the image, and where a file is in a folder's place, all that was in the folder."""
+    changed = {one.path for one in changes if one.kind == "changed"}
     lost = frozenset(path for path in changed if _is_folder(found.get(path)) and not _is_folder(after.get(path)))
     return found | image.entries(
         entries.cover((), lost, ()), lambda path: any(above in lost for above in entries.chain(path))

@@ -58,6 +58,7 @@ def test_the_document_of_a_patch() -> None:
     told = patch_json(Written(file=Path("/p/devenv.yaml"), change="+", patch=found, left=found.left))
     assert json.loads(json.dumps(told)) == {
         "file": "/p/devenv.yaml", "change": "+", "add": {"pip": ["rich==1"]}, "replace": {}, "remove": {}, "files": {},
+        "refresh": {},
         "left": [{
             "kind": "secret", "name": "/s", "why": "it may be secret, so it is not copied",
             "remedy": "give it to the container on each machine",
