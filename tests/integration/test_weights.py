@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from devenv.doors.http.pieces import Part
 from devenv.doors.http.ranges import Ranges
 from devenv.doors.http.retry import Policy
 from devenv.doors.http.web import Web
@@ -27,7 +28,6 @@ from devenv.lock.model import LockedModel
 from devenv.preset.model import Model
 from devenv.resolve.model import resolve_model
 from devenv.weights.download import download
-from devenv.weights.download.partial_file import Part
 from devenv.weights.download.prefetch import Prefetched, prefetch
 from devenv.weights.store import Weights
 from tests.integration.hub import COMMIT, ID, LASTING, PASSING, Hub, locked, settings
@@ -451,7 +451,7 @@ def test_three_hundred_seeded_faults(tmp_path: Path) -> None:
 _ZYGOTE = """
 import os, pickle, sys
 import huggingface_hub.hf_api, urllib3
-from devenv.weights.download.partial_file import Part
+from devenv.doors.http.pieces import Part
 from devenv.weights.download.prefetch import prefetch
 from devenv.weights.store import Weights
 settings, model = pickle.load(sys.stdin.buffer)
@@ -516,7 +516,7 @@ def _kept(model: LockedModel, root: Path) -> int:
             assert placed.stat().st_size == one.size
             total += one.size
         elif (path := store.parts(model.key) / one.sha256).exists():
-            with Part(one, path) as part:
+            with Part(one.size, path) as part:
                 total += part.total
     return total
 
@@ -546,7 +546,7 @@ def test_a_small_file_that_an_earlier_piece_size_began_comes_from_a_server_witho
     file = next(one for one in model.files if one.path == DEEP)
     parts = Weights(tmp_path / "weights").parts(model.key)
     parts.mkdir(parents=True)
-    with Part(file, parts / file.sha256, piece_bytes=1000) as part:
+    with Part(file.size, parts / file.sha256, piece_bytes=1000) as part:
         part.write(1000, FILES[DEEP][1000:1400], 0)  # neither from its beginning nor to a piece's end
     hubs[0].always[DEEP] = "no-range"
     _prefetch(model, tmp_path, hubs[0])
@@ -747,7 +747,7 @@ def test_an_unfinished_file_of_another_piece_size_is_finished(tmp_path: Path) ->
     with Hub({DEEP: body}) as hub:
         model, store = locked(hub.files), Weights(tmp_path / "weights")
         store.begin(model)
-        with Part(model.files[0], store.parts(model.key) / model.files[0].sha256, piece_bytes=900) as part:
+        with Part(model.files[0].size, store.parts(model.key) / model.files[0].sha256, piece_bytes=900) as part:
             part.write(0, body[:100], 0)
         assert _prefetch(model, tmp_path, hub).bytes == len(body) - 100
     assert_whole(model, tmp_path)

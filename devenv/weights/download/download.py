@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 
 from devenv.doors.http.partial_file import Again, Denied, Refused, Stopped
+from devenv.doors.http.pieces import PIECE_BYTES, Part
 from devenv.doors.http.ranges import NoRanges, Ranges
 from devenv.doors.http.retry import Tries
 from devenv.doors.terminal.progress import Progress
 from devenv.errors import FetchError
 from devenv.lock.model import LockedModel, ModelFile
-from devenv.weights.download.partial_file import PIECE_BYTES, Part
 from devenv.weights.download.queue import Todo
 from devenv.weights.download.transfer import WHOLE, Arriving, Source
 from devenv.weights.store import Weights, hash_jobs
@@ -124,9 +124,9 @@ class Download:
                 self._state.wait(0.5)
 
     def _open(self, file: ModelFile) -> None:
-        part = Part(file, self._store.parts(self._model.key) / file.sha256, piece_bytes=self._piece_bytes)
+        part = Part(file.size, self._store.parts(self._model.key) / file.sha256, piece_bytes=self._piece_bytes)
         part.__enter__()
-        arriving = Arriving(part)
+        arriving = Arriving(part, file)
         arriving.resumed = part.total > 0
         arriving.plan()
         self._count(part.total)
@@ -218,8 +218,8 @@ class Download:
     # ---- small files
 
     def _small_file(self, file: ModelFile) -> None:
-        with Part(file, self._store.parts(self._model.key) / file.sha256, piece_bytes=max(1, file.size)) as part:
-            arriving = Arriving(part)
+        with Part(file.size, self._store.parts(self._model.key) / file.sha256, piece_bytes=max(1, file.size)) as part:
+            arriving = Arriving(part, file)
             arriving.resumed = part.total > 0
             self._count(part.total)
             pieces: Sequence[int] = range(part.count)  # the size that an earlier devenv used, if it began the file

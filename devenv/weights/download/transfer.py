@@ -8,12 +8,12 @@ from collections import deque
 from collections.abc import Mapping
 
 from devenv.doors.http.hubs import Hub
+from devenv.doors.http.pieces import Part
+from devenv.doors.http.pieces_digest import Digest
 from devenv.doors.http.ranges import Place
 from devenv.doors.once import Once
 from devenv.doors.settings.tool_configs import without_secret
 from devenv.lock.model import ModelFile
-from devenv.weights.download.hash import Digest
-from devenv.weights.download.partial_file import Part
 
 WHOLE = -1
 """As a piece: the whole file in one stream."""
@@ -48,9 +48,9 @@ class Source:
 class Arriving:
     """A file in progress: its part, the worker of each piece, and its sources' answers."""
 
-    def __init__(self, part: Part) -> None:
+    def __init__(self, part: Part, file: ModelFile) -> None:
         self.part = part
-        self.file: ModelFile = part.file
+        self.file = file
         self.digest = Digest(part)
         self.todo: deque[int] = deque()
         self.working = 0

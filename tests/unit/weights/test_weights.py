@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from devenv.doors.dirs import Dirs
+from devenv.doors.http.pieces import Part
+from devenv.doors.http.pieces_digest import Digest
 from devenv.doors.settings.config_yaml import weights_dir
 from devenv.doors.settings.settings import Settings
 from devenv.errors import UsageError
@@ -25,8 +27,6 @@ from devenv.plan.plan import plan
 from devenv.preset.model import Model
 from devenv.resolve.model import model_name, wanted
 from devenv.weights import local_copies
-from devenv.weights.download.hash import Digest
-from devenv.weights.download.partial_file import Part
 from devenv.weights.download.prefetch import source_order
 from devenv.weights.download.queue import Todo
 from devenv.weights.download.transfer import Arriving
@@ -64,7 +64,7 @@ def test_a_part_has_what_was_written_in_any_order_and_across_a_reopen(size: int,
         path = Path(folder) / "part"
         total = 0
         for _ in range(40):
-            with Part(_file(body), path, piece_bytes=piece) as part:
+            with Part(len(body), path, piece_bytes=piece) as part:
                 assert part.total == total
                 todo = [number for number in range(part.count) if not part.full(number)]
                 if not todo:
@@ -74,7 +74,7 @@ def test_a_part_has_what_was_written_in_any_order_and_across_a_reopen(size: int,
                 new = part.write(at, body[at : at + rng.randint(1, piece)], rng.randint(0, 1))
                 assert new > 0
                 total += new
-        with Part(_file(body), path, piece_bytes=piece) as part:
+        with Part(len(body), path, piece_bytes=piece) as part:
             for number in range(part.count):
                 at = part.start(number) + part.have(number)
                 part.write(at, body[at : part.start(number) + part.length(number)], 0)
@@ -85,7 +85,7 @@ def test_a_part_has_what_was_written_in_any_order_and_across_a_reopen(size: int,
 
 def test_bytes_that_are_there_are_passed_over_and_a_stream_of_the_whole_fills_the_gaps(tmp_path: Path) -> None:
     body = bytes(range(100))
-    with Part(_file(body), tmp_path / "part", piece_bytes=30) as part:
+    with Part(len(body), tmp_path / "part", piece_bytes=30) as part:
         part.write(30, body[30:60], 1)
         assert part.write(0, body, 0) == 70
         assert part.complete
@@ -98,41 +98,41 @@ def test_bytes_that_are_there_are_passed_over_and_a_stream_of_the_whole_fills_th
 def test_a_part_that_someone_cut_begins_anew(tmp_path: Path) -> None:
     body = bytes(100)
     path = tmp_path / "part"
-    with Part(_file(body), path, piece_bytes=30) as part:
+    with Part(len(body), path, piece_bytes=30) as part:
         part.write(0, body, 0)
     with path.open("r+b") as file:
         file.truncate(50)
-    with Part(_file(body), path, piece_bytes=30) as part:
+    with Part(len(body), path, piece_bytes=30) as part:
         assert part.total == 0
 
 
 @pytest.mark.parametrize("spoilt", [b"", b"garbage", b"devenvw1" + bytes(40)])
 def test_a_map_that_says_nothing_is_no_map(spoilt: bytes, tmp_path: Path) -> None:
     path = tmp_path / "part"
-    with Part(_file(bytes(100)), path) as part:
+    with Part(100, path) as part:
         part.write(0, bytes(60), 0)
     (tmp_path / "part.map").write_bytes(spoilt)
-    with Part(_file(bytes(100)), path) as part:
+    with Part(100, path) as part:
         assert part.total == 0
 
 
 def test_a_file_of_one_piece_is_gone_on_with_by_its_length_alone(tmp_path: Path) -> None:
     body, path = bytes(range(100)), tmp_path / "part"
-    with Part(_file(body), path) as part:
+    with Part(len(body), path) as part:
         part.write(0, body[:40], 0)
     assert [one.name for one in tmp_path.iterdir()] == ["part"]
-    with Part(_file(body), path, piece_bytes=30) as part:
+    with Part(len(body), path, piece_bytes=30) as part:
         assert [part.have(piece) for piece in range(4)] == [30, 10, 0, 0], "for a devenv with smaller pieces too"
     (tmp_path / "part.map").unlink()
-    with Part(_file(body), path) as part:
+    with Part(len(body), path) as part:
         assert part.total == 40
         assert part.write(40, body[40:], 1) == 60
         assert part.complete
         part.drop(keep=None)
-    with Part(_file(body), path) as part:
+    with Part(len(body), path) as part:
         assert part.total == 0, "what was dropped is not there for a next run"
     path.write_bytes(body + b"!")
-    with Part(_file(body), path) as part:
+    with Part(len(body), path) as part:
         assert part.total == 0, "what is longer than the file is none of it"
 
 
@@ -145,7 +145,7 @@ def test_the_hash_is_that_of_the_file_whatever_came_first(size: int, piece: int,
 
     rng = random.Random(seed)
     body = rng.randbytes(size)
-    with tempfile.TemporaryDirectory() as folder, Part(_file(body), Path(folder) / "part", piece_bytes=piece) as part:
+    with tempfile.TemporaryDirectory() as folder, Part(len(body), Path(folder) / "part", piece_bytes=piece) as part:
         digest = Digest(part)
         for number in rng.sample(range(part.count), part.count):
             while not part.full(number):
@@ -160,7 +160,7 @@ def test_the_hash_is_that_of_the_file_whatever_came_first(size: int, piece: int,
 
 def test_what_is_thrown_away_is_hashed_anew_and_an_end_is_no_hash(tmp_path: Path) -> None:
     body = bytes(range(100))
-    with Part(_file(body), tmp_path / "part", piece_bytes=30) as part:
+    with Part(len(body), tmp_path / "part", piece_bytes=30) as part:
         digest = Digest(part)
         part.write(0, wrong := body[:-1] + b"!", 0)
         digest.take(0, wrong)
@@ -176,7 +176,7 @@ def test_what_is_thrown_away_is_hashed_anew_and_an_end_is_no_hash(tmp_path: Path
 def test_who_follows_hears_of_bytes_out_of_turn(tmp_path: Path) -> None:
     body = bytes(range(100))
     with (
-        Part(_file(body), tmp_path / "part", piece_bytes=30) as part,
+        Part(len(body), tmp_path / "part", piece_bytes=30) as part,
         ThreadPoolExecutor(1) as pool,
     ):
         digest = Digest(part)
@@ -198,7 +198,7 @@ def test_connections_spread_over_files_before_they_share_one(tmp_path: Path) -> 
     with contextlib.ExitStack() as stack:
         for _ in range(6):
             if file := todo.large():
-                arriving = Arriving(stack.enter_context(Part(file, tmp_path / file.path, piece_bytes=30)))
+                arriving = Arriving(stack.enter_context(Part(file.size, tmp_path / file.path, piece_bytes=30)), file)
                 arriving.plan()
                 todo.active.append(arriving)
                 todo.unverified += 1

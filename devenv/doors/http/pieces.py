@@ -7,8 +7,6 @@ import struct
 from pathlib import Path
 from typing import Self
 
-from devenv.lock.model import ModelFile
-
 PIECE_BYTES = 16 << 20
 _WRITE_BYTES = 1 << 18
 """Bytes to write at once; for more, the kernel searches long for contiguous memory."""
@@ -18,19 +16,19 @@ _MAGIC = b"devenvw1"
 
 
 class Part:
-    """`PATH` with the bytes, `PATH.map` with a row for each piece: how many of its bytes have arrived, and a bit for
+    """`PATH` for `size` bytes, `PATH.map` with a row for each piece: how many of its bytes have arrived, and a bit for
     each source they came from. A row is written after the bytes, so a kill loses only unwritten bytes. A file of one
     piece has no map: it grows from its beginning, and its length is the number of its bytes, without their sources.
 
     A piece has one owner at a time; rows of different pieces are written by different threads.
     """
 
-    def __init__(self, file: ModelFile, path: Path, *, piece_bytes: int = PIECE_BYTES) -> None:
-        self.file = file
+    def __init__(self, size: int, path: Path, *, piece_bytes: int = PIECE_BYTES) -> None:
+        self.size = size
         self.path = path
         self._map = path.with_name(path.name + ".map")
         self._wished = piece_bytes
-        self._piece = max(1, min(piece_bytes, file.size))
+        self._piece = max(1, min(piece_bytes, size))
         self._done: list[int] = []
         self._masks: list[int] = []
         self._fd = self._map_fd = -1
@@ -65,18 +63,18 @@ class Part:
 
     def _measure(self) -> None:
         there = os.fstat(self._fd).st_size
-        if there > self.file.size:  # devenv did not write it
+        if there > self.size:  # devenv did not write it
             os.ftruncate(self._fd, there := 0)
         self._done = [max(0, min(self.length(i), there - self.start(i))) for i in range(self.count)]
         self._masks = [0] * self.count
         if self._mapped:
-            os.pwrite(self._map_fd, _HEAD.pack(_MAGIC, self._piece, self.file.size), 0)
+            os.pwrite(self._map_fd, _HEAD.pack(_MAGIC, self._piece, self.size), 0)
             for piece, done in enumerate(self._done):
                 if done:
                     self._row(piece)
 
     def _load(self) -> None:
-        size = self.file.size
+        size = self.size
         raw = os.pread(self._map_fd, _HEAD.size + _ROW.size * (1 << 20), 0)
         known = len(raw) >= _HEAD.size and _HEAD.unpack_from(raw)
         if known and known[0] == _MAGIC and known[2] == size and known[1] > 0 and os.fstat(self._fd).st_size <= size:
@@ -100,7 +98,7 @@ class Part:
     @property
     def count(self) -> int:
         """How many pieces."""
-        return max(1, -(-self.file.size // self._piece))
+        return max(1, -(-self.size // self._piece))
 
     def start(self, piece: int) -> int:
         """The first byte of a piece."""
@@ -108,7 +106,7 @@ class Part:
 
     def length(self, piece: int) -> int:
         """How many bytes a piece has."""
-        return min(self._piece, self.file.size - self.start(piece))
+        return min(self._piece, self.size - self.start(piece))
 
     def have(self, piece: int) -> int:
         """How many of its bytes have arrived."""
@@ -126,7 +124,7 @@ class Part:
     @property
     def complete(self) -> bool:
         """Whether all bytes have arrived; they are not verified yet."""
-        return self.total == self.file.size
+        return self.total == self.size
 
     def contiguous(self) -> int:
         """How many bytes the file has from its beginning without a gap."""

@@ -7,7 +7,7 @@ import hashlib
 import threading
 from collections.abc import Callable
 
-from devenv.weights.download.partial_file import Part
+from devenv.doors.http.pieces import Part
 
 _BUFFER_BYTES = 1 << 20
 
@@ -18,7 +18,7 @@ class Digest:
 
     def __init__(self, part: Part) -> None:
         self._part = part
-        self._size = part.file.size
+        self._size = part.size
         self._guard = threading.Lock()
         self._changed = threading.Condition()
         self._buffer = memoryview(b"")
