@@ -1,12 +1,13 @@
-"""Connections to hosts and proxies, kept and shared by threads: one GET, its redirects, its answer."""
+"""Connections to hosts and proxies, kept and shared by threads: one request, its redirects, its answer."""
 
 from __future__ import annotations
 
 import base64
 import contextlib
+import dataclasses
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
@@ -22,12 +23,32 @@ READ_BYTES = 1 << 20
 """The most bytes to read at once; a read returns what has arrived. A kill loses no more than this for each
 connection, and on a slow one next to nothing."""
 _MOVED = {301, 302, 303, 307, 308}
+_MOVED_WITH_BODY = {307, 308}
 _MOST_LEFT_BYTES = 1 << 16
 _PORTS = {"http": 80, "https": 443}
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One request. `own`: headers that only the host of `home` may see, or of `url`.
+
+    `body`: bytes, or a function that gives them in pieces, called again for a redirect; `headers` then have its length.
+    `patience_s`: how long to wait for the answer, where it is not the policy's time.
+    """
+
+    url: str
+    method: str = "GET"
+    headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    own: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
+    home: str | None = None
+    body: bytes | Callable[[], Iterable[bytes]] | None = dataclasses.field(default=None, repr=False)
+    moves: bool = True
+    """Whether redirects are followed."""
+    patience_s: float | None = None
+
+
 class Answer:
-    """The answer to a GET. `url`: the final address. `read` gives the body in pieces."""
+    """The answer to a request. `url`: the final address. `read` gives the body in pieces."""
 
     def __init__(self, raw: Any, url: str, stop: threading.Event) -> None:
         self.status: int = raw.status
@@ -91,18 +112,22 @@ class Answer:
 
 
 class Connections:
-    """`context`: what they trust. `proxy`: for every host; where it is None, the environment names proxies.
+    """`context`: what they trust. `proxy`: for every host; where it is None, the environment names proxies, unless
+    `direct`. `strict`: no redirect leads from TLS to plain http.
 
     `stop` ends all its work soon; `halt` wakes those that read.
     """
 
     def __init__(
-        self, policy: Policy, context: Callable[[], ssl.SSLContext], stop: threading.Event, proxy: str | None = None
-    ) -> None:
+        self, policy: Policy, context: Callable[[], ssl.SSLContext], stop: threading.Event, proxy: str | None = None,
+        *, direct: bool = False, strict: bool = False,
+    ) -> None:  # fmt: skip
         self._policy = policy
         self._context = context
         self._stop = stop
         self._proxy = proxy
+        self._direct = direct
+        self._strict = strict
         self._managers = Once[str | None, Any]()
         self._by_host = Once[str, tuple[bool, Any]]()
         self._open: set[Answer] = set()
@@ -115,7 +140,16 @@ class Connections:
 
         Raises Again, Refused, Stopped.
         """
-        answer = self._final(url, headers, own or {}, home or url)
+        with self.ask(Request(url=url, headers=headers, own=own or {}, home=home)) as answer:
+            yield answer
+
+    @contextlib.contextmanager
+    def ask(self, request: Request) -> Iterator[Answer]:
+        """The answer to a request, redirects followed: of one with a body, only those that keep it.
+
+        Raises Again, Refused, Stopped.
+        """
+        answer = self._final(request)
         self._open.add(answer)
         try:
             if self._stop.is_set():
@@ -135,37 +169,57 @@ class Connections:
         for manager in self._managers.made():
             manager.clear()
 
-    def _final(self, url: str, headers: Mapping[str, str], own: Mapping[str, str], home: str) -> Answer:
+    def _final(self, request: Request) -> Answer:
         from urllib3.exceptions import HTTPError
 
+        url, own, home = request.url, request.own, request.home or request.url
+        moved = _MOVED if request.method in ("GET", "HEAD") else _MOVED_WITH_BODY
         for _ in range(self._policy.redirects + 1):
             if self._stop.is_set():
                 raise Stopped
             mine = own if own and (url is home or _same_host(url, home)) else {}
             try:
-                answer = Answer(self._get(url, {"User-Agent": "devenv", **headers, **mine}), url, self._stop)
+                raw = self._send(request, url, {"User-Agent": "devenv", **request.headers, **mine})
             except (HTTPError, OSError, ValueError) as error:
                 raise asking_fault(error) from None
+            answer = Answer(raw, url, self._stop)
             location = answer.headers.get("location")
-            if answer.status not in _MOVED or not location:
+            if answer.status not in moved or not location or not request.moves:
                 return answer
             answer.let_go()
-            url = urljoin(url, _text(location))
+            secure, url = url.startswith("https:"), urljoin(url, _text(location))
             if urlsplit(url).scheme not in _PORTS:
                 raise Refused(f"redirects to an address that cannot be used: {urlsplit(url).scheme}")
+            if self._strict and secure and urlsplit(url).scheme != "https":
+                raise Refused("redirects from TLS to plain http")
         raise Refused("redirects too many times")
 
-    def _get(self, url: str, headers: Mapping[str, str]) -> Any:
-        how = {"redirect": False, "retries": False, "preload_content": False, "decode_content": False}
+    def _send(self, request: Request, url: str, headers: Mapping[str, str]) -> Any:
+        how: dict[str, Any] = {"redirect": False, "retries": False, "preload_content": False, "decode_content": False}
+        if request.body is not None:
+            how["body"] = self._stoppable(request.body) if callable(request.body) else request.body
+        if request.patience_s is not None:
+            how["timeout"] = self._timeout(request.patience_s)
         host, path = _split(url)
         direct, pool = self._by_host.get(host, lambda: self._connections(host))
         if direct:  # without the manager, which costs as much as the request itself
-            return pool.urlopen("GET", path, headers=headers, assert_same_host=False, **how)
-        return pool.request("GET", host + path, headers=headers, **how)
+            return pool.urlopen(request.method, path, headers=headers, assert_same_host=False, **how)
+        return pool.request(request.method, host + path, headers=headers, **how)
+
+    def _stoppable(self, body: Callable[[], Iterable[bytes]]) -> Iterator[bytes]:
+        for piece in body():
+            if self._stop.is_set():
+                raise Stopped
+            yield piece
+
+    def _timeout(self, read_s: float) -> Any:
+        import urllib3
+
+        return urllib3.Timeout(connect=self._policy.connect_timeout_s, read=read_s)
 
     def _connections(self, host: str) -> tuple[bool, Any]:
         """Whether a host is reached directly, and the connections to it, or to its proxy."""
-        proxy = self._proxy or _proxy_of_the_environment(urlsplit(host))
+        proxy = self._proxy or (None if self._direct else _proxy_of_the_environment(urlsplit(host)))
         manager = self._managers.get(proxy, lambda: self._manager(proxy))
         return proxy is None, manager.connection_from_url(host) if proxy is None else manager
 
@@ -176,7 +230,7 @@ class Connections:
         options: dict[str, Any] = {
             "num_pools": 16,
             "maxsize": 64,
-            "timeout": urllib3.Timeout(connect=self._policy.connect_timeout_s, read=self._policy.read_timeout_s),
+            "timeout": self._timeout(self._policy.read_timeout_s),
             "ssl_context": context,
             "socket_options": [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
         }
