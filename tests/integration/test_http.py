@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import dataclasses
 import gzip
 import http.server
@@ -16,11 +17,13 @@ from typing import Any, Self
 import pytest
 
 from devenv.doors.cancellation import Cancellation
+from devenv.doors.http.connections import Connections, Request
 from devenv.doors.http.hubs import UnreachedError
 from devenv.doors.http.hubs import hub as client
 from devenv.doors.http.partial_file import Again, Refused, Stopped, Wanted
 from devenv.doors.http.ranges import Place, Ranges
 from devenv.doors.http.retry import Policy
+from devenv.doors.http.trust import trusting
 from devenv.doors.http.web import NowhereError, Origin, Web
 from devenv.doors.settings.pip_settings import PipSettings
 from devenv.doors.settings.settings import Settings
@@ -58,7 +61,7 @@ class Server:
                 owner.seen.append({":path": self.path, ":method": self.command, **self.headers})
                 answer(self)
 
-            do_CONNECT = do_GET
+            do_CONNECT = do_PUT = do_GET
 
             def answer(self, status: int, body: bytes = b"", **headers: str) -> None:
                 self.send_response(status)
@@ -125,6 +128,8 @@ def _redirecting(self: Any) -> None:
             self.answer(302, Location="/loop")
         case "/out":
             self.answer(302, Location="ftp://127.0.0.1/file")
+        case "/odd":
+            self.answer(302, Location="http://[")
         case _:
             self.answer(200, BODY)
 
@@ -152,13 +157,60 @@ def test_a_login_follows_redirects_on_its_own_host_only(source: str, mine: Setti
     assert {one["Accept"] for one in server.seen} == {"text/x"}
 
 
-@pytest.mark.parametrize(("path", "words"), [("/loop", "redirects too many times"), ("/out", "cannot be used: ftp")])
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [("/loop", "redirects too many times"), ("/out", "cannot be used: ftp"), ("/odd", "to an invalid address")],
+)
 def test_redirects_that_lead_nowhere(path: str, words: str, mine: Settings, tmp_path: Path) -> None:
     with Server(_redirecting) as server, Web(mine, ONCE) as web:
         with pytest.raises(NowhereError) as caught:
             _download(web, f"http://{server.address}{path}", tmp_path)
         assert len(server.seen) <= ONCE.redirects + 1
     assert words in (caught.value.detail or "")
+
+
+def test_a_body_is_sent_in_pieces_and_again_only_where_a_redirect_keeps_it() -> None:
+    bodies: list[bytes] = []
+
+    def take(self: Any) -> None:
+        bodies.append(self.rfile.read(int(self.headers.get("Content-Length", "0"))))
+        port = self.headers["Host"].partition(":")[2]
+        status = {"/307": 307, "/302": 302}.get(self.path, 201)
+        self.answer(status, Location=f"http://127.0.0.2:{port}/file")
+
+    pieces = [b"one", b"", b"two"]
+    with Server(take) as server:
+        connections = Connections(ONCE, lambda: ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), threading.Event())
+
+        def put(path: str, **more: Any) -> int:
+            request = Request(
+                url=f"http://{server.address}{path}", method="PUT", headers={"Content-Length": "6"},
+                own={"Authorization": "secret"}, body=lambda: pieces, **more,
+            )  # fmt: skip
+            with connections.ask(request) as answer:
+                return answer.status
+
+        assert [put("/file"), put("/307"), put("/302"), put("/307", moves=False)] == [201, 201, 302, 307]
+        connections.close()
+    assert bodies == [b"onetwo"] * 5
+    assert [one.get("Authorization") for one in server.seen] == ["secret", "secret", None, "secret", "secret"]
+
+
+def test_strict_connections_do_not_leave_tls(authorities: tuple[Tls, Tls]) -> None:
+    def down(self: Any) -> None:
+        self.answer(307, Location=f"http://{plain.address}/file")
+
+    with Server(_redirecting) as plain, Server(down, authorities[0].context) as server:
+        for strict in (False, True):
+            trusted = trusting([authorities[0].bundle])
+            connections = Connections(ONCE, lambda context=trusted: context, threading.Event(), strict=strict)
+            with contextlib.ExitStack() as stack:
+                if strict:
+                    stack.enter_context(pytest.raises(Refused, match="from TLS to plain http"))
+                answer = stack.enter_context(connections.ask(Request(url=f"https://{server.address}/")))
+                assert answer.status == 200
+            connections.close()
+        assert len(plain.seen) == 1
 
 
 def test_connections_are_kept_over_answers_redirects_and_errors(mine: Settings, tmp_path: Path) -> None:

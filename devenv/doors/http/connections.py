@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import socket
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
@@ -115,7 +116,7 @@ class Connections:
     """`context`: what they trust. `proxy`: for every host; where it is None, the environment names proxies, unless
     `direct`. `strict`: no redirect leads from TLS to plain http.
 
-    `stop` ends all its work soon; `halt` wakes those that read.
+    `stop` ends all its work soon; `halt` wakes those that send, wait or read.
     """
 
     def __init__(
@@ -131,6 +132,8 @@ class Connections:
         self._managers = Once[str | None, Any]()
         self._by_host = Once[str, tuple[bool, Any]]()
         self._open: set[Answer] = set()
+        self._sockets = weakref.WeakSet[socket.socket]()
+        self._guard = threading.Lock()
 
     @contextlib.contextmanager
     def get(
@@ -160,9 +163,14 @@ class Connections:
             answer.close()
 
     def halt(self) -> None:
-        """Wake the threads that read."""
+        """Wake the threads that send, wait for an answer, or read one."""
         for answer in tuple(self._open):
             answer.shutdown()
+        with self._guard:
+            sockets = tuple(self._sockets)
+        for one in sockets:
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(one, socket.SHUT_RDWR)  # below TLS, which another thread may be in
 
     def close(self) -> None:
         """Close what is kept."""
@@ -177,7 +185,7 @@ class Connections:
         for _ in range(self._policy.redirects + 1):
             if self._stop.is_set():
                 raise Stopped
-            mine = own if own and (url is home or _same_host(url, home)) else {}
+            mine = own if own and (url is home or same_host(url, home)) else {}
             try:
                 raw = self._send(request, url, {"User-Agent": "devenv", **request.headers, **mine})
             except (HTTPError, OSError, ValueError) as error:
@@ -187,10 +195,8 @@ class Connections:
             if answer.status not in moved or not location or not request.moves:
                 return answer
             answer.let_go()
-            secure, url = url.startswith("https:"), urljoin(url, _text(location))
-            if urlsplit(url).scheme not in _PORTS:
-                raise Refused(f"redirects to an address that cannot be used: {urlsplit(url).scheme}")
-            if self._strict and secure and urlsplit(url).scheme != "https":
+            secure, url = url.startswith("https:"), _target(url, location)
+            if self._strict and secure and not url.startswith("https:"):
                 raise Refused("redirects from TLS to plain http")
         raise Refused("redirects too many times")
 
@@ -235,9 +241,28 @@ class Connections:
             "socket_options": [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
         }
         if proxy is None:
-            return urllib3.PoolManager(**options)
-        address, headers = _proxy_address(proxy)
-        return urllib3.ProxyManager(address, proxy_headers=headers, proxy_ssl_context=context, **options)
+            manager = urllib3.PoolManager(**options)
+        else:
+            address, headers = _proxy_address(proxy)
+            manager = urllib3.ProxyManager(address, proxy_headers=headers, proxy_ssl_context=context, **options)
+        kinds: dict[str, Any] = manager.pool_classes_by_scheme
+        manager.pool_classes_by_scheme = {
+            scheme: type(kind.__name__, (kind,), {"ConnectionCls": self._noted(kind.ConnectionCls)})
+            for scheme, kind in kinds.items()
+        }
+        return manager
+
+    def _noted(self, kind: Any) -> Any:
+        """A class of connections whose sockets `halt` finds."""
+        guard, sockets = self._guard, self._sockets
+
+        class Noted(kind):  # type: ignore[misc]
+            def connect(self) -> None:
+                super().connect()
+                with guard:
+                    sockets.add(self.sock)
+
+        return Noted
 
 
 def login(url: str) -> dict[str, str]:
@@ -259,7 +284,7 @@ def _split(url: str) -> tuple[str, str]:
     return f"{scheme}://{host}", path if path.startswith("/") else f"/{path}"
 
 
-def _same_host(url: str, home: str) -> bool:
+def same_host(url: str, home: str) -> bool:
     """Whether a secret for `home` may go to `url`: to the same port, or to TLS where `home` has none."""
     parts, homes = urlsplit(url), urlsplit(home)
     ports = [one.port or _PORTS.get(one.scheme) for one in (parts, homes)]
@@ -268,6 +293,18 @@ def _same_host(url: str, home: str) -> bool:
     if parts.scheme == homes.scheme:
         return ports[0] == ports[1]
     return (homes.scheme, parts.scheme, ports) == ("http", "https", [443, 80])
+
+
+def _target(url: str, location: str) -> str:
+    """Where a redirect leads. Raises Refused."""
+    try:
+        target = urljoin(url, _text(location))
+        scheme = urlsplit(target).scheme
+    except ValueError:
+        raise Refused("redirects to an invalid address") from None
+    if scheme not in _PORTS:
+        raise Refused(f"redirects to an address that cannot be used: {scheme}")
+    return target
 
 
 def _text(location: str) -> str:

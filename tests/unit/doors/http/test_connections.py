@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from devenv.doors.http.connections import Connections, _same_host, _split, _text, login
+from devenv.doors.http.connections import Connections, _split, _text, login, same_host
 from devenv.doors.http.partial_file import Refused
 from devenv.doors.http.retry import Policy
 
@@ -49,7 +49,7 @@ def test_an_address_is_cut_and_neither_login_nor_fragment_is_sent(url: str, host
     ],
 )
 def test_where_a_secret_may_go(url: str, home: str, same: bool) -> None:
-    assert _same_host(url, home) is same
+    assert same_host(url, home) is same
 
 
 def test_the_login_of_an_address() -> None:
