@@ -93,6 +93,11 @@ class Dirs:
         return self.state / "images"
 
     @property
+    def uploads(self) -> Path:
+        """A folder for each unfinished upload to a registry."""
+        return self.cache / "uploads"
+
+    @property
     def locks(self) -> Path:
         """Locks of shipped presets that were resolved again on this machine."""
         return self.state / "locks"

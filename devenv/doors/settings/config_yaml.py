@@ -27,7 +27,11 @@ _KNOWN = "; ".join(
         f"{section}: {{{', '.join(f'{name}: URL' for name in sorted(names))}}}"
         for section, (names, _) in _ADDRESSES.items()
     ]
-    + ["region: cn", f"weights: {{dir: FOLDER, sources: [{', '.join(HUBS)}]}}"]
+    + [
+        "region: cn",
+        f"weights: {{dir: FOLDER, sources: [{', '.join(HUBS)}]}}",
+        "registries: {HOST: {ca: FILE, insecure: true}}",
+    ]
 )
 
 
@@ -52,12 +56,24 @@ class HubSettings:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RegistrySettings:
+    """What the user says about one registry. `host`: with its port, where it has one."""
+
+    host: str
+    ca: Path | None = None
+    """A CA bundle for this registry alone."""
+    insecure: bool = False
+    """Plain HTTP may be used where it does not speak TLS. A certificate is always checked."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class OwnSettings:
-    """The user's settings for devenv itself: addresses by name, and the hubs and store of weights."""
+    """The user's settings for devenv itself: addresses by name, registries, and the hubs and store of weights."""
 
     mirrors: tuple[tuple[str, str], ...]
     snapshots: tuple[tuple[str, str], ...]
     hubs: HubSettings
+    registries: tuple[RegistrySettings, ...]
 
 
 def read(environ: Mapping[str, str], home: Path, path: Path) -> OwnSettings:
@@ -71,7 +87,17 @@ def read(environ: Mapping[str, str], home: Path, path: Path) -> OwnSettings:
     addresses = {
         section: tuple(sorted((name, url.rstrip("/")) for name, url in urls.items())) for section, urls in found.items()
     }
-    return OwnSettings(hubs=_hubs(environ, home, path, data), **addresses)
+    registries = tuple(
+        RegistrySettings(
+            host=host, ca=_below(home, one["ca"]) if "ca" in one else None, insecure=one.get("insecure", False)
+        )
+        for host, one in data.get("registries", {}).items()
+    )
+    return OwnSettings(hubs=_hubs(environ, home, path, data), registries=registries, **addresses)
+
+
+def _below(home: Path, path: str) -> Path:
+    return home / path.removeprefix("~/") if path.startswith("~/") else Path(path)
 
 
 def _hubs(environ: Mapping[str, str], home: Path, path: Path, config: Mapping[str, Any]) -> HubSettings:
@@ -138,7 +164,7 @@ def _checked(path: Path) -> dict[str, Any]:
         raise refuse(f"cannot be read: {files.reason(error)}") from None
     except ValueError as error:
         raise refuse(f"not YAML: {error}") from None
-    if not isinstance(data, dict) or set(data) - {*_ADDRESSES, "region", "weights"}:
+    if not isinstance(data, dict) or set(data) - {*_ADDRESSES, "region", "weights", "registries"}:
         raise refuse(unknown)
     for section, (names, _) in _ADDRESSES.items():
         urls = data.get(section, {})
@@ -153,6 +179,25 @@ def _checked(path: Path) -> dict[str, Any]:
     listed = isinstance(sources, list) and all(source in HUBS for source in sources)
     if not isinstance(weights.get("dir", ""), str) or not listed:
         raise refuse("weights: a folder (dir) and a list of hubs (sources)")
+    if (why := _wrong_registries(data.get("registries", {}))) is not None:
+        raise refuse(f"registries: {why}")
     if data.get("region", "cn") != "cn":
         raise refuse("the only region that changes anything is 'cn'")
     return data
+
+
+def _wrong_registries(registries: Any) -> str | None:
+    """Why this section cannot be used; None when it can."""
+    if not isinstance(registries, dict):
+        return "a host for each registry"
+    for host, one in registries.items():
+        if not isinstance(host, str) or not host or "/" in host:
+            return f"{host!r} is not a host, as in references: HOST or HOST:PORT"
+        if not isinstance(one, dict) or set(one) - {"ca", "insecure"}:
+            return f"unknown settings of {host}"
+        if not isinstance(one.get("insecure", False), bool):
+            return f"{host}: insecure is true or false"
+        ca = one.get("ca", "/")
+        if not isinstance(ca, str) or not ca.startswith(("/", "~/")):
+            return f"{host}: ca is a file, written from / or ~"
+    return None

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from devenv.doors.dirs import Dirs
 from devenv.doors.settings import config_yaml, tool_configs
-from devenv.doors.settings.config_yaml import HubSettings
+from devenv.doors.settings.config_yaml import HubSettings, RegistrySettings
 from devenv.doors.settings.pip_settings import PipSettings
 from devenv.doors.settings.tool_configs import AptSource, text_of
 
@@ -69,6 +69,9 @@ class Settings:
     folders: tuple[Path, ...] = ()
     """Folders that may hold locked files, searched before any mirror."""
     hubs: HubSettings = dataclasses.field(default_factory=lambda: HubSettings(dir=Path("weights")))
+    registries: tuple[RegistrySettings, ...] = ()
+    docker_config: Path | None = None
+    """Docker's own config.json, which holds logins to registries; it may be missing."""
 
     @classmethod
     def read(
@@ -107,6 +110,8 @@ class Settings:
             git_user=_git_user(environ, home),
             ca_bundle=_existing(bundle),
             hubs=own.hubs,
+            registries=own.registries,
+            docker_config=Path(environ.get("DOCKER_CONFIG") or home / ".docker") / "config.json",
         )
 
 

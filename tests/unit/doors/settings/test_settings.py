@@ -8,6 +8,7 @@ import pytest
 
 from devenv.doors.dirs import Dirs
 from devenv.doors.settings.apt_archives import apt_sources, snapshots
+from devenv.doors.settings.config_yaml import RegistrySettings
 from devenv.doors.settings.settings import Settings
 from devenv.errors import UsageError
 
@@ -215,7 +216,9 @@ def test_another_distribution_comes_from_python_apts_templates(tmp_path: Path) -
 @pytest.mark.parametrize(
     "text",
     ["mirors: {debian: http://x}", "mirrors: {fedora: http://x}", "mirrors: {debian: 3}", "mirrors: [1]", "[", "x",
-     "snapshots: {debian-security: http://x}", "snapshots: {debian: x}", "snapshots: x"],
+     "snapshots: {debian-security: http://x}", "snapshots: {debian: x}", "snapshots: x",
+     "registries: [r.example]", "registries: {https://r.example: {}}", "registries: {r.example: {tls: false}}",
+     "registries: {r.example: {insecure: 1}}", "registries: {r.example: {ca: ca.pem}}", "registries: {5000: {}}"],
 )  # fmt: skip
 def test_a_mistake_in_devenvs_configuration_is_said(text: str, tmp_path: Path) -> None:
     put(tmp_path, {"home/.config/devenv/config.yaml": text})
@@ -223,6 +226,21 @@ def test_a_mistake_in_devenvs_configuration_is_said(text: str, tmp_path: Path) -
         read(tmp_path)
     assert "config.yaml" in (caught.value.where or "")
     assert "mirrors" in (caught.value.hint or "")
+
+
+def test_registries_and_dockers_logins(tmp_path: Path) -> None:
+    put(tmp_path, {
+        "home/.config/devenv/config.yaml":
+            "registries:\n  r.example:5000: {ca: ~/ca.pem}\n  s.example: {insecure: true, ca: /etc/ca.pem}\n  t.example: {}\n",
+    })  # fmt: skip
+    found = read(tmp_path)
+    assert found.registries == (
+        RegistrySettings(host="r.example:5000", ca=tmp_path / "home/ca.pem"),
+        RegistrySettings(host="s.example", ca=Path("/etc/ca.pem"), insecure=True),
+        RegistrySettings(host="t.example"),
+    )
+    assert found.docker_config == tmp_path / "home/.docker/config.json"
+    assert read(tmp_path, {"DOCKER_CONFIG": "/d"}).docker_config == Path("/d/config.json")
 
 
 @pytest.mark.timeout(60)
