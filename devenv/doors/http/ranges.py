@@ -32,14 +32,29 @@ class Place:
 
 
 class Ranges:
-    """Shared by threads. `stop` ends all its work soon."""
+    """Shared by threads. `stop` ends all its work soon. `known_by`: what has the size of files, for messages."""
 
     def __init__(self, settings: Settings, policy: Policy | None = None, *, slowest_bytes_s: float = 1000) -> None:
-        self.policy = policy or Policy(attempts=4, connect_timeout_s=10)
+        policy, stop = policy or Policy(attempts=4, connect_timeout_s=10), threading.Event()
+        self._over(Connections(policy, lambda: trust(settings, "plain"), stop), policy, stop, slowest_bytes_s)
+
+    @classmethod
+    def over(cls, connections: Connections, policy: Policy, stop: threading.Event, *, known_by: str) -> Self:
+        """Ranges over the connections of another, which closes them."""
+        made = cls.__new__(cls)
+        made._over(connections, policy, stop)
+        made.known_by = known_by
+        return made
+
+    def _over(
+        self, connections: Connections, policy: Policy, stop: threading.Event, slowest_bytes_s: float = 1000
+    ) -> None:
+        self.policy = policy
         self.slowest_bytes_s = slowest_bytes_s
         self.trickle_s = _TRICKLE_S
-        self.stop = threading.Event()
-        self._connections = Connections(self.policy, lambda: trust(settings, "plain"), self.stop)
+        self.known_by = "the lock"
+        self.stop = stop
+        self._connections = connections
         self._final: dict[str, str] = {}
 
     def __enter__(self) -> Self:
@@ -92,10 +107,10 @@ class Ranges:
                 raise Again("it sent another range than requested")
             total = told.rpartition("/")[2]
             if total.isdigit() and int(total) != size:
-                raise Refused(f"has another size: {total} bytes, the lock has {size}")
+                raise Refused(f"has another size: {total} bytes, {self.known_by} has {size}")
             return
         if length.isdigit() and int(length) != size:
-            raise Refused(f"has another size: {length} bytes, the lock has {size}")
+            raise Refused(f"has another size: {length} bytes, {self.known_by} has {size}")
         if (start, end) != (0, size):
             raise NoRanges("sends whole files only")
 
@@ -107,7 +122,7 @@ class Ranges:
             if not chunk:
                 raise Again(f"ended early, after {offset} of {end} bytes")
             if offset + len(chunk) > end:
-                raise Refused("sends more bytes than the lock has")
+                raise Refused(f"sends more bytes than {self.known_by} has")
             take(offset, chunk)
             offset += len(chunk)
             now = time.monotonic()
@@ -117,4 +132,4 @@ class Ranges:
                 began, since = now, offset
         # Without a length, only a further read finds the end.
         if not answer.knows_its_length and answer.read():
-            raise Refused("sends more bytes than the lock has")
+            raise Refused(f"sends more bytes than {self.known_by} has")

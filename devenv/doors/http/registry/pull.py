@@ -1,0 +1,247 @@
+"""Several blobs from a repository at once: in pieces over kept connections, resumed at the byte, verified."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from devenv.doors import files
+from devenv.doors.file_lock import hold
+from devenv.doors.http.partial_file import Again, Denied, Refused, Stopped
+from devenv.doors.http.pieces import PIECE_BYTES
+from devenv.doors.http.ranges import NoRanges, Place, Ranges
+from devenv.doors.http.registry.arriving import Arriving
+from devenv.doors.http.registry.client import Call
+from devenv.doors.http.registry.faults import unreached, wrong
+from devenv.doors.http.registry.manifest import Descriptor
+from devenv.doors.http.retry import Tries
+from devenv.doors.terminal.progress import Progress
+from devenv.doors.thread import in_thread
+from devenv.errors import ShareError
+
+if TYPE_CHECKING:
+    from devenv.doors.http.registry.repository import Repository
+
+CONNECTIONS = 8
+_LOCK = ".lock"
+_AT_ONCE = 4
+"""Blobs in download at the same time; each is hashed by a thread of its own."""
+
+
+def pull(
+    repository: Repository, blobs: Iterable[Descriptor], folder: Path, progress: Progress, *,
+    connections: int = CONNECTIONS, piece_bytes: int = PIECE_BYTES,
+) -> int:  # fmt: skip
+    """Have these blobs in a folder, each under its sha256 in hex, as in `blobs/sha256` of an OCI layout. A file of that
+    name and size was verified, and is not read again. What arrived before a failure or kill is kept beside them. Gives
+    the number of downloaded bytes.
+
+    Raises ShareError (RegistryError, disk), NotReadyError, CancelledError; after a failure the registry is halted.
+    """
+    cancel = repository.registry.cancel
+    task = f"pull from {repository}"
+    with _disk(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with hold(folder / _LOCK, lambda: progress.message(f"another devenv pulls to {folder}: waiting"), cancel):
+            wanted = {one.digest: one for one in blobs}.values()
+            left = [one for one in wanted if not _is_placed(folder, one)]
+            present = sum(one.size for one in wanted) - sum(one.size for one in left)
+            progress.start(task, sum(one.size for one in wanted))
+            progress.advance(task, present)
+            try:
+                download = _Download(repository, left, folder, progress, task=task, piece_bytes=piece_bytes)
+                download.run(connections)
+            finally:
+                progress.finish(task)
+            (folder / _LOCK).unlink()
+    return download.received
+
+
+class _Download:
+    def __init__(
+        self, repository: Repository, blobs: list[Descriptor], folder: Path, progress: Progress, *, task: str,
+        piece_bytes: int,
+    ) -> None:  # fmt: skip
+        self._repository = repository
+        self._registry = repository.registry
+        self._folder = folder
+        self._progress = progress
+        self._task = task
+        self._piece_bytes = piece_bytes
+        self._waiting = deque(sorted(blobs, key=lambda one: -one.size))
+        self._active: list[Arriving] = []
+        self._state = threading.Condition()
+        self._failure: BaseException | None = None
+        self.received = 0
+        self._ranges = Ranges.over(
+            self._registry.connections, self._registry.policy, self._registry.stop, known_by="the manifest"
+        )
+
+    def run(self, connections: int) -> None:
+        try:
+            if self._waiting:
+                self._registry.together("pull", self._work, connections)
+        finally:
+            with self._state:  # a hasher that failed has said so to the workers, and the others see the end
+                while any(not one.over for one in self._active):
+                    self._state.wait(0.2)
+            for one in self._active:
+                one.part.close()
+
+    def _work(self) -> None:
+        while (job := self._claim()) is not None:
+            arriving, piece = job
+            try:
+                self._bring(arriving, piece)
+            except NoRanges:
+                with self._state:
+                    if arriving.ranged:
+                        arriving.ranged = False
+                        arriving.plan()
+            finally:
+                with self._state:
+                    arriving.working -= 1
+                    self._state.notify_all()
+                arriving.digest.wake()
+
+    def _claim(self) -> tuple[Arriving, int] | None:
+        """The next piece; None when all is there."""
+        with self._state:
+            while True:
+                if self._registry.stop.is_set():
+                    raise Stopped
+                if self._failure is not None:
+                    raise self._failure
+                busy = [one for one in self._active if not one.over]
+                free = [one for one in busy if one.todo and (one.ranged or not one.working)]
+                # A blob for each connection comes before connections that share one.
+                if self._waiting and len(busy) < _AT_ONCE and not any(one.working == 0 for one in free):
+                    self._open(self._waiting.popleft())
+                elif free:
+                    arriving = min(free, key=lambda one: one.working)
+                    arriving.working += 1
+                    return arriving, arriving.todo.popleft()
+                elif not busy:
+                    return None
+                else:
+                    self._state.wait(0.5)
+
+    def _open(self, blob: Descriptor) -> None:
+        arriving = Arriving(blob, self._folder / f"{blob.hex}.part", self._piece_bytes)
+        self._progress.advance(self._task, arriving.part.total)
+        self._active.append(arriving)
+        in_thread("hash", lambda: self._verify(arriving))
+
+    def _bring(self, arriving: Arriving, piece: int) -> None:
+        """Download a piece. Raises RegistryError, NoRanges, Stopped, CancelledError, OSError."""
+        blob, repository, registry = arriving.blob, self._repository, self._registry
+        what = f"download {blob.digest} of {repository}"
+        tries, fresh = Tries(registry.policy, registry.stop), False
+
+        def take(offset: int, chunk: bytes) -> None:
+            new = arriving.part.write(offset, chunk, 0)
+            if new == len(chunk):
+                arriving.digest.take(offset, chunk)
+            with self._state:
+                self.received += len(chunk)
+            self._progress.advance(self._task, new)
+
+        while True:
+            start, end = arriving.span(piece)
+            reached = arriving.reached(piece)
+            if start >= end:
+                return
+            shown = registry.show(what, repository.scopes)
+            url = registry.address + repository.path("blobs", blob.digest)
+            try:
+                self._ranges.read(Place(url=url, headers=shown), start, end, blob.size, take)
+            except NoRanges:
+                raise
+            except Denied as denied:
+                if fresh or not self._log_in(what, blob, shown):
+                    self._ask_plainly(what, blob)
+                    raise unreached(what, registry.host, denied, str(denied)) from None
+                fresh = True
+            except Refused as fault:
+                self._ask_plainly(what, blob)
+                raise unreached(what, registry.host, fault, str(fault)) from None
+            except Again as fault:
+                further = arriving.reached(piece) > reached
+                fresh = fresh and not further
+                registry.again(what, fault, tries, further=further)
+            else:
+                return
+
+    def _log_in(self, what: str, blob: Descriptor, shown: Mapping[str, str]) -> bool:
+        """Whether there is something else to show."""
+        if not self._registry.guard.knows_how:
+            self._ask_plainly(what, blob)
+            return True
+        return self._registry.renew(what, "", self._repository.scopes, shown)
+
+    def _ask_plainly(self, what: str, blob: Descriptor) -> None:
+        """Ask without the bytes: it logs in, and a refusal becomes the full error, with the registry's words. Raises
+        RegistryError."""
+        url = self._repository.path("blobs", blob.digest)
+        self._registry.ask(
+            Call(what=what, url=url, scopes=self._repository.scopes, method="HEAD"), lambda _: None
+        )  # fmt: skip
+
+    # ---- verifying
+
+    def _verify(self, arriving: Arriving) -> None:
+        """Hash behind the download; put the blob in its place, or drop what is wrong."""
+        try:
+            while (found := arriving.digest.follow(self._registry.stop.is_set)) is not None:
+                with self._state:
+                    while arriving.working:  # one that is about to find that nothing is left
+                        self._state.wait(0.2)
+                    if found == arriving.blob.hex:
+                        self._place(arriving)
+                        return
+                    self._mismatch(arriving, found)
+                    self._state.notify_all()
+        except BaseException as error:  # noqa: BLE001 - carried to the workers, which raise it
+            with self._state:
+                self._failure = error
+        finally:
+            with self._state:
+                arriving.over = True
+                self._state.notify_all()
+
+    def _place(self, arriving: Arriving) -> None:
+        arriving.part.close()
+        arriving.part.path.replace(self._folder / arriving.blob.hex)
+        arriving.part.discard()
+
+    def _mismatch(self, arriving: Arriving, found: str) -> None:
+        resumed = arriving.resumed
+        self._progress.advance(self._task, -arriving.restart())
+        if resumed:
+            self._progress.message(f"{arriving.blob.digest}: the data of an earlier run was wrong; downloaded again")
+            return
+        raise wrong(
+            f"download {arriving.blob.digest} of {self._repository}", self._registry.host,
+            f"sends other bytes: sha256:{found}", "push it again, or pull from another registry",
+        )  # fmt: skip
+
+
+def _is_placed(folder: Path, blob: Descriptor) -> bool:
+    path = folder / blob.hex
+    return path.is_file() and not path.is_symlink() and path.stat().st_size == blob.size
+
+
+@contextlib.contextmanager
+def _disk(folder: Path) -> Iterator[None]:
+    """Failures of the disk as errors."""
+    try:
+        yield
+    except OSError as error:
+        raise ShareError(
+            f"cannot write the downloaded blobs: {error.strerror or error}", where=str(folder),
+            hint=files.place_hint(error, "name another folder"),
+        ) from None  # fmt: skip
