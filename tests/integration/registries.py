@@ -304,6 +304,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 self.answer(400, _errors("DIGEST_INVALID"))
                 return
             registry.blobs[digest] = bytes(kept)
+            del registry.uploads[self.last]
             if self.fault == "lose-answer":
                 self._reset()
             else:
