@@ -9,6 +9,8 @@ import gzip
 import http.server
 import os
 import ssl
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -211,6 +213,34 @@ def test_strict_connections_do_not_leave_tls(authorities: tuple[Tls, Tls]) -> No
                 assert answer.status == 200
             connections.close()
         assert len(plain.seen) == 1
+
+
+_BOTH_FIRST = """
+import sys, threading
+from pathlib import Path
+from devenv.doors.dirs import Dirs
+from devenv.doors.http.retry import Policy
+from devenv.doors.http.web import Origin, Web
+from devenv.doors.settings.settings import Settings
+root = Path(sys.argv[1])
+web = Web(Settings(dirs=Dirs(cache=root, state=root, config=root), uid=1, gid=1, arch="amd64"), Policy(attempts=1))
+together, errors = threading.Barrier(2), []
+def first(act):
+    together.wait()
+    try:
+        act(Origin(url="http://127.0.0.1:9/"))
+    except Exception as error:
+        errors.append(repr(error))
+threads = [threading.Thread(target=first, args=(act,)) for act in (web.page, web.ask)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+sys.exit("urllib3" in "".join(errors))
+"""
+
+
+def test_two_threads_may_be_the_first_to_use_the_library(tmp_path: Path) -> None:
+    for _ in range(6):  # two of three failed when each imported its own part of it
+        subprocess.run([sys.executable, "-c", _BOTH_FIRST, tmp_path], check=True)
 
 
 def test_connections_are_kept_over_answers_redirects_and_errors(mine: Settings, tmp_path: Path) -> None:

@@ -20,6 +20,9 @@ from devenv.doors.once import Once
 if TYPE_CHECKING:
     import ssl
 
+IMPORTING = threading.Lock()
+"""Held while urllib3 is imported for the first time: two threads that begin at different parts of it may each get the
+other's half made."""
 READ_BYTES = 1 << 20
 """The most bytes to read at once; a read returns what has arrived. A kill loses no more than this for each
 connection, and on a slow one next to nothing."""
@@ -178,7 +181,8 @@ class Connections:
             manager.clear()
 
     def _final(self, request: Request) -> Answer:
-        from urllib3.exceptions import HTTPError
+        with IMPORTING:
+            from urllib3.exceptions import HTTPError
 
         url, own, home = request.url, request.own, request.home or request.url
         moved = _MOVED if request.method in ("GET", "HEAD") else _MOVED_WITH_BODY

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from devenv.doors import files
 from devenv.doors.cancellation import Cancellation
-from devenv.doors.http.connections import Answer, Connections, basic, login
+from devenv.doors.http.connections import IMPORTING, Answer, Connections, basic, login
 from devenv.doors.http.partial_file import Again, Got, Partial, Refused, Stopped, Wanted
 from devenv.doors.http.retry import Policy, Tries
 from devenv.doors.http.trust import Channel, trust
@@ -114,7 +114,8 @@ class Web:
                 raise NowhereError(Wanted(name=origin.url), (why,)) from None
 
         def read(origin: Origin) -> tuple[str, str, str]:
-            from urllib3.util.request import ACCEPT_ENCODING
+            with IMPORTING:
+                from urllib3.util.request import ACCEPT_ENCODING
 
             with self._get(origin, {"Accept-Encoding": ACCEPT_ENCODING}) as answer:
                 self._check(answer)
