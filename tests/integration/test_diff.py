@@ -164,7 +164,7 @@ def _patch_and_rebuild(cli: Cli, folder: Path) -> None:
         assert cli.ok("diff", "--json", cwd=project).json()["items"] == []
         script = (
             "pip show -q sampleproject; pip list 2>/dev/null | grep -E '^(idna +3.10|colorama +0.4.6)$'; jq --version; "
-            "test -e /opt/npm/lib/node_modules/is-odd/package.json; git config --global user.name; cat ~/notes/one.txt ~/many/40; "
+            "test -e /opt/npm/node_modules/is-odd/package.json; git config --global user.name; cat ~/notes/one.txt ~/many/40; "
             "jupyter kernelspec list 2>/dev/null | grep mine"
         )
         assert "Ann" in cli.ok("exec", "bash", "-ec", script, cwd=project).out
