@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 from devenv.drift import debian, node, packages, python
 from devenv.drift.entries import Entry, chain, never
-from devenv.drift.items import KINDS, Item, Pool, total_bytes
+from devenv.drift.items import Item, Pool, in_order, total_bytes
 from devenv.drift.observe import Difference, Observed
 from devenv.drift.paths import is_noise, program_of
 from devenv.lock.model import Lock
@@ -47,9 +47,7 @@ def classify(observed: Observed, lock: Lock, is_secret: Callable[[str], bool] = 
     items += packages.edited("python", records.inside, pool)
     items += packages.edited("apt", deb_owner, pool)
     items = _joined([*items, *_files(pool, observed)])
-    order = list(KINDS)
-    items.sort(key=lambda one: (order.index(one.kind), one.name))
-    return Classified(items=tuple(items), noise=noise, derived=derived)
+    return Classified(items=in_order(items), noise=noise, derived=derived)
 
 
 def _is_folder(one: Difference) -> bool:

@@ -65,6 +65,12 @@ class Pool:
             self._left.pop(one.path, None)
 
 
+def in_order(items: Iterable[Item]) -> tuple[Item, ...]:
+    """By kind, in the order of KINDS, then by name."""
+    kinds = list(KINDS)
+    return tuple(sorted(items, key=lambda one: (kinds.index(one.kind), one.name)))
+
+
 def total_bytes(differences: Iterable[Difference]) -> int:
     """What the new or changed files hold."""
     return sum(one.after.size for one in differences if one.after and one.after.kind in ("file", "hardlink"))
