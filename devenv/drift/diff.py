@@ -13,12 +13,12 @@ from devenv.doors.untrusted import from_yaml
 from devenv.drift import node
 from devenv.drift.classify import classify
 from devenv.drift.container import container_items
-from devenv.drift.items import KINDS, Item
+from devenv.drift.items import Item, in_order
 from devenv.drift.observe import ImageFiles, observed
 from devenv.errors import LockError, UsageError
 from devenv.lock.model import Lock, parse
 from devenv.plan.plan import WORKSPACE
-from devenv.secrets.paths import LEFT_OUT, by_path
+from devenv.secrets.search import secret_path
 from devenv.up.session import Session
 
 _RECORD = "/etc/devenv"
@@ -55,18 +55,13 @@ def diff(running: Running, session: Session) -> Drift:
         stage.message(running.name)
         with observed(running, engine) as found:
             lock, preset = record_of(running, found.image)
-            classified = classify(found, lock, is_secret=_is_secret)
+            classified = classify(found, lock, is_secret=lambda path: secret_path(path) is not None)
         items = [*classified.items, *_editor(running, engine), *given_to(running, preset, engine)]
     return Drift(
         environment=running.name, image=running.facts.image, lock=lock, preset=preset, noise=classified.noise,
-        items=tuple(sorted(items, key=lambda one: (list(KINDS).index(one.kind), one.name))),
+        items=in_order(items),
         volumes=_volumes(running, engine),
     )  # fmt: skip
-
-
-def _is_secret(path: str) -> bool:
-    found = by_path(path)
-    return found is not None and found.kind not in LEFT_OUT
 
 
 def record_of(running: Running, image: ImageFiles) -> tuple[Lock, Mapping[str, Any]]:

@@ -20,6 +20,7 @@ from devenv.preset.project_root import PROJECT_FILE
 from devenv.preset.yaml.text import MAX_BYTES
 from devenv.secrets.known import KnownValues
 from devenv.secrets.scanner import Scanner
+from devenv.secrets.search import search
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +104,9 @@ def _contents(found: Patch, running: Running, engine: Engine) -> dict[str, tuple
 
 def _secrets(contents: dict[str, tuple[bytes, int]], known: KnownValues) -> list[Left]:
     scanner = Scanner(known)
-    found = [(path, findings) for path, (content, _) in contents.items() if (findings := scanner.file(path, [content]))]
+    found = [
+        (path, findings) for path, (content, _) in contents.items() if (findings := search(scanner, path, [content]))
+    ]
     remedy = "give it to the container on each machine"
     return [
         Left(kind="secret", name=path, why=f"it may hold a secret: {findings[0].reason}", remedy=remedy)

@@ -27,8 +27,9 @@ from devenv.lock.files import beside
 from devenv.lock.model import read
 from devenv.secrets.finding import Finding, allowed
 from devenv.secrets.known import KnownValues
-from devenv.secrets.paths import LEFT_OUT, by_path
+from devenv.secrets.paths import by_path
 from devenv.secrets.scanner import Scanner
+from devenv.secrets.search import search
 from devenv.snapshot import layer, volumes
 from devenv.snapshot.into_lock import Locked, lock_packages
 from devenv.snapshot.store import Snapshot, Snapshots
@@ -156,11 +157,7 @@ def _check(
     scanner = Scanner(known)
     found: list[Finding] = []
     for path, kind, content in contents:
-        one = by_path(path, kind)
-        if one and one.kind not in LEFT_OUT:
-            found.append(one)
-        elif kind == "file":
-            found += scanner.file(path, content)
+        found += search(scanner, path, content, kind)
     refused, permitted = allowed(found, let_through)
     if refused:
         lines = [f"{one.path}{f':{one.line}' if one.line else ''}: {one.kind}: {one.reason}" for one in refused]

@@ -1,0 +1,22 @@
+"""Whether a file may leave: by its path first, else by its content."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from devenv.secrets.finding import Finding
+from devenv.secrets.paths import LEFT_OUT, by_path
+from devenv.secrets.scanner import Scanner
+
+
+def secret_path(path: str, kind_of_file: str = "file") -> Finding | None:
+    """The rule by which a path is secret; None for those of caches and logs too, which are left out and not refused."""
+    found = by_path(path, kind_of_file)
+    return None if found is None or found.kind in LEFT_OUT else found
+
+
+def search(scanner: Scanner, path: str, content: Iterable[bytes], kind_of_file: str = "file") -> tuple[Finding, ...]:
+    """The findings in one path; content is read only where the path does not decide, and only of files."""
+    if found := secret_path(path, kind_of_file):
+        return (found,)
+    return scanner.file(path, content) if kind_of_file == "file" else ()
