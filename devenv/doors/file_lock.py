@@ -19,10 +19,10 @@ _LOOK_EVERY_S = 0.1
 @contextmanager
 def hold(
     path: Path, waiting: Callable[[], None], cancel: Cancellation | None = None, *, leave_nothing: bool = False
-) -> Iterator[None]:
-    """Hold a lock file between processes, and between threads. The kernel frees it when the holder dies; `waiting` is
-    called when another one holds it. With `leave_nothing` a folder that holds nothing else in the end is removed.
-    Raises NotReadyError, CancelledError."""
+) -> Iterator[int]:
+    """Hold a lock file between processes, and between threads; its descriptor. The kernel frees it when the holder and
+    all programs that inherited the descriptor are dead; `waiting` is called when another one holds it. With
+    `leave_nothing` a folder that holds nothing else in the end is removed. Raises NotReadyError, CancelledError."""
     announced = False
     cancel = cancel or Cancellation()
     while True:
@@ -46,7 +46,7 @@ def hold(
             # 'down --volumes' and 'prune' remove the folder with the lock: then wait for the new one.
             if _is_still(path, handle.fileno()):
                 try:
-                    yield
+                    yield handle.fileno()
                 finally:
                     if leave_nothing and _is_still(path, handle.fileno()):
                         _remove(path)

@@ -10,7 +10,7 @@ import shlex
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from devenv.doors.cancellation import Cancellation
@@ -203,13 +203,15 @@ def _signalled(tell: Callable[[int], None] | None, signals: list[int]) -> Iterat
 
 
 @contextlib.contextmanager
-def standby(command: Sequence[str], told: str) -> Iterator[None]:
+def standby(command: Sequence[str], told: str, *, keeps: Collection[int] = ()) -> Iterator[None]:
     """Have a program ready beside this process: it gets `told` as its first line, and the line `done` when the work in
-    the `with` has ended. When this process is killed before, its input ends without that line, and it can clean up."""
+    the `with` has ended. When this process is killed before, its input ends without that line, and it can clean up. The
+    open files `keeps` stay open in it, locks among them."""
     log.info("%s", shlex.join(command))
     nothing = subprocess.DEVNULL
     with subprocess.Popen(
-        list(command), stdin=subprocess.PIPE, stdout=nothing, stderr=nothing, start_new_session=True, text=True
+        list(command), stdin=subprocess.PIPE, stdout=nothing, stderr=nothing, start_new_session=True, text=True,
+        pass_fds=tuple(keeps),
     ) as program:  # fmt: skip
         assert program.stdin is not None
         with contextlib.suppress(BrokenPipeError):

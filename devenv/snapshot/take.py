@@ -73,7 +73,7 @@ def take(running: Running, wanted: Wanted, known: KnownValues, session: Session)
     with snapshots.new(wanted.name, waiting) as place, tempfile.TemporaryFile(dir=place) as file:
         spool = Spool(file)
         with session.stages.stage("read") as stage:
-            still = partial(paused, running.facts.id, engine)
+            still = partial(paused, running.facts.id, engine, _pause_lock(running, session), waiting)
             with observed(running, engine, spool=spool, still=still) as found:
                 lock, preset = record_of(running, found.image)
                 classified = classify(found, lock)
@@ -102,6 +102,10 @@ def take(running: Running, wanted: Wanted, known: KnownValues, session: Session)
         snapshots.write(place, snapshot)
     left_out = tuple(_left_out(found, unfit, given_to(running, preset, engine)))
     return Taken(snapshot=snapshot, locked=locked, left_out=left_out)
+
+
+def _pause_lock(running: Running, session: Session) -> Path:
+    return session.dirs.environments / running.name / "pause.lock"
 
 
 def _kept(observed: Observed, classified: Classified, locked: Locked | None) -> list[Difference]:

@@ -9,12 +9,13 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from devenv.doors import process
 from devenv.doors.docker.address import Endpoint, Tls
 from devenv.doors.docker.engine import Engine, connect
+from devenv.doors.file_lock import hold
 from devenv.errors import EngineError
 
 _TRIES = 5
@@ -22,19 +23,37 @@ _LOOKS, _LOOK_EVERY_S = 10, 0.2
 
 
 @contextlib.contextmanager
-def paused(container: str, engine: Engine) -> Iterator[None]:
-    """Pause a running container; one in another state stays as it is. Raises EngineError."""
-    facts = engine.container(container)
-    if facts is None or facts.state != "running":
-        yield
-        return
-    command = [sys.executable, "-P", "-m", "devenv.doors.docker.pause"]
-    with process.standby(command, _told(engine.endpoint, facts.id)):
-        _pause(facts.id, engine)
-        try:
+def paused(container: str, engine: Engine, lock: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    """Pause a running container; one in another state stays as it is. `lock` is for one at a time, and the program that
+    resumes for a killed one holds it on: without it, that program would resume what the next one paused. Raises
+    EngineError, also when somebody else resumed the container meanwhile."""
+    with hold(lock, waiting, leave_nothing=True) as held:
+        facts = engine.container(container)
+        if facts is None or facts.state != "running":
             yield
-        finally:
-            engine.unpause(facts.id)
+            return
+        command = [sys.executable, "-P", "-m", "devenv.doors.docker.pause"]
+        with process.standby(command, _told(engine.endpoint, facts.id), keeps=(held,)):
+            _pause(facts.id, engine)
+            try:
+                yield
+                _check_paused(facts.id, engine)
+            finally:
+                _unpause(facts.id, engine)
+
+
+def _check_paused(container: str, engine: Engine) -> None:
+    """Raise EngineError for one that runs: its files may have changed while they were read."""
+    facts = engine.container(container)
+    if facts is not None and facts.state == "running":
+        raise EngineError("the container was resumed while devenv read its files", hint="run the same command again")
+
+
+def _unpause(container: str, engine: Engine) -> None:
+    """Resume it, unless it is not paused any more. Raises EngineError."""
+    facts = engine.container(container)
+    if facts is not None and facts.state == "paused":
+        engine.unpause(container)
 
 
 def _pause(container: str, engine: Engine) -> None:

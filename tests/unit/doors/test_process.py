@@ -65,11 +65,12 @@ def test_a_program_on_standby_is_told_that_all_went_well(monkeypatch: pytest.Mon
     program = _Program(is_gone=is_gone)
     options: dict[str, Any] = {}
     monkeypatch.setattr(subprocess, "Popen", lambda _, **given: options.update(given) or program)
-    with process.standby(["x"], "facts"):
+    with process.standby(["x"], "facts", keeps=[7]):
         assert program.lines == ([] if is_gone else ["facts\n"])
     assert program.lines == ([] if is_gone else ["facts\n", "done\n"])
     assert program.ended
     assert options["start_new_session"]  # the terminal's Ctrl-C must not end it
+    assert options["pass_fds"] == (7,)
 
 
 def test_a_program_on_standby_acts_after_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
