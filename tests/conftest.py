@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 
 import pytest
@@ -25,6 +26,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "cli" in getattr(item, "fixturenames", ()) and not item.get_closest_marker("engine"):
             raise pytest.UsageError(f"{item.nodeid} uses the engine: mark it so")
+
+
+def pytest_collection_finish() -> None:
+    """Keep the collector from visiting all imported modules again and again: a tenth of the quick tests' time."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

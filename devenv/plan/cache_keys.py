@@ -58,5 +58,4 @@ def editor_key(lock: Lock) -> str | None:
 
 
 def _templates(folder: str, *names: str) -> dict[str, Any]:
-    found = tree(templates_dir() / folder)
-    return {name: found[name] for name in names}
+    return {name: tree(templates_dir() / folder / name)["."] for name in names}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import re
 import shlex
@@ -335,6 +336,7 @@ def _static(plan: Plan) -> tuple[dict[str, bytes], dict[str, int]]:
     return found, modes
 
 
+@functools.cache
 def _environment(*, online: bool) -> Environment:
     import jinja2
 

@@ -11,9 +11,7 @@ from pathlib import Path
 
 import pytest
 
-import devenv
-
-PACKAGE = Path(devenv.__file__).parent
+from tests.unit.source_trees import PACKAGE, nodes, trees
 
 # The data-flow line of docs/architecture.md. A folder imports only what stands before it.
 LINE = (
@@ -40,19 +38,17 @@ MOST_PARAMETERS = 5
 def _modules() -> dict[str, Path]:
     """Name (below `devenv`) to file; a package goes by its folder's name."""
     found = {}
-    for path in PACKAGE.rglob("*.py"):
+    for path in trees():
         parts = path.relative_to(PACKAGE).with_suffix("").parts
-        if "_share" not in parts:
-            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
     return found
 
 
 MODULES = _modules()
 
 
-@cache
 def _nodes(module: str) -> tuple[ast.AST, ...]:
-    return tuple(ast.walk(ast.parse(MODULES[module].read_text())))
+    return nodes(MODULES[module])
 
 
 @cache

@@ -6,15 +6,13 @@ import ast
 import sys
 import tomllib
 from importlib.metadata import packages_distributions
-from pathlib import Path
 from typing import Any
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-import devenv
+from tests.unit.source_trees import PACKAGE, nodes, trees
 
-PACKAGE = Path(devenv.__file__).parent
 NOT_IMPORTED = {"tzdata": "zoneinfo reads its files where the system has none"}
 EXTRAS = {"kingfisher_sdk": ("scan", "kingfisher-secret-scanner")}
 """Modules that only an extra installs: the extra, and its requirement."""
@@ -37,10 +35,8 @@ def _declared() -> set[str]:
 def _imported() -> set[str]:
     """The top-level modules that any module imports, anywhere in it."""
     found = set()
-    for path in PACKAGE.rglob("*.py"):
-        if "_share" in path.parts:
-            continue
-        for node in ast.walk(ast.parse(path.read_text())):
+    for path in trees():
+        for node in nodes(path):
             if isinstance(node, ast.Import):
                 found |= {name.name.partition(".")[0] for name in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:

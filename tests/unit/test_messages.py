@@ -5,12 +5,11 @@ from __future__ import annotations
 import ast
 import functools
 import re
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pytest
 
-PACKAGE = Path(__file__).parents[2] / "devenv"
+from tests.unit.source_trees import PACKAGE, nodes, trees
 
 WORST = (
     (r"\bthere is no \S+ (called|mode)\b|\bthere is no (preset|environment|file|image)\b", "unknown X; X does not exist"),
@@ -43,21 +42,18 @@ def _literals(node: ast.AST) -> Iterator[str]:
 
 
 @functools.cache
-def _modules() -> Mapping[str, ast.Module]:
-    return {
-        str(path.relative_to(PACKAGE.parent)): ast.parse(path.read_text(encoding="utf-8"))
-        for path in sorted(PACKAGE.rglob("*.py"))
-    }
+def _modules() -> Mapping[str, Sequence[ast.AST]]:
+    return {str(path.relative_to(PACKAGE.parent)): nodes(path) for path in trees()}
 
 
 def _name(call: ast.Call) -> str:
     return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
 
 
-def messages(tree: ast.Module) -> Iterator[tuple[int, str]]:
+def messages(module: Iterable[ast.AST]) -> Iterator[tuple[int, str]]:
     """Line and text of what a module shows to users: arguments of errors, notes and findings, hints, help texts, and
     the docstrings of commands."""
-    for node in ast.walk(tree):
+    for node in module:
         if isinstance(node, ast.Call):
             name = _name(node)
             shown = node.args if name in _SINKS or name.endswith("Error") else []
@@ -75,8 +71,8 @@ def faults(text: str) -> list[str]:
 def test_messages_have_none_of_the_old_patterns() -> None:
     found = [
         f"{name}:{line}: {fault} in {text!r}"
-        for name, tree in _modules().items()
-        for line, text in messages(tree)
+        for name, module in _modules().items()
+        for line, text in messages(module)
         for fault in faults(text)
     ]
     assert found == []
@@ -85,8 +81,8 @@ def test_messages_have_none_of_the_old_patterns() -> None:
 def test_hints_are_no_questions() -> None:
     found = [
         f"{name}:{call.lineno}: {text!r}"
-        for name, tree in _modules().items()
-        for call in ast.walk(tree)
+        for name, module in _modules().items()
+        for call in module
         if isinstance(call, ast.Call)
         for keyword in call.keywords
         if keyword.arg in {"hint", "remedy"}
@@ -108,5 +104,5 @@ def test_hints_are_no_questions() -> None:
     ],
 )
 def test_an_old_pattern_is_found(call: str) -> None:
-    found = [fault for _, text in messages(ast.parse(call)) for fault in faults(text)]
+    found = [fault for _, text in messages(ast.walk(ast.parse(call))) for fault in faults(text)]
     assert len(found) == 1

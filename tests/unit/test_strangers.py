@@ -304,7 +304,7 @@ def test_a_token_that_is_none(data: bytes | None, environment: Environment) -> N
 # ---- hubs and registries
 
 
-@given(st.lists(st.fixed_dictionaries({"path": values, "size": values, "sha256": values, "git": values})))
+@given(st.lists(st.fixed_dictionaries({"path": values, "size": values, "sha256": values, "git": values}), max_size=4))
 def test_rows_of_a_hub(rows: list[dict[str, Any]]) -> None:
     try:
         found = listing("huggingface", "a/b", rows, lambda row: HubFile(**row))

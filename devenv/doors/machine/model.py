@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +169,11 @@ def to_json(machine: Machine) -> dict[str, Any]:
 
 def from_json(value: Any) -> Machine:
     """From a JSON value; keys may be missing. Raises pydantic's ValidationError for a value that is not a machine."""
+    return _adapter().validate_python(value)
+
+
+@cache
+def _adapter() -> TypeAdapter[Machine]:
     from pydantic import TypeAdapter
 
-    return TypeAdapter(Machine).validate_python(value)
+    return TypeAdapter(Machine)

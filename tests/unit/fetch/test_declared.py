@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from devenv.errors import LockError
+from devenv.fetch import declared
 from devenv.fetch.declared import Kind, check, check_all, claims
 from devenv.fetch.store import Store
 from devenv.lock.model import Artifact, Deb, Lock
@@ -95,18 +96,22 @@ def test_a_file_that_does_not_say_its_name_is_refused(tmp_path: Path, kind: Kind
         checked(tmp_path, kind, body, "bash", "1.0", **(DEB if kind == "deb" else {}))
 
 
+NAMED = json.dumps({"publisher": "gnu", "name": "bash", "version": "1.0"}).encode()
+
+
 @pytest.mark.parametrize(
     ("kind", "make"),
     [
-        ("tarball", lambda: gzip.compress(bytes(200 << 20), 1)),
-        ("tarball", lambda: gzip.compress(tar(**{"package/package.json": b" " * (20 << 20)}), 1)),
-        ("tarball", lambda: gzip.compress(pax(50 << 20) + tar(**{"package/package.json": b"{}"}), 1)),
-        ("extension", lambda: packed(**{"extension/package.json": " " * (200 << 20)})),
+        ("tarball", lambda: gzip.compress(bytes(20 << 20), 1)),
+        ("tarball", lambda: gzip.compress(tar(**{"package/package.json": NAMED.ljust(2 << 20)}), 1)),
+        ("tarball", lambda: gzip.compress(pax(5 << 20) + tar(**{"package/package.json": NAMED}), 1)),
+        ("extension", lambda: packed(**{"extension/package.json": NAMED.ljust(20 << 20).decode()})),
     ],
 )
 def test_a_small_file_that_unpacks_to_a_large_one_is_refused(
-    tmp_path: Path, kind: Kind, make: Callable[[], bytes]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Kind, make: Callable[[], bytes]
 ) -> None:
+    monkeypatch.setattr(declared, "_MOST_TEXT_BYTES", 1 << 20)
     with pytest.raises(LockError, match="cannot be read as"):
         checked(tmp_path, kind, make(), "bash", "1.0")
 

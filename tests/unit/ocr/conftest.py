@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import pytest
@@ -66,6 +67,12 @@ class FakeEngine:
 
     def close(self) -> None:
         self.closed += 1
+
+
+@pytest.fixture(autouse=True)
+def _no_collection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Engines of tests hold no memory, and the collector would visit everything that pytest has imported."""
+    monkeypatch.setattr("ocr.memory.gc", SimpleNamespace(unfreeze=lambda: None, collect=lambda: 0))
 
 
 @pytest.fixture

@@ -91,7 +91,10 @@ def test_bytes_that_are_no_manifest_are_refused(data: bytes) -> None:
 
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*IMAGE, *LAYER.document()]), inner),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*IMAGE, *LAYER.document()]), inner, max_size=4)
+    ),
+    max_leaves=12,
 )
 
 
