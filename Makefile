@@ -34,6 +34,7 @@ test-unit: $(DEV_STAMP) ## Unit and golden tests
 	$(BIN)/pytest tests/unit tests/golden -n 2
 
 test-loopback: $(DEV_STAMP)
+	tools/test-tools.sh loopback
 	$(BIN)/pytest tests/integration -m 'not engine'
 
 test-engine: $(DEV_STAMP) engine ## The tests that need an engine

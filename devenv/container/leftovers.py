@@ -92,7 +92,7 @@ def _unused(engine: Engine, *, everything: bool) -> Iterator[tuple[str, int]]:
 def _below(image: str, engine: Engine) -> str:
     """The image that a used one is a snapshot's layer over: 'diff' and 'snapshot' compare with it."""
     with contextlib.suppress(EngineError):  # it was removed by force
-        return str((engine.image_facts(image)["Config"].get("Labels") or {}).get(BELOW_LABEL, ""))
+        return engine.image_labels(image).get(BELOW_LABEL, "")
     return ""
 
 

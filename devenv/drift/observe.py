@@ -110,7 +110,7 @@ def observed(
 
 def image_of_lock(running: Running, engine: Engine) -> tuple[str, tuple[Change, ...]]:
     """(the image that preset and lock alone give, the paths that the container's own image changes in it)."""
-    labels = engine.image_facts(running.facts.image)["Config"].get("Labels") or {}
+    labels = engine.image_labels(running.facts.image)
     below = labels.get(delta.BELOW_LABEL)
     if below is None:
         return running.facts.image, ()

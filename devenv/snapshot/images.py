@@ -31,5 +31,4 @@ def remove_images(snapshot: str, engine: Engine, own: Path) -> tuple[str, ...]:
 
 
 def _is_of(snapshot: str, tag: str, engine: Engine) -> bool:
-    labels = engine.image_facts(tag)["Config"].get("Labels") or {}
-    return bool(labels.get(SNAPSHOT_LABEL) == snapshot)
+    return engine.image_labels(tag).get(SNAPSHOT_LABEL) == snapshot

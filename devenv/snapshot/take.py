@@ -190,8 +190,7 @@ def _write_layer(kept: Sequence[Difference], spool: Spool, path: Path) -> str:
 
 def _parent(running: Running, engine: Engine) -> str:
     """The snapshot that the environment was made from."""
-    labels = engine.image_facts(running.facts.image)["Config"].get("Labels") or {}
-    return str(labels.get(delta.SNAPSHOT_LABEL, ""))
+    return engine.image_labels(running.facts.image).get(delta.SNAPSHOT_LABEL, "")
 
 
 def _left_out(observed: Observed, unfit: Iterable[str], given: Sequence[Item]) -> Iterator[str]:

@@ -166,8 +166,7 @@ def _held(reference: str, engine: Engine) -> Iterator[str]:
 
 def is_stated(reference: str, decided: Decided, engine: Engine) -> bool:
     """Whether the image's own label names the build that its preset, lock and files give."""
-    labels = engine.image_facts(reference)["Config"].get("Labels") or {}
-    return bool(labels.get("dev.devenv.image.build") == decided.plan.build_digest)
+    return engine.image_labels(reference).get("dev.devenv.image.build") == decided.plan.build_digest
 
 
 def differences(image: Identity, rebuilt: Identity) -> Iterator[Difference]:

@@ -9,11 +9,9 @@ import hashlib
 import http.server
 import itertools
 import json
-import os
 import pickle
 import random
 import re
-import shutil
 import signal
 import socket
 import ssl
@@ -378,22 +376,9 @@ def _errors(message: str) -> bytes:
 # ---- Debian's
 
 
-def program(name: str, folder: Path, *packages: str) -> tuple[list[str], dict[str, str]]:
-    """A program of Debian's: the machine's own, or unpacked from its package; and its environment."""
-    if found := shutil.which(name):
-        return [found], dict(os.environ)
-    folder.mkdir(parents=True)
-    subprocess.run(["apt-get", "download", "-qq", name, *packages], cwd=folder, check=True, capture_output=True)
-    for package in folder.glob("*.deb"):
-        subprocess.run(["dpkg", "-x", package, folder / "root"], check=True)
-    libraries = sorted({str(path.parent) for path in (folder / "root").rglob("*.so.*")})
-    return [str(folder / "root/usr/bin" / name)], {**os.environ, "LD_LIBRARY_PATH": ":".join(libraries)}
-
-
 @contextlib.contextmanager
 def docker_registry(folder: Path, *, tls: Path | None = None, login: bool = False) -> Iterator[str]:
     """Debian's docker-registry; its host. `tls`: a folder with cert.pem and key.pem."""
-    command, environment = program("docker-registry", folder / "program")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -410,7 +395,7 @@ def docker_registry(folder: Path, *, tls: Path | None = None, login: bool = Fals
     (folder / "config.yml").write_text(json.dumps(config))
     with (folder / "log").open("w") as log:
         server = subprocess.Popen(
-            [*command, "serve", str(folder / "config.yml")], stdout=log, stderr=log, env=environment
+            ["docker-registry", "serve", str(folder / "config.yml")], stdout=log, stderr=log
         )  # fmt: skip
     try:
         until(lambda: _listens(port))

@@ -26,7 +26,6 @@ from tests.integration.registries import (
     described,
     docker_registry,
     killed_transfer,
-    program,
     settings,
 )
 from tests.integration.tlsengine import Authority
@@ -148,13 +147,8 @@ def test_a_pull_that_was_killed_goes_on_at_the_byte(plain: str, tmp_path: Path) 
 # ---- beside another client
 
 
-def test_skopeo_reads_what_devenv_pushed_and_the_other_way_round(
-    secured: tuple[str, Path], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_skopeo_reads_what_devenv_pushed_and_the_other_way_round(secured: tuple[str, Path], tmp_path: Path) -> None:
     host, tls = secured
-    command, environment = program(
-        "skopeo", tmp_path_factory.mktemp("skopeo") / "program", "libgpgme11", "libassuan0", "libdevmapper1.02.1"
-    )  # fmt: skip
     (tmp_path / "certs").mkdir()
     (tmp_path / "certs/ca.crt").write_bytes((tls / "ca.pem").read_bytes())
 
@@ -164,8 +158,8 @@ def test_skopeo_reads_what_devenv_pushed_and_the_other_way_round(
             f"--{side}-{what}" for side in ("src", "dest") for what in (f"cert-dir={tmp_path}/certs", f"creds={login}")
         ]
         done = subprocess.run(
-            [*command, "--insecure-policy", "--tmpdir", str(tmp_path), "copy", *sides, *arguments],
-            env=environment, capture_output=True, text=True, check=False,
+            ["skopeo", "--insecure-policy", "--tmpdir", str(tmp_path), "copy", *sides, *arguments],
+            capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
 

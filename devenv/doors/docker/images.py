@@ -41,6 +41,11 @@ class Images(Changes):
         facts: Mapping[str, Any] = self._api.inspect_image(reference)
         return facts
 
+    def image_labels(self, reference: str) -> Mapping[str, str]:
+        """An image's labels. Raises EngineError when it is not here."""
+        labels: Mapping[str, str] = self.image_facts(reference)["Config"].get("Labels") or {}
+        return labels
+
     @guarded
     def pulled(self, reference: str) -> Mapping[str, Any]:
         """`image_facts`, pulled unless it is here."""

@@ -55,11 +55,8 @@ def removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     dirs = Dirs(cache=tmp_path / "cache", state=tmp_path / "state", config=tmp_path)
 
-    def facts(image: str) -> dict[str, Any]:
-        return {"Config": {"Labels": {"dev.devenv.image.below": "devenv/below:1"} if image == "4" else None}}
-
     engine = SimpleNamespace(
-        image_facts=facts,
+        image_labels=lambda image: {"dev.devenv.image.below": "devenv/below:1"} if image == "4" else {},
         images=lambda _: tuple((tag, id_, 10) for tag, id_ in IMAGES.items()), remove_image=remove,
         networks=lambda **_: tuple(_network(*one, dirs.environments) for one in NETWORKS), remove_network=unplug,
         containers=lambda _: (SimpleNamespace(network="devenv-used"),),

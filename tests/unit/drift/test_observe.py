@@ -28,8 +28,8 @@ class Engine(TarEngine):
     def inspection(self, _: str) -> Any:
         return {"Config": {"Env": ["DEVENV_UID=501", "DEVENV_GID=20"]}, "HostConfig": {}, "Mounts": [], **self._facts}
 
-    def image_facts(self, _: str) -> Any:
-        return {"Config": {"Labels": self.labels}}
+    def image_labels(self, _: str) -> Any:
+        return self.labels
 
     def image_id(self, _: str) -> str | None:
         return None

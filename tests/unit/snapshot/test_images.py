@@ -20,8 +20,8 @@ class Engine:
     def images(self, prefix: str) -> list[tuple[str, str, int]]:
         return [(tag, tag, 1) for tag in self.of if tag.startswith(prefix)]
 
-    def image_facts(self, tag: str) -> dict[str, Any]:
-        return {"Config": {"Labels": {SNAPSHOT_LABEL: self.of[tag]} if self.of[tag] else None}}
+    def image_labels(self, tag: str) -> dict[str, str]:
+        return {SNAPSHOT_LABEL: self.of[tag]} if self.of[tag] else {}
 
     def remove_image(self, tag: str) -> None:
         if tag.endswith("c"):

@@ -371,3 +371,10 @@ def test_the_newest_line_is_told_and_everything_is_passed_on() -> None:
     chunks = [(b"one\ntw", None), (None, b"error\n"), (b"o\n\n", None), (b"rest", None)]
     assert list(overheard(chunks, told.append)) == chunks
     assert told == ["one", "two"]
+
+
+@pytest.mark.parametrize(("config", "labels"), [({"Labels": {"a": "b"}}, {"a": "b"}), ({"Labels": None}, {}), ({}, {})])
+def test_an_images_labels(config: dict[str, Any], labels: dict[str, str]) -> None:
+    client = SimpleNamespace(api=SimpleNamespace(inspect_image=lambda _: {"Config": config}))
+    made = engine.Engine(client, version="28.0", endpoint=Endpoint(address="unix:///x"))
+    assert made.image_labels("devenv/demo:1") == labels
