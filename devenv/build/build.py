@@ -167,8 +167,8 @@ class _Keeper:
         """The build is done: wait until everything is kept."""
         for stage in tuple(self._keys):
             self._begin(stage)
-        for one in self._begun:
-            one.result()
+        for future in self._begun:
+            future.result()
 
     def _begin(self, stage: str) -> None:
         if key := self._keys.pop(stage, None):
@@ -185,7 +185,7 @@ class _Keeper:
                 self._progress.message(f"cannot keep the {stage}: {error}")
 
     def _export(self, stage: str, target: Path) -> None:
-        if self._has_failed:  # another devenv kept the same while this one waited
+        if self._has_failed:  # another devenv process kept the same stage meanwhile
             raise BuildError("the build has ended")
         self._run(["--target", stage, *self._platform, "--output", csv("type=tar", f"dest={target}")])
 
@@ -196,7 +196,7 @@ class _Keeper:
 
 
 def _nothing(_: Step) -> None:
-    """For builds whose steps are not reported."""
+    """Do nothing: the steps of this build are not reported."""
 
 
 def buildx(
@@ -259,12 +259,12 @@ def _tail(text: str) -> str:
     """The last lines of the failed step, from the whole log, because BuildKit's own excerpt has only about ten."""
     lines = text.splitlines()
     failed = next((end[1] for line in lines if (end := _END.match(line)) and end["how"] == "ERROR"), None)
-    said = [output["text"] for line in lines if (output := _OUTPUT.match(line)) and output[1] == failed]
-    return "\n".join(line[:300] for line in (said or lines)[-25:])
+    output_lines = [output["text"] for line in lines if (output := _OUTPUT.match(line)) and output[1] == failed]
+    return "\n".join(line[:300] for line in (output_lines or lines)[-25:])
 
 
 def _hint(text: str) -> str:
-    if "no space left on device" in text.lower():  # of BuildKit, or of a program in a step
+    if "no space left on device" in text.lower():  # the message of BuildKit, or of a program in a step
         return "the engine's disk is full: free space with 'devenv prune' or 'docker system prune', then run again"
     if f"failed to resolve source metadata for {LOCAL}" in text:
         return "another program may have removed an image that the build needs: run the command again"

@@ -136,7 +136,7 @@ def _kept_base(plan: Plan, store: Store) -> Path | None:
 
 def _root(lock: Lock, store: Store, *, anew: bool) -> Path:
     """The first-stage root of the base's packages, made once per store."""
-    packages = [store.path(one.sha256) for one in lock.base.packages]
+    packages = [store.path(deb.sha256) for deb in lock.base.packages]
     return store.derive("base-root", root_key(lock), lambda path: base_root(packages, path), anew=anew)
 
 

@@ -33,7 +33,9 @@ def base_root(packages: Sequence[Path], target: Path) -> None:
     `/bin`, `/sbin`, `/lib*` are links into `/usr`. Raises BuildError naming a package that cannot be read.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    fresh = target.with_name(f".{target.name}.{os.getpid()}")  # this file goes along alone to where devenv is not
+    fresh = target.with_name(
+        f".{target.name}.{os.getpid()}"
+    )  # this module also runs without devenv, in the online build
     try:
         with tarfile.open(fresh, "w", format=tarfile.PAX_FORMAT) as root:
             made = _skeleton(root)
@@ -113,7 +115,7 @@ def _unpack(data: IO[bytes], root: tarfile.TarFile, made: set[str]) -> None:
     with tarfile.open(fileobj=data, mode="r:", tarinfo=Member) as archive:
         while (member := archive.next()) is not None:
             for tar in (archive, root):
-                cast("Any", tar).members.clear()  # it would keep all of them
+                cast("Any", tar).members.clear()  # tarfile would keep every member
             left, members = left - member.size, members - 1
             if left < 0 or members < 0:
                 raise ValueError("it holds more than a package of a base does")

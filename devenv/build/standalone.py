@@ -34,7 +34,7 @@ _IN_CONTEXT = ("artifacts/", "build/", "files/", "image/", "online/", "workspace
 
 def folder(plan: Plan, named: Mapping[str, Archive]) -> Rendered:
     """All files of the folder; `named` is what sources.archives(preset) gives. Those that the preset pins by path lie
-    in it, those by address are fetched by the build. Raises RenderError for one that is not there or is another."""
+    in it, those by address are fetched by the build. Raises RenderError for a missing or changed file."""
     rendered = render(plan, self_contained=True, online=True)
     own = dict(own_files(plan))
     modes = {**rendered.modes, **{name: mode for name, (_, mode) in own.items()}}
@@ -60,7 +60,9 @@ def folder(plan: Plan, named: Mapping[str, Archive]) -> Rendered:
 
 def _scripts() -> dict[str, bytes]:
     scripts = {f"online/{path.name}": path.read_bytes() for path in (templates_dir() / "online").glob("*.py")}
-    modules = {f"online/{one.__name__.replace('.', '/')}.py": Path(str(one.__file__)).read_bytes() for one in _MODULES}
+    modules = {
+        f"online/{module.__name__.replace('.', '/')}.py": Path(str(module.__file__)).read_bytes() for module in _MODULES
+    }
     return scripts | modules
 
 
@@ -114,7 +116,7 @@ def _there(target: Path, name: str) -> bytes | None:
     try:
         return files.read(target / name, most_bytes=MAX_BYTES, inside=target)
     except OSError:
-        return None  # of any kind: it is replaced
+        return None  # whatever lies there is replaced
 
 
 def free(rendered: Rendered, target: Path) -> bool:

@@ -100,8 +100,10 @@ class App:
         from devenv.doors.docker.address import proxies
 
         own = {name: value for name in _CARRIED if (value := os.environ.get(name))}
-        said = {name.lower() for name in own}
-        return own | {name: value for name, value in proxies(os.environ, _home()).items() if name.lower() not in said}
+        own_names = {name.lower() for name in own}
+        return own | {
+            name: value for name, value in proxies(os.environ, _home()).items() if name.lower() not in own_names
+        }
 
     @functools.cached_property
     def endpoint(self) -> Endpoint:
@@ -142,16 +144,16 @@ class App:
             return self.environments.named(name, all_users=all_users, look=look, hint=hint)
         return self.environments.meant(Path.cwd(), all_users=all_users, here_only=here_only)
 
-    def is_own(self, one: Running) -> bool:
+    def is_own(self, running: Running) -> bool:
         """Whether devenv made the container, for this user."""
-        return self.environments.is_own(one)
+        return self.environments.is_own(running)
 
-    def known_token(self, one: Running) -> str | None:
+    def known_token(self, running: Running) -> str | None:
         """The token of this user's environment; None for another user's, even under the same name."""
-        return self.environments.known_token(one)
+        return self.environments.known_token(running)
 
     def locked(self, name: str) -> AbstractContextManager[None]:
-        """Hold the environment for one command; says so when another command has it."""
+        """Lock the environment for one command; prints a note when another command has the lock."""
         return self.environment(name).locked(
             lambda: self.console.note("another devenv command is using this environment; waiting")
         )

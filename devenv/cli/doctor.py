@@ -44,20 +44,20 @@ def doctor(app: App, preset: str | None, offline: bool, gpus: str | None, gpu_mo
     from devenv.doctor.diagnose import diagnose, gather_for
     from devenv.doctor.diagnose import recorded as read_recorded
 
-    # The engine and buildx answer while Python reads the preset.
-    told = None if recorded else _asked(app)
+    # Ask the engine and buildx while Python reads the preset.
+    answers = None if recorded else _engine_answers(app)
     loaded = _loaded(preset)
-    if told:
-        machine = gather_for(loaded, app.settings, app.carried, told.result, offline=offline)
+    if answers:
+        machine = gather_for(loaded, app.settings, app.carried, answers.result, offline=offline)
     else:
         assert recorded is not None
         machine = read_recorded(recorded)
-    here = (lambda: app.endpoint) if told else None
+    here = (lambda: app.endpoint) if answers else None
     found = diagnose(loaded, machine, app.settings, endpoint=here, gpus=gpus, mode=gpu_mode)
     if app.json:
         app.console.json(_json(found))
     else:
-        _tell(app, found)
+        _print(app, found)
     found.refuse()
 
 
@@ -71,7 +71,7 @@ def _loaded(preset: str | None) -> LoadedPreset | None:
     return load(find(preset, here))
 
 
-def _asked(app: App) -> Future[EngineFacts]:
+def _engine_answers(app: App) -> Future[EngineFacts]:
     from devenv.doors.machine.engine import ask
     from devenv.doors.thread import in_thread
 
@@ -85,20 +85,20 @@ def _json(found: Diagnosis) -> dict[str, Any]:
         "preset": found.loaded.preset.name if found.loaded else None,
         "able": found.is_able,
         "needs": {**dataclasses.asdict(found.needed), "kinds": sorted(found.needed.kinds)},
-        "findings": [dataclasses.asdict(one) for one in found.findings],
+        "findings": [dataclasses.asdict(finding) for finding in found.findings],
         "instead": {"preset": found.instead.name, "command": found.instead.command} if found.instead else None,
         "machine": to_json(found.machine),
     }
 
 
-def _tell(app: App, found: Diagnosis) -> None:
+def _print(app: App, found: Diagnosis) -> None:
     lines = []
-    for one in found.findings:
-        lines.append(f"{_SIGNS[one.level]}  {one.what}")
-        if one.level != OK and one.remedy:
-            lines.append(f"         → {one.remedy}")
+    for finding in found.findings:
+        lines.append(f"{_SIGNS[finding.level]}  {finding.what}")
+        if finding.level != OK and finding.remedy:
+            lines.append(f"         → {finding.remedy}")
     app.console.data("\n".join(lines))
     if found.is_able:
         name = f"can run {found.loaded.preset.name}" if found.loaded else "can run environments"
-        warnings = [one.level for one in found.findings].count(WARNING)
+        warnings = [finding.level for finding in found.findings].count(WARNING)
         app.console.note(f"this machine {name}" + (f"; {warnings} warnings" if warnings else ""))

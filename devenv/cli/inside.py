@@ -37,17 +37,17 @@ def logs(app: App, name: str | None, service: str | None, follow: bool, lines: i
 
     With one environment, 'devenv logs SERVICE' is enough.
     """
-    one, service = _target(app, name, service, all_users=all_users)
-    if one.facts.state != "running":
-        for text in log.stopped(one, service, app.engine, lines=lines):
+    running, service = _target(app, name, service, all_users=all_users)
+    if running.facts.state != "running":
+        for text in log.stopped(running, service, app.engine, lines=lines):
             app.console.data(text)
         return
-    paths = log.existing(one, service, app.engine)
+    paths = log.existing(running, service, app.engine)
     if not paths:
         app.console.note("no log yet")
         return
     with (
-        contextlib.closing(log.read(one, paths, app.engine, lines=lines, follow=follow)) as printed,
+        contextlib.closing(log.read(running, paths, app.engine, lines=lines, follow=follow)) as printed,
         contextlib.suppress(*((KeyboardInterrupt,) if follow else ())),
     ):
         for line in printed:
@@ -92,8 +92,8 @@ def exec_(app: App, name: str | None, workdir: str | None, words: tuple[str, ...
         hint += f"; to run a program named {name!r} in the container: devenv exec -- {name} -- …"
     if not words:
         raise UsageError("no command is given", hint="devenv exec NAME -- COMMAND")
-    one = app.select(name, all_users=all_users, hint=hint)
-    sys.exit(_interactive(app, one, words, workdir=workdir))
+    running = app.select(name, all_users=all_users, hint=hint)
+    sys.exit(_interactive(app, running, words, workdir=workdir))
 
 
 @click.command()
@@ -111,15 +111,15 @@ def shell(app: App, name: str | None, all_users: bool) -> None:
 @pass_app
 def open_(app: App, name: str | None, service: str) -> None:
     """Open an environment's page (ide, jupyter, …) in the browser, token included."""
-    one = condition.require_running(app.select(name))
-    environment = app.environment(one.name)
+    running = condition.require_running(app.select(name))
+    environment = app.environment(running.name)
     token = environment.kept_token()
-    urls = one.urls(token)
+    urls = running.urls(token)
     if service not in urls:
         raise UsageError(
-            f"{one.name} has no page {service!r}; it has: {', '.join(urls) or 'none'}", hint="devenv status"
+            f"{running.name} has no page {service!r}; it has: {', '.join(urls) or 'none'}", hint="devenv status"
         )
-    readiness.check_token(one, readiness.states(one, token), environment.token_file)
+    readiness.check_token(running, readiness.states(running, token), environment.token_file)
     app.console.data(urls[service])
     # A redirecting page that only this user can read, because the process list shows a browser's arguments.
     page = environment.page(service, urls[service])
@@ -139,15 +139,15 @@ def restart(app: App, words: tuple[str, ...], all_users: bool) -> None:
     """
     if len(words) > 2:
         raise UsageError(f"too many arguments: {' '.join(words)}", hint="devenv restart NAME SERVICE")
-    one, name = app.select(words[0] if len(words) == 2 else None, all_users=all_users), words[-1]
-    with app.locked(one.name):
-        one = app.select(one.name, all_users=all_users)
+    running, name = app.select(words[0] if len(words) == 2 else None, all_users=all_users), words[-1]
+    with app.locked(running.name):
+        running = app.select(running.name, all_users=all_users)
         with app.console.stages() as stages:
-            restart_service(one, name, app.engine, token=app.known_token(one), stages=stages)
+            restart_service(running, name, app.engine, token=app.known_token(running), stages=stages)
     if app.json:
-        app.console.json({"name": one.name, "service": name})
+        app.console.json({"name": running.name, "service": name})
     else:
-        app.console.note(f"{name} of {one.name} is restarted")
+        app.console.note(f"{name} of {running.name} is restarted")
 
 
 @click.command()
@@ -160,30 +160,30 @@ def smoke(app: App, name: str | None, all_users: bool) -> None:
     from devenv.checks.smoke import smoke as run_smoke
     from devenv.up.report import smoke_json
 
-    one = condition.require_running(app.select(name, all_users=all_users))
+    running = condition.require_running(app.select(name, all_users=all_users))
     with app.console.stages() as stages, stages.stage("smoke") as stage:
-        report = run_smoke(one, app.engine, progress=stage)
+        report = run_smoke(running, app.engine, progress=stage)
         stage.failed = not report.passed
     if app.json:
         app.console.json(smoke_json(report))
     else:
         for check in report.checks:
             app.console.data(printable(check.line, one_line=True))
-    report.raise_failed(one.name)
+    report.raise_failed(running.name)
 
 
 def _target(app: App, name: str | None, service: str | None, *, all_users: bool) -> tuple[Running, str | None]:
     """`logs NAME SERVICE`, `logs NAME`, or `logs SERVICE` when there is only one environment."""
     if name is not None and service is None:
         environments = container.everything(app.engine)
-        mine = [one for one in environments if all_users or app.is_own(one)]
-        if any(one.name == name for one in environments) or len(mine) != 1:
+        mine = [running for running in environments if all_users or app.is_own(running)]
+        if any(running.name == name for running in environments) or len(mine) != 1:
             return app.select(name, all_users=all_users), None
         name, service = None, name
-    one = app.select(name, all_users=all_users)
+    running = app.select(name, all_users=all_users)
     if service is not None and service not in log.OTHERS:
-        condition.require_service(one, service)
-    return one, service
+        condition.require_service(running, service)
+    return running, service
 
 
 def _browse(address: str) -> bool:
@@ -195,16 +195,16 @@ def _browse(address: str) -> bool:
         return False
 
 
-def _interactive(app: App, one: Running, command: tuple[str, ...], *, workdir: str | None = None) -> int:
+def _interactive(app: App, running: Running, command: tuple[str, ...], *, workdir: str | None = None) -> int:
     from devenv.container.exec import Lifeline, working_folder
 
-    condition.require_running(one)
+    condition.require_running(running)
     terminal = ["-i", "-t"] if sys.stdin.isatty() and sys.stdout.isatty() else ["-i"]
-    folder = working_folder(one, app.engine, workdir) if workdir else WORKSPACE
+    folder = working_folder(running, app.engine, workdir) if workdir else WORKSPACE
     options = [*terminal, "--user", "dev", "--workdir", folder]
 
-    with Lifeline(app.engine, one.facts.name) as line:
-        code = _inside(app, one, options, line.command(command), tell=line.tell)
+    with Lifeline(app.engine, running.facts.name) as line:
+        code = _inside(app, running, options, line.command(command), tell=line.tell)
         if code < 0:
             line.lost()
             return 128 - code
@@ -214,14 +214,14 @@ def _interactive(app: App, one: Running, command: tuple[str, ...], *, workdir: s
 
 def _inside(
     app: App,
-    one: Running,
+    running: Running,
     options: list[str],
     command: list[str],
     *,
     tell: Callable[[int], None],
 ) -> int:
     """Run a command in the container on this terminal, through the docker client."""
-    full = ["docker", "exec", *options, one.facts.name, *command]
+    full = ["docker", "exec", *options, running.facts.name, *command]
     try:
         return process.interactive(full, env=app.engine.endpoint.variables(), tell=tell)
     except FileNotFoundError:

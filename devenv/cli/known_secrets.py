@@ -1,4 +1,4 @@
-"""This user's own secrets, which must not be in any file that leaves."""
+"""This user's own secrets, which must not be in any file that leaves this machine."""
 
 from __future__ import annotations
 

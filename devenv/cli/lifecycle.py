@@ -1,4 +1,4 @@
-"""An environment's life: ps, status, stop, start, down."""
+"""The life cycle of an environment: ps, status, stop, start, down."""
 
 from __future__ import annotations
 
@@ -21,12 +21,15 @@ def ps(app: App) -> None:
     """List the environments on this engine, running or not."""
     every = container.everything(app.engine)
     if app.json:
-        app.console.json([_short(app, one) for one in every])
+        app.console.json([_short(app, running) for running in every])
         return
     if not every:
         app.console.note("no environment; make one: devenv up rapidocr")
         return
-    rows = [(one.name, one.preset, _state(app, one), one.project or "-", _ide(app, one)) for one in every]
+    rows = [
+        (running.name, running.preset, _state(app, running), running.project or "-", _ide(app, running))
+        for running in every
+    ]
     app.console.table("", ("NAME", "PRESET", "STATE", "PROJECT", "URL"), rows, stdout=True)
 
 
@@ -36,26 +39,26 @@ def ps(app: App) -> None:
 @pass_app
 def status(app: App, name: str | None) -> None:
     """Show one environment: its services now, URLs, volumes, memory."""
-    one = app.select(name, look=True)
-    token = app.known_token(one)
-    live = one.facts.state == "running"
-    services = readiness.states(one, token or "") if live else {}
-    if live and app.is_own(one):
-        _warn_of_token(app, one, services)
-    memory = usage.memory(one, app.engine) if live else None
-    gpus = [] if one.gpu is None else usage.gpus(one, app.engine)
+    running = app.select(name, look=True)
+    token = app.known_token(running)
+    live = running.facts.state == "running"
+    services = readiness.states(running, token or "") if live else {}
+    if live and app.is_own(running):
+        _warn_of_token(app, running, services)
+    memory = usage.memory(running, app.engine) if live else None
+    gpus = [] if running.gpu is None else usage.gpus(running, app.engine)
     if app.json:
         app.console.json({
-            **_short(app, one), "services": services, "memory_bytes": memory, "gpus": [_gpu(each) for each in gpus],
-            "volumes": [{"name": m.source, "at": m.target} for m in one.facts.mounts if m.kind == "volume"],
+            **_short(app, running), "services": services, "memory_bytes": memory, "gpus": [_gpu(each) for each in gpus],
+            "volumes": [{"name": m.source, "at": m.target} for m in running.facts.mounts if m.kind == "volume"],
         })  # fmt: skip
         return
-    lines = [f"{one.name}  {_state(app, one)}  (preset {one.preset}, lock {one.lock_digest[:12]})"]
-    lines += [f"  remedy     {text}"] if (text := condition.remedy(one)) else []
-    urls = one.urls(token) if live else {}
+    lines = [f"{running.name}  {_state(app, running)}  (preset {running.preset}, lock {running.lock_digest[:12]})"]
+    lines += [f"  remedy     {text}"] if (text := condition.remedy(running)) else []
+    urls = running.urls(token) if live else {}
     lines += [f"  {key.ljust(10)} {services.get(key, '-').ljust(8)} {url}" for key, url in urls.items()]
-    lines += [f"  volume     {m.source} at {m.target}" for m in one.facts.mounts if m.kind == "volume"]
-    lines += [f"  project    {one.project} at /workspace"] if one.project else []
+    lines += [f"  volume     {m.source} at {m.target}" for m in running.facts.mounts if m.kind == "volume"]
+    lines += [f"  project    {running.project} at /workspace"] if running.project else []
     lines += [f"  memory     {bytes_text(memory)}"] if memory is not None else []
     lines += [_gpu_line(each) for each in gpus]
     app.console.data("\n".join(printable(line, one_line=True) for line in lines))
@@ -133,40 +136,40 @@ def _done(app: App, chosen: list[str]) -> None:
         app.console.json(chosen)
 
 
-def _short(app: App, one: labels.Running) -> dict[str, Any]:
-    token = app.known_token(one)
+def _short(app: App, running: labels.Running) -> dict[str, Any]:
+    token = app.known_token(running)
     return {
-        "name": one.name,
-        "preset": one.preset,
-        "state": one.facts.state,
-        "remedy": None if one.unreadable else condition.remedy(one),
-        "project": one.project or None,
-        "lock_digest": one.lock_digest,
-        "image_id": one.facts.image,
-        "container_id": one.facts.id,
-        "started_at": one.facts.started_at,
-        "urls": one.urls(token) if one.facts.state == "running" and not one.unreadable else {},
-        "own": app.is_own(one),
-        "unreadable": one.unreadable or None,
+        "name": running.name,
+        "preset": running.preset,
+        "state": running.facts.state,
+        "remedy": None if running.unreadable else condition.remedy(running),
+        "project": running.project or None,
+        "lock_digest": running.lock_digest,
+        "image_id": running.facts.image,
+        "container_id": running.facts.id,
+        "started_at": running.facts.started_at,
+        "urls": running.urls(token) if running.facts.state == "running" and not running.unreadable else {},
+        "own": app.is_own(running),
+        "unreadable": running.unreadable or None,
     }
 
 
-def _state(app: App, one: labels.Running) -> str:
-    if one.unreadable:
-        return f"unreadable: {one.unreadable}"
-    return one.facts.state if app.is_own(one) else f"{one.facts.state}, another user's"
+def _state(app: App, running: labels.Running) -> str:
+    if running.unreadable:
+        return f"unreadable: {running.unreadable}"
+    return running.facts.state if app.is_own(running) else f"{running.facts.state}, another user's"
 
 
-def _ide(app: App, one: labels.Running) -> str:
-    urls = one.urls(app.known_token(one)) if one.facts.state == "running" and not one.unreadable else {}
+def _ide(app: App, running: labels.Running) -> str:
+    urls = running.urls(app.known_token(running)) if running.facts.state == "running" and not running.unreadable else {}
     return next(iter(urls.values()), "-")
 
 
-def _warn_of_token(app: App, one: labels.Running, services: Mapping[str, str]) -> None:
-    environment = app.environment(one.name)
+def _warn_of_token(app: App, running: labels.Running, services: Mapping[str, str]) -> None:
+    environment = app.environment(running.name)
     try:
         environment.kept_token()
-        readiness.check_token(one, services, environment.token_file)
+        readiness.check_token(running, services, environment.token_file)
     except NotReadyError as error:
         app.console.warn(f"{error.where}: {error.message}; {error.hint}")
 

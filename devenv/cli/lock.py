@@ -1,4 +1,4 @@
-"""`devenv lock` and `devenv fetch`: fix every input, and bring it here."""
+"""`devenv lock` and `devenv fetch`: fix every input, and download it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def lock(app: App, preset: str | None, check: bool, upgrade: tuple[str, ...], wi
     """
     from devenv.resolve.relock import earlier, relock
 
-    names = tuple(name for one in upgrade for name in one.split(",") if name)
+    names = tuple(name for option in upgrade for name in option.split(",") if name)
     if without_model and "model" in names:
         raise UsageError("--without-model contacts no hub, but --upgrade model needs one", hint="choose one of them")
     loaded = load(find(preset, Path.cwd()))
@@ -65,7 +65,7 @@ def lock(app: App, preset: str | None, check: bool, upgrade: tuple[str, ...], wi
         done = relock(before, app.session(stages).resolving(stage), upgrade=names, ask_hubs=not without_model)
         stage.cached = done.lock == done.earlier
         stage.message(f"{len(done.lock.artifacts())} files, {bytes_text(_bytes(done.lock))}")
-    _tell(app, done)
+    _print(app, done)
 
 
 @click.command()
@@ -111,11 +111,11 @@ def sbom(app: App, preset: str | None) -> None:
 
 def _check(app: App, locked: Lock, found: tuple[drift.Drift, ...], path: Path, command: str) -> None:
     if app.json:
-        rows = [{"section": one.section, "locked": one.locked, "wanted": one.wanted} for one in found]
+        rows = [{"section": pin.section, "locked": pin.locked, "wanted": pin.wanted} for pin in found]
         app.console.json({"lock": str(path), "lock_digest": locked.digest, "fits": not found, "drift": rows,
                           "open": list(locked.open or ())})  # fmt: skip
     elif found:
-        rows_ = [(one.section, one.locked, one.wanted) for one in found]
+        rows_ = [(pin.section, pin.locked, pin.wanted) for pin in found]
         app.console.table("", ("section", "locked", "preset"), rows_, stdout=True)
     if found:
         raise DriftError(f"the lock does not fit the preset: {len(found)} pins differ", where=str(path),
@@ -123,18 +123,18 @@ def _check(app: App, locked: Lock, found: tuple[drift.Drift, ...], path: Path, c
     app.console.note(f"{path} fits" + (f"; {_OPEN}" if locked.open else ""))
 
 
-def _tell(app: App, done: Relocked) -> None:
+def _print(app: App, done: Relocked) -> None:
     new, changed = done.lock, done.changes
     if app.json:
-        rows = [{"kind": one.kind, "name": one.name, "old": one.old, "new": one.new} for one in changed]
+        rows = [{"kind": change.kind, "name": change.name, "old": change.old, "new": change.new} for change in changed]
         app.console.json(
             {"preset": new.preset, "lock": str(done.path), "lock_digest": new.digest, "files": len(new.artifacts()),
              "bytes": _bytes(new), "changes": rows, "open": list(new.open or ())}
         )  # fmt: skip
         return
     old = done.earlier is not None
-    for one in changed if old else ():
-        app.console.note(f"  {one.kind:<9} {one.name}: {one.old or '—'} → {one.new or '—'}")
+    for change in changed if old else ():
+        app.console.note(f"  {change.kind:<9} {change.name}: {change.old or '—'} → {change.new or '—'}")
     many = f": {len(changed)} changes" if old and changed else ": nothing changed" if old else ""
     app.console.note(f"{done.path}{many}")
     if new.open:
@@ -142,4 +142,4 @@ def _tell(app: App, done: Relocked) -> None:
 
 
 def _bytes(lock: Lock) -> int:
-    return sum(one.size for one in lock.artifacts())
+    return sum(artifact.size for artifact in lock.artifacts())

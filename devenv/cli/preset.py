@@ -47,7 +47,7 @@ def presets(app: App) -> None:
     if app.json:
         app.console.json({"presets": [_summary(loaded) for loaded in every]})
         return
-    rows = [(one.path.parent.name, _extended(one) or "-", one.preset.description) for one in every]
+    rows = [(loaded.path.parent.name, _extended(loaded) or "-", loaded.preset.description) for loaded in every]
     app.console.table("", ("NAME", "EXTENDS", "WHAT IT IS"), rows, stdout=True)
 
 
@@ -85,16 +85,21 @@ def validate(app: App, files: tuple[str, ...]) -> None:
 
     found: list[Validated] = []
     for argument in files or (None,):
-        one = check(argument, Path.cwd(), app.dirs.config)
-        found.append(one)
-        for words in one.warnings:
-            app.console.warn(f"{one.name}: {words}")
-        if not one.mistakes:
-            app.console.note(f"{one.name}: valid")
-    every = tuple(mistake for one in found for mistake in one.mistakes)
+        validated = check(argument, Path.cwd(), app.dirs.config)
+        found.append(validated)
+        for words in validated.warnings:
+            app.console.warn(f"{validated.name}: {words}")
+        if not validated.mistakes:
+            app.console.note(f"{validated.name}: valid")
+    every = tuple(mistake for file in found for mistake in file.mistakes)
     if app.json:
         rows = [
-            {"path": one.name, "valid": not one.mistakes, "problems": list(map(_row, one.mistakes))} for one in found
+            {
+                "path": file.name,
+                "valid": not file.mistakes,
+                "problems": list(map(_row, file.mistakes)),
+            }
+            for file in found
         ]
         app.console.json({"valid": not every, "files": rows})
     if every:

@@ -1,4 +1,4 @@
-"""`prune`: what no environment uses."""
+"""`devenv prune`: remove what no environment uses."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def prune(app: App, everything: bool, dry_run: bool, all_users: bool) -> None:
     if app.json:
         app.console.json({
             "images": [*done.images], "networks": done.networks, "bytes": size_bytes, "kept": done.kept,
-            "others": done.others, "folders": [str(one) for one in done.folders], "dry_run": dry_run,
+            "others": done.others, "folders": [str(folder) for folder in done.folders], "dry_run": dry_run,
         })  # fmt: skip
         return
     for what in (*done.images, *done.networks, *map(str, done.folders)) if dry_run else ():

@@ -1,4 +1,4 @@
-"""The settings in force."""
+"""`devenv settings`: the settings in force."""
 
 from __future__ import annotations
 
@@ -21,16 +21,22 @@ def settings(app: App) -> None:
     from devenv.doctor.settings_in_force import UNHEARD, in_force
 
     every = in_force(os.environ)
-    heard = [one for one in every if one.section != UNHEARD]
-    unheard = [one for one in every if one.section == UNHEARD]
+    heard = [setting for setting in every if setting.section != UNHEARD]
+    unheard = [setting for setting in every if setting.section == UNHEARD]
     if app.json:
         app.console.json({
             "settings": [
-                {"section": one.section, "name": one.name, "value": one.value, "from": list(one.origins)}
-                for one in heard
+                {
+                    "section": setting.section, "name": setting.name, "value": setting.value,
+                    "from": list(setting.origins),
+                }
+                for setting in heard
             ],
-            "not_honoured": [{"name": one.name, "from": list(one.origins)} for one in unheard],
+            "not_honoured": [{"name": setting.name, "from": list(setting.origins)} for setting in unheard],
         })  # fmt: skip
         return
-    rows = [(f"{one.section}: {one.name}", one.value, ", ".join(one.origins)) for one in (*heard, *unheard)]
+    rows = [
+        (f"{setting.section}: {setting.name}", setting.value, ", ".join(setting.origins))
+        for setting in (*heard, *unheard)
+    ]
     app.console.table("", ("SETTING", "VALUE", "FROM"), rows, stdout=True)

@@ -58,13 +58,18 @@ def verify(app: App, what: str | None, only_digest: bool, other: str | None, exp
             "image": reference, "preset": decided.plan.preset, "lock_digest": decided.lock.digest,
             "digest": found.digest, "stated": stated,
             **({} if only_digest else _rebuilt(verdict)), **({"expected": expect} if expect else {}),
-            "layers": [{"name": one.name, "diff_id": one.diff_id, "bytes": one.size_bytes, "entries": len(one.entries)}
-                       for one in found.layers],
+            "layers": [
+                {
+                    "name": layer.name, "diff_id": layer.diff_id, "bytes": layer.size_bytes,
+                    "entries": len(layer.entries),
+                }
+                for layer in found.layers
+            ],
         })  # fmt: skip
     elif only_digest:
         app.console.data(found.digest)
     else:
-        _tell(app, reference, verdict)
+        _print(app, reference, verdict)
     if expect is not None:
         found.require(expect, reference)
     if not only_digest:
@@ -75,11 +80,14 @@ def _rebuilt(verdict: Verdict) -> dict[str, Any]:
     return {
         "equal": verdict.equal,
         "rebuilt_digest": verdict.rebuilt.digest,
-        "differences": [{"path": one.path, "layer": one.layer, "what": one.what} for one in verdict.differences],
+        "differences": [
+            {"path": difference.path, "layer": difference.layer, "what": difference.what}
+            for difference in verdict.differences
+        ],
     }
 
 
-def _tell(app: App, reference: str, verdict: Verdict) -> None:
+def _print(app: App, reference: str, verdict: Verdict) -> None:
     again = {layer.name: layer for layer in verdict.rebuilt.layers}
     rows = [
         (
@@ -90,8 +98,8 @@ def _tell(app: App, reference: str, verdict: Verdict) -> None:
     ]  # fmt: skip
     app.console.note("")
     app.console.table("", ("layer", "size", "entries", ""), rows)
-    for one in verdict.differences[:_SHOWN]:
-        app.console.note(f"{one.layer}: {one.path}: {one.what}")
+    for difference in verdict.differences[:_SHOWN]:
+        app.console.note(f"{difference.layer}: {difference.path}: {difference.what}")
     if len(verdict.differences) > _SHOWN:
         app.console.note(f"… and {len(verdict.differences) - _SHOWN} more: --json lists all")
     if verdict.equal:

@@ -49,10 +49,10 @@ def prefetch(app: App, preset: str | None, sources: tuple[str, ...]) -> None:
             "seconds": round(done.seconds, 3), "recorded": recorded_json(decided.recorded, decided.place),
         })  # fmt: skip
         return
-    told = ", ".join(f"{bytes_text(count)} from {name}" for name, count in done.by_source)
+    sources_text = ", ".join(f"{bytes_text(count)} from {name}" for name, count in done.by_source)
     app.console.note(
-        f"{model.key}: {done.files} files downloaded ({told or 'nothing'}), {done.linked} taken from this machine, "
-        f"{done.here} were here: {folder}"
+        f"{model.key}: {done.files} files downloaded ({sources_text or 'nothing'}), "
+        f"{done.linked} taken from this machine, {done.here} were here: {folder}"
     )
 
 
@@ -76,17 +76,17 @@ def list_(app: App) -> None:
     every = listed(store, lambda: app.engine)
     if app.json:
         app.console.json([
-            {"model": one.stored.model.key, "digest": one.stored.model.digest, "complete": one.stored.complete,
-             "bytes": one.stored.bytes, "size": one.stored.model.size, "files": len(one.stored.model.files),
-             "folder": str(one.stored.folder), "sources": [each.model_dump() for each in one.stored.model.sources],
-             "used_by": None if one.used_by is None else list(one.used_by)}
-            for one in every
+            {"model": entry.stored.model.key, "digest": entry.stored.model.digest, "complete": entry.stored.complete,
+             "bytes": entry.stored.bytes, "size": entry.stored.model.size, "files": len(entry.stored.model.files),
+             "folder": str(entry.stored.folder), "sources": [each.model_dump() for each in entry.stored.model.sources],
+             "used_by": None if entry.used_by is None else list(entry.used_by)}
+            for entry in every
         ])  # fmt: skip
         return
     if not every:
         app.console.note(f"no weights in {store.root}; fetch those of a preset with 'model': devenv prefetch PRESET")
         return
-    app.console.table("", ("MODEL", "SIZE", "FROM", "USED BY"), [_row(one) for one in every], stdout=True)
+    app.console.table("", ("MODEL", "SIZE", "FROM", "USED BY"), [_row(entry) for entry in every], stdout=True)
 
 
 @weights.command()
@@ -101,12 +101,12 @@ def verify(app: App, model: str | None) -> None:
     with app.console.stages() as stages:
         chosen, wrong = reread(_store(app), stages, name=model)
     if app.json:
-        rows = [{"model": one.key, "file": one.file.path, "why": one.why} for one in wrong]
-        app.console.json({"models": [one.model.key for one in chosen], "wrong": rows})
+        rows = [{"model": wrong_file.key, "file": wrong_file.file.path, "why": wrong_file.why} for wrong_file in wrong]
+        app.console.json({"models": [stored.model.key for stored in chosen], "wrong": rows})
     if wrong:
         raise DriftError(
             f"{len(wrong)} files do not match the lock",
-            detail="\n".join(f"{one.key}: {one.file.path}: {one.why}" for one in wrong),
+            detail="\n".join(f"{wrong_file.key}: {wrong_file.file.path}: {wrong_file.why}" for wrong_file in wrong),
             hint="fetch them again: devenv prefetch",
         )
     app.console.note(f"{sum(len(one.model.files) for one in chosen)} files are right")
@@ -145,7 +145,7 @@ def import_(app: App, folder: Path, preset: str | None) -> None:
             done = import_from(folder, model, store, progress=stage)
     if app.json:
         app.console.json({"model": model.key, "folder": str(store.folder(model.key)), "files": len(done.taken),
-                          "missing": [one.path for one in done.missing]})  # fmt: skip
+                          "missing": [file.path for file in done.missing]})  # fmt: skip
     done.raise_missing()
     app.console.note(f"{model.key}: {len(done.taken)} files imported; complete: {store.folder(model.key)}")
 
@@ -160,13 +160,13 @@ def export(app: App, model: str, folder: Path) -> None:
     """Copy a model's files to FOLDER, for another machine. Run there: devenv weights import FOLDER PRESET."""
     from devenv.weights.plain_folder import export_to, exportable
 
-    one = exportable(model, folder, _store(app))
+    stored = exportable(model, folder, _store(app))
     with app.console.stages() as stages, stages.stage("export") as stage:
-        export_to(folder, one, progress=stage)
+        export_to(folder, stored, progress=stage)
     if app.json:
-        app.console.json({"model": one.model.key, "folder": str(folder), "files": len(one.model.files),
-                          "bytes": one.model.size})  # fmt: skip
-    app.console.note(f"{one.model.key} is in {folder}")
+        app.console.json({"model": stored.model.key, "folder": str(folder), "files": len(stored.model.files),
+                          "bytes": stored.model.size})  # fmt: skip
+    app.console.note(f"{stored.model.key} is in {folder}")
 
 
 @weights.command()
@@ -191,8 +191,8 @@ def serve(app: App, host: str, port: int, no_token: bool, unconfirmed: bool) -> 
     for remark in () if unconfirmed else confirm(store, app.settings.hubs):
         app.console.warn(f"{remark}; devenv does not serve it under that name (--unconfirmed does)")
     token = None if no_token else secret(app.dirs.state / "weights-token")
-    told = app.console.note if app.options.verbose else None
-    with serving(store, host=host, port=port, token=token, told=told, unconfirmed=unconfirmed) as server:
+    on_request = app.console.note if app.options.verbose else None
+    with serving(store, host=host, port=port, token=token, on_request=on_request, unconfirmed=unconfirmed) as server:
         models = server.models()
         if app.json:
             app.console.json({"url": server.url, "token": token, "models": list(models)})
@@ -208,11 +208,11 @@ def _store(app: App) -> Weights:
     return Weights(app.settings.hubs.dir)
 
 
-def _row(one: Listed) -> tuple[str, str, str, str]:
-    model, size = one.stored.model, bytes_text(one.stored.model.size)
+def _row(listed: Listed) -> tuple[str, str, str, str]:
+    model, size = listed.stored.model, bytes_text(listed.stored.model.size)
     return (
         model.key,
-        size if one.stored.complete else f"{bytes_text(one.stored.bytes)} of {size}",
+        size if listed.stored.complete else f"{bytes_text(listed.stored.bytes)} of {size}",
         ", ".join(f"{source.hub}:{source.id}" for source in model.sources),
-        "?" if one.used_by is None else ", ".join(one.used_by) or "-",
+        "?" if listed.used_by is None else ", ".join(listed.used_by) or "-",
     )

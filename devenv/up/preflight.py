@@ -54,9 +54,9 @@ def usable(loaded: LoadedPreset, session: Session) -> EngineFacts:
     from devenv.doctor.finding import refuse
     from devenv.doctor.host import users
 
-    told = session.answers.facts(session.engine(), with_version=False)
-    refuse(users(told), name=f"{loaded.preset.name!r}")
-    return told
+    facts = session.answers.facts(session.engine(), with_version=False)
+    refuse(users(facts), name=f"{loaded.preset.name!r}")
+    return facts
 
 
 def before_lock(loaded: LoadedPreset, session: Session, asked: Asked) -> None:
@@ -137,7 +137,7 @@ def _look(loaded: LoadedPreset, needed: Needs, session: Session, asked: Asked, *
         # Another preset may need what this one did not.
         whole = quick(settings, session.answers.facts(engine, with_buildx=True), with_gpu=True)
         found = instead(
-            loaded, whole, matrix or read(settings.dirs.config), lambda one: needs_of(one, settings),
+            loaded, whole, matrix or read(settings.dirs.config), lambda preset: needs_of(preset, settings),
             gpus=asked.gpus, mode=asked.mode or "auto",
         )  # fmt: skip
         names = ", ".join(loaded.preset.alternatives)

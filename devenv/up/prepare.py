@@ -135,8 +135,8 @@ def token(environment: Environment, wishes: Wishes) -> Token:
 
 def host_settings(decided: Decided, environment: Environment, session: Session) -> bool:
     """Write proxies, mirrors, certificates and git's name for the container; returns whether they changed."""
-    told = brought(session.settings, session.carried, decided.lock.base.distribution, decided.lock.base.release)
-    return environment.bring(told.variables, told.ca_bundle, told.apt_sources, told.git_config)
+    settings = brought(session.settings, session.carried, decided.lock.base.distribution, decided.lock.base.release)
+    return environment.bring(settings.variables, settings.ca_bundle, settings.apt_sources, settings.git_config)
 
 
 def user(project: Path | None, session: Session, *, rootless: bool) -> tuple[User, tuple[Path, ...]]:

@@ -33,7 +33,7 @@ def up_json(result: Result, stages: Sequence[StageReport], token: str) -> dict[s
         "recorded": recorded_json(decided.recorded, decided.place),
         "untouched": result.untouched,
         "stages": stages_json(stages),
-        "services": [{"name": one.service, "seconds": one.seconds} for one in result.ready],
+        "services": [{"name": ready.service, "seconds": ready.seconds} for ready in result.ready],
         "smoke": smoke_json(result.report),
     }
 
@@ -50,20 +50,20 @@ def gpu_json(given: Access | None, proof: Proof | None) -> dict[str, Any] | None
     return {
         "mode": given.mode,
         "devices": [
-            {"index": one.index, "uuid": one.uuid, "name": one.name, "memory_bytes": one.memory_bytes,
-             "capability": one.capability}
-            for one in given.devices
+            {"index": device.index, "uuid": device.uuid, "name": device.name, "memory_bytes": device.memory_bytes,
+             "capability": device.capability}
+            for device in given.devices
         ],
         "check": proof and {
             "passed": proof.passed, "seconds": proof.wall_s, "inside_seconds": proof.seconds, "cuda": proof.cuda,
-            "devices": [dict(one) for one in proof.devices],
+            "devices": [dict(device) for device in proof.devices],
         },
     }  # fmt: skip
 
 
 def stages_json(reports: Sequence[StageReport]) -> list[dict[str, Any]]:
     """`stages` of `up --json` and `build --json`."""
-    return [{"name": one.name, "seconds": one.seconds, "cached": one.cached} for one in reports]
+    return [{"name": report.name, "seconds": report.seconds, "cached": report.cached} for report in reports]
 
 
 def smoke_json(report: Report) -> dict[str, Any]:

@@ -30,8 +30,8 @@ class Session:
     engine: Callable[[], Engine]
     stages: Stages
     carried: Mapping[str, str]  # this host's proxies and mirrors, for the container
-    weight_sources: tuple[str, ...] = ()  # hubs to bring weights from, and no others
-    answers: Answers = dataclasses.field(default_factory=Answers)  # the engine's, about itself
+    weight_sources: tuple[str, ...] = ()  # fetch weights from these hubs only
+    answers: Answers = dataclasses.field(default_factory=Answers)  # the engine's own facts, requested once
     cancel: Cancellation = dataclasses.field(default_factory=Cancellation)
 
     @property

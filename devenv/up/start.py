@@ -1,4 +1,4 @@
-"""A stopped environment started again."""
+"""Start a stopped environment again."""
 
 from __future__ import annotations
 
@@ -18,25 +18,27 @@ def start(name: str, environments: Environments, session: Session) -> tuple[Runn
     state, engine, stages = environments.state(name), session.engine(), session.stages
     token = state.kept_token()
     with state.locked(session.waiting_for("is using this environment"), session.cancel):
-        one = _startable(environments.named(name), session)
-        if one.facts.state == "running":
-            readiness.check_token(one, readiness.states(one, token), state.token_file)
+        running = _startable(environments.named(name), session)
+        if running.facts.state == "running":
+            readiness.check_token(running, readiness.states(running, token), state.token_file)
         with stages.stage("boot") as stage:
-            stage.cached = one.facts.state == "running" and not one.facts.is_cut_off
-            watch = wake(one, state, session)
+            stage.cached = running.facts.state == "running" and not running.facts.is_cut_off
+            watch = wake(running, state, session)
             readiness.wait_up(watch)
         with stages.stage("ready") as stage:
-            readiness.wait_ready(one, token, watch, progress=stage, engine=engine)
-        if one.gpu:
+            readiness.wait_ready(running, token, watch, progress=stage, engine=engine)
+        if running.gpu:
             with stages.stage("gpu"):
-                prove(one, engine)
+                prove(running, engine)
     return environments.named(name), token
 
 
-def _startable(one: Running, session: Session) -> Running:
+def _startable(running: Running, session: Session) -> Running:
     """The container, running or ready to be started."""
-    can = condition.can_start(one)
-    settled = condition.settled(one, session.engine(), session.stages.note) if can else None
+    can = condition.can_start(running)
+    settled = condition.settled(running, session.engine(), session.stages.note) if can else None
     if settled is None:
-        raise NotReadyError(f"{one.name} cannot be started: it is {one.facts.state}", hint=condition.remedy(one))
+        raise NotReadyError(
+            f"{running.name} cannot be started: it is {running.facts.state}", hint=condition.remedy(running)
+        )
     return settled

@@ -71,10 +71,10 @@ def up(
         decided, gpu = prepare.machine(decided, environment, running, session, wishes)
         weights = held.enter_context(Bringing(decided.lock.model, session, own=environment.name))
         decided, image = weights.beside(lambda inner: make_image(decided, inner, relock=wishes.relock))
-        # Again, because another user may have made a container or volumes of that name meanwhile.
+        # Check again, because another user may have made a container or volumes of that name meanwhile.
         running = prepare.keep(claim(), environment, session)
         if environment.filling() and running and running.facts.state == "created":
-            running = None  # of a run that was stopped while it filled the volumes
+            running = None  # left by a run that was stopped while it filled the volumes
         token = prepare.token(environment, wishes)
         has_news = prepare.host_settings(decided, environment, session)
         user, beside = prepare.user(project, session, rootless=rootless)
@@ -127,7 +127,7 @@ def wake(running: Running, environment: Environment, session: Session, *, restar
     cut_off = running.facts.is_cut_off
     if cut_off:
         session.stages.note(f"{running.name} was disconnected from its network: it is started again on a new one")
-    # Its gateway answers only the network that it was started on.
+    # The gateway answers only the network that the container was started on.
     if running.facts.state == "running" and not (restart or cut_off):
         return _watch(running.facts.name, session, up=True)
     if running.facts.state == "running":

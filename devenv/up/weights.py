@@ -62,7 +62,7 @@ class Bringing:
         from devenv.weights.store import Weights
 
         self._store = Weights(self._session.settings.hubs.dir)
-        self._other = self._held.enter_context(self._session.cancel.part())  # of the work beside it
+        self._other = self._held.enter_context(self._session.cancel.part())  # that of the other work
         self._held.enter_context(self._store.used(self._model.key))
         try:
             if not self._store.present(self._model):
@@ -87,7 +87,7 @@ class Bringing:
             first = self._failure()
             self._halt()
             self._session.cancel.check()
-            if first is not None and isinstance(error, Exception):  # the other one only ended because of it
+            if first is not None and isinstance(error, Exception):  # `act` ended because the weights failed
                 raise first from None
             raise
         return done

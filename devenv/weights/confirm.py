@@ -19,27 +19,29 @@ _JOBS = 8
 def confirm(store: Weights, settings: HubSettings) -> tuple[str, ...]:
     """Ask the hubs about every unconfirmed source of a complete model; returns a remark for each that fails."""
     open_ = [
-        (one, source) for one in store.every() if one.complete
-        for source in one.model.sources if source not in one.confirmed
+        (stored, source) for stored in store.every() if stored.complete
+        for source in stored.model.sources if source not in stored.confirmed
     ]  # fmt: skip
 
     def ask(pair: tuple[Stored, ModelSource]) -> str | None:
-        one, source = pair
+        stored, source = pair
         try:
             listed = {file.path: file for file in hub(source.hub, settings).files(source.id, source.revision)}
         except FetchError as error:
             return error.message
-        other = next((file.path for file in one.model.files if not same(file, listed.get(file.path), one.folder)), None)
+        other = next(
+            (file.path for file in stored.model.files if not same(file, listed.get(file.path), stored.folder)), None
+        )
         return None if other is None else f"its {other} is another"
 
     with ThreadPoolExecutor(_JOBS, thread_name_prefix="confirm") as pool:
-        told = list(pool.map(ask, open_))
+        reasons = list(pool.map(ask, open_))
     remarks = []
-    for (one, source), why in zip(open_, told, strict=True):
+    for (stored, source), why in zip(open_, reasons, strict=True):
         if why is None:
-            store.confirm(one.model.key, source)
+            store.confirm(stored.model.key, source)
         else:
-            remarks.append(f"{one.model.key} is not known to be {source.hub}'s {source.id}@{source.revision}: {why}")
+            remarks.append(f"{stored.model.key} is not known to be {source.hub}'s {source.id}@{source.revision}: {why}")
     return tuple(remarks)
 
 

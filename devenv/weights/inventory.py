@@ -25,7 +25,7 @@ class Listed:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class WrongFile:
-    """A file of the model `key` whose content does not fit the lock, and the fault in words."""
+    """A file of the model `key` whose content does not fit the lock, and what is wrong with it."""
 
     key: str
     file: ModelFile
@@ -34,7 +34,7 @@ class WrongFile:
 
 def listed(store: Weights, engine: Callable[[], Engine]) -> tuple[Listed, ...]:
     """Every model, finished or not. `engine` may raise EngineError."""
-    return tuple(Listed(stored=one, used_by=_users(one.model.key, engine)) for one in store.every())
+    return tuple(Listed(stored=stored, used_by=_users(stored.model.key, engine)) for stored in store.every())
 
 
 def reread(
@@ -44,13 +44,13 @@ def reread(
     fetch downloads. Raises UsageError for an unknown model."""
     chosen = (store.named(name),) if name else store.every()
     wrong: list[WrongFile] = []
-    for one in chosen:
-        key = one.model.key
+    for stored in chosen:
+        key = stored.model.key
         with stages.stage("verify") as stage:
             stage.message(key)
-            stage.start("verify", one.model.size)
+            stage.start("verify", stored.model.size)
             with store.only(key, lambda: None):
-                found = store.rehash(one.model, lambda count, stage=stage: stage.advance("verify", count))  # type: ignore[misc]
+                found = store.rehash(stored.model, lambda count, stage=stage: stage.advance("verify", count))  # type: ignore[misc]
             stage.failed = bool(found)
         wrong += [WrongFile(key=key, file=file, why=why) for file, why in found]
     return chosen, tuple(wrong)

@@ -91,7 +91,7 @@ class Places:
 
     def _paths(self, file: ModelFile) -> Iterator[str]:
         yield f"{self._own}/{file.path}"  # its stamp was lost, or a user put it there
-        yield from (str(one) for one in self._others.get(file.sha256, ()))
+        yield from (str(copy) for copy in self._others.get(file.sha256, ()))
         for folder in self._blobs:
             yield f"{folder}/{file.sha256}"
         for folder in self._folders:
@@ -99,11 +99,11 @@ class Places:
 
     def _of_other_models(self) -> dict[str, tuple[Path, ...]]:
         found: dict[str, tuple[Path, ...]] = {}
-        for one in self._store.every(but=self._model.key):
-            gone = {file.path for file in self._store.missing(one.model)}
-            for file in one.model.files:
+        for stored in self._store.every(but=self._model.key):
+            gone = {file.path for file in self._store.missing(stored.model)}
+            for file in stored.model.files:
                 if file.path not in gone:
-                    found[file.sha256] = (*found.get(file.sha256, ()), one.folder / file.path)
+                    found[file.sha256] = (*found.get(file.sha256, ()), stored.folder / file.path)
         return found
 
 
@@ -124,7 +124,7 @@ def bytes_to_bring(missing: Sequence[ModelFile], places: Places, model: LockedMo
 def missing_bytes(files: Sequence[ModelFile], model: LockedModel, store: Weights) -> int:
     """The disk space that these files need, each content once, without the bytes of unfinished files."""
     needed = 0
-    for file in {one.sha256: one for one in files}.values():
+    for file in {file.sha256: file for file in files}.values():
         part = store.parts(model.key) / file.sha256
         kept = part.stat().st_blocks * 512 if part.exists() else 0
         needed += max(0, file.size - kept)
@@ -147,7 +147,7 @@ def take(model: LockedModel, folder: Path, *, store: Weights, progress: Progress
         if path.is_file():
             by_size.setdefault(path.stat().st_size, []).append(path)
     missing = store.missing(model)
-    progress.start("import", sum(one.size for one in missing))
+    progress.start("import", sum(file.size for file in missing))
 
     def one(file: ModelFile) -> bool:
         there = by_size.get(file.size, [])
@@ -196,7 +196,7 @@ def _hub_folders(model: LockedModel, caches: dict[str, Path]) -> tuple[Path, ...
 
 def _folders(path: Path) -> list[Path]:
     try:
-        return sorted(one for one in path.iterdir() if one.is_dir())
+        return sorted(entry for entry in path.iterdir() if entry.is_dir())
     except OSError:
         return []
 

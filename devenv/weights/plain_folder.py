@@ -27,7 +27,7 @@ class Imported:
         """Raise FetchError when the model is not complete."""
         if not self.missing:
             return
-        names = [one.path for one in self.missing[:_SHOWN]] + (["…"] if self.missing[_SHOWN:] else [])
+        names = [file.path for file in self.missing[:_SHOWN]] + (["…"] if self.missing[_SHOWN:] else [])
         raise FetchError(
             f"{self.folder} lacks {len(self.missing)} of {len(self.model.files)} files of {self.model.key}, "
             "or has different files under these names",

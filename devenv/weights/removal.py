@@ -15,13 +15,15 @@ def remove(
 ) -> tuple[str, ...]:
     """Remove the models of these keys, names or hub ids; returns their keys. When an environment uses one of them,
     none is removed. Raises UsageError, EngineError."""
-    keys = tuple(dict.fromkeys(store.named(one).model.key for one in names))
+    keys = tuple(dict.fromkeys(store.named(name).model.key for name in names))
     for key in keys:
         if users := volume.users_of(key, engine()):
-            raise UsageError(f"{key} is in use by {', '.join(users)}", hint=f"devenv down {users[0]}, then again")
+            raise UsageError(
+                f"{key} is in use by {', '.join(users)}", hint=f"devenv down {users[0]}, then run the command again"
+            )
     for key in keys:
         with store.only(key, lambda: note("another devenv command is using it; waiting")), store.unused(key):
-            if volume.users_of(key, engine()):  # since the first look
+            if volume.users_of(key, engine()):  # an environment began to use it after the first check
                 raise UsageError(f"{key} is in use now", hint="devenv weights list")
             volume.remove(key, engine())
             store.remove(key)

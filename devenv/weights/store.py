@@ -54,8 +54,8 @@ class Weights:
         """The files that are missing, or changed since they were verified. Reads no file's content."""
         stamps, folder = self._stamps(model.key), str(self.folder(model.key))
         return tuple(
-            one for one in model.files if (known := stamps.get(one.path)) is None
-            or known != (one.sha256, looks(f"{folder}/{one.path}")) or known[1][0] != one.size
+            file for file in model.files if (known := stamps.get(file.path)) is None
+            or known != (file.sha256, looks(f"{folder}/{file.path}")) or known[1][0] != file.size
         )  # fmt: skip
 
     def present(self, model: LockedModel) -> bool:
@@ -65,7 +65,7 @@ class Weights:
     def know(self, model: LockedModel) -> None:
         """Record another name of the same content, from another preset, for `weights serve`."""
         known = self.find(model.key)
-        if known is None or any(one not in known.sources for one in model.sources):
+        if known is None or any(source not in known.sources for source in model.sources):
             with contextlib.suppress(OSError):  # a read-only store works as well
                 self._write_down(model)
 
@@ -84,7 +84,7 @@ class Weights:
     def _write_down(self, model: LockedModel) -> None:
         """One content may be known to several hubs and revisions: each preset adds its own."""
         path, known = self._manifest(model.key), self.find(model.key)
-        more = tuple(one for one in (known.sources if known else ()) if one not in model.sources)
+        more = tuple(source for source in (known.sources if known else ()) if source not in model.sources)
         text = json.dumps(model.model_copy(update={"sources": (*model.sources, *more)}).model_dump(mode="json"))
         if _text(path) != text:
             atomic.write(path, text)
@@ -94,7 +94,7 @@ class Weights:
         A lock alone proves nothing."""
         try:
             rows = from_json(files.read_text(self.root / "state" / f"{key}.confirmed"))
-            return tuple(ModelSource.model_validate(one) for one in rows)
+            return tuple(ModelSource.model_validate(row) for row in rows)
         except (OSError, ValueError, TypeError):
             return ()
 
@@ -103,7 +103,7 @@ class Weights:
         known = self.confirmed(key)
         if source not in known:
             path = self.root / "state" / f"{key}.confirmed"
-            atomic.write(path, json.dumps([one.model_dump() for one in (*known, source)]))
+            atomic.write(path, json.dumps([confirmed.model_dump() for confirmed in (*known, source)]))
 
     def failed(self, error: OSError) -> FetchError:
         """The error of a store that cannot be written."""
@@ -129,7 +129,7 @@ class Weights:
         self.stamp(model.key, file, known)
 
     def stamp(self, key: str, file: ModelFile, known: Looks | None) -> None:
-        """Record a file's state when it was verified, and its hash."""
+        """Record a file's hash, and its state when it was verified."""
         line = json.dumps([file.path, *(known or (0, 0, 0)), file.sha256]) + "\n"
         with self._stamp_file(key).open("ab", buffering=0) as stamps:
             stamps.write(line.encode())
@@ -184,11 +184,11 @@ class Weights:
         for path in sorted((self.root / "state").glob("*.json")):
             model = self.find(path.stem) if path.stem != but else None
             if model is not None:
-                here = {one.path for one in model.files} - {one.path for one in self.missing(model)}
+                here = {file.path for file in model.files} - {file.path for file in self.missing(model)}
                 found.append(
                     Stored(
                         model=model, folder=self.folder(path.stem), complete=len(here) == len(model.files),
-                        bytes=sum(one.size for one in model.files if one.path in here),
+                        bytes=sum(file.size for file in model.files if file.path in here),
                         confirmed=self.confirmed(path.stem),
                     )
                 )  # fmt: skip
@@ -198,12 +198,12 @@ class Weights:
         """The model of that key, name or hub id. Raises UsageError."""
         every = self.every()
         found = [
-            one for one in every
-            if name in {one.model.key, one.model.name, *(source.id for source in one.model.sources)}
+            stored for stored in every
+            if name in {stored.model.key, stored.model.name, *(source.id for source in stored.model.sources)}
         ]  # fmt: skip
         if len(found) == 1:
             return found[0]
-        keys = ", ".join(one.model.key for one in (found or every)) or "none"
+        keys = ", ".join(stored.model.key for stored in (found or every)) or "none"
         raise UsageError(
             f"{name!r} is more than one model: {keys}" if found else f"unknown model {name!r}; models here: {keys}",
             hint="devenv weights list",
@@ -231,16 +231,16 @@ class Weights:
             return None if found == file.sha256 else f"sha256 is {found[:12]}…, the lock has {file.sha256[:12]}…"
 
         with ThreadPoolExecutor(hash_jobs(), thread_name_prefix="verify") as pool:
-            told = list(pool.map(one, model.files))
-        wrong = tuple((file, why) for file, why in zip(model.files, told, strict=True) if why is not None)
-        right = [file for file, why in zip(model.files, told, strict=True) if why is None]
+            reasons = list(pool.map(one, model.files))
+        wrong = tuple((file, why) for file, why in zip(model.files, reasons, strict=True) if why is not None)
+        right = [file for file, why in zip(model.files, reasons, strict=True) if why is None]
         self._write_stamps(model.key, {file.path: (file.sha256, known[file.path]) for file in right})
         return wrong
 
     def tidy_stamps(self, model: LockedModel) -> None:
         """Keep one stamp for each file, as it was recorded. No file is checked."""
         stamps = self._stamps(model.key)
-        self._write_stamps(model.key, {one.path: stamps[one.path] for one in model.files if one.path in stamps})
+        self._write_stamps(model.key, {file.path: stamps[file.path] for file in model.files if file.path in stamps})
 
     def _write_stamps(self, key: str, stamps: Mapping[str, tuple[str, Looks]]) -> None:
         rows = (json.dumps([name, *known, sha256]) + "\n" for name, (sha256, known) in stamps.items())

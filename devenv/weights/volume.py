@@ -32,7 +32,7 @@ def check(model: LockedModel, folder: Path, engine: Engine, *, own: str = "") ->
             f"devenv did not make the volume {volume}",
             hint=f"if nobody needs its data, remove it: docker volume rm {volume}",
         )
-    users = [one for one in users_of(model.key, engine) if one != own]
+    users = [user for user in users_of(model.key, engine) if user != own]
     if users:
         raise EngineError(
             f"the volume {volume} holds {held or 'a folder of the engine'}, and {', '.join(users)} uses it",
@@ -57,7 +57,9 @@ def ensure(model: LockedModel, folder: Path, engine: Engine, *, own: str = "") -
 
 def users_of(key: str, engine: Engine) -> tuple[str, ...]:
     """The containers, running or not, that have the model mounted: environments by name, others by their own."""
-    labelled = [(one.labels.get(f"{LABEL}name", ""), one.name) for one in engine.containers_with(name(key))]
+    labelled = [
+        (container.labels.get(f"{LABEL}name", ""), container.name) for container in engine.containers_with(name(key))
+    ]
     return tuple(label if is_name(label) else own for label, own in labelled)
 
 

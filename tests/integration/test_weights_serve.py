@@ -285,7 +285,7 @@ def test_a_path_is_no_header(path: str, server: Server) -> None:
 
 def test_what_is_told_moves_no_cursor(store: Weights) -> None:
     told: list[str] = []
-    with serving(store, host="127.0.0.1", port=0, token=TOKEN, told=told.append) as one:
+    with serving(store, host="127.0.0.1", port=0, token=TOKEN, on_request=told.append) as one:
         _raw(one, b"GET /\x1b[2J\x1b]0;x\x07 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     assert len(told) == 1
     assert told[0].isprintable()

@@ -1,4 +1,4 @@
-"""Connections to hosts and proxies, kept and shared by threads: one request, its redirects, its answer."""
+"""Connections to hosts and proxies, kept open and shared by threads: a request, its redirects, its response."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
-from devenv.doors.http.faults import asking_fault, reading_fault, retry_after_s, status_fault
+from devenv.doors.http.faults import reading_fault, request_fault, retry_after_s, status_fault
 from devenv.doors.http.partial_file import Again, Refused, Stopped
 from devenv.doors.http.retry import Policy
 from devenv.doors.once import Once
@@ -75,8 +75,8 @@ class Answer:
         return retry_after_s(self.headers.get("retry-after", ""), longest_wait_s)
 
     @property
-    def knows_its_length(self) -> bool:
-        """Whether the end is known without reading it."""
+    def has_known_length(self) -> bool:
+        """Whether the length of the body is known without reading it."""
         return self._raw.length_remaining is not None
 
     def read(self, *, decoded: bool = False) -> bytes:
@@ -106,7 +106,7 @@ class Answer:
         """Keep the connection when the body was read to its end, and drop it otherwise."""
         self._raw.close()
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Keep the connection when the body's rest is short."""
         from urllib3.exceptions import HTTPError
 
@@ -173,10 +173,12 @@ class Connections:
             sockets = tuple(self._sockets)
         for one in sockets:
             with contextlib.suppress(OSError):
-                socket.socket.shutdown(one, socket.SHUT_RDWR)  # below TLS, which another thread may be in
+                socket.socket.shutdown(
+                    one, socket.SHUT_RDWR
+                )  # on the plain socket, because another thread may use the TLS layer
 
     def close(self) -> None:
-        """Close what is kept."""
+        """Close the kept connections."""
         for manager in self._managers.made():
             manager.clear()
 
@@ -193,12 +195,12 @@ class Connections:
             try:
                 raw = self._send(request, url, {"User-Agent": "devenv", **request.headers, **mine})
             except (HTTPError, OSError, ValueError) as error:
-                raise asking_fault(error) from None
+                raise request_fault(error) from None
             answer = Answer(raw, url, self._stop)
             location = answer.headers.get("location")
             if answer.status not in moved or not location or not request.moves:
                 return answer
-            answer.let_go()
+            answer.release()
             secure, url = url.startswith("https:"), _target(url, location)
             if self._strict and secure and not url.startswith("https:"):
                 raise Refused("redirects from TLS to plain http")
@@ -257,7 +259,7 @@ class Connections:
         return manager
 
     def _noted(self, kind: Any) -> Any:
-        """A class of connections whose sockets `halt` finds."""
+        """A class of connections that registers its sockets, so that `halt` finds them."""
         guard, sockets = self._guard, self._sockets
 
         class Noted(kind):  # type: ignore[misc]
@@ -336,7 +338,7 @@ def _proxy_address(proxy: str) -> tuple[str, dict[str, str]]:
         )
     try:
         port = parts.port or _PORTS[parts.scheme]
-    except ValueError:  # its message may hold the password
+    except ValueError:  # the message may contain the password
         raise Refused("the proxy's address is invalid; correct HTTPS_PROXY or ALL_PROXY", offline=True) from None
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     headers = {f"Proxy-{name}": value for name, value in login(parts.geturl()).items()}

@@ -13,7 +13,7 @@ _GONE = {404, 410}
 
 
 def status_fault(status: int, why: str, wait_s: float = 0) -> Again | Refused:
-    """What a status without the file means."""
+    """The meaning of a status without the file."""
     if status in _WORTH_ANOTHER_TRY:
         return Again(why, wait_s=wait_s)
     if status in _DENIED:
@@ -31,8 +31,8 @@ def retry_after_s(text: str, longest_wait_s: float) -> float:
         return 0
 
 
-def asking_fault(error: Exception) -> Again | Refused:
-    """What an error means that came before any answer."""
+def request_fault(error: Exception) -> Again | Refused:
+    """The meaning of an error before any response."""
     from urllib3 import exceptions as theirs
 
     words = _words(error)
@@ -41,13 +41,13 @@ def asking_fault(error: Exception) -> Again | Refused:
     if isinstance(error, theirs.NewConnectionError | theirs.ConnectTimeoutError | theirs.ProxyError | theirs.SSLError):
         return Again(f"cannot connect: {words}", offline=True)
     if isinstance(error, ValueError):
-        # Python's own message holds the whole header, and so perhaps a token.
+        # Python's message contains the whole header, and so perhaps a token.
         return Refused("cannot be used: " + ("a header for it is invalid" if "header" in words else words))
     return reading_fault(error)
 
 
 def reading_fault(error: Exception) -> Again:
-    """What an error means that came after an answer had begun."""
+    """The meaning of an error after a response had begun."""
     from urllib3 import exceptions as theirs
 
     if isinstance(error, theirs.TimeoutError | TimeoutError):
@@ -56,9 +56,9 @@ def reading_fault(error: Exception) -> Again:
 
 
 def _words(error: BaseException) -> str:
-    """The innermost reason, because the library wraps the system's own words in its own."""
+    """The innermost reason, because the library wraps the system's message in its own."""
     while True:
-        wrapped = (one for one in (error.__cause__, *error.args) if isinstance(one, BaseException))
+        wrapped = (cause for cause in (error.__cause__, *error.args) if isinstance(cause, BaseException))
         if (inner := next(wrapped, None)) is None:
             return str(error) or type(error).__name__
         error = inner

@@ -16,7 +16,7 @@ _GUARD = threading.Lock()
 
 
 class _Chosen:
-    """Stands for the one HTTP client of `huggingface_hub`: for each thread it is the client of that thread's choice."""
+    """Replaces the only HTTP client of `huggingface_hub`, and passes on to the client that each thread chose."""
 
     def __init__(self, usual: Any) -> None:
         self._usual = usual
@@ -29,20 +29,20 @@ class _Chosen:
 def huggingface_trusts(bundle: Path | None) -> Iterator[None]:
     """Within the `with`, requests of `huggingface_hub` in this thread trust the bundle, too. Raises FetchError.
 
-    The library has one client for the process. A change of it closes the client that other threads use, so one that
-    stands for those of all threads takes its place at the first call, and stays.
+    The library has one client for the process. Replacing it closes the client that other threads use, so the first call
+    sets a client that passes on to those of all threads, and it stays.
     """
     from huggingface_hub import get_session, set_client_factory
 
     with _GUARD:
         if not isinstance(get_session(), _Chosen):
             usual: Any = get_session()
-            set_client_factory(lambda: _Chosen(_alike(usual)))  # type: ignore[arg-type, return-value]
+            set_client_factory(lambda: _Chosen(_new_client(usual)))  # type: ignore[arg-type, return-value]
         usual = get_session()
     if bundle is None:
         yield
         return
-    with _alike(usual, verify=trusting([bundle])) as client:
+    with _new_client(usual, verify=trusting([bundle])) as client:
         before = _CHOSEN.set(client)
         try:
             yield
@@ -50,7 +50,7 @@ def huggingface_trusts(bundle: Path | None) -> Iterator[None]:
             _CHOSEN.reset(before)
 
 
-def _alike(client: Any, **more: Any) -> Any:
+def _new_client(client: Any, **more: Any) -> Any:
     """A new client: of httpx or httpx2, whichever the library took."""
     kind = type(client._usual if isinstance(client, _Chosen) else client)
     return kind(

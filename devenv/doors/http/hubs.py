@@ -53,16 +53,19 @@ class Hub(Protocol):
 def hub_order(has: Sequence[str], asked: Sequence[str], preferred: Sequence[str], *, name: str) -> tuple[str, ...]:
     """The hubs to contact for a model, in order: only `asked` where given, else all, the user's `preferred` first.
 
-    Raises UsageError when none of those asked for has it.
+    Raises UsageError when none of the requested hubs has it.
     """
     if asked:
-        chosen = tuple(one for one in dict.fromkeys(asked) if one in has)
+        chosen = tuple(hub_name for hub_name in dict.fromkeys(asked) if hub_name in has)
         if not chosen:
             raise UsageError(
                 f"{name} is not known to be on {', '.join(asked)}", hint=f"the preset names {', '.join(has)}"
             )
         return chosen
-    return (*(one for one in preferred if one in has), *(one for one in has if one not in preferred))
+    return (
+        *(hub_name for hub_name in preferred if hub_name in has),
+        *(hub_name for hub_name in has if hub_name not in preferred),
+    )
 
 
 def hub(name: str, settings: HubSettings) -> Hub:
@@ -108,9 +111,9 @@ class _HuggingFace:
             raise
         return listing(
             self.name, id_, info.siblings or (),
-            lambda one: HubFile(
-                path=one.rfilename, size=one.size or 0, sha256=one.lfs.sha256 if one.lfs else None,
-                git=None if one.lfs else one.blob_id,
+            lambda sibling: HubFile(
+                path=sibling.rfilename, size=sibling.size or 0, sha256=sibling.lfs.sha256 if sibling.lfs else None,
+                git=None if sibling.lfs else sibling.blob_id,
             ),
         )  # fmt: skip
 
@@ -185,8 +188,8 @@ class _ModelScope:
         except _NO_HUB as error:
             raise _no_hub(self.name, id_, error) from None
         return listing(
-            self.name, id_, (one for one in found if one.type != "tree"),
-            lambda one: HubFile(path=one.path, size=one.size or 0, sha256=one.sha256 or None),
+            self.name, id_, (row for row in found if row.type != "tree"),
+            lambda file: HubFile(path=file.path, size=file.size or 0, sha256=file.sha256 or None),
         )  # fmt: skip
 
     def address(self) -> str:
@@ -215,18 +218,18 @@ class _ModelScope:
 def listing(name: str, id_: str, rows: Iterable[Any], read: Callable[[Any], HubFile]) -> tuple[HubFile, ...]:
     """A hub's rows as files; `read` converts one row. Raises FetchError for rows of another shape."""
     try:
-        return tuple(_checked(read(one)) for one in rows)
+        return tuple(_checked(read(row)) for row in rows)
     except _NO_HUB as error:
         raise _no_hub(name, id_, error) from None
 
 
 def _checked(file: HubFile) -> HubFile:
-    """The clients hand on what the hub sent, whatever its type is."""
+    """Check the types, because the clients pass on what the hub sent."""
     texts = (file.path, file.sha256 or "", file.git or "")
-    if not isinstance(file.size, int) or not all(isinstance(one, str) for one in texts):
+    if not isinstance(file.size, int) or not all(isinstance(text, str) for text in texts):
         raise TypeError("a file's name, size or hash is of another type")
-    for one in texts:
-        one.encode()
+    for text in texts:
+        text.encode()
     return file
 
 

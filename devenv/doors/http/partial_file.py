@@ -50,7 +50,7 @@ class Denied(Refused):
 
 
 class Again(Exception):  # noqa: N818
-    """This source may give the file on another try, after `wait_s` at the least."""
+    """This source may give the file on another try, after at least `wait_s`."""
 
     def __init__(self, why: str, *, wait_s: float = 0, offline: bool = False, slow: bool = False) -> None:
         super().__init__(why)
@@ -140,8 +140,8 @@ class Partial:
 
     def _count(self, chunk: bytes) -> None:
         self._size += len(chunk)
-        for one in self._hashes.values():
-            one.update(chunk)
+        for digest in self._hashes.values():
+            digest.update(chunk)
 
     def _tell(self) -> None:
         if self._size != self._told:

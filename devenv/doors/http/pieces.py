@@ -97,7 +97,7 @@ class Part:
 
     @property
     def count(self) -> int:
-        """How many pieces."""
+        """The number of pieces."""
         return max(1, -(-self.size // self._piece))
 
     def start(self, piece: int) -> int:
@@ -105,20 +105,20 @@ class Part:
         return piece * self._piece
 
     def length(self, piece: int) -> int:
-        """How many bytes a piece has."""
+        """The size of a piece in bytes."""
         return min(self._piece, self.size - self.start(piece))
 
     def have(self, piece: int) -> int:
-        """How many of its bytes have arrived."""
+        """The number of received bytes of a piece."""
         return self._done[piece]
 
     def full(self, piece: int) -> bool:
-        """Whether all of them are."""
+        """Whether a piece is complete."""
         return self._done[piece] >= self.length(piece)
 
     @property
     def total(self) -> int:
-        """How many bytes of the file have arrived."""
+        """The number of received bytes of the file."""
         return sum(self._done)
 
     @property
@@ -138,7 +138,7 @@ class Part:
     def write(self, offset: int, chunk: bytes, bit: int) -> int:
         """Take bytes that came from source number `bit`; returns how many of them were new.
 
-        Bytes may span pieces (a source that sends whole files); what exists already is passed over.
+        Bytes may span pieces (a source that sends whole files); what exists already is skipped.
         """
         new, view = 0, memoryview(chunk)
         end = offset + len(chunk)
@@ -161,7 +161,7 @@ class Part:
         """Existing bytes, read back from the page cache."""
         return os.preadv(self._fd, [buffer], offset)
 
-    def whose(self) -> dict[int, int]:
+    def bytes_by_source(self) -> dict[int, int]:
         """Bytes by source number; those of a piece from several sources count for each."""
         found: dict[int, int] = {}
         for done, mask in zip(self._done, self._masks, strict=True):

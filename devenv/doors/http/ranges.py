@@ -32,7 +32,7 @@ class Place:
 
 
 class Ranges:
-    """Shared by threads. `stop` ends all its work soon. `known_by`: what has the size of files, for messages."""
+    """Shared by threads. `stop` ends all its work soon. `known_by`: where file sizes come from, for messages."""
 
     def __init__(self, settings: Settings, policy: Policy | None = None, *, slowest_bytes_s: float = 1000) -> None:
         policy, stop = policy or Policy(attempts=4, connect_timeout_s=10), threading.Event()
@@ -88,7 +88,7 @@ class Ranges:
             if moved:
                 self._final[place.url] = answer.url
             return
-        answer.let_go()
+        answer.release()
         if moved:
             # A signed address has expired or its host fails: ask the hub for a new one.
             self._final.pop(place.url, None)
@@ -102,10 +102,10 @@ class Ranges:
         if answer.headers.get("content-encoding", "identity") != "identity":
             raise Refused("sends a compressed copy instead of the file")
         if answer.status == 206:
-            told = answer.headers.get("content-range", "")
-            if not told.startswith(f"bytes {start}-"):
+            content_range = answer.headers.get("content-range", "")
+            if not content_range.startswith(f"bytes {start}-"):
                 raise Again("it sent another range than requested")
-            total = told.rpartition("/")[2]
+            total = content_range.rpartition("/")[2]
             if total.isdigit() and int(total) != size:
                 raise Refused(f"has another size: {total} bytes, {self.known_by} has {size}")
             return
@@ -131,5 +131,5 @@ class Ranges:
                     raise Again(f"is too slow: {(offset - since) / (now - began):.0f} bytes/s", slow=True)
                 began, since = now, offset
         # Without a length, only a further read finds the end.
-        if not answer.knows_its_length and answer.read():
+        if not answer.has_known_length and answer.read():
             raise Refused(f"sends more bytes than {self.known_by} has")

@@ -1,4 +1,4 @@
-"""Try a source again: how often, and how long to wait before."""
+"""Try a source again: how often, and how long to wait in between."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def trust(settings: Settings, channel: Channel) -> ssl.SSLContext:
     import ssl
 
     own = {"pip": settings.pip.cert, "npm": settings.npm.cafile}.get(channel)
-    context = trusting(one for one in (settings.ca_bundle, own) if one is not None)
+    context = trusting(file for file in (settings.ca_bundle, own) if file is not None)
     if channel == "npm" and settings.npm.ca:
         try:
             context.load_verify_locations(cadata=settings.npm.ca)

@@ -40,7 +40,7 @@ class Origin:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Unusable:
-    """A source that does not give the file. `gone`: it has no such file; `offline`: not reached;
+    """A source without the file. `gone`: it has no such file; `offline`: not reached;
     `passing`: it was tried several times, because the fault may pass."""
 
     url: str
@@ -57,11 +57,11 @@ class NowhereError(FetchError):
     """
 
     def __init__(self, wanted: Wanted, reasons: tuple[Unusable, ...]) -> None:
-        told = "\n".join(f"{without_secret(one.url)}: {one.why}" for one in reasons)
-        offline = bool(reasons) and all(one.offline for one in reasons)
+        detail = "\n".join(f"{without_secret(reason.url)}: {reason.why}" for reason in reasons)
+        offline = bool(reasons) and all(reason.offline for reason in reasons)
         super().__init__(
             f"cannot get {wanted.name}",
-            detail=told or "no source is configured for it",
+            detail=detail or "no source is configured for it",
             hint="check the network, and the proxy and mirror settings; the downloaded data is kept"
             if offline
             else None,
@@ -69,7 +69,7 @@ class NowhereError(FetchError):
         self.wanted = wanted
         self.reasons = reasons
         self.offline = offline
-        self.gone = bool(reasons) and all(one.gone for one in reasons)
+        self.gone = bool(reasons) and all(reason.gone for reason in reasons)
 
 
 class Web:
@@ -250,7 +250,7 @@ def _netrc_login(path: Path | None, url: str) -> dict[str, str]:
 
 
 def _charset(content_type: str) -> str:
-    """The encoding that an answer names, where Python knows it."""
+    """The encoding that a response names, where Python knows it."""
     from email.message import Message
 
     message = Message()

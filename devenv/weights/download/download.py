@@ -1,4 +1,4 @@
-"""One download of several files: pieces over several connections, source after source, hashed behind the writing."""
+"""One download of several files: pieces over several connections, one source after another, hashed once written."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ CONNECTIONS = 8
 
 
 class Download:
-    """Downloads files into the store. Bytes are hashed while they stream, in the file's order; bytes out of order, as
-    several workers read one file, is hashed by a thread of that file's own."""
+    """Downloads files into the store. Bytes that arrive in the file's order are hashed at once. Several workers
+    read one file out of order: a thread of that file's own then hashes it."""
 
     def __init__(
         self, model: LockedModel, files: tuple[ModelFile, ...], *, store: Weights, web: Ranges,
@@ -36,7 +36,7 @@ class Download:
         self._task = task
         self._connections = connections
         self._piece_bytes = piece_bytes
-        self._size = sum(one.size for one in files)
+        self._size = sum(file.size for file in files)
         self._todo = Todo(files, piece_bytes=piece_bytes, most=max(hash_jobs(), connections // 2))
         self._state = self._todo.state
         self._failed: list[FetchError] = []
@@ -61,8 +61,8 @@ class Download:
         finally:
             for pool in (workers, hashers):
                 pool.shutdown(wait=True, cancel_futures=True)
-            for one in self._todo.active:
-                one.part.close()
+            for arriving in self._todo.active:
+                arriving.part.close()
             self._progress.finish(self._task)
         if self._failed:
             first = self._failed[0]
@@ -71,15 +71,15 @@ class Download:
 
     @property
     def received(self) -> int:
-        """Bytes that arrived."""
-        return sum(one.received for one in self._sources)
+        """Number of received bytes."""
+        return sum(source.received for source in self._sources)
 
     def by_source(self) -> tuple[tuple[str, int], ...]:
-        """Bytes by hub."""
-        return tuple((one.hub.name, one.received) for one in self._sources if one.received)
+        """Number of received bytes by hub."""
+        return tuple((source.hub.name, source.received) for source in self._sources if source.received)
 
     def remarks(self) -> tuple[str, ...]:
-        """Faults that were overcome."""
+        """Warnings about faults that did not stop the download."""
         return tuple(self._remarks)
 
     # ---- workers
@@ -107,7 +107,7 @@ class Download:
             while True:
                 if self._web.stop.is_set():
                     raise Stopped
-                if all(one.dead is not None for one in self._sources):
+                if all(source.dead is not None for source in self._sources):
                     self._give_up()
                     return None
                 if small_first and (small := self._todo.small()):
@@ -154,14 +154,16 @@ class Download:
         while True:
             source = self._next_source(arriving)
             if source is None:
-                raise self._nowhere(arriving.file, arriving.said)
+                raise self._unavailable(arriving.file, arriving.answers)
             if self._from_source(arriving, piece, source):
                 return
 
     def _next_source(self, arriving: Arriving) -> Source | None:
-        usable = [one for one in self._sources if one.dead is None and one.number not in arriving.refused]
+        usable = [source for source in self._sources if source.dead is None and source.number not in arriving.refused]
         if arriving.only is not None:
-            return next((one for one in usable if one.number == arriving.only), None) or next(iter(usable), None)
+            return next((source for source in usable if source.number == arriving.only), None) or next(
+                iter(usable), None
+            )
         return next(iter(usable), None)
 
     def _from_source(self, arriving: Arriving, piece: int, source: Source) -> bool:
@@ -198,7 +200,8 @@ class Download:
     def _again(self, arriving: Arriving, source: Source, again: Again, tries: Tries, *, further: bool) -> None:
         """Wait before the next try; after the last one the source is refused."""
         others = any(
-            one is not source and one.dead is None and one.number not in arriving.refused for one in self._sources
+            other is not source and other.dead is None and other.number not in arriving.refused
+            for other in self._sources
         )
         # With another source left, an unreachable one gets few tries.
         if why := tries.failed(again, further=further, most=2 if again.offline and others else None):
@@ -299,16 +302,17 @@ class Download:
     def _mismatch(self, arriving: Arriving, found: str) -> None:
         """The file is complete but wrong: find the source, and remove only its bytes. Raises FetchError."""
         part = arriving.part
-        whose = part.whose()
-        names = {one.number: one.hub.name for one in self._sources}
-        if len(whose) > 1:
+        by_source = part.bytes_by_source()
+        names = {source.number: source.hub.name for source in self._sources}
+        if len(by_source) > 1:
             # Keep the bytes of the source with most of them, and take the rest from it; the next hash decides.
-            alive = {one.number for one in self._sources if one.dead is None} - arriving.refused.keys()
-            keep = max(whose, key=lambda number: (number in alive, whose[number]))
+            alive = {source.number for source in self._sources if source.dead is None} - arriving.refused.keys()
+            keep = max(by_source, key=lambda number: (number in alive, by_source[number]))
             self._drop(arriving, keep)
             arriving.only = keep
+            mixed = " and ".join(names.get(number, "an earlier source") for number in by_source)
             self._remark(
-                f"{arriving.file.path}: bytes of {' and '.join(names.get(one, 'an earlier source') for one in whose)} "
+                f"{arriving.file.path}: bytes of {mixed} "
                 f"do not make the locked file; taking all from {names.get(keep, 'an earlier source')}"
             )
             return
@@ -317,14 +321,14 @@ class Download:
             arriving.resumed = False
             self._remark(f"{arriving.file.path}: the data of an earlier run was wrong; downloaded again")
             return
-        number = next(iter(whose), self._sources[0].number)
-        source = next((one for one in self._sources if one.number == number), self._sources[0])
+        number = next(iter(by_source), self._sources[0].number)
+        source = next((each for each in self._sources if each.number == number), self._sources[0])
         arriving.only = None
         locked = arriving.file.sha256
         arriving.refuse(source, f"has another file of that name: sha256 {found}, the lock has {locked}")
         self._remark(f"{source.hub.name} gave wrong bytes for {arriving.file.path}")
         if self._next_source(arriving) is None:
-            raise self._nowhere(arriving.file, arriving.said)
+            raise self._unavailable(arriving.file, arriving.answers)
 
     def _drop(self, arriving: Arriving, keep: int | None) -> None:
         self._count(-arriving.part.drop(keep=keep))
@@ -344,22 +348,22 @@ class Download:
             self._remarks.append(text)
 
     def _give_up(self) -> None:
-        """No source is left for any file."""
+        """Fail because no source is left for any file."""
         if not self._failed:
             file = next(self._todo.waiting(), self._model.files[0])
-            said = [f"{one.hub.name}: {one.dead}" for one in self._sources]
-            self._failed.append(self._nowhere(file, said))
+            reasons = [f"{source.hub.name}: {source.dead}" for source in self._sources]
+            self._failed.append(self._unavailable(file, reasons))
         self._todo.clear()
 
-    def _nowhere(self, file: ModelFile, said: list[str]) -> FetchError:
-        detail = "\n".join(said) or "; ".join(f"{one.hub.name}: {one.dead}" for one in self._sources)
-        denied = next((one for one in self._sources if one.denied), None)
+    def _unavailable(self, file: ModelFile, reasons: list[str]) -> FetchError:
+        detail = "\n".join(reasons) or "; ".join(f"{source.hub.name}: {source.dead}" for source in self._sources)
+        denied = next((source for source in self._sources if source.denied), None)
         if denied is not None:
-            told = denied.hub.denied(denied.id)
+            error = denied.hub.denied(denied.id)
             return FetchError(
-                f"{told.message} (for {denied.denied})", where=told.where, detail=detail, hint=told.hint
+                f"{error.message} (for {denied.denied})", where=error.where, detail=detail, hint=error.hint
             )  # fmt: skip
-        offline = all(one.dead is not None for one in self._sources)
+        offline = all(source.dead is not None for source in self._sources)
         return FetchError(
             f"cannot get {file.path} of {self._model.name}",
             detail=detail,

@@ -79,7 +79,7 @@ def prefetch(
                     task=TASK,
                 )  # fmt: skip
                 download.run()
-            if len(wanted) == len(model.files) and min(one.size for one in wanted):
+            if len(wanted) == len(model.files) and min(file.size for file in wanted):
                 for source in asked:
                     if source.received == model.size and download.received == model.size:  # all work, and at once
                         store.confirm(model.key, next(one for one in model.sources if one.hub == source.hub.name))
@@ -94,7 +94,7 @@ def prefetch(
 
 def source_order(model: LockedModel, asked: Sequence[str], preferred: Sequence[str]) -> tuple[str, ...]:
     """The hubs to fetch the model from, in order. Raises UsageError, as `hub_order`."""
-    return hub_order([one.hub for one in model.sources if one.hub in NAMES], asked, preferred, name=model.name)
+    return hub_order([source.hub for source in model.sources if source.hub in NAMES], asked, preferred, name=model.name)
 
 
 def _source(model: LockedModel, name: str, settings: Settings) -> Source:
@@ -155,12 +155,12 @@ def _from_this_machine(
 
 def _once(files: Sequence[ModelFile]) -> tuple[ModelFile, ...]:
     """Each content once, under its first path."""
-    return tuple({one.sha256: one for one in reversed(files)}.values())
+    return tuple({file.sha256: file for file in reversed(files)}.values())
 
 
 def _twins(rest: Sequence[ModelFile], brought: Sequence[ModelFile], model: LockedModel, store: Weights) -> None:
-    """The other paths of newly fetched content."""
-    first = {one.sha256: one for one in brought}
+    """Place newly fetched content under its other paths too."""
+    first = {file.sha256: file for file in brought}
     for file in rest:
         if (twin := first[file.sha256]).path != file.path:
             temporary = store.parts(model.key) / f"{file.sha256}.twin"

@@ -22,8 +22,8 @@ class Todo:
         self.active: list[Arriving] = []
         self.unverified = 0
         self.most = most
-        self._large = deque(sorted((one for one in files if one.size > piece_bytes), key=lambda one: -one.size))
-        self._small = deque(sorted((one for one in files if one.size <= piece_bytes), key=lambda one: one.path))
+        self._large = deque(sorted((file for file in files if file.size > piece_bytes), key=lambda file: -file.size))
+        self._small = deque(sorted((file for file in files if file.size <= piece_bytes), key=lambda file: file.path))
 
     def waiting(self) -> Iterator[ModelFile]:
         """Files that are not begun."""
@@ -32,8 +32,8 @@ class Todo:
 
     def clear(self) -> None:
         """Begin nothing more, and stop."""
-        for one in self.active:
-            one.over = True
+        for arriving in self.active:
+            arriving.over = True
         self._large.clear()
         self._small.clear()
 
@@ -52,14 +52,15 @@ class Todo:
 
     def piece(self) -> tuple[Arriving, int] | None:
         """A piece of the file with the fewest workers, now assigned to the caller."""
-        if one := self._free():
-            one.working += 1
-            return one, one.todo.popleft()
+        if arriving := self._free():
+            arriving.working += 1
+            return arriving, arriving.todo.popleft()
         return None
 
     def _free(self, *, alone: bool = False) -> Arriving | None:
         free = [
-            one for one in self.active
-            if one.todo and not one.over and (one.working == 0 or (one.todo[0] != WHOLE and not alone))
+            arriving for arriving in self.active
+            if arriving.todo and not arriving.over
+            and (arriving.working == 0 or (arriving.todo[0] != WHOLE and not alone))
         ]  # fmt: skip
-        return min(free, key=lambda one: one.working, default=None)
+        return min(free, key=lambda arriving: arriving.working, default=None)

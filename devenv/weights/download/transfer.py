@@ -28,7 +28,7 @@ class Source:
     revision: str
     number: int
     dead: str | None = None
-    denied: str | None = None  # the file that it refused because the user lacks the right
+    denied: str | None = None  # the file that it refused because the user has no permission
     received: int = 0
     _guard: threading.Lock = dataclasses.field(default_factory=threading.Lock)
     _headers: Once[str, Mapping[str, str]] = dataclasses.field(default_factory=Once)
@@ -58,14 +58,14 @@ class Arriving:
         self.resumed = False
         self.only: int | None = None
         self.refused: dict[int, str] = {}
-        self.said: list[str] = []
+        self.answers: list[str] = []
         self.epoch = 0
         self.over = False
 
     def refuse(self, source: Source, why: str) -> None:
         """Stop using that source for this file."""
         # Recorded first, because the worker that finds no source left reports all answers.
-        self.said.append(f"{source.hub.name} ({without_secret(source.place(self.file.path).url)}): {why}")
+        self.answers.append(f"{source.hub.name} ({without_secret(source.place(self.file.path).url)}): {why}")
         self.refused[source.number] = why
 
     def plan(self) -> None:

@@ -1,4 +1,4 @@
-"""The clients of `weights serve`, and which are disconnected when there are too many: places, no sockets."""
+"""The clients of `weights serve`, and which to disconnect when there are too many: bookkeeping without sockets."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Guests:
         address = _network(host)
         with self._lock:
             gone = None
-            of_one = [one for one, guest in self._here.items() if guest.address == address and not guest.known]
+            of_one = [key for key, guest in self._here.items() if guest.address == address and not guest.known]
             if len(of_one) >= self.of_one:
                 gone = self._oldest(of_one)
             elif len(self._here) >= self.connections:

@@ -30,8 +30,8 @@ class Server:
     """A server with threads, until it is closed."""
 
     def __init__(
-        self, store: Weights, *, host: str, port: int, token: str | None, told: Callable[[str], None] | None = None,
-        unconfirmed: bool = False,
+        self, store: Weights, *, host: str, port: int, token: str | None,
+        on_request: Callable[[str], None] | None = None, unconfirmed: bool = False,
     ) -> None:  # fmt: skip
         owner = self
 
@@ -42,7 +42,7 @@ class Server:
         self.looked_s = 0.0
         self._every: tuple[Stored, ...] = ()
         self.token = token
-        self.told = told
+        self.on_request = on_request
         self.unconfirmed = unconfirmed
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
@@ -57,7 +57,7 @@ class Server:
         self._thread.start()
 
     def wait(self) -> None:
-        """Until Ctrl-C."""
+        """Serve until Ctrl-C."""
         while self._thread.is_alive():
             self._thread.join(1)
 
@@ -76,40 +76,40 @@ class Server:
 
     def models(self) -> tuple[str, ...]:
         """The keys of the models that it can serve."""
-        return tuple(one.model.key for one in self.every() if one.complete)
+        return tuple(stored.model.key for stored in self.every() if stored.complete)
 
     def find(self, id_: str, revision: str) -> tuple[LockedModel, str] | None:
         """A complete model by hub id and revision (a branch's name: the last one fetched), with its commit. Only
         under names that the hub itself has confirmed for this content."""
         found = []
-        for one in self.every():
-            for source in self.names(one):
-                if source.id == id_ and one.complete:
-                    commit = _commit(one.model, source.revision)
+        for stored in self.every():
+            for source in self.names(stored):
+                if source.id == id_ and stored.complete:
+                    commit = _commit(stored.model, source.revision)
                     if revision in (source.revision, commit):
-                        return one.model, commit
-                    found.append((one.folder.stat().st_mtime_ns, one.model, commit))
+                        return stored.model, commit
+                    found.append((stored.folder.stat().st_mtime_ns, stored.model, commit))
         if revision in ("main", "master", "HEAD") and found:
             _, model, commit = max(found, key=lambda each: each[0])
             return model, commit
         return None
 
     def has(self, id_: str) -> bool:
-        """Whether any revision of it is here."""
-        return any(source.id == id_ for one in self.every() for source in self.names(one))
+        """Whether the store has any revision of this model."""
+        return any(source.id == id_ for stored in self.every() for source in self.names(stored))
 
-    def names(self, one: Stored) -> tuple[ModelSource, ...]:
+    def names(self, stored: Stored) -> tuple[ModelSource, ...]:
         """The names of a model on this server."""
-        return one.model.sources if self.unconfirmed else one.confirmed
+        return stored.model.sources if self.unconfirmed else stored.confirmed
 
 
 @contextlib.contextmanager
 def serving(
-    store: Weights, *, host: str, port: int, token: str | None, told: Callable[[str], None] | None = None,
+    store: Weights, *, host: str, port: int, token: str | None, on_request: Callable[[str], None] | None = None,
     unconfirmed: bool = False,
 ) -> Iterator[Server]:  # fmt: skip
     """A server for the length of a `with`. Raises UsageError when it cannot listen."""
-    server = Server(store, host=host, port=port, token=token, told=told, unconfirmed=unconfirmed)
+    server = Server(store, host=host, port=port, token=token, on_request=on_request, unconfirmed=unconfirmed)
     try:
         yield server
     finally:
@@ -118,7 +118,7 @@ def serving(
 
 def _commit(model: LockedModel, revision: str) -> str:
     """A commit for clients: 40 hexadecimal digits, for a tag of ModelScope's the digest's."""
-    is_commit = len(revision) == 40 and all(one in "0123456789abcdef" for one in revision)
+    is_commit = len(revision) == 40 and all(digit in "0123456789abcdef" for digit in revision)
     return revision if is_commit else model.digest[:40]
 
 
@@ -155,8 +155,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _serve(self) -> None:
         assert isinstance(self.server, Listening)
         path = urlsplit(self.path).path
-        if self.server_of.told is not None:
-            self.server_of.told(f"{self.client_address[0]} {self.command} {_plain(path)}")
+        if self.server_of.on_request is not None:
+            self.server_of.on_request(f"{self.client_address[0]} {self.command} {_plain(path)}")
         may = self._may()
         body = self._body() if may else None
         self.server.guests.asked(self.connection, known=may and self.server_of.token is not None)
@@ -167,7 +167,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if body is None:
             self._refuse(413, "TooLarge", "the request is too large")
             return
-        words = [unquote(one) for one in path.strip("/").split("/")]
+        words = [unquote(part) for part in path.strip("/").split("/")]
         if words[:2] == ["api", "models"] and len(words) >= 4:
             self._api("/".join(words[2:4]), words[4:], body)
         elif words == ["api", "whoami-v2"]:
@@ -207,12 +207,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._tree(model, commit, "/".join(words[2:]))
         else:
             asked = self._paths(body)
-            self._json([_entry(one, commit) for one in model.files if one.path in asked])
+            self._json([_entry(file, commit) for file in model.files if file.path in asked])
 
     def _paths(self, body: bytes) -> set[str]:
         if self.headers.get("Content-Type", "").startswith("application/json"):
             with contextlib.suppress(ValueError, AttributeError, TypeError):
-                return {str(one) for one in from_json(body).get("paths", [])}
+                return {str(path) for path in from_json(body).get("paths", [])}
             return set()
         return set(parse_qs(body.decode(errors="replace")).get("paths", []))
 
@@ -221,15 +221,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         start = f"{below}/" if below else ""
         rows: list[dict[str, Any]] = []
         folders: set[str] = set()
-        for one in model.files:
-            if not one.path.startswith(start):
+        for file in model.files:
+            if not file.path.startswith(start):
                 continue
-            inside = one.path[len(start) :].split("/")[:-1]
+            inside = file.path[len(start) :].split("/")[:-1]
             for depth in range(1, len(inside) + 1) if recursive else range(1, min(len(inside), 1) + 1):
                 folders.add(start + "/".join(inside[:depth]))
             if recursive or not inside:
-                rows.append(_entry(one, commit))
-        rows += [{"type": "directory", "oid": commit, "size": 0, "path": one} for one in folders]
+                rows.append(_entry(file, commit))
+        rows += [{"type": "directory", "oid": commit, "size": 0, "path": folder} for folder in folders]
         self._json(sorted(rows, key=lambda row: str(row["path"])))
 
     def _found(self, id_: str, revision: str) -> tuple[LockedModel, str] | None:
@@ -246,7 +246,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if found is None:
             return
         model, commit = found
-        file = next((one for one in model.files if one.path == path), None)
+        file = next((file for file in model.files if file.path == path), None)
         if file is None:
             self._refuse(404, "EntryNotFound", f"{id_} has no {path}")
             return
@@ -318,7 +318,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 def _plain(text: str) -> str:
     """Foreign text for a header or a terminal: printable ASCII, the rest as escapes."""
-    return "".join(one if " " <= one <= "~" else ascii(one)[1:-1] for one in text)
+    return "".join(character if " " <= character <= "~" else ascii(character)[1:-1] for character in text)
 
 
 def _span(text: str, size: int) -> tuple[int, int, bool] | None:
@@ -341,7 +341,8 @@ def _span(text: str, size: int) -> tuple[int, int, bool] | None:
 
 def _info(id_: str, model: LockedModel, commit: str) -> dict[str, Any]:
     siblings = [
-        {"rfilename": one.path, "size": one.size, "blobId": one.sha256[:40], "lfs": _lfs(one)} for one in model.files
+        {"rfilename": file.path, "size": file.size, "blobId": file.sha256[:40], "lfs": _lfs(file)}
+        for file in model.files
     ]
     return {
         "_id": model.digest[:24], "id": id_, "modelId": id_, "author": id_.partition("/")[0], "sha": commit,
@@ -350,13 +351,13 @@ def _info(id_: str, model: LockedModel, commit: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _lfs(one: ModelFile) -> dict[str, Any]:
-    return {"sha256": one.sha256, "size": one.size, "pointerSize": _POINTER_BYTES}
+def _lfs(file: ModelFile) -> dict[str, Any]:
+    return {"sha256": file.sha256, "size": file.size, "pointerSize": _POINTER_BYTES}
 
 
-def _entry(one: ModelFile, commit: str) -> dict[str, Any]:
+def _entry(file: ModelFile, commit: str) -> dict[str, Any]:
     return {
-        "type": "file", "oid": one.sha256[:40], "size": one.size, "path": one.path,
-        "lfs": {"oid": one.sha256, "size": one.size, "pointerSize": _POINTER_BYTES},
+        "type": "file", "oid": file.sha256[:40], "size": file.size, "path": file.path,
+        "lfs": {"oid": file.sha256, "size": file.size, "pointerSize": _POINTER_BYTES},
         "lastCommit": {"id": commit, "title": "", "date": "1970-01-01T00:00:00.000Z"},
     }  # fmt: skip

@@ -62,7 +62,7 @@ class Listening(socketserver.ThreadingMixIn, http.server.HTTPServer):
             self.guests.leaves(request)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that hung up."""
+        """Print nothing: the client closed its connection."""
 
     def server_bind(self) -> None:
         """Bind without the look-up of this machine's name, which can take seconds."""

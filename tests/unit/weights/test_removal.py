@@ -30,7 +30,7 @@ def test_a_model_that_an_environment_uses_stays(store: Weights, model: LockedMod
     engine = Engine("demo", "other")
     with pytest.raises(UsageError, match="in use by demo, other") as error:
         _remove(store, engine, model.key)
-    assert error.value.hint == "devenv down demo, then again"
+    assert error.value.hint == "devenv down demo, then run the command again"
     assert engine.removed == []
     assert store.present(model)
 

@@ -89,7 +89,7 @@ def test_bytes_that_are_there_are_passed_over_and_a_stream_of_the_whole_fills_th
         part.write(30, body[30:60], 1)
         assert part.write(0, body, 0) == 70
         assert part.complete
-        assert part.whose() == {0: 70, 1: 30}
+        assert part.bytes_by_source() == {0: 70, 1: 30}
         assert part.drop(keep=0) == 30
         assert part.contiguous() == 30
         assert part.drop(keep=None) == 70

@@ -35,18 +35,18 @@ class Arriving:
             self.todo = deque([] if self.part.complete else [WHOLE])
 
     def span(self, piece: int) -> tuple[int, int]:
-        """First byte to ask for, and the end."""
+        """The first byte to request, and the end."""
         if piece == WHOLE:
             return 0, self.part.size
         start = self.part.start(piece)
         return start + self.part.have(piece), start + self.part.length(piece)
 
     def reached(self, piece: int) -> int:
-        """How far a piece has come."""
+        """The offset up to which a piece has arrived."""
         return self.part.total if piece == WHOLE else self.part.have(piece)
 
     def restart(self) -> int:
-        """Drop every byte and begin again; how many they were."""
+        """Drop every byte and begin again; returns how many."""
         lost = self.part.drop(keep=None)
         self.digest.restart()
         self.resumed = False

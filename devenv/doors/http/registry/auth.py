@@ -1,4 +1,4 @@
-"""What a registry wants to see before it answers: Basic, or short tokens of its token service.
+"""Authentication at a registry: Basic, or short-lived tokens of its token service.
 
 Formats: RFC 7235 (challenges); distribution's auth/token.md and auth/oauth.md.
 """
@@ -35,7 +35,7 @@ class Challenge:
 
 
 class Unusable(Exception):  # noqa: N818 (the client makes the error)
-    """The challenge, or the token service's answer, is of no use. `denied`: the login was refused."""
+    """The challenge, or the token service's answer, cannot be used. `denied`: the login was refused."""
 
     def __init__(self, why: str, *, denied: bool = False) -> None:
         super().__init__(why)
@@ -63,15 +63,15 @@ class Guard:
     @property
     def secrets(self) -> tuple[str, ...]:
         """What must be in no message."""
-        return (*(self.login.secrets if self.login else ()), *(one.text for one in tuple(self._tokens.values())))
+        return (*(self.login.secrets if self.login else ()), *(token.text for token in tuple(self._tokens.values())))
 
     @property
-    def knows_how(self) -> bool:
-        """Whether the registry has said what it wants to see."""
+    def has_challenge(self) -> bool:
+        """Whether the registry has sent a challenge."""
         return self._challenge is not None
 
     def headers(self, scopes: Scopes) -> Mapping[str, str]:
-        """What to show for this; nothing before the registry has asked for it. Raises Unusable."""
+        """The authorization for this; none before the registry has sent a challenge. Raises Unusable."""
         with self._state:
             if self.login and self.login.registry_token:
                 return _bearer(self.login.registry_token)
@@ -84,15 +84,15 @@ class Guard:
                 token = self._tokens[scopes] = self._new_token(self._challenge, scopes)
             return _bearer(token.text)
 
-    def renew(self, told: str, scopes: Scopes, shown: Mapping[str, str]) -> bool:
+    def renew(self, header: str, scopes: Scopes, shown: Mapping[str, str]) -> bool:
         """The registry refused what was `shown`, with this WWW-Authenticate header (empty: the last one counts).
         Whether there is something else to show. Raises Unusable for a way to log in that is not known."""
         with self._state:
-            if told:
-                offered = {one.scheme: one for one in challenges(told)}
+            if header:
+                offered = {challenge.scheme: challenge for challenge in challenges(header)}
                 found = offered.get("bearer") or offered.get("basic")
                 if found is None:
-                    raise Unusable(f"wants a login of an unknown kind: {', '.join(offered) or 'none named'}")
+                    raise Unusable(f"requires a login of an unknown kind: {', '.join(offered) or 'none named'}")
                 self._challenge = found
             if self._challenge is None or (self.login and self.login.registry_token):
                 return False

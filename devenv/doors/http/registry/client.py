@@ -69,7 +69,9 @@ class Registry:
         self.cancel = cancel or Cancellation()
         self.stop = threading.Event()
         self._ending = contextlib.ExitStack()
-        self._own = next((one for one in settings.registries if one.host == host), RegistrySettings(host=host))
+        self._own = next(
+            (registry for registry in settings.registries if registry.host == host), RegistrySettings(host=host)
+        )
         self.connections = Connections(
             self.policy, self._trust, self.stop, direct=is_loopback(host), strict=not self._may_be_plain
         )
@@ -106,7 +108,7 @@ class Registry:
         return f"no login was used: docker has none for {self.host} ({self.settings.docker_config or 'no config.json'})"
 
     def ask(self, call: Call, read: Callable[[Answer], T]) -> T:
-        """Send it, log in when asked to, try again where that may help, and give what `read` makes of the answer.
+        """Send it, log in on a challenge, try again where that may help, and return what `read` makes of the response.
 
         Raises RegistryError (MissingError, DeniedError), CancelledError; with `once` also Again, Rejected.
         """
@@ -147,10 +149,10 @@ class Registry:
         except Unusable as error:
             raise self._unusable(what, error) from None
 
-    def renew(self, what: str, told: str, scopes: Scopes, shown: Mapping[str, str]) -> bool:
+    def renew(self, what: str, header: str, scopes: Scopes, shown: Mapping[str, str]) -> bool:
         """Whether there is another thing to show. Raises RegistryError."""
         try:
-            return self.guard.renew(told, scopes, shown)
+            return self.guard.renew(header, scopes, shown)
         except Unusable as error:
             raise self._unusable(what, error) from None
 
@@ -194,10 +196,10 @@ class Registry:
             with self.connections.ask(request) as answer:
                 if answer.status in call.expect:
                     return read(answer)
-                told = answer.headers.get("www-authenticate", "")
+                header = answer.headers.get("www-authenticate", "")
                 refusal = self._refusal(answer)
             may_log_in = refusal.status == 401 and not refusal.elsewhere and not fresh
-            if not may_log_in or not self.renew(call.what, told, call.scopes, shown):
+            if not may_log_in or not self.renew(call.what, header, call.scopes, shown):
                 break
         if refusal.status in _PASSING:
             raise Passing(refusal)
@@ -216,7 +218,7 @@ class Registry:
     # ---- what is found out once
 
     def _trust(self) -> ssl.SSLContext:
-        return trusting(one for one in (self.settings.ca_bundle, self._own.ca) if one is not None)
+        return trusting(file for file in (self.settings.ca_bundle, self._own.ca) if file is not None)
 
     @property
     def _may_be_plain(self) -> bool:

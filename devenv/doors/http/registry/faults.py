@@ -13,7 +13,7 @@ _MOST_WORDS = 500
 
 
 class RegistryError(ShareError):
-    """A registry did not do what it was asked. `status`: its answer, where there was one."""
+    """A registry refused or failed a request. `status`: its answer, where there was one."""
 
     status: int | None = None
 
@@ -28,7 +28,7 @@ class DeniedError(RegistryError):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """An answer that is not the wanted one. `words`: the registry's own, without secrets."""
+    """A response that is an error. `words`: the registry's own, without secrets."""
 
     status: int
     why: str
@@ -48,8 +48,8 @@ class Rejected(Exception):  # noqa: N818 (an answer, which an upload may have an
 
 def refused(what: str, host: str, refusal: Refusal, login: str) -> RegistryError:
     """The error for a refusal. `what` completes "cannot …"; `login`: whose, and from where."""
-    said = f"{host} answers {refusal.why}" + (" (from the address it redirects to)" if refusal.elsewhere else "")
-    detail = f"{said}: {refusal.words}" if refusal.words else said
+    answer = f"{host} answers {refusal.why}" + (" (from the address it redirects to)" if refusal.elsewhere else "")
+    detail = f"{answer}: {refusal.words}" if refusal.words else answer
     kind, hint = RegistryError, ""
     if refusal.status in (401, 403) and not refusal.elsewhere:
         kind = DeniedError
@@ -88,23 +88,23 @@ def unreached(what: str, host: str, fault: Again | Refused, why: str) -> Registr
 
 
 def wrong(what: str, host: str, why: str, hint: str | None = None) -> RegistryError:
-    """The error for an answer that is not what it should be."""
+    """The error for an invalid response."""
     return RegistryError(f"cannot {what}", detail=f"{host} {why}", hint=hint)
 
 
 def words_of(body: bytes, secrets: Iterable[str]) -> str:
-    """What a registry says in an error's body (code and message of each), without the secrets that it may repeat."""
+    """The errors in a registry's response (code and message of each), without the secrets that it may repeat."""
     try:
         document = from_json(body)
     except ValueError:
         return ""
     errors = document.get("errors") if isinstance(document, dict) else None
-    told = [
-        ": ".join(text for key in ("code", "message") if isinstance(text := one.get(key), str) and text)
-        for one in (errors if isinstance(errors, list) else ())
-        if isinstance(one, dict)
+    messages = [
+        ": ".join(text for key in ("code", "message") if isinstance(text := error.get(key), str) and text)
+        for error in (errors if isinstance(errors, list) else ())
+        if isinstance(error, dict)
     ]
-    text = "; ".join(filter(None, told))
+    text = "; ".join(filter(None, messages))
     for secret in secrets:
         text = text.replace(secret, "***")
     return text[:_MOST_WORDS]

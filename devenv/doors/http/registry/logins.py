@@ -38,7 +38,7 @@ class Login:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must be in no message."""
+        """The values that no message may contain."""
         pair = base64.b64encode(f"{self.user}:{self.password}".encode()).decode() if self.password else ""
         return tuple(filter(None, (self.password, self.identity_token, self.registry_token, pair)))
 
@@ -55,7 +55,7 @@ def find(host: str, config: Path | None, cancel: Cancellation | None = None) -> 
         if login := _of_helper(str(helper), host, config, cancel):
             return login
     auths = _section(document, "auths")
-    key = host if host in auths else next((one for one in auths if _host_of(one) == host), None)
+    key = host if host in auths else next((address for address in auths if _host_of(address) == host), None)
     return None if key is None else _of_entry(auths[key], str(config))
 
 
@@ -117,7 +117,7 @@ def _of_helper(name: str, host: str, config: Path, cancel: Cancellation | None) 
     except process.TimeoutExpired:
         raise ShareError(f"{program} gave no login within {_HELPER_S:.0f} s", where=str(config)) from None
     if outcome.code != 0:
-        # Helpers print this to stdout, where a login stands otherwise: only its known form is looked for.
+        # Helpers print this to stdout instead of a login, so look only for the known text.
         if "not found" in outcome.out.lower():
             return None
         raise ShareError(

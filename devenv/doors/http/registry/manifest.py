@@ -1,4 +1,4 @@
-"""Manifests and indexes: bytes with a digest, and what they say, checked as a stranger's words.
+"""Manifests and indexes: bytes with a digest, and their content, validated as untrusted input.
 
 Formats: OCI image specification 1.1 (manifest.md, image-index.md, descriptor.md), Docker's image manifest V2 schema 2.
 """
@@ -30,7 +30,7 @@ _MOST_SIZE = 1 << 50
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Platform:
-    """For which machines an image of an index is."""
+    """The machines that an image of an index is for."""
 
     os: str
     architecture: str
@@ -59,7 +59,7 @@ class Descriptor:
         return cls(media_type=media_type, digest=digest_of(data), size=len(data), **more)
 
     def document(self) -> dict[str, Any]:
-        """As it stands in a manifest."""
+        """As JSON of a manifest."""
         platform = self.platform and {key: value for key, value in dataclasses.asdict(self.platform).items() if value}
         optional = {"artifactType": self.artifact_type, "annotations": dict(self.annotations), "platform": platform}
         found = {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
@@ -68,14 +68,14 @@ class Descriptor:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """A manifest or an index. `data` is what the digest is of; it is never written again from what was read."""
+    """A manifest or an index. `data` is what the digest is of; it is never serialised again from the parsed values."""
 
     data: bytes = dataclasses.field(repr=False)
     media_type: str
 
     @classmethod
     def read(cls, data: bytes, media_type: str) -> Self:
-        """Check what came. Raises ValueError: no JSON, an unknown format, descriptors that cannot be."""
+        """Validate received bytes. Raises ValueError: no JSON, an unknown format, invalid descriptors."""
         document = from_json(data)
         if not isinstance(document, dict):
             raise ValueError("it is not a JSON object")
@@ -93,7 +93,7 @@ class Manifest:
     def index(cls, entries: Iterable[Descriptor], annotations: Mapping[str, str] | None = None) -> Self:
         """An OCI index of these."""
         document: dict[str, Any] = {"schemaVersion": 2, "mediaType": OCI_INDEX}
-        document["manifests"] = [one.document() for one in entries]
+        document["manifests"] = [entry.document() for entry in entries]
         return cls.write(document | ({"annotations": dict(annotations)} if annotations else {}))
 
     @classmethod
@@ -104,12 +104,12 @@ class Manifest:
 
     @functools.cached_property
     def digest(self) -> str:
-        """Of the bytes."""
+        """The digest of the bytes."""
         return digest_of(self.data)
 
     @functools.cached_property
     def document(self) -> Mapping[str, Any]:
-        """All that it says."""
+        """The whole JSON document."""
         document: dict[str, Any] = from_json(self.data)
         return document
 
@@ -125,12 +125,12 @@ class Manifest:
 
     @functools.cached_property
     def layers(self) -> tuple[Descriptor, ...]:
-        """From the lowest on; none for an index."""
+        """The layers, the lowest first; none for an index."""
         return _list(self.document.get("layers"))
 
     @functools.cached_property
     def manifests(self) -> tuple[Descriptor, ...]:
-        """What an index lists."""
+        """The manifests that an index lists."""
         return _list(self.document.get("manifests"))
 
     @functools.cached_property

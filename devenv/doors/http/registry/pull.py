@@ -36,9 +36,9 @@ def pull(
     repository: Repository, blobs: Iterable[Descriptor], folder: Path, progress: Progress, *,
     connections: int = CONNECTIONS, piece_bytes: int = PIECE_BYTES,
 ) -> int:  # fmt: skip
-    """Have these blobs in a folder, each under its sha256 in hex, as in `blobs/sha256` of an OCI layout. A file of that
-    name and size was verified, and is not read again. What arrived before a failure or kill is kept beside them. Gives
-    the number of downloaded bytes.
+    """Download these blobs to a folder, each under its sha256 in hex, as in `blobs/sha256` of an OCI layout. A file of
+    that name and size was verified, and is not read again. The data received before a failure or kill is kept beside
+    them. Returns the number of downloaded bytes.
 
     Raises ShareError (RegistryError, disk), NotReadyError, CancelledError; after a failure the registry is halted.
     """
@@ -47,10 +47,10 @@ def pull(
     with _disk(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with hold(folder / _LOCK, lambda: progress.message(f"another devenv pulls to {folder}: waiting"), cancel):
-            wanted = {one.digest: one for one in blobs}.values()
-            left = [one for one in wanted if not _is_placed(folder, one)]
-            present = sum(one.size for one in wanted) - sum(one.size for one in left)
-            progress.start(task, sum(one.size for one in wanted))
+            wanted = {blob.digest: blob for blob in blobs}.values()
+            left = [blob for blob in wanted if not _is_placed(folder, blob)]
+            present = sum(blob.size for blob in wanted) - sum(blob.size for blob in left)
+            progress.start(task, sum(blob.size for blob in wanted))
             progress.advance(task, present)
             try:
                 download = _Download(repository, left, folder, progress, task=task, piece_bytes=piece_bytes)
@@ -72,7 +72,7 @@ class _Download:
         self._progress = progress
         self._task = task
         self._piece_bytes = piece_bytes
-        self._waiting = deque(sorted(blobs, key=lambda one: -one.size))
+        self._waiting = deque(sorted(blobs, key=lambda blob: -blob.size))
         self._active: list[Arriving] = []
         self._state = threading.Condition()
         self._failure: BaseException | None = None
@@ -86,11 +86,11 @@ class _Download:
             if self._waiting:
                 self._registry.together("pull", self._work, connections)
         finally:
-            with self._state:  # a hasher that failed has said so to the workers, and the others see the end
-                while any(not one.over for one in self._active):
+            with self._state:  # a failed hasher has stopped the workers, and the other hashers see the end
+                while any(not blob.over for blob in self._active):
                     self._state.wait(0.2)
-            for one in self._active:
-                one.part.close()
+            for blob in self._active:
+                blob.part.close()
 
     def _work(self) -> None:
         while (job := self._claim()) is not None:
@@ -109,20 +109,20 @@ class _Download:
                 arriving.digest.wake()
 
     def _claim(self) -> tuple[Arriving, int] | None:
-        """The next piece; None when all is there."""
+        """The next piece; None when nothing is left."""
         with self._state:
             while True:
                 if self._registry.stop.is_set():
                     raise Stopped
                 if self._failure is not None:
                     raise self._failure
-                busy = [one for one in self._active if not one.over]
-                free = [one for one in busy if one.todo and (one.ranged or not one.working)]
+                busy = [blob for blob in self._active if not blob.over]
+                free = [blob for blob in busy if blob.todo and (blob.ranged or not blob.working)]
                 # A blob for each connection comes before connections that share one.
-                if self._waiting and len(busy) < _AT_ONCE and not any(one.working == 0 for one in free):
+                if self._waiting and len(busy) < _AT_ONCE and not any(blob.working == 0 for blob in free):
                     self._open(self._waiting.popleft())
                 elif free:
-                    arriving = min(free, key=lambda one: one.working)
+                    arriving = min(free, key=lambda blob: blob.working)
                     arriving.working += 1
                     return arriving, arriving.todo.popleft()
                 elif not busy:
@@ -163,11 +163,11 @@ class _Download:
                 raise
             except Denied as denied:
                 if fresh or not self._log_in(what, blob, shown):
-                    self._ask_plainly(what, blob)
+                    self._request_without_body(what, blob)
                     raise unreached(what, registry.host, denied, str(denied)) from None
                 fresh = True
             except Refused as fault:
-                self._ask_plainly(what, blob)
+                self._request_without_body(what, blob)
                 raise unreached(what, registry.host, fault, str(fault)) from None
             except Again as fault:
                 further = arriving.reached(piece) > reached
@@ -177,13 +177,13 @@ class _Download:
                 return
 
     def _log_in(self, what: str, blob: Descriptor, shown: Mapping[str, str]) -> bool:
-        """Whether there is something else to show."""
-        if not self._registry.guard.knows_how:
-            self._ask_plainly(what, blob)
+        """Whether another authorization can be tried."""
+        if not self._registry.guard.has_challenge:
+            self._request_without_body(what, blob)
             return True
         return self._registry.renew(what, "", self._repository.scopes, shown)
 
-    def _ask_plainly(self, what: str, blob: Descriptor) -> None:
+    def _request_without_body(self, what: str, blob: Descriptor) -> None:
         """Ask without the bytes: it logs in, and a refusal becomes the full error, with the registry's words. Raises
         RegistryError."""
         url = self._repository.path("blobs", blob.digest)
@@ -198,7 +198,7 @@ class _Download:
         try:
             while (found := arriving.digest.follow(self._registry.stop.is_set)) is not None:
                 with self._state:
-                    while arriving.working:  # one that is about to find that nothing is left
+                    while arriving.working:  # a worker that is about to find nothing left
                         self._state.wait(0.2)
                     if found == arriving.blob.hex:
                         self._place(arriving)

@@ -22,10 +22,10 @@ def push(
     repository: Repository, blobs: Iterable[Blob], progress: Progress, *, parallel: int = PARALLEL,
     chunk_bytes: int = CHUNK_BYTES,
 ) -> Sent:  # fmt: skip
-    """Have these blobs in the repository. What was sent before a failure is continued by the next call, in another
+    """Push these blobs to the repository. What was sent before a failure is continued by the next call, in another
     process too. Raises ShareError, CancelledError; after a failure the registry is halted."""
     wanted = {one.descriptor.digest: one for one in blobs}
-    left = deque(sorted(wanted.values(), key=lambda one: -one.descriptor.size))
+    left = deque(sorted(wanted.values(), key=lambda blob: -blob.descriptor.size))
     registry, total, guard = repository.registry, Sent(), threading.Lock()
     task = f"push to {repository}"
 

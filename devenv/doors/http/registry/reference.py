@@ -52,7 +52,7 @@ class Reference:
 
     @property
     def version(self) -> str:
-        """The digest, or else the tag, as the registry is asked for it. Raises UsageError when there is neither."""
+        """The digest, or else the tag, as it stands in the request. Raises UsageError when there is neither."""
         if version := self.digest or self.tag:
             return version
         raise UsageError(f"{self} has neither a tag nor a digest", hint=f"add one, for example {self}:latest")
@@ -79,7 +79,7 @@ def is_tag(text: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host, or host and port, is this machine by its very name: no name server is asked."""
+    """Whether a host, or host and port, is this machine by its name alone: no name server is contacted."""
     name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
     if name == "localhost":
         return True

@@ -28,14 +28,14 @@ def referrers(repository: Repository, digest: str, artifact_type: str | None = N
     if found is None:
         index = _tagged(repository, digest)
         found = index.manifests if index else ()
-    return tuple(one for one in found if artifact_type in (None, one.artifact_type))
+    return tuple(descriptor for descriptor in found if artifact_type in (None, descriptor.artifact_type))
 
 
 def attach(repository: Repository, manifest: Manifest) -> None:
     """Push a manifest that has a subject, so that it is found from there. Raises RegistryError.
 
-    Without a list of the registry's, the index under the fallback tag is read, completed, written and read again: two
-    that write it at the same moment would otherwise lose one of the two.
+    Where the registry keeps no list, the index under the fallback tag is read, completed, written and read again:
+    of two simultaneous writes, one would otherwise be lost.
     """
     assert manifest.subject is not None
     subject = manifest.subject.digest
@@ -45,13 +45,13 @@ def attach(repository: Repository, manifest: Manifest) -> None:
     for _ in range(_TRIES):
         index = _tagged(repository, subject)
         entries = index.manifests if index else ()
-        if mine.digest in {one.digest for one in entries}:
+        if mine.digest in {descriptor.digest for descriptor in entries}:
             return
         repository.put(
             Manifest.index((*entries, mine), dict(index.annotations) if index else None), fallback_tag(subject)
         )  # fmt: skip
     index = _tagged(repository, subject)
-    if index is None or mine.digest not in {one.digest for one in index.manifests}:
+    if index is None or mine.digest not in {descriptor.digest for descriptor in index.manifests}:
         raise wrong(
             f"attach {mine.digest} to {repository.label(subject)}", repository.registry.host,
             f"keeps losing it from the tag {fallback_tag(subject)}", "another program writes it too; run it again",

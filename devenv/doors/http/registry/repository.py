@@ -19,7 +19,7 @@ _MOST_BLOB_BYTES = 8 << 20
 
 
 class Repository:
-    """Requests to one repository. `writing`: its tokens may also push, and are asked for so from the beginning."""
+    """Requests to one repository. `writing`: its tokens are requested with the right to push from the beginning."""
 
     def __init__(self, registry: Registry, name: str, *, writing: bool = False) -> None:
         self.registry = registry
@@ -42,7 +42,7 @@ class Repository:
         what = f"read the manifest {self.label(version)}"
         accept = {"Accept": ", ".join(MEDIA_TYPES)}
         call = Call(what=what, url=self.path("manifests", version), scopes=self.scopes, headers=accept)
-        data, kind, told = self.registry.ask(
+        data, kind, header = self.registry.ask(
             call,
             lambda answer: (
                 self.body(answer, MOST_BYTES, what),
@@ -54,14 +54,14 @@ class Repository:
             manifest = Manifest.read(data, kind)
         except ValueError as error:
             raise wrong(what, self.registry.host, f"sends a manifest that cannot be used: {error}") from None
-        # By a tag, the registry's own word is all there is; by a digest it does not count.
-        expected = version if is_digest(version) else told if is_digest(told) else manifest.digest
+        # For a tag, only the registry states the digest; for a digest, its statement does not count.
+        expected = version if is_digest(version) else header if is_digest(header) else manifest.digest
         if manifest.digest != expected:
             raise wrong(what, self.registry.host, f"sends another manifest: {manifest.digest}, not {expected}")
         return manifest
 
     def find(self, version: str) -> Descriptor | None:
-        """What a tag or digest leads to, without reading it where the registry says enough; None when there is no such
+        """What a tag or digest leads to, without reading it where the response headers suffice; None without such a
         manifest. Raises RegistryError."""
         call = Call(
             what=f"look for {self.label(version)}", url=self.path("manifests", version), scopes=self.scopes,
@@ -123,7 +123,7 @@ class Repository:
         return data
 
     def body(self, answer: Answer, most_bytes: int, what: str) -> bytes:
-        """A body to its end. Raises RegistryError for a larger one, Again for one that breaks off."""
+        """A body to its end. Raises RegistryError for a larger one, Again for a cut one."""
         length = answer.headers.get("content-length", "")
         data = bytearray()
         while len(data) <= most_bytes and not (length.isdigit() and int(length) > most_bytes):

@@ -1,4 +1,4 @@
-"""Blobs to a registry: what is there is not sent, large ones go in chunks that continue where the registry stands.
+"""Blobs to a registry: existing ones are not sent, large ones go in chunks that continue at the registry's offset.
 
 Format: OCI distribution specification 1.1, "Pushing blobs". Docker's own registry (2.8) gives up an upload whose last
 chunk broke off in the middle: it signs the offset into the address, and keeps more bytes than it signed. There such a
@@ -39,7 +39,7 @@ _RANGE = re.compile(r"(?:bytes[= ])?0-(\d+)")
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Blob:
-    """A blob to be there: `content` is its file or its bytes. `origins`: repositories of the same registry that may
+    """A blob to push: `content` is its file or its bytes. `origins`: repositories of the same registry that may
     have it."""
 
     descriptor: Descriptor
@@ -79,7 +79,7 @@ class Upload:
         self._what = f"push {self._digest} to {repository}"
 
     def run(self) -> Sent:
-        """Have it there. Raises RegistryError, ShareError (its file), CancelledError."""
+        """Push the blob. Raises RegistryError, ShareError (its file), CancelledError."""
         if self._repository.has(self._digest):
             self._show(self._size)
             return Sent(present=self._size)
@@ -93,7 +93,7 @@ class Upload:
             try:
                 self._once(location)
             except Again as fault:
-                if self._repository.has(self._digest):  # the answer was lost, and not the blob
+                if self._repository.has(self._digest):  # the response was lost, and not the blob
                     break
                 further = self._confirmed > self._furthest
                 self._furthest = max(self._furthest, self._confirmed)
@@ -132,7 +132,7 @@ class Upload:
             call = self._call(location, "GET", (204, 200), once=True)
             try:
                 location, offset = self._registry.ask(call, lambda answer: self._state(answer, 0, self._size))
-            except Rejected:  # it has ended, or this registry does not say where it stands
+            except Rejected:  # it has ended, or this registry does not report its offset
                 self._session.forget()
             else:
                 self._resumed = self._resumed or offset > 0
@@ -153,7 +153,7 @@ class Upload:
         return self._registry.located(answer, self._what)
 
     def _mount(self) -> str | bool:
-        """Take it from another repository: True, or the address of an upload that was begun instead, or False."""
+        """Mount it from another repository: True, or the address of an upload that was begun instead, or False."""
         begun: str | bool = False
         for origin in self._blob.origins:
             url = f"{self._repository.path('blobs', 'uploads')}/?mount={self._digest}&from={origin}"
@@ -186,17 +186,17 @@ class Upload:
                 case 413 if self._chunk > _LEAST_CHUNK_BYTES:
                     self._chunk = max(self._chunk // 2, _LEAST_CHUNK_BYTES)
                     raise Again(rejected.refusal.why) from None
-                case 404 | 416:  # the session is gone, or stands elsewhere: the next try asks
+                case 404 | 416:  # the session ended, or has another offset: the next try requests it
                     raise Again(f"lost the upload: {rejected.refusal.why}") from None
             raise
 
     def _state(self, answer: Answer, otherwise: int, most: int) -> tuple[str, int]:
-        """Address and offset of a session. Raises Again for an offset that cannot be."""
+        """Address and offset of a session. Raises Again for an impossible offset."""
         location = answer.headers.get("location", "")
         url = self._registry.located(answer, self._what) if location else answer.url
-        told = _RANGE.match(answer.headers.get("range", ""))
-        # An empty session and one of a single byte are both told as 0-0.
-        offset = otherwise if told is None else int(told[1]) + 1 if int(told[1]) else 0
+        stored_range = _RANGE.match(answer.headers.get("range", ""))
+        # An empty session and one of a single byte both have the range 0-0.
+        offset = otherwise if stored_range is None else int(stored_range[1]) + 1 if int(stored_range[1]) else 0
         if offset > most:
             self._session.forget()
             raise Again(f"claims {offset} bytes, and {most} were sent")
@@ -210,12 +210,12 @@ class Upload:
         call = self._call(url, "PUT", (201, 204), once=True)
         body = (lambda: self._pieces(0, count)) if count else b""
         call = dataclasses.replace(call, headers=headers, body=body, patience_s=_FINISH_S)
-        told = self._registry.ask(call, lambda answer: answer.headers.get("docker-content-digest", ""))
-        if told and told != self._digest:
-            raise wrong(self._what, self._registry.host, f"stored another blob: {told}")
+        stored_digest = self._registry.ask(call, lambda answer: answer.headers.get("docker-content-digest", ""))
+        if stored_digest and stored_digest != self._digest:
+            raise wrong(self._what, self._registry.host, f"stored another blob: {stored_digest}")
 
     def _other_way(self, rejected: Rejected) -> None:
-        """What to try after a refusal, each once: afresh without an earlier run's bytes, and without chunks. Raises
+        """What to try after a refusal, each once: again without an earlier run's bytes, and without chunks. Raises
         RegistryError when nothing is left."""
         refusal = rejected.refusal
         denied = refusal.status in (401, 403)
@@ -262,7 +262,7 @@ class Upload:
                         raise ShareError(f"cannot {self._what}: the file became shorter", where=str(content))
                     yield piece
                     count -= len(piece)
-        except OSError as error:  # which would count as one of the connection
+        except OSError as error:  # otherwise it would count as a failure of the connection
             raise ShareError(f"cannot {self._what}: {files.reason(error)}", where=str(content)) from None
 
     def _show(self, done: int) -> None:

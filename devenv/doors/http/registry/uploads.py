@@ -1,4 +1,4 @@
-"""Unfinished uploads: where each goes on, kept for the next run. One process at a time sends a blob."""
+"""Unfinished uploads: the address where each continues, kept for the next run. One process at a time sends a blob."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _MOST_BYTES = 64 << 10
 
 
 class Session:
-    """The address of one blob's unfinished upload, as the registry named it last. Its file is 0600: who has the address
-    may be able to write there."""
+    """The address of one blob's unfinished upload, as the registry named it last. Its file is 0600, because the
+    address alone may give the right to write."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "session.json"
@@ -37,13 +37,13 @@ class Session:
             return None
 
     def keep(self, location: str) -> None:
-        """Write it down. Without it the next run only begins again, so a full disk is no failure."""
+        """Record the address. Without it the next run only begins again, so a full disk is no failure."""
         self._location = location
         with contextlib.suppress(OSError):
             atomic.write(self._path, json.dumps({"location": location}), mode=0o600)
 
     def forget(self) -> None:
-        """It is finished or lost."""
+        """Remove the record of a finished or lost upload."""
         self._location = None
         with contextlib.suppress(OSError):
             self._path.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from urllib3 import exceptions as theirs
 
-from devenv.doors.http.faults import asking_fault, reading_fault, retry_after_s, status_fault
+from devenv.doors.http.faults import reading_fault, request_fault, retry_after_s, status_fault
 from devenv.doors.http.partial_file import Again, Denied, Refused
 
 _REFUSED = ConnectionRefusedError(111, "Connection refused")
@@ -53,7 +53,7 @@ def _connection(message: str, cause: Exception) -> Exception:
     ],
 )  # fmt: skip
 def test_before_an_answer(error: Exception, kind: type[Again | Refused], words: str, offline: bool) -> None:
-    fault = asking_fault(error)
+    fault = request_fault(error)
     assert isinstance(fault, kind)
     assert str(fault).startswith(words)
     assert fault.offline is offline

@@ -47,7 +47,7 @@ def test_challenges_are_read(header: str, offered: list[tuple[str, dict[str, str
 def test_nothing_is_shown_before_it_is_asked_for() -> None:
     guard = Guard(ME, Service(), plain=False)
     assert guard.headers(PULL) == {}
-    assert not guard.knows_how
+    assert not guard.has_challenge
     assert guard.renew('Basic realm="x"', PULL, {}) is True
     assert guard.headers(PULL) == basic("me", "pa55")
     assert guard.renew('Basic realm="x"', PULL, basic("me", "pa55")) is False, "it was refused"
