@@ -1,4 +1,4 @@
-"""Samples and what they say: medians, ranges, ratios of pairs, and runs that take turns."""
+"""Samples and their statistics: medians, ranges, ratios of pairs, and runs that take turns."""
 
 from __future__ import annotations
 

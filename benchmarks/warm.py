@@ -138,6 +138,6 @@ def noop(bench: Bench) -> Result:
         title="`up` on a running environment",
         goals=(Goal(text="nothing to do", figure=walls.median, limit=_MAX_NOOP_S, unit="s"),),
         tables=(table("", (row(walls, "ms"),)),),
-        remarks=(f"Every service is asked once before it says so; the slowest run took {number(walls.high, 'ms')}.",),
+        remarks=(f"Each run probes every service once; the slowest took {number(walls.high, 'ms')}.",),
         data={"devenv": walls.as_json()},
     )

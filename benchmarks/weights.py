@@ -227,7 +227,7 @@ def _compare(bench: Bench, name: str, url: str, rounds: int, *, warm_up: int) ->
 
 
 def _here(bench: Bench, name: str, url: str) -> Series:
-    """What a prefetch of what is there takes, as it says itself."""
+    """The time of a prefetch without work, as it reports itself."""
     folder = _preset(bench, name, url)
     store = bench.folder / "weights"
     env = {"HF_ENDPOINT": url, "HF_HOME": str(bench.folder / "none")}

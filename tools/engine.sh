@@ -1,11 +1,11 @@
 #!/bin/sh
 # Make sure that a Docker Engine with BuildKit (buildx) answers on this machine.
 #
-# Does nothing when one does. Otherwise says what it is about to do, then installs Debian's or Ubuntu's own packages
+# Does nothing when one does. Otherwise prints what it is about to do, then installs Debian's or Ubuntu's own packages
 # from the mirrors that this machine's apt already uses, and starts the engine. Nothing is downloaded from elsewhere.
 #
 #   tools/engine.sh           install what is missing and start
-#   tools/engine.sh --check   only say what is missing (exit 1 when something is)
+#   tools/engine.sh --check   only print what is missing (exit 1 when something is)
 set -eu
 
 say() { printf '%s\n' "$*" >&2; }

@@ -20,7 +20,7 @@ from pathlib import Path
 PARAMETERS = 3_336_106_240
 VOCABULARY = 129_280
 UNUSED = ("model.vision_model.embeddings.patch_embedding.weight", (1024, 3, 14, 14))
-"""In the published file, and used by nobody: CLIP gets its patches from SAM."""
+"""In the published file, but unused: CLIP gets its patches from SAM."""
 SPECIAL = {
     "<｜begin▁of▁sentence｜>": 0, "<｜end▁of▁sentence｜>": 1, "<｜▁pad▁｜>": 2, "<image>": 128815, "<|ref|>": 128816,
     "<|/ref|>": 128817, "<|det|>": 128818, "<|/det|>": 128819, "<|grounding|>": 128820, "<td>": 128821, "</td>": 128822,
@@ -83,7 +83,7 @@ def shapes() -> dict[str, list[int]]:
 
 
 def tensors(found: dict[str, list[int]], device: str) -> dict[str, object]:
-    """Random numbers under which what the model says depends on the picture."""
+    """Random weights under which the model's output depends on the picture."""
     import torch
 
     torch.manual_seed(0)

@@ -124,7 +124,7 @@ def prepare(options: argparse.Namespace) -> None:
         [python, str(ROOT / "tools/trials/fullmodel.py"), str(weights)], stdout=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONPATH": str(options.transformers)},
     )  # fmt: skip
-    # As wheels are in every image of ours: without it each start compiles PyTorch's modules anew.
+    # As wheels are in every image of ours: without it each start compiles PyTorch's modules again.
     subprocess.run(
         [python, "-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash", str(site)],
         check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

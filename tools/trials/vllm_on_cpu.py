@@ -87,7 +87,7 @@ def inside(*command: str, stdin: Path | None = None) -> subprocess.CompletedProc
 
 
 def compared(python: str, model: Path, work: Path) -> None:
-    """Both engines read the samples: how much of what they say is the same, word for word."""
+    """Both engines read the samples: the share of words that are equal."""
     folder = work / "words"
     folder.mkdir()
     few = ("--max-tokens", str(WORDS), "--json")

@@ -94,7 +94,7 @@ def prepare(options: argparse.Namespace) -> None:
             stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
     taken = complete_libraries(options.root / SITE / "nvidia", next(options.torch.glob("lib/python3*/site-packages")))
-    shutil.rmtree(options.root / "etc/devenv", ignore_errors=True)  # made anew below
+    shutil.rmtree(options.root / "etc/devenv", ignore_errors=True)  # made again below
     tar = subprocess.Popen(["tar", "c", "-C", str(options.root), "."], stdout=subprocess.PIPE)
     image = subprocess.run(
         ["docker", "import", "-", BASE], stdin=tar.stdout, capture_output=True, text=True, check=True
@@ -172,7 +172,7 @@ def inside(*command: str, env: tuple[str, ...] = (), check: bool = True) -> subp
 
 
 def measured(*command: str, env: tuple[str, ...] = ()) -> dict[str, Any]:
-    """What a measurement inside says; the end of its stderr where it failed."""
+    """The output of a measurement inside; the end of its stderr where it failed."""
     done = inside("python", "/tmp/inside.py", *command, env=env, check=False)
     try:
         told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

@@ -118,7 +118,7 @@ class Ahead(Generic[T]):
                 self._pass_on()
 
     def _next_source(self) -> _Source[T] | None:
-        """The next one that nobody works on; None when there is none, or none that is wanted."""
+        """The next item without a worker; None when there is none, or none that is wanted."""
         with self._changed:
             if self._is_closed or self._are_all_begun:
                 return None
@@ -145,7 +145,7 @@ class Ahead(Generic[T]):
                     self._put(source, made)
 
     def _may_make(self, source: _Source[T]) -> bool:
-        """Wait for room for its next thing; False when nobody will take it any more."""
+        """Wait for room for its next item; False when no reader is left."""
         with self._changed:
             self._changed.wait_for(lambda: self._is_closed or self._has_room(source))
             self._making += not self._is_closed

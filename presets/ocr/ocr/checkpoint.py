@@ -1,4 +1,4 @@
-"""A model's folder: whether it is complete, and what its own files say. Nothing of it is ever run."""
+"""A model's folder: whether it is complete, and the values in its files. None of its code is run."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Checkpoint:
 
     @property
     def title(self) -> str:
-        """Its name: what devenv says it mounted here, else the folder's."""
+        """Its name: that of the model that devenv mounted here, else the folder's."""
         mounted, named = os.environ.get("DEVENV_MODEL"), os.environ.get("DEVENV_MODEL_HUGGINGFACE")
         named = named or os.environ.get("DEVENV_MODEL_MODELSCOPE")
         return named if named and mounted and Path(mounted) == self.folder else self.folder.name
@@ -83,7 +83,7 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _whole(shard: Path) -> None:
-    """A safetensors file begins with its header's length and ends where the header says. Raises BackendError."""
+    """A safetensors file begins with its header's length and ends at the offset in the header. Raises BackendError."""
     size = shard.stat().st_size
     try:
         with shard.open("rb") as file:

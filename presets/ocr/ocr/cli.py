@@ -1,4 +1,4 @@
-"""The command `ocr`: parses, loads a backend, runs a job, says what came of it."""
+"""The command `ocr`: parses, loads a backend, runs a job, reports the result."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _engine(command: F) -> F:
 
 
 def _asking(job: str) -> Callable[[F], F]:
-    """Options that say what is asked about each page."""
+    """Options for the request about each page."""
     own = guard.BY_JOB[job]
 
     def add(command: F) -> F:
@@ -330,10 +330,13 @@ def main(arguments: list[str] | None = None) -> int:
         if error.hint:
             _say(f"hint: {error.hint}")
         why, status = error, error.status
-    except Exception as error:  # noqa: BLE001  (Python's own status for it is 1, which says nothing)
+    except Exception as error:  # noqa: BLE001  (Python's own status for it is 1, which is not specific)
         traceback.print_exc()
-        _say("error: this is a bug in ocr; the lines above say where")
-        why, status = OcrError(f"a bug: {type(error).__name__}: {error}", hint="stderr says where"), OcrError.status
+        _say("error: this is a bug in ocr; the traceback is above")
+        why, status = (
+            OcrError(f"a bug: {type(error).__name__}: {error}", hint="see the traceback above"),
+            OcrError.status,
+        )
     if "--json" in arguments and arguments[0] in _WITH_JSON:
         click.echo(json.dumps({"error": why.message, "hint": why.hint, "exit_status": status}))
     return status

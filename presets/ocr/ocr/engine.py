@@ -73,7 +73,7 @@ class Backend(Protocol):
     streams: bool
     """Whether `read` hands over text while it comes, for one picture."""
     concurrency: int
-    """How many pictures `read` takes at once unless the user says otherwise."""
+    """The number of pictures that `read` takes at once by default."""
 
     def check(self, request: Request) -> None:
         """Raises UsageError for what it cannot do, before anything is loaded."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class OcrError(Exception):
-    """An error that a user can do something about. `hint` says what."""
+    """An error that a user can correct. `hint` is the next step."""
 
     status = 70
 

@@ -32,7 +32,7 @@ class Flowing(Protocol):
     """An engine that takes up a page as soon as another one is finished."""
 
     def flow(self, pictures: Pictures, request: Request, most: int, say: Say) -> Iterator[tuple[int, Answer]]:
-        """Read all pictures, at most `most` at once; their numbers with what came of them, in any order."""
+        """Read all pictures, at most `most` at once; their numbers with the results, in any order."""
 
 
 def readings(
@@ -79,6 +79,6 @@ def _read(
 
 
 def failed(error: Exception) -> BackendError:
-    """What nobody foresaw about one page."""
+    """An unexpected error of one page."""
     said = (str(error) or type(error).__name__).splitlines()[0]
     return BackendError(f"the engine failed: {said}", hint="try another --mode, or --backend")

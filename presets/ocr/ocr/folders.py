@@ -32,7 +32,7 @@ class Folder:
         self._seen = {_identity(top)}
 
     def files(self) -> Iterator[Path]:
-        """What is to be read, in no order. What cannot be looked at is among it: reading it fails, and says why."""
+        """The files to read, unordered. Inaccessible files are included: reading them fails with the reason."""
         folders, links = deque([self._top]), deque[Path]()
         while folders or links:
             folder = folders.popleft() if folders else links.popleft()

@@ -33,7 +33,7 @@ def prepare(document: Any) -> None:
 
 
 def complete(image: Image, page: Any, position: Any, path: Path, number: int) -> None:
-    """Draw into a page's picture what PDFium knows no appearance for: ticks, and stamps that have but a name.
+    """Draw into a page's picture what PDFium has no appearance for: ticks, and stamps that have only a name.
     `position` takes places on the page to places in the picture. Raises PdfiumError."""
     boxes: dict[int, Place] = {}
     stamps: list[tuple[str, Place]] = []

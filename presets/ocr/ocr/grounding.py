@@ -25,7 +25,7 @@ Box = tuple[int, int, int, int]
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
     """One block of a page. `boxes` are left, top, right, bottom in pixels of the picture, right and bottom exclusive.
-    `score` is how sure the engine is, from 0 to 1, when it says so."""
+    `score` is the confidence, from 0 to 1, of an engine that reports it."""
 
     kind: str
     text: str
@@ -80,7 +80,7 @@ def _boxes(text: str, size: tuple[int, int]) -> tuple[tuple[Box, ...], int]:
     if not isinstance(value, list):
         return (), 1
     if value and not any(isinstance(one, list) for one in value):
-        value = [value]  # one box that nobody wrapped
+        value = [value]  # one box without a list around it
     found = [_box(one, size) for one in value[:_MOST_BOXES]]
     good = tuple(one for one in found if one)
     return good, len(value) - len(good)

@@ -71,7 +71,7 @@ class _End:
 
 @dataclasses.dataclass(slots=True, kw_only=True)
 class _Entry:
-    """Something that is reported in its turn, and what came of it."""
+    """An item that is reported in its turn, and its result."""
 
     thing: _Item | _End
     result: Future[Written] | OcrError | None = None
@@ -104,7 +104,7 @@ class _Pictures:
         return self._first is None and self._line.is_over
 
     def take(self, *, wait: bool) -> tuple[int, Image] | None:
-        """As `ocr.flow.Pictures` says."""
+        """See `ocr.flow.Pictures`."""
         if self._first is not None:
             first, self._first = self._first, None
             return first
@@ -273,7 +273,7 @@ class Run:
             return self._explained(error, "its results cannot be made")
 
     def _explained(self, error: Exception, what: str) -> OcrError:
-        """For a report; the log has where it came from, if nobody foresaw it."""
+        """For a report; the log has the traceback of an unexpected error."""
         if not isinstance(error, OcrError | MemoryError):
             self._log("".join(traceback.format_exception(error)).rstrip())
         return explained(error, what, InputError, _HINT)

@@ -20,7 +20,7 @@ def peak_rss_mb() -> float:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Gpu:
-    """The first GPU that CUDA would use. `memory` and `capability`: where NVML tells them. `is_whole`: it is certain
+    """The first GPU that CUDA would use. `memory` and `capability`: where NVML reports them. `is_whole`: it is certain
     that this is the one, and it is not divided, so that its memory is what a program here can get."""
 
     name: str
@@ -39,7 +39,7 @@ class Memory:
 
 
 def gpu() -> Gpu | None:
-    """What NVML tells of the first GPU now, without CUDA; None where it tells nothing."""
+    """The state of the first GPU as NVML reports it, without CUDA; None without a report."""
     try:
         import pynvml
 
@@ -68,7 +68,7 @@ def gpu() -> Gpu | None:
             is_whole=is_known and not is_divided,
             capability=capability,
         )
-    except Exception:  # noqa: BLE001  (a number for a report is not worth an error, and whoever needs memory will say so)
+    except Exception:  # noqa: BLE001  (a number in a report is not worth an error; an allocation that fails is reported)
         return None
 
 
@@ -91,7 +91,7 @@ def gpus() -> tuple[int, ...]:
                 if pynvml.nvmlDeviceGetMigMode(pynvml.nvmlDeviceGetHandleByIndex(number))[0]:
                     return ()
         return tuple(number for number in range(count) if names is None or str(number) in names)
-    except Exception:  # noqa: BLE001  (without NVML there is one engine, and whoever starts it says what is wrong)
+    except Exception:  # noqa: BLE001  (without NVML there is one engine, and starting it reports the fault)
         return ()
 
 

@@ -43,7 +43,7 @@ def second(config: Mapping[str, Any]) -> dict[str, Any]:
         "text_config": text,
         "image_token_id": int(config.get("image_token_id", IMAGE_TOKEN)),
         "vision_config": {
-            # The last number is the encoder's width, whatever the published config says of the first model's.
+            # The last number is the encoder's width, although the published config has another for the first model.
             "sam_config": {**_sam(sam), "downsample_channels": [512, int(encoder.get("dim", 896))]},
             "encoder_config": {
                 "hidden_size": int(encoder.get("dim", 896)),

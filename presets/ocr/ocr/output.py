@@ -1,4 +1,4 @@
-"""Results on disk. Every file is written whole or not at all, a page's JSON last: it says that the page is done."""
+"""Results on disk. Every file is written whole or not at all, a page's JSON last: it marks the page as done."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ BOXES = ".boxes.jpg"
 FIGURES = "-figures"
 LAYOUTS = ".layouts.pdf"
 _FAINTEST = 8
-"""Of 255: what differs by less is seen by nobody."""
+"""Of 255: a smaller difference is not visible."""
 _WARNINGS = {
     "cut_off": "this page is not complete: the answer reached the most tokens allowed",
     "looped": "this page may not be complete: the answer went round in circles",
@@ -59,7 +59,7 @@ class Place:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """A finished page. `blank` says why there is nothing on it."""
+    """A finished page. `blank`: the reason why it is empty."""
 
     status: Status
     blank: Blank | None
@@ -115,7 +115,7 @@ def write_page(
         # Engines that give lines know how these make paragraphs: their text is not put together from blocks.
         text = reading.raw + "\n" if reading.blocks and reading.raw else markdown.plain(answer, figures)
         warning = f"<!-- {_WARNINGS[status]} -->\n\n" if status != "ok" else ""
-        # This one first: it tells, if the page is interrupted, whose the others are.
+        # Write this file first: after an interruption, it names the owner of the others.
         files = [_save_text(place.file(".boxes.md"), warning + markdown.with_boxes(answer, figures))]
         files += _save_figures(place.file(FIGURES), cuts)
         files.append(_save_text(place.file(".md"), warning + text))

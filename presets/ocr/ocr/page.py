@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MOST_PIXELS = 89_000_000
 """An A4 page at 900 dpi. As plain pixels that is 270 MB."""
 MOST_SIDE = 30_000
-"""JPEG, in which results are drawn, knows no picture of twice that."""
+"""Drawn results are JPEG files, whose pictures cannot have twice that size."""
 PDFIUM = threading.RLock()
 """PDFium allows one call at a time, whatever the document: PDFs are drawn in several threads, and those of
 layouts written in another."""
@@ -247,7 +247,7 @@ def _too_large(name: str, size: str) -> InputError:
 def _no_image(file: Path | BinaryIO, name: str) -> InputError:
     """Why nothing can open it."""
     if not isinstance(file, Path):
-        return InputError(f"{name} is not an image, whatever its name says", hint=_HINT_IMAGE)
+        return InputError(f"{name} is not an image, despite its name", hint=_HINT_IMAGE)
     with file.open("rb") as opened_again:
         start = opened_again.read(512)
     found = kind(file)
@@ -258,7 +258,7 @@ def _no_image(file: Path | BinaryIO, name: str) -> InputError:
     hint = f"what can be read: {', '.join(sorted(one.strip('.') for one in IMAGES))}, pdf"
     if b"\0" not in start:
         hint = "it is a text file: nothing needs to be recognised in it"
-    return InputError(f"{name} is not an image, whatever its name says", hint=hint)
+    return InputError(f"{name} is not an image, despite its name", hint=hint)
 
 
 def _said(error: BaseException) -> str:

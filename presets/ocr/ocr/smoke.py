@@ -70,7 +70,7 @@ def smoke(
 ) -> dict[str, Any]:
     """Run it; the report. Raises UsageError; whatever else goes wrong is a report that did not pass."""
     told = os.environ.get("DEVENV_SMOKE_EXPECT") or "text"
-    expect = expect or ("text" if told == "result" else told)  # devenv's word for what is really to be checked
+    expect = expect or ("text" if told == "result" else told)  # devenv's variable with what to check
     if expect not in {"text", "plumbing"}:
         raise UsageError(f"DEVENV_SMOKE_EXPECT is {expect!r}", hint="result or plumbing")
     wanted = [one.strip() for one in languages.split(",")]
@@ -99,10 +99,10 @@ def smoke(
             failing.pop_all()
     except UsageError:
         raise
-    except Exception as error:  # noqa: BLE001  (whatever it is, the test did not pass, and its report says so)
-        if error.__cause__ is not None or not isinstance(error, OcrError):  # nobody foresaw it, here or in the backend
+    except Exception as error:  # noqa: BLE001  (any error fails the test, and the report names it)
+        if error.__cause__ is not None or not isinstance(error, OcrError):  # unexpected, here or in the backend
             traceback.print_exc()
-        hint = "the lines above say where; devenv doctor looks at the GPU"
+        hint = "see the traceback above; devenv doctor checks the GPU"
         why = explained(error, f"{backend} failed", BackendError, hint)
         say(f"error: {why.message}" + (f"; {why.hint}" if why.hint else ""))
         return {"passed": False, "expect": expect, "summary": why.message, "hint": why.hint, "backend": backend}

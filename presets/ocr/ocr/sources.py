@@ -33,7 +33,7 @@ def in_folder(folder: Path, output: Path, leave: Leave = lambda _path, _why: Non
 
 
 def _is_result(path: Path) -> bool:
-    """Whether a file is one that `ocr` has written, as its name and what lies beside it say."""
+    """Whether a file is one that `ocr` has written, judged by its name and the files beside it."""
     if path.name in {LOG, SUMMARY} or _made(path):
         return True
     ending = next((one for one in _TEXTS if path.name.endswith(one)), None)
@@ -57,7 +57,7 @@ def _has_beside(path: Path, ending: str, others: Sequence[str]) -> bool:
 
 def places(sources: Sequence[Path], top: Path, output: Path) -> dict[Path, Place]:
     """For each source the place of its results: the same folders below `output`, and its name without the ending.
-    Sources whose results would get in each other's way, or in the way of a source, keep their endings."""
+    Sources whose results would overwrite each other, or a source, keep their endings."""
     relative = {source: source.relative_to(top) for source in sources}
     others = {parent for path in relative.values() for parent in path.parents} | {Path(LOG), Path(SUMMARY)}
     beside = set(relative.values()) if output.resolve() == top.resolve() else set[Path]()

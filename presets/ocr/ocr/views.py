@@ -37,7 +37,7 @@ class Views:
 
 
 def sizes(mode: Mode, *, second: bool) -> Sizes:
-    """The sizes for a mode. DeepSeek-OCR-2 (`second`) knows two sides only: 768 and 1024."""
+    """The sizes for a mode. DeepSeek-OCR-2 (`second`) has two sides only: 768 and 1024."""
     if not second:
         return Sizes(base=mode.base, tile=mode.tile, crop=mode.crop, stretched=not mode.crop and mode.base <= 640)
     if mode.crop:

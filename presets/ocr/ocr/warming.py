@@ -56,7 +56,7 @@ def cached(path: Path) -> bool:
         size = path.stat().st_size
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
-        return True  # whoever reads it says what is wrong
+        return True  # the code that reads it reports the fault
     try:
         took = []
         for sample in range(_SAMPLES):

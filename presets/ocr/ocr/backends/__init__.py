@@ -27,7 +27,7 @@ class Settings:
 
 
 def chosen(name: str | None, env: dict[str, str] | os._Environ[str] = os.environ) -> str:
-    """The backend's name: as asked, else as the environment says. Raises UsageError."""
+    """The backend's name: the requested one, else that of the environment variable. Raises UsageError."""
     name = name or env.get("OCR_BACKEND")
     if not name:
         raise UsageError("no backend is chosen", hint=f"--backend {' | '.join(NAMES)}, or set OCR_BACKEND")

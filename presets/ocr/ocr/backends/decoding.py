@@ -39,7 +39,7 @@ class GuardProcessor:
 
 
 class LogitsWatch:
-    """Sees whether all logits were finite; asked only at the end, so that no step waits for it."""
+    """Checks whether all logits were finite; the result is read only at the end, so that no step waits for it."""
 
     def __init__(self) -> None:
         self._finite: Any = None

@@ -135,7 +135,7 @@ class Fleet:
 
     @staticmethod
     def _hand_out(members: Sequence[_Member], again: deque[tuple[int, Image]], pictures: Pictures, most: int) -> None:
-        """Pages to whoever has the fewest, up to `most` for each."""
+        """Assign pages to the engine with the fewest, up to `most` for each."""
         for member in _with_room(members, most):
             is_idle = not any(one.pages for one in members)
             page = again.popleft() if again else pictures.take(wait=is_idle)
@@ -179,7 +179,7 @@ class _Member:
         self.send(("page", number, picture))
 
     def receive(self) -> tuple[str, Any] | None:
-        """What it says next; None when it has ended."""
+        """Its next message; None when it has ended."""
         try:
             return self.connection.recv() if self.connection is not None else None
         except (EOFError, OSError):
@@ -194,7 +194,7 @@ class _Member:
 
 
 class _Sending:
-    """What goes over a connection to an engine, in a thread of its own: a full pipe stops nobody else. This thread
+    """What goes over a connection to an engine, in a thread of its own: a full pipe stops no other engine. This thread
     closes the connection, so that none is closed while it is written to."""
 
     def __init__(self, connection: Connection) -> None:
@@ -263,7 +263,10 @@ def _left(
         if ended[number] < _MOST_ENDED:
             again.append((number, picture))
         else:
-            yield number, BackendError(f"{_MOST_ENDED} engines ended while they had this page", hint="the log says why")
+            yield (
+                number,
+                BackendError(f"{_MOST_ENDED} engines ended during this page", hint="the log has the reason"),
+            )
 
 
 def _with_room(members: Sequence[_Member], most: int) -> Iterator[_Member]:
@@ -298,7 +301,7 @@ class _Arriving:
         return self
 
     def take(self, *, wait: bool) -> tuple[int, Image] | None:
-        """As `ocr.flow.Pictures` says."""
+        """See `ocr.flow.Pictures`."""
         if self.is_over or (not wait and self._messages.empty()):
             return None
         message = self.next()
@@ -334,6 +337,6 @@ def _serve(connection: Connection, settings: Settings, gpu: int) -> None:
             raise
         except OcrError as error:
             connection.send(("failed", error))
-        except Exception as error:  # noqa: BLE001  (the parent process says it)
+        except Exception as error:  # noqa: BLE001  (the parent process reports it)
             traceback.print_exc()
-            connection.send(("failed", BackendError(f"the engine failed: {error}", hint="the lines above say where")))
+            connection.send(("failed", BackendError(f"the engine failed: {error}", hint="see the traceback above")))

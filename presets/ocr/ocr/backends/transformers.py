@@ -70,7 +70,7 @@ class TransformersBackend:
         try:
             import torch
 
-            torch.backends.cuda.enable_cudnn_sdp(False)  # it plans anew for every length that the cache grows to
+            torch.backends.cuda.enable_cudnn_sdp(False)  # it makes a new plan for every length of the growing cache
             clock.stage("import_torch", f"torch {torch.__version__} imported")
             model_class, config = self._classes()
             clock.stage("import_transformers", "Transformers' classes imported")

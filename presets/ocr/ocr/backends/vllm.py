@@ -67,7 +67,7 @@ class VllmBackend:
             raise BackendError("there is no GPU here", hint="devenv doctor says why; or use deepseek-ocr-cpu")
         if "torch" in sys.modules:
             give_back()  # of an engine that this process had before
-        made = size(self._checkpoint, self._pages)  # says what is wrong before seconds are spent, as does the next line
+        made = size(self._checkpoint, self._pages)  # raises before seconds are spent, as does the next line
         arguments(self._checkpoint.folder, made, self._checkpoint.config)
         warming = Warming([*libraries(), *self._checkpoint.shards], imports=imports())
         if os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0":
@@ -215,7 +215,7 @@ class VllmBackend:
             self._peak_mb = max(self._peak_mb, device.memory.used_mb)
 
     def peak_memory_mb(self) -> tuple[float, Literal["GPU", "RSS"]]:
-        """Of the GPU, where NVML tells: all that is in use on it, since the engine may have a process of its own."""
+        """The used memory of the whole GPU, where NVML reports it, because the engine may have a process of its own."""
         return (self._peak_mb, "GPU") if self._peak_mb else (peak_rss_mb(), "RSS")
 
     def close(self) -> None:

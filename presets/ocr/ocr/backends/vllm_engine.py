@@ -78,7 +78,7 @@ def head_width(config: Mapping[str, Any]) -> int:
 
 
 def _language(config: Mapping[str, Any]) -> dict[str, int]:
-    """Sizes of the language model; DeepSeek-OCR's where the config does not tell them."""
+    """Sizes of the language model; DeepSeek-OCR's where the config lacks them."""
     told = config.get("language_config")
     sizes = {"num_attention_heads": 10, "num_key_value_heads": 10, "hidden_size": 1280, "num_hidden_layers": 12}
     for name in sizes:
@@ -116,7 +116,7 @@ def arguments(folder: Path, size: Size, config: Mapping[str, Any]) -> dict[str, 
 
 
 def _options() -> dict[str, Any]:
-    """What the user wants to have otherwise: OCR_VLLM_OPTIONS, a JSON object; null leaves an argument to vLLM."""
+    """The user's own arguments: OCR_VLLM_OPTIONS, a JSON object; null keeps vLLM's default."""
     text = os.environ.get("OCR_VLLM_OPTIONS") or "{}"
     try:
         options = json.loads(text)
@@ -206,7 +206,7 @@ class Engine:
         return name
 
     def step(self) -> Sequence[Any]:
-        """Go on a step, or wait for one; what came of it. Raises RuntimeError when there is nothing to do."""
+        """Run a step, or wait for one; returns its results. Raises RuntimeError when there is nothing to do."""
         if not self._engine.has_unfinished_requests():
             raise RuntimeError("the engine lost a request")
         with stdout_aside():
@@ -247,7 +247,7 @@ def _share_the_tokenizer(model_config: Any) -> None:
 def stdout_aside() -> Iterator[None]:
     """What this process, native libraries among it, and those that it starts meanwhile print to stdout goes to stderr:
     Gloo's lines would stand before the text, or in the JSON."""
-    with contextlib.suppress(OSError):  # whoever reads it has gone: that is said where the text is written
+    with contextlib.suppress(OSError):  # the reader has ended: the write reports that
         sys.stdout.flush()
     kept = os.dup(1)
     os.dup2(2, 1)
