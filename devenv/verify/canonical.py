@@ -1,15 +1,17 @@
 """A file system as canonical layers: the part that two builds of the same inputs have in common, on any engine.
 
     python3 canonical.py ROOT OUT [BASE]     write OUT/canonical.json about ROOT, or about what differs from BASE
+    python3 canonical.py --layers …          write the layers too: OUT/NAME.tar
 
 It runs inside a build as well, on images that are mounted there (verify/identity.py), so it needs only the standard
 library of Python 3.9. Paths are grouped into layers by their origin, sorted, and written as PAX tar members with
 one fixed time and numeric owners: how an engine cut its layers, in what order it listed a folder, and when, leaves no
-trace. A layer is hashed as it is made and kept nowhere.
+trace. A layer is hashed as it is made, and kept only where it is asked for.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -22,7 +24,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-FORMAT = 1
+FORMAT = 2
 """Raise it when the same root is described in another way: identities of two formats cannot be compared."""
 EPOCH_S = 1_700_000_000
 """The time of every entry. Builds leave their own, and nothing inside reads it."""
@@ -68,8 +70,9 @@ class Layer:
     entries: tuple[Entry, ...]
 
 
-def layers(root: Path, base: Path | None = None) -> Iterator[Layer]:
-    """Yield the canonical layers of `root`, lowest first; with `base`, of the differences from it. Raises OSError."""
+def layers(root: Path, base: Path | None = None, keep: Path | None = None) -> Iterator[Layer]:
+    """Yield the canonical layers of `root`, lowest first; with `base`, of the differences from it. `keep`: a folder for
+    their tars. Raises OSError."""
     found = _walk(root)
     groups = _groups(root, found)
     same = _unchanged(root, found, base) if base else frozenset()
@@ -81,9 +84,33 @@ def layers(root: Path, base: Path | None = None) -> Iterator[Layer]:
         # A folder that is now another kind of file loses its content too.
         gone = sorted(set(_walk(base)) - set(found))
         if tops := [path for path in gone if not (up := _parent(path)) or (up in found and _is_folder(found[up]))]:
-            yield _whiteouts(tops)
+            with _kept(keep, REMOVED) as write:
+                yield _whiteouts(tops, write)
     for name in sorted(inside, key=_rank):
-        yield _layer(name, root, inside[name])
+        with _kept(keep, name) as write:
+            yield _layer(name, root, _with_folders(inside[name], found), write)
+
+
+def _with_folders(
+    inside: Mapping[str, os.stat_result], found: Mapping[str, os.stat_result]
+) -> dict[str, os.stat_result]:
+    """The paths of a layer with all folders above them: an engine that unpacks a layer by itself makes missing ones
+    with a mode and an owner of its own, and these then cover the right ones."""
+    whole = dict(inside)
+    for path in inside:
+        while (path := _parent(path)) and path not in whole:
+            whole[path] = found[path]
+    return dict(sorted(whole.items()))
+
+
+@contextlib.contextmanager
+def _kept(folder: Path | None, name: str) -> Iterator[Callable[[bytes], object]]:
+    """What takes the bytes of a layer's tar."""
+    if folder is None:
+        yield lambda _: None
+        return
+    with (folder / f"{name}.tar").open("xb") as file:
+        yield file.write
 
 
 def _rank(group: str) -> tuple[int, int]:
@@ -269,32 +296,37 @@ def _xattrs(path: Path) -> tuple[tuple[str, str], ...]:
 # ---- the layer's tar, hashed as it is made
 
 
-def _layer(name: str, root: Path, inside: Mapping[str, os.stat_result]) -> Layer:
+def _layer(name: str, root: Path, inside: Mapping[str, os.stat_result], write: Callable[[bytes], object]) -> Layer:
     digest, size = hashlib.sha256(), 0
+
+    def put(data: bytes) -> None:
+        digest.update(data)
+        write(data)
+
     entries: list[Entry] = []
     first: dict[tuple[int, int], str] = {}
     for path, facts in inside.items():
         entry = _entry(path, root, facts, first)
         header = _header(entry)
-        digest.update(header)
+        put(header)
         size += len(header) + -(-entry.size_bytes // 512) * 512
         if entry.kind == "file":
-            content = _copy(root / path, entry.size_bytes, digest.update)
-            digest.update(bytes(-entry.size_bytes % 512))
+            content = _copy(root / path, entry.size_bytes, put)
+            put(bytes(-entry.size_bytes % 512))
             entry = dataclasses.replace(entry, sha256=content)
         entries.append(entry)
-    digest.update(bytes(1024))
+    put(bytes(1024))
     return Layer(name=name, diff_id=f"sha256:{digest.hexdigest()}", size_bytes=size + 1024, entries=tuple(entries))
 
 
-def _whiteouts(paths: Sequence[str]) -> Layer:
+def _whiteouts(paths: Sequence[str], write: Callable[[bytes], object]) -> Layer:
     """A layer that removes these paths from the layers below it (the OCI image layer's `.wh.` files)."""
     digest = hashlib.sha256()
     names = (f"{_parent(path)}/.wh.{path.rpartition('/')[2]}".lstrip("/") for path in paths)
     entries = tuple(Entry(path=name, kind="file", mode=0, uid=0, gid=0) for name in names)
-    for entry in entries:
-        digest.update(_header(entry))
-    digest.update(bytes(1024))
+    for data in (*map(_header, entries), bytes(1024)):
+        digest.update(data)
+        write(data)
     return Layer(name=REMOVED, diff_id=f"sha256:{digest.hexdigest()}", size_bytes=0, entries=entries)
 
 
@@ -328,12 +360,13 @@ def _copy(path: Path, size_bytes: int, write: Callable[[bytes], None]) -> str:
 
 def main(arguments: Sequence[str]) -> None:
     """Write `canonical.json`: a list of layers, each with its entries as lists of their fields."""
-    root, out, *base = (Path(one) for one in arguments)
+    keeps = arguments[:1] == ["--layers"]
+    root, out, *base = (Path(one) for one in arguments[keeps:])
+    out.mkdir(parents=True, exist_ok=True)
     told = [
         {**dataclasses.asdict(dataclasses.replace(layer, entries=())), "entries": [_row(one) for one in layer.entries]}
-        for layer in layers(root, base[0] if base else None)
+        for layer in layers(root, base[0] if base else None, out if keeps else None)
     ]
-    out.mkdir(parents=True, exist_ok=True)
     (out / "canonical.json").write_text(json.dumps(told), encoding="utf-8")
 
 

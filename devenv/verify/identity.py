@@ -65,14 +65,35 @@ def identities(
     without one, each reads itself. `base`: their common first layers, left out. Raises BuildError.
     """
     assert reader is None or reader in references
+    with tempfile.TemporaryDirectory(prefix="devenv-identity-") as out:
+        return _described(references, engine, Path(out), reader=reader, progress=progress, base=base)
+
+
+def with_layers(
+    reference: str, engine: Engine, out: Path, *, progress: Progress, base: LockedBase
+) -> tuple[Identity, dict[str, Path]]:
+    """The identity of one image, and its canonical layers as tars in the folder `out`, by name. Raises BuildError."""
+    (found,) = _described([reference], engine, out, reader=None, progress=progress, base=base, keeps=True)
+    return found, {layer.name: out / "0" / f"{layer.name}.tar" for layer in found.layers}
+
+
+def _described(
+    references: Sequence[str],
+    engine: Engine,
+    out: Path,
+    *,
+    reader: str | None,
+    progress: Progress,
+    base: LockedBase,
+    keeps: bool = False,
+) -> tuple[Identity, ...]:
     assert all(reference.startswith(LOCAL) for reference in references)
     below = _below(base, engine)
     with tempfile.TemporaryDirectory(prefix="devenv-identity-") as folder:
-        context, out = Path(folder) / "context", Path(folder) / "out"
-        context.mkdir()
+        context = Path(folder)
         (context / "canonical.py").write_bytes(Path(canonical.__file__).read_bytes())
         readers = [references.index(reader or reference) for reference in references]
-        (context / "Dockerfile").write_text(_dockerfile(readers, below), encoding="utf-8")
+        (context / "Dockerfile").write_text(_dockerfile(readers, below, keeps=keeps), encoding="utf-8")
         images = [f"image{number}=docker-image://{reference}" for number, reference in enumerate(references)]
         arguments = [part for image in images for part in ("--build-context", image)]
         build.buildx([*arguments, "--output", csv("type=local", f"dest={out}")], context, engine, progress)
@@ -89,14 +110,15 @@ def _below(base: LockedBase, engine: Engine) -> str | None:
     return build.name_base(base, engine)
 
 
-def _dockerfile(readers: Sequence[int], base: str | None) -> str:
+def _dockerfile(readers: Sequence[int], base: str | None, *, keeps: bool = False) -> str:
     """One step for each image: they run at the same time. An image that reads itself is not hashed by BuildKit before,
     because it is the step's root as well."""
     lines = [f"FROM {base} AS base"] if base else []
     below = " --mount=type=bind,from=base,target=/base" if base else ""
     # The system's own interpreter, which the image's variables and packages cannot replace.
     command = json.dumps([
-        "/usr/bin/python3", "-I", "-S", "-B", "/canonical.py", "/image", "/out", *(["/base"] if base else []),
+        "/usr/bin/python3", "-I", "-S", "-B", "/canonical.py", *(["--layers"] if keeps else []), "/image", "/out",
+        *(["/base"] if base else []),
     ])  # fmt: skip
     for number, reader in enumerate(readers):
         script = "--mount=type=bind,source=canonical.py,target=/canonical.py"

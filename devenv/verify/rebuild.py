@@ -111,7 +111,7 @@ def restore(reference: str, folder: Path, session: Session) -> Path:
 
 def identity(reference: str, lock: Lock, session: Session) -> Identity:
     """The identity of one image, read by its own Python, so it proves nothing about an untrusted image."""
-    with session.stages.stage("read") as stage, _held(reference, session.engine()) as subject:
+    with session.stages.stage("read") as stage, held(reference, session.engine()) as subject:
         return identities([subject], session.engine(), progress=stage, base=lock.base)[0]
 
 
@@ -128,7 +128,7 @@ def verify(reference: str, decided: Decided, session: Session, *, stated: bool =
     folder = session.dirs.contexts / f"verify-{plan.preset}"
     with (
         hold(folder.with_suffix(".lock"), session.waiting_for("verifies this")),
-        _held(reference, engine) as subject,
+        held(reference, engine) as subject,
     ):
         own_images.keep(session.dirs.images, (image, subject))
         bring_files(decided.loaded, decided.lock, session, anew=True)
@@ -150,7 +150,7 @@ def verify(reference: str, decided: Decided, session: Session, *, stated: bool =
 
 
 @contextlib.contextmanager
-def _held(reference: str, engine: Engine) -> Iterator[str]:
+def held(reference: str, engine: Engine) -> Iterator[str]:
     """The image by a tag of its own: BuildKit takes no ids, and the user's tag may move to another image meanwhile."""
     found = engine.image_id(reference)
     if found is None:

@@ -68,16 +68,22 @@ def test_paths_lie_in_the_layer_of_what_brought_them(tmp_path: Path) -> None:
     assert places["bin"] == "base"
 
 
-def test_every_path_lies_in_one_layer_and_folders_come_with_the_lowest(tmp_path: Path) -> None:
+def test_every_file_lies_in_one_layer_and_every_layer_brings_its_folders(tmp_path: Path) -> None:
     root = _root(tmp_path)
     found = list(layers(root))
-    paths = [entry.path for layer in found for entry in layer.entries]
-    assert sorted(paths) == sorted(path.relative_to(root).as_posix() for path in root.rglob("*"))
-    places, order = _places(found), [layer.name for layer in found]
-    assert order == ["base", "node", "editor", "wheels-0", "wheels-1", "system", "npm", "own"]
-    for path, layer in places.items():
-        parent = path.rpartition("/")[0]
-        assert not parent or order.index(places[parent]) <= order.index(layer), path
+    files = [entry.path for layer in found for entry in layer.entries if entry.kind != "folder"]
+    assert len(files) == len(set(files))
+    assert set(_places(found)) == {path.relative_to(root).as_posix() for path in root.rglob("*")}
+    assert [layer.name for layer in found] == [
+        "base", "node", "editor", "wheels-0", "wheels-1", "system", "npm", "own"
+    ]  # fmt: skip
+    facts = {entry.path: entry for layer in found for entry in layer.entries}
+    for layer in found:
+        own = {entry.path for entry in layer.entries}
+        for entry in layer.entries:
+            parent = entry.path.rpartition("/")[0]
+            assert not parent or parent in own, f"an engine would make {parent} with a mode of its own"
+            assert entry.kind != "folder" or entry == facts[entry.path]
 
 
 def test_order_of_making_and_times_leave_no_trace(tmp_path: Path) -> None:
@@ -210,7 +216,8 @@ def test_only_what_differs_from_the_base_counts(tmp_path: Path) -> None:
     (root / "opt/npm/bin").rmdir()
     (root / "opt/npm").rmdir()
     assert _places(layers(root, base)) == {
-        "usr/bin/new": "system", "usr/bin/git": "system", "opt/.wh.npm": canonical.REMOVED,
+        "usr": "system", "usr/bin": "system", "usr/bin/new": "system", "usr/bin/git": "system",
+        "opt/.wh.npm": canonical.REMOVED,
     }  # fmt: skip
     assert _ids(root, root) == []
 
@@ -251,3 +258,17 @@ def test_what_main_writes_reads_back(tmp_path: Path) -> None:
     expected = [json.loads(json.dumps(dataclasses.asdict(layer))) for layer in layers(root)]
     assert [one["diff_id"] for one in told] == [one["diff_id"] for one in expected]
     assert [len(one["entries"]) for one in told] == [len(one["entries"]) for one in expected]
+
+
+def test_the_layers_that_are_kept_are_what_their_digests_say(tmp_path: Path) -> None:
+    base, root, out = _root(tmp_path / "base"), _root(tmp_path / "root"), tmp_path / "out"
+    _write(base, "srv/gone")
+    _write(root, "usr/local/x")
+    canonical.main(["--layers", str(root), str(out), str(base)])
+    told = json.loads((out / "canonical.json").read_text())
+    assert {one["name"] for one in told} >= {canonical.REMOVED, "own"}
+    for one in told:
+        content = (out / f"{one['name']}.tar").read_bytes()
+        assert f"sha256:{hashlib.sha256(content).hexdigest()}" == one["diff_id"]
+        with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+            assert len(archive.getnames()) == len(one["entries"])
