@@ -13,7 +13,7 @@ import json
 import os
 import secrets
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from devenv.build import apply_delta, own_images
@@ -36,11 +36,13 @@ LIST_FILE = "/etc/devenv/delta.txt"
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Delta:
-    """A layer: `sha256` (hex) of the tar at `path`, and the snapshot that it belongs to."""
+    """A layer: `sha256` (hex) of the tar at `path`, and the snapshot that it belongs to. `bring` downloads one that is
+    not here yet."""
 
     path: Path
     sha256: str
     snapshot: str
+    bring: Callable[[Progress], None] | None = None
 
 
 def tag(plan: Plan, delta: Delta) -> str:
@@ -61,6 +63,8 @@ def build(
     """Lay the delta over the image `below`; the tags it makes are remembered in `own` (see `own_images`). Raises
     ShareError for a damaged layer, BuildError, CancelledError."""
     reference = tag(plan, delta)
+    if delta.bring:
+        delta.bring(progress)
     _check(delta)
     own_images.keep(own, [reference])
     with tempfile.TemporaryDirectory(prefix="devenv-delta-") as place, _held(below, engine, own) as name:

@@ -46,6 +46,10 @@ _GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "snapshots": ("snapshot:snapshots", "List the snapshots, or remove some."),
         "reset": ("snapshot:reset", "Put an environment back to its lock, or to a snapshot."),
     },
+    "Share": {
+        "push": ("share:push", "Push a preset's image with its recipe to a registry."),
+        "pull": ("share:pull", "Pull an image that 'devenv push' put into a registry."),
+    },
     "Preset and lock": {
         "init": ("preset:init", "Write a devenv.yaml that extends a preset."),
         "presets": ("preset:presets", "List the shipped presets."),

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from devenv.secrets.known import KnownValues
 
 
-def known_secrets(app: App, running: Running) -> KnownValues:
+def known_secrets(app: App, running: Running | None = None) -> KnownValues:
     """Tokens and passwords of the settings and variables, and the environment's own token."""
     from devenv.doors.settings.credentials import Credential, credentials
     from devenv.secrets.known import KnownValues
 
-    token = app.known_token(running)
+    token = app.known_token(running) if running else None
     own = [Credential(origin="the environment's token", value=token)] if token else []
     return KnownValues.of([*credentials(app.settings, os.environ), *own])

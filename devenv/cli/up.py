@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,8 +26,13 @@ from devenv.up.up import Result
 from devenv.up.up import up as bring_up
 
 if TYPE_CHECKING:
+    from devenv.container.state import Environment
     from devenv.doors.terminal.stages import Events
+    from devenv.share.bring import Way
+    from devenv.share.remote import Remote
     from devenv.snapshot.store import Snapshot
+    from devenv.up.decide import Decided
+    from devenv.up.session import Session
 
 __all__ = ["build", "up"]
 
@@ -52,6 +58,8 @@ __all__ = ["build", "up"]
     envvar="DEVENV_RELOCK",
     help="Lock again the packages that the mirrors no longer have, then continue.",
 )
+@click.option("--pull", "way", flag_value="pull", help="Of an image in a registry: pull it, and do not build it here.")
+@click.option("--rebuild", "way", flag_value="rebuild", help="Of an image in a registry: build it from its recipe.")
 @from_option
 @click.option("--gpus", metavar="WHICH", help="all, none, or indices and UUIDs separated by commas: 0,2. Remembered.")
 @click.option(
@@ -74,6 +82,7 @@ def up(
     take_over: bool,
     new_token: bool,
     relock: bool,
+    way: Way | None,
     gpus: str | None,
     gpu_mode: str | None,
     sources: tuple[str, ...],
@@ -81,7 +90,8 @@ def up(
 ) -> None:
     """Bring an environment up, until its smoke test has passed.
 
-    PRESET is a shipped name, a YAML file, a project folder, a snapshot, or nothing: devenv.yaml here or above.
+    PRESET is a shipped name, a YAML file, a project folder, a snapshot, an image in a registry (HOST/NAME:TAG), or
+    nothing: devenv.yaml here or above.
     """
     events = app.console.event if json_events else None
     with _telling_of_failure(events), app.console.stages(events) as stages:
@@ -96,12 +106,15 @@ def up(
             project = mountable(workspace or known_project(environment, session))
             result = bring(kept, environment, session, project=project, wishes=wishes)
         else:
-            decided = decide(
+            remote = _remote(preset, session)
+            decided = _pulled(remote, way, session) if remote else decide(
                 find(preset, Path.cwd()), session,
                 before_lock=lambda loaded: preflight.before_lock(loaded, session, asked),
             )  # fmt: skip
             project = mountable(workspace or decided.loaded.project)
             environment = named or app.environment(decided.plan.preset)
+            if remote:
+                wishes = _filled(wishes, remote, environment, session)
             result = bring_up(decided, environment, session, project=project, wishes=wishes)
     token = environment.kept_token()
     with _telling_of_failure(events):
@@ -114,6 +127,30 @@ def up(
         result.report.raise_failed(environment.name)
 
 
+def _remote(name: str | None, session: Session) -> Remote | None:
+    """What a reference leads to; None for a name that a preset or file here has, or that cannot be a reference."""
+    if name is None or "/" not in name or name.startswith((".", "/", "~")) or Path(name).exists():
+        return None
+    from devenv.doors.http.registry.reference import Reference
+    from devenv.share.place import InRegistry
+    from devenv.share.remote import look
+
+    return look(InRegistry(reference=Reference.parse(name)), session)
+
+
+def _pulled(remote: Remote, way: Way | None, session: Session) -> Decided:
+    from devenv.share.bring import decided
+
+    return decided(remote, way, session)
+
+
+def _filled(wishes: Wishes, remote: Remote, environment: Environment, session: Session) -> Wishes:
+    """With the volumes of a remote snapshot, for an environment that has not yet some of its own."""
+    from devenv.share.bring import volumes
+
+    return dataclasses.replace(wishes, fill=volumes(remote, environment.name, session))
+
+
 def _snapshot(app: App, name: str | None) -> Snapshot | None:
     """The snapshot of that name, where no preset has it."""
     if name is None:
@@ -121,6 +158,8 @@ def _snapshot(app: App, name: str | None) -> Snapshot | None:
     try:
         find(name, Path.cwd())
     except PresetError as error:
+        if "/" in name:
+            return None
         from devenv.snapshot.store import Snapshots
 
         kept = Snapshots(app.dirs.snapshots)

@@ -88,6 +88,16 @@ class Dirs:
         return self.state / "snapshots"
 
     @property
+    def blobs(self) -> Path:
+        """Blobs of registries that arrive, by their sha256."""
+        return self.cache / "blobs"
+
+    @property
+    def recipes(self) -> Path:
+        """The recipes of images in registries, by their sha256."""
+        return self.state / "recipes"
+
+    @property
     def images(self) -> Path:
         """A file for each tag that this user's devenv gave to an image."""
         return self.state / "images"

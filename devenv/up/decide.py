@@ -18,6 +18,7 @@ from devenv.resolve.ensure import fits, locked
 from devenv.up.session import Session
 
 if TYPE_CHECKING:
+    from devenv.build.build import Image
     from devenv.build.delta import Delta
     from devenv.resolve.pin_model import Recorded
 
@@ -30,6 +31,7 @@ class Decided:
     lock: Lock
     plan: Plan
     delta: Delta | None = None  # a snapshot's layer over the plan's image
+    elsewhere: Callable[[Session], Image | None] | None = None  # brings the plan's image, where that is better
     recorded: Recorded | None = None
     place: Path | None = None
 

@@ -67,6 +67,10 @@ def _plain(decided: Decided, session: Session, *, no_cache: bool, relock: bool) 
     with hold(folder.with_suffix(".lock"), waiting, session.cancel):
         if not no_cache and (here := find_plain(decided.plan, engine)):
             return decided, here
+        if decided.elsewhere and not no_cache:
+            own_images.keep(session.dirs.images, [decided.plan.image])
+            if brought := decided.elsewhere(session):
+                return decided, brought
         try:
             bring_files(decided.loaded, decided.lock, session, anew=no_cache)
         except GoneError as gone:

@@ -60,6 +60,11 @@ class Images(Changes):
         return cast("Mapping[str, Any]", self._api.inspect_image(reference))
 
     @guarded
+    def load(self, archive: Iterator[bytes]) -> None:
+        """Load images from an archive as `docker save` writes it."""
+        self._client.images.load(archive)
+
+    @guarded
     def tag(self, reference: str, name: str) -> None:
         """Give an image (by tag or id) the further tag `name`."""
         self._api.tag(reference, *name.rsplit(":", 1))

@@ -1,0 +1,120 @@
+"""`devenv push` and `devenv pull`: environments in registries."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from devenv.cli.app import App, json_option, pass_app
+from devenv.cli.known_secrets import known_secrets
+from devenv.container.state import is_name
+from devenv.doors.terminal.console import bytes_text
+from devenv.errors import UsageError
+
+if TYPE_CHECKING:
+    from devenv.container.labels import Running
+    from devenv.secrets.known import KnownValues
+    from devenv.share.push import Pushed, Subject
+    from devenv.up.session import Session
+
+__all__ = ["pull", "push"]
+
+
+@click.command()
+@click.argument("words", nargs=-1, required=True, metavar="[ENV|SNAPSHOT|PRESET] REF")
+@click.option(
+    "--recipe", "recipe_only", is_flag=True, help="Push preset, lock and snapshot alone: the receiver builds."
+)
+@json_option
+@pass_app
+def push(app: App, words: tuple[str, ...], recipe_only: bool) -> None:
+    """Push an environment, a snapshot or a preset's image to a registry: HOST/NAME:TAG.
+
+    An environment that was changed is kept as a snapshot first. What is pushed is the canonical image with its recipe
+    (preset, lock, their files): teammates who push the same lock push the same bytes, so only what is new is sent. The
+    login is docker's own ('docker login HOST'). Files that may hold secrets refuse it.
+    """
+    from devenv.doors.http.registry.reference import Reference
+    from devenv.share.place import InRegistry
+    from devenv.share.push import push as send
+
+    if len(words) > 2:
+        raise UsageError("too many names", hint="devenv push [ENV|SNAPSHOT|PRESET] REF")
+    reference = Reference.parse(words[-1])
+    if reference.tag is None:
+        raise UsageError(
+            f"{reference} has no tag to push to", hint=f"add one: {reference.host}/{reference.repository}:1"
+        )
+    place = InRegistry(reference=reference)
+    with app.console.stages() as stages:
+        session, known = app.session(stages), known_secrets(app)
+        with _subject(
+            words[0] if len(words) == 2 else None, app, known, session, message=f"pushed as {place}"
+        ) as found:
+            pushed = send(found, place, known, session, recipe_only=recipe_only)
+    if app.json:
+        app.console.json(dataclasses.asdict(pushed))
+    else:
+        _tell(app, pushed, words[-1])
+
+
+@click.command()
+@click.argument("reference", metavar="REF")
+@json_option
+@pass_app
+def pull(app: App, reference: str) -> None:
+    """Pull the image of an environment from a registry. 'devenv up REF' does it too, and starts it."""
+    from devenv.doors.http.registry.reference import Reference
+    from devenv.share.bring import decided
+    from devenv.share.place import InRegistry
+    from devenv.share.remote import look
+    from devenv.up.image import make_image
+
+    with app.console.stages() as stages:
+        session = app.session(stages)
+        remote = look(InRegistry(reference=Reference.parse(reference)), session)
+        _, image = make_image(decided(remote, "pull", session), session)
+    if app.json:
+        app.console.json({
+            "reference": remote.place.at(remote.digest), "digest": remote.digest, "identity": remote.identity,
+            "size": remote.size, "image": image.reference,
+        })  # fmt: skip
+    else:
+        app.console.data(image.reference)
+
+
+@contextlib.contextmanager
+def _subject(
+    name: str | None, app: App, known: KnownValues, session: Session, *, message: str
+) -> Iterator[Subject]:  # fmt: skip
+    """An own environment of that name, or that of this folder; else a snapshot, else a preset."""
+    from devenv.container import container
+    from devenv.share.subject import of_environment, of_preset, of_snapshot
+    from devenv.snapshot.store import Snapshots
+
+    kept = Snapshots(session.dirs.snapshots)
+    running: Running | None = None
+    if name is None:
+        running = app.select(None)
+    elif is_name(name) and (there := container.find(name, app.engine)) and app.is_own(there):
+        running = there
+    if running:
+        with app.locked(running.name), of_environment(running, known, session, message=message) as subject:
+            yield subject
+    elif name is not None and is_name(name) and kept.exists(name):
+        yield of_snapshot(kept.get(name), session)
+    else:
+        yield of_preset(name, Path.cwd(), session)
+
+
+def _tell(app: App, pushed: Pushed, reference: str) -> None:
+    app.console.note(
+        f"{bytes_text(pushed.sent)} sent of {bytes_text(pushed.size)}; the image is {pushed.identity}\n"
+        f"a teammate brings it up with: devenv up {reference}"
+    )
+    app.console.data(pushed.reference)

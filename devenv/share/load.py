@@ -1,0 +1,87 @@
+"""Pulled layers onto an engine: checked first, then sent in the form that `docker save` writes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tarfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from devenv.errors import ShareError
+
+if TYPE_CHECKING:
+    from devenv.doors.docker.engine import Engine
+
+_CHUNK_BYTES = 1 << 20
+_AT_ONCE = 4
+
+
+def load(config: bytes, layers: Sequence[Path], reference: str, engine: Engine) -> None:
+    """Put an image onto the engine under a tag; the engine compares each layer with the configuration. Raises
+    ShareError for a layer that no build of devenv's makes, EngineError."""
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="check") as pool:
+        for _ in pool.map(check, layers):
+            pass
+    engine.load(_archive(config, layers, reference))
+
+
+def check(layer: Path) -> None:
+    """Raise ShareError for a layer with paths that leave the image, or with devices."""
+    import zstandard
+
+    try:
+        with (
+            layer.open("rb") as packed,
+            zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(packed) as plain,
+            tarfile.open(fileobj=plain, mode="r|", bufsize=_CHUNK_BYTES) as archive,
+        ):
+            for member in archive:
+                archive.members.clear()  # type: ignore[attr-defined]  # it would keep them all
+                if why := _fault(member):
+                    raise ShareError(
+                        f"the layer sha256:{layer.name} holds {member.name[:200]!r}, {why}: it is not used",
+                        hint="whoever pushed it did not use devenv",
+                    )
+    except (tarfile.TarError, zstandard.ZstdError, EOFError) as error:
+        raise ShareError(f"the layer sha256:{layer.name} cannot be read: {error}", hint="push it again") from None
+
+
+def _fault(member: tarfile.TarInfo) -> str:
+    if _leaves(member.name) or (member.islnk() and _leaves(member.linkname)):
+        return "which leaves the image"
+    if member.ischr() or member.isblk():
+        return "a device"
+    return ""
+
+
+def _leaves(name: str) -> bool:
+    return name.startswith("/") or ".." in name.split("/")
+
+
+def _archive(config: bytes, layers: Sequence[Path], reference: str) -> Iterator[bytes]:
+    """The image as `docker save` writes it, with compressed layers."""
+    name = f"{hashlib.sha256(config).hexdigest()}.json"
+    told = [{"Config": name, "RepoTags": [reference], "Layers": [path.name for path in layers]}]
+    yield from _member(name, len(config), iter([config]))
+    for path in layers:
+        yield from _member(path.name, path.stat().st_size, _chunks(path))
+    listing = json.dumps(told).encode()
+    yield from _member("manifest.json", len(listing), iter([listing]))
+    yield bytes(1024)
+
+
+def _member(name: str, size: int, content: Iterator[bytes]) -> Iterator[bytes]:
+    member = tarfile.TarInfo(name)
+    member.size = size
+    yield member.tobuf(tarfile.PAX_FORMAT)
+    yield from content
+    yield bytes(-size % 512)
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as content:
+        yield from iter(partial(content.read, _CHUNK_BYTES), b"")

@@ -1,0 +1,114 @@
+"""The manifests of what is shared: an image, with a snapshot's layer or without, and a recipe."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from devenv.build.delta import DELTA_LABEL, SNAPSHOT_LABEL
+from devenv.doors.http.registry.manifest import EMPTY, OCI_MANIFEST, Descriptor, Manifest
+from devenv.share.formats import CONFIG, DELTA, IDENTITY, RECIPE, RECIPE_ARTIFACT, RECIPE_DIGEST, RECIPE_SIZE
+from devenv.share.pack import document
+
+NOTHING = b"{}"
+"""The content of an artifact's empty configuration."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """What one manifest is about. `identity` is that of the image which preset and lock alone give; `delta`: a
+    snapshot's layer over it."""
+
+    identity: str
+    recipe: bytes
+    about: Mapping[str, str]
+    delta: Descriptor | None = None
+
+    def annotations(self) -> dict[str, str]:
+        """Those of both manifests."""
+        recipe = Descriptor.of(self.recipe, RECIPE)
+        own = {IDENTITY: self.identity, RECIPE_DIGEST: recipe.digest, RECIPE_SIZE: str(recipe.size)}
+        return dict(sorted({**self.about, **own}.items()))
+
+
+def image(config: bytes, layers: tuple[Descriptor, ...], contents: Contents) -> Manifest:
+    """An image's manifest; equal images and recipes give equal bytes."""
+    every = (*layers, contents.delta) if contents.delta else layers
+    return _manifest(
+        {
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "config": Descriptor.of(config, CONFIG).document(),
+            "layers": [one.document() for one in every],
+            "annotations": contents.annotations(),
+        }
+    )
+
+
+def recipe(contents: Contents, subject: Manifest | None = None) -> Manifest:
+    """A recipe's manifest; `subject`: the image that it is attached to."""
+    layers = [Descriptor.of(contents.recipe, RECIPE), *([contents.delta] if contents.delta else [])]
+    return _manifest(
+        {
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "artifactType": RECIPE_ARTIFACT,
+            "config": Descriptor.of(NOTHING, EMPTY).document(),
+            "layers": [one.document() for one in layers],
+            "annotations": contents.annotations(),
+            **({"subject": Descriptor.of(subject.data, subject.media_type).document()} if subject else {}),
+        }
+    )
+
+
+def attachment(kind: str, content: bytes, subject: Manifest) -> Manifest:
+    """The manifest of a document about an image, such as its bill of materials."""
+    return _manifest(
+        {
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "artifactType": kind,
+            "config": Descriptor.of(NOTHING, EMPTY).document(),
+            "layers": [Descriptor.of(content, kind).document()],
+            "subject": Descriptor.of(subject.data, subject.media_type).document(),
+        }
+    )
+
+
+def with_delta(config: bytes, sha256: str, snapshot: str) -> bytes:
+    """An image's configuration with a snapshot's layer on top."""
+    found = json.loads(config)
+    labels = {**(found["config"].get("Labels") or {}), DELTA_LABEL: sha256, SNAPSHOT_LABEL: snapshot}
+    found["config"]["Labels"] = labels
+    found["rootfs"]["diff_ids"].append(f"sha256:{sha256}")
+    found["history"].append({"created": found["created"], "created_by": f"devenv snapshot: {snapshot}"})
+    return document(found)
+
+
+def without_delta(config: Mapping[str, Any]) -> bytes:
+    """The configuration of the image below a snapshot's layer: what `with_delta` was given. Raises KeyError, TypeError,
+    IndexError for one that it did not make."""
+    labels = {
+        key: value for key, value in config["config"]["Labels"].items() if key not in (DELTA_LABEL, SNAPSHOT_LABEL)
+    }
+    *diff_ids, _ = config["rootfs"]["diff_ids"]
+    *history, _ = config["history"]
+    own = {**config["config"], "Labels": labels}
+    return document({**config, "config": own, "rootfs": {**config["rootfs"], "diff_ids": diff_ids}, "history": history})
+
+
+def digest_of(config: bytes) -> str:
+    """An image's digest: that of its configuration."""
+    return f"sha256:{hashlib.sha256(config).hexdigest()}"
+
+
+def delta_sha256(manifest: Manifest) -> str:
+    """The sha256 of the snapshot's layer that a manifest says it has; empty for none."""
+    return dict(manifest.annotations).get(DELTA, "")
+
+
+def _manifest(value: Mapping[str, Any]) -> Manifest:
+    return Manifest(data=document(value), media_type=OCI_MANIFEST)

@@ -1,0 +1,150 @@
+"""A canonical image as the files of a registry: its configuration and its layers, compressed once on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from devenv.doors import files
+from devenv.doors.file_lock import hold
+from devenv.doors.http.registry.manifest import Descriptor
+from devenv.doors.untrusted import from_json
+from devenv.errors import ShareError
+from devenv.share.formats import DIFF_ID, LAYER, TITLE
+from devenv.verify import canonical
+from devenv.verify.identity import with_layers
+from devenv.verify.rebuild import held
+
+if TYPE_CHECKING:
+    from devenv.fetch.store import Store
+    from devenv.lock.model import LockedBase
+    from devenv.up.session import Session
+
+_LAYERS, _PACKED = "layers", "packed"
+_LEVEL = 3
+_MOST_RECORD_BYTES = 4 << 20
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Packed:
+    """`config`: the bytes whose digest is the image's identity; `layers` with their files, lowest first."""
+
+    config: bytes
+    layers: tuple[tuple[Descriptor, Path], ...]
+
+
+def pack(reference: str, base: LockedBase, session: Session) -> Packed:
+    """The canonical form of an image. An image that was packed before is not read again. Raises ShareError,
+    BuildError."""
+    engine, store = session.engine(), session.store
+    with session.stages.stage("pack") as stage, held(reference, engine) as name, _disk(store.root):
+        key = hashlib.sha256(f"{canonical.FORMAT} {_LEVEL} {engine.image_id(name)}".encode()).hexdigest()
+        found = _kept(store, key)
+        stage.cached = found is not None
+        if found is None:
+            with _folder(session) as folder:
+                identity, tars = with_layers(name, engine, folder, progress=stage, base=base)
+                layers = []
+                for layer in identity.layers:
+                    stage.message(f"compressing {layer.name}, {layer.size_bytes / 1e6:,.0f} MB")
+                    layers.append(pack_layer(tars[layer.name], layer.diff_id, layer.name, store))
+                    tars[layer.name].unlink()
+            found = Packed(config=document(identity.config), layers=tuple(layers))
+            _keep(store, key, found)
+        stage.message(f"{len(found.layers)} layers")
+    return found
+
+
+def pack_layer(tar: Path, diff_id: str, name: str, store: Store) -> tuple[Descriptor, Path]:
+    """A compressed layer and its file in the store; made once. One level and one library give the same bytes."""
+
+    def make(target: Path) -> None:
+        import zstandard
+
+        # Any number of threads above none gives the same bytes.
+        compressor = zstandard.ZstdCompressor(level=_LEVEL, threads=os.cpu_count() or 1)
+        with tar.open("rb") as plain, target.open("xb") as packed:
+            compressor.copy_stream(plain, packed, size=tar.stat().st_size)
+
+    path = store.derive(_LAYERS, diff_id.removeprefix("sha256:"), make)
+    about = Descriptor(
+        media_type=LAYER, digest=f"sha256:{sha256(path)}", size=path.stat().st_size,
+        annotations=((DIFF_ID, diff_id), (TITLE, f"{name}.tar.zst")),
+    )  # fmt: skip
+    return about, path
+
+
+def sha256(path: Path) -> str:
+    """The sha256 (hex) of a file's content."""
+    digest = hashlib.sha256()
+    for chunk in files.chunks(path):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def document(value: Mapping[str, Any]) -> bytes:
+    """A JSON document in the one form whose bytes depend on its content alone."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+# ---- the record of an image that was packed
+
+
+def _keep(store: Store, key: str, packed: Packed) -> None:
+    told = {
+        "config": packed.config.decode(),
+        "layers": [
+            {**dataclasses.asdict(about), "annotations": [*map(list, about.annotations)]} for about, _ in packed.layers
+        ],
+    }
+    store.derive(_PACKED, key, lambda target: files.write_below(target.parent, target.name, document(told)), anew=True)
+
+
+def _kept(store: Store, key: str) -> Packed | None:
+    """What is kept of an image; None where the record or a layer is missing."""
+    record = store.kept(_PACKED, key)
+    if record is None:
+        return None
+    told = from_json(files.read(record, most_bytes=_MOST_RECORD_BYTES))
+    layers = []
+    for row in told["layers"]:
+        annotations = tuple((name, value) for name, value in row["annotations"])
+        about = Descriptor(
+            media_type=row["media_type"], digest=row["digest"], size=row["size"], annotations=annotations
+        )  # fmt: skip
+        path = store.kept(_LAYERS, dict(annotations)[DIFF_ID].removeprefix("sha256:"))
+        if path is None or path.stat().st_size != about.size:
+            return None
+        layers.append((about, path))
+    return Packed(config=told["config"].encode(), layers=tuple(layers))
+
+
+@contextlib.contextmanager
+def _folder(session: Session) -> Iterator[Path]:
+    """A folder for large files. It is always the same, so that the next run removes what a killed one left."""
+    folder = session.dirs.cache / "packing"
+    with hold(folder.with_suffix(".lock"), session.waiting_for("packs an image"), session.cancel):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _disk(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ShareError(
+            f"cannot pack the image: {files.reason(error)}", where=str(folder),
+            hint=files.place_hint(error, "name another folder: XDG_CACHE_HOME"),
+        ) from None  # fmt: skip

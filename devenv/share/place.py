@@ -1,0 +1,102 @@
+"""Where images and recipes are kept for others. All places are used in the same way."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from devenv.doors.http.registry.client import Registry
+from devenv.doors.http.registry.pull import pull
+from devenv.doors.http.registry.push import push
+from devenv.doors.http.registry.reference import Reference
+from devenv.doors.http.registry.referrers import attach
+from devenv.doors.http.registry.repository import Repository
+
+if TYPE_CHECKING:
+    from devenv.doors.http.registry.manifest import Descriptor, Manifest
+    from devenv.doors.http.registry.upload import Blob, Sent
+    from devenv.doors.terminal.progress import Progress
+    from devenv.up.session import Session
+
+
+class Images(Protocol):
+    """The manifests and blobs of one place. Every method raises ShareError, CancelledError."""
+
+    def manifest(self, version: str | None = None) -> Manifest:
+        """The manifest of a digest; without one, the manifest that the place's own name means."""
+
+    def blob(self, wanted: Descriptor, *, most_bytes: int) -> bytes:
+        """A small blob, verified."""
+
+    def bring(self, wanted: Iterable[Descriptor], folder: Path, progress: Progress) -> None:
+        """Have these blobs in a folder, verified, each under its sha256 in hex."""
+
+    def send(self, blobs: Iterable[Blob], progress: Progress) -> Sent:
+        """Have these blobs in the place; what is there is not sent."""
+
+    def put(self, manifest: Manifest) -> None:
+        """Keep a manifest under the place's own name; all that it refers to must be there."""
+
+    def attach(self, manifest: Manifest) -> None:
+        """Keep a manifest that has a subject, so that it is found from there."""
+
+
+class Place(Protocol):
+    """The name of a place, before anything is asked there."""
+
+    def __str__(self) -> str:
+        """As a user would write it."""
+
+    def at(self, digest: str) -> str:
+        """The same place, at one manifest for ever."""
+
+    def opened(self, session: Session, *, writing: bool = False) -> AbstractContextManager[Images]:
+        """Use it."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class InRegistry:
+    """A tag or digest of a registry's repository."""
+
+    reference: Reference
+
+    def __str__(self) -> str:
+        return str(self.reference)
+
+    def at(self, digest: str) -> str:
+        """HOST/NAME@sha256:…"""
+        return f"{self.reference.host}/{self.reference.repository}@{digest}"
+
+    @contextlib.contextmanager
+    def opened(self, session: Session, *, writing: bool = False) -> Iterator[Images]:
+        """Use it, with docker's own logins."""
+        with Registry(self.reference.host, session.settings, cancel=session.cancel) as registry:
+            yield _Repository(Repository(registry, self.reference.repository, writing=writing), self.reference)
+
+
+class _Repository:
+    def __init__(self, repository: Repository, reference: Reference) -> None:
+        self._repository = repository
+        self._reference = reference
+
+    def manifest(self, version: str | None = None) -> Manifest:
+        return self._repository.manifest(version or self._reference.version)
+
+    def blob(self, wanted: Descriptor, *, most_bytes: int) -> bytes:
+        return self._repository.blob(wanted, most_bytes=most_bytes)
+
+    def bring(self, wanted: Iterable[Descriptor], folder: Path, progress: Progress) -> None:
+        pull(self._repository, wanted, folder, progress)
+
+    def send(self, blobs: Iterable[Blob], progress: Progress) -> Sent:
+        return push(self._repository, blobs, progress)
+
+    def put(self, manifest: Manifest) -> None:
+        self._repository.put(manifest, self._reference.tag)
+
+    def attach(self, manifest: Manifest) -> None:
+        attach(self._repository, manifest)

@@ -1,0 +1,76 @@
+"""Nothing secret leaves: what the lock does not explain of an image is searched before it is shared."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from devenv.doors import files
+from devenv.errors import ShareError
+from devenv.secrets.finding import Finding, allowed
+from devenv.secrets.image_config import image_config
+from devenv.secrets.known import KnownValues
+from devenv.secrets.scanner import Scanner
+from devenv.secrets.search import search
+from devenv.share import recipe
+from devenv.snapshot.store import Snapshot, Snapshots
+
+if TYPE_CHECKING:
+    from devenv.up.session import Session
+
+_CHUNK_BYTES = 1 << 20
+_SHOWN = 20
+
+
+def check(config: bytes, folder: Path, snapshot: Snapshot | None, known: KnownValues, session: Session) -> None:
+    """Raise ShareError for what may be secret in all that the lock does not explain: the image's configuration, the
+    preset's own files, a snapshot's layer and volumes."""
+    scanner = Scanner(known)
+    found = [*_of_config(config, scanner), *_of_files(folder, scanner)]
+    if snapshot:
+        found += _of_snapshot(snapshot, Snapshots(session.dirs.snapshots), scanner)
+    refused, _ = allowed(found, snapshot.allowed if snapshot else ())
+    if refused:
+        lines = [f"{one.path}{f':{one.line}' if one.line else ''}: {one.kind}: {one.reason}" for one in refused]
+        more = f"\n… and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
+        raise ShareError(
+            f"{len(refused)} findings of what may be secret, so nothing is pushed",
+            detail="\n".join(lines[:_SHOWN]) + more,
+            hint="take them out of the preset, its files or the snapshot; give them to the container on each machine",
+        )
+
+
+def _of_config(config: bytes, scanner: Scanner) -> tuple[Finding, ...]:
+    told = json.loads(config)
+    own = told["config"]
+    return image_config(
+        scanner, env=own.get("Env") or (), cmd=[*(own.get("Entrypoint") or ()), *(own.get("Cmd") or ())],
+        labels=own.get("Labels") or {}, history=[one.get("created_by", "") for one in told["history"]],
+    )  # fmt: skip
+
+
+def _of_files(folder: Path, scanner: Scanner) -> Iterator[Finding]:
+    """In the preset's own files, by the names that they have beside it."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.name != recipe.LOCK:
+            yield from search(scanner, f"/{path.relative_to(folder)}", files.chunks(path))
+
+
+def _of_snapshot(snapshot: Snapshot, kept: Snapshots, scanner: Scanner) -> Iterator[Finding]:
+    layer = kept.delta(snapshot)
+    tars: Sequence[tuple[Path, str]] = [
+        *([(layer.path, "/")] if layer else []), *((kept.volume(snapshot, mount), mount) for mount in snapshot.volumes)
+    ]  # fmt: skip
+    for tar, mount in tars:
+        with tarfile.open(tar, "r|") as archive:
+            for member in archive:
+                path = f"{mount.rstrip('/')}/{member.name.removeprefix('./')}"
+                kind = "file" if member.isreg() else "symlink" if member.issym() else "folder"
+                content = archive.extractfile(member) if member.isreg() else None
+                yield from search(
+                    scanner, path, iter(partial(content.read, _CHUNK_BYTES), b"") if content else (), kind
+                )
