@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from devenv.cli import references
 from devenv.cli.app import App, json_option, pass_app
 from devenv.cli.known_secrets import known_secrets
 from devenv.container.state import is_name
@@ -69,15 +70,12 @@ def push(app: App, words: tuple[str, ...], recipe_only: bool) -> None:
 @pass_app
 def pull(app: App, reference: str) -> None:
     """Pull the image of an environment from a registry. 'devenv up REF' does it too, and starts it."""
-    from devenv.doors.http.registry.reference import Reference
     from devenv.share.bring import decided
-    from devenv.share.place import InRegistry
-    from devenv.share.remote import look
     from devenv.up.image import make_image
 
     with app.console.stages() as stages:
         session = app.session(stages)
-        remote = look(InRegistry(reference=Reference.parse(reference)), session)
+        remote = references.remote(reference, session)
         _, image = make_image(decided(remote, "pull", session), session)
     if app.json:
         app.console.json({

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from devenv.cli import references
 from devenv.cli.app import App, from_option, json_option, pass_app, source_option, weights_dir_option
 from devenv.container.gpu import MODES
 from devenv.container.state import is_name
@@ -106,7 +107,7 @@ def up(
             project = mountable(workspace or known_project(environment, session))
             result = bring(kept, environment, session, project=project, wishes=wishes)
         else:
-            remote = _remote(preset, session)
+            remote = references.remote(preset, session) if preset and references.may_be_reference(preset) else None
             decided = _pulled(remote, way, session) if remote else decide(
                 find(preset, Path.cwd()), session,
                 before_lock=lambda loaded: preflight.before_lock(loaded, session, asked),
@@ -125,17 +126,6 @@ def up(
         else:
             tell(app.console, result, stages, token)
         result.report.raise_failed(environment.name)
-
-
-def _remote(name: str | None, session: Session) -> Remote | None:
-    """What a reference leads to; None for a name that a preset or file here has, or that cannot be a reference."""
-    if name is None or "/" not in name or name.startswith((".", "/", "~")) or Path(name).exists():
-        return None
-    from devenv.doors.http.registry.reference import Reference
-    from devenv.share.place import InRegistry
-    from devenv.share.remote import look
-
-    return look(InRegistry(reference=Reference.parse(name)), session)
 
 
 def _pulled(remote: Remote, way: Way | None, session: Session) -> Decided:

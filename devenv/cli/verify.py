@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from devenv.cli import references
 from devenv.cli.app import App, json_option, pass_app
+from devenv.errors import DriftError
 
 if TYPE_CHECKING:
+    from devenv.share.verify import Proof
     from devenv.verify.identity import Identity
     from devenv.verify.rebuild import Verdict
 
@@ -18,7 +21,7 @@ _SHOWN = 40
 
 
 @click.command()
-@click.argument("what", required=False, metavar="[PRESET|ENV|IMAGE]")
+@click.argument("what", required=False, metavar="[PRESET|ENV|IMAGE|REF]")
 @click.option(
     "--digest", "only_digest", is_flag=True,
     help="Print the image's identity and build nothing. The image computes it itself, so trust the image first.",
@@ -37,13 +40,17 @@ def verify(app: App, what: str | None, only_digest: bool, other: str | None, exp
 
     Name PRESET (nothing means devenv.yaml here or above; a missing image is built first), an environment, or any image
     that devenv built. Such an image carries its preset and lock, and is compared with these. With --image, an image
-    from elsewhere is compared with your preset and lock. When the two differ, the command prints the differing files
-    and exits with status 12. The identity does not depend on the machine: the same digest means the same image.
+    from elsewhere is compared with your preset and lock. Of an image in a registry (HOST/NAME:TAG) no layer is
+    downloaded: its recipe is built here, and the digests are compared. When the two differ, the command prints the
+    differing files and exits with status 12. The identity does not depend on the machine: the same digest means the same image.
     """
     from devenv.verify.rebuild import identity, is_stated
     from devenv.verify.rebuild import verify as prove
     from devenv.verify.subject import subject
 
+    if what is not None and other is None and references.may_be_reference(what) and app.engine.image_id(what) is None:
+        _remote(app, what, expect, only_digest=only_digest)
+        return
     with app.console.stages() as stages, tempfile.TemporaryDirectory(prefix="devenv-verify-") as folder:
         session = app.session(stages)
         reference, decided = subject(what, session, cwd=Path.cwd(), folder=Path(folder), image=other)
@@ -74,6 +81,36 @@ def verify(app: App, what: str | None, only_digest: bool, other: str | None, exp
         found.require(expect, reference)
     if not only_digest:
         verdict.require_equal(reference)
+
+
+def _remote(app: App, reference: str, expect: str | None, *, only_digest: bool) -> None:
+    """The same for an image in a registry, of which no layer is downloaded."""
+    from devenv.share.verify import verify as prove
+
+    with app.console.stages() as stages:
+        session = app.session(stages)
+        remote = references.remote(reference, session)
+        proof = None if only_digest else prove(remote, session)
+    if app.json:
+        app.console.json({
+            "reference": remote.place.at(remote.digest), "digest": remote.identity,
+            **(_proof(proof) if proof else {}),
+            "snapshot": remote.added and remote.added.snapshot,
+        })  # fmt: skip
+    else:
+        if proof and proof.equal:
+            app.console.note(f"{reference} is what its preset and lock give, byte for byte")
+        if remote.added:
+            app.console.note(f"over it lies the snapshot {remote.added.snapshot}, which no lock explains")
+        app.console.data(remote.identity)
+    if expect is not None and expect != remote.identity:
+        raise DriftError(f"{reference} is {remote.identity}, not {expect}")
+    if proof:
+        proof.require_equal(reference)
+
+
+def _proof(proof: Proof) -> dict[str, Any]:
+    return {"equal": proof.equal, "rebuilt_digest": proof.rebuilt, "different_layers": [*proof.different]}
 
 
 def _rebuilt(verdict: Verdict) -> dict[str, Any]:

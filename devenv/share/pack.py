@@ -45,7 +45,7 @@ def pack(reference: str, base: LockedBase, session: Session) -> Packed:
     BuildError."""
     engine, store = session.engine(), session.store
     with session.stages.stage("pack") as stage, held(reference, engine) as name, _disk(store.root):
-        key = hashlib.sha256(f"{canonical.FORMAT} {_LEVEL} {engine.image_id(name)}".encode()).hexdigest()
+        key = _key(engine.image_id(name))
         found = _kept(store, key)
         stage.cached = found is not None
         if found is None:
@@ -60,6 +60,11 @@ def pack(reference: str, base: LockedBase, session: Session) -> Packed:
             _keep(store, key, found)
         stage.message(f"{len(found.layers)} layers")
     return found
+
+
+def known_config(reference: str, session: Session) -> bytes | None:
+    """The canonical configuration of an image that was packed before."""
+    return found.config if (found := _kept(session.store, _key(session.engine().image_id(reference)))) else None
 
 
 def pack_layer(tar: Path, diff_id: str, name: str, store: Store) -> tuple[Descriptor, Path]:
@@ -95,6 +100,10 @@ def document(value: Mapping[str, Any]) -> bytes:
 
 
 # ---- the record of an image that was packed
+
+
+def _key(image_id: str | None) -> str:
+    return hashlib.sha256(f"{canonical.FORMAT} {_LEVEL} {image_id}".encode()).hexdigest()
 
 
 def _keep(store: Store, key: str, packed: Packed) -> None:

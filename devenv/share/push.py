@@ -15,7 +15,7 @@ from devenv.secrets.known import KnownValues
 from devenv.share import manifests, recipe
 from devenv.share.formats import BUILD, CONFIG, DELTA, LOCK, PLATFORM, RECIPE, SBOM, SNAPSHOT, TITLE
 from devenv.share.manifests import Contents
-from devenv.share.pack import Packed, document, pack, pack_layer, sha256
+from devenv.share.pack import Packed, document, known_config, pack, pack_layer, sha256
 from devenv.share.secret_check import check
 from devenv.snapshot.store import Snapshot, Snapshots
 from devenv.verify.rebuild import identity, restore
@@ -98,6 +98,8 @@ def _packed(subject: Subject, session: Session) -> Packed:
 
 
 def _config(subject: Subject, session: Session) -> bytes:
+    if known := known_config(subject.image.reference, session):
+        return known
     return document(identity(subject.image.reference, subject.decided.lock, session).config)
 
 

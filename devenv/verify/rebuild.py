@@ -117,6 +117,25 @@ def identity(reference: str, lock: Lock, session: Session) -> Identity:
 
 def verify(reference: str, decided: Decided, session: Session, *, stated: bool = True) -> Verdict:
     """Build `decided` again from the first step on and compare it with the image. Raises BuildError, FetchError."""
+    engine = session.engine()
+    with held(reference, engine) as subject:
+        own_images.keep(session.dirs.images, [subject])
+        with rebuilt(decided, session) as image, session.stages.stage("compare") as stage:
+            found, anew = identities([subject, image], engine, reader=image, progress=stage, base=decided.lock.base)
+    return Verdict(image=found, rebuilt=anew, differences=tuple(differences(found, anew)), stated=stated)
+
+
+def identity_anew(decided: Decided, session: Session) -> Identity:
+    """The identity that preset and lock give: built again from the first step on, and read. Raises BuildError,
+    FetchError."""
+    with rebuilt(decided, session) as image, session.stages.stage("read") as stage:
+        return identities([image], session.engine(), progress=stage, base=decided.lock.base)[0]
+
+
+@contextlib.contextmanager
+def rebuilt(decided: Decided, session: Session) -> Iterator[str]:
+    """An image built with no cache from files that are all read again; it is removed at the end. Raises BuildError,
+    FetchError."""
     from devenv.build.context import assemble
     from devenv.render.render import render
 
@@ -126,27 +145,19 @@ def verify(reference: str, decided: Decided, session: Session, *, stated: bool =
     image = f"{VERIFY_TAG}{decided.plan.build_digest[:16]}"
     plan = dataclasses.replace(decided.plan, image=image, base=None, editor=None)
     folder = session.dirs.contexts / f"verify-{plan.preset}"
-    with (
-        hold(folder.with_suffix(".lock"), session.waiting_for("verifies this")),
-        held(reference, engine) as subject,
-    ):
-        own_images.keep(session.dirs.images, (image, subject))
+    with hold(folder.with_suffix(".lock"), session.waiting_for("verifies this")):
+        own_images.keep(session.dirs.images, [image])
         bring_files(decided.loaded, decided.lock, session, anew=True)
         try:
             with session.stages.stage("render"):
                 assemble(plan, render(plan), session.store, folder, anew=True)
             with session.stages.stage("build") as stage:
-                rebuilt = build(plan, folder, engine, session.store, progress=stage, no_cache=True)
-            with session.stages.stage("compare") as stage:
-                found, anew = identities(
-                    [subject, rebuilt.reference], engine, reader=rebuilt.reference, progress=stage,
-                    base=decided.lock.base,
-                )  # fmt: skip
+                build(plan, folder, engine, session.store, progress=stage, no_cache=True)
+            yield image
         finally:
             shutil.rmtree(folder, ignore_errors=True)
             if engine.image_id(plan.image):
                 engine.remove_image(plan.image)
-    return Verdict(image=found, rebuilt=anew, differences=tuple(differences(found, anew)), stated=stated)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,24 @@
+"""A word of the command line that may name an image in a registry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from devenv.share.remote import Remote
+    from devenv.up.session import Session
+
+
+def may_be_reference(name: str | None) -> bool:
+    """Whether it is no file here and no name of devenv's, so that it can only be meant as HOST/NAME:TAG."""
+    return name is not None and "/" in name and not name.startswith((".", "/", "~")) and not Path(name).exists()
+
+
+def remote(name: str, session: Session) -> Remote:
+    """What HOST/NAME:TAG leads to. Raises UsageError for another form, ShareError."""
+    from devenv.doors.http.registry.reference import Reference
+    from devenv.share.place import InRegistry
+    from devenv.share.remote import look
+
+    return look(InRegistry(reference=Reference.parse(name)), session)
