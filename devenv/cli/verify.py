@@ -42,7 +42,8 @@ def verify(app: App, what: str | None, only_digest: bool, other: str | None, exp
     that devenv built. Such an image carries its preset and lock, and is compared with these. With --image, an image
     from elsewhere is compared with your preset and lock. Of an image in a registry (HOST/NAME:TAG) no layer is
     downloaded: its recipe is built here, and the digests are compared. When the two differ, the command prints the
-    differing files and exits with status 12. The identity does not depend on the machine: the same digest means the same image.
+    differing files and exits with status 12. The identity does not depend on the machine: the same digest means the
+    same image.
     """
     from devenv.verify.rebuild import identity, is_stated
     from devenv.verify.rebuild import verify as prove
