@@ -43,7 +43,8 @@ def prune(
 ) -> Pruned:
     """Remove images and networks that no environment uses, and build contexts; with `everything` the stored files too.
     Those of other users of this engine stay, unless `all_users`. A `dry_run` removes nothing."""
-    done = Pruned(folders=[one for one in (dirs.contexts, *([dirs.store] if everything else [])) if one.exists()])
+    stored = (dirs.store, dirs.blobs, dirs.uploads) if everything else ()
+    done = Pruned(folders=[one for one in (dirs.contexts, dirs.recipes, *stored) if one.exists()])
     with contextlib.ExitStack() as held:
         # Wait for a running build, fetch or lock, and remove nothing that it is about to use.
         for lock in [] if dry_run else _locks(dirs, everything=everything):

@@ -15,6 +15,7 @@ from devenv.doors.http.registry.push import push
 from devenv.doors.http.registry.reference import Reference
 from devenv.doors.http.registry.referrers import attach
 from devenv.doors.http.registry.repository import Repository
+from devenv.share.pushes import Pushes
 
 if TYPE_CHECKING:
     from devenv.doors.http.registry.manifest import Descriptor, Manifest
@@ -75,13 +76,16 @@ class InRegistry:
     def opened(self, session: Session, *, writing: bool = False) -> Iterator[Images]:
         """Use it, with docker's own logins."""
         with Registry(self.reference.host, session.settings, cancel=session.cancel) as registry:
-            yield _Repository(Repository(registry, self.reference.repository, writing=writing), self.reference)
+            yield _Repository(
+                Repository(registry, self.reference.repository, writing=writing), self.reference, Pushes.of(session)
+            )
 
 
 class _Repository:
-    def __init__(self, repository: Repository, reference: Reference) -> None:
+    def __init__(self, repository: Repository, reference: Reference, pushes: Pushes) -> None:
         self._repository = repository
         self._reference = reference
+        self._pushes = pushes
 
     def manifest(self, version: str | None = None) -> Manifest:
         return self._repository.manifest(version or self._reference.version)
@@ -93,10 +97,12 @@ class _Repository:
         pull(self._repository, wanted, folder, progress)
 
     def send(self, blobs: Iterable[Blob], progress: Progress) -> Sent:
-        return push(self._repository, blobs, progress)
+        origins = self._pushes.origins(self._reference)
+        return push(self._repository, [dataclasses.replace(one, origins=origins) for one in blobs], progress)
 
     def put(self, manifest: Manifest) -> None:
         self._repository.put(manifest, self._reference.tag)
+        self._pushes.remember(self._reference)
 
     def attach(self, manifest: Manifest) -> None:
         attach(self._repository, manifest)

@@ -29,6 +29,9 @@ from devenv.verify.canonical import Entry, Layer
 
 _CREATED = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(canonical.EPOCH_S))
 _MOST_BYTES = 256 << 20
+_NO_LOADER = "ENV LD_PRELOAD= LD_LIBRARY_PATH= LD_AUDIT="
+_MERGED = ("lib", "lib64")
+"""Links to what lies below /usr: where an interpreter's loader is looked for."""
 _MAKER = f"devenv canonical {canonical.FORMAT}"
 # The part of an image's configuration that decides how it runs (OCI image specification, "config").
 _CONFIG = (
@@ -92,8 +95,13 @@ def _described(
     with tempfile.TemporaryDirectory(prefix="devenv-identity-") as folder:
         context = Path(folder)
         (context / "canonical.py").write_bytes(Path(canonical.__file__).read_bytes())
+        if keeps:
+            (context / "root").mkdir()
+            for name in _MERGED:
+                (context / "root" / name).symlink_to(f"usr/{name}")
         readers = [references.index(reader or reference) for reference in references]
-        (context / "Dockerfile").write_text(_dockerfile(readers, below, keeps=keeps), encoding="utf-8")
+        text = _keeping_dockerfile(below) if keeps else _dockerfile(readers, below)
+        (context / "Dockerfile").write_text(text, encoding="utf-8")
         images = [f"image{number}=docker-image://{reference}" for number, reference in enumerate(references)]
         arguments = [part for image in images for part in ("--build-context", image)]
         build.buildx([*arguments, "--output", csv("type=local", f"dest={out}")], context, engine, progress)
@@ -110,27 +118,38 @@ def _below(base: LockedBase, engine: Engine) -> str | None:
     return build.name_base(base, engine)
 
 
-def _dockerfile(readers: Sequence[int], base: str | None, *, keeps: bool = False) -> str:
+def _dockerfile(readers: Sequence[int], base: str | None) -> str:
     """One step for each image: they run at the same time. An image that reads itself is not hashed by BuildKit before,
     because it is the step's root as well."""
     lines = [f"FROM {base} AS base"] if base else []
-    below = " --mount=type=bind,from=base,target=/base" if base else ""
-    # The system's own interpreter, which the image's variables and packages cannot replace.
-    command = json.dumps([
-        "/usr/bin/python3", "-I", "-S", "-B", "/canonical.py", *(["--layers"] if keeps else []), "/image", "/out",
-        *(["/base"] if base else []),
-    ])  # fmt: skip
     for number, reader in enumerate(readers):
-        script = "--mount=type=bind,source=canonical.py,target=/canonical.py"
-        mounts = f"--mount=type=bind,from=image{number},target=/image{below} {script}"
-        lines += [
-            f"FROM image{reader} AS read{number}",
-            "USER 0",
-            "ENV LD_PRELOAD= LD_LIBRARY_PATH= LD_AUDIT=",
-            f"RUN {mounts} {command}",
-        ]
+        lines += [f"FROM image{reader} AS read{number}", "USER 0", _NO_LOADER, _run(number, "/out", base)]
     copies = [f"COPY --from=read{number} /out /{number}" for number in range(len(readers))]
     return "\n".join([*lines, "FROM scratch", *copies, ""])
+
+
+def _keeping_dockerfile(base: str | None) -> str:
+    """One step whose root holds nothing but what it writes, so that the layers are written once: the interpreter is
+    mounted into it."""
+    lines = [f"FROM {base} AS base"] if base else []
+    usr = "--mount=type=bind,from=image0,source=/usr,target=/usr"
+    return "\n".join([*lines, "FROM scratch", "COPY root/ /", _NO_LOADER, _run(0, "/0", base, usr, "--layers"), ""])
+
+
+def _run(number: int, out: str, base: str | None, *more: str) -> str:
+    """The step that describes an image. `more`: further mounts, and options of canonical.py."""
+    options = [one for one in more if not one.startswith("--mount")]
+    # The system's own interpreter, which the image's variables and packages cannot replace.
+    command = json.dumps([
+        "/usr/bin/python3", "-I", "-S", "-B", "/canonical.py", *options, "/image", out, *(["/base"] if base else []),
+    ])  # fmt: skip
+    mounts = [
+        *(one for one in more if one.startswith("--mount")),
+        f"--mount=type=bind,from=image{number},target=/image",
+        *(["--mount=type=bind,from=base,target=/base"] if base else []),
+        "--mount=type=bind,source=canonical.py,target=/canonical.py",
+    ]
+    return f"RUN {' '.join(mounts)} {command}"
 
 
 def _identity(reference: str, told: Path, engine: Engine, base: LockedBase, tag: str | None) -> Identity:
