@@ -103,6 +103,7 @@ def _rows(environ: Mapping[str, str], root: Path, cwd: Path | None) -> Iterator[
         ("python", _python(settings)),
         ("npm", _npm(settings)),
         ("hubs", _hubs(environ, settings)),
+        ("signatures", _signatures(settings)),
         (_GIT, iter(settings.git_user.items())),
         (UNHEARD, ((name, "") for name in settings.pip.unheard)),
     ):
@@ -130,6 +131,11 @@ def _engine(environ: Mapping[str, str], home: Path) -> _Values:
     for name, value in sorted(address.proxies(environ, home).items()):
         if name.isupper():
             yield f"{name} inside", value
+
+
+def _signatures(settings: Settings) -> _Values:
+    for rule in settings.signature_rules:
+        yield f"required for {rule.scope}, by", ", ".join(map(str, (*filter(None, [rule.allowed_signers]), *rule.keys)))
 
 
 def _network(environ: Mapping[str, str], settings: Settings) -> _Values:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from devenv.doors import files
-from devenv.doors.settings import tool_configs
+from devenv.doors.settings import signature_rules, tool_configs
+from devenv.doors.settings.signature_rules import SignatureRule
 from devenv.doors.untrusted import from_yaml
 from devenv.errors import UsageError
 
@@ -31,6 +32,7 @@ _KNOWN = "; ".join(
         "region: cn",
         f"weights: {{dir: FOLDER, sources: [{', '.join(HUBS)}]}}",
         "registries: {HOST: {ca: FILE, insecure: true}}",
+        signature_rules.KNOWN,
     ]
 )
 
@@ -68,12 +70,14 @@ class RegistrySettings:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class OwnSettings:
-    """The user's settings for devenv itself: addresses by name, registries, and the hubs and store of weights."""
+    """The user's settings for devenv itself: addresses by name, registries, required signatures, and the hubs and store
+    of weights."""
 
     mirrors: tuple[tuple[str, str], ...]
     snapshots: tuple[tuple[str, str], ...]
     hubs: HubSettings
     registries: tuple[RegistrySettings, ...]
+    signature_rules: tuple[SignatureRule, ...]
 
 
 def read(environ: Mapping[str, str], home: Path, path: Path) -> OwnSettings:
@@ -93,7 +97,10 @@ def read(environ: Mapping[str, str], home: Path, path: Path) -> OwnSettings:
         )
         for host, one in data.get("registries", {}).items()
     )
-    return OwnSettings(hubs=_hubs(environ, home, path, data), registries=registries, **addresses)
+    return OwnSettings(
+        hubs=_hubs(environ, home, path, data), registries=registries, **addresses,
+        signature_rules=_signature_rules(data, lambda name: _below(home, name)),
+    )  # fmt: skip
 
 
 def _below(home: Path, path: str) -> Path:
@@ -164,7 +171,7 @@ def _checked(path: Path) -> dict[str, Any]:
         raise refuse(f"cannot be read: {files.reason(error)}") from None
     except ValueError as error:
         raise refuse(f"not YAML: {error}") from None
-    if not isinstance(data, dict) or set(data) - {*_ADDRESSES, "region", "weights", "registries"}:
+    if not isinstance(data, dict) or set(data) - {*_ADDRESSES, "region", "weights", "registries", "require_signature"}:
         raise refuse(unknown)
     for section, (names, _) in _ADDRESSES.items():
         urls = data.get(section, {})
@@ -181,9 +188,25 @@ def _checked(path: Path) -> dict[str, Any]:
         raise refuse("weights: a folder (dir) and a list of hubs (sources)")
     if (why := _wrong_registries(data.get("registries", {}))) is not None:
         raise refuse(f"registries: {why}")
+    try:
+        _signature_rules(data, _absolute)
+    except ValueError as error:
+        raise refuse(f"require_signature: {error}") from None
     if data.get("region", "cn") != "cn":
         raise refuse("the only region that changes anything is 'cn'")
     return data
+
+
+def _signature_rules(data: Mapping[str, Any], path_of: Callable[[str], Path]) -> tuple[SignatureRule, ...]:
+    section = "require_signature"
+    return signature_rules.rules(data[section], path_of) if section in data else ()
+
+
+def _absolute(path: str) -> Path:
+    """Raises ValueError."""
+    if not path.startswith(("/", "~/")):
+        raise ValueError(f"{path!r} is not a file, written from / or ~")
+    return Path(path)
 
 
 def _wrong_registries(registries: Any) -> str | None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import dataclasses
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from devenv.doors.dirs import Dirs
 from devenv.doors.settings import config_yaml, tool_configs
 from devenv.doors.settings.config_yaml import HubSettings, RegistrySettings
 from devenv.doors.settings.pip_settings import PipSettings
+from devenv.doors.settings.signature_rules import SignatureRule
 from devenv.doors.settings.tool_configs import AptSource, text_of
 
 _ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
@@ -72,6 +73,12 @@ class Settings:
     registries: tuple[RegistrySettings, ...] = ()
     docker_config: Path | None = None
     """Docker's own config.json, which holds logins to registries; it may be missing."""
+    signature_rules: tuple[SignatureRule, ...] = ()
+    """Which signatures this machine requires of images."""
+    ssh_folder: Path | None = None
+    """Where this user's SSH keys are; it may be missing."""
+    ssh_signing_key: str | None = None
+    """git's user.signingkey (a file, or a public key) where git signs by SSH."""
 
     @classmethod
     def read(
@@ -84,6 +91,7 @@ class Settings:
         home = Path(environ["HOME"])
         templates, archives = root / "usr/share/python-apt/templates", root / "var/cache/apt/archives"
         own = config_yaml.read(environ, home, dirs.config / "config.yaml")
+        git = _git_configs(environ, home)
         bundle = environ.get("SSL_CERT_FILE") or environ.get("REQUESTS_CA_BUNDLE") or environ.get("CURL_CA_BUNDLE")
         return cls(
             dirs=dirs,
@@ -107,11 +115,14 @@ class Settings:
             apt_auth=_apt_auth(root),
             apt_proxy=_apt_proxy(root),
             keyrings=root / "usr/share/keyrings",
-            git_user=_git_user(environ, home),
+            git_user={key: value for text in git for key, value in tool_configs.git_user(text).items()},
             ca_bundle=_existing(bundle),
             hubs=own.hubs,
             registries=own.registries,
             docker_config=Path(environ.get("DOCKER_CONFIG") or home / ".docker") / "config.json",
+            signature_rules=own.signature_rules,
+            ssh_folder=home / ".ssh",
+            ssh_signing_key=_ssh_signing_key(git),
         )
 
 
@@ -143,13 +154,18 @@ def _npm(environ: Mapping[str, str], home: Path, root: Path) -> NpmSettings:
     )
 
 
-def _git_user(environ: Mapping[str, str], home: Path) -> dict[str, str]:
+def _git_configs(environ: Mapping[str, str], home: Path) -> tuple[str, ...]:
+    """The texts of this user's own configuration of git; later ones count more. No repository's is read."""
     config_home = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
     own = environ.get("GIT_CONFIG_GLOBAL")
+    return tuple(map(text_of, [Path(own)] if own else [config_home / "git/config", home / ".gitconfig"]))
+
+
+def _ssh_signing_key(configs: Iterable[str]) -> str | None:
     found: dict[str, str] = {}
-    for path in [Path(own)] if own else [config_home / "git/config", home / ".gitconfig"]:
-        found |= tool_configs.git_user(text_of(path))
-    return found
+    for text in configs:
+        found |= tool_configs.git_signing(text)
+    return (found.get("user.signingkey") or None) if found.get("gpg.format") == "ssh" else None
 
 
 def _apt(root: Path) -> tuple[AptSource, ...]:

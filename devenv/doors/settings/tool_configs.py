@@ -268,17 +268,29 @@ _GIT_PART = re.compile(r'"((?:[^"\\]|\\.)*)"|((?:[^"#;\\]|\\.)+)')
 
 
 def git_user(text: str) -> dict[str, str]:
-    """`name` and `email` of the section `user` of a git configuration (git-config(1), "Syntax"); nothing else of it,
-    and of no file that it includes."""
+    """`name` and `email` of the section `user` of a git configuration (git-config(1), "Syntax"); of no file that it
+    includes."""
+    values = _git_values(text)
+    found = {name: values[f"user.{name}"] for name in ("name", "email") if f"user.{name}" in values}
+    return {name: value for name, value in found.items() if value and value.isprintable()}
+
+
+def git_signing(text: str) -> dict[str, str]:
+    """What a git configuration says of signing: `gpg.format` and `user.signingkey`; of no file that it includes."""
+    return {name: value for name, value in _git_values(text).items() if name in ("gpg.format", "user.signingkey")}
+
+
+def _git_values(text: str) -> dict[str, str]:
+    """Values by SECTION.NAME, in lower case, without those of subsections."""
     found, section = {}, ""
     for row in re.sub(r"\\\r?\n", "", text).split("\n"):
         line = row
         if header := _GIT_HEADER.match(line):
             section, line = "" if header[2] else header[1].lower(), line[header.end() :]
         key, _, value = line.partition("=")
-        if section == "user" and (name := key.strip().lower()) in ("name", "email"):
-            found[name] = _git_value(value.strip())
-    return {name: value for name, value in found.items() if value and value.isprintable()}
+        if section and (name := key.strip().lower()):
+            found[f"{section}.{name}"] = _git_value(value.strip())
+    return found
 
 
 def _git_value(text: str) -> str:

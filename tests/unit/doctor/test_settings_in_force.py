@@ -53,7 +53,8 @@ def test_every_kind_has_its_place(tmp_path: Path) -> None:
         "etc/apt/apt.conf.d/90": 'Acquire::http::Proxy "http://apt-proxy:3142";\n',
         "home/.npmrc": "registry=https://npm/\n@acme:registry=https://acme/npm/\n",
         "home/.gitconfig": "[user]\nemail = ann@example.org\n",
-        "home/.config/devenv/config.yaml": "mirrors: {ubuntu: https://mirror/ubuntu}\nregion: cn\n",
+        "home/.config/devenv/config.yaml": "mirrors: {ubuntu: https://mirror/ubuntu}\nregion: cn\n"
+            "require_signature: {r.example: {allowed_signers: /signers, keys: [/a.pem]}}\n",
         "home/.docker/config.json": json.dumps({
             "currentContext": "default", "proxies": {"default": {"httpsProxy": "http://docker-proxy:3128"}},
         }),
@@ -69,6 +70,7 @@ def test_every_kind_has_its_place(tmp_path: Path) -> None:
         ("debian", "mirror of ubuntu", "https://mirror/ubuntu", config),
         ("npm", "registry", "https://npm/", ("/home/.npmrc",)),
         ("npm", "registry of @acme", "https://acme/npm/", ("/home/.npmrc",)),
+        ("signatures", "required for r.example, by", "/signers, /a.pem", config),
         ("git", "email", "ann@example.org", ("/home/.gitconfig",)),
         ("hubs", "asked first", "modelscope", config),
         ("hubs", "huggingface", "https://hub", ("HF_ENDPOINT",)),

@@ -10,6 +10,7 @@ from devenv.doors.dirs import Dirs
 from devenv.doors.settings.apt_archives import apt_sources, snapshots
 from devenv.doors.settings.config_yaml import RegistrySettings
 from devenv.doors.settings.settings import Settings
+from devenv.doors.settings.signature_rules import SignatureRule
 from devenv.errors import UsageError
 
 
@@ -218,7 +219,9 @@ def test_another_distribution_comes_from_python_apts_templates(tmp_path: Path) -
     ["mirors: {debian: http://x}", "mirrors: {fedora: http://x}", "mirrors: {debian: 3}", "mirrors: [1]", "[", "x",
      "snapshots: {debian-security: http://x}", "snapshots: {debian: x}", "snapshots: x",
      "registries: [r.example]", "registries: {https://r.example: {}}", "registries: {r.example: {tls: false}}",
-     "registries: {r.example: {insecure: 1}}", "registries: {r.example: {ca: ca.pem}}", "registries: {5000: {}}"],
+     "registries: {r.example: {insecure: 1}}", "registries: {r.example: {ca: ca.pem}}", "registries: {5000: {}}",
+     "require_signature:", "require_signature: {}", "require_signature: {r.example: {}}",
+     "require_signature: {r.example: {keys: [team.pem]}}", "require_signature: {r.example: {allowed_signers: signers}}"],
 )  # fmt: skip
 def test_a_mistake_in_devenvs_configuration_is_said(text: str, tmp_path: Path) -> None:
     put(tmp_path, {"home/.config/devenv/config.yaml": text})
@@ -226,6 +229,40 @@ def test_a_mistake_in_devenvs_configuration_is_said(text: str, tmp_path: Path) -
         read(tmp_path)
     assert "config.yaml" in (caught.value.where or "")
     assert "mirrors" in (caught.value.hint or "")
+
+
+def test_required_signatures(tmp_path: Path) -> None:
+    put(tmp_path, {
+        "home/.config/devenv/config.yaml":
+            "require_signature:\n  R.example: {allowed_signers: ~/signers, keys: [/etc/team.pem]}\n  '*': {keys: [~/k.pem]}\n",
+    })  # fmt: skip
+    assert read(tmp_path).signature_rules == (
+        SignatureRule(
+            scope="r.example", allowed_signers=tmp_path / "home/signers", keys=(Path("/etc/team.pem"),)
+        ),
+        SignatureRule(scope="*", keys=(tmp_path / "home/k.pem",)),
+    )  # fmt: skip
+    assert read(tmp_path / "bare").signature_rules == ()
+
+
+@pytest.mark.parametrize(
+    ("files", "key"),
+    [
+        ({"home/.gitconfig": "[user]\nsigningkey = ~/.ssh/a.pub\n[gpg]\nformat = ssh\n"}, "~/.ssh/a.pub"),
+        (
+            {"home/.config/git/config": "[gpg]\n\tformat=ssh\n[user]\nsigningkey = old\n",
+             "home/.gitconfig": '[user]\n  signingKey = "key::ssh-ed25519 AAAA me"\n'},
+            "key::ssh-ed25519 AAAA me",
+        ),
+        ({"home/.gitconfig": "[user]\nsigningkey = 0123ABCD\n"}, None),
+        ({"home/.gitconfig": '[user]\nsigningkey = a\n[gpg "x"]\nformat = ssh\n[gpg]\nformat = openpgp\n'}, None),
+        ({"home/.gitconfig": "[gpg]\nformat = ssh\n[user]\nsigningkey =\n"}, None),
+    ],
+)  # fmt: skip
+def test_the_key_that_git_signs_with(files: dict[str, str], key: str | None, tmp_path: Path) -> None:
+    put(tmp_path, files)
+    found = read(tmp_path)
+    assert (found.ssh_signing_key, found.ssh_folder) == (key, tmp_path / "home/.ssh")
 
 
 def test_registries_and_dockers_logins(tmp_path: Path) -> None:
