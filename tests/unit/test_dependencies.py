@@ -14,7 +14,10 @@ from packaging.utils import canonicalize_name
 from tests.unit.source_trees import PACKAGE, nodes, trees
 
 NOT_IMPORTED = {"tzdata": "zoneinfo reads its files where the system has none"}
-EXTRAS = {"kingfisher_sdk": ("scan", "kingfisher-secret-scanner")}
+EXTRAS = {
+    "cryptography": ("sign", "cryptography"),
+    "kingfisher_sdk": ("scan", "kingfisher-secret-scanner"),
+}
 """Modules that only an extra installs: the extra, and its requirement."""
 BROUGHT_ALONG = {"pydantic-core": "pydantic takes one version of it and no other"}
 
