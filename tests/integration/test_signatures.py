@@ -28,9 +28,9 @@ from devenv.doors.settings.signature_rules import SignatureRule
 from devenv.doors.terminal.progress import Silent
 from devenv.errors import ShareError, UsageError
 from devenv.share.signatures import attached, cosign, ssh
-from devenv.share.signatures.check import Signer, check
+from devenv.share.signatures.check import Signer, check, require
 from devenv.share.signatures.payload import payload
-from devenv.share.signatures.policy import Demand
+from devenv.share.signatures.policy import PROJECT_POLICY, Demand
 from devenv.share.signatures.sign import sign, signing_key
 from tests.integration.registries import docker_registry, settings
 
@@ -320,24 +320,31 @@ def test_a_missing_or_empty_list_of_signers_is_one_clear_error(place: Place) -> 
 
 
 def test_machine_and_project_must_both_hold(place: Place) -> None:
-    mine, theirs = place.key(".ssh/id_ed25519"), place.key("theirs")
-    machine = place.allow(f"me@team {public(mine)}")
-    (place.home / "project").mkdir()
-    signers = place.home / "project/signers"
-    signers.write_text(f"them@project {public(theirs)}\n")
-    project = Demand(
-        where="policy", rule=SignatureRule(scope="*", allowed_signers=signers), inside=place.home / "project"
-    )
-    place.sign()
-    with pytest.raises(ShareError) as caught:
-        place.check((*machine, project))
-    assert caught.value.where == "policy"
-    place.sign(ssh_signing_key=str(theirs))
-    assert [one.name for one in place.check((*machine, project))] == ["me@team", "them@project"]
-    signers.unlink()
-    signers.symlink_to(place.home / "allowed_signers")
-    with pytest.raises(UsageError, match="leads out"):
-        place.check((*machine, project))
+    mine, other = place.key(".ssh/id_ed25519"), place.key("other")
+    (machine,) = place.allow(f"me@team {public(mine)}")
+    project = place.home / "project"
+    project.mkdir()
+    (project / "signers").write_text(f"other@project {public(other)}\n")
+    user = dataclasses.replace(place.user, signature_rules=(dataclasses.replace(machine.rule, scope="*"),))
+    with Registry(place.reference.host, user) as registry:
+        reader = Repository(registry, place.repository.name)
+
+        def required() -> list[str]:
+            return [one.name for one in require(reader, place.image, place.reference, project)]
+
+        place.sign()
+        assert required() == ["me@team"]
+        policy = "require_signature:\n  {}/team: {{allowed_signers: signers}}\n"
+        (project / PROJECT_POLICY).write_text(policy.format(place.reference.host))
+        with pytest.raises(ShareError) as caught:
+            required()
+        assert str(caught.value.where).startswith(str(project / PROJECT_POLICY))
+        place.sign(ssh_signing_key=str(other))
+        assert required() == ["me@team", "other@project"]
+        (project / "signers").unlink()
+        (project / "signers").symlink_to(place.home / "allowed_signers")
+        with pytest.raises(UsageError, match="leads out"):
+            required()
 
 
 # ---- PEM keys, cosign, Sigstore

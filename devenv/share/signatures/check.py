@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, TypeVar
 from devenv.doors.http.registry.faults import DeniedError, RegistryError
 from devenv.errors import ShareError, UsageError
 from devenv.share.signatures import attached, cosign, payload, pem, ssh
+from devenv.share.signatures.policy import policy as policy_for
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from devenv.doors.http.registry.manifest import Manifest
     from devenv.doors.http.registry.reference import Reference
     from devenv.doors.http.registry.repository import Repository
@@ -51,6 +54,14 @@ def check(
     """
     image = _Image(repository=repository, manifest=manifest, reference=reference)
     return tuple(image.signer(demand) for demand in policy)
+
+
+def require(
+    repository: Repository, manifest: Manifest, reference: Reference, project: Path | None
+) -> tuple[Signer, ...]:
+    """Check what this user's settings and a project's policy require of an image; empty when they require nothing.
+    Raises as `check` does, and UsageError for a policy that cannot be used."""
+    return check(repository, manifest, reference, policy_for(reference, repository.registry.settings, project))
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
