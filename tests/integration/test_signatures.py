@@ -31,7 +31,7 @@ from devenv.share.signatures import attached, cosign, ssh
 from devenv.share.signatures.check import Signer, check, require
 from devenv.share.signatures.payload import payload
 from devenv.share.signatures.policy import PROJECT_POLICY, Demand
-from devenv.share.signatures.sign import sign, signing_key
+from devenv.share.signatures.sign import sign, sign_pushed, signing_key
 from tests.integration.registries import docker_registry, settings
 
 TOOLS = Path(__file__).parents[2] / ".venv" / "tools"
@@ -153,6 +153,18 @@ def test_a_key_in_the_usual_place_signs_and_is_accepted(place: Place) -> None:
     place.sign()
     assert attached.listed(place.repository, place.image.digest) == before, "signing twice adds nothing"
     assert len(before) == 1
+
+
+def test_what_a_push_has_put_there_is_signed_by_its_digest(place: Place) -> None:
+    key = place.key(".ssh/id_ed25519")
+    found = signing_key("ssh", place.user, lambda _: "")
+    arguments = (place.reference, place.image.digest, found, place.user, place.repository.registry.cancel)
+    assert sign_pushed(*arguments).startswith("ED25519 key SHA256:")
+    assert place.check(place.allow(f"me@team {public(key)}"))
+    key.unlink()
+    with pytest.raises(ShareError, match="is pushed, but not signed: ssh-keygen cannot sign with") as caught:
+        sign_pushed(*arguments)
+    assert place.image.digest in caught.value.message
 
 
 def test_an_agents_key_signs(place: Place, agent: None) -> None:
