@@ -23,6 +23,7 @@ from devenv.doors.http.registry.reference import Reference
 from devenv.doors.http.registry.referrers import fallback_tag, referrers
 from devenv.doors.http.registry.repository import Repository
 from devenv.doors.http.registry.upload import Blob
+from devenv.doors.http.retry import Policy
 from devenv.doors.settings.settings import Settings
 from devenv.doors.settings.signature_rules import SignatureRule
 from devenv.doors.terminal.progress import Silent
@@ -32,7 +33,7 @@ from devenv.share.signatures.check import Signer, check, require
 from devenv.share.signatures.payload import payload
 from devenv.share.signatures.policy import PROJECT_POLICY, Demand
 from devenv.share.signatures.sign import sign, sign_pushed, signing_key
-from tests.integration.registries import docker_registry, settings
+from tests.integration.registries import FakeRegistry, docker_registry, settings
 
 TOOLS = Path(__file__).parents[2] / ".venv" / "tools"
 COSIGN = str(TOOLS / "cosign" / "usr" / "bin" / "cosign")
@@ -357,6 +358,34 @@ def test_machine_and_project_must_both_hold(place: Place) -> None:
         (project / "signers").symlink_to(place.home / "allowed_signers")
         with pytest.raises(UsageError, match="leads out"):
             required()
+
+
+@pytest.mark.parametrize("lists", [True, False])
+def test_a_registry_that_fails_or_lies_is_no_acceptance(lists: bool, tmp_path: Path) -> None:
+    """A registry with a list of referrers, and one without."""
+    (tmp_path / ".ssh").mkdir()
+    user = dataclasses.replace(settings(tmp_path), ssh_folder=tmp_path / ".ssh")
+    with FakeRegistry() as fake, Registry(fake.host, user, Policy(attempts=1)) as registry:
+        fake.lists = lists
+        repository = Repository(registry, "team/image", writing=True)
+        reference = Reference.parse(f"{fake.host}/team/image:v1")
+        place = Place(
+            home=tmp_path, user=user, repository=repository, reference=reference, image=image(repository, b"x")
+        )
+        policy = place.allow(f"me@team {public(place.key('.ssh/id_ed25519'))}")
+        place.sign(ssh_signing_key=str(tmp_path / ".ssh/id_ed25519"))
+        assert place.check(policy)
+        for fault, text in (
+            ("GET blobs flip", "it cannot be read: "), ("GET blobs 404", "it cannot be read: "),
+            ("GET blobs 503", "it cannot be read: "), ("GET manifests 500", "500"), ("GET blobs 403", "403"),
+        ):  # fmt: skip
+            kind, _, what = fault.rpartition(" ")
+            fake.always = {kind: what}
+            with pytest.raises(ShareError) as caught:
+                place.check(policy)
+            assert text in f"{caught.value.detail}", fault
+        fake.always = {}
+        assert place.check(policy)
 
 
 # ---- PEM keys, cosign, Sigstore

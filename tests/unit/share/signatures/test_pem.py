@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from hypothesis import given
+from hypothesis import strategies as st
 
 from devenv.errors import ShareError, UsageError
 from devenv.share.signatures import pem
@@ -43,6 +45,11 @@ def test_what_one_half_signs_the_other_accepts(tmp_path: Path) -> None:
     assert not other.made(b"", b"data")
     assert (other.origin, other.fingerprint) == ("key.pub.pem", key.public.fingerprint)
     assert other.fingerprint.startswith("ECDSA key SHA256:")
+
+
+@given(st.binary(max_size=80), st.binary(max_size=20))
+def test_bytes_of_strangers_are_no_signature(signature: bytes, data: bytes) -> None:
+    assert not public_key(shown(PRIVATE.public_key()), Path("key.pem"), "config.yaml").made(signature, data)
 
 
 def test_an_encrypted_key_asks_for_its_passphrase(tmp_path: Path) -> None:
