@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import json
 import os
-import pty
 import signal
 import subprocess
 import sys
@@ -204,23 +203,28 @@ def test_a_passphrase_is_asked_for_on_the_terminal(place: Place) -> None:
     run("ssh-keygen", "-q", "-t", "ed25519", "-N", PASSPHRASE, "-f", str(key))
     with pytest.raises(ShareError, match="cannot sign"), _without_a_terminal():
         place.sign()
+    made = place.home / "made"
     code = (
-        "import sys; from pathlib import Path; from devenv.share.signatures import ssh;"
-        f"Path({str(place.home / 'made')!r}).write_bytes(ssh.sign(ssh.SshKey(origin='x', path=Path({str(key)!r})), b'hi'))"
+        "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
+        "from pathlib import Path; from devenv.share.signatures import ssh;"
+        f"Path({str(made)!r}).write_bytes(ssh.sign(ssh.SshKey(origin='x', path=Path({str(key)!r})), b'hi'))"
     )
-    child, terminal = pty.fork()
-    if child == 0:
-        os.execv(sys.executable, [sys.executable, "-c", code])
-    shown = b""
-    with contextlib.suppress(OSError):  # the end of the terminal
-        while part := os.read(terminal, 1000):
-            shown += part
-            if shown.rstrip().endswith(b":"):
-                os.write(terminal, f"{PASSPHRASE}\n".encode())
-                shown += b"\n."
-    assert os.waitpid(child, 0)[1] == 0, shown
-    os.close(terminal)
-    assert ssh.fingerprint((place.home / "made").read_bytes(), b"hi", place.repository.registry.cancel)
+    mine, terminal = os.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True
+    ) as child:
+        os.close(terminal)
+        shown = b""
+        with contextlib.suppress(OSError):  # the end of the terminal
+            while part := os.read(mine, 1000):
+                shown += part
+                if shown.rstrip().endswith(b":"):
+                    os.write(mine, f"{PASSPHRASE}\n".encode())
+                    shown += b"\n."
+    os.close(mine)
+    assert child.returncode == 0, shown
+    assert b"passphrase" in shown
+    assert ssh.fingerprint(made.read_bytes(), b"hi", place.repository.registry.cancel)
 
 
 @contextlib.contextmanager
