@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from devenv.doors.http.registry.faults import DeniedError, RegistryError
 from devenv.errors import ShareError, UsageError
+from devenv.preset.yaml.nodes import display
 from devenv.share.signatures import attached, cosign, payload, pem, ssh
 from devenv.share.signatures.policy import policy as policy_for
 
@@ -78,7 +79,7 @@ class _Image:
                     return Signer(name=judged.name, key=judged.key, demand=demand.where)
                 refused.append(f"{judged.signature}: {judged.why}")
         label = self.repository.label(self.manifest.digest)
-        signers = demand.rule.allowed_signers or demand.rule.keys[0]
+        signers = display(demand.rule.allowed_signers or demand.rule.keys[0])
         if not refused:
             raise ShareError(
                 f"{label} is not signed, and a signature is required",
@@ -89,7 +90,7 @@ class _Image:
             f"{label} has no signature that is accepted, and one is required",
             where=demand.where,
             detail="\n".join(refused),
-            hint=f"do not use the image until you know the reason; to accept another signer, add the key to {signers}",
+            hint=f"do not use the image until you know the reason; {signers} lists who may sign",
         )
 
     def _by_ssh(self, demand: Demand) -> Iterator[_Judged]:
@@ -98,7 +99,7 @@ class _Image:
         signers = demand.read(path)
         if ssh.nobody(signers):
             raise UsageError(
-                f"{path} lists nobody who may sign",
+                f"{display(path)} lists nobody who may sign",
                 where=demand.where,
                 hint="write a line for each signer: NAME, then kind and key as in ~/.ssh/id_ed25519.pub",
             )

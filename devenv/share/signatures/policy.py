@@ -10,6 +10,7 @@ from devenv.doors import files
 from devenv.doors.settings.signature_rules import KNOWN, SignatureRule, rules, ruling
 from devenv.doors.untrusted import from_yaml
 from devenv.errors import UsageError
+from devenv.preset.yaml.nodes import display
 from devenv.share.signatures.payload import name_of
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Demand:
             return files.read(path, most_bytes=files.STATE_BYTES, inside=self.inside)
         except OSError as error:
             raise UsageError(
-                f"cannot read {path}, which says who may sign: {files.reason(error)}",
+                f"cannot read {display(path)}, which says who may sign: {files.reason(error)}",
                 where=self.where,
                 hint=files.hint(error) or f"put the file there, or name another one: {KNOWN}",
             ) from None
@@ -53,16 +54,17 @@ def policy(reference: Reference, settings: Settings, project: Path | None) -> tu
 def _demands(name: str, settings: Settings, project: Path | None) -> Iterator[Demand]:
     machine = ruling(settings.signature_rules, name)
     if machine:
-        yield Demand(where=f"{settings.dirs.config / 'config.yaml'}: {SECTION}: {machine.scope}", rule=machine)
+        path = settings.dirs.config / "config.yaml"
+        yield Demand(where=f"{display(path)}: {SECTION}: {machine.scope}", rule=machine)
     if project is not None and files.is_there(path := project / PROJECT_POLICY):
         own = ruling(_of_project(path, project), name)
         if own:
-            yield Demand(where=f"{path}: {SECTION}: {own.scope}", rule=own, inside=project)
+            yield Demand(where=f"{display(path)}: {SECTION}: {own.scope}", rule=own, inside=project)
 
 
 def _of_project(path: Path, project: Path) -> tuple[SignatureRule, ...]:
     def refused(why: str, hint: str | None = None) -> UsageError:
-        return UsageError(why, where=str(path), hint=hint or f"a project's policy has one section: {KNOWN}")
+        return UsageError(why, where=display(path), hint=hint or f"a project's policy has one section: {KNOWN}")
 
     try:
         document = from_yaml(files.read_text(path, inside=project))
