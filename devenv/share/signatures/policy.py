@@ -55,11 +55,15 @@ def _demands(name: str, settings: Settings, project: Path | None) -> Iterator[De
     machine = ruling(settings.signature_rules, name)
     if machine:
         path = settings.dirs.config / "config.yaml"
-        yield Demand(where=f"{display(path)}: {SECTION}: {machine.scope}", rule=machine)
+        yield Demand(where=_where(path, machine), rule=machine)
     if project is not None and files.is_there(path := project / PROJECT_POLICY):
         own = ruling(_of_project(path, project), name)
         if own:
-            yield Demand(where=f"{display(path)}: {SECTION}: {own.scope}", rule=own, inside=project)
+            yield Demand(where=_where(path, own), rule=own, inside=project)
+
+
+def _where(path: Path, rule: SignatureRule) -> str:
+    return f"{display(path)} ({SECTION}: {rule.scope})"
 
 
 def _of_project(path: Path, project: Path) -> tuple[SignatureRule, ...]:

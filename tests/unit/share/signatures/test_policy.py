@@ -44,9 +44,9 @@ def test_nothing_is_required_unless_somebody_says_so(settings: Settings, tmp_pat
 def test_a_project_adds_to_what_the_machine_requires(settings: Settings, project: Path) -> None:
     machine, own = policy(REFERENCE, settings, project)
     assert (machine.rule, machine.inside) == (MACHINE, None)
-    assert machine.where.endswith("config.yaml: require_signature: r.example")
+    assert machine.where.endswith("config.yaml (require_signature: r.example)")
     assert own.rule == SignatureRule(scope="*", allowed_signers=project / "signers")
-    assert (own.inside, own.where) == (project, f"{project / PROJECT_POLICY}: require_signature: *")
+    assert (own.inside, own.where) == (project, f"{project / PROJECT_POLICY} (require_signature: *)")
     (own,) = policy(Reference.parse("s.example/image"), settings, project)
     assert own.rule.scope == "*"
     _, particular = policy(Reference.parse("R.example:443/other"), settings, project)
