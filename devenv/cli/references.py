@@ -16,9 +16,11 @@ def may_be_reference(name: str | None) -> bool:
 
 
 def remote(name: str, session: Session) -> Remote:
-    """What HOST/NAME:TAG leads to. Raises UsageError for another form, ShareError."""
+    """What HOST/NAME:TAG leads to, signed as this machine and the project of this folder require. Raises UsageError for
+    another form, ShareError."""
     from devenv.doors.http.registry.reference import Reference
+    from devenv.preset.project_root import project_of
     from devenv.share.place import InRegistry
     from devenv.share.remote import look
 
-    return look(InRegistry(reference=Reference.parse(name)), session)
+    return look(InRegistry(reference=Reference.parse(name)), session, project=project_of(Path.cwd()))

@@ -13,6 +13,7 @@ import click
 from devenv.cli import references
 from devenv.cli.app import App, json_option, pass_app
 from devenv.cli.known_secrets import known_secrets
+from devenv.cli.signing import key_for, sign_option
 from devenv.container.state import is_name
 from devenv.doors.terminal.console import bytes_text
 from devenv.errors import UsageError
@@ -31,9 +32,10 @@ __all__ = ["pull", "push"]
 @click.option(
     "--recipe", "recipe_only", is_flag=True, help="Push preset, lock and snapshot alone: the receiver builds."
 )
+@sign_option
 @json_option
 @pass_app
-def push(app: App, words: tuple[str, ...], recipe_only: bool) -> None:
+def push(app: App, words: tuple[str, ...], recipe_only: bool, sign_with: str | None) -> None:
     """Push an environment, a snapshot or a preset's image to a registry: HOST/NAME:TAG.
 
     An environment that was changed is kept as a snapshot first. What is pushed is the canonical image with its recipe
@@ -43,6 +45,7 @@ def push(app: App, words: tuple[str, ...], recipe_only: bool) -> None:
     from devenv.doors.http.registry.reference import Reference
     from devenv.share.place import InRegistry
     from devenv.share.push import push as send
+    from devenv.share.signatures.sign import sign_pushed
 
     if len(words) > 2:
         raise UsageError("too many names", hint="devenv push [ENV|SNAPSHOT|PRESET] REF")
@@ -51,16 +54,20 @@ def push(app: App, words: tuple[str, ...], recipe_only: bool) -> None:
         raise UsageError(
             f"{reference} has no tag to push to", hint=f"add one: {reference.host}/{reference.repository}:1"
         )
-    place = InRegistry(reference=reference)
+    place, key = InRegistry(reference=reference), key_for(sign_with, app)
     with app.console.stages() as stages:
         session, known = app.session(stages), known_secrets(app)
         with _subject(
             words[0] if len(words) == 2 else None, app, known, session, message=f"pushed as {place}"
         ) as found:
             pushed = send(found, place, known, session, recipe_only=recipe_only)
+    # After the list of stages, because ssh-keygen may ask on the terminal.
+    signed = None if key is None else sign_pushed(reference, pushed.digest, key, app.settings, session.cancel)
     if app.json:
-        app.console.json(dataclasses.asdict(pushed))
+        app.console.json({**dataclasses.asdict(pushed), "signed_with": signed})
     else:
+        if signed:
+            app.console.note(f"signed with {signed}")
         _tell(app, pushed, words[-1])
 
 
@@ -81,6 +88,7 @@ def pull(app: App, reference: str) -> None:
         app.console.json({
             "reference": remote.place.at(remote.digest), "digest": remote.digest, "identity": remote.identity,
             "size": remote.size, "image": image.reference,
+            "signers": [{"name": one.name, "key": one.key} for one in remote.signers],
         })  # fmt: skip
     else:
         app.console.data(image.reference)

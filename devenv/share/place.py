@@ -16,11 +16,13 @@ from devenv.doors.http.registry.reference import Reference
 from devenv.doors.http.registry.referrers import attach
 from devenv.doors.http.registry.repository import Repository
 from devenv.share.pushes import Pushes
+from devenv.share.signatures.check import require
 
 if TYPE_CHECKING:
     from devenv.doors.http.registry.manifest import Descriptor, Manifest
     from devenv.doors.http.registry.upload import Blob, Sent
     from devenv.doors.terminal.progress import Progress
+    from devenv.share.signatures.check import Signer
     from devenv.up.session import Session
 
 
@@ -35,6 +37,10 @@ class Images(Protocol):
 
     def bring(self, wanted: Iterable[Descriptor], folder: Path, progress: Progress) -> None:
         """Have these blobs in a folder, verified, each under its sha256 in hex."""
+
+    def signers(self, manifest: Manifest, project: Path | None) -> tuple[Signer, ...]:
+        """Who signed a manifest, as far as this machine and the project require it. Raises ShareError when it is not
+        signed as they require, UsageError for a policy that cannot be used."""
 
     def send(self, blobs: Iterable[Blob], progress: Progress) -> Sent:
         """Have these blobs in the place; what is there is not sent."""
@@ -95,6 +101,9 @@ class _Repository:
 
     def bring(self, wanted: Iterable[Descriptor], folder: Path, progress: Progress) -> None:
         pull(self._repository, wanted, folder, progress)
+
+    def signers(self, manifest: Manifest, project: Path | None) -> tuple[Signer, ...]:
+        return require(self._repository, manifest, self._reference, project)
 
     def send(self, blobs: Iterable[Blob], progress: Progress) -> Sent:
         origins = self._pushes.origins(self._reference)

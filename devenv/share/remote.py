@@ -18,6 +18,7 @@ from devenv.share.pack import document
 
 if TYPE_CHECKING:
     from devenv.share.place import Images, Place
+    from devenv.share.signatures.check import Signer
     from devenv.up.session import Session
 
 _MOST_CONFIG_BYTES = 4 << 20
@@ -29,7 +30,7 @@ class Remote:
     """An image or a recipe elsewhere, and its recipe in `folder` here.
 
     `config` is the configuration of the image that preset and lock give, without a snapshot's layer; None for a
-    recipe alone. `layers` are that image's.
+    recipe alone. `layers` are that image's. `signers`: whom this machine and the project required.
     """
 
     place: Place
@@ -39,6 +40,7 @@ class Remote:
     added: recipe.Added | None
     config: bytes | None = None
     layers: tuple[Descriptor, ...] = ()
+    signers: tuple[Signer, ...] = ()
 
     @property
     def preset(self) -> Path:
@@ -53,11 +55,13 @@ class Remote:
         )
 
 
-def look(place: Place, session: Session) -> Remote:
-    """Read manifest, configuration and recipe. Raises ShareError for what devenv did not push, MachineError for another
-    architecture."""
+def look(place: Place, session: Session, *, project: Path | None) -> Remote:
+    """Read manifest, signatures, configuration and recipe, in this order. `project`: the folder of the project in which
+    it is to be used, which may require signatures. Raises ShareError for what devenv did not push, and for what is not
+    signed as required; MachineError for another architecture; UsageError for a policy that cannot be used."""
     with session.stages.stage("look") as stage, place.opened(session) as images:
         manifest = _of_this_machine(images.manifest(), images, place, session)
+        signers = images.signers(manifest, project)
         about = dict(manifest.annotations)
         descriptor = _recipe_of(manifest, place)
         config = _config_of(manifest, images, place, session)
@@ -69,9 +73,10 @@ def look(place: Place, session: Session) -> Remote:
             raise ShareError(f"{place} is not the image that its own annotations name", hint="do not use it")
         remote = Remote(
             place=place, digest=manifest.digest, identity=identity, folder=folder, added=added, config=base,
-            layers=layers,
+            layers=layers, signers=signers,
         )  # fmt: skip
-        stage.message(f"{place}: {bytes_text(remote.size) if base else 'a recipe'}")
+        signed = "".join(f", signed by {one.name}" for one in signers)
+        stage.message(f"{place}: {bytes_text(remote.size) if base else 'a recipe'}{signed}")
     return remote
 
 

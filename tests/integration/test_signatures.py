@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from devenv.doors.docker.engine import Engine
 from devenv.doors.http.registry.client import Registry
 from devenv.doors.http.registry.manifest import EMPTY, OCI_MANIFEST, Descriptor, Manifest
 from devenv.doors.http.registry.push import push
@@ -25,13 +26,18 @@ from devenv.doors.http.registry.upload import Blob
 from devenv.doors.http.retry import Policy
 from devenv.doors.settings.settings import Settings
 from devenv.doors.settings.signature_rules import SignatureRule
+from devenv.doors.terminal.console import Console
 from devenv.doors.terminal.progress import Silent
+from devenv.doors.terminal.stages import Stages
 from devenv.errors import ShareError, UsageError
+from devenv.share.place import InRegistry
+from devenv.share.remote import look
 from devenv.share.signatures import attached, cosign, ssh
 from devenv.share.signatures.check import Signer, check, require
 from devenv.share.signatures.payload import payload
 from devenv.share.signatures.policy import PROJECT_POLICY, Demand
 from devenv.share.signatures.sign import sign, sign_pushed, signing_key
+from devenv.up.session import Session
 from tests.integration.registries import FakeRegistry, docker_registry, settings
 
 TOOLS = Path(__file__).parents[2] / ".venv" / "tools"
@@ -390,6 +396,31 @@ def test_a_registry_that_fails_or_lies_is_no_acceptance(lists: bool, tmp_path: P
             assert text in f"{caught.value.detail}", fault
         fake.always = {}
         assert place.check(policy)
+
+
+def test_an_unsigned_image_is_refused_before_a_blob_is_read(tmp_path: Path) -> None:
+    """By the door through which `pull` and `up REF` go; the engine is not asked either."""
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "signers").write_text(
+        "me@team ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIoJM5WcGY0czNtF8gnFBtxiGQ0SxkJhZnBZLYHDJWS1"
+    )
+    user = settings(tmp_path)
+    with FakeRegistry() as fake, Registry(fake.host, user) as registry:
+        image(Repository(registry, "team/image", writing=True), b"x")
+        (project / PROJECT_POLICY).write_text(f"require_signature: {{'{fake.host}': {{allowed_signers: signers}}}}")
+
+        def engine() -> Engine:
+            raise AssertionError("the engine is asked")
+
+        session = Session(dirs=user.dirs, settings=user, engine=engine, stages=Stages(Console(quiet=True)), carried={})
+        place = InRegistry(reference=Reference.parse(f"{fake.host}/team/image:v1"))
+        with pytest.raises(ShareError, match="is not signed, and a signature is required") as caught:
+            look(place, session, project=project)
+        assert str(project / PROJECT_POLICY) in str(caught.value.where)
+        assert fake.count("GET", "blobs") == 0
+        with pytest.raises(ShareError, match="names no recipe"):
+            look(place, session, project=None)
 
 
 # ---- PEM keys, cosign, Sigstore
