@@ -62,15 +62,19 @@ class Spool:
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
+        self._end = 0
         self._places: dict[str, tuple[int, int]] = {}
 
     def put(self, path: str, chunks: Iterable[bytes]) -> Iterator[bytes]:
         """Keep a file's content, and pass it on."""
-        start = self._file.seek(0, 2)
+        start = self._end
+        if self._file.tell() != start:
+            self._file.seek(start)  # never without need: each one empties the buffer
         for chunk in chunks:
             self._file.write(chunk)
+            self._end += len(chunk)
             yield chunk
-        self._places[path] = (start, self._file.tell() - start)
+        self._places[path] = (start, self._end - start)
 
     def chunks(self, path: str) -> Iterator[bytes]:
         """The content of one file."""

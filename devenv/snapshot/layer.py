@@ -6,12 +6,15 @@ import dataclasses
 import hashlib
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import IO
 
+from devenv.doors.thread import in_thread
 from devenv.drift.entries import Entry, Spool, chain
 from devenv.drift.observe import Difference
 
 _GONE = ".wh."
+_BLOCK_BYTES = 4 << 20
 _TYPES = {
     "file": tarfile.REGTYPE, "folder": tarfile.DIRTYPE, "symlink": tarfile.SYMTYPE, "fifo": tarfile.FIFOTYPE,
 }  # fmt: skip
@@ -63,19 +66,34 @@ def content_of(entry: Entry) -> str:
 def write(differences: Iterable[Difference], spool: Spool, file: IO[bytes]) -> str:
     """Write the layer of `writable` differences; returns its sha256 (hex). Raises OSError."""
     digest = hashlib.sha256()
-
-    def put(data: bytes) -> None:
-        digest.update(data)
-        file.write(data)
-
-    for name, entry in _members(differences):
-        put(_header(name, entry))
-        if entry.kind == "file":
-            for chunk in spool.chunks(content_of(entry)):
-                put(chunk)
-            put(bytes(-entry.size % 512))
-    put(bytes(1024))
+    for block in _blocks(_pieces(differences, spool)):
+        hashing = in_thread("sha256", partial(digest.update, block))
+        file.write(block)
+        hashing.result()
     return digest.hexdigest()
+
+
+def _pieces(differences: Iterable[Difference], spool: Spool) -> Iterator[bytes]:
+    """The layer's bytes."""
+    for name, entry in _members(differences):
+        yield _header(name, entry)
+        if entry.kind == "file":
+            yield from spool.chunks(content_of(entry))
+            yield bytes(-entry.size % 512)
+    yield bytes(1024)
+
+
+def _blocks(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in fewer pieces: most files are small."""
+    held: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        held.append(piece)
+        size += len(piece)
+        if size >= _BLOCK_BYTES:
+            yield b"".join(held)
+            held, size = [], 0
+    yield b"".join(held)
 
 
 def _members(differences: Iterable[Difference]) -> Iterator[tuple[str, Entry]]:

@@ -13,16 +13,18 @@ import os
 import re
 import stat
 import tarfile
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
 from devenv.doors.docker.container_files import ContainerFiles
+from devenv.doors.docker.forward import Forward
 from devenv.doors.docker.sdk import guarded
 from devenv.errors import EngineError
 
 _KINDS = ("changed", "added", "removed")  # as the engine numbers them
 _SIZES_TIMEOUT_S = 20  # it counts the files of every volume of the engine
+_SILENT_S = 600  # for so long an engine may send nothing of an archive
 _SYS_ADMIN = 1 << 21  # the capability without which nobody sees an overlay's marks
 
 
@@ -66,14 +68,14 @@ class Changes(ContainerFiles):
     def members(self, container: str, path: str) -> Iterator[Iterator[tuple[tarfile.TarInfo, IO[bytes] | None]]]:
         """The tar members of a path, with their content, as the engine sends them; none when it does not exist. Each
         content must be read before the next member is asked for. Names begin with the path's last part."""
-        chunks = self._sent(container, path)
-        if chunks is None:
+        answer = self._sent(container, path)
+        if answer is None:
             yield iter(())
             return
-        stream = cast("IO[bytes]", _Chunks(chunks))
+        stream = cast("IO[bytes]", Forward(answer.raw))
         try:
             # Close it, because the engine keeps the container busy while it sends.
-            with contextlib.closing(chunks), tarfile.open(fileobj=stream, mode="r|", bufsize=1 << 20) as archive:
+            with contextlib.closing(answer), tarfile.open(fileobj=stream, mode="r:") as archive:
                 yield ((one, archive.extractfile(one) if one.isreg() else None) for one in _each(archive))
         except tarfile.TarError as error:
             raise EngineError(
@@ -82,14 +84,25 @@ class Changes(ContainerFiles):
             ) from None
 
     @guarded
-    def _sent(self, container: str, path: str) -> Generator[bytes] | None:
+    def _sent(self, container: str, path: str) -> Any:
+        """The engine's answer; None when the container has no such path."""
         import docker.errors
+        import requests.exceptions
 
+        address = f"{self._api.base_url}/v{self._api.api_version}/containers/{container}/archive"
+        answer = self._api.get(
+            address, params={"path": path}, headers={"Accept-Encoding": "identity"}, stream=True, timeout=_SILENT_S
+        )
         try:
-            chunks: Generator[bytes] = self._api.get_archive(container, path)[0]
-        except docker.errors.NotFound:
-            return None
-        return chunks
+            answer.raise_for_status()
+        except requests.exceptions.HTTPError as error:
+            try:
+                docker.errors.create_api_error_from_http_exception(error)
+            except docker.errors.NotFound as missing:
+                if not str(missing.explanation).lower().startswith("no such container"):
+                    return None
+                raise
+        return answer
 
 
 def _each(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
@@ -97,23 +110,6 @@ def _each(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     while (one := archive.next()) is not None:
         archive.members = []  # type: ignore[attr-defined]  # it would keep them all
         yield one
-
-
-class _Chunks:
-    """A file to read from, made of chunks."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks, self._left = chunks, b""
-
-    @guarded
-    def read(self, size: int) -> bytes:
-        while len(self._left) < size:
-            chunk = next(self._chunks, None)
-            if chunk is None:
-                break
-            self._left += chunk
-        given, self._left = self._left[:size], self._left[size:]
-        return given
 
 
 def _of_layers(data: Mapping[str, Any]) -> list[Change] | None:

@@ -1,15 +1,16 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import stat
 import tarfile
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import docker.errors
 import pytest
+import requests
 import requests.exceptions
 
 from devenv.doors.docker import changes
@@ -238,23 +239,38 @@ def _tar(**files: bytes) -> bytes:
 
 
 class _Sender(Changes):
-    def __init__(self, *chunks: bytes, error: Exception | None = None) -> None:
-        self._api = self
-        self._chunks, self._error = chunks, error
+    """An engine that answers with these chunks, then with the error; `missing`: with status 404 and these words."""
+
+    base_url, api_version = "http://x", "1.44"
+
+    def __init__(self, *chunks: bytes, error: Exception | None = None, missing: str = "") -> None:
+        self._api, self.raw = self, self
+        self._chunks, self._error, self._missing = list(chunks), error, missing
         self.is_closed = False
 
-    def get_archive(self, *_: str) -> tuple[Iterator[bytes], Mapping[str, Any]]:
+    def get(self, address: str, **options: Any) -> Any:
+        assert address == "http://x/v1.44/containers/c/archive"
+        assert (options["params"], options["stream"]) == ({"path": "/x"}, True)
         if self._error and not self._chunks:
             raise self._error
-        return self._send(), {}
+        return self
 
-    def _send(self) -> Iterator[bytes]:
-        try:
-            yield from self._chunks
-            if self._error:
-                raise self._error
-        finally:
-            self.is_closed = True
+    def raise_for_status(self) -> None:
+        if self._missing:
+            answer = requests.Response()
+            answer.status_code, answer.raw = 404, io.BytesIO(json.dumps({"message": self._missing}).encode())
+            raise requests.exceptions.HTTPError("404", response=answer)
+
+    def read(self, size: int, *, decode_content: bool) -> bytes:
+        assert not decode_content
+        data = b"".join(self._chunks)
+        given, self._chunks = data[:size], [data[size:]]
+        if self._error and len(given) < size:
+            raise self._error
+        return given
+
+    def close(self) -> None:
+        self.is_closed = True
 
 
 def _names(sender: _Sender) -> list[tuple[str, bytes | None]]:
@@ -262,16 +278,24 @@ def _names(sender: _Sender) -> list[tuple[str, bytes | None]]:
         return [(one.name, content and content.read()) for one, content in members]
 
 
-def test_members_come_one_by_one_however_they_are_cut() -> None:
-    text = _tar(a=b"1" * 3000, b=b"")
-    for size in (1, 7, 512, 1 << 20):
-        sender = _Sender(*(text[at : at + size] for at in range(0, len(text), size)))
-        assert _names(sender) == [("a", b"1" * 3000), ("b", b"")]
-        assert sender.is_closed
+def test_members_come_one_by_one_whatever_is_read_of_them() -> None:
+    content = bytes(range(256)) * 12_000  # of several pieces
+    sender = _Sender(_tar(a=b"1" * 3000, b=content, c=b"", d=b"2"))
+    assert _names(sender) == [("a", b"1" * 3000), ("b", content), ("c", b""), ("d", b"2")]
+    assert sender.is_closed
+    with _Sender(_tar(a=b"1" * 3000, b=content, c=b"3")).members("c", "/x") as members:
+        assert [(one.name, file and file.read(700)) for one, file in members] == [
+            ("a", b"1" * 700), ("b", content[:700]), ("c", b"3"),
+        ]  # fmt: skip
 
 
 def test_a_path_that_does_not_exist_has_none() -> None:
-    assert _names(_Sender(error=docker.errors.NotFound("no such path"))) == []
+    assert _names(_Sender(missing="Could not find the file /x in container c")) == []
+
+
+def test_a_container_that_is_gone_is_not_an_empty_one() -> None:
+    with pytest.raises(EngineError, match="no longer exists"):
+        _names(_Sender(missing="No such container: c"))
 
 
 def test_the_request_is_closed_when_only_the_first_is_wanted() -> None:
