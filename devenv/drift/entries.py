@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import IO
 
 from devenv.doors.docker.engine import Engine
+from devenv.doors.docker.own_files import OwnFiles
 
 _CHUNK_BYTES = 1 << 20
 _MOST_KEPT_BYTES = 16 << 20
@@ -57,6 +58,14 @@ _BYTECODE, _HEADER_BYTES = ".pyc", 16
 _OF_DPKG = ("/usr/", "/etc/", "/var/", "/bin/", "/sbin/", "/lib")
 
 
+_ROOM_BYTES = 3072
+
+
+def order(path: str) -> list[str]:
+    """The key of the order in which the engine walks: a folder, then all in it."""
+    return path.split("/")
+
+
 class Spool:
     """The content of files, one behind the other in a temporary file, as they were when they were read."""
 
@@ -64,6 +73,11 @@ class Spool:
         self._file = file
         self._end = 0
         self._places: dict[str, tuple[int, int]] = {}
+
+    def leave_room(self, paths: int) -> None:
+        """Begin with a gap that the headers of so many members of a tar fit into: then the file can become that tar in
+        place."""
+        self._end = paths * _ROOM_BYTES
 
     def put(self, path: str, chunks: Iterable[bytes]) -> Iterator[bytes]:
         """Keep a file's content, and pass it on."""
@@ -86,6 +100,10 @@ class Spool:
                 raise OSError(f"{path} is cut off in the temporary file")
             start, left = start + len(chunk), left - len(chunk)
             yield chunk
+
+    def start(self, path: str) -> int:
+        """Where in the file the content of one file begins."""
+        return self._places[path][0]
 
     def __contains__(self, path: str) -> bool:
         return path in self._places
@@ -166,39 +184,69 @@ def read(
 ) -> tuple[dict[str, Entry], dict[str, bytes]]:  # fmt: skip
     """(entries by path, content of the files that `kept` names) of what `requests` (see `cover`) and `only` name. A
     `spool` keeps the content of every file."""
-    entries: dict[str, Entry] = {}
-    contents: dict[str, bytes] = {}
-    for asked, is_deep in sorted(requests.items()):
-        if asked in entries:
+    taken = _Taken(kept, spool)
+    for asked, is_deep in sorted(requests.items(), key=lambda one: order(one[0])):
+        if asked in taken.entries:
             continue  # with a folder above it
         above = posixpath.dirname(asked)
         with engine.members(container, asked) as members:
             for member, content in members:
-                path = posixpath.join(above, member.name.strip("/"))
-                if only(path):
-                    entry = _entry(path, member, above)
-                    if content is not None:
-                        chunks = _chunks(content)
-                        keep: list[bytes] | None = [] if member.size <= _MOST_KEPT_BYTES and kept(path) else None
-                        if spool:
-                            chunks = spool.put(path, chunks)
-                        sha256, md5 = _hashes(chunks, keep, with_md5=_has_md5(path), skip=_header(path))
-                        entry = dataclasses.replace(entry, sha256=sha256, md5=md5)
-                        if keep is not None:
-                            contents[path] = b"".join(keep)
-                    entries[path] = entry
+                if only(posixpath.join(above, member.name.strip("/"))):
+                    taken.put(member, content, above)
                 if not is_deep:
                     break
-    linked = {path: entries.get(one.target) for path, one in entries.items() if one.kind == "hardlink"}
-    for path, first in linked.items():
-        if first:
-            entries[path] = dataclasses.replace(entries[path], size=first.size, sha256=first.sha256, md5=first.md5)
-            if first.path in contents and kept(path):
-                contents[path] = contents[first.path]
-    if alone := [path for path, first in linked.items() if not first]:
+    if alone := taken.follow_links():
         more = read(container, dict.fromkeys(alone, False), engine, only=only, kept=kept, spool=spool)
-        entries, contents = entries | more[0], contents | more[1]
-    return entries, contents
+        return taken.entries | more[0], taken.contents | more[1]
+    return taken.entries, taken.contents
+
+
+def read_own(
+    own: OwnFiles, paths: Iterable[str], *, kept: Callable[[str], bool], spool: Spool | None
+) -> tuple[dict[str, Entry], dict[str, bytes]]:
+    """The same of those paths that the container's own layer has."""
+    taken = _Taken(kept, spool)
+    for member, content in own.members(sorted(paths, key=order)):
+        taken.put(member, content, "/")
+    for path in taken.follow_links():
+        del taken.entries[path]
+    return taken.entries, taken.contents
+
+
+class _Taken:
+    """What was read so far."""
+
+    def __init__(self, kept: Callable[[str], bool], spool: Spool | None) -> None:
+        self.entries: dict[str, Entry] = {}
+        self.contents: dict[str, bytes] = {}
+        self._kept, self._spool = kept, spool
+
+    def put(self, member: tarfile.TarInfo, content: IO[bytes] | None, above: str) -> None:
+        """Read one member, whose name begins below the folder `above`."""
+        path = posixpath.join(above, member.name.strip("/"))
+        entry = _entry(path, member, above)
+        if content is not None:
+            chunks = _chunks(content)
+            keep: list[bytes] | None = [] if member.size <= _MOST_KEPT_BYTES and self._kept(path) else None
+            if self._spool:
+                chunks = self._spool.put(path, chunks)
+            sha256, md5, size = _hashes(chunks, keep, with_md5=_has_md5(path), skip=_header(path))
+            entry = dataclasses.replace(entry, sha256=sha256, md5=md5, size=size)
+            if keep is not None:
+                self.contents[path] = b"".join(keep)
+        self.entries[path] = entry
+
+    def follow_links(self) -> list[str]:
+        """Give further names of a file its content; returns those whose first name was not read."""
+        linked = {path: self.entries.get(one.target) for path, one in self.entries.items() if one.kind == "hardlink"}
+        for path, first in linked.items():
+            if first:
+                self.entries[path] = dataclasses.replace(
+                    self.entries[path], size=first.size, sha256=first.sha256, md5=first.md5
+                )
+                if first.path in self.contents and self._kept(path):
+                    self.contents[path] = self.contents[first.path]
+        return [path for path, first in linked.items() if not first]
 
 
 def _entry(path: str, member: tarfile.TarInfo, above: str) -> Entry:
@@ -226,14 +274,16 @@ def _header(path: str) -> int:
     return _HEADER_BYTES if path.endswith(_BYTECODE) else 0
 
 
-def _hashes(chunks: Iterable[bytes], keep: list[bytes] | None, *, with_md5: bool, skip: int) -> tuple[str, str]:
-    """(sha256, md5 of what comes after the first `skip` bytes or nothing)."""
+def _hashes(chunks: Iterable[bytes], keep: list[bytes] | None, *, with_md5: bool, skip: int) -> tuple[str, str, int]:
+    """(sha256, md5 of what comes after the first `skip` bytes or nothing, how many bytes there were)."""
+    size = 0
     sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False) if with_md5 else None
     for chunk in chunks:
         sha256.update(chunk)
+        size += len(chunk)
         if md5:
             md5.update(chunk[skip:])
             skip = max(0, skip - len(chunk))
         if keep is not None:
             keep.append(chunk)
-    return sha256.hexdigest(), md5.hexdigest() if md5 else ""
+    return sha256.hexdigest(), md5.hexdigest() if md5 else "", size

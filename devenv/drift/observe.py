@@ -87,6 +87,8 @@ def observed(
             changes = [one for one in found if not any(_is_in(one.path, mount) for mount in mounts)]
             unread = tuple(one.path for one in changes if is_unread(one.path))
             changes = [one for one in changes if not is_unread(one.path)]
+            if spool:
+                spool.leave_room(len(changes))
             # The engine answers for two containers at the same time.
             reading = in_thread("image", partial(_of_image, changes, image))
             after, contents = _after(running.facts.id, changes, (*mounts, *unread), engine, spool)
@@ -150,14 +152,20 @@ def _is_in(path: str, folder: str) -> bool:
 def _after(
     container: str, changes: Sequence[Change], barred: Sequence[str], engine: Engine, spool: Spool | None
 ) -> tuple[dict[str, Entry], dict[str, bytes]]:
-    """What the container has at the changed paths."""
-    changed = [one.path for one in changes if one.kind == "changed"]
-    added = [one.path for one in changes if one.kind == "added"]
-    named = {entries.as_told(one) for one in (*changed, *added)}
-    requests = entries.cover(changed, added, barred)
-    return entries.read(
+    """What the container has at the changed paths: from its own layer what lies there, the rest from the engine."""
+    paths = {one.path for one in changes if one.kind != "removed"}
+    found: tuple[dict[str, Entry], dict[str, bytes]] = ({}, {})
+    if own := engine.own_files(container):
+        found = entries.read_own(own, paths, kept=is_metadata, spool=spool)
+    left = paths - {*found[0]}
+    changed = [one.path for one in changes if one.kind == "changed" and one.path in left]
+    added = [one.path for one in changes if one.kind == "added" and one.path in left]
+    named = {entries.as_told(one) for one in left}
+    requests = entries.cover(changed, added, (*barred, *found[0]))
+    more = entries.read(
         container, requests, engine, only=lambda path: entries.as_told(path) in named, kept=is_metadata, spool=spool
     )
+    return found[0] | more[0], found[1] | more[1]
 
 
 def _of_image(changes: Sequence[Change], image: ImageFiles) -> dict[str, Entry]:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import IO
 
 from devenv.doors.thread import in_thread
-from devenv.drift.entries import Entry, Spool, chain
+from devenv.drift.entries import Entry, Spool, chain, order
 from devenv.drift.observe import Difference
 
 _GONE = ".wh."
@@ -63,8 +63,21 @@ def content_of(entry: Entry) -> str:
     return entry.target or entry.path
 
 
+def fits(differences: Iterable[Difference], spool: Spool) -> bool:
+    """Whether the layer can be written over the spool's own file: no byte of it before it has been read."""
+    end = 0
+    for _, entry in _members(differences):
+        end += _most_header_bytes(entry)
+        if entry.kind == "file":
+            if spool.start(content_of(entry)) < end:
+                return False
+            end += entry.size
+    return True
+
+
 def write(differences: Iterable[Difference], spool: Spool, file: IO[bytes]) -> str:
-    """Write the layer of `writable` differences; returns its sha256 (hex). Raises OSError."""
+    """Write the layer of `writable` differences; returns its sha256 (hex). `file` may be the spool's own where it
+    `fits`. Raises OSError."""
     digest = hashlib.sha256()
     for block in _blocks(_pieces(differences, spool)):
         hashing = in_thread("sha256", partial(digest.update, block))
@@ -100,7 +113,7 @@ def _members(differences: Iterable[Difference]) -> Iterator[tuple[str, Entry]]:
     """Name in the tar and entry, sorted. What is gone with a folder is not named again: the folder's mark says it, or
     the file that took its place; and a mark below a link would remove what the link leads to."""
     gone: set[str] = set()
-    for one in sorted(differences, key=lambda one: one.path):
+    for one in sorted(differences, key=lambda one: order(one.path)):
         if one.after is None:
             if not any(above in gone for above in chain(one.path)):
                 folder, _, name = one.path.rpartition("/")
@@ -110,6 +123,11 @@ def _members(differences: Iterable[Difference]) -> Iterator[tuple[str, Entry]]:
         if one.after.kind != "folder":
             gone.add(one.path)
         yield one.path.lstrip("/"), one.after
+
+
+def _most_header_bytes(entry: Entry) -> int:
+    """More than a member takes beside its content: two headers, a record for each value, what fills up blocks."""
+    return 2560 + 4 * (len(entry.path) + len(entry.target) + len(entry.capability))
 
 
 def _header(name: str, entry: Entry) -> bytes:

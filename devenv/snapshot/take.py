@@ -6,7 +6,6 @@ import dataclasses
 import datetime as dt
 import getpass
 import os
-import tempfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -37,6 +36,8 @@ from devenv.up.session import Session
 from devenv.verify.rebuild import restore
 
 _SHOWN = 20
+_LAYER = "layer.tar"
+_BUFFER_BYTES = 1 << 18
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +71,7 @@ def take(running: Running, wanted: Wanted, known: KnownValues, session: Session)
             f"--allow {odd}: not a path in the container", hint="write it from the root on: /home/dev/.env"
         )
     waiting = session.waiting_for("is writing a snapshot")
-    with snapshots.new(wanted.name, waiting) as place, tempfile.TemporaryFile(dir=place) as file:
+    with snapshots.new(wanted.name, waiting) as place, (place / _LAYER).open("x+b", buffering=_BUFFER_BYTES) as file:
         spool = Spool(file)
         with session.stages.stage("read") as stage:
             still = partial(paused, running.facts.id, engine, _pause_lock(running, session), waiting)
@@ -78,6 +79,7 @@ def take(running: Running, wanted: Wanted, known: KnownValues, session: Session)
                 lock, preset = record_of(running, found.image)
                 classified = classify(found, lock)
                 image = found.image_id
+            file.flush()  # the layer is written to the same place through another descriptor
             stage.message(f"{len(found.differences)} paths")
         (place / "preset").mkdir()
         restore(image, place / "preset", session)
@@ -91,12 +93,12 @@ def take(running: Running, wanted: Wanted, known: KnownValues, session: Session)
             told = f"none but {len(let_through)} let through" if let_through else "none"
             stage.message(f"{told} in {len(kept)} paths")
         with session.stages.stage("write") as stage:
-            digest = _write_layer(kept, spool, place / "layer.tar")
+            digest = _write_layer(kept, spool, place / _LAYER)
         snapshot = Snapshot(
             name=wanted.name, environment=running.name, preset=running.preset, message=wanted.message,
             made=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), user=getpass.getuser(),
             parent=_parent(running, engine), lock_digest=read(beside(place / "preset" / "preset.yaml")).digest,
-            layer_sha256=digest, layer_bytes=(place / "layer.tar").stat().st_size if digest else 0,
+            layer_sha256=digest, layer_bytes=(place / _LAYER).stat().st_size if digest else 0,
             layer_paths=len(kept), allowed=let_through, volumes=sizes,
         )  # fmt: skip
         snapshots.write(place, snapshot)
@@ -178,13 +180,16 @@ def _count(paths: Collection[str]) -> str:
 
 
 def _write_layer(kept: Sequence[Difference], spool: Spool, path: Path) -> str:
-    """The layer's sha256; empty when there is nothing to write."""
+    """The layer's sha256; empty when there is nothing to write. `path` is the spool's file, which becomes the layer."""
     if not kept:
+        path.unlink()
         return ""
-    with path.open("xb") as file:
+    place = path if layer.fits(kept, spool) else path.with_suffix(".new")
+    with place.open("r+b" if place == path else "xb") as file:
         digest = layer.write(kept, spool, file)
-        file.flush()
+        file.truncate()
         os.fsync(file.fileno())
+    place.replace(path)
     return digest
 
 

@@ -19,6 +19,7 @@ from typing import IO, Any, cast
 
 from devenv.doors.docker.container_files import ContainerFiles
 from devenv.doors.docker.forward import Forward
+from devenv.doors.docker.own_files import OwnFiles
 from devenv.doors.docker.sdk import guarded
 from devenv.errors import EngineError
 
@@ -49,6 +50,15 @@ class Changes(ContainerFiles):
             rows = self._api.diff(container) or ()
             found = [Change(row["Path"], _KINDS[row["Kind"]]) for row in rows]
         return tuple(sorted(found, key=lambda one: one.path))
+
+    @guarded
+    def own_files(self, container: str) -> OwnFiles | None:
+        """The files of a container's own layer; None where this user cannot read them, or where they have other owners
+        there than in the container."""
+        upper = ((self._api.inspect_container(container).get("GraphDriver") or {}).get("Data") or {}).get("UpperDir")
+        if not _is_readable(upper) or Path(upper).stat().st_uid != 0:
+            return None
+        return OwnFiles(os.path.realpath(upper))
 
     @guarded
     def volume_sizes(self) -> Mapping[str, int]:
@@ -115,12 +125,17 @@ def _each(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
 def _of_layers(data: Mapping[str, Any]) -> list[Change] | None:
     """The changes as the layer's own folder has them; None where it cannot be read or does not tell all."""
     upper, lower = data.get("UpperDir"), data.get("LowerDir")
-    if not upper or not lower or not os.access(upper, os.R_OK | os.X_OK) or not _sees_marks(Path(upper)):
+    if not lower or not _is_readable(upper):
         return None
     try:
         return list(_walk(os.path.realpath(upper), [Path(one) for one in lower.split(":")]))
     except (OSError, _IndirectError):
         return None
+
+
+def _is_readable(upper: str | None) -> bool:
+    """Whether this user can read a layer's folder and all marks in it."""
+    return bool(upper) and os.access(str(upper), os.R_OK | os.X_OK) and _sees_marks(Path(str(upper)))
 
 
 class _IndirectError(Exception):

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import os
 import tarfile
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from devenv.build import delta
 from devenv.doors.docker.changes import Change
+from devenv.doors.docker.own_files import OwnFiles
 from devenv.drift.observe import Observed, host_numbers, observed
 from devenv.errors import EngineError
 from tests.unit.drift.made import TarEngine, member
@@ -24,6 +28,7 @@ class Engine(TarEngine):
         super().__init__(c=container, i=image)
         self._changes, self._facts = changes, facts
         self.labels: dict[str, str] = {}
+        self.own: Any = None
 
     def inspection(self, _: str) -> Any:
         return {"Config": {"Env": ["DEVENV_UID=501", "DEVENV_GID=20"]}, "HostConfig": {}, "Mounts": [], **self._facts}
@@ -41,6 +46,9 @@ class Engine(TarEngine):
     def read_file(self, name: str, path: str) -> str:
         content = self.trees[name].get(path, b"")
         return content.decode() if isinstance(content, bytes) else ""
+
+    def own_files(self, _: str) -> Any:
+        return self.own
 
     def changes(self, _: str) -> tuple[Change, ...]:
         return tuple(self._changes)
@@ -72,6 +80,23 @@ def test_what_an_added_folder_shows_of_the_image_is_no_addition() -> None:
     engine = Engine(tree, {}, made("added", "/d", "/d/new"), Mounts=[{"Destination": "/d/volume"}])
     assert changes_of(look(engine)) == {"/d": "added", "/d/new": "added"}
     assert "/d/volume" not in engine.asked
+
+
+def test_what_the_own_layer_has_is_read_there_and_the_rest_through_the_engine(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    for name in ("d/a", "d/b"):
+        (tmp_path / name).write_bytes(b"own")
+    os.link(tmp_path / "d/b", tmp_path / "d/c")
+    engine = Engine({"/d": member(tarfile.DIRTYPE), "/further": b"2"}, {"/further": b"1", "/d/a": b"1"},
+        [*made("changed", "/d/a", "/further"), *made("added", "/d/b", "/d/c", "/d/gone")])  # fmt: skip
+    engine.own = OwnFiles(str(tmp_path))
+    found = look(engine)
+    assert changes_of(found) == {"/d/a": "changed", "/d/b": "added", "/d/c": "added", "/further": "changed"}
+    now = found.differences["/d/c"].after
+    assert now
+    assert (now.kind, now.target, now.size) == ("hardlink", "/d/b", 3)
+    assert now.sha256 == hashlib.sha256(b"own").hexdigest()
+    assert engine.asked.count("/d/a") == 1, "in the image alone"
 
 
 def test_a_file_in_a_folders_place_took_all_in_it_away() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from devenv.doors.settings.credentials import Credential
 from devenv.drift.classify import Classified
+from devenv.drift.entries import Spool
 from devenv.drift.items import Item
 from devenv.drift.observe import Difference
 from devenv.errors import ShareError
@@ -167,5 +168,40 @@ def test_what_is_left_out_is_said() -> None:
 
 
 def test_nothing_to_keep_is_no_layer(tmp_path: Path) -> None:
+    (tmp_path / "layer.tar").write_bytes(b"what was read")
     assert take._write_layer([], spooled({}), tmp_path / "layer.tar") == ""
     assert not (tmp_path / "layer.tar").exists()
+
+
+@pytest.mark.parametrize("names", ["a a/x a-b left-out z", "z left-out a/x a-b a", "a"])
+def test_the_file_that_was_read_into_becomes_the_layer(names: str, tmp_path: Path) -> None:
+    """Written over itself where the order is that of the layer, else beside it: the bytes are the same."""
+    contents = {f"/home/dev/{name}": name.encode() * 200_000 for name in names.split()}
+    differences = [added(path, content=data) for path, data in contents.items() if "left-out" not in path]
+    differences += [added("/home/dev/" + "ä" * 900, "folder"), removed("/opt/x")]
+    path = tmp_path / "layer.tar"
+    with path.open("x+b") as file:
+        spool = Spool(file)
+        spool.leave_room(len(differences))
+        for name, data in contents.items():
+            assert [*spool.put(name, [data])] == [data]
+        file.flush()
+        assert layer.fits(differences, spool) == (not names.startswith("z"))
+        expected = io.BytesIO()
+        digest = layer.write(differences, spool, expected)
+        assert take._write_layer(differences, spool, path) == digest
+    assert path.read_bytes() == expected.getvalue()
+    assert [*tmp_path.iterdir()] == [path]
+
+
+def test_a_layer_without_room_for_its_headers_is_written_beside_what_was_read(tmp_path: Path) -> None:
+    with (tmp_path / "layer.tar").open("x+b") as file:
+        spool = Spool(file)
+        assert [*spool.put("/a", [b"text"])] == [b"text"]
+        file.flush()
+        assert not layer.fits([added("/a", content=b"text")], spool)
+        take._write_layer([added("/a", content=b"text")], spool, tmp_path / "layer.tar")
+    with tarfile.open(tmp_path / "layer.tar") as archive:
+        content = archive.extractfile("a")
+        assert content
+        assert content.read() == b"text"

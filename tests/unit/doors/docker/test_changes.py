@@ -225,6 +225,20 @@ def test_only_who_sees_an_overlays_marks_reads_layers(tmp_path: Path, monkeypatc
     assert not told("", 0)
 
 
+def test_own_files_are_read_only_where_their_owners_are_the_containers(
+    layers: Layers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stat_of(owner: int) -> os.stat_result:
+        return os.stat_result((0o755, 0, 0, 0, owner, 0, 0, 0, 0, 0))
+
+    for owner, is_read in ((0, True), (231_072, False)):
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "stat", lambda _, owner=owner: stat_of(owner))
+            assert (Changes.own_files(layers.engine, "c") is not None) == is_read
+    layers.engine.data = {"Data": {}}
+    assert Changes.own_files(layers.engine, "c") is None
+
+
 # the tars
 
 
