@@ -56,7 +56,7 @@ class Changes(ContainerFiles):
         """The files of a container's own layer; None where this user cannot read them, or where they have other owners
         there than in the container."""
         upper = ((self._api.inspect_container(container).get("GraphDriver") or {}).get("Data") or {}).get("UpperDir")
-        if not _is_readable(upper) or Path(upper).stat().st_uid != 0:
+        if not upper or not _is_readable(upper) or Path(upper).stat().st_uid != 0:
             return None
         return OwnFiles(os.path.realpath(upper))
 
@@ -125,7 +125,7 @@ def _each(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
 def _of_layers(data: Mapping[str, Any]) -> list[Change] | None:
     """The changes as the layer's own folder has them; None where it cannot be read or does not tell all."""
     upper, lower = data.get("UpperDir"), data.get("LowerDir")
-    if not lower or not _is_readable(upper):
+    if not upper or not lower or not _is_readable(upper):
         return None
     try:
         return list(_walk(os.path.realpath(upper), [Path(one) for one in lower.split(":")]))
@@ -133,9 +133,9 @@ def _of_layers(data: Mapping[str, Any]) -> list[Change] | None:
         return None
 
 
-def _is_readable(upper: str | None) -> bool:
+def _is_readable(upper: str) -> bool:
     """Whether this user can read a layer's folder and all marks in it."""
-    return bool(upper) and os.access(str(upper), os.R_OK | os.X_OK) and _sees_marks(Path(str(upper)))
+    return os.access(upper, os.R_OK | os.X_OK) and _sees_marks(Path(upper))
 
 
 class _IndirectError(Exception):
