@@ -36,11 +36,14 @@ def diff(app: App, name: str | None, patch_file: str | None, all_users: bool) ->
     --patch changes a preset's file: it adds the packages that someone asked for, and copies small files beside it. Then
     'devenv lock' and 'devenv up' make an environment that has them. What a lock cannot fix is listed with a remedy.
     """
-    from devenv.drift.diff import diff as compare
+    from devenv.drift.begin import begin
+
+    running = app.select(name, all_users=all_users)
+    begun = begin(running, app.engine)
+    from devenv.drift.diff import diff as compare  # meanwhile
 
     with app.console.stages() as stages:
-        running = app.select(name, all_users=all_users)
-        drift = compare(running, app.session(stages))
+        drift = compare(running, app.session(stages), begun)
     if patch_file is not None:
         _patch(app, drift, running, Path(patch_file) if patch_file else None)
         return

@@ -11,6 +11,7 @@ from devenv.container.labels import Running
 from devenv.doors.docker.engine import LABEL, Engine
 from devenv.doors.untrusted import from_yaml
 from devenv.drift import node
+from devenv.drift.begin import Begun, begin
 from devenv.drift.classify import classify
 from devenv.drift.container import container_items
 from devenv.drift.items import Item, in_order
@@ -47,21 +48,40 @@ class Drift:
     volumes: tuple[VolumeSize, ...]
 
 
-def diff(running: Running, session: Session) -> Drift:
-    """Compare a container with its image, and its image with its lock. Raises UsageError for an image without a lock,
-    LockError for labels that name another."""
+def diff(running: Running, session: Session, begun: Begun | None = None) -> Drift:
+    """Compare a container with its image, and its image with its lock; `begun`: where the engine was asked already.
+    Raises UsageError for an image without a lock, LockError for labels that name another."""
     engine = session.engine()
+    begun = begun or begin(running, engine)
+    # The engine tells nothing else about the container until it has listed its changes, so the image comes first.
+    beside = _Beside(running, engine)
     with session.stages.stage("compare") as stage:
         stage.message(running.name)
-        with observed(running, engine) as found:
-            lock, preset = record_of(running, found.image)
-            classified = classify(found, lock, is_secret=lambda path: secret_path(path) is not None)
-        items = [*classified.items, *_editor(running, engine), *given_to(running, preset, engine)]
+        with observed(running, engine, begun=begun, meanwhile=beside.read) as found:
+            classified = classify(found, beside.lock, is_secret=lambda path: secret_path(path) is not None)
+        items = [
+            *classified.items, *_editor(running, engine), *given_to(running, beside.preset, engine, begun.facts)
+        ]  # fmt: skip
     return Drift(
-        environment=running.name, image=running.facts.image, lock=lock, preset=preset, noise=classified.noise,
-        items=in_order(items),
-        volumes=_volumes(running, engine),
+        environment=running.name, image=running.facts.image, lock=beside.lock, preset=beside.preset,
+        noise=classified.noise, items=in_order(items), volumes=beside.volumes,
     )  # fmt: skip
+
+
+class _Beside:
+    """What has to be known beside the container's differences."""
+
+    lock: Lock
+    preset: Mapping[str, Any]
+    volumes: tuple[VolumeSize, ...]
+
+    def __init__(self, running: Running, engine: Engine) -> None:
+        self._running, self._engine = running, engine
+
+    def read(self, image: ImageFiles) -> None:
+        """Read it. Raises UsageError, LockError, EngineError."""
+        self.lock, self.preset = record_of(self._running, image)
+        self.volumes = _volumes(self._running, self._engine)
 
 
 def record_of(running: Running, image: ImageFiles) -> tuple[Lock, Mapping[str, Any]]:
@@ -102,11 +122,13 @@ def _editor(running: Running, engine: Engine) -> list[Item]:
     return items
 
 
-def given_to(running: Running, preset: Mapping[str, Any], engine: Engine) -> list[Item]:
-    """What the container was given beside what `preset` and devenv give it."""
+def given_to(
+    running: Running, preset: Mapping[str, Any], engine: Engine, facts: Mapping[str, Any] | None = None
+) -> list[Item]:
+    """What the container (`facts`: `docker inspect`) was given beside what `preset` and devenv give it."""
     caches = preset.get("caches")
     return container_items(
-        engine.inspection(running.facts.id), engine.image_facts(running.facts.image), running,
+        facts or engine.inspection(running.facts.id), engine.image_facts(running.facts.image), running,
         variables=tuple(caches) if isinstance(caches, dict) else (),
     )  # fmt: skip
 

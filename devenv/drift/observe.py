@@ -15,6 +15,7 @@ from devenv.doors.docker.changes import Change
 from devenv.doors.docker.engine import Engine
 from devenv.doors.thread import in_thread
 from devenv.drift import entries
+from devenv.drift.begin import Begun
 from devenv.drift.entries import Entry, Spool
 from devenv.drift.paths import is_metadata, is_unread
 from devenv.errors import EngineError
@@ -74,16 +75,21 @@ def observed(
     *,
     spool: Spool | None = None,
     still: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
+    begun: Begun | None = None,
+    meanwhile: Callable[[ImageFiles], None] | None = None,
 ) -> Iterator[Observed]:
     """The container's differences from the image of its lock, as long as that image's files can be read. A `spool`
-    keeps the files' content; the container is read in `still`, and nothing else. Raises EngineError."""
-    facts = engine.inspection(running.facts.id)
+    keeps the files' content; the container is read in `still`, and nothing else. `begun`: where the
+    engine was asked already; `meanwhile` is called before its answer is waited for. Raises EngineError."""
+    facts = begun.facts if begun else engine.inspection(running.facts.id)
     mounts = _mounts(facts)
     image_id, further = image_of_lock(running, engine)
     with engine.laid_open(image_id) as made:
         image = ImageFiles(made, engine)
+        if meanwhile:
+            meanwhile(image)
         with still():
-            found = (*engine.changes(running.facts.id), *further)
+            found = (*(begun.listed.result() if begun else engine.changes(running.facts.id)), *further)
             changes = [one for one in found if not any(_is_in(one.path, mount) for mount in mounts)]
             unread = tuple(one.path for one in changes if is_unread(one.path))
             changes = [one for one in changes if not is_unread(one.path)]

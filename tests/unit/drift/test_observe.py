@@ -5,6 +5,7 @@ import hashlib
 import os
 import tarfile
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import pytest
 from devenv.build import delta
 from devenv.doors.docker.changes import Change
 from devenv.doors.docker.own_files import OwnFiles
-from devenv.drift.observe import Observed, host_numbers, observed
+from devenv.drift.begin import Begun, begin
+from devenv.drift.observe import ImageFiles, Observed, host_numbers, observed
 from devenv.errors import EngineError
 from tests.unit.drift.made import TarEngine, member
 from tests.unit.drift.test_container import running
@@ -80,6 +82,37 @@ def test_what_an_added_folder_shows_of_the_image_is_no_addition() -> None:
     engine = Engine(tree, {}, made("added", "/d", "/d/new"), Mounts=[{"Destination": "/d/volume"}])
     assert changes_of(look(engine)) == {"/d": "added", "/d/new": "added"}
     assert "/d/volume" not in engine.asked
+
+
+def test_the_image_is_read_while_the_engine_looks_for_the_changes() -> None:
+    engine = Engine({"/a": b"2"}, {"/a": b"1", "/lock": b"of the image"}, [])
+    listed: Future[tuple[Change, ...]] = Future()
+    texts = []
+
+    def meanwhile(image: ImageFiles) -> None:
+        texts.append(image.text("/lock"))
+        listed.set_result(tuple(made("changed", "/a")))  # had the answer been waited for, this would never run
+
+    begun = Begun(facts=engine.inspection("c"), listed=listed)
+    with observed(running(), engine, begun=begun, meanwhile=meanwhile) as found:  # type: ignore[arg-type]
+        assert (changes_of(found), texts) == ({"/a": "changed"}, ["of the image"])
+
+
+def test_the_container_is_asked_about_before_its_changes_keep_the_engine_busy() -> None:
+    asked = []
+
+    class Busy(Engine):
+        def inspection(self, name: str) -> Any:
+            asked.append("inspection")
+            return super().inspection(name)
+
+        def changes(self, name: str) -> tuple[Change, ...]:
+            asked.append("changes")
+            return super().changes(name)
+
+    begun = begin(running(), Busy({}, {}, made("added", "/a")))  # type: ignore[arg-type]
+    assert begun.listed.result() == (Change("/a", "added"),)
+    assert asked == ["inspection", "changes"]
 
 
 def test_what_the_own_layer_has_is_read_there_and_the_rest_through_the_engine(tmp_path: Path) -> None:
