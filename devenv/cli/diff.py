@@ -64,8 +64,10 @@ def _patch(app: App, drift: Drift, running: Running, file: Path | None) -> None:
     from devenv.cli.known_secrets import known_secrets
     from devenv.drift.report import patch_json
     from devenv.drift.write_patch import write_patch
+    from devenv.secrets.both import scanner_for
 
-    written = write_patch(drift, running, file, app.engine, known_secrets(app, running))
+    scanner = scanner_for(known_secrets(app, running), app.dirs.cache)
+    written = write_patch(drift, running, file, app.engine, scanner)
     if app.json:
         app.console.json(patch_json(written))
         return

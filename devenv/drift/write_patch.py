@@ -18,8 +18,7 @@ from devenv.errors import PresetError, UsageError
 from devenv.preset.load import shipped
 from devenv.preset.project_root import PROJECT_FILE
 from devenv.preset.yaml.text import MAX_BYTES
-from devenv.secrets.known import KnownValues
-from devenv.secrets.scanner import Scanner
+from devenv.secrets.both import FileScanner
 from devenv.secrets.search import search
 
 
@@ -34,14 +33,14 @@ class Written:
     left: tuple[Left, ...]
 
 
-def write_patch(drift: Drift, running: Running, file: Path | None, engine: Engine, known: KnownValues) -> Written:
+def write_patch(drift: Drift, running: Running, file: Path | None, engine: Engine, scanner: FileScanner) -> Written:
     """Write what makes the drift reproducible into a preset's file: `file`, else the project's devenv.yaml, which is
     made where it is missing. Files that may hold secrets are not copied. Raises PresetError, UsageError."""
     path = file or Path(running.project or Path.cwd()) / PROJECT_FILE
     before = _text(path, running)
     found = patch(drift.items, drift.preset, _own(before, path))
     contents = _contents(found, running, engine)
-    secrets = _secrets(contents, known)
+    secrets = _secrets(contents, scanner)
     contents = {path: content for path, content in contents.items() if path not in {one.name for one in secrets}}
     copied = {target for path in contents for target in entries.chain(path)}
     hidden = {one.name for one in secrets}
@@ -102,8 +101,7 @@ def _contents(found: Patch, running: Running, engine: Engine) -> dict[str, tuple
     return {path: (contents[path], read[path].mode) for path in sorted(contents)}
 
 
-def _secrets(contents: dict[str, tuple[bytes, int]], known: KnownValues) -> list[Left]:
-    scanner = Scanner(known)
+def _secrets(contents: dict[str, tuple[bytes, int]], scanner: FileScanner) -> list[Left]:
     found = [
         (path, findings) for path, (content, _) in contents.items() if (findings := search(scanner, path, [content]))
     ]

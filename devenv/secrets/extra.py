@@ -32,7 +32,7 @@ class ExtraScanner:
         """The files whose end was not looked into."""
         return tuple(self._unread)
 
-    def file(self, path: str, chunks: Iterable[bytes]) -> tuple[Finding, ...]:
+    def file(self, path: str, chunks: Iterable[bytes | bytearray]) -> tuple[Finding, ...]:
         """The findings in one file; only its first 64 MiB are read. Kind `scanner`; the reason names the rule."""
         data = bytearray()
         for chunk in chunks:

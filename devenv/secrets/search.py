@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from devenv.secrets.both import FileScanner
 from devenv.secrets.finding import Finding
 from devenv.secrets.paths import LEFT_OUT, by_path
-from devenv.secrets.scanner import Scanner
 
 
 def secret_path(path: str, kind_of_file: str = "file") -> Finding | None:
@@ -15,7 +15,9 @@ def secret_path(path: str, kind_of_file: str = "file") -> Finding | None:
     return None if found is None or found.kind in LEFT_OUT else found
 
 
-def search(scanner: Scanner, path: str, content: Iterable[bytes], kind_of_file: str = "file") -> tuple[Finding, ...]:
+def search(
+    scanner: FileScanner, path: str, content: Iterable[bytes], kind_of_file: str = "file"
+) -> tuple[Finding, ...]:
     """The findings in one path; content is read only where the path does not decide, and only of files."""
     if found := secret_path(path, kind_of_file):
         return (found,)

@@ -24,10 +24,10 @@ from devenv.drift.paths import is_trace
 from devenv.errors import ShareError, UsageError
 from devenv.lock.files import beside
 from devenv.lock.model import read
+from devenv.secrets.both import FileScanner, scanner_for
 from devenv.secrets.finding import Finding, allowed
 from devenv.secrets.known import KnownValues
 from devenv.secrets.paths import by_path
-from devenv.secrets.scanner import Scanner
 from devenv.secrets.search import search
 from devenv.snapshot import layer, volumes
 from devenv.snapshot.into_lock import Locked, lock_packages
@@ -89,7 +89,8 @@ def take(running: Running, wanted: Wanted, known: KnownValues, session: Session)
             stage.cached = not wanted.volumes
             sizes = volumes.take(running, wanted.volumes, place / "volumes", engine, stage)
         with session.stages.stage("secrets") as stage:
-            let_through = _check(_contents(kept, spool, place / "volumes", sizes), wanted.allow, known)
+            scanner = scanner_for(known, session.dirs.cache)
+            let_through = _check(_contents(kept, spool, place / "volumes", sizes), wanted.allow, scanner)
             told = f"none but {len(let_through)} let through" if let_through else "none"
             stage.message(f"{told} in {len(kept)} paths")
         with session.stages.stage("write") as stage:
@@ -157,10 +158,9 @@ def _contents(
 
 
 def _check(
-    contents: Iterable[tuple[str, str, Iterator[bytes]]], let_through: Sequence[str], known: KnownValues
+    contents: Iterable[tuple[str, str, Iterator[bytes]]], let_through: Sequence[str], scanner: FileScanner
 ) -> tuple[str, ...]:
     """The paths that were let through although they may be secret. Raises ShareError for all others."""
-    scanner = Scanner(known)
     found: list[Finding] = []
     for path, kind, content in contents:
         found += search(scanner, path, content, kind)

@@ -18,6 +18,7 @@ from devenv.drift.items import Item
 from devenv.drift.observe import Difference
 from devenv.errors import ShareError
 from devenv.secrets.known import KnownValues
+from devenv.secrets.scanner import Scanner
 from devenv.snapshot import layer, take
 from devenv.snapshot.into_lock import Locked
 from tests.unit import examples
@@ -105,7 +106,7 @@ def _check(contents: dict[str, bytes], allow: tuple[str, ...] = (), known: Known
     )
     assert left == []
     given = take._contents(differences, spooled(contents), Path(), ())
-    take._check(given, allow, known or KnownValues())
+    take._check(given, allow, Scanner(known or KnownValues()))
 
 
 def test_a_secret_refuses_with_path_and_kind_and_without_its_value() -> None:
@@ -146,7 +147,7 @@ def test_a_further_name_of_a_secret_file_is_searched_too() -> None:
     spool = spooled({"/home/dev/.bash_history": TOKEN.encode()})
     held, _ = layer.writable([added("/home/dev/notes", "hardlink", target="/home/dev/.bash_history")], spool)
     with pytest.raises(ShareError):
-        take._check(take._contents(held, spool, Path(), ()), (), KnownValues())
+        take._check(take._contents(held, spool, Path(), ()), (), Scanner(KnownValues()))
 
 
 def test_volumes_are_searched(tmp_path: Path) -> None:
@@ -155,7 +156,7 @@ def test_volumes_are_searched(tmp_path: Path) -> None:
         member.size = 3
         archive.addfile(member, io.BytesIO(b"A=1"))
     with pytest.raises(ShareError) as caught:
-        take._check(take._contents([], spooled({}), tmp_path, ["/workspace"]), (), KnownValues())
+        take._check(take._contents([], spooled({}), tmp_path, ["/workspace"]), (), Scanner(KnownValues()))
     assert (caught.value.detail or "").startswith("/workspace/a/.env: ")
 
 
