@@ -9,7 +9,7 @@ import click
 
 from devenv.cli.app import App, all_users_option, json_option, pass_app
 from devenv.doors.terminal.console import bytes_text
-from devenv.errors import DriftError
+from devenv.errors import DriftError, UsageError
 
 if TYPE_CHECKING:
     from devenv.container.labels import Running
@@ -24,10 +24,13 @@ _SHOWN = 12
     "--patch", "patch_file", is_flag=False, flag_value="", metavar="[FILE]",
     help="Write what makes the differences reproducible into FILE, by default the project's devenv.yaml.",
 )  # fmt: skip
+@click.option(
+    "--show", "path", metavar="PATH", help="Show how one text file differs from the image's, and compare nothing else."
+)
 @all_users_option
 @json_option
 @pass_app
-def diff(app: App, name: str | None, patch_file: str | None, all_users: bool) -> None:
+def diff(app: App, name: str | None, patch_file: str | None, path: str | None, all_users: bool) -> None:
     """Show what an environment holds that its lock did not put there: packages, settings, files, options.
 
     Nothing in the container runs, and it need not be running. Exit status 12 when there is a difference. Caches, logs
@@ -35,10 +38,17 @@ def diff(app: App, name: str | None, patch_file: str | None, all_users: bool) ->
 
     --patch changes a preset's file: it adds the packages that someone asked for, and copies small files beside it. Then
     'devenv lock' and 'devenv up' make an environment that has them. What a lock cannot fix is listed with a remedy.
+
+    --show shows the changed lines of one file, unless it may hold a secret.
     """
     from devenv.drift.begin import begin
 
+    if path is not None and patch_file is not None:
+        raise UsageError("--show and --patch exclude each other", hint="give one of them")
     running = app.select(name, all_users=all_users)
+    if path is not None:
+        _show(app, running, path)
+        return
     begun = begin(running, app.engine)
     from devenv.drift.diff import diff as compare  # meanwhile
 
@@ -58,6 +68,22 @@ def diff(app: App, name: str | None, patch_file: str | None, all_users: bool) ->
             f"{drift.environment} is not as its lock says: {len(drift.items)} differences",
             hint=f"write what makes it reproducible: devenv diff {drift.environment} --patch",
         )
+
+
+def _show(app: App, running: Running, path: str) -> None:
+    from devenv.cli.known_secrets import known_secrets
+    from devenv.drift.show import changed_text
+    from devenv.secrets.both import scanner_for
+
+    scanner = scanner_for(known_secrets(app, running), app.dirs.cache)
+    change = changed_text(running, path, app.engine, scanner)
+    if app.json:
+        app.console.json({"environment": running.name, "path": path, "change": change})
+    elif change:
+        app.console.data(change.rstrip("\n"))
+    if change:
+        raise DriftError(f"{path} is not as in the image", hint=f"all differences: devenv diff {running.name}")
+    app.console.note(f"{path} is as in the image")
 
 
 def _patch(app: App, drift: Drift, running: Running, file: Path | None) -> None:

@@ -45,7 +45,8 @@ class Environments:
                 owner.check_readable(one)
                 owner.check(one, self.state(name), all_users=all_users or look)
                 return one
-        names = ", ".join(one.name for one in every if not one.unreadable) or "none"
+        seen = [one for one in every if not one.unreadable and (all_users or look or self.is_own(one))]
+        names = ", ".join(one.name for one in seen) or "none"
         raise UsageError(f"unknown environment {name!r}; environments here: {names}", hint=hint)
 
     def meant(self, cwd: Path, *, all_users: bool = False, here_only: str = "") -> Running:

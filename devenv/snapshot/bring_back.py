@@ -6,6 +6,7 @@ import dataclasses
 import tempfile
 from pathlib import Path
 
+from devenv.build.delta import SNAPSHOT_LABEL
 from devenv.container import container, owner
 from devenv.container.labels import Running
 from devenv.container.state import Environment
@@ -23,6 +24,14 @@ def decided(snapshot: Snapshot, session: Session) -> Decided:
     """Preset, lock, plan and layer of a snapshot."""
     kept = Snapshots(session.dirs.snapshots)
     return dataclasses.replace(decide(kept.preset(snapshot), session), delta=kept.delta(snapshot))
+
+
+def with_layer(decided: Decided, image: str, session: Session) -> Decided:
+    """The same with the layer of the snapshot that `image` says it was made from, where that is kept here."""
+    labels = session.engine().image_facts(image)["Config"].get("Labels") or {}
+    kept = Snapshots(session.dirs.snapshots)
+    snapshot = kept.find(labels.get(SNAPSHOT_LABEL, ""))
+    return dataclasses.replace(decided, delta=kept.delta(snapshot)) if snapshot else decided
 
 
 def known_project(environment: Environment, session: Session) -> Path | None:
@@ -50,5 +59,5 @@ def reset(running: Running, snapshot: str | None, environment: Environment, sess
         return bring(found, environment, session, project=project, wishes=wishes)
     with tempfile.TemporaryDirectory(prefix="devenv-reset-") as folder:
         reference, _ = image_of_lock(running, session.engine())
-        again = decide(restore(reference, Path(folder), session), session)
+        again = decide(restore(reference, Path(folder), session), session, told="as its image carries it")
         return up(again, environment, session, project=project, wishes=wishes)

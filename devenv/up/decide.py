@@ -45,15 +45,18 @@ class DecidedModel:
     place: Path
 
 
-def decide(path: Path, session: Session, *, before_lock: Callable[[LoadedPreset], None] | None = None) -> Decided:
+def decide(
+    path: Path, session: Session, *, before_lock: Callable[[LoadedPreset], None] | None = None, told: str = ""
+) -> Decided:
     """Preset and lock to plan. A user's own preset without a lock is locked first.
 
-    `before_lock` may refuse a preset that has no lock yet, before anything is downloaded for it.
+    `before_lock` may refuse a preset that has no lock yet, before anything is downloaded for it. `told` says where the
+    preset is from, instead of its path.
     """
     with session.stages.stage("preset") as stage:
         loaded = load(path)
         stage.cached = True
-        stage.message(f"{loaded.preset.name} ({loaded.path})")
+        stage.message(f"{loaded.preset.name} ({told or loaded.path})")
     if not files.is_there(lock_path(loaded, session.dirs)):
         for words in fits(loaded, session.dirs.config):
             session.stages.note(f"warning: {words}")
