@@ -58,11 +58,11 @@ def find(plan: Plan, delta: Delta, engine: Engine) -> Image | None:
 
 def build(
     plan: Plan, delta: Delta, below: Image, engine: Engine, *, own: Path, progress: Progress,
-    cancel: Cancellation | None = None,
+    cancel: Cancellation | None = None, reference: str = "",
 ) -> Image:  # fmt: skip
-    """Lay the delta over the image `below`; the tags it makes are remembered in `own` (see `own_images`). Raises
-    ShareError for a damaged layer, BuildError, CancelledError."""
-    reference = tag(plan, delta)
+    """Lay the delta over the image `below`; the tags it makes are remembered in `own` (see `own_images`). `reference`:
+    the tag, by default that of the plan. Raises ShareError for a damaged layer, BuildError, CancelledError."""
+    reference = reference or tag(plan, delta)
     if delta.bring:
         delta.bring(progress)
     _check(delta)
@@ -91,6 +91,12 @@ def rows(text: str) -> tuple[tuple[str, str], ...]:
     if not text:
         raise ValueError("it is empty or missing")
     return tuple(_row(line) for line in text.splitlines())
+
+
+def listed(image: str, engine: Engine) -> tuple[tuple[str, str], ...]:
+    """The rows that an image has there. Raises EngineError, ValueError."""
+    with engine.laid_open(image) as made:
+        return rows(engine.read_file(made, LIST_FILE))
 
 
 def _row(line: str) -> tuple[str, str]:

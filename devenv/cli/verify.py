@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from devenv.verify.rebuild import Verdict
 
 _SHOWN = 40
+_PATHS = 5
 
 
 @click.command()
@@ -42,9 +43,10 @@ def verify(app: App, what: str | None, only_digest: bool, other: str | None, exp
     that devenv built. Such an image carries its preset and lock, and is compared with these. With --image, an image
     from elsewhere is compared with your preset and lock. Of an image in a registry (HOST/NAME:TAG) no layer is
     downloaded: its recipe is built here, and the digests are compared. When the two differ, the command prints the
-    differing files and exits with status 12. The identity does not depend on the machine: the same digest means the
-    same image.
+    differing files and exits with status 12. An image that was made from a snapshot is compared with its lock's image
+    and the snapshot's layer over it. The identity does not depend on the machine: the same digest means the same image.
     """
+    from devenv.snapshot.bring_back import with_layer
     from devenv.verify.rebuild import identity, is_stated
     from devenv.verify.rebuild import verify as prove
     from devenv.verify.subject import subject
@@ -59,7 +61,7 @@ def verify(app: App, what: str | None, only_digest: bool, other: str | None, exp
         if only_digest:
             found: Identity = identity(reference, decided.lock, session)
         else:
-            verdict = prove(reference, decided, session, stated=stated)
+            verdict = prove(reference, with_layer(decided, reference, session), session, stated=stated)
             found = verdict.image
     if app.json:
         app.console.json({
@@ -122,6 +124,7 @@ def _rebuilt(verdict: Verdict) -> dict[str, Any]:
             {"path": difference.path, "layer": difference.layer, "what": difference.what}
             for difference in verdict.differences
         ],
+        **({"snapshot": verdict.snapshot, "adds": list(verdict.adds)} if verdict.snapshot else {}),
     }
 
 
@@ -141,5 +144,13 @@ def _print(app: App, reference: str, verdict: Verdict) -> None:
     if len(verdict.differences) > _SHOWN:
         app.console.note(f"… and {len(verdict.differences) - _SHOWN} more: --json lists all")
     if verdict.equal:
-        app.console.note(f"\n{reference} is what its preset and lock give, byte for byte")
+        app.console.note(f"\n{reference} is what its preset and lock give{_with_layer(verdict)}, byte for byte")
     app.console.data(verdict.image.digest)
+
+
+def _with_layer(verdict: Verdict) -> str:
+    if not verdict.snapshot:
+        return ""
+    more = ", …" if len(verdict.adds) > _PATHS else ""
+    paths = ", ".join(verdict.adds[:_PATHS]) + more
+    return f", with the layer of the snapshot {verdict.snapshot} ({len(verdict.adds)} paths: {paths})"

@@ -129,8 +129,7 @@ def image_of_lock(running: Running, engine: Engine) -> tuple[str, tuple[Change, 
             hint=f"make it again: devenv up {labels.get(delta.SNAPSHOT_LABEL, 'SNAPSHOT')}",
         )
     try:
-        with engine.laid_open(running.facts.image) as made:  # the container may hold another
-            rows = delta.rows(engine.read_file(made, delta.LIST_FILE))
+        rows = delta.listed(running.facts.image, engine)  # the container may hold another
     except (ValueError, TypeError):
         raise EngineError(
             f"{delta.LIST_FILE} in {running.name} cannot be read, so nobody knows what its snapshot changed",

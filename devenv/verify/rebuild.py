@@ -8,8 +8,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from devenv.build import own_images
-from devenv.build.build import build
+from devenv.build import delta, own_images
+from devenv.build.build import Image, build
 from devenv.doors import files
 from devenv.doors.docker.buildx import check_buildx
 from devenv.doors.docker.engine import Engine
@@ -44,13 +44,16 @@ class Verdict:
     """`image` is the identity in question, `rebuilt` that of its preset and lock; equal digests are equal images.
 
     `stated` is false when the image's label names other preset files than the image has: they were
-    changed in the image, and the rebuild has the changed ones, too.
+    changed in the image, and the rebuild has the changed ones, too. `snapshot`: the one whose layer both have, and
+    `adds` the paths of that layer.
     """
 
     image: Identity
     rebuilt: Identity
     differences: tuple[Difference, ...]
     stated: bool = True
+    snapshot: str = ""
+    adds: tuple[str, ...] = ()
 
     @property
     def equal(self) -> bool:
@@ -116,24 +119,36 @@ def identity(reference: str, lock: Lock, session: Session) -> Identity:
 
 
 def verify(reference: str, decided: Decided, session: Session, *, stated: bool = True) -> Verdict:
-    """Build `decided` again from the first step on and compare it with the image. Raises BuildError, FetchError."""
+    """Build `decided` again from the first step on, with its layer where it has one, and compare it with the image.
+    Raises BuildError, FetchError, ShareError."""
     engine = session.engine()
     with held(reference, engine) as subject:
         own_images.keep(session.dirs.images, [subject])
-        with rebuilt(decided, session) as image, session.stages.stage("compare") as stage:
-            found, anew = identities([subject, image], engine, reader=image, progress=stage, base=decided.lock.base)
-    return Verdict(image=found, rebuilt=anew, differences=tuple(differences(found, anew)), stated=stated)
+        with (
+            rebuilt(decided, session) as image,
+            _with_layer(image, decided, session) as (whole, adds),
+            session.stages.stage("compare") as stage,
+        ):
+            # A snapshot's layer may bring another Python, so the image below reads both.
+            found, anew, *_ = identities(
+                [*dict.fromkeys((subject, whole, image.reference))], engine, reader=image.reference, progress=stage,
+                base=decided.lock.base,
+            )  # fmt: skip
+    return Verdict(
+        image=found, rebuilt=anew, differences=tuple(differences(found, anew)), stated=stated, adds=adds,
+        snapshot=decided.delta.snapshot if decided.delta else "",
+    )  # fmt: skip
 
 
 def identity_anew(decided: Decided, session: Session) -> Identity:
     """The identity that preset and lock give: built again from the first step on, and read. Raises BuildError,
     FetchError."""
     with rebuilt(decided, session) as image, session.stages.stage("read") as stage:
-        return identities([image], session.engine(), progress=stage, base=decided.lock.base)[0]
+        return identities([image.reference], session.engine(), progress=stage, base=decided.lock.base)[0]
 
 
 @contextlib.contextmanager
-def rebuilt(decided: Decided, session: Session) -> Iterator[str]:
+def rebuilt(decided: Decided, session: Session) -> Iterator[Image]:
     """An image built with no cache from files that are all read again; it is removed at the end. Raises BuildError,
     FetchError."""
     from devenv.build.context import assemble
@@ -152,12 +167,30 @@ def rebuilt(decided: Decided, session: Session) -> Iterator[str]:
             with session.stages.stage("render"):
                 assemble(plan, render(plan), session.store, folder, anew=True)
             with session.stages.stage("build") as stage:
-                build(plan, folder, engine, session.store, progress=stage, no_cache=True)
-            yield image
+                made = build(plan, folder, engine, session.store, progress=stage, no_cache=True)
+            yield made
         finally:
             shutil.rmtree(folder, ignore_errors=True)
             if engine.image_id(plan.image):
                 engine.remove_image(plan.image)
+
+
+@contextlib.contextmanager
+def _with_layer(image: Image, decided: Decided, session: Session) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """(the image with a snapshot's layer over it, the layer's paths); without a snapshot the image itself."""
+    if decided.delta is None:
+        yield image.reference, ()
+        return
+    engine, layered = session.engine(), f"{image.reference}-layer"
+    try:
+        with session.stages.stage("snapshot") as stage:
+            whole = delta.build(
+                decided.plan, decided.delta, image, engine, own=session.dirs.images, progress=stage, reference=layered
+            )  # fmt: skip
+        yield whole.reference, tuple(path for path, _ in delta.listed(whole.reference, engine))
+    finally:
+        if engine.image_id(layered):
+            engine.remove_image(layered)
 
 
 @contextlib.contextmanager

@@ -62,7 +62,7 @@ def test_a_name_of_another_user_is_shown_and_not_acted_on(folder: Path) -> None:
     assert seen.named("demo", look=True).name == seen.named("demo", all_users=True).name == "demo"
     with pytest.raises(UsageError, match="unknown environment 'nope'; environments here: demo"):
         seen.named("nope", look=True)
-    with pytest.raises(UsageError, match="unknown environment 'nope'; environments here: mine$"):
+    with pytest.raises(UsageError, match=r"unknown environment 'nope'; environments here: mine$"):
         _seen(folder, facts("demo", OTHER), _own(folder, "mine")).named("nope")
     assert seen.now("nope") is None
 
