@@ -109,8 +109,8 @@ def observed(
             if not entries.same(was := _booted(before.get(path)), now := _known(after.get(path), known_as))
         }
         for path in ("/etc/passwd", "/etc/group"):
-            if path in differences and _accounts(image.text(path), ({}, {})) == _accounts(
-                contents.get(path, b"").decode(errors="replace"), known_as
+            if path in differences and _accounts(path, image.text(path), ({}, {})) == _accounts(
+                path, contents.get(path, b"").decode(errors="replace"), known_as
             ):
                 del differences[path]
         yield Observed(differences=differences, contents=contents, unread=unread, image_id=image_id, image=image)
@@ -232,14 +232,14 @@ def _booted(entry: Entry | None) -> Entry | None:
     return dataclasses.replace(entry, uid=UID, gid=UID)
 
 
-def _accounts(text: str, numbers: tuple[dict[int, int], dict[int, int]]) -> set[str]:
+def _accounts(path: str, text: str, numbers: tuple[dict[int, int], dict[int, int]]) -> set[str]:
     """The lines of /etc/passwd or /etc/group, with the image's numbers for the user."""
-    users, groups = numbers
+    kinds = numbers if path == "/etc/passwd" else numbers[1:]
     lines = set()
     for line in text.splitlines():
         fields = line.split(":")
-        if fields[0] == USER and len(fields) > 3:
-            fields[2:4] = [str(_number(users, fields[2])), str(_number(groups, fields[3]))]
+        if fields[0] == USER:
+            fields[2:] = [*map(_number, kinds, fields[2:]), *fields[2 + len(kinds) :]]
         lines.add(":".join(fields))
     return lines
 

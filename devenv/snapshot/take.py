@@ -97,7 +97,7 @@ def take(running: Running, wanted: Wanted, known: KnownValues, session: Session)
             digest = _write_layer(kept, spool, place / _LAYER)
         snapshot = Snapshot(
             name=wanted.name, environment=running.name, preset=running.preset, message=wanted.message,
-            made=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), user=getpass.getuser(),
+            made=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), user=_user(),
             parent=_parent(running, engine), lock_digest=read(beside(place / "preset" / "preset.yaml")).digest,
             layer_sha256=digest, layer_bytes=(place / _LAYER).stat().st_size if digest else 0,
             layer_paths=len(kept), allowed=let_through, volumes=sizes,
@@ -105,6 +105,14 @@ def take(running: Running, wanted: Wanted, known: KnownValues, session: Session)
         snapshots.write(place, snapshot)
     left_out = tuple(_left_out(found, unfit, given_to(running, preset, engine)))
     return Taken(snapshot=snapshot, locked=locked, left_out=left_out)
+
+
+def _user() -> str:
+    """This user's name; the number of one that this machine has no name for."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def _pause_lock(running: Running, session: Session) -> Path:

@@ -186,6 +186,16 @@ def test_the_users_own_account_is_no_difference() -> None:
     image = {"/etc/passwd": b"root:x:0:0::/root:/bin/sh\ndev:x:1000:1000::/home/dev:/bin/bash\n"}
     now = {"/etc/passwd": image["/etc/passwd"].replace(b"1000:1000", b"501:20")}
     assert changes_of(look(Engine(now, image, made("changed", "/etc/passwd")))) == {}
+    groups = b"root:x:0:\ndev:x:1000:\ndevenv:x:990:dev\n"
+    moved = groups.replace(b"dev:x:1000", b"dev:x:20")
+    engine = Engine({"/etc/group": moved}, {"/etc/group": groups}, made("changed", "/etc/group"))
+    assert changes_of(look(engine)) == {}, "its number is the group's"
+    engine = Engine(
+        {"/etc/group": groups.replace(b"dev:x:1000", b"dev:x:501")},
+        {"/etc/group": groups},
+        made("changed", "/etc/group"),
+    )
+    assert changes_of(look(engine)) == {"/etc/group": "changed"}
     for more in (b"evil:x:0:0::/:/bin/sh\n", b"dev:x:0:0::/:/bin/sh\n", b"\xff\n", b"dev:x:\xc2\xb2:\xc2\xb2\n"):
         worse = {"/etc/passwd": now["/etc/passwd"] + more}
         assert changes_of(look(Engine(worse, image, made("changed", "/etc/passwd")))) == {"/etc/passwd": "changed"}

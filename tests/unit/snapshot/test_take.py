@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import tarfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -206,3 +207,10 @@ def test_a_layer_without_room_for_its_headers_is_written_beside_what_was_read(tm
         content = archive.extractfile("a")
         assert content
         assert content.read() == b"text"
+
+
+def test_a_user_whom_this_machine_has_no_name_for_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 123_456_789)
+    assert take._user() == "123456789"
