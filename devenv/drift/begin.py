@@ -14,7 +14,7 @@ from devenv.doors.thread import in_thread
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from devenv.doors.docker.changes import Change
+    from devenv.doors.docker.changes import Listed
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +22,7 @@ class Begun:
     """`facts` of a container (`docker inspect`), and its changes when they come."""
 
     facts: Mapping[str, Any]
-    listed: Future[tuple[Change, ...]]
+    listed: Future[Listed]
 
 
 def begin(running: Running, engine: Engine) -> Begun:

@@ -11,7 +11,7 @@ from typing import Any
 
 from devenv.build import delta
 from devenv.container.labels import Running
-from devenv.doors.docker.changes import Change
+from devenv.doors.docker.changes import Change, Listed
 from devenv.doors.docker.engine import Engine
 from devenv.doors.thread import in_thread
 from devenv.drift import entries
@@ -89,7 +89,8 @@ def observed(
         if meanwhile:
             meanwhile(image)
         with still():
-            found = (*(begun.listed.result() if begun else engine.changes(running.facts.id)), *further)
+            listed = begun.listed.result() if begun else engine.changes(running.facts.id)
+            found = (*listed.changes, *further)
             changes = [one for one in found if not any(_is_in(one.path, mount) for mount in mounts)]
             unread = tuple(one.path for one in changes if is_unread(one.path))
             changes = [one for one in changes if not is_unread(one.path)]
@@ -97,7 +98,9 @@ def observed(
                 spool.leave_room(len(changes))
             # The engine answers for two containers at the same time.
             reading = in_thread("image", partial(_of_image, changes, image))
-            after, contents = _after(running.facts.id, changes, (*mounts, *unread), engine, spool)
+            after, contents = _after(
+                running.facts.id, dataclasses.replace(listed, changes=tuple(changes)), (*mounts, *unread), engine, spool
+            )
         before = _before(changes, after, reading.result(), image)
         for one in _never_read(changes, before, after):
             side = before if one.kind == "removed" else after
@@ -155,13 +158,14 @@ def _is_in(path: str, folder: str) -> bool:
 
 
 def _after(
-    container: str, changes: Sequence[Change], barred: Sequence[str], engine: Engine, spool: Spool | None
+    container: str, listed: Listed, barred: Sequence[str], engine: Engine, spool: Spool | None
 ) -> tuple[dict[str, Entry], dict[str, bytes]]:
     """What the container has at the changed paths: from its own layer what lies there, the rest from the engine."""
+    changes = listed.changes
     paths = {one.path for one in changes if one.kind != "removed"}
     found: tuple[dict[str, Entry], dict[str, bytes]] = ({}, {})
-    if own := engine.own_files(container):
-        found = entries.read_own(own, paths, kept=is_metadata, spool=spool)
+    if listed.own:
+        found = entries.read_own(listed.own, paths, kept=is_metadata, spool=spool)
     left = paths - {*found[0]}
     changed = [one.path for one in changes if one.kind == "changed" and one.path in left]
     added = [one.path for one in changes if one.kind == "added" and one.path in left]

@@ -13,7 +13,7 @@ import os
 import re
 import stat
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -38,27 +38,33 @@ class Change:
     kind: str
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Listed:
+    """The changes, sorted by path; `own` reads the layer's files where this user can, with the same names."""
+
+    changes: tuple[Change, ...]
+    own: OwnFiles | None
+
+    @classmethod
+    def of(cls, changes: Iterable[Change], own: OwnFiles | None = None) -> Listed:
+        """Changes in any order."""
+        return cls(tuple(sorted(changes, key=lambda one: one.path)), own)
+
+
 class Changes(ContainerFiles):
     """Changes of containers. Every method raises EngineError."""
 
     @guarded
-    def changes(self, container: str) -> tuple[Change, ...]:
-        """The changes of a container, running or not, sorted by path."""
-        facts = self._api.inspect_container(container)
-        found = _of_layers((facts.get("GraphDriver") or {}).get("Data") or {})
+    def changes(self, container: str) -> Listed:
+        """The changes of a container, running or not."""
+        data = (self._api.inspect_container(container).get("GraphDriver") or {}).get("Data") or {}
+        found = _of_layers(data)
         if found is None:
             rows = self._api.diff(container) or ()
-            found = [Change(row["Path"], _KINDS[row["Kind"]]) for row in rows]
-        return tuple(sorted(found, key=lambda one: one.path))
-
-    @guarded
-    def own_files(self, container: str) -> OwnFiles | None:
-        """The files of a container's own layer; None where this user cannot read them, or where they have other owners
-        there than in the container."""
-        upper = ((self._api.inspect_container(container).get("GraphDriver") or {}).get("Data") or {}).get("UpperDir")
-        if not upper or not _is_readable(upper) or Path(upper).stat().st_uid != 0:
-            return None
-        return OwnFiles(os.path.realpath(upper))
+            return Listed.of([Change(row["Path"], _KINDS[row["Kind"]]) for row in rows])
+        upper = os.path.realpath(data["UpperDir"])
+        # In a container with a user namespace, numbers of owners are others than in the folder.
+        return Listed.of(found, OwnFiles(upper) if Path(upper).stat().st_uid == 0 else None)
 
     @guarded
     def volume_sizes(self) -> Mapping[str, int]:
@@ -125,17 +131,12 @@ def _each(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
 def _of_layers(data: Mapping[str, Any]) -> list[Change] | None:
     """The changes as the layer's own folder has them; None where it cannot be read or does not tell all."""
     upper, lower = data.get("UpperDir"), data.get("LowerDir")
-    if not upper or not lower or not _is_readable(upper):
+    if not upper or not lower or not os.access(upper, os.R_OK | os.X_OK) or not _sees_marks(Path(upper)):
         return None
     try:
         return list(_walk(os.path.realpath(upper), [Path(one) for one in lower.split(":")]))
     except (OSError, _IndirectError):
         return None
-
-
-def _is_readable(upper: str) -> bool:
-    """Whether this user can read a layer's folder and all marks in it."""
-    return os.access(upper, os.R_OK | os.X_OK) and _sees_marks(Path(upper))
 
 
 class _IndirectError(Exception):

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from devenv.build import delta
-from devenv.doors.docker.changes import Change
+from devenv.doors.docker.changes import Change, Listed
 from devenv.doors.docker.own_files import OwnFiles
 from devenv.drift.begin import Begun, begin
 from devenv.drift.observe import ImageFiles, Observed, host_numbers, observed
@@ -49,11 +49,8 @@ class Engine(TarEngine):
         content = self.trees[name].get(path, b"")
         return content.decode() if isinstance(content, bytes) else ""
 
-    def own_files(self, _: str) -> Any:
-        return self.own
-
-    def changes(self, _: str) -> tuple[Change, ...]:
-        return tuple(self._changes)
+    def changes(self, _: str) -> Listed:
+        return Listed(tuple(self._changes), self.own)
 
 
 def look(engine: Engine) -> Observed:
@@ -86,12 +83,12 @@ def test_what_an_added_folder_shows_of_the_image_is_no_addition() -> None:
 
 def test_the_image_is_read_while_the_engine_looks_for_the_changes() -> None:
     engine = Engine({"/a": b"2"}, {"/a": b"1", "/lock": b"of the image"}, [])
-    listed: Future[tuple[Change, ...]] = Future()
+    listed: Future[Listed] = Future()
     texts = []
 
     def meanwhile(image: ImageFiles) -> None:
         texts.append(image.text("/lock"))
-        listed.set_result(tuple(made("changed", "/a")))  # had the answer been waited for, this would never run
+        listed.set_result(Listed.of(made("changed", "/a")))  # had the answer been waited for, this would never run
 
     begun = Begun(facts=engine.inspection("c"), listed=listed)
     with observed(running(), engine, begun=begun, meanwhile=meanwhile) as found:  # type: ignore[arg-type]
@@ -106,12 +103,12 @@ def test_the_container_is_asked_about_before_its_changes_keep_the_engine_busy() 
             asked.append("inspection")
             return super().inspection(name)
 
-        def changes(self, name: str) -> tuple[Change, ...]:
+        def changes(self, name: str) -> Listed:
             asked.append("changes")
             return super().changes(name)
 
     begun = begin(running(), Busy({}, {}, made("added", "/a")))  # type: ignore[arg-type]
-    assert begun.listed.result() == (Change("/a", "added"),)
+    assert begun.listed.result() == Listed.of(made("added", "/a"))
     assert asked == ["inspection", "changes"]
 
 

@@ -14,7 +14,7 @@ import requests
 import requests.exceptions
 
 from devenv.doors.docker import changes
-from devenv.doors.docker.changes import Changes
+from devenv.doors.docker.changes import Change, Changes
 from devenv.errors import EngineError
 
 WHITEOUT = "whiteout"
@@ -53,7 +53,7 @@ class Layers:
         return self._root / "upper" / "diff"
 
     def found(self) -> list[tuple[str, str]]:
-        return [(one.path, one.kind) for one in Changes.changes(self.engine, "c")]  # type: ignore[arg-type]
+        return [(one.path, one.kind) for one in Changes.changes(self.engine, "c").changes]  # type: ignore[arg-type]
 
 
 class _Engine(Changes):
@@ -231,12 +231,18 @@ def test_own_files_are_read_only_where_their_owners_are_the_containers(
     def stat_of(owner: int) -> os.stat_result:
         return os.stat_result((0o755, 0, 0, 0, owner, 0, 0, 0, 0, 0))
 
+    layers.write("upper/diff", a="1")
+    real = Path.stat
     for owner, is_read in ((0, True), (231_072, False)):
         with monkeypatch.context() as patch:
-            patch.setattr(Path, "stat", lambda _, owner=owner: stat_of(owner))
-            assert (Changes.own_files(layers.engine, "c") is not None) == is_read
+            patch.setattr(
+                Path, "stat",
+                lambda path, owner=owner, **how: stat_of(owner) if path == layers.upper else real(path, **how),
+            )  # fmt: skip
+            listed = Changes.changes(layers.engine, "c")
+            assert (listed.own is not None, listed.changes) == (is_read, (Change("/a", "added"),))
     layers.engine.data = {"Data": {}}
-    assert Changes.own_files(layers.engine, "c") is None
+    assert Changes.changes(layers.engine, "c").own is None, "as the engine compares"
 
 
 # the tars
