@@ -28,9 +28,8 @@ def decided(snapshot: Snapshot, session: Session) -> Decided:
 
 def with_layer(decided: Decided, image: str, session: Session) -> Decided:
     """The same with the layer of the snapshot that `image` says it was made from, where that is kept here."""
-    labels = session.engine().image_facts(image)["Config"].get("Labels") or {}
     kept = Snapshots(session.dirs.snapshots)
-    snapshot = kept.find(labels.get(SNAPSHOT_LABEL, ""))
+    snapshot = kept.find(session.engine().image_labels(image).get(SNAPSHOT_LABEL, ""))
     return dataclasses.replace(decided, delta=kept.delta(snapshot)) if snapshot else decided
 
 

@@ -21,8 +21,8 @@ from tests.unit.snapshot.test_store import _kept
     ("kept", "5" * 64), ("gone", None), ("../x", None), (None, None), ("no-layer", None),
 ])  # fmt: skip
 def test_the_layer_is_that_of_the_snapshot_that_is_kept_here(label: Any, sha256: Any, tmp_path: Path) -> None:
-    labels = None if label is None else {SNAPSHOT_LABEL: label}
-    engine = SimpleNamespace(image_facts=lambda _: {"Config": {"Labels": labels}})
+    labels = {} if label is None else {SNAPSHOT_LABEL: label}
+    engine = SimpleNamespace(image_labels=lambda _: labels)
     given = session(settings(tmp_path), engine)
     _kept(given.dirs.snapshots, "kept", layer_sha256="5" * 64)
     _kept(given.dirs.snapshots, "no-layer")
