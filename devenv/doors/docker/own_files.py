@@ -20,6 +20,7 @@ from devenv.errors import EngineError
 
 _CAPABILITY = "security.capability"
 _METACOPY = "trusted.overlay.metacopy"
+_WHITEOUT = os.makedev(0, 0)
 _GONE = (FileNotFoundError, NotADirectoryError)
 
 
@@ -105,9 +106,9 @@ _TYPES = {
 
 
 def _described(path: str, facts: os.stat_result) -> tarfile.TarInfo | None:
-    """None for a socket, which the engine does not send either."""
+    """None for a socket, which the engine does not send either, and for the file system's mark of a removed path."""
     kind = _TYPES.get(stat.S_IFMT(facts.st_mode))
-    if kind is None:
+    if kind is None or (kind == tarfile.CHRTYPE and facts.st_rdev == _WHITEOUT):
         return None
     member = tarfile.TarInfo(path.lstrip("/"))
     member.type = kind

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 import tarfile
 from pathlib import Path
 
@@ -94,3 +95,9 @@ def test_odd_names(tmp_path: Path) -> None:
     name = os.fsdecode(b"new\nline\xff")
     (tmp_path / name).write_bytes(b"1")
     assert _read(tmp_path, f"/{name}")[f"/{name}"][1] == b"1"
+
+
+def test_the_file_systems_mark_of_a_removed_path_is_no_file(tmp_path: Path) -> None:
+    """Overlayfs has a character device 0/0 there, which any user may make."""
+    os.mknod(tmp_path / "gone", stat.S_IFCHR, os.makedev(0, 0))
+    assert _read(tmp_path, "/gone") == {}
