@@ -75,7 +75,7 @@ def _show(app: App, running: Running, path: str) -> None:
     from devenv.drift.show import changed_text
     from devenv.secrets.both import scanner_for
 
-    scanner = scanner_for(known_secrets(app, running), app.dirs.cache)
+    scanner = scanner_for(known_secrets(app), app.dirs.cache)
     change = changed_text(running, path, app.engine, scanner)
     if app.json:
         app.console.json({"environment": running.name, "path": path, "change": change})
@@ -92,7 +92,7 @@ def _patch(app: App, drift: Drift, running: Running, file: Path | None) -> None:
     from devenv.drift.write_patch import write_patch
     from devenv.secrets.both import scanner_for
 
-    scanner = scanner_for(known_secrets(app, running), app.dirs.cache)
+    scanner = scanner_for(known_secrets(app), app.dirs.cache)
     written = write_patch(drift, running, file, app.engine, scanner)
     if app.json:
         app.console.json(patch_json(written))

@@ -59,7 +59,7 @@ def snapshot(
                 name=name or naming.next_name(running.name, kept), message=message, allow=allow, lock=not no_lock,
                 volumes=mounts,
             )  # fmt: skip
-            taken = take(running, wanted, known_secrets(app, running), session)
+            taken = take(running, wanted, known_secrets(app), session)
     if app.json:
         app.console.json({
             **dataclasses.asdict(taken.snapshot), "bytes": kept.size(taken.snapshot),

@@ -113,7 +113,8 @@ def up(
                 before_lock=lambda loaded: preflight.before_lock(loaded, session, asked),
             )  # fmt: skip
             project = mountable(workspace or decided.loaded.project)
-            environment = named or app.environment(decided.plan.preset)
+            kept_name = remote.added.environment if remote and remote.added else decided.plan.preset
+            environment = named or app.environment(kept_name)
             if remote:
                 wishes = _filled(wishes, remote, environment, session)
             result = bring_up(decided, environment, session, project=project, wishes=wishes)

@@ -11,6 +11,10 @@ from typing import TYPE_CHECKING
 
 from devenv.doors import files
 from devenv.errors import ShareError
+from devenv.plan.plan import WORKSPACE
+from devenv.preset import portable
+from devenv.preset.yaml.text import MAX_BYTES
+from devenv.secrets.both import FileScanner, scanner_for
 from devenv.secrets.finding import Finding, allowed
 from devenv.secrets.image_config import image_config
 from devenv.secrets.known import KnownValues
@@ -29,8 +33,8 @@ _SHOWN = 20
 def check(config: bytes, folder: Path, snapshot: Snapshot | None, known: KnownValues, session: Session) -> None:
     """Raise ShareError for what may be secret in all that the lock does not explain: the image's configuration, the
     preset's own files, a snapshot's layer and volumes."""
-    scanner = Scanner(known)
-    found = [*_of_config(config, scanner), *_of_files(folder, scanner)]
+    scanner = scanner_for(known, session.dirs.cache)
+    found = [*_of_config(config, Scanner(known)), *_of_files(folder, scanner)]
     if snapshot:
         found += _of_snapshot(snapshot, Snapshots(session.dirs.snapshots), scanner)
     refused, _ = allowed(found, snapshot.allowed if snapshot else ())
@@ -53,14 +57,19 @@ def _of_config(config: bytes, scanner: Scanner) -> tuple[Finding, ...]:
     )  # fmt: skip
 
 
-def _of_files(folder: Path, scanner: Scanner) -> Iterator[Finding]:
-    """In the preset's own files, by the names that they have beside it."""
+def _of_files(folder: Path, scanner: FileScanner) -> Iterator[Finding]:
+    """In the preset's own files, by the paths that they have in the image."""
+    named = portable.carried(files.read_text(folder / recipe.PRESET, most_bytes=MAX_BYTES, inside=folder))
+    tops = {name: target for target, name in named.files.items()} | {portable.WORKSPACE: WORKSPACE}
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.name != recipe.LOCK:
-            yield from search(scanner, f"/{path.relative_to(folder)}", files.chunks(path))
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name != recipe.LOCK:
+            top = next((one for one in tops if name == one or name.startswith(f"{one}/")), None)
+            inside = f"/{name}" if top is None else f"{tops[top]}{name.removeprefix(top)}"
+            yield from search(scanner, inside, files.chunks(path))
 
 
-def _of_snapshot(snapshot: Snapshot, kept: Snapshots, scanner: Scanner) -> Iterator[Finding]:
+def _of_snapshot(snapshot: Snapshot, kept: Snapshots, scanner: FileScanner) -> Iterator[Finding]:
     layer = kept.delta(snapshot)
     tars: Sequence[tuple[Path, str]] = [
         *([(layer.path, "/")] if layer else []), *((kept.volume(snapshot, mount), mount) for mount in snapshot.volumes)
