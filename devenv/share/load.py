@@ -44,7 +44,7 @@ def check(layer: Path) -> None:
                 if why := _fault(member):
                     raise ShareError(
                         f"the layer sha256:{layer.name} holds {member.name[:200]!r}, {why}: it is not used",
-                        hint="whoever pushed it did not use devenv",
+                        hint="devenv did not push it",
                     )
     except (tarfile.TarError, zstandard.ZstdError, EOFError) as error:
         raise ShareError(f"the layer sha256:{layer.name} cannot be read: {error}", hint="push it again") from None
