@@ -11,8 +11,10 @@ if TYPE_CHECKING:
 
 
 def may_be_reference(name: str | None) -> bool:
-    """Whether it is no file here and no name of devenv's, so that it can only be meant as HOST/NAME:TAG."""
-    return name is not None and "/" in name and not name.startswith((".", "/", "~")) and not Path(name).exists()
+    """Whether it begins with a host and is no file here, so that it can only be meant as HOST/NAME:TAG."""
+    host, slash, _ = (name or "").partition("/")
+    has_host = bool(slash) and not host.startswith((".", "~")) and (host == "localhost" or "." in host or ":" in host)
+    return has_host and name is not None and not Path(name).exists()
 
 
 def remote(name: str, session: Session) -> Remote:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -14,7 +15,8 @@ from devenv.doors.http.registry.manifest import Descriptor
 from devenv.doors.terminal.console import bytes_text
 from devenv.doors.untrusted import from_json
 from devenv.errors import ShareError
-from devenv.share.load import load
+from devenv.share.load import check, load
+from devenv.share.tars import WINDOW_BYTES
 from devenv.snapshot.store import volume_file
 from devenv.up.decide import Decided, decide
 
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
 
 Way = Literal["pull", "rebuild"]
 _BUILD_LABEL = "dev.devenv.image.build"
-_CHUNK_BYTES = 1 << 20
 
 
 def decided(remote: Remote, way: Way | None, session: Session) -> Decided:
@@ -34,10 +35,10 @@ def decided(remote: Remote, way: Way | None, session: Session) -> Decided:
     found = decide(remote.preset, session)
     if remote.added and remote.added.layer:
         layer = remote.added.layer
-        path = remote.folder / "layer.tar"
+        path, delta_sha256 = remote.folder / "layer.tar", remote.added.sha256
         delta = Delta(
-            path=path, sha256=remote.added.sha256, snapshot=str(remote.place),
-            bring=lambda progress: _unpack(remote, layer, path, session, progress),
+            path=path, sha256=delta_sha256, snapshot=str(remote.place),
+            bring=lambda progress: _unpack(remote, layer, path, session, progress, sha256=delta_sha256),
         )  # fmt: skip
         found = dataclasses.replace(found, delta=delta)
     if remote.config is None:
@@ -102,25 +103,44 @@ def _bring(remote: Remote, found: Decided, way: Way | None, session: Session) ->
     return Image(reference=tag, id=built, cached=False)
 
 
-def _unpack(remote: Remote, blob: Descriptor, target: Path, session: Session, progress: Progress) -> None:
-    """Download a compressed tar, and put it unpacked in its place. Raises ShareError."""
-    import zstandard
-
+def _unpack(
+    remote: Remote, blob: Descriptor, target: Path, session: Session, progress: Progress, *, sha256: str = ""
+) -> None:  # fmt: skip
+    """Download a compressed tar, and put it unpacked in its place; `sha256` is what the tar has to have, where it is
+    known. Raises ShareError."""
     if target.is_file():
         return
-    folder, part = session.dirs.blobs, target.with_suffix(".part")
+    packed, part = session.dirs.blobs / blob.hex, target.with_suffix(".part")
     with remote.place.opened(session) as images:
-        images.bring([blob], folder, progress)
+        images.bring([blob], packed.parent, progress)
     try:
-        with (folder / blob.hex).open("rb") as packed, part.open("wb") as plain:
-            zstandard.ZstdDecompressor(max_window_size=1 << 27).copy_stream(packed, plain)
+        check(packed)
+        found = _decompress(packed, part)
+        if sha256 and found != sha256:
+            raise ShareError(
+                f"{blob.digest} of {remote.place} is not the layer that its recipe names", hint="do not use it"
+            )
         part.replace(target)
-        (folder / blob.hex).unlink()
-    except (zstandard.ZstdError, OSError) as error:
+    except OSError as error:
+        raise ShareError(
+            f"cannot unpack {blob.digest} of {remote.place}: {files.reason(error)}",
+            hint=files.place_hint(error, "name another folder: XDG_STATE_HOME"),
+        ) from None
+    finally:
         part.unlink(missing_ok=True)
-        why = files.reason(error) if isinstance(error, OSError) else error
-        hint = files.place_hint(error, "name another folder: XDG_STATE_HOME") if isinstance(error, OSError) else None
-        raise ShareError(f"cannot unpack {blob.digest} of {remote.place}: {why}", hint=hint) from None
+    packed.unlink()
+
+
+def _decompress(packed: Path, target: Path) -> str:
+    """The sha256 (hex) of what is written. Raises OSError."""
+    import zstandard
+
+    digest = hashlib.sha256()
+    with packed.open("rb") as source, target.open("wb") as plain:
+        for chunk in zstandard.ZstdDecompressor(max_window_size=WINDOW_BYTES).read_to_iter(source):
+            digest.update(chunk)
+            plain.write(chunk)
+    return digest.hexdigest()
 
 
 def _build_of(config: bytes) -> str:

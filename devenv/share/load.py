@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devenv.errors import ShareError
+from devenv.share.tars import members
 
 if TYPE_CHECKING:
     from devenv.doors.docker.engine import Engine
@@ -31,23 +32,13 @@ def load(config: bytes, layers: Sequence[Path], reference: str, engine: Engine) 
 
 def check(layer: Path) -> None:
     """Raise ShareError for a layer with paths that leave the image, or with devices."""
-    import zstandard
-
-    try:
-        with (
-            layer.open("rb") as packed,
-            zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(packed) as plain,
-            tarfile.open(fileobj=plain, mode="r|", bufsize=_CHUNK_BYTES) as archive,
-        ):
-            for member in archive:
-                archive.members.clear()  # type: ignore[attr-defined]  # it would keep them all
-                if why := _fault(member):
-                    raise ShareError(
-                        f"the layer sha256:{layer.name} holds {member.name[:200]!r}, {why}: it is not used",
-                        hint="devenv did not push it",
-                    )
-    except (tarfile.TarError, zstandard.ZstdError, EOFError) as error:
-        raise ShareError(f"the layer sha256:{layer.name} cannot be read: {error}", hint="push it again") from None
+    with layer.open("rb") as packed, members(packed, f"the layer sha256:{layer.name}", hint="push it again") as every:
+        for member, _ in every:
+            if why := _fault(member):
+                raise ShareError(
+                    f"the layer sha256:{layer.name} holds {member.name[:200]!r}, {why}: it is not used",
+                    hint="devenv did not push it",
+                )
 
 
 def _fault(member: tarfile.TarInfo) -> str:
@@ -59,7 +50,7 @@ def _fault(member: tarfile.TarInfo) -> str:
 
 
 def _leaves(name: str) -> bool:
-    return name.startswith("/") or ".." in name.split("/")
+    return name.startswith("/") or any(part in ("..", ".wh...") for part in name.split("/"))
 
 
 def _archive(config: bytes, layers: Sequence[Path], reference: str) -> Iterator[bytes]:

@@ -97,6 +97,8 @@ def without_delta(config: Mapping[str, Any]) -> bytes:
     *diff_ids, _ = config["rootfs"]["diff_ids"]
     *history, _ = config["history"]
     own = {**config["config"], "Labels": labels}
+    if not labels:  # a canonical configuration has no empty parts
+        del own["Labels"]
     return document({**config, "config": own, "rootfs": {**config["rootfs"], "diff_ids": diff_ids}, "history": history})
 
 

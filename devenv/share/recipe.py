@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import re
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ from devenv.doors.http.registry.reference import is_digest
 from devenv.doors.untrusted import from_json
 from devenv.errors import ShareError
 from devenv.share.pack import document
+from devenv.share.tars import members
 
 MOST_BYTES = 64 << 20
 """The largest recipe, packed; unpacked it may be four times that."""
@@ -25,6 +27,9 @@ PRESET, LOCK, ADDED = "preset.yaml", "devenv.lock", "snapshot.json"
 _LEVEL = 10
 _TIME_S = 1_700_000_000
 _FORMAT = 1
+_MOST_PLAIN_BYTES = 4 * MOST_BYTES
+_MOUNT = re.compile(r"(?=.{2,200}\Z)(?:/(?!\.\.?(?:/|\Z))[^/\x00-\x1f]+)+")
+_NOT_OURS = "it was not pushed by devenv"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +72,7 @@ class Added:
             or not isinstance(volumes, dict)
             or not isinstance(allowed, list)
             or not all(isinstance(one, str) for one in allowed)
-            or not all(isinstance(mount, str) and mount.startswith("/") for mount in volumes)
+            or not all(isinstance(mount, str) and _MOUNT.fullmatch(mount) for mount in volumes)
             or (layer is not None and not is_digest(f"sha256:{texts['sha256']}"))
         ):
             raise ValueError("its parts have other types")
@@ -92,9 +97,9 @@ def pack(folder: Path, added: Added | None = None) -> bytes:
             member = _member(path.relative_to(folder).as_posix(), facts.st_size, runs=bool(facts.st_mode & 0o100))
             with path.open("rb") as content:
                 archive.addfile(member, content)
-            if plain.tell() > 4 * MOST_BYTES:
+            if plain.tell() > _MOST_PLAIN_BYTES:
                 raise ShareError(
-                    f"the preset's own files are larger than {4 * MOST_BYTES >> 20} MiB",
+                    f"the preset's own files are larger than {_MOST_PLAIN_BYTES >> 20} MiB",
                     hint="keep large files out of 'files:' and 'workspace:', and download them in 'setup:'",
                 )
     packed = zstandard.ZstdCompressor(level=_LEVEL, threads=1).compress(plain.getvalue())
@@ -108,25 +113,23 @@ def pack(folder: Path, added: Added | None = None) -> bytes:
 
 def unpack(data: bytes, folder: Path) -> None:
     """Unpack a stranger's archive into `folder`. Raises ShareError."""
-    import zstandard
-
-    left = 4 * MOST_BYTES
+    most = _MOST_PLAIN_BYTES + tarfile.RECORDSIZE
     try:
-        with (
-            zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(io.BytesIO(data)) as plain,
-            tarfile.open(fileobj=plain, mode="r|") as archive,
-        ):
-            for member in archive:
-                left -= 512 + member.size
-                content = archive.extractfile(member) if member.isreg() else None
-                if content is None or left < 0 or not _is_plain(member.name):
-                    raise ShareError(f"the recipe holds {member.name[:200]!r}, which no recipe of devenv's has")
+        with members(io.BytesIO(data), "the recipe", hint=_NOT_OURS, most_bytes=most) as every:
+            for member, content in every:
+                if content is None or not _is_plain(member.name):
+                    raise ShareError(
+                        f"the recipe holds {member.name[:200]!r}, which no recipe of devenv's has", hint=_NOT_OURS
+                    )
                 files.write_below(folder, member.name, content.read())
                 (folder / member.name).chmod(0o755 if member.mode & 0o100 else 0o644)
-    except (tarfile.TarError, zstandard.ZstdError, OSError, EOFError) as error:
-        raise ShareError(f"the recipe cannot be read: {error}", hint="it was not pushed by devenv") from None
+    except OSError as error:
+        raise ShareError(
+            f"the recipe cannot be unpacked: {files.reason(error)}", where=str(folder),
+            hint=files.place_hint(error, _NOT_OURS),
+        ) from None  # fmt: skip
     if not (folder / PRESET).is_file() or not (folder / LOCK).is_file():
-        raise ShareError("the recipe has no preset or no lock", hint="it was not pushed by devenv")
+        raise ShareError("the recipe has no preset or no lock", hint=_NOT_OURS)
 
 
 def added(folder: Path) -> Added | None:

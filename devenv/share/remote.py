@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from devenv.doors.file_lock import hold
 from devenv.doors.http.registry.manifest import Descriptor, Manifest
 from devenv.doors.http.registry.reference import is_digest
 from devenv.doors.terminal.console import bytes_text
@@ -123,7 +124,11 @@ def _config_of(manifest: Manifest, images: Images, place: Place, session: Sessio
     """An image's configuration; None for a recipe alone. Raises MachineError for another architecture."""
     if manifest.config is None or manifest.config.media_type != CONFIG:
         return None
-    found = from_json(images.blob(manifest.config, most_bytes=_MOST_CONFIG_BYTES))
+    data = images.blob(manifest.config, most_bytes=_MOST_CONFIG_BYTES)
+    try:
+        found = from_json(data)
+    except ValueError as error:
+        raise ShareError(f"the configuration of {place} cannot be read: {error}", hint="push it again") from None
     if not isinstance(found, dict) or not isinstance(found.get("config"), dict):
         raise ShareError(f"the configuration of {place} is not an image's", hint="push it again")
     wanted = _architecture(session)
@@ -155,7 +160,7 @@ def _without_snapshot(
             raise ValueError("its configuration has another number of layers")
         if dict(manifest.annotations).get(DELTA, "") != (added.sha256 if added else ""):
             raise ValueError("its recipe has another snapshot")
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
         raise ShareError(f"{place} is no image that devenv pushed: {error}", hint="push it again") from None
     return base, layers
 
@@ -163,14 +168,17 @@ def _without_snapshot(
 def _unpacked(descriptor: Descriptor, images: Images, session: Session) -> Path:
     """The recipe's folder on this machine; kept under its digest, so it is downloaded once."""
     place = session.dirs.recipes / descriptor.hex
-    if not (place / recipe.LOCK).is_file():
-        data = images.blob(descriptor, most_bytes=recipe.MOST_BYTES)
-        fresh = place.with_name(f".{place.name}")
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir(parents=True, mode=0o700)
-        recipe.unpack(data, fresh)
-        shutil.rmtree(place, ignore_errors=True)
-        fresh.rename(place)
+    with hold(session.dirs.recipes / ".lock", session.waiting_for("reads a recipe"), session.cancel):
+        if not place.is_dir():
+            data = images.blob(descriptor, most_bytes=recipe.MOST_BYTES)
+            fresh = place.with_name(f".{place.name}")
+            shutil.rmtree(fresh, ignore_errors=True)
+            fresh.mkdir(mode=0o700)
+            try:
+                recipe.unpack(data, fresh)
+                fresh.rename(place)
+            finally:
+                shutil.rmtree(fresh, ignore_errors=True)
     return place
 
 
