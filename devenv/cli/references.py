@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from devenv.doors import files
+
 if TYPE_CHECKING:
     from devenv.share.remote import Remote
     from devenv.up.session import Session
@@ -12,9 +14,10 @@ if TYPE_CHECKING:
 
 def may_be_reference(name: str | None) -> bool:
     """Whether it begins with a host and is no file here, so that it can only be meant as HOST/NAME:TAG."""
-    host, slash, _ = (name or "").partition("/")
-    has_host = bool(slash) and not host.startswith((".", "~")) and (host == "localhost" or "." in host or ":" in host)
-    return has_host and name is not None and not Path(name).exists()
+    if name is None or name.startswith((".", "/", "~")) or files.is_there(Path(name)):
+        return False
+    host, slash, _ = name.partition("/")
+    return bool(slash) and (host == "localhost" or "." in host or ":" in host)
 
 
 def remote(name: str, session: Session) -> Remote:

@@ -50,9 +50,10 @@ def push(app: App, words: tuple[str, ...], recipe_only: bool, sign_with: str | N
     if len(words) > 2:
         raise UsageError("too many names", hint="devenv push [ENV|SNAPSHOT|PRESET] REF")
     reference = Reference.parse(words[-1])
-    if reference.tag is None:
+    if reference.tag is None or reference.digest:
+        why = "has a digest, which only a push makes" if reference.digest else "has no tag to push to"
         raise UsageError(
-            f"{reference} has no tag to push to", hint=f"add one: {reference.host}/{reference.repository}:1"
+            f"{reference} {why}", hint=f"write {reference.host}/{reference.repository}:{reference.tag or 1}"
         )
     place, key = InRegistry(reference=reference), key_for(sign_with, app)
     with app.console.stages() as stages:

@@ -256,7 +256,10 @@ def _moments(whole: float) -> Iterator[float]:
 
 def test_after_every_kill_the_next_push_and_pull_complete(team: Team, first: Any) -> None:
     ann, ben, project = team.ann, team.ben, team.project
+    known = Path(ann.env["XDG_STATE_HOME"]) / "devenv/pushes"
+    shutil.rmtree(known)  # else the registry takes every blob from the first repository
     whole = ann.ok("push", "devenv.yaml", team.ref("1", "killed/whole"), cwd=project).seconds
+    shutil.rmtree(known)
     for delay in _moments(whole):
         _killed(ann, ("push", "devenv.yaml", team.ref("1", "killed/push")), delay, project)
     assert team.push(ann, "devenv.yaml", team.ref("1", "killed/push"))["digest"] == first["digest"]
@@ -270,7 +273,8 @@ def test_after_every_kill_the_next_push_and_pull_complete(team: Team, first: Any
         for tag in _images():  # whole, or not there
             assert _is_containerd() or docker("images", "-q", "--no-trunc", tag).strip() == first["identity"]
     tag = ben.ok("pull", team.ref("1", "killed/push")).out.strip()
-    assert ben.ok("verify", tag, "--digest").out.strip() == first["identity"]
+    assert _images() == [tag]
+    assert _is_containerd() or docker("images", "-q", "--no-trunc", tag).strip() == first["identity"]
     assert not [*Path(ben.env["XDG_CACHE_HOME"]).glob("devenv/blobs/*")]
     assert not [*Path(ben.env["XDG_STATE_HOME"]).glob("devenv/recipes/.*/*")]
 
@@ -292,14 +296,16 @@ def test_an_altered_layer_is_refused_by_name(team: Team, first: Any) -> None:
 def _altered(team: Team, blob: Descriptor) -> Iterator[None]:
     """The registry's disk has another byte in the middle of it."""
     with team.blob(blob.digest).open("r+b") as file:
-        for _ in range(2):
+        file.seek(blob.size // 2)
+        right = file.read(1)
+        file.seek(blob.size // 2)
+        file.write(bytes([right[0] ^ 1]))
+        file.flush()
+        try:
+            yield
+        finally:
             file.seek(blob.size // 2)
-            byte = file.read(1)[0]
-            file.seek(blob.size // 2)
-            file.write(bytes([byte ^ 1]))
-            file.flush()
-            if _ == 0:
-                yield
+            file.write(right)
 
 
 def test_another_engine_with_the_other_image_store_has_the_same_image(team: Team, first: Any) -> None:

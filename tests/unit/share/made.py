@@ -20,21 +20,27 @@ from devenv.errors import ShareError
 from devenv.lock.files import write
 from devenv.lock.model import Lock
 from devenv.preset.load import dump
-from devenv.share import manifests, recipe
+from devenv.share import manifests, recipe, remote
 from devenv.share.formats import BUILD, DIFF_ID, LAYER, LOCK, TITLE
 from devenv.share.pack import document
+from devenv.share.remote import Remote
+from devenv.share.signatures.check import Signer
 from devenv.up.session import Session
 from tests.unit import examples, handmade
 
 
 class Memory:
-    """A place, and the images in it; `asked` are the digests that were read."""
+    """A place, and the images in it. `asked`: the digests that were read; `refusal`: why its signatures do not
+    suffice; `writing`: how it was opened."""
 
     def __init__(self) -> None:
         self.blobs: dict[str, bytes] = {}
         self.manifests: dict[str, Manifest] = {}
         self.own: Manifest | None = None
         self.asked: list[str] = []
+        self.signed: tuple[Signer, ...] = ()
+        self.refusal = ""
+        self.writing = False
 
     def __str__(self) -> str:
         return "example.org/demo:1"
@@ -43,7 +49,8 @@ class Memory:
         return f"example.org/demo@{digest}"
 
     @contextlib.contextmanager
-    def opened(self, _: Session, *, writing: bool = False) -> Iterator[Memory]:
+    def opened(self, session: Session, *, writing: bool = False) -> Iterator[Memory]:
+        self.writing = writing
         yield self
 
     def manifest(self, version: str | None = None) -> Manifest:
@@ -63,6 +70,11 @@ class Memory:
         folder.mkdir(parents=True, exist_ok=True)
         for one in wanted:
             (folder / one.hex).write_bytes(self.blob(one, most_bytes=1 << 30))
+
+    def signers(self, manifest: Manifest, project: Path | None) -> tuple[Signer, ...]:
+        if self.refusal:
+            raise ShareError(self.refusal)
+        return self.signed
 
     def send(self, blobs: Iterable[Blob], progress: Progress) -> Sent:
         sent = Sent()
@@ -128,6 +140,11 @@ def content(archive: tarfile.TarFile, name: str) -> bytes:
 def session(root: Path, engine: Any = None) -> Session:
     """A session whose folders are the test's own."""
     return handmade.session(handmade.settings(root), engine or Engine())
+
+
+def look(place: Memory, given: Session) -> Remote:
+    """What lies there, used in no project."""
+    return remote.look(place, given, project=None)
 
 
 # ---- tars

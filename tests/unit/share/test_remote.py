@@ -13,19 +13,19 @@ import pytest
 
 from devenv.doors.http.registry.manifest import OCI_INDEX
 from devenv.errors import DevenvError, MachineError, ShareError
-from devenv.share import recipe, remote
+from devenv.share import recipe
 from devenv.share.formats import DELTA, IDENTITY, RECIPE, RECIPE_DIGEST, RECIPE_SIZE
 from devenv.share.manifests import digest_of
 from devenv.share.pack import document
-from devenv.share.remote import look
-from tests.unit.share.made import Engine, Memory, Shared, layer, member, packed, session, shared, tar
+from devenv.share.signatures.check import Signer
+from tests.unit.share.made import Engine, Memory, Shared, layer, look, member, packed, session, shared, tar
 
 OTHER = f"sha256:{'0' * 64}"
 
 
 def test_an_image_is_found_without_a_layer(tmp_path: Path) -> None:
     made = shared(tmp_path / "preset")
-    found = look(made.place, session(tmp_path))  # type: ignore[arg-type]
+    found = look(made.place, session(tmp_path))
     assert made.place.own
     assert (found.identity, found.digest) == (made.identity, made.place.own.digest)
     assert (found.config, found.layers, found.added) == (document(made.config), tuple(made.layers), None)
@@ -33,13 +33,23 @@ def test_an_image_is_found_without_a_layer(tmp_path: Path) -> None:
     assert found.preset.read_text() == (tmp_path / "preset" / recipe.PRESET).read_text()
     assert not {one.digest for one in made.layers} & {*made.place.asked}
     made.place.asked.clear()
-    assert look(made.place, session(tmp_path)) == found  # type: ignore[arg-type]
+    assert look(made.place, session(tmp_path)) == found
     assert made.annotations[RECIPE_DIGEST] not in made.place.asked, "the recipe is kept"
+
+
+def test_what_is_not_signed_as_required_is_not_read_any_further(tmp_path: Path) -> None:
+    made = shared(tmp_path / "preset")
+    made.place.refusal = "nobody signed it"
+    with pytest.raises(ShareError, match="nobody signed it"):
+        look(made.place, session(tmp_path))
+    assert made.place.asked == []
+    made.place.refusal, made.place.signed = "", (Signer(name="ann", key="SHA256:x", demand="config.yaml"),)
+    assert look(made.place, session(tmp_path)).signers == made.place.signed
 
 
 def test_a_snapshot_comes_off_and_the_image_below_it_is_what_the_identity_names(tmp_path: Path) -> None:
     made = shared(tmp_path / "preset", snapshot=True, volumes=True)
-    found = look(made.place, session(tmp_path))  # type: ignore[arg-type]
+    found = look(made.place, session(tmp_path))
     assert found.config
     assert found.identity == digest_of(found.config) == made.identity
     assert found.layers == tuple(made.layers[:-1])
@@ -56,7 +66,7 @@ def test_a_recipe_alone_has_no_image(tmp_path: Path) -> None:
         layers=[{"mediaType": RECIPE, "digest": made.annotations[RECIPE_DIGEST],
                  "size": int(made.annotations[RECIPE_SIZE])}],
     )  # fmt: skip
-    found = look(made.place, session(tmp_path))  # type: ignore[arg-type]
+    found = look(made.place, session(tmp_path))
     assert (found.config, found.layers, found.identity) == (None, (), made.identity)
 
 
@@ -133,7 +143,7 @@ def test_a_hostile_manifest_is_one_error(case: str, tmp_path: Path) -> None:
     made = shared(tmp_path / "preset")
     change(made)
     with pytest.raises(ShareError, match=said):
-        look(made.place, session(tmp_path))  # type: ignore[arg-type]
+        look(made.place, session(tmp_path))
 
 
 # ---- hostile configurations
@@ -179,7 +189,7 @@ def test_a_hostile_configuration_is_one_error(case: str, snapshot: bool, tmp_pat
     made = shared(tmp_path / "preset", snapshot=snapshot)
     made.put(config_bytes=CONFIGS[case](copy.deepcopy(made.config)))
     with pytest.raises(ShareError):
-        look(made.place, session(tmp_path))  # type: ignore[arg-type]
+        look(made.place, session(tmp_path))
 
 
 def test_a_snapshot_that_is_not_the_last_layer_is_refused(tmp_path: Path) -> None:
@@ -187,12 +197,12 @@ def test_a_snapshot_that_is_not_the_last_layer_is_refused(tmp_path: Path) -> Non
     made.layers[-1], made.layers[0] = made.layers[0], made.layers[-1]
     made.put()
     with pytest.raises(ShareError, match="its last layer is not the snapshot's"):
-        look(made.place, session(tmp_path))  # type: ignore[arg-type]
+        look(made.place, session(tmp_path))
     made = shared(tmp_path / "other", snapshot=True)
     del made.annotations[DELTA]
     made.put()
     with pytest.raises(ShareError, match="its recipe has another snapshot"):
-        look(made.place, session(tmp_path))  # type: ignore[arg-type]
+        look(made.place, session(tmp_path))
 
 
 # ---- other machines
@@ -204,7 +214,7 @@ def test_another_machines_image_is_refused(made_for: tuple[Any, Any], tmp_path: 
     made.config["os"], made.config["architecture"] = made_for
     made.put()
     with pytest.raises(MachineError, match="this engine is linux/amd64"):
-        look(made.place, session(tmp_path))  # type: ignore[arg-type]
+        look(made.place, session(tmp_path))
 
 
 def _index(*entries: dict[str, Any]) -> dict[str, Any]:
@@ -222,9 +232,9 @@ def test_of_an_index_the_image_of_this_machine_is_taken(tmp_path: Path) -> None:
     assert own
     other = {**_entry(made.place, "linux", "arm64"), "digest": OTHER}
     made.place.mean(_index(other, _entry(made.place, "linux", "amd64")))
-    assert look(made.place, session(tmp_path)).digest == own.digest  # type: ignore[arg-type]
+    assert look(made.place, session(tmp_path)).digest == own.digest
     with pytest.raises(DevenvError):
-        look(made.place, session(tmp_path, Engine("aarch64")))  # type: ignore[arg-type]
+        look(made.place, session(tmp_path, Engine("aarch64")))
 
 
 @pytest.mark.parametrize(
@@ -237,7 +247,7 @@ def test_an_index_without_this_machine_is_refused(
     made = shared(tmp_path / "preset")
     made.place.mean(_index(*(_entry(made.place, *one) for one in platforms)))
     with pytest.raises(MachineError, match=f"no image for linux/amd64; it has {offered}"):
-        look(made.place, session(tmp_path))  # type: ignore[arg-type]
+        look(made.place, session(tmp_path))
 
 
 def test_an_index_in_an_index_is_not_followed(tmp_path: Path) -> None:
@@ -245,7 +255,7 @@ def test_an_index_in_an_index_is_not_followed(tmp_path: Path) -> None:
     made.place.mean(_index())
     made.place.mean(_index(_entry(made.place, "linux", "amd64")))
     with pytest.raises(MachineError, match="no image for linux/amd64"):
-        look(made.place, session(tmp_path))  # type: ignore[arg-type]
+        look(made.place, session(tmp_path))
 
 
 # ---- the recipe here
@@ -262,7 +272,7 @@ def test_a_hostile_recipe_leaves_nothing(tmp_path: Path) -> None:
     made.annotations |= {RECIPE_DIGEST: about.digest, RECIPE_SIZE: str(about.size)}
     made.put()
     with pytest.raises(ShareError, match="no recipe of devenv's has"):
-        look(made.place, session(tmp_path))  # type: ignore[arg-type]
+        look(made.place, session(tmp_path))
     assert _recipes(tmp_path) == [".lock"]
     assert not [*tmp_path.rglob("out")]
 
@@ -273,7 +283,7 @@ def test_what_a_killed_run_left_is_made_again(tmp_path: Path) -> None:
     left = tmp_path / "state/recipes" / f".{sha256}"
     left.mkdir(parents=True)
     (left / recipe.ADDED).write_text("half")
-    assert look(made.place, session(tmp_path)).added is None  # type: ignore[arg-type]
+    assert look(made.place, session(tmp_path)).added is None
     assert _recipes(tmp_path) == [".lock", sha256]
 
 
@@ -288,12 +298,9 @@ def test_two_runs_at_once_unpack_it_once(tmp_path: Path, monkeypatch: pytest.Mon
         assert proceed.wait(60)
         unpack(data, folder)
 
-    monkeypatch.setattr(remote.recipe, "unpack", slow)
+    monkeypatch.setattr(recipe, "unpack", slow)
     found: list[Any] = []
-    runs = [
-        threading.Thread(target=lambda: found.append(look(made.place, session(tmp_path))))  # type: ignore[arg-type]
-        for _ in range(2)
-    ]
+    runs = [threading.Thread(target=lambda: found.append(look(made.place, session(tmp_path)))) for _ in range(2)]
     for run in runs:
         run.start()
     assert begun.wait(60)

@@ -12,11 +12,10 @@ from devenv.doors.http.registry.manifest import digest_of
 from devenv.errors import DriftError
 from devenv.share import verify as module
 from devenv.share.formats import DIFF_ID
-from devenv.share.remote import look
 from devenv.share.verify import Proof, verify
 from devenv.verify.canonical import Layer
 from devenv.verify.identity import Identity
-from tests.unit.share.made import Shared, session, shared
+from tests.unit.share.made import Shared, look, session, shared
 
 
 @pytest.fixture
@@ -43,7 +42,7 @@ def _proof(made: Shared, digest: str, root: Path, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(module, "decide", decide)
     monkeypatch.setattr(module, "identity_anew", identity_anew)
-    remote = look(made.place, given)  # type: ignore[arg-type]
+    remote = look(made.place, given)
     made.place.asked.clear()
     proof = verify(remote, given)
     assert asked == [remote.preset]
@@ -81,7 +80,7 @@ def test_layers_that_only_say_to_be_the_same_do_not_make_it_equal(
 
 def test_a_recipe_alone_has_no_layers_to_name(made: Shared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = session(tmp_path)
-    remote = dataclasses.replace(look(made.place, given), layers=())  # type: ignore[arg-type]
+    remote = dataclasses.replace(look(made.place, given), layers=())
     monkeypatch.setattr(module, "decide", lambda *_: None)
     layers = (Layer(name="own", diff_id=digest_of(b"x"), size_bytes=1, entries=()),)
     found = Identity(reference="x", digest=digest_of(b"other"), config={}, layers=layers)

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from devenv import cli
+from devenv.cli.references import may_be_reference
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["example.org/x:1", "localhost/x", "127.0.0.1:5000/team/x@sha256:0", "[::1]:5000/x", "host:5000/x", "a.b/c.yaml"],
+)
+def test_what_begins_with_a_host_may_be_meant_as_a_reference(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert may_be_reference(name)
+    (tmp_path / name).parent.mkdir(parents=True)
+    (tmp_path / name).touch()
+    assert not may_be_reference(name), "a file of that name is meant"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [None, "", "python", "t-x", "devenv.yaml", "a.b", "presets/x.yaml", "team/image:1", "./a.b/x", "../x/y", "/a.b/c",
+     "~/a.b", "a" * 5000 + "/x", "a\0/x"],
+)  # fmt: skip
+def test_all_other_names_are_not(name: str | None) -> None:
+    assert not may_be_reference(name)
+
+
+def test_a_path_that_is_mistyped_is_a_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert cli.run(["up", "presets/mine.yaml"]) == 3
+    assert "the file 'presets/mine.yaml' does not exist" in capsys.readouterr().err
