@@ -14,11 +14,12 @@ from devenv.doors import files
 from devenv.doors.http.registry.manifest import Descriptor
 from devenv.doors.terminal.console import bytes_text
 from devenv.doors.untrusted import from_json
-from devenv.errors import ShareError
+from devenv.errors import DriftError, ShareError
 from devenv.share.load import check, load
 from devenv.share.tars import WINDOW_BYTES
 from devenv.snapshot.store import volume_file
 from devenv.up.decide import Decided, decide
+from devenv.verify.rebuild import identity
 
 if TYPE_CHECKING:
     from devenv.doors.terminal.progress import Progress
@@ -31,29 +32,23 @@ _BUILD_LABEL = "dev.devenv.image.build"
 
 def decided(remote: Remote, way: Way | None, session: Session) -> Decided:
     """Preset, lock, plan and snapshot of a remote environment; `make_image` then has its image pulled or built. `way`:
-    None takes the fewer bytes. Raises ShareError for an image that is not this recipe's."""
+    None takes an image that was built here, else the fewer bytes. Raises ShareError for an image that is not this
+    recipe's."""
     found = decide(remote.preset, session)
-    if remote.added and remote.added.layer:
-        layer = remote.added.layer
-        path, delta_sha256 = remote.folder / "layer.tar", remote.added.sha256
-        delta = Delta(
-            path=path, sha256=delta_sha256, snapshot=str(remote.place),
-            bring=lambda progress: _unpack(remote, layer, path, session, progress, sha256=delta_sha256),
-        )  # fmt: skip
-        found = dataclasses.replace(found, delta=delta)
-    if remote.config is None:
-        if way == "pull":
-            raise ShareError(f"{remote.place} is a recipe, and has no image to pull", hint="leave --pull out")
+    if _pulls(remote, found, way, session):
+        # A tag of its own: nobody has proved that it is what the lock gives, so no other `up` may take it for that.
+        plan = dataclasses.replace(found.plan, image=_pulled(found, remote))
+        found = dataclasses.replace(found, plan=plan, elsewhere=partial(_pull, remote, plan.image))
+    else:
+        found = dataclasses.replace(found, check=partial(_check, remote, found.lock.digest))
+    if remote.added is None or remote.added.layer is None:
         return found
-    if _build_of(remote.config) != found.plan.build_digest:
-        if way == "pull":
-            raise ShareError(
-                f"{remote.place} is not what its recipe gives with this devenv",
-                hint="use the devenv version that pushed it, or build it here: --rebuild",
-            )
-        session.stages.note(f"{remote.place} was pushed by another devenv version: the image is built here")
-        return found
-    return dataclasses.replace(found, elsewhere=partial(_bring, remote, found, way))
+    layer, path, delta_sha256 = remote.added.layer, remote.folder / "layer.tar", remote.added.sha256
+    delta = Delta(
+        path=path, sha256=delta_sha256, snapshot=str(remote.place),
+        bring=lambda progress: _unpack(remote, layer, path, session, progress, sha256=delta_sha256),
+    )  # fmt: skip
+    return dataclasses.replace(found, delta=delta)
 
 
 def volumes(remote: Remote, environment: str, session: Session) -> dict[str, Path]:
@@ -75,32 +70,75 @@ def volumes(remote: Remote, environment: str, session: Session) -> dict[str, Pat
     return found
 
 
-def _bring(remote: Remote, found: Decided, way: Way | None, session: Session) -> Image | None:
-    """Pull the image, unless building it here takes fewer bytes; None then."""
-    assert remote.config is not None
-    folder = session.dirs.blobs
-    to_pull = sum(layer.size for layer in remote.layers if not (folder / layer.hex).is_file())
+def _pulls(remote: Remote, found: Decided, way: Way | None, session: Session) -> bool:
+    """Whether the image is pulled; else it is built here. Raises ShareError where it has to be pulled and cannot."""
+    if remote.config is None:
+        if way == "pull":
+            raise ShareError(f"{remote.place} is a recipe, and has no image to pull", hint="leave --pull out")
+        return False
+    if _build_of(remote.config) != found.plan.build_digest:
+        if way == "pull":
+            raise ShareError(
+                f"{remote.place} is not what its recipe gives with this devenv",
+                hint="use the devenv version that pushed it, or build it here: --rebuild",
+            )
+        session.stages.note(f"{remote.place} was pushed by another devenv version: the image is built here")
+        return False
+    engine = session.engine()
+    if way == "rebuild":
+        return False
+    if engine.image_id(_pulled(found, remote)):  # before the next, so that an environment keeps its image
+        return True
+    if way is None and engine.image_id(found.plan.image):
+        return False
+    to_pull = sum(layer.size for layer in remote.layers if not (session.dirs.blobs / layer.hex).is_file())
     to_build = sum(artifact.size for artifact in session.store.missing(found.lock))
-    pulls = way == "pull" or (way is None and to_pull <= to_build)
+    pulls = way == "pull" or to_pull <= to_build
     session.stages.note(
         f"{remote.place} is {'pulled' if pulls else 'built here'}: {bytes_text(to_pull)} to pull, "
         f"{bytes_text(to_build)} to download for a build"
     )
-    if not pulls:
-        return None
-    engine, tag = session.engine(), found.plan.image
+    return pulls
+
+
+def _pulled(found: Decided, remote: Remote) -> str:
+    return f"{found.plan.image}-pulled-{remote.identity.removeprefix('sha256:')[:16]}"
+
+
+def _pull(remote: Remote, tag: str, session: Session) -> Image:
+    assert remote.config is not None
+    engine, folder = session.engine(), session.dirs.blobs
+    layers = [folder / layer.hex for layer in remote.layers]
     with session.stages.stage("pull") as stage:
         with remote.place.opened(session) as images:
             images.bring(remote.layers, folder, stage)
         stage.message("unpacking")
-        load(remote.config, [folder / layer.hex for layer in remote.layers], tag, engine)
+        try:
+            load(remote.config, layers, tag, engine)
+        except ShareError:
+            for path in layers:  # no later run would take them either
+                path.unlink(missing_ok=True)
+            raise
         built = engine.image_id(tag)
         if built is None:
             raise ShareError(f"the engine has not taken {remote.place}", hint="run the command again with -v")
-        for layer in remote.layers:
-            (folder / layer.hex).unlink(missing_ok=True)
-        stage.message(bytes_text(to_pull))
+        for path in layers:
+            path.unlink(missing_ok=True)
+        stage.message(bytes_text(remote.size))
     return Image(reference=tag, id=built, cached=False)
+
+
+def _check(remote: Remote, lock_digest: str, built: Decided, image: Image, session: Session) -> None:
+    """Raise DriftError for an image that was built here and is not the one that the recipe names."""
+    if built.lock.digest != lock_digest:
+        session.stages.note("the lock was changed here, so the image is not the one that was pushed")
+        return
+    found = identity(image.reference, built.lock, session)
+    if found.digest != remote.identity:
+        raise DriftError(
+            f"{remote.place} names the image {remote.identity}, and its recipe gives {found.digest} here",
+            hint=f"do not use it; what the recipe gives is another environment: devenv up {remote.preset}",
+        )
 
 
 def _unpack(

@@ -31,7 +31,8 @@ class Decided:
     lock: Lock
     plan: Plan
     delta: Delta | None = None  # a snapshot's layer over the plan's image
-    elsewhere: Callable[[Session], Image | None] | None = None  # brings the plan's image, where that is better
+    elsewhere: Callable[[Session], Image] | None = None  # brings the plan's image, which is not built then
+    check: Callable[[Decided, Image, Session], None] | None = None  # what a newly built image has to pass
     recorded: Recorded | None = None
     place: Path | None = None
 

@@ -69,8 +69,7 @@ def _plain(decided: Decided, session: Session, *, no_cache: bool, relock: bool) 
             return decided, here
         if decided.elsewhere and not no_cache:
             own_images.keep(session.dirs.images, [decided.plan.image])
-            if brought := decided.elsewhere(session):
-                return decided, brought
+            return decided, decided.elsewhere(session)
         try:
             bring_files(decided.loaded, decided.lock, session, anew=no_cache)
         except GoneError as gone:
@@ -87,6 +86,8 @@ def _plain(decided: Decided, session: Session, *, no_cache: bool, relock: bool) 
                 decided.plan, folder, engine, session.store, progress=stage, no_cache=no_cache, cancel=session.cancel
             )  # fmt: skip
             stage.message(image.reference)
+        if decided.check:
+            decided.check(decided, image, session)
     return decided, image
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from devenv.build.build import Image
 from devenv.doors.terminal.progress import Silent
-from devenv.errors import ShareError
+from devenv.errors import DriftError, ShareError
 from devenv.lock.model import Lock
 from devenv.plan.plan import plan
 from devenv.share import bring
@@ -64,8 +66,8 @@ def _missing(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
 
 
 def _brought(decided: Decided, given: Session) -> Image | None:
-    assert decided.elsewhere
-    return decided.elsewhere(given)
+    """The pulled image; None where it is to be built."""
+    return decided.elsewhere(given) if decided.elsewhere else None
 
 
 @pytest.mark.parametrize(
@@ -85,12 +87,49 @@ def test_fewer_bytes_decide_unless_a_user_does(
     decided = bring.decided(look(made.place, given), way, given)
     assert not {one.digest for one in made.layers} & {*made.place.asked}, "nothing large before it is needed"
     image = _brought(decided, given)
-    assert (image is not None) == pulls
-    assert notes[-1].startswith(f"example.org/demo:1 is {'pulled' if pulls else 'built here'}: {to_pull} B to pull")
+    assert (image is not None, decided.check is None) == (pulls, pulls)
+    if way != "rebuild":
+        assert notes[-1].startswith(f"example.org/demo:1 is {'pulled' if pulls else 'built here'}: {to_pull} B to pull")
     if image:
         assert image == Image(reference=decided.plan.image, id=made.identity, cached=False)
         assert engine.images == {decided.plan.image: made.identity}
     assert not [*given.dirs.blobs.glob("*")]
+
+
+def test_a_pulled_image_has_a_tag_that_no_preset_has(make: Make, given: Session, engine: Engine) -> None:
+    """Nobody has proved that it is what its lock gives."""
+    made = make()
+    remote = look(made.place, given)
+    decided = bring.decided(remote, "pull", given)
+    own = plan(examples.loaded(), examples.lock()).image
+    assert decided.plan.image == f"{own}-pulled-{made.identity.removeprefix('sha256:')[:16]}"
+    assert _brought(decided, given)
+    assert own not in engine.images
+    again = bring.decided(remote, None, given)
+    assert (again.plan.image, again.check) == (decided.plan.image, None)
+
+
+def test_an_image_that_was_built_here_comes_first(make: Make, given: Session, engine: Engine) -> None:
+    remote, own = look(make().place, given), plan(examples.loaded(), examples.lock()).image
+    engine.images[own] = "sha256:built"
+    assert bring.decided(remote, None, given).plan.image == own
+    assert bring.decided(remote, "pull", given).plan.image != own
+
+
+@pytest.mark.parametrize(("gives", "lock", "works"), [("same", "", True), ("other", "", False), ("other", "new", True)])
+def test_what_is_built_has_to_be_what_the_recipe_names(
+    gives: str, lock: str, works: bool, make: Make, given: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless the user had the lock changed, which is noted."""
+    made, notes = make(), _notes(given, monkeypatch)
+    decided = bring.decided(look(made.place, given), "rebuild", given)
+    assert decided.check
+    digest = made.identity if gives == "same" else f"sha256:{'0' * 64}"
+    monkeypatch.setattr(bring, "identity", lambda *_: SimpleNamespace(digest=digest))
+    built = decided if not lock else dataclasses.replace(decided, lock=examples.lock(apt=(examples.deb("new"),)))
+    with contextlib.nullcontext() if works else pytest.raises(DriftError, match="names the image"):
+        decided.check(built, Image(reference="x", id="y", cached=False), given)
+    assert bool(notes) == bool(lock)
 
 
 def test_layers_that_are_here_already_count_for_nothing(

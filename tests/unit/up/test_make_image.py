@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -50,6 +51,18 @@ def test_a_build_without_a_cache_makes_the_base_anew(
     decided = Decided(loaded=loaded(), lock=lock(), plan=plan(loaded(), lock()))
     image.make_image(decided, session, no_cache=no_cache)
     assert asked == [no_cache, no_cache, no_cache]
+
+    checked: list[str] = []
+
+    def check(_: Decided, made: Image, __: Session) -> None:
+        checked.append(made.reference)
+
+    image.make_image(dataclasses.replace(decided, check=check), session)
+    assert checked == ["devenv/demo:1"]
+    del asked[:]
+    pulled = Image(reference="devenv/demo:pulled", id="sha256:2", cached=False)
+    _, made = image.make_image(dataclasses.replace(decided, elsewhere=lambda _: pulled, check=check), session)
+    assert (made, asked, checked) == (pulled, [], ["devenv/demo:1"]), "it is not built"
 
 
 @pytest.mark.parametrize(
