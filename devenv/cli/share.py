@@ -58,9 +58,7 @@ def push(app: App, words: tuple[str, ...], recipe_only: bool, sign_with: str | N
     place, key = InRegistry(reference=reference), key_for(sign_with, app)
     with app.console.stages() as stages:
         session, known = app.session(stages), known_secrets(app)
-        with _subject(
-            words[0] if len(words) == 2 else None, app, known, session, message=f"pushed as {place}"
-        ) as found:
+        with subject(words[0] if len(words) == 2 else None, app, known, session, message=f"pushed as {place}") as found:
             pushed = send(found, place, known, session, recipe_only=recipe_only)
     # After the list of stages, because ssh-keygen may ask on the terminal.
     signed = None if key is None else sign_pushed(reference, pushed.digest, key, app.settings, session.cancel)
@@ -96,7 +94,7 @@ def pull(app: App, reference: str) -> None:
 
 
 @contextlib.contextmanager
-def _subject(
+def subject(
     name: str | None, app: App, known: KnownValues, session: Session, *, message: str
 ) -> Iterator[Subject]:  # fmt: skip
     """An own environment of that name, or that of this folder; else a snapshot, else a preset."""
@@ -111,8 +109,8 @@ def _subject(
     elif is_name(name) and (there := container.find(name, app.engine)) and app.is_own(there):
         running = there
     if running:
-        with app.locked(running.name), of_environment(running, known, session, message=message) as subject:
-            yield subject
+        with app.locked(running.name), of_environment(running, known, session, message=message) as found:
+            yield found
     elif name is not None and is_name(name) and kept.exists(name):
         yield of_snapshot(kept.get(name), session)
     else:

@@ -102,6 +102,25 @@ class Store:
             self.commit(temporary, found)
         return found
 
+    def receive(self, chunks: Iterable[bytes], artifact: Artifact) -> None:
+        """Put an artifact's bytes here, verified. Raises FetchError for other bytes, and for a full disk."""
+        digest, size_bytes = hashlib.sha256(), 0
+        with self._writing() as temporary:
+            try:
+                with temporary.open("wb") as target:
+                    for chunk in chunks:
+                        digest.update(chunk)
+                        size_bytes += len(chunk)
+                        target.write(chunk)
+            except OSError as error:
+                raise FetchError(
+                    f"cannot write {artifact.file} to the artifact store: {error.strerror}", where=str(self.root),
+                    hint=files.place_hint(error, "put the cache elsewhere with XDG_CACHE_HOME"),
+                ) from None  # fmt: skip
+            if (digest.hexdigest(), size_bytes) != (artifact.sha256, artifact.size):
+                raise FetchError(f"{artifact.file} is not the file that was locked", hint="copy or export it again")
+            self.commit(temporary, artifact.sha256)
+
     def commit(self, temporary: Path, sha256: str) -> Path:
         """Give a finished, verified file of `tmp/` its place. A file that exists already stays."""
         target = self.path(sha256)

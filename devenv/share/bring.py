@@ -93,9 +93,11 @@ def _pulls(remote: Remote, found: Decided, way: Way | None, session: Session) ->
         return False
     to_pull = sum(layer.size for layer in remote.layers if not (session.dirs.blobs / layer.hex).is_file())
     to_build = sum(artifact.size for artifact in session.store.missing(found.lock))
-    pulls = way == "pull" or to_pull <= to_build
+    pulls = way == "pull" or remote.place.near or to_pull <= to_build
     session.stages.note(
-        f"{remote.place} is {'pulled' if pulls else 'built here'}: {bytes_text(to_pull)} to pull, "
+        f"{remote.place}: {bytes_text(to_pull)} to load"
+        if remote.place.near
+        else f"{remote.place} is {'pulled' if pulls else 'built here'}: {bytes_text(to_pull)} to pull, "
         f"{bytes_text(to_build)} to download for a build"
     )
     return pulls
@@ -109,7 +111,7 @@ def _pull(remote: Remote, tag: str, session: Session) -> Image:
     assert remote.config is not None
     engine, folder = session.engine(), session.dirs.blobs
     layers = [folder / layer.hex for layer in remote.layers]
-    with session.stages.stage("pull") as stage:
+    with session.stages.stage("load" if remote.place.near else "pull") as stage:
         with remote.place.opened(session) as images:
             images.bring(remote.layers, folder, stage)
         stage.message("unpacking")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from devenv.build.delta import DELTA_LABEL, SNAPSHOT_LABEL
@@ -66,13 +66,18 @@ def recipe(contents: Contents, subject: Manifest | None = None) -> Manifest:
 
 def attachment(kind: str, content: bytes, subject: Manifest) -> Manifest:
     """The manifest of a document about an image, such as its bill of materials."""
+    return files(kind, [Descriptor.of(content, kind)], subject)
+
+
+def files(kind: str, every: Sequence[Descriptor], subject: Manifest) -> Manifest:
+    """The manifest of files that go along with an image or a recipe."""
     return _manifest(
         {
             "schemaVersion": 2,
             "mediaType": OCI_MANIFEST,
             "artifactType": kind,
             "config": Descriptor.of(NOTHING, EMPTY).document(),
-            "layers": [Descriptor.of(content, kind).document()],
+            "layers": [one.document() for one in every],
             "subject": Descriptor.of(subject.data, subject.media_type).document(),
         }
     )

@@ -13,7 +13,7 @@ from devenv.doors.http.registry.client import Registry
 from devenv.doors.http.registry.pull import pull
 from devenv.doors.http.registry.push import push
 from devenv.doors.http.registry.reference import Reference
-from devenv.doors.http.registry.referrers import attach
+from devenv.doors.http.registry.referrers import attach, referrers
 from devenv.doors.http.registry.repository import Repository
 from devenv.share.pushes import Pushes
 from devenv.share.signatures.check import require
@@ -25,12 +25,17 @@ if TYPE_CHECKING:
     from devenv.share.signatures.check import Signer
     from devenv.up.session import Session
 
+_MOST_ATTACHED = 1000
+
 
 class Images(Protocol):
     """The manifests and blobs of one place. Every method raises ShareError, CancelledError."""
 
     def manifest(self, version: str | None = None) -> Manifest:
         """The manifest of a digest; without one, the manifest that the place's own name means."""
+
+    def attached(self, subject: Manifest) -> tuple[Manifest, ...]:
+        """The manifests that are attached to one."""
 
     def blob(self, wanted: Descriptor, *, most_bytes: int) -> bytes:
         """A small blob, verified."""
@@ -58,6 +63,10 @@ class Place(Protocol):
     def __str__(self) -> str:
         """As a user would write it."""
 
+    @property
+    def near(self) -> bool:
+        """Whether its bytes come without a network."""
+
     def at(self, digest: str) -> str:
         """The same place, at one manifest for ever."""
 
@@ -73,6 +82,11 @@ class InRegistry:
 
     def __str__(self) -> str:
         return str(self.reference)
+
+    @property
+    def near(self) -> bool:
+        """It is elsewhere."""
+        return False
 
     def at(self, digest: str) -> str:
         """HOST/NAME@sha256:…"""
@@ -95,6 +109,10 @@ class _Repository:
 
     def manifest(self, version: str | None = None) -> Manifest:
         return self._repository.manifest(version or self._reference.version)
+
+    def attached(self, subject: Manifest) -> tuple[Manifest, ...]:
+        found = referrers(self._repository, subject.digest)[:_MOST_ATTACHED]
+        return tuple(self._repository.manifest(one.digest) for one in found)
 
     def blob(self, wanted: Descriptor, *, most_bytes: int) -> bytes:
         return self._repository.blob(wanted, most_bytes=most_bytes)

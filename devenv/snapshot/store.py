@@ -35,7 +35,8 @@ _UNFINISHED = ".unfinished-"
 class Snapshot:
     """A snapshot. `made`: UTC, as ISO 8601; `parent`: the snapshot that its environment was made from; `layer_sha256`
     is empty when preset and lock say everything; `allowed`: paths that were let through although they may be secret;
-    `volumes`: mount point to bytes."""
+    `volumes`: mount point to bytes; `origin`: the digest of the image or recipe that was imported, empty for a snapshot
+    of this machine."""
 
     format: int = FORMAT
     name: str
@@ -51,6 +52,7 @@ class Snapshot:
     layer_paths: int = 0
     allowed: tuple[str, ...] = ()
     volumes: dict[str, int] = dataclasses.field(default_factory=dict)
+    origin: str = ""
 
 
 class Snapshots:

@@ -51,6 +51,11 @@ def policy(reference: Reference, settings: Settings, project: Path | None) -> tu
     return tuple(_demands(name_of(reference), settings, project))
 
 
+def policy_of_files(settings: Settings, project: Path | None) -> tuple[Demand, ...]:
+    """What an image needs that comes from no registry: the rules for all images alone count. Raises UsageError."""
+    return tuple(_demands("", settings, project))
+
+
 def _demands(name: str, settings: Settings, project: Path | None) -> Iterator[Demand]:
     machine = ruling(settings.signature_rules, name)
     if machine:

@@ -1,0 +1,114 @@
+"""Environments to a file or folder: what `push` sends, or what another place has, and the locked files beside it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from devenv.doors.http.registry.manifest import Descriptor, Manifest
+from devenv.doors.http.registry.upload import Blob
+from devenv.errors import ShareError
+from devenv.share import sources
+from devenv.share.formats import RECIPE, RECIPE_ARTIFACT, RECIPE_DIGEST, RECIPE_SIZE, SOURCES
+from devenv.share.parts import Parts, index_name
+from devenv.share.push import push
+from devenv.up.decide import decide
+from devenv.up.image import bring_files
+
+if TYPE_CHECKING:
+    from devenv.secrets.known import KnownValues
+    from devenv.share.layout import InLayout
+    from devenv.share.push import Subject
+    from devenv.share.remote import Remote
+    from devenv.up.decide import Decided
+    from devenv.up.session import Session
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """What was written. `path`: the folder, the tar or the index of its parts, which the receiver imports; `parts`: the
+    files of the parts; `digest` is the manifest's, `identity` that of the image which preset and lock give; `files`:
+    how many of the lock's files are in it; `size`: bytes of all."""
+
+    path: str
+    parts: tuple[str, ...]
+    digest: str
+    identity: str
+    size: int
+    files: int
+
+
+def export(
+    subject: Subject, place: InLayout, known: KnownValues, session: Session, *, recipe_only: bool, with_sources: bool
+) -> Exported:
+    """Write the canonical form of an image with its recipe, or the recipe alone. Raises ShareError for what may be
+    secret, and for a place that cannot be written; FetchError for a locked file that cannot be fetched."""
+    if with_sources:
+        place = _with_sources(place, subject.decided, session)
+    pushed = push(subject, place, known, session, recipe_only=recipe_only)
+    return _exported(place, pushed.digest, pushed.identity)
+
+
+def copy(remote: Remote, place: InLayout, session: Session, *, recipe_only: bool, with_sources: bool) -> Exported:
+    """Write what another place has, with all that is attached to it. Raises ShareError, FetchError."""
+    source = remote.place
+    if with_sources:
+        place = _with_sources(place, decide(remote.preset, session), session)
+    folder = session.dirs.blobs
+    with session.stages.stage("copy") as stage, source.opened(session) as images:
+        top = images.manifest(remote.digest)
+        attached = [one for one in images.attached(top) if not (with_sources and one.artifact_type == SOURCES)]
+        if recipe_only and remote.config:
+            top, attached = _recipe_of(attached, remote), []
+        wanted = {one.digest: one for one in _blobs([top, *attached], remote)}.values()
+        kept = [one for one in wanted if (folder / one.hex).is_file()]
+        images.bring(wanted, folder, stage)
+        with place.opened(session, writing=True) as out:
+            out.send([Blob(descriptor=one, content=folder / one.hex) for one in wanted], stage)
+            out.put(top)
+            for one in attached:
+                out.attach(one)
+    for blob in wanted:
+        if blob not in kept:
+            (folder / blob.hex).unlink(missing_ok=True)
+    return _exported(place, top.digest, remote.identity)
+
+
+def _with_sources(place: InLayout, decided: Decided, session: Session) -> InLayout:
+    """With all of the lock's files, which are fetched where they are missing."""
+    bring_files(decided.loaded, decided.lock, session)
+    return dataclasses.replace(place, along=(sources.along(decided.lock, session.store),))
+
+
+def _recipe_of(attached: Sequence[Manifest], remote: Remote) -> Manifest:
+    for manifest in attached:
+        if manifest.artifact_type == RECIPE_ARTIFACT:
+            return manifest
+    raise ShareError(
+        f"{remote.place} has no recipe of its own beside the image", hint="leave --recipe out: the image has it too"
+    )
+
+
+def _blobs(every: Sequence[Manifest], remote: Remote) -> Iterator[Descriptor]:
+    """All that these manifests lead to; the volumes of a snapshot stand in its recipe."""
+    for manifest in every:
+        yield from (*([manifest.config] if manifest.config else []), *manifest.layers)
+    about = dict(every[0].annotations)  # `look` has checked them
+    yield Descriptor(media_type=RECIPE, digest=about[RECIPE_DIGEST], size=int(about[RECIPE_SIZE]))
+    if remote.added:
+        yield from remote.added.blobs()
+
+
+def _exported(place: InLayout, digest: str, identity: str) -> Exported:
+    path, parts = place.path, tuple[str, ...]()
+    if place.part_bytes is not None:
+        path = path.with_name(index_name(path.name))
+        found = Parts.read(path)
+        size, parts = found.size, tuple(str(path.with_name(part.name)) for part in found.parts)
+    else:
+        size = sum(one.stat().st_size for one in ([path] if place.tar else path.rglob("*")) if one.is_file())
+    return Exported(
+        path=str(path), parts=parts, digest=digest, identity=identity, size=size,
+        files=sum(len(along.blobs) for along in place.along),
+    )  # fmt: skip
