@@ -49,8 +49,8 @@ _GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     "Share": {
         "push": ("share:push", "Push a preset's image with its recipe to a registry."),
         "pull": ("share:pull", "Pull an image that 'devenv push' put into a registry."),
-        "export": ("export:export", "Write an environment to a folder or file, for machines without a network."),
-        "import": ("export:import_", "Bring an exported image and recipe to this machine."),
+        "export": ("export:export", "Write an environment to a folder or file."),
+        "import": ("export:import_", "Bring an exported environment to this machine."),
     },
     "Preset and lock": {
         "init": ("preset:init", "Write a devenv.yaml that extends a preset."),

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devenv.doors.http.registry.manifest import Descriptor, Manifest
 from devenv.doors.http.registry.upload import Blob
 from devenv.errors import ShareError
-from devenv.share import sources
-from devenv.share.formats import RECIPE, RECIPE_ARTIFACT, RECIPE_DIGEST, RECIPE_SIZE, SOURCES
+from devenv.share import carried_weights, sources
+from devenv.share.formats import FILE, LAYER, RECIPE, RECIPE_ARTIFACT, RECIPE_DIGEST, RECIPE_SIZE
 from devenv.share.parts import Parts, index_name
 from devenv.share.push import push
 from devenv.up.decide import decide
 from devenv.up.image import bring_files
+from devenv.weights.store import Weights
 
 if TYPE_CHECKING:
     from devenv.secrets.known import KnownValues
@@ -29,39 +31,49 @@ if TYPE_CHECKING:
 class Exported:
     """What was written. `path`: the folder, the tar or the index of its parts, which the receiver imports; `parts`: the
     files of the parts; `digest` is the manifest's, `identity` that of the image which preset and lock give; `files`:
-    how many of the lock's files are in it; `size`: bytes of all."""
+    how many files of lock and model go along; `size`: bytes of all, and `left_out` of what the receiver has already."""
 
     path: str
     parts: tuple[str, ...]
     digest: str
     identity: str
     size: int
+    left_out: int
     files: int
 
 
-def export(
-    subject: Subject, place: InLayout, known: KnownValues, session: Session, *, recipe_only: bool, with_sources: bool
-) -> Exported:
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Extent:
+    """How much is exported: without `recipe_only` the image; the lock's files; the model's."""
+
+    recipe_only: bool = False
+    sources: bool = False
+    weights: bool = False
+
+
+def export(subject: Subject, place: InLayout, known: KnownValues, session: Session, *, extent: Extent) -> Exported:
     """Write the canonical form of an image with its recipe, or the recipe alone. Raises ShareError for what may be
-    secret, and for a place that cannot be written; FetchError for a locked file that cannot be fetched."""
-    if with_sources:
-        place = _with_sources(place, subject.decided, session)
-    pushed = push(subject, place, known, session, recipe_only=recipe_only)
-    return _exported(place, pushed.digest, pushed.identity)
+    secret, and for a place that cannot be written; FetchError for a locked file that cannot be fetched; UsageError for
+    weights that are not on this machine."""
+    place = _with_files(place, subject.decided, session, extent)
+    pushed = push(subject, place, known, session, recipe_only=extent.recipe_only)
+    return _exported(place, pushed.digest, pushed.identity, session)
 
 
-def copy(remote: Remote, place: InLayout, session: Session, *, recipe_only: bool, with_sources: bool) -> Exported:
-    """Write what another place has, with all that is attached to it. Raises ShareError, FetchError."""
+def copy(remote: Remote, place: InLayout, session: Session, *, extent: Extent) -> Exported:
+    """Write what another place has, with all that is attached to it. Raises as `export` does."""
     source = remote.place
-    if with_sources:
-        place = _with_sources(place, decide(remote.preset, session), session)
+    if extent.sources or extent.weights:
+        place = _with_files(place, decide(remote.preset, session), session, extent)
+    again = {along.kind for along in place.along}
     folder = session.dirs.blobs
     with session.stages.stage("copy") as stage, source.opened(session) as images:
         top = images.manifest(remote.digest)
-        attached = [one for one in images.attached(top) if not (with_sources and one.artifact_type == SOURCES)]
-        if recipe_only and remote.config:
+        attached = [one for one in images.attached(top) if one.artifact_type not in again]
+        if extent.recipe_only and remote.config:
             top, attached = _recipe_of(attached, remote), []
-        wanted = {one.digest: one for one in _blobs([top, *attached], remote)}.values()
+        wanted = [*{one.digest: one for one in _blobs([top, *attached], remote)}.values()]
+        wanted = [one for one in wanted if not (one.hex in place.left_out and one.media_type in (LAYER, FILE))]
         kept = [one for one in wanted if (folder / one.hex).is_file()]
         images.bring(wanted, folder, stage)
         with place.opened(session, writing=True) as out:
@@ -72,13 +84,18 @@ def copy(remote: Remote, place: InLayout, session: Session, *, recipe_only: bool
     for blob in wanted:
         if blob not in kept:
             (folder / blob.hex).unlink(missing_ok=True)
-    return _exported(place, top.digest, remote.identity)
+    return _exported(place, top.digest, remote.identity, session)
 
 
-def _with_sources(place: InLayout, decided: Decided, session: Session) -> InLayout:
-    """With all of the lock's files, which are fetched where they are missing."""
-    bring_files(decided.loaded, decided.lock, session)
-    return dataclasses.replace(place, along=(sources.along(decided.lock, session.store),))
+def _with_files(place: InLayout, decided: Decided, session: Session, extent: Extent) -> InLayout:
+    """With all of the lock's files, which are fetched where they are missing, and the model's, which are here."""
+    along = []
+    if extent.weights:
+        along.append(carried_weights.along(decided.lock, Weights(session.settings.hubs.dir)))
+    if extent.sources:
+        bring_files(decided.loaded, decided.lock, session)
+        along.append(sources.along(decided.lock, session.store))
+    return dataclasses.replace(place, along=(*place.along, *along))
 
 
 def _recipe_of(attached: Sequence[Manifest], remote: Remote) -> Manifest:
@@ -100,15 +117,19 @@ def _blobs(every: Sequence[Manifest], remote: Remote) -> Iterator[Descriptor]:
         yield from remote.added.blobs()
 
 
-def _exported(place: InLayout, digest: str, identity: str) -> Exported:
-    path, parts = place.path, tuple[str, ...]()
+def _exported(place: InLayout, digest: str, identity: str, session: Session) -> Exported:
+    path, parts = place.path, tuple[Path, ...]()
     if place.part_bytes is not None:
         path = path.with_name(index_name(path.name))
         found = Parts.read(path)
-        size, parts = found.size, tuple(str(path.with_name(part.name)) for part in found.parts)
+        size, parts = found.size, tuple(path.with_name(part.name) for part in found.parts)
     else:
         size = sum(one.stat().st_size for one in ([path] if place.tar else path.rglob("*")) if one.is_file())
+    left_out = 0
+    if place.left_out:
+        with dataclasses.replace(place, parts=parts).opened(session) as layout:
+            left_out = sum(one.size for one in layout.lacks())
     return Exported(
-        path=str(path), parts=parts, digest=digest, identity=identity, size=size,
+        path=str(path), parts=tuple(map(str, parts)), digest=digest, identity=identity, size=size, left_out=left_out,
         files=sum(len(along.blobs) for along in place.along),
     )  # fmt: skip

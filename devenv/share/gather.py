@@ -35,14 +35,14 @@ class Gathered:
 
 
 @contextlib.contextmanager
-def gathered(paths: Sequence[Path], session: Session) -> Iterator[Gathered]:
+def gathered(paths: Sequence[Path], session: Session, others: Sequence[Path] = ()) -> Iterator[Gathered]:
     """The layout that these files or this folder are. Parts that came alone are kept, and removed after the layout was
-    used without an error. Raises ShareError, UsageError."""
+    used without an error. `others`: earlier exports, for what it lacks. Raises ShareError, UsageError."""
     first = paths[0]
     if len(paths) == 1 and whole_name(first) is None:
         if not files.is_there(first):
             raise UsageError(f"{first} does not exist", hint="name an exported folder, tar or part")
-        yield Gathered(place=InLayout(path=first), name=first.name, count=1)
+        yield Gathered(place=InLayout(path=first, others=tuple(others)), name=first.name, count=1)
         return
     names = {whole_name(path) for path in paths}
     if len(names) != 1 or None in names:
@@ -72,7 +72,8 @@ def gathered(paths: Sequence[Path], session: Session) -> Iterator[Gathered]:
             yield Gathered(place=None, name=parts.name, count=len(parts.parts), missing=missing)
             return
         every = tuple(here[one.name] for one in parts.parts)
-        yield Gathered(place=InLayout(path=first.with_name(parts.name), parts=every), name=parts.name, count=len(every))
+        place = InLayout(path=first.with_name(parts.name), parts=every, others=tuple(others))
+        yield Gathered(place=place, name=parts.name, count=len(every))
         shutil.rmtree(folder, ignore_errors=True)
 
 

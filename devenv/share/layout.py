@@ -15,6 +15,7 @@ from devenv.doors.http.registry.upload import Blob, Sent
 from devenv.doors.terminal.console import bytes_text
 from devenv.errors import ShareError
 from devenv.share import manifests
+from devenv.share.formats import FILE, LAYER, TITLE
 from devenv.share.layout_files import LayoutFiles, Opened, layout_files
 from devenv.share.layout_index import BLOBS, INDEX, Named, attached_to
 from devenv.share.layout_write import Writer, disk, require_space, writer
@@ -43,7 +44,8 @@ class Along:
 class InLayout:
     """An OCI image layout with one image or recipe: a folder, a tar, or (`parts`) a tar in parts.
 
-    To write: `tar` decides between the two, and `part_bytes` has it written in parts.
+    To write: `tar` decides between the two, and `part_bytes` has it written in parts; `along` goes along, and layers
+    and files whose sha256 is in `left_out` do not. To read: blobs that it lacks may lie in the layouts `others`.
     """
 
     path: Path
@@ -51,6 +53,8 @@ class InLayout:
     tar: bool = False
     part_bytes: int | None = None
     along: tuple[Along, ...] = ()
+    left_out: frozenset[str] = frozenset()
+    others: tuple[Path, ...] = ()
 
     def __str__(self) -> str:
         return str(self.path)
@@ -73,7 +77,7 @@ class InLayout:
                 yield layout
                 layout.finish()
         else:
-            with layout_files(self.path, self.parts) as found:
+            with layout_files(self.path, self.parts, self.others) as found:
                 yield Layout(self, session, found=found)
 
 
@@ -139,15 +143,21 @@ class Layout:
                     progress.finish(_TASK)
                 lock.unlink()
 
+    def lacks(self) -> tuple[Descriptor, ...]:
+        """The layers and files of the image and of what is attached to it that the layout does not have."""
+        top, there = self.manifest(), self._found.blobs()
+        every = {one.digest: one for manifest in (top, *self.attached(top)) for one in manifest.layers}.values()
+        return tuple(one for one in every if one.hex not in there)
+
     def signers(self, manifest: Manifest, project: Path | None) -> tuple[Signer, ...]:
-        """Nobody: a signature counts for a name in a registry, and a file has none. Raises ShareError where this machine
-        or the project requires signatures of all images."""
+        """Nobody: a signature counts for a name in a registry, and a file has none. Raises ShareError where this
+        machine or the project requires signatures of all images."""
         if demands := policy_of_files(self._session.settings, project):
             raise ShareError(
                 f"{self._place} is not used: a signature is required of all images, and only a registry has them",
-                where=demands[0].where,
+                where=demands[0].where, detail=f"the image: {manifest.digest}",
                 hint="push it to a registry of yours with --sign, or require signatures of registries by name",
-            )
+            )  # fmt: skip
         return ()
 
     def chunks(self, wanted: Descriptor) -> Iterator[bytes]:
@@ -164,9 +174,10 @@ class Layout:
                     yield last
                     last = chunk
         except FileNotFoundError:
-            name = dict(wanted.annotations).get("org.opencontainers.image.title", "")
+            name = dict(wanted.annotations).get(TITLE, "")
             raise self._refused(
-                f"it lacks {wanted.digest}" + (f" ({name[:100]})" if name else ""), "copy or export it again"
+                f"it lacks {wanted.digest}" + (f" ({name[:100]})" if name else ""),
+                "copy it again; if it was exported with --have, name the earlier export too: --with FILE",
             ) from None
         if size != wanted.size or digest.hexdigest() != wanted.hex:
             raise self._refused(f"its {wanted.digest} has other content", "it was altered or damaged: copy it again")
@@ -176,7 +187,7 @@ class Layout:
 
     def send(self, blobs: Iterable[Blob], progress: Progress) -> Sent:
         """Add blobs."""
-        every = tuple(blobs)
+        every = self._wanted(blobs)
         self._progress = progress
         written = self._out.add(every, progress)
         total = sum({blob.descriptor.digest: blob.descriptor.size for blob in every}.values())
@@ -212,11 +223,22 @@ class Layout:
 
     def _add(self, blobs: Iterable[Blob]) -> None:
         assert self._progress is not None
-        self._out.add(blobs, self._progress)
+        self._out.add(self._wanted(blobs), self._progress)
+
+    def _wanted(self, blobs: Iterable[Blob]) -> tuple[Blob, ...]:
+        out = self._place.left_out
+        return tuple(
+            one for one in blobs
+            if not (one.descriptor.hex in out and one.descriptor.media_type in (LAYER, FILE))
+        )  # fmt: skip
 
     def _opened(self, name: str) -> contextlib.AbstractContextManager[tuple[Opened, int]]:
+        return self._found.opened(name)
+
+    @property
+    def _found(self) -> LayoutFiles:
         assert self._files is not None, "opened for writing"
-        return self._files.opened(name)
+        return self._files
 
     def _index(self) -> Manifest:
         try:

@@ -29,13 +29,24 @@ class Opened(Protocol):
 class LayoutFiles(Protocol):
     """The files of one layout."""
 
+    def blobs(self) -> frozenset[str]:
+        """The sha256 (hex) that the names of its blobs state."""
+
     def opened(self, name: str) -> contextlib.AbstractContextManager[tuple[Opened, int]]:
         """A file and its size. Raises FileNotFoundError, OSError."""
 
 
 @contextlib.contextmanager
-def layout_files(path: Path, parts: Sequence[Path] = ()) -> Iterator[LayoutFiles]:
-    """Those of a folder, of one tar, or of a tar whose parts lie in order. Raises ShareError."""
+def layout_files(
+    path: Path, parts: Sequence[Path] = (), others: Sequence[Path] = ()
+) -> Iterator[LayoutFiles]:  # fmt: skip
+    """Those of a folder, of one tar, or of a tar whose parts lie in order; blobs that it lacks may lie in `others`.
+    Raises ShareError."""
+    if others:
+        with contextlib.ExitStack() as held:
+            first = held.enter_context(layout_files(path, parts))
+            yield _Several([first, *(held.enter_context(layout_files(one)) for one in others)])
+        return
     try:
         if not parts and path.is_dir():
             yield _Folder(path)
@@ -55,9 +66,30 @@ def is_layout(path: Path) -> bool:
     return path.suffix == ".tar" and path.is_file()
 
 
+class _Several:
+    def __init__(self, every: Sequence[LayoutFiles]) -> None:
+        self._every = every
+
+    def blobs(self) -> frozenset[str]:
+        return frozenset().union(*(one.blobs() for one in self._every))
+
+    @contextlib.contextmanager
+    def opened(self, name: str) -> Iterator[tuple[Opened, int]]:
+        first, *others = self._every
+        hexes = name.rpartition("/")[2]
+        found = next((one for one in others if hexes in one.blobs()), first) if hexes not in first.blobs() else first
+        with found.opened(name) as opened:
+            yield opened
+
+
 class _Folder:
     def __init__(self, root: Path) -> None:
         self._root = root
+
+    def blobs(self) -> frozenset[str]:
+        place = self._root / BLOBS
+        names = [path.name for path in place.iterdir()] if place.is_dir() else []
+        return frozenset(name for name in names if _NAME.fullmatch(f"{BLOBS}/{name}"))
 
     @contextlib.contextmanager
     def opened(self, name: str) -> Iterator[tuple[Opened, int]]:
@@ -71,6 +103,9 @@ class _Tar:
     def __init__(self, file: _Joined, path: Path) -> None:
         self._file = file
         self._members = _members(file, path)
+
+    def blobs(self) -> frozenset[str]:
+        return frozenset(name.rpartition("/")[2] for name in self._members if name.startswith(BLOBS))
 
     @contextlib.contextmanager
     def opened(self, name: str) -> Iterator[tuple[Opened, int]]:

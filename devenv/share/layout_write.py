@@ -187,7 +187,7 @@ class _Tar:
 
     def finish(self, named: Named) -> None:
         texts = [(LAYOUT, LAYOUT_TEXT), (INDEX, named.index())]
-        if docker := named.docker():
+        if (docker := named.docker()) and {layer.hex for layer in named.top.layers} <= self._blobs.keys():
             texts.append((DOCKER, docker))
         blobs = sorted(self._blobs.values(), key=lambda blob: (blob.descriptor.size, blob.descriptor.hex))
         # Documents first: a reader that goes through the file once knows then what comes.

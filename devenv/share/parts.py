@@ -45,6 +45,8 @@ class Parts:
             found = value_of(cls, from_json(files.read(path, most_bytes=_MOST_BYTES)))
             if found.format != _FORMAT:
                 raise ValueError("a newer devenv made it")
+            if not found.parts:
+                raise ValueError("it names no parts")
             for number, part in enumerate(found.parts, 1):
                 if part.name != part_name(found.name, number) or "/" in part.name or part.size < 0:
                     raise ValueError(f"its part {number} has another name or no size")

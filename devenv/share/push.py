@@ -75,7 +75,10 @@ def push(subject: Subject, place: Place, known: KnownValues, session: Session, *
         attached = (manifests.recipe(contents, manifest), manifests.attachment(SBOM, bill, manifest))
         blobs += _small((config, CONFIG), (bill, SBOM))
         blobs += [Blob(descriptor=layer, content=path) for layer, path in packed.layers]
-    with session.stages.stage("push") as stage, place.opened(session, writing=True) as images:
+    with (
+        session.stages.stage("export" if place.near else "push") as stage,
+        place.opened(session, writing=True) as images,
+    ):
         sent = images.send(blobs, stage)
         images.put(manifest)
         for one in attached:

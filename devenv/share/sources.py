@@ -11,8 +11,6 @@ from devenv.share.formats import FILE, SOURCES, TITLE
 from devenv.share.layout import Along
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from devenv.doors.http.registry.manifest import Manifest
     from devenv.fetch.store import Store
     from devenv.lock.model import Artifact, Lock
@@ -33,8 +31,8 @@ class Sources:
     missing: tuple[Artifact, ...]
 
 
-def along(lock: Lock, store: Store, there: Collection[str] = ()) -> Along:
-    """The lock's files, which the store has; without those whose sha256 the receiver has already."""
+def along(lock: Lock, store: Store) -> Along:
+    """The lock's files, which the store has."""
     blobs = [
         Blob(
             descriptor=Descriptor(
@@ -43,7 +41,6 @@ def along(lock: Lock, store: Store, there: Collection[str] = ()) -> Along:
             content=store.path(file.sha256),
         )
         for file in lock.artifacts()
-        if file.sha256 not in there
     ]  # fmt: skip
     return Along(kind=SOURCES, blobs=tuple(blobs))
 
@@ -58,6 +55,8 @@ def take_in(lock: Lock, subject: Manifest, images: Layout, session: Session) -> 
         for blob in manifest.layers
     }
     store = session.store
+    lacks = {one.digest for one in images.lacks()}
+    offered = {digest: blob for digest, blob in offered.items() if digest not in lacks}
     wanted = [file for file in store.missing(lock) if f"sha256:{file.sha256}" in offered]
     if wanted:
         with session.stages.stage("sources") as stage:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from devenv.container.state import is_name
 from devenv.errors import ShareError
 from devenv.preset.load import shipped
-from devenv.share import recipe, sources
+from devenv.share import carried_weights, recipe, sources
 from devenv.share.bring import decided, volumes
 from devenv.share.remote import look
 from devenv.snapshot import naming
@@ -32,13 +32,15 @@ if TYPE_CHECKING:
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class TakenIn:
     """An imported environment. `snapshot`: what `up` is given; `image`: its tag on the engine, None for a recipe, and
-    for an image that another version of devenv made."""
+    for an image that another version of devenv made; `weights`: how many of the model's files came along, and how
+    many are missing."""
 
     snapshot: Snapshot
     digest: str
     identity: str
     image: str | None
     sources: Sources
+    weights: tuple[int, int] | None
 
 
 def take_in(place: InLayout, session: Session, *, project: Path | None) -> TakenIn:
@@ -47,13 +49,17 @@ def take_in(place: InLayout, session: Session, *, project: Path | None) -> Taken
     remote = look(place, session, project=project)
     found = decided(remote, None, session)
     with place.opened(session) as images:
-        files = sources.take_in(found.lock, images.manifest(remote.digest), images, session)
+        top = images.manifest(remote.digest)
+        files = sources.take_in(found.lock, top, images, session)
+        weights = carried_weights.take_in(found.lock, top, images, session)
     image = None
     if found.elsewhere:
         _, made = make_image(dataclasses.replace(found, delta=None), session)
         image = made.reference
     snapshot = _kept(remote, found, session)
-    return TakenIn(snapshot=snapshot, digest=remote.digest, identity=remote.identity, image=image, sources=files)
+    return TakenIn(
+        snapshot=snapshot, digest=remote.digest, identity=remote.identity, image=image, sources=files, weights=weights
+    )  # fmt: skip
 
 
 def _kept(remote: Remote, found: Decided, session: Session) -> Snapshot:
@@ -64,7 +70,9 @@ def _kept(remote: Remote, found: Decided, session: Session) -> Snapshot:
     name = _free_name(found.plan.preset, added, kept)
     filled = volumes(remote, added.environment, session) if added else {}
     with session.stages.stage("keep") as stage, kept.new(name, session.waiting_for("is writing a snapshot")) as place:
-        shutil.copytree(remote.folder, place / "preset", ignore=shutil.ignore_patterns(recipe.ADDED, "layer.tar", "volumes"))
+        shutil.copytree(
+            remote.folder, place / "preset", ignore=shutil.ignore_patterns(recipe.ADDED, "layer.tar", "volumes")
+        )
         layer, sizes = place / "layer.tar", {}
         if found.delta and found.delta.bring:
             found.delta.bring(stage)
@@ -76,7 +84,7 @@ def _kept(remote: Remote, found: Decided, session: Session) -> Snapshot:
         snapshot = Snapshot(
             name=name, environment=added.environment if added and is_name(added.environment) else found.plan.preset,
             preset=found.plan.preset, message=added.message if added else f"imported from {remote.place}",
-            made=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), user=getpass.getuser(),
+            made=_made(added), user=getpass.getuser(),
             lock_digest=found.lock.digest, layer_sha256=added.sha256 if added and added.layer else "",
             layer_bytes=layer.stat().st_size if layer.is_file() else 0, layer_paths=_count(layer),
             allowed=added.allowed if added else (), volumes=sizes, origin=remote.digest,
@@ -90,6 +98,14 @@ def _free_name(preset: str, added: recipe.Added | None, kept: Snapshots) -> str:
     if added and is_name(added.snapshot) and added.snapshot not in shipped() and not kept.exists(added.snapshot):
         return added.snapshot
     return naming.next_name(preset, kept)
+
+
+def _made(added: recipe.Added | None) -> str:
+    """When the snapshot was made, so that a further export of it is the same; now, for what states no time."""
+    try:
+        return dt.datetime.fromisoformat(added.made if added else "").isoformat(timespec="seconds")
+    except ValueError:
+        return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
 
 
 def _count(layer: Path) -> int:
