@@ -13,6 +13,7 @@ from benchmarks.cold import cold
 from benchmarks.command import Bench, FailedError, tell
 from benchmarks.devcontainer import devcontainer, measurable
 from benchmarks.doctor import doctor
+from benchmarks.exporting import exporting
 from benchmarks.fetching import fetching
 from benchmarks.quick import help_, render
 from benchmarks.rebuild import rebuild
@@ -31,6 +32,7 @@ BENCHMARKS: dict[str, Callable[[Bench], Result]] = {
     "cold": cold,
     "devcontainer": devcontainer,
     "weights": weights,
+    "export": exporting,
 }
 _DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 
