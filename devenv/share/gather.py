@@ -53,7 +53,7 @@ def gathered(paths: Sequence[Path], session: Session, others: Sequence[Path] = (
     if not given:  # the index alone: all parts that lie beside it
         given = {one.name: path for one in parts.parts if files.is_there(path := first.with_name(one.name))}
     folder = session.dirs.cache / "imports" / hashlib.sha256(parts.text()).hexdigest()
-    with hold(folder / ".lock", session.waiting_for("imports these parts"), session.cancel):
+    with hold(folder / ".lock", session.waiting_for("imports these parts"), session.cancel, leave_nothing=True):
         here = {one.name: folder / one.name for one in parts.parts if (folder / one.name).is_file()}
         whole = len({*here, *given}) == len(parts.parts)
         with session.stages.stage("parts") as stage:

@@ -118,14 +118,13 @@ def test_another_user_brings_it_up_without_a_network(
     assert taken["sources"] == {"files": told["files"], "offered": told["files"], "taken": told["files"], "missing": 0}
     assert there.ok("import", str(path)).out.strip() == taken["name"]  # again, and nothing is doubled
     assert there.snapshots() == [taken["name"]]
-    # It is the same snapshot: what it gives on is the same image.
+    # What it exports again was read out of the engine's image, and is the same.
     again = there.ok("export", taken["name"], "-o", str(tmp_path / "again.tar"), "--json").json()
-    assert again["digest"] == told["digest"]
+    assert (again["digest"], again["identity"]) == (told["digest"], told["identity"])
     try:
         up = there.online("up", taken["name"], "--json").json()
         assert up["smoke"]["passed"]
         assert docker("exec", f"devenv-{NAME}", "cat", "/home/dev/note").strip() == "mine"
-        assert there.online("verify", taken["image"], "--digest").out.strip() == told["identity"]
     finally:
         there.online("down", "--volumes", NAME)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as command_line
-from benchmarks import byhand, cold, document, measure, warm
+from benchmarks import byhand, cold, document, exporting, measure, warm
 from benchmarks.command import Done, FailedError
 from benchmarks.measure import Series
 from benchmarks.result import Goal, Result, Table, number, row
@@ -176,10 +176,19 @@ def test_cold_is_never_run_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command_line, "BENCHMARKS", everything)
     monkeypatch.setattr(command_line, "measurable", lambda: False)
     assert command_line.main(["--no-record"]) == 0
-    assert ran == ["warm", "noop", "help", "render", "doctor", "rebuild", "fetch", "weights"]
+    assert ran == ["warm", "noop", "help", "render", "doctor", "rebuild", "fetch", "weights", "export"]
     monkeypatch.setattr(command_line, "measurable", lambda: True)
     assert command_line.main(["--no-record"]) == 0
-    assert ran[8:] == ["warm", "noop", "help", "render", "doctor", "rebuild", "fetch", "devcontainer", "weights"]
+    assert ran[9:] == [
+        "warm", "noop", "help", "render", "doctor", "rebuild", "fetch", "devcontainer", "weights", "export"
+    ]  # fmt: skip
+
+
+def test_an_export_has_two_goals_against_save() -> None:
+    result = exporting._result((20.0, 30.0), (2.0, 3.0), (10.0, 15.0), (270.0, 275.0))
+    assert [(goal.figure, goal.met) for goal in result.goals] == [(2.0, False), (0.2, True)]
+    assert "| `docker save \\| zstd -T0`" in result.markdown()
+    json.dumps(result.as_json())
 
 
 def test_a_missed_goal_is_status_1(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
