@@ -12,7 +12,7 @@ import click
 from devenv.cli import references
 from devenv.cli.app import App, from_option, json_option, pass_app, weights_dir_option
 from devenv.cli.known_secrets import known_secrets
-from devenv.cli.share import subject
+from devenv.cli.share import subject_of
 from devenv.doors.terminal.console import bytes_text
 from devenv.errors import UsageError
 
@@ -89,7 +89,7 @@ def export(
             done = copy(remote, place, session, extent=extent)
         else:
             known = known_secrets(app)
-            with subject(name, app, known, session, message=f"exported to {output.name}") as found:
+            with subject_of(name, app, known, session, message=f"exported to {output.name}") as found:
                 done = write(found, place, known, session, extent=extent)
     if app.json:
         app.console.json(dataclasses.asdict(done))

@@ -58,7 +58,9 @@ def push(app: App, words: tuple[str, ...], recipe_only: bool, sign_with: str | N
     place, key = InRegistry(reference=reference), key_for(sign_with, app)
     with app.console.stages() as stages:
         session, known = app.session(stages), known_secrets(app)
-        with subject(words[0] if len(words) == 2 else None, app, known, session, message=f"pushed as {place}") as found:
+        with subject_of(
+            words[0] if len(words) == 2 else None, app, known, session, message=f"pushed as {place}"
+        ) as found:
             pushed = send(found, place, known, session, recipe_only=recipe_only)
     # After the list of stages, because ssh-keygen may ask on the terminal.
     signed = None if key is None else sign_pushed(reference, pushed.digest, key, app.settings, session.cancel)
@@ -94,7 +96,7 @@ def pull(app: App, reference: str) -> None:
 
 
 @contextlib.contextmanager
-def subject(
+def subject_of(
     name: str | None, app: App, known: KnownValues, session: Session, *, message: str
 ) -> Iterator[Subject]:  # fmt: skip
     """An own environment of that name, or that of this folder; else a snapshot, else a preset."""

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from devenv import cli
-from devenv.cli.share import _subject
+from devenv.cli.share import subject_of
 from devenv.container import container
 from devenv.doors.dirs import Dirs
 from devenv.secrets.known import KnownValues
@@ -91,5 +91,5 @@ def test_an_own_environment_comes_before_a_snapshot_and_that_before_a_preset(
     name: str | None, meant: Any, locks: list[str], app: Any
 ) -> None:
     given: Any = SimpleNamespace(dirs=app.dirs)
-    with _subject(name, app, NOBODY, given, message="m") as found:
+    with subject_of(name, app, NOBODY, given, message="m") as found:
         assert (found, app.locks) == (meant, locks)

@@ -45,6 +45,8 @@ class Memory:
     def __str__(self) -> str:
         return "example.org/demo:1"
 
+    near = False
+
     def at(self, digest: str) -> str:
         return f"example.org/demo@{digest}"
 
