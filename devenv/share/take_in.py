@@ -56,13 +56,13 @@ def take_in(place: InLayout, session: Session, *, project: Path | None) -> Taken
     if found.elsewhere:
         _, made = make_image(dataclasses.replace(found, delta=None), session)
         image = made.reference
-    snapshot = _kept(remote, found, session)
+    snapshot = _kept(remote, found, image or "", session)
     return TakenIn(
         snapshot=snapshot, digest=remote.digest, identity=remote.identity, image=image, sources=files, weights=weights
     )  # fmt: skip
 
 
-def _kept(remote: Remote, found: Decided, session: Session) -> Snapshot:
+def _kept(remote: Remote, found: Decided, image: str, session: Session) -> Snapshot:
     """The snapshot that stands for it; the same layout gives the same one again."""
     kept, added = Snapshots(session.dirs.snapshots), remote.added
     if there := next((one for one in kept.every() if one.origin == remote.digest), None):
@@ -88,6 +88,7 @@ def _kept(remote: Remote, found: Decided, session: Session) -> Snapshot:
             lock_digest=found.lock.digest, layer_sha256=added.sha256 if added and added.layer else "",
             layer_bytes=layer.stat().st_size if layer.is_file() else 0, layer_paths=_count(layer),
             allowed=added.allowed if added else (), volumes=sizes, origin=remote.digest,
+            image=image,
         )  # fmt: skip
         kept.write(place, snapshot)
         stage.message(name)

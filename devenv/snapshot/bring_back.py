@@ -23,7 +23,11 @@ from devenv.verify.rebuild import restore
 def decided(snapshot: Snapshot, session: Session) -> Decided:
     """Preset, lock, plan and layer of a snapshot."""
     kept = Snapshots(session.dirs.snapshots)
-    return dataclasses.replace(decide(kept.preset(snapshot), session), delta=kept.delta(snapshot))
+    found = dataclasses.replace(decide(kept.preset(snapshot), session), delta=kept.delta(snapshot))
+    if snapshot.image.startswith(f"{found.plan.image}-") and session.engine().image_id(snapshot.image):
+        # An imported image, under the tag that it has because nobody has proved it. Else it is built again.
+        return dataclasses.replace(found, plan=dataclasses.replace(found.plan, image=snapshot.image))
+    return found
 
 
 def with_layer(decided: Decided, image: str, session: Session) -> Decided:

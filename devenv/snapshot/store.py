@@ -36,7 +36,7 @@ class Snapshot:
     """A snapshot. `made`: UTC, as ISO 8601; `parent`: the snapshot that its environment was made from; `layer_sha256`
     is empty when preset and lock say everything; `allowed`: paths that were let through although they may be secret;
     `volumes`: mount point to bytes; `origin`: the digest of the image or recipe that was imported, empty for a snapshot
-    of this machine."""
+    of this machine; `image`: the tag of that image on the engine."""
 
     format: int = FORMAT
     name: str
@@ -53,6 +53,7 @@ class Snapshot:
     allowed: tuple[str, ...] = ()
     volumes: dict[str, int] = dataclasses.field(default_factory=dict)
     origin: str = ""
+    image: str = ""
 
 
 class Snapshots:
