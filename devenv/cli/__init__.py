@@ -34,6 +34,7 @@ _GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "logs": ("inside:logs", "Show a service's log."),
         "shell": ("inside:shell", "Open a shell in the container."),
         "exec": ("inside:exec_", "Run a command in the container."),
+        "run": ("once:run", "Run one command in a container of its own."),
         "smoke": ("inside:smoke", "Run the smoke test again."),
         "restart": ("inside:restart", "Restart one service."),
         "stop": ("lifecycle:stop", "Stop an environment; it can be started again."),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Collection, Sequence
+from typing import Protocol
 
 import click
 
@@ -199,30 +200,41 @@ def _interactive(app: App, running: Running, command: tuple[str, ...], *, workdi
     from devenv.container.exec import Lifeline, working_folder
 
     condition.require_running(running)
-    terminal = ["-i", "-t"] if sys.stdin.isatty() and sys.stdout.isatty() else ["-i"]
     folder = working_folder(running, app.engine, workdir) if workdir else WORKSPACE
-    options = [*terminal, "--user", "dev", "--workdir", folder]
-
     with Lifeline(app.engine, running.facts.name) as line:
-        code = _inside(app, running, options, line.command(command), tell=line.tell)
-        if code < 0:
-            line.lost()
-            return 128 - code
-        line.done()
-    return code
+        return attached(app, running.facts.name, command, line, folder=folder)
 
 
-def _inside(
-    app: App,
-    running: Running,
-    options: list[str],
-    command: list[str],
-    *,
-    tell: Callable[[int], None],
-) -> int:
-    """Run a command in the container on this terminal, through the docker client."""
-    full = ["docker", "exec", *options, running.facts.name, *command]
+class Line(Protocol):
+    """What ends a command in a container with its client."""
+
+    def command(self, command: Sequence[str]) -> list[str]:
+        """The command to run there."""
+
+    def tell(self, number: int) -> None:
+        """Pass a signal on."""
+
+    def done(self) -> None:
+        """The command ended."""
+
+    def lost(self) -> None:
+        """Its connection ended, or a signal ended it."""
+
+
+def attached(
+    app: App, container: str, command: Sequence[str], line: Line, *, folder: str = WORKSPACE,
+    passed: Collection[int] = (),
+) -> int:  # fmt: skip
+    """Run a command in the container as the user, on this terminal; its exit status. `passed`: the signals that it gets
+    without an end. Raises EngineError."""
+    terminal = ["-i", "-t"] if sys.stdin.isatty() and sys.stdout.isatty() else ["-i"]
+    full = ["docker", "exec", *terminal, "--user", "dev", "--workdir", folder, container, *line.command(command)]
     try:
-        return process.interactive(full, env=app.engine.endpoint.variables(), tell=tell)
+        code = process.interactive(full, env=app.engine.endpoint.variables(), tell=line.tell, passed=passed)
     except FileNotFoundError:
         raise EngineError("the 'docker' client program is not installed", hint="install docker-cli") from None
+    if code < 0 or (passed and code > 128):
+        line.lost()
+    else:
+        line.done()
+    return 128 - code if code < 0 else code

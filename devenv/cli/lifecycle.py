@@ -9,7 +9,8 @@ import click
 
 from devenv.checks import readiness
 from devenv.cli.app import App, all_users_option, json_option, pass_app
-from devenv.container import condition, container, labels, life, usage
+from devenv.container import condition, container, labels, life, once, usage
+from devenv.doors.docker.engine import LABEL
 from devenv.doors.terminal.console import bytes_text, printable
 from devenv.errors import NotReadyError
 
@@ -18,17 +19,28 @@ from devenv.errors import NotReadyError
 @json_option
 @pass_app
 def ps(app: App) -> None:
-    """List the environments on this engine, running or not."""
-    every = container.everything(app.engine)
+    """List the environments on this engine, running or not, and the commands of 'devenv run'."""
+    every, runs = container.everything(app.engine), once.every(app.engine)
     if app.json:
-        app.console.json([_short(app, running) for running in every])
+        own = {one.name: [run.name for run in runs if run.labels[labels.RUN] == one.name] for one in every}
+        app.console.json([{**_short(app, running), "runs": own[running.name]} for running in every])
         return
-    if not every:
+    if not every and not runs:
         app.console.note("no environment; make one: devenv up rapidocr")
         return
     rows = [
         (running.name, running.preset, _state(app, running), running.project or "-", _ide(app, running))
         for running in every
+    ]
+    rows += [
+        (
+            run.name,
+            run.labels.get(f"{LABEL}preset", ""),
+            f"run, {run.state}",
+            run.labels.get(f"{LABEL}project") or "-",
+            "-",
+        )
+        for run in runs
     ]
     app.console.table("", ("NAME", "PRESET", "STATE", "PROJECT", "URL"), rows, stdout=True)
 

@@ -34,10 +34,11 @@ def prune(app: App, everything: bool, dry_run: bool, all_users: bool) -> None:
     if app.json:
         app.console.json({
             "images": [*done.images], "networks": done.networks, "bytes": size_bytes, "kept": done.kept,
-            "others": done.others, "folders": [str(folder) for folder in done.folders], "dry_run": dry_run,
+            "others": done.others, "runs": done.runs, "folders": [str(folder) for folder in done.folders],
+            "dry_run": dry_run,
         })  # fmt: skip
         return
-    for what in (*done.images, *done.networks, *map(str, done.folders)) if dry_run else ():
+    for what in (*done.images, *done.networks, *done.runs, *map(str, done.folders)) if dry_run else ():
         app.console.data(printable(what, one_line=True))
     app.console.note(
         f"{'would remove' if dry_run else 'removed'} {len(done.images)} images ({bytes_text(size_bytes)}), "

@@ -12,12 +12,11 @@ import click
 
 from devenv.cli import references
 from devenv.cli.app import App, from_option, json_option, pass_app, source_option, weights_dir_option
+from devenv.cli.meant import decided_by, filling, name_of, snapshot
 from devenv.container.gpu import MODES
-from devenv.container.state import is_name
 from devenv.doors.terminal.console import Console, printable
-from devenv.errors import CancelledError, DevenvError, PresetError
+from devenv.errors import CancelledError, DevenvError
 from devenv.preset.load import find
-from devenv.up import preflight
 from devenv.up.decide import decide
 from devenv.up.image import make_image
 from devenv.up.preflight import Asked
@@ -27,13 +26,8 @@ from devenv.up.up import Result
 from devenv.up.up import up as bring_up
 
 if TYPE_CHECKING:
-    from devenv.container.state import Environment
     from devenv.doors.terminal.stages import Events
     from devenv.share.bring import Way
-    from devenv.share.remote import Remote
-    from devenv.snapshot.store import Snapshot
-    from devenv.up.decide import Decided
-    from devenv.up.session import Session
 
 __all__ = ["build", "up"]
 
@@ -100,7 +94,7 @@ def up(
         asked = Asked(gpus=gpus, mode=gpu_mode)
         named = None if name is None else app.environment(name)
         wishes = Wishes(fresh=fresh, relock=relock, take_over=take_over, new_token=new_token, gpus=asked)
-        if kept := _snapshot(app, preset):
+        if kept := snapshot(app, preset):
             from devenv.snapshot.bring_back import bring, known_project
 
             environment = named or app.environment(kept.environment)
@@ -108,15 +102,10 @@ def up(
             result = bring(kept, environment, session, project=project, wishes=wishes)
         else:
             remote = references.remote(preset, session) if preset and references.may_be_reference(preset) else None
-            decided = _pulled(remote, way, session) if remote else decide(
-                find(preset, Path.cwd()), session,
-                before_lock=lambda loaded: preflight.before_lock(loaded, session, asked),
-            )  # fmt: skip
+            decided = decided_by(preset, remote, way, session, asked)
             project = mountable(workspace or decided.loaded.project)
-            kept_name = remote.added.environment if remote and remote.added else decided.plan.preset
-            environment = named or app.environment(kept_name)
-            if remote:
-                wishes = _filled(wishes, remote, environment, session)
+            environment = named or app.environment(name_of(decided, remote))
+            wishes = dataclasses.replace(wishes, fill=filling(remote, environment, session))
             result = bring_up(decided, environment, session, project=project, wishes=wishes)
     token = environment.kept_token()
     with _telling_of_failure(events):
@@ -127,39 +116,6 @@ def up(
         else:
             tell(app.console, result, stages, token)
         result.report.raise_failed(environment.name)
-
-
-def _pulled(remote: Remote, way: Way | None, session: Session) -> Decided:
-    from devenv.share.bring import decided
-
-    return decided(remote, way, session)
-
-
-def _filled(wishes: Wishes, remote: Remote, environment: Environment, session: Session) -> Wishes:
-    """With the volumes of a remote snapshot, for an environment that has not yet some of its own."""
-    from devenv.share.bring import volumes
-
-    return dataclasses.replace(wishes, fill=volumes(remote, environment.name, session))
-
-
-def _snapshot(app: App, name: str | None) -> Snapshot | None:
-    """The snapshot of that name, where no preset has it."""
-    if name is None:
-        return None
-    try:
-        find(name, Path.cwd())
-    except PresetError as error:
-        if "/" in name:
-            return None
-        from devenv.snapshot.store import Snapshots
-
-        kept = Snapshots(app.dirs.snapshots)
-        if not (is_name(name) and kept.exists(name)):
-            if names := ", ".join(one.name for one in kept.every()):
-                error.hint = f"{error.hint}; snapshots: {names}" if error.hint else f"snapshots: {names}"
-            raise
-        return kept.get(name)
-    return None
 
 
 @contextlib.contextmanager

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from devenv.container.gpu import Access, to_json
 from devenv.container.gpu import from_json as gpu_from_json
-from devenv.container.state import is_name
+from devenv.container.state import Environment, is_name
 from devenv.doors.docker.engine import LABEL, labels_json
 from devenv.doors.docker.values import ContainerFacts
 from devenv.doors.untrusted import from_json, value_of
@@ -21,6 +22,8 @@ from devenv.plan.services import PlannedService
 FORMAT = 1
 """To be raised when an older devenv would misread what is written; containers without the label have this one."""
 HOST_MOUNT = "/run/devenv-host"
+RUN = f"{LABEL}run"
+"""On a container for one command: the environment that it is like. It has no `name`, so it is no environment."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +85,13 @@ def written(plan: Plan, project: str, name: str, gpu: Access | None) -> tuple[tu
 def sealed(spec_digest: str) -> tuple[tuple[str, str], ...]:
     """The labels that are no part of the container's own digest."""
     return ((f"{LABEL}spec", spec_digest), (f"{LABEL}format", str(FORMAT)))
+
+
+def once(like: Iterable[tuple[str, str]], environment: Environment) -> tuple[tuple[str, str], ...]:
+    """The labels of a container for one command, from those of the environment's own."""
+    kept = {f"{LABEL}{one}" for one in ("preset", "lock", "image", "editor", "project", "gpu", "model", "format")}
+    own = {RUN: environment.name, f"{LABEL}owner": str(environment.folder)}
+    return (*own.items(), *((name, value) for name, value in like if name in kept))
 
 
 def _check(check: PlannedCheck) -> dict[str, Any]:

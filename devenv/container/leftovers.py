@@ -11,7 +11,8 @@ from pathlib import Path
 
 from devenv.build import own_images
 from devenv.build.delta import BELOW_LABEL
-from devenv.container import container, network
+from devenv.container import container, network, once
+from devenv.container.labels import RUN
 from devenv.container.state import environment, is_name
 from devenv.doors.dirs import Dirs
 from devenv.doors.docker.engine import LABEL, Engine
@@ -23,12 +24,13 @@ from devenv.errors import EngineError
 @dataclasses.dataclass(slots=True, kw_only=True)
 class Pruned:
     """What was, or would be, removed. `images` with their bytes; `kept`: another container uses them; `others`: another
-    user or an older devenv made them."""
+    user or an older devenv made them; `runs`: containers of one-off commands that never began."""
 
     images: dict[str, int] = dataclasses.field(default_factory=dict)
     kept: list[str] = dataclasses.field(default_factory=list)
     others: list[str] = dataclasses.field(default_factory=list)
     networks: list[str] = dataclasses.field(default_factory=list)
+    runs: list[str] = dataclasses.field(default_factory=list)
     folders: list[Path] = dataclasses.field(default_factory=list)
 
 
@@ -58,6 +60,11 @@ def prune(
                 done.kept.append(tag)
         for folder in [] if dry_run else done.folders:
             shutil.rmtree(folder, ignore_errors=True)
+    for name in sorted({run.labels[RUN] for run in once.every(engine) if run.state == "created"}):
+        if is_name(name):
+            state = environment(name, dirs.environments)
+            with state.locked(waiting):
+                done.runs += once.remove_left(state, engine, dry_run=dry_run)
     for unused in network.unused(engine):
         name = unused.labels[f"{LABEL}name"]
         is_ours = is_name(name) and (all_users or network.is_own(unused, environment(name, dirs.environments)))
@@ -74,9 +81,9 @@ def _locks(dirs: Dirs, *, everything: bool) -> Iterator[Path]:
 
 def _unused(engine: Engine, *, everything: bool) -> Iterator[tuple[str, int]]:
     """Tag and size of devenv's images that no environment uses, bases last."""
-    environments = container.everything(engine)
-    used = {one.facts.image for one in environments}
-    editors = {one.facts.labels.get(f"{LABEL}editor", "") for one in environments}
+    users = (*(one.facts for one in container.everything(engine)), *once.every(engine))
+    used = {one.image for one in users}
+    editors = {one.labels.get(f"{LABEL}editor", "") for one in users}
     every = engine.images("")
     below = {_below(one, engine) for one in used}
     left = Counter(image for _, image, _ in every)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from devenv.container import condition, network, owner
+from devenv.container import condition, network, once, owner
 from devenv.container.container import STOP_TIMEOUT_S
 from devenv.container.environments import Environments
 
@@ -36,11 +36,14 @@ def stop(name: str, environments: Environments, *, note: Note, all_users: bool =
 
 def down(name: str, environments: Environments, removal: Removal, *, note: Note) -> None:
     """Remove an environment's container and network. Raises UsageError, before anything is removed, for what is another
-    user's; NotReadyError, EngineError."""
+    user's; NotReadyError while 'devenv run' has volumes that are to go, EngineError."""
     state, engine = environments.state(name), environments.engine()
     with state.locked(lambda: _waiting(note)):
         one = environments.now(name, all_users=removal.all_users)
         lost = owner.removable(state, engine, one, all_users=removal.all_users) if removal.volumes else ()
+        if removal.volumes:
+            once.remove_left(state, engine)
+            once.check_unused(state, engine)
         if one:
             condition.remove(one, engine)
         if not network.remove(state, engine, everybodys=removal.all_users or one is not None):

@@ -62,7 +62,7 @@ def remove(environment: Environment, engine: Engine, *, everybodys: bool) -> boo
 
 def unused(engine: Engine) -> tuple[NetworkFacts, ...]:
     """The networks of environments that have no container: a kill, or `docker rm`, leaves them."""
-    used = {container.network for container in engine.containers(f"{LABEL}name")}
+    used = {one.network for label in ("name", "run") for one in engine.containers(f"{LABEL}{label}")}
     networks = engine.networks(label=f"{LABEL}name")
     return tuple(
         network

@@ -72,7 +72,8 @@ def decide(
         network=network,
     )
     # Without the keys that only a container with a GPU has, so that the digest of other containers stays as it was.
-    wanted = {key: value for key, value in dataclasses.asdict(spec).items() if gpu or key not in _OF_GPUS}
+    never = {"once"} if gpu else {"once", *_OF_GPUS}
+    wanted = {key: value for key, value in dataclasses.asdict(spec).items() if key not in never}
     digest = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()
     return dataclasses.replace(spec, labels=(*spec.labels, *labels.sealed(digest)))
 

@@ -154,11 +154,13 @@ def interactive(
     *,
     env: Mapping[str, str | None] | None = None,
     tell: Callable[[int], None] | None = None,
+    passed: Collection[int] = (),
 ) -> int:
     """Run `command` on this terminal and return its exit status, negative when a signal ended it. `env` as for `run`.
 
     With `tell`, SIGINT and SIGTERM do not interrupt this process: `tell` is called with the first, and makes the
-    command end; with the third the command is killed here. Raises FileNotFoundError.
+    command end; with the third the command is killed here. With `passed`, `tell` is called with each of these signals
+    instead, and the third SIGINT kills. Raises FileNotFoundError.
     """
     log.info("%s", shlex.join(command))
     signals: list[int] = []
@@ -166,7 +168,7 @@ def interactive(
     # foreground if it reads from there.
     apart = tell is not None and not os.isatty(0)
     with (
-        _signalled(tell, signals) as children,
+        _signalled(tell, signals, passed) as children,
         subprocess.Popen(list(command), env=_variables(env), process_group=0 if apart else None) as process,
     ):
         children.append(process)
@@ -176,11 +178,14 @@ def interactive(
             # The terminal sent it to the child as well, which then ends by itself.
             return process.wait()
     # The docker client exits with 0 when Ctrl-C ends it.
-    return 128 + signals[0] if signals and not apart and code <= 0 else code
+    ended = [number for number in signals if not passed or number == signal.SIGINT]
+    return 128 + ended[0] if ended and not apart and code <= 0 else code
 
 
 @contextlib.contextmanager
-def _signalled(tell: Callable[[int], None] | None, signals: list[int]) -> Iterator[list[subprocess.Popen[bytes]]]:
+def _signalled(
+    tell: Callable[[int], None] | None, signals: list[int], passed: Collection[int]
+) -> Iterator[list[subprocess.Popen[bytes]]]:
     children: list[subprocess.Popen[bytes]] = []
     if tell is None:
         yield children
@@ -188,13 +193,15 @@ def _signalled(tell: Callable[[int], None] | None, signals: list[int]) -> Iterat
 
     def handle(number: int, frame: object) -> None:  # noqa: ARG001
         signals.append(number)
-        if len(signals) == 1:
+        if len(signals) == 1 or (passed and signals.count(signal.SIGINT) < 3):
             tell(number)
         elif len(signals) > 2:  # `timeout` sends its signal twice
             for child in children:
                 child.kill()
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    # What `nohup` has this process ignore stays ignored.
+    heard = [one for one in passed if signal.getsignal(one) != signal.SIG_IGN] or (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, handle) for number in heard}
     try:
         yield children
     finally:

@@ -29,7 +29,8 @@ from devenv.up.session import Session
 class Wishes:
     """A run's wishes beyond the preset: a `fresh` container, a new lock for what no mirror has (`relock`),
     volumes and state that others left under its name (`take_over`), another token from now on, which GPUs, and what
-    new volumes begin with (`fill`: mount point to a tar)."""
+    new volumes begin with (`fill`: mount point to a tar). `once`: for one command in a container of its own, which
+    publishes nothing and changes nothing that is remembered."""
 
     fresh: bool = False
     relock: bool = False
@@ -37,6 +38,7 @@ class Wishes:
     new_token: bool = False
     fill: Mapping[str, Path] = dataclasses.field(default_factory=dict)
     gpus: Asked = dataclasses.field(default_factory=Asked)
+    once: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +52,11 @@ class Target:
     beside: tuple[Path, ...]
     gpu: Access | None
 
-    def spec(self, decided: Decided, image: Image, engine: Engine, *, new_ports: bool = False) -> ContainerSpec:
+    def spec(
+        self, decided: Decided, image: Image, engine: Engine, *, new_ports: bool = False, with_ports: bool = True
+    ) -> ContainerSpec:
         """The container to be: with the environment's ports, or (`new_ports`) others."""
-        ports = container.ports_for(decided.plan, self.environment, engine, anew=new_ports)
+        ports = container.ports_for(decided.plan, self.environment, engine, anew=new_ports) if with_ports else {}
         return spec.decide(
             decided.plan, image, self.environment, project=self.project, uid=self.user.uid, gid=self.user.gid,
             ports=ports, gpu=self.gpu, beside=self.beside,
@@ -91,10 +95,14 @@ def claim(
     )
 
 
-def keep(claimed: tuple[Running | None, owner.Claim], environment: Environment, session: Session) -> Running | None:
-    """Remember the claim; returns the existing container, now running or stopped."""
+def keep(
+    claimed: tuple[Running | None, owner.Claim], environment: Environment, session: Session, wishes: Wishes
+) -> Running | None:
+    """Remember the claim; returns the existing container, now running or stopped (as it is, for one command)."""
     running, right = claimed
     owner.keep(environment, right)
+    if wishes.once:
+        return running
     return running and condition.settled(running, session.engine(), session.stages.note)
 
 
@@ -109,8 +117,9 @@ def machine(
         preflight.before_record(decided.loaded, session, asked)
     decided = completed(decided, session)
     given = _verdict(decided, None if wishes.fresh else running, session, asked)
-    preflight.remember(environment, asked)
-    network.wanted(environment, engine, has_ports=bool(decided.plan.ports))
+    if not wishes.once:
+        preflight.remember(environment, asked)
+    network.wanted(environment, engine, has_ports=bool(decided.plan.ports) and not wishes.once)
     return decided, given
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -15,19 +14,19 @@ from devenv.checks import passed, readiness, smoke
 from devenv.checks.gpu import Proof
 from devenv.checks.setup import setup
 from devenv.checks.smoke import Report
-from devenv.container import container, network, owner
+from devenv.container import container, network
 from devenv.container.labels import Running
 from devenv.container.state import Environment
 from devenv.doors.docker.engine import Engine
 from devenv.doors.docker.values import ContainerSpec
 from devenv.doors.thread import outcome
 from devenv.errors import NotReadyError
-from devenv.up import preflight, prepare
+from devenv.up import prepare
 from devenv.up.decide import Decided
-from devenv.up.image import make_image
+from devenv.up.fill import create
+from devenv.up.making import making
 from devenv.up.prepare import Target, Token, Wishes
 from devenv.up.session import Session
-from devenv.up.weights import Bringing
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -61,28 +60,15 @@ def up(
     Raises MachineError before anything is downloaded, NotReadyError, EngineError, BuildError, CancelledError, …
     """
     engine = session.engine()
-    wishes.gpus.check()
-    rootless = preflight.usable(decided.loaded, session).rootless
-    waiting = session.waiting_for("is using this environment")
-    with environment.locked(waiting, session.cancel), contextlib.ExitStack() as held:
-        project = owner.known_path(environment, container.find(environment.name, engine), project)
-        claim = partial(prepare.claim, decided, environment, project, session, wishes)
-        running, _ = claim()
-        decided, gpu = prepare.machine(decided, environment, running, session, wishes)
-        weights = held.enter_context(Bringing(decided.lock.model, session, own=environment.name))
-        decided, image = weights.beside(lambda inner: make_image(decided, inner, relock=wishes.relock))
-        # Check again, because another user may have made a container or volumes of that name meanwhile.
-        running = prepare.keep(claim(), environment, session)
+    with making(decided, environment, session, project=project, wishes=wishes) as made:
+        decided, image, target, running = made.decided, made.image, made.target, made.running
         if environment.filling() and running and running.facts.state == "created":
             running = None  # left by a run that was stopped while it filled the volumes
         token = prepare.token(environment, wishes)
-        has_news = prepare.host_settings(decided, environment, session)
-        user, beside = prepare.user(project, session, rootless=rootless)
-        target = Target(environment=environment, project=project, user=user, beside=beside, gpu=gpu)
         may_move = not environment.ports()  # before they are chosen
         spec = target.spec(decided, image, engine)
         if running and (known := _known(running, spec, token, target, wishes)):
-            if has_news:
+            if made.has_news:
                 session.stages.note(
                     "proxies, mirrors, certificates or git's settings changed; use them: devenv up --fresh"
                 )
@@ -153,23 +139,15 @@ def _start_new(
     """Create and start the container. `other_ports` replaces a port that another program took meanwhile; `fill`: what
     new volumes begin with."""
     engine = session.engine()
-    new = container.new_volumes(spec, engine) | environment.filling()
-    for mount in sorted(fill.keys() - new):
-        session.stages.note(f"{mount} is there already and stays as it is; the snapshot's is not used")
-    environment.keep_filling(fill.keys() & new)
     for left in range(_PORT_ATTEMPTS - 1, -1, -1):
-        container.create(spec, environment, engine)
-        for mount in sorted(fill.keys() & new):
-            with fill[mount].open("rb") as archive:
-                engine.put_archive(spec.name, mount, archive)
-        environment.keep_filling(())
+        create(spec, environment, session, fill)
         watch = _watch(spec.name, session)
         try:
             container.start(spec.name, engine)
         except container.PortTakenError:
             if other_ports is None or not left:
                 raise
-            spec = other_ports()
+            spec, fill = other_ports(), {}
         else:
             return watch
     raise AssertionError("unreachable")

@@ -1,8 +1,9 @@
-"""What `devenv exec` and `devenv shell` start ends with them, however they end, and with nothing else."""
+"""What `devenv exec`, `shell` and `run` start ends with them, however they end, and with nothing else."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pty
 import signal
@@ -10,6 +11,7 @@ import subprocess
 import time
 import uuid
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -185,3 +187,89 @@ def test_an_ordinary_end_kills_nothing_and_leaves_nothing(cli: Cli, mark: str) -
     until(lambda: "os.getpid" not in docker("exec", BOX, "ps", "-eo", "args"))  # the guard's own text
     assert _sleepers(mark) == 1
     assert ".devenv-exec-" not in docker("exec", BOX, "ls", "-A", "/tmp")
+
+
+def _runs() -> list[str]:
+    """The containers of one-off commands beside the environment."""
+    return docker("ps", "-a", "--format", "{{.Names}}", "--filter", "label=dev.devenv.run=t-python").split()
+
+
+@contextlib.contextmanager
+def _run(cli: Cli, script: str) -> Iterator[subprocess.Popen[str]]:
+    """A one-off command that has begun: its script prints `up`."""
+    with subprocess.Popen(
+        cli.command("-q", "run", "t-python", "--", "sh", "-c", script), env=cli.env, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+        preexec_fn=_mind_signals,  # noqa: PLW1509  (no threads here)
+    ) as client:  # fmt: skip
+        try:
+            assert client.stdout is not None
+            assert client.stdout.readline() == "up\n"
+            yield client
+        finally:
+            client.kill()
+
+
+def test_one_off_commands_run_beside_the_environment(cli: Cli, mark: str, tmp_path: Path) -> None:
+    (tmp_path / "given").write_text("from the host\n")
+    tmp_path.chmod(0o755)
+    script = f"cat; cat /data/given; echo $A; cat > /workspace/{mark} < /data/given; ls /run/devenv/sv/ide/run; exit 7"
+    with _run(cli, "echo up; sleep 300"):
+        done = subprocess.run(
+            cli.command("-q", "run", "t-python", "-e", "A=it's", "-v", f"{tmp_path}:/data:ro", "--", "sh", "-c", script),
+            env=cli.env, input="piped\n", capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stdout) == (7, "piped\nfrom the host\nit's\n/run/devenv/sv/ide/run\n"), (
+            done.stderr
+        )
+        (other,) = _runs()
+        facts = json.loads(docker("inspect", other))[0]
+        assert facts["HostConfig"]["PortBindings"] in (None, {})
+        assert "sv ide" not in docker("exec", other, "ps", "-eo", "args").replace("runsv", "sv")
+        assert docker("exec", BOX, "cat", f"/workspace/{mark}") == "from the host\n"
+        assert [one["runs"] for one in cli.ok("ps", "--json").json() if one["name"] == "t-python"] == [[other]]
+    until(lambda: _runs() == [])
+
+
+def test_a_one_off_command_hears_every_signal_and_ends_when_it_likes(cli: Cli) -> None:
+    traps = "trap 'echo usr1' USR1; trap 'echo hup' HUP; trap 'sleep 1; echo saved; exit 5' TERM"
+    with _run(cli, f"{traps}; echo up; while :; do sleep 0.1; done") as client:
+        assert client.stdout is not None
+        for number, told in ((signal.SIGUSR1, "usr1\n"), (signal.SIGHUP, "hup\n")):
+            client.send_signal(number)
+            assert client.stdout.readline() == told
+        client.terminate()
+        assert client.communicate(timeout=60)[0] == "saved\n"
+        assert client.returncode == 5
+    assert _runs() == []
+
+
+def test_the_second_ctrl_c_kills_a_one_off_command(cli: Cli) -> None:
+    with _run(cli, "trap 'echo heard' INT; echo up; while :; do sleep 0.1; done") as client:
+        assert client.stdout is not None
+        client.send_signal(signal.SIGINT)
+        assert client.stdout.readline() == "heard\n"
+        client.send_signal(signal.SIGINT)
+        assert client.wait(timeout=60) == 137
+    assert _runs() == []
+
+
+def test_a_killed_client_leaves_no_container(cli: Cli, mark: str) -> None:
+    with _run(
+        cli, f"trap 'echo {mark} > /workspace/{mark}; exit' TERM; echo up; while :; do sleep 0.1; done"
+    ) as client:
+        os.killpg(client.pid, signal.SIGKILL)
+        until(lambda: _runs() == [])
+    assert docker("exec", BOX, "cat", f"/workspace/{mark}") == f"{mark}\n"  # it could save its work
+
+
+def test_a_one_off_command_ends_with_its_terminal(cli: Cli) -> None:
+    pid, terminal = _on_terminal(cli, "-q", "run", "t-python", "--", "sh", "-c", "tty; sleep 300")
+    said = b""
+    try:
+        while b"/dev/pts" not in said:
+            said += os.read(terminal, 1024)
+    finally:
+        os.close(terminal)
+        os.waitpid(pid, 0)
+    until(lambda: _runs() == [])

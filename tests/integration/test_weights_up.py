@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import struct
 import subprocess
@@ -102,6 +103,11 @@ def test_the_container_sees_the_model_read_only(world: World, up: dict[str, obje
     assert "Read-only" in _inside("touch", f"/mnt/{NAME}/model/x").stderr
     assert _inside("sh", "-c", "echo $DEVENV_MODEL").stdout.strip() == f"/mnt/{NAME}/model"
     assert _inside("touch", f"/mnt/{NAME}/own").returncode == 0, "the data volume beside it stays the user's"
+    once = world.cli(
+        "run", "--", "sh", "-c", "sha256sum < $DEVENV_MODEL/config.json; touch $DEVENV_MODEL/x", cwd=world.project
+    )
+    assert (once.code, once.out[:64]) == (1, hashlib.sha256(FILES["config.json"]).hexdigest()), once.err
+    assert "Read-only" in once.err
     facts = json.loads(docker("volume", "inspect", f"devenv-model-{up['model']}"))[0]
     assert facts["Options"]["device"] == str(world.store / "models" / str(up["model"]))
 

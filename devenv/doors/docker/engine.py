@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -90,6 +91,8 @@ class Engine(Images, Volumes, Networks):
         """Create (not start) a container; returns its id."""
         made = self._api.create_container(
             image=spec.image,
+            command=list(spec.once) or None,
+            stdin_open=bool(spec.once),
             name=spec.name,
             hostname=spec.hostname,
             environment=dict(spec.environment),
@@ -162,6 +165,22 @@ class Engine(Images, Volumes, Networks):
         """Run a command in the container; this process holds its standard input open, and ends it by ending."""
         made = self._api.exec_create(name, list(command), user=user, stdin=True)["Id"]
         return Held(self._api.exec_start(made, socket=True))
+
+    @guarded
+    def hold_main(self, name: str) -> Held:
+        """Hold open the standard input of the container's own process, from before its start; end it by ending."""
+        return Held(self._api.attach_socket(name, {"stdin": 1, "stdout": 1, "stream": 1}))
+
+    @guarded
+    def wait_removed(self, name: str, *, timeout_s: float) -> None:
+        """Wait until the engine has removed a container that is about to end, or the time is over."""
+        import docker.errors
+        import requests.exceptions
+
+        with contextlib.suppress(
+            docker.errors.NotFound, requests.exceptions.Timeout, requests.exceptions.ConnectionError
+        ):
+            self._api.wait(name, timeout=timeout_s, condition="removed")
 
 
 def connect(endpoint: Endpoint) -> Engine:

@@ -48,6 +48,8 @@ class ContainerSpec:
     devices: tuple[str, ...] = ()  # device nodes, at the same path inside
     runtime: str = ""  # the engine's default when empty
     network: str = ""  # the engine's default when empty
+    once: tuple[str, ...] = ()
+    """The program of a container that lives as long as that reads its input; the engine removes it at its end."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +99,7 @@ def host_options(spec: ContainerSpec) -> dict[str, Any]:
         "pids_limit": _MOST_PROCESSES,
         "log_config": _LOG,
         "network_mode": spec.network or None,
+        "auto_remove": bool(spec.once),
     }
 
 

@@ -162,13 +162,14 @@ def test_a_command_runs_in_the_folder_that_was_asked_for(
         there.append(command)
         return 0, "", ""
 
-    def ran(_: App, __: object, options: list[str], *___: Any, **____: Any) -> int:
-        assert options[-2:] == ["--workdir", folder]
+    def ran(command: list[str], **_: Any) -> int:
+        assert command[5:7] == ["--workdir", folder]
         return 0
 
-    monkeypatch.setattr(App, "engine", SimpleNamespace(exec=look))
-    monkeypatch.setattr(lifeline, "Lifeline", MagicMock())
-    monkeypatch.setattr(inside, "_inside", ran)
+    monkeypatch.setattr(App, "engine", SimpleNamespace(exec=look, endpoint=MagicMock()))
+    line = MagicMock(command=lambda words: [*words])
+    monkeypatch.setattr(lifeline, "Lifeline", MagicMock(return_value=MagicMock(__enter__=lambda _: line)))
+    monkeypatch.setattr(process, "interactive", ran)
     with pytest.raises(SystemExit) as ended:
         cli.run(["exec", *(["-w", asked] if asked else []), "ls"])
     assert ended.value.code == 0

@@ -13,6 +13,7 @@ from devenv import cli
 from devenv.build import own_images
 from devenv.cli.app import App
 from devenv.container import container
+from devenv.container.labels import RUN
 from devenv.doors.dirs import Dirs
 from devenv.doors.docker.local_tag import BASE_TAG, BELOW_TAG, EDITOR_TAG
 from devenv.doors.docker.values import NetworkFacts
@@ -22,12 +23,13 @@ MINE, OTHERS, BUSY = "devenv/mine:1", "devenv/others:1", "devenv/busy:1"
 IMAGES = {
     MINE: "1", OTHERS: "2", BUSY: "3", "devenv/used:1": "4", "elsewhere:1": "5", f"{EDITOR_TAG}old": "6",
     f"{BASE_TAG}last": "7", "devenv/below:1": "8", f"{BELOW_TAG}killed": "8",
+    "devenv/ran:1": "10",
 }  # fmt: skip
 
 # Name, the environment in its label, and whether it is another user's.
 NETWORKS = (
     ("devenv-left", "left", False), ("devenv-used", "used", False), ("devenv-joined", "joined", False),
-    ("devenv-theirs", "theirs", True), ("elsewhere", "left", False), ("devenv-../x", "../x", True),
+    ("devenv-ran", "ran", False), ("devenv-theirs", "theirs", True), ("elsewhere", "left", False), ("devenv-../x", "../x", True),
 )  # fmt: skip
 
 
@@ -35,6 +37,19 @@ def _network(name: str, environment: str, others: bool, root: Path) -> NetworkFa
     owner = "/home/other/envs" if others else str(root)
     labels = {"dev.devenv.name": environment, "dev.devenv.owner": f"{owner}/{environment}"}
     return NetworkFacts(id=name, name=name, labels=labels)
+
+
+def _runs(root: Path) -> tuple[Any, ...]:
+    """Containers of `devenv run`: one that never began, another user's, one that runs, and one with a strange label."""
+    rows = [("run-left", "demo", "created", root), ("run-theirs", "demo", "created", Path("/home/other/envs")),
+            ("run-now", "demo", "running", root), ("run-odd", "../x", "created", root)]  # fmt: skip
+    return tuple(
+        SimpleNamespace(
+            name=name, state=state, network="devenv-ran", image="10",
+            labels={RUN: environment, "dev.devenv.owner": f"{folder}/{environment}"},
+        )
+        for name, environment, state, folder in rows
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -59,7 +74,8 @@ def removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         image_labels=lambda image: {"dev.devenv.image.below": "devenv/below:1"} if image == "4" else {},
         images=lambda _: tuple((tag, id_, 10) for tag, id_ in IMAGES.items()), remove_image=remove,
         networks=lambda **_: tuple(_network(*one, dirs.environments) for one in NETWORKS), remove_network=unplug,
-        containers=lambda _: (SimpleNamespace(network="devenv-used"),),
+        containers=lambda label: _runs(dirs.environments) if label == RUN else (SimpleNamespace(network="devenv-used"),),
+        remove=gone.append,
     )  # fmt: skip
     (dirs.contexts / "demo").mkdir(parents=True)
     own_images.keep(dirs.images, (tag for tag in IMAGES if tag != OTHERS))
@@ -78,7 +94,8 @@ def _prune(capsys: pytest.CaptureFixture[str], *options: str) -> dict[str, Any]:
 
 def test_images_of_other_users_stay(removed: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = _prune(capsys)
-    assert removed == [MINE, f"{BELOW_TAG}killed", "devenv-left"] == [*told["images"], *told["networks"]]
+    assert removed == [MINE, f"{BELOW_TAG}killed", "run-left", "devenv-left"]
+    assert (told["runs"], [*told["images"], *told["networks"]]) == (["run-left"], [*removed[:2], "devenv-left"])
     assert (told["kept"], told["others"], told["bytes"]) == ([BUSY], [OTHERS], 20)
     assert not (tmp_path / "cache/contexts").exists()
     assert not own_images.is_own(tmp_path / "state/images", MINE)
@@ -94,7 +111,7 @@ def test_what_a_snapshot_of_a_used_image_is_laid_over_stays(
 
 def test_they_go_where_that_is_asked_for(removed: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert _prune(capsys, "--all-users")["others"] == []
-    assert sorted(removed) == [f"{BELOW_TAG}killed", "devenv-left", "devenv-theirs", MINE, OTHERS]
+    assert sorted(removed) == [f"{BELOW_TAG}killed", "devenv-left", "devenv-theirs", MINE, OTHERS, "run-left"]
 
 
 def test_a_dry_run_says_the_same_and_does_nothing(
@@ -107,5 +124,5 @@ def test_a_dry_run_says_the_same_and_does_nothing(
     assert removed == []
     assert (tmp_path / "cache/contexts/demo").is_dir()
     assert cli.run(["prune", "--dry-run"]) == 0
-    printed = [MINE, BUSY, f"{BELOW_TAG}killed", "devenv-left", "devenv-joined", str(tmp_path / "cache/contexts")]
-    assert capsys.readouterr().out.splitlines() == printed
+    printed = [MINE, BUSY, f"{BELOW_TAG}killed", "devenv-left", "devenv-joined", "run-left"]
+    assert [*printed, str(tmp_path / "cache/contexts")] == capsys.readouterr().out.splitlines()

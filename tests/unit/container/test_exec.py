@@ -125,3 +125,37 @@ def test_the_third_signal_kills_the_client_here(monkeypatch: pytest.MonkeyPatch)
     told: list[int] = []
     assert process.interactive(["docker"], tell=told.append) == -9
     assert told == [signal.SIGTERM]
+
+
+@pytest.mark.parametrize(("terminal", "code", "expected"), [(False, 5, 5), (True, 0, 130)])
+def test_signals_that_are_passed_on_are_all_told(
+    terminal: bool, code: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_Process, "code", code)
+    monkeypatch.setattr(_Process, "signals", 3)
+    monkeypatch.setattr(process.subprocess, "Popen", _Process)
+    monkeypatch.setattr(process.os, "isatty", lambda _: terminal)
+    told: list[int] = []
+    passed = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+    assert process.interactive(["docker"], tell=told.append, passed=passed) == expected
+    assert told == [signal.SIGTERM, signal.SIGINT, signal.SIGINT]
+
+
+def test_the_third_ctrl_c_kills_the_client_of_a_command_that_gets_them_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_Process, "signals", 4)
+    monkeypatch.setattr(process.subprocess, "Popen", _Process)
+    monkeypatch.setattr(process.os, "isatty", lambda _: False)
+    passed = (signal.SIGINT, signal.SIGTERM)
+    assert process.interactive(["docker"], tell=lambda _: None, passed=passed) == -9
+
+
+def test_what_nohup_ignores_stays_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process.subprocess, "Popen", _Process)
+    monkeypatch.setattr(process.os, "isatty", lambda _: False)
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    told: list[int] = []
+    try:
+        process.interactive(["docker"], tell=told.append, passed=(signal.SIGINT, signal.SIGTERM))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert told == [signal.SIGINT]

@@ -9,7 +9,7 @@ import pytest
 
 from devenv.container.environments import Environments
 from devenv.container.life import Removal, down, stop
-from devenv.errors import UsageError
+from devenv.errors import NotReadyError, UsageError
 from tests.unit.container.test_owner import OTHER, FakeEngine, facts, labels
 
 
@@ -67,3 +67,14 @@ def test_volumes_that_another_user_left_stay_without_the_wish(tmp_path: Path) ->
     with pytest.raises(UsageError, match="the volume devenv-demo-data was made"):
         down("demo", house.environments, Removal(volumes=True), note=house.said.append)
     assert (house.engine.acts, house.said) == ([], [])
+
+
+def test_volumes_that_a_one_off_command_has_stay(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    run = dataclasses.replace(facts("demo-run-1", ""), labels={"dev.devenv.run": "demo"})
+    house.engine.made["devenv-demo-run-1"] = run
+    with pytest.raises(NotReadyError, match="devenv-demo-run-1 of 'devenv run' has the volumes of demo"):
+        down("demo", house.environments, Removal(volumes=True), note=house.said.append)
+    assert (house.engine.acts, house.said) == ([], [])
+    down("demo", house.environments, Removal(), note=house.said.append)
+    assert house.said == ["demo is down; its volumes are kept"]
