@@ -133,8 +133,8 @@ def _exit_codes() -> Iterator[str]:
             rows[code] = (str(code), _plain(name), " ".join(inspect.cleandoc(error.__doc__ or "").split()))
     yield "# Exit statuses\n"
     yield from _table(("Status", "Name", "When"), [rows[code] for code in sorted(rows)])
-    yield "1 is never used on purpose. `devenv exec`, `devenv shell` and `devenv run` end with the status of the command"
-    yield "inside.\n"
+    yield "1 is never used on purpose. `devenv exec`, `devenv shell` and `devenv run` end with the status of the"
+    yield "command inside.\n"
     yield "An expected failure is an `error:` line with the place and the problem, then the end of the output where"
     yield "that helps, then a `hint:` line with the next command. All of it goes to stderr.\n"
 
