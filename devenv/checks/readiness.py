@@ -14,7 +14,7 @@ import http.client
 import re
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -71,6 +71,7 @@ class Watch:
         self._ends: Counter[str] = Counter()
         self._began = time.monotonic()
         self._last_end: dict[str, float] = {}
+        self._said: deque[str] = deque(maxlen=_LOG_LINES)
         self._container = container
         self._engine = engine
         if up:
@@ -83,6 +84,7 @@ class Watch:
     def _follow(self, lines: Iterator[str]) -> None:
         with contextlib.suppress(EngineError):
             for line in lines:
+                self._said.append(line)
                 if line.strip() == _UP:
                     self._began = time.monotonic()
                     self.up.set()
@@ -122,10 +124,14 @@ class Watch:
                 hint=f"the container keeps running; see its log: devenv logs {self._short()} {name}",
             )
         facts = self._engine.container(self._container)
-        state = f"ended with status {facts.exit_code}" if facts else "is gone"
+        if facts is None:  # the engine removes a container of one command at its end
+            raise NotReadyError(
+                "the container is gone while it started", detail="\n".join(self._said) or None,
+                hint="run the command again",
+            )  # fmt: skip
         raise NotReadyError(
-            f"the container {state} while it started",
-            detail=self._engine.container_log(self._container, tail=_LOG_LINES) if facts else None,
+            f"the container ended with status {facts.exit_code} while it started",
+            detail=self._engine.container_log(self._container, tail=_LOG_LINES),
             hint=f"docker logs {self._container}",
         )
 

@@ -216,3 +216,14 @@ def test_a_container_that_ended_before_it_was_looked_at_is_not_waited_for(
         )
     assert not readiness.Watch("devenv-demo", engine).failed.is_set(), "it may be about to be started"
     engine.stopped.set()
+
+
+def test_the_last_words_of_a_container_that_is_gone_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine removes a container of one command with its log."""
+    engine: Any = FakeEngine([(0, "devenv: DEVENV_UID must be a number")])
+    monkeypatch.setattr(engine, "container", lambda _: None)
+    watch = readiness.Watch("devenv-demo-run-1", engine)
+    engine.stopped.set()
+    with pytest.raises(NotReadyError, match="is gone") as failed:
+        readiness.wait_up(watch)
+    assert failed.value.detail == "devenv: DEVENV_UID must be a number"
