@@ -22,7 +22,7 @@ def ps(app: App) -> None:
     """List the environments on this engine, running or not, and the commands of 'devenv run'."""
     every, runs = container.everything(app.engine), once.every(app.engine)
     if app.json:
-        own = {one.name: [run.name for run in runs if run.labels[labels.RUN] == one.name] for one in every}
+        own = {one.name: [run.name for run in runs if run.labels.get(labels.RUN) == one.name] for one in every}
         app.console.json([{**_short(app, running), "runs": own[running.name]} for running in every])
         return
     if not every and not runs:
