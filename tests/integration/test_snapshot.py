@@ -84,7 +84,7 @@ def snap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
     runner = Cli(tmp_path_factory.mktemp("snap"))
     runner.ok("up", "python", "--name", NAME)
     yield runner
-    for name in (NAME, "t-snap-copy"):
+    for name in (NAME, "t-snap-copy", "t-snap-run"):
         runner("down", "--volumes", name)
     for one in json.loads(runner("snapshots", "list", "--json").out or "[]"):
         runner("snapshots", "rm", one["name"])
@@ -197,6 +197,10 @@ def test_workspace_and_data_come_into_a_second_environment(kept: tuple[Cli, Any,
     made = cli.ok("snapshot", NAME, "t-full", "--no-lock", "--with-workspace", "--with-data", "--json")
     assert {*made.json()["volumes"]} == {"/workspace", f"/mnt/{NAME}"}
     assert "keeping /workspace" in made.err
+    look = f"cat /workspace/sub/{long} /mnt/t-snap-run/data /home/dev/deep/er/file"
+    ran = cli.ok("-q", "run", "t-full", "--name", "t-snap-run", "--", "sh", "-c", look)
+    assert ran.out == f"mine\ndata\n{_in('cat /home/dev/deep/er/file')}"
+    cli.ok("down", "--volumes", "t-snap-run")
     cli.ok("up", "t-full", "--name", "t-snap-copy")
     box = "devenv-t-snap-copy"
     assert _in(f"cat /workspace/sub/{long} /mnt/t-snap-copy/data", box).split() == ["mine", "data"]
