@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from devenv.cli import references
 from devenv.cli.app import App
 from devenv.container.state import is_name
+from devenv.doors.docker.engine import LABEL
 from devenv.errors import PresetError
 from devenv.preset.load import find
 from devenv.up import preflight
@@ -138,4 +139,8 @@ def _as_it_is(running: Running, session: Session) -> Iterator[Decided]:
     with tempfile.TemporaryDirectory(prefix="devenv-run-") as folder:
         reference, _ = image_of_lock(running, session.engine())
         again = decide(restore(reference, Path(folder), session), session, told=f"of {running.name}")
+        # One that was pulled, or that another devenv version built, has another tag than this plan.
+        tag = running.facts.labels.get(f"{LABEL}image", "")
+        if tag and session.engine().image_id(tag) == reference:
+            again = dataclasses.replace(again, plan=dataclasses.replace(again.plan, image=tag))
         yield with_layer(again, running.facts.image, session)

@@ -15,7 +15,13 @@ from devenv.cli import meant as meaning
 from devenv.cli import once as command_line
 from devenv.cli.app import App
 from devenv.doors.docker.values import Mount
+from devenv.drift import observe
 from devenv.errors import PresetError, UsageError
+from devenv.plan.plan import plan
+from devenv.snapshot import bring_back
+from devenv.up.decide import Decided
+from devenv.verify import rebuild
+from tests.unit import handmade
 
 
 @pytest.fixture
@@ -138,3 +144,23 @@ def test_without_preset_and_environment_it_says_so(app: Any, tmp_path: Path, mon
     app.select = select
     with pytest.raises((UsageError, PresetError), match="no environment"):
         meaning._environment(app, None)
+
+
+@pytest.mark.parametrize(
+    ("tag", "used"), [("devenv/t:1-pulled", "devenv/t:1-pulled"), ("devenv/t:gone", None), ("", None)]
+)
+def test_an_environments_image_is_the_one_that_it_has(
+    tag: str, used: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wish = handmade.preset()
+    made = plan(handmade.loaded(wish), handmade.lock(wish))
+    decided = Decided(loaded=handmade.loaded(wish), lock=handmade.lock(wish), plan=made)
+    monkeypatch.setattr(observe, "image_of_lock", lambda *_: ("sha256:1", ()))
+    monkeypatch.setattr(rebuild, "restore", lambda *_: Path("preset.yaml"))
+    monkeypatch.setattr(bring_back, "with_layer", lambda one, *_: one)
+    monkeypatch.setattr(meaning, "decide", lambda *_, **__: decided)
+    engine = SimpleNamespace(image_id={"devenv/t:1-pulled": "sha256:1", made.image: "sha256:2"}.get)
+    running: Any = SimpleNamespace(name="demo", facts=SimpleNamespace(image="i", labels={"dev.devenv.image": tag}))
+    session: Any = SimpleNamespace(engine=lambda: engine)
+    with meaning._as_it_is(running, session) as found:
+        assert found.plan.image == (used or made.image)
