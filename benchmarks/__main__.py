@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks import document, machine
+from benchmarks.changes import changes
 from benchmarks.cold import cold
 from benchmarks.command import Bench, FailedError, tell
 from benchmarks.devcontainer import devcontainer, measurable
@@ -18,6 +19,7 @@ from benchmarks.fetching import fetching
 from benchmarks.quick import help_, render
 from benchmarks.rebuild import rebuild
 from benchmarks.result import Result
+from benchmarks.sharing import sharing
 from benchmarks.warm import noop, warm
 from benchmarks.weights import weights
 
@@ -33,6 +35,8 @@ BENCHMARKS: dict[str, Callable[[Bench], Result]] = {
     "devcontainer": devcontainer,
     "weights": weights,
     "export": exporting,
+    "changes": changes,
+    "share": sharing,
 }
 _DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 

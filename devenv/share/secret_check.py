@@ -42,7 +42,7 @@ def check(config: bytes, folder: Path, snapshot: Snapshot | None, known: KnownVa
         lines = [f"{one.path}{f':{one.line}' if one.line else ''}: {one.kind}: {one.reason}" for one in refused]
         more = f"\n… and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
         raise ShareError(
-            f"{len(refused)} finding{'s' if refused[1:] else ''} of what may be secret, so nothing is pushed",
+            f"{len(refused)} finding{'s' if refused[1:] else ''} of what may be secret, so nothing leaves",
             detail="\n".join(lines[:_SHOWN]) + more,
             hint="take them out of the preset, its files or the snapshot; give them to the container on each machine",
         )

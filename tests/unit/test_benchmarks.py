@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as command_line
-from benchmarks import byhand, cold, document, exporting, measure, warm
+from benchmarks import byhand, changes, cold, document, exporting, measure, warm
 from benchmarks.command import Done, FailedError
 from benchmarks.measure import Series
 from benchmarks.result import Goal, Result, Table, number, row
@@ -176,11 +176,23 @@ def test_cold_is_never_run_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command_line, "BENCHMARKS", everything)
     monkeypatch.setattr(command_line, "measurable", lambda: False)
     assert command_line.main(["--no-record"]) == 0
-    assert ran == ["warm", "noop", "help", "render", "doctor", "rebuild", "fetch", "weights", "export"]
+    assert ran == [
+        "warm",
+        "noop",
+        "help",
+        "render",
+        "doctor",
+        "rebuild",
+        "fetch",
+        "weights",
+        "export",
+        "changes",
+        "share",
+    ]
     monkeypatch.setattr(command_line, "measurable", lambda: True)
     assert command_line.main(["--no-record"]) == 0
-    assert ran[9:] == [
-        "warm", "noop", "help", "render", "doctor", "rebuild", "fetch", "devcontainer", "weights", "export"
+    assert ran[11:] == [
+        "warm", "noop", "help", "render", "doctor", "rebuild", "fetch", "devcontainer", "weights", "export", "changes", "share"
     ]  # fmt: skip
 
 
@@ -250,3 +262,13 @@ def test_what_was_measured_is_recorded_before_the_next(
     with pytest.raises(KeyError):
         command_line.main(["help", "warm"])
     assert "Quick." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("text", "seconds"), [
+    ("  ✓ read        1.4 s  62 paths\n  ✓ secrets     0.5 s  none in 3 paths\n", 0.5),
+    ("  ✓ secrets  2 min 3.5 s\n", 123.5),
+])  # fmt: skip
+def test_the_search_for_secrets_is_taken_from_the_list_of_stages(text: str, seconds: float) -> None:
+    assert changes.seconds_of_secrets(text) == seconds
+    with pytest.raises(FailedError, match="no stage"):
+        changes.seconds_of_secrets("  ✓ read  1.4 s")

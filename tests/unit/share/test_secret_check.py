@@ -55,7 +55,7 @@ def _snapshot(
 
 
 def _refused(given: Session, folder: Path, config: bytes = b"", snapshot: Snapshot | None = None) -> str:
-    with pytest.raises(ShareError, match="so nothing is pushed") as caught:
+    with pytest.raises(ShareError, match="so nothing leaves") as caught:
         check(config or _config(), folder, snapshot, KNOWN, given)
     said = f"{caught.value} {caught.value.detail} {caught.value.hint}"
     assert SECRET not in said
