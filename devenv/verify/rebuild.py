@@ -224,7 +224,7 @@ def differences(image: Identity, rebuilt: Identity) -> Iterator[Difference]:
             )
         elif entry != other:
             yield Difference(path=path, layer=here, what=_words(entry, other))
-        elif here != there:
+        elif here != there and entry.kind != "folder":  # every layer brings the folders of its files
             yield Difference(path=path, layer=here, what=f"layer {here} → {there}")
     for name in sorted(image.config["config"].keys() | rebuilt.config["config"].keys()):
         before, after = image.config["config"].get(name), rebuilt.config["config"].get(name)

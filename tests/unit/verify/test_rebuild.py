@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from devenv.errors import DriftError
+from devenv.verify.canonical import Entry, Layer
 from devenv.verify.identity import Identity
-from devenv.verify.rebuild import Difference, Verdict
+from devenv.verify.rebuild import Difference, Verdict, differences
 
 
 def _image(digest: str) -> Identity:
@@ -31,3 +32,17 @@ def test_another_identity_than_the_expected_one_is_drift() -> None:
     _image("sha256:1").require("sha256:1", "mine")
     with pytest.raises(DriftError, match="mine is sha256:1, not sha256:2"):
         _image("sha256:1").require("sha256:2", "mine")
+
+
+def test_a_folder_in_other_layers_is_no_difference_and_a_file_is() -> None:
+    def image(**layers: tuple[Entry, ...]) -> Identity:
+        made = tuple(Layer(name=name, diff_id=name, size_bytes=0, entries=each) for name, each in layers.items())
+        return Identity(reference="x", digest="sha256:1", config={"config": {}}, layers=made)
+
+    def entry(path: str, kind: str) -> Entry:
+        return Entry(path=path, kind=kind, mode=0o755, uid=0, gid=0)
+
+    opt, file, more = entry("opt", "folder"), entry("opt/a", "file"), entry("opt/b", "file")
+    found = [*differences(image(base=(opt, file), own=(opt, more)), image(base=(opt, file, more)))]
+    assert found == [Difference(path="opt/b", layer="own", what="layer own → base")]
+    assert [*differences(image(base=(opt, file), own=(opt,)), image(base=(opt, file)))] == []
