@@ -26,6 +26,7 @@ from devenv.resolve.base_image import gone
 _EDITOR = "editor"
 _STEP = re.compile(r"^#(\d+) \[(?P<name>[^\]]+)\] (?P<text>.*)$")
 _OUTPUT = re.compile(r"^#(\d+) (?P<seconds>\d+\.\d+) (?P<text>.*)$")
+_DAMAGED = re.compile(r"failed to prepare \S+ as \S+: .*/overlay2/.*: no such file or directory")
 _END = re.compile(r"^#(\d+) (?P<how>DONE|CACHED|ERROR|CANCELED)\b ?(?P<text>.*)$")
 
 
@@ -268,6 +269,8 @@ def _hint(text: str) -> str:
         return "the engine's disk is full: free space with 'devenv prune' or 'docker system prune', then run again"
     if f"failed to resolve source metadata for {LOCAL}" in text:
         return "another program may have removed an image that the build needs: run the command again"
+    if _DAMAGED.search(text):
+        return "the builder's cache is damaged: remove it with 'docker builder prune --all', then run again"
     if "error getting credentials" in text:
         return (
             "the credential helper that docker's config.json names ('credsStore', 'credHelpers') does not work: "

@@ -98,6 +98,15 @@ def test_a_missing_credential_helper_has_its_own_remedy() -> None:
     assert "credsStore" in build._hint(f"ERROR: failed to solve: r/i:1: {said}")
 
 
+def test_a_damaged_cache_is_named() -> None:
+    """A folder of the engine's is gone, and every further build would fail at the same step."""
+    said = (
+        "ERROR: failed to solve: failed to prepare 4sfh1j as 57cn8h: "
+        "open /var/lib/docker/overlay2/4tmoy3/.tmp-committed1286: no such file or directory"
+    )
+    assert "builder prune --all" in build._hint(said)
+
+
 def test_the_users_own_settings_for_builds_have_no_say(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[list[str], Mapping[str, str | None]]] = []
 
