@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import json
 import os
 import secrets
@@ -126,13 +125,11 @@ def _dockerfile(plan: Plan, delta: Delta) -> str:
 
 def _check(delta: Delta) -> None:
     try:
-        digest = hashlib.sha256()
-        for chunk in files.chunks(delta.path):
-            digest.update(chunk)
+        is_whole = files.sha256(delta.path) == delta.sha256
     except OSError as error:
         why = files.reason(error)
     else:
-        why = "" if digest.hexdigest() == delta.sha256 else "its content is not what the snapshot recorded"
+        why = "" if is_whole else "its content is not what the snapshot recorded"
     if why:
         raise ShareError(
             f"the layer of the snapshot {delta.snapshot} cannot be used: {why}", where=str(delta.path),

@@ -130,6 +130,16 @@ def chunks(path: Path, *, inside: Path | None = None) -> Iterator[bytes]:
             yield chunk
 
 
+def sha256(path: Path) -> str:
+    """The sha256 (hex) of a regular file's bytes. Raises as `opened` does."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    for chunk in chunks(path):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
 def leads_out(path: Path, inside: Path) -> bool:
     """Whether links on the way to `path` lead out of the folder `inside`."""
     return not _is_inside(os.path.realpath(path), inside)

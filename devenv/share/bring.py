@@ -18,8 +18,9 @@ from devenv.errors import DriftError, ShareError
 from devenv.share.load import check, load
 from devenv.share.tars import WINDOW_BYTES
 from devenv.snapshot.store import volume_file
+from devenv.snapshot.volumes import mount_in
 from devenv.up.decide import Decided, decide
-from devenv.verify.rebuild import identity
+from devenv.verify.rebuild import BUILD_LABEL, identity
 
 if TYPE_CHECKING:
     from devenv.doors.terminal.progress import Progress
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from devenv.up.session import Session
 
 Way = Literal["pull", "rebuild"]
-_BUILD_LABEL = "dev.devenv.image.build"
 
 
 def decided(remote: Remote, way: Way | None, session: Session) -> Decided:
@@ -56,7 +56,6 @@ def volumes(remote: Remote, environment: str, session: Session) -> dict[str, Pat
     another name than the one that was kept. Raises ShareError."""
     if remote.added is None or not remote.added.volumes:
         return {}
-    own = {f"/mnt/{remote.added.environment}": f"/mnt/{environment}"}
     found = {}
     with session.stages.stage("volumes") as stage:
         stage.cached = True
@@ -66,7 +65,7 @@ def volumes(remote: Remote, environment: str, session: Session) -> dict[str, Pat
                 stage.cached = False
                 path.parent.mkdir(exist_ok=True)
                 _unpack(remote, blob, path, session, stage)
-            found[own.get(mount, mount)] = path
+            found[mount_in(environment, mount, remote.added.environment)] = path
     return found
 
 
@@ -187,4 +186,4 @@ def _build_of(config: bytes) -> str:
     """The build that an image's own label names."""
     told = from_json(config)
     labels = told["config"].get("Labels") if isinstance(told, dict) else None
-    return str(labels.get(_BUILD_LABEL, "")) if isinstance(labels, dict) else ""
+    return str(labels.get(BUILD_LABEL, "")) if isinstance(labels, dict) else ""

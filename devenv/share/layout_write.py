@@ -164,10 +164,7 @@ def _holds(path: Path, descriptor: Descriptor) -> bool:
     """Whether a blob is there, whole: an earlier export was killed, or went to the same folder."""
     if path.is_symlink() or not path.is_file() or path.stat().st_size != descriptor.size:
         return False
-    digest = hashlib.sha256()
-    for chunk in files.chunks(path):
-        digest.update(chunk)
-    return digest.hexdigest() == descriptor.hex
+    return files.sha256(path) == descriptor.hex
 
 
 class _Tar:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from devenv.build.delta import DELTA_LABEL, SNAPSHOT_LABEL
 from devenv.doors.http.registry.manifest import EMPTY, OCI_MANIFEST, Descriptor, Manifest
-from devenv.share.formats import CONFIG, DELTA, IDENTITY, RECIPE, RECIPE_ARTIFACT, RECIPE_DIGEST, RECIPE_SIZE
+from devenv.share.formats import CONFIG, IDENTITY, RECIPE, RECIPE_ARTIFACT, RECIPE_DIGEST, RECIPE_SIZE
 from devenv.share.pack import document
 
 NOTHING = b"{}"
 """The content of an artifact's empty configuration."""
+_NO_CONFIG = Descriptor.of(NOTHING, EMPTY)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,31 +37,14 @@ class Contents:
 def image(config: bytes, layers: tuple[Descriptor, ...], contents: Contents) -> Manifest:
     """An image's manifest; equal images and recipes give equal bytes."""
     every = (*layers, contents.delta) if contents.delta else layers
-    return _manifest(
-        {
-            "schemaVersion": 2,
-            "mediaType": OCI_MANIFEST,
-            "config": Descriptor.of(config, CONFIG).document(),
-            "layers": [one.document() for one in every],
-            "annotations": contents.annotations(),
-        }
-    )
+    return _manifest(Descriptor.of(config, CONFIG), every, annotations=contents.annotations())
 
 
 def recipe(contents: Contents, subject: Manifest | None = None) -> Manifest:
     """A recipe's manifest; `subject`: the image that it is attached to."""
     layers = [Descriptor.of(contents.recipe, RECIPE), *([contents.delta] if contents.delta else [])]
-    return _manifest(
-        {
-            "schemaVersion": 2,
-            "mediaType": OCI_MANIFEST,
-            "artifactType": RECIPE_ARTIFACT,
-            "config": Descriptor.of(NOTHING, EMPTY).document(),
-            "layers": [one.document() for one in layers],
-            "annotations": contents.annotations(),
-            **({"subject": Descriptor.of(subject.data, subject.media_type).document()} if subject else {}),
-        }
-    )
+    about = _about(subject) if subject else {}
+    return _manifest(_NO_CONFIG, layers, artifactType=RECIPE_ARTIFACT, annotations=contents.annotations(), **about)
 
 
 def attachment(kind: str, content: bytes, subject: Manifest) -> Manifest:
@@ -71,16 +54,7 @@ def attachment(kind: str, content: bytes, subject: Manifest) -> Manifest:
 
 def files(kind: str, every: Sequence[Descriptor], subject: Manifest) -> Manifest:
     """The manifest of files that go along with an image or a recipe."""
-    return _manifest(
-        {
-            "schemaVersion": 2,
-            "mediaType": OCI_MANIFEST,
-            "artifactType": kind,
-            "config": Descriptor.of(NOTHING, EMPTY).document(),
-            "layers": [one.document() for one in every],
-            "subject": Descriptor.of(subject.data, subject.media_type).document(),
-        }
-    )
+    return _manifest(_NO_CONFIG, every, artifactType=kind, **_about(subject))
 
 
 def with_delta(config: bytes, sha256: str, snapshot: str) -> bytes:
@@ -107,15 +81,13 @@ def without_delta(config: Mapping[str, Any]) -> bytes:
     return document({**config, "config": own, "rootfs": {**config["rootfs"], "diff_ids": diff_ids}, "history": history})
 
 
-def digest_of(config: bytes) -> str:
-    """An image's digest: that of its configuration."""
-    return f"sha256:{hashlib.sha256(config).hexdigest()}"
+def _about(subject: Manifest) -> dict[str, Any]:
+    return {"subject": Descriptor.of(subject.data, subject.media_type).document()}
 
 
-def delta_sha256(manifest: Manifest) -> str:
-    """The sha256 of the snapshot's layer that a manifest says it has; empty for none."""
-    return dict(manifest.annotations).get(DELTA, "")
-
-
-def _manifest(value: Mapping[str, Any]) -> Manifest:
-    return Manifest(data=document(value), media_type=OCI_MANIFEST)
+def _manifest(config: Descriptor, layers: Sequence[Descriptor], **more: Any) -> Manifest:
+    told = {
+        "schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config.document(),
+        "layers": [one.document() for one in layers],
+    }  # fmt: skip
+    return Manifest(data=document({**told, **more}), media_type=OCI_MANIFEST)

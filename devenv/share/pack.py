@@ -80,18 +80,10 @@ def pack_layer(tar: Path, diff_id: str, name: str, store: Store) -> tuple[Descri
 
     path = store.derive(_LAYERS, diff_id.removeprefix("sha256:"), make)
     about = Descriptor(
-        media_type=LAYER, digest=f"sha256:{sha256(path)}", size=path.stat().st_size,
+        media_type=LAYER, digest=f"sha256:{files.sha256(path)}", size=path.stat().st_size,
         annotations=((DIFF_ID, diff_id), (TITLE, f"{name}.tar.zst")),
     )  # fmt: skip
     return about, path
-
-
-def sha256(path: Path) -> str:
-    """The sha256 (hex) of a file's content."""
-    digest = hashlib.sha256()
-    for chunk in files.chunks(path):
-        digest.update(chunk)
-    return digest.hexdigest()
 
 
 def document(value: Mapping[str, Any]) -> bytes:

@@ -7,7 +7,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from devenv.doors.http.registry.manifest import EMPTY, Descriptor, Manifest
+from devenv.doors import files
+from devenv.doors.http.registry.manifest import EMPTY, Descriptor, Manifest, digest_of
 from devenv.doors.http.registry.upload import Blob
 from devenv.errors import ShareError
 from devenv.render.sbom import sbom
@@ -15,7 +16,7 @@ from devenv.secrets.known import KnownValues
 from devenv.share import manifests, recipe
 from devenv.share.formats import BUILD, CONFIG, DELTA, LOCK, PLATFORM, RECIPE, SBOM, SNAPSHOT, TITLE
 from devenv.share.manifests import Contents
-from devenv.share.pack import Packed, document, known_config, pack, pack_layer, sha256
+from devenv.share.pack import Packed, document, known_config, pack, pack_layer
 from devenv.share.secret_check import check
 from devenv.snapshot.store import Snapshot, Snapshots
 from devenv.verify.rebuild import identity, restore
@@ -59,7 +60,7 @@ def push(subject: Subject, place: Place, known: KnownValues, session: Session, *
         restore(subject.image.reference, Path(folder), session)
         check(config, Path(folder), subject.snapshot, known, session)
         contents = Contents(
-            identity=manifests.digest_of(config), recipe=recipe.pack(Path(folder), added), about=_about(subject),
+            identity=digest_of(config), recipe=recipe.pack(Path(folder), added), about=_about(subject),
             delta=added.layer if added else None,
         )  # fmt: skip
         stage.message("none")
@@ -129,7 +130,7 @@ def _added(snapshot: Snapshot | None, session: Session) -> tuple[recipe.Added | 
         stage.message(snapshot.name)
         packed = pack_layer(layer.path, f"sha256:{layer.sha256}", "snapshot", session.store) if layer else None
         volumes = {
-            mount: pack_layer(path, f"sha256:{sha256(path)}", mount.strip("/").replace("/", "-"), session.store)
+            mount: pack_layer(path, f"sha256:{files.sha256(path)}", mount.strip("/").replace("/", "-"), session.store)
             for mount in snapshot.volumes
             if (path := kept.volume(snapshot, mount))
         }

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devenv.doors.file_lock import hold
-from devenv.doors.http.registry.manifest import Descriptor, Manifest
+from devenv.doors.http.registry.manifest import Descriptor, Manifest, digest_of
 from devenv.doors.http.registry.reference import is_digest
 from devenv.doors.terminal.console import bytes_text
 from devenv.doors.untrusted import from_json
@@ -69,7 +69,7 @@ def look(place: Place, session: Session, *, project: Path | None) -> Remote:
         folder = _unpacked(descriptor, images, session)
         added = recipe.added(folder)
         base, layers = _without_snapshot(config, manifest, added, place)
-        identity = manifests.digest_of(base) if base else about.get(IDENTITY, "")
+        identity = digest_of(base) if base else about.get(IDENTITY, "")
         if not is_digest(identity) or about.get(IDENTITY) != identity:
             raise ShareError(f"{place} is not the image that its own annotations name", hint="do not use it")
         remote = Remote(
@@ -154,7 +154,7 @@ def _without_snapshot(
             if last.digest != added.layer.digest or config["rootfs"]["diff_ids"][-1] != f"sha256:{added.sha256}":
                 raise ValueError("its last layer is not the snapshot's")
             layers, base = tuple(below), manifests.without_delta(config)
-        if manifest.config is None or manifest.config.digest != manifests.digest_of(whole):
+        if manifest.config is None or manifest.config.digest != digest_of(whole):
             raise ValueError("its configuration is not in canonical form")
         if len(layers) != len(config["rootfs"]["diff_ids"]) - (base != whole):
             raise ValueError("its configuration has another number of layers")

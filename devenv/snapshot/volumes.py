@@ -74,8 +74,14 @@ def files_of(folder: Path, mount: str) -> Iterator[tuple[str, Iterator[bytes]]]:
 
 def to_fill(snapshot: Snapshot, kept: Snapshots, environment: str) -> dict[str, Path]:
     """Mount point → tar, for an environment that may have another name than the one that was kept."""
-    own = {f"/mnt/{snapshot.environment}": f"/mnt/{environment}"}
-    return {own.get(mount, mount): kept.volume(snapshot, mount) for mount in snapshot.volumes}
+    return {
+        mount_in(environment, mount, snapshot.environment): kept.volume(snapshot, mount) for mount in snapshot.volumes
+    }
+
+
+def mount_in(environment: str, mount: str, was: str) -> str:
+    """The mount point in an environment of what had the point `mount` in the one called `was`."""
+    return f"/mnt/{environment}" if mount == f"/mnt/{was}" else mount
 
 
 def sizes(wanted: Sequence[str], running: Running, engine: Engine) -> dict[str, int]:

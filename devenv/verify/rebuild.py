@@ -12,7 +12,7 @@ from devenv.build import delta, own_images
 from devenv.build.build import Image, build
 from devenv.doors import files
 from devenv.doors.docker.buildx import check_buildx
-from devenv.doors.docker.engine import Engine
+from devenv.doors.docker.engine import LABEL, Engine
 from devenv.doors.docker.local_tag import VERIFY_TAG
 from devenv.doors.file_lock import hold
 from devenv.errors import DriftError, EngineError, FetchError, UsageError
@@ -26,6 +26,7 @@ from devenv.up.session import Session
 from devenv.verify.canonical import Entry
 from devenv.verify.identity import Identity, identities
 
+BUILD_LABEL = f"{LABEL}image.build"
 _RECORD = "/etc/devenv"
 _RECORD_BYTES = 16 << 20
 
@@ -210,7 +211,7 @@ def held(reference: str, engine: Engine) -> Iterator[str]:
 
 def is_stated(reference: str, decided: Decided, engine: Engine) -> bool:
     """Whether the image's own label names the build that its preset, lock and files give."""
-    return engine.image_labels(reference).get("dev.devenv.image.build") == decided.plan.build_digest
+    return engine.image_labels(reference).get(BUILD_LABEL) == decided.plan.build_digest
 
 
 def differences(image: Identity, rebuilt: Identity) -> Iterator[Difference]:

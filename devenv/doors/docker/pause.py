@@ -37,23 +37,14 @@ def paused(container: str, engine: Engine, lock: Path, waiting: Callable[[], Non
             _pause(facts.id, engine)
             try:
                 yield
-                _check_paused(facts.id, engine)
             finally:
-                _unpause(facts.id, engine)
-
-
-def _check_paused(container: str, engine: Engine) -> None:
-    """Raise EngineError for one that runs: its files may have changed while they were read."""
-    facts = engine.container(container)
-    if facts is not None and facts.state == "running":
-        raise EngineError("the container was resumed while devenv read its files", hint="run the same command again")
-
-
-def _unpause(container: str, engine: Engine) -> None:
-    """Resume it, unless it is not paused any more. Raises EngineError."""
-    facts = engine.container(container)
-    if facts is not None and facts.state == "paused":
-        engine.unpause(container)
+                found = engine.container(facts.id)
+                if found is not None and found.state == "paused":
+                    engine.unpause(facts.id)
+        if found is not None and found.state == "running":  # its files may have changed while they were read
+            raise EngineError(
+                "the container was resumed while devenv read its files", hint="run the same command again"
+            )
 
 
 def _pause(container: str, engine: Engine) -> None:

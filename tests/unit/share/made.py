@@ -243,7 +243,7 @@ def shared(folder: Path, *, build: str = "", snapshot: bool = False, volumes: bo
     more = added(place, volumes=volumes) if snapshot else None
     data = recipe.pack(preset_folder(folder, lock), more)
     place.add(data)
-    identity = manifests.digest_of(document(config))
+    identity = digest_of(document(config))
     contents = manifests.Contents(
         identity=identity, recipe=data, about={BUILD: build, LOCK: lock.digest}, delta=more.layer if more else None
     )

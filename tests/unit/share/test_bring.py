@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from devenv.build.build import Image
+from devenv.doors.http.registry.manifest import digest_of
 from devenv.doors.terminal.progress import Silent
 from devenv.errors import DriftError, ShareError
 from devenv.lock.model import Lock
 from devenv.plan.plan import plan
 from devenv.share import bring
-from devenv.share.manifests import digest_of
 from devenv.share.pack import document
 from devenv.up.decide import Decided
 from devenv.up.session import Session

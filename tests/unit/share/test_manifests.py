@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from devenv.doors.http.registry.manifest import EMPTY, Descriptor, Manifest
 from devenv.share import manifests
-from devenv.share.formats import IDENTITY, RECIPE, RECIPE_ARTIFACT, RECIPE_DIGEST, RECIPE_SIZE, SBOM
+from devenv.share.formats import DELTA, IDENTITY, RECIPE, RECIPE_ARTIFACT, RECIPE_DIGEST, RECIPE_SIZE, SBOM
 from devenv.share.pack import document
 from tests.unit.share.made import Memory, layer
 
@@ -91,5 +91,5 @@ def test_a_recipe_and_a_bill_are_about_their_image() -> None:
 
 def test_the_digest_of_a_snapshots_layer_is_an_annotation() -> None:
     told = manifests.Contents(identity="", recipe=b"", about={"dev.devenv.delta": SHA256})
-    assert manifests.delta_sha256(manifests.recipe(told)) == SHA256
-    assert manifests.delta_sha256(manifests.recipe(_contents())) == ""
+    assert dict(manifests.recipe(told).annotations)[DELTA] == SHA256
+    assert DELTA not in dict(manifests.recipe(_contents()).annotations)

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 import zstandard
 
+from devenv.doors.files import sha256
 from devenv.doors.http.registry.manifest import digest_of
 from devenv.errors import ShareError
 from devenv.share import pack as module
 from devenv.share.formats import DIFF_ID, LAYER, TITLE
-from devenv.share.pack import document, known_config, pack, pack_layer, sha256
+from devenv.share.pack import document, known_config, pack, pack_layer
 from devenv.up.session import Session
 from devenv.verify.canonical import Layer
 from devenv.verify.identity import Identity

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from devenv.build.build import Image
+from devenv.doors.files import sha256
 from devenv.doors.http.registry.manifest import Descriptor, digest_of
 from devenv.doors.settings.credentials import Credential
 from devenv.errors import ShareError
@@ -19,7 +20,7 @@ from devenv.secrets.known import KnownValues
 from devenv.share import push as module
 from devenv.share import recipe
 from devenv.share.formats import CONFIG, RECIPE, RECIPE_ARTIFACT, SBOM
-from devenv.share.pack import Packed, document, sha256
+from devenv.share.pack import Packed, document
 from devenv.share.push import Pushed, Subject, push
 from devenv.snapshot.store import Snapshot, Snapshots, volume_file
 from devenv.up.decide import Decided

@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 
-from devenv.doors.http.registry.manifest import OCI_INDEX
+from devenv.doors.http.registry.manifest import OCI_INDEX, digest_of
 from devenv.errors import DevenvError, MachineError, ShareError
 from devenv.share import recipe
 from devenv.share.formats import DELTA, IDENTITY, RECIPE, RECIPE_DIGEST, RECIPE_SIZE
-from devenv.share.manifests import digest_of
 from devenv.share.pack import document
 from devenv.share.signatures.check import Signer
 from tests.unit.share.made import Engine, Memory, Shared, layer, look, member, packed, session, shared, tar
