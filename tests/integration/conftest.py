@@ -72,14 +72,16 @@ def docker(*arguments: str) -> str:
 
 
 def sweep(cli: Cli) -> None:
-    """Remove every environment of these tests, volumes included, and its images: what is there already is not built,
-    and what an earlier run built must not decide what this one sees."""
+    """Remove every environment of these tests, its volumes and images, and what a run that was killed left without a
+    container: what an earlier run made must not decide what this one sees."""
     for one in json.loads(cli("ps", "--json").out or "[]"):
         if one["name"].startswith("t-"):
             # An earlier run had other folders of state, so it counts as another user.
             cli("down", "--volumes", "--all-users", one["name"])
     if left := docker("images", "--format", "{{.Repository}}:{{.Tag}}", "--filter", "reference=devenv/t-*").split():
         docker("rmi", "-f", *left)
+    if left := docker("volume", "ls", "--quiet", "--filter", "name=^devenv-t-").split():
+        docker("volume", "rm", *left)
 
 
 def get(url: str, headers: Mapping[str, str] | None = None) -> tuple[int, str]:
