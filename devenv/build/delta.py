@@ -6,13 +6,11 @@ applies it, in the image, with no network and with the system's own Python.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import os
-import secrets
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from devenv.build import apply_delta, own_images
@@ -66,7 +64,10 @@ def build(
         delta.bring(progress)
     _check(delta)
     own_images.keep(own, [reference])
-    with tempfile.TemporaryDirectory(prefix="devenv-delta-") as place, _held(below, engine, own) as name:
+    with (
+        tempfile.TemporaryDirectory(prefix="devenv-delta-") as place,
+        own_images.held(below.id, BELOW_TAG, engine, own) as name,
+    ):
         folder = Path(place)
         (folder / "apply_delta.py").write_bytes(Path(apply_delta.__file__).read_bytes())
         _link(delta.path, folder / "delta.tar")
@@ -135,19 +136,6 @@ def _check(delta: Delta) -> None:
             f"the layer of the snapshot {delta.snapshot} cannot be used: {why}", where=str(delta.path),
             hint=f"the snapshot is damaged; remove it: devenv snapshots rm {delta.snapshot}",
         )  # fmt: skip
-
-
-@contextlib.contextmanager
-def _held(below: Image, engine: Engine, own: Path) -> Iterator[str]:
-    """The image under a name that no registry is asked for, and that no other run removes."""
-    name = f"{BELOW_TAG}{secrets.token_hex(8)}"
-    own_images.keep(own, [name])
-    engine.tag(below.id, name)
-    try:
-        yield name
-    finally:
-        engine.remove_image(name)
-        own_images.forget(own, name)
 
 
 def _link(source: Path, target: Path) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+import secrets
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import quote
+
+from devenv.doors.docker.engine import Engine
 
 
 def keep(folder: Path, tags: Iterable[str]) -> None:
@@ -22,6 +26,20 @@ def is_own(folder: Path, tag: str) -> bool:
 def forget(folder: Path, tag: str) -> None:
     """Forget a removed tag."""
     _file(folder, tag).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def held(image_id: str, begins: str, engine: Engine, folder: Path) -> Iterator[str]:
+    """The image under a tag of its own, which begins with `begins` (see `local_tag`): BuildKit takes no ids, and no
+    other run moves or removes it."""
+    name = f"{begins}{secrets.token_hex(8)}"
+    keep(folder, [name])
+    engine.tag(image_id, name)
+    try:
+        yield name
+    finally:
+        engine.remove_image(name)
+        forget(folder, name)
 
 
 def _file(folder: Path, tag: str) -> Path:

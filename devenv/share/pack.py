@@ -20,6 +20,7 @@ from devenv.errors import ShareError
 from devenv.share.formats import DIFF_ID, LAYER, TITLE
 from devenv.verify import canonical
 from devenv.verify.identity import with_layers
+from devenv.verify.layer_files import LEVEL
 from devenv.verify.rebuild import held
 
 if TYPE_CHECKING:
@@ -27,8 +28,7 @@ if TYPE_CHECKING:
     from devenv.lock.model import LockedBase
     from devenv.up.session import Session
 
-_LAYERS, _PACKED = "layers", "packed"
-_LEVEL = 3
+_LAYERS, _COMPRESSED, _PACKED = "layers", "compressed", "packed"
 _MOST_RECORD_BYTES = 4 << 20
 
 
@@ -44,18 +44,14 @@ def pack(reference: str, base: LockedBase, session: Session) -> Packed:
     """The canonical form of an image. An image that was packed before is not read again. Raises ShareError,
     BuildError."""
     engine, store = session.engine(), session.store
-    with session.stages.stage("pack") as stage, held(reference, engine) as name, _disk(store.root):
+    with session.stages.stage("pack") as stage, held(reference, session) as name, _disk(store.root):
         key = _key(engine.image_id(name))
         found = _kept(store, key)
         stage.cached = found is not None
         if found is None:
             with _folder(session) as folder:
-                identity, tars = with_layers(name, engine, folder, progress=stage, base=base)
-                layers = []
-                for layer in identity.layers:
-                    stage.message(f"compressing {layer.name}, {layer.size_bytes / 1e6:,.0f} MB")
-                    layers.append(pack_layer(tars[layer.name], layer.diff_id, layer.name, store))
-                    tars[layer.name].unlink()
+                identity, paths = with_layers(name, engine, folder, progress=stage, base=base)
+                layers = [_moved(paths[layer.name], layer.diff_id, layer.name, store) for layer in identity.layers]
             found = Packed(config=document(identity.config), layers=tuple(layers))
             _keep(store, key, found)
         stage.message(f"{len(found.layers)} layers")
@@ -67,6 +63,17 @@ def known_config(reference: str, session: Session) -> bytes | None:
     return found.config if (found := _kept(session.store, _key(session.engine().image_id(reference)))) else None
 
 
+def _moved(packed: Path, diff_id: str, name: str, store: Store) -> tuple[Descriptor, Path]:
+    """A layer as the image's own Python wrote it, in the store under the hash of its bytes: an image that lies about a
+    `diff_id` spoils no other image's layer."""
+    about = _about(packed, diff_id, name)
+
+    def move(target: Path) -> None:
+        shutil.move(packed, target)
+
+    return about, store.derive(_LAYERS, about.hex, move)
+
+
 def pack_layer(tar: Path, diff_id: str, name: str, store: Store) -> tuple[Descriptor, Path]:
     """A compressed layer and its file in the store; made once. One level and one library give the same bytes."""
 
@@ -74,16 +81,19 @@ def pack_layer(tar: Path, diff_id: str, name: str, store: Store) -> tuple[Descri
         import zstandard
 
         # Any number of threads above none gives the same bytes.
-        compressor = zstandard.ZstdCompressor(level=_LEVEL, threads=os.cpu_count() or 1)
+        compressor = zstandard.ZstdCompressor(level=LEVEL, threads=os.cpu_count() or 1)
         with tar.open("rb") as plain, target.open("xb") as packed:
             compressor.copy_stream(plain, packed, size=tar.stat().st_size)
 
-    path = store.derive(_LAYERS, diff_id.removeprefix("sha256:"), make)
-    about = Descriptor(
+    path = store.derive(_COMPRESSED, diff_id.removeprefix("sha256:"), make)
+    return _about(path, diff_id, name), path
+
+
+def _about(path: Path, diff_id: str, name: str) -> Descriptor:
+    return Descriptor(
         media_type=LAYER, digest=f"sha256:{files.sha256(path)}", size=path.stat().st_size,
         annotations=((DIFF_ID, diff_id), (TITLE, f"{name}.tar.zst")),
     )  # fmt: skip
-    return about, path
 
 
 def document(value: Mapping[str, Any]) -> bytes:
@@ -95,7 +105,7 @@ def document(value: Mapping[str, Any]) -> bytes:
 
 
 def _key(image_id: str | None) -> str:
-    return hashlib.sha256(f"{canonical.FORMAT} {_LEVEL} {image_id}".encode()).hexdigest()
+    return hashlib.sha256(f"{canonical.FORMAT} {LEVEL} {image_id}".encode()).hexdigest()
 
 
 def _keep(store: Store, key: str, packed: Packed) -> None:
@@ -120,7 +130,7 @@ def _kept(store: Store, key: str) -> Packed | None:
         about = Descriptor(
             media_type=row["media_type"], digest=row["digest"], size=row["size"], annotations=annotations
         )  # fmt: skip
-        path = store.kept(_LAYERS, dict(annotations)[DIFF_ID].removeprefix("sha256:"))
+        path = store.kept(_LAYERS, about.hex)
         if path is None or path.stat().st_size != about.size:
             return None
         layers.append((about, path))

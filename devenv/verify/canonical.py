@@ -1,33 +1,31 @@
 """A file system as canonical layers: the part that two builds of the same inputs have in common, on any engine.
 
-    python3 canonical.py ROOT OUT [BASE]     write OUT/canonical.json about ROOT, or about what differs from BASE
-    python3 canonical.py --layers …          write the layers too: OUT/NAME.tar
+    python3 -m devenv.verify.canonical ROOT OUT [BASE]    write OUT/canonical.json about ROOT, or what BASE has not
 
 It runs inside a build as well, on images that are mounted there (verify/identity.py), so it needs only the standard
 library of Python 3.9. Paths are grouped into layers by their origin, sorted, and written as PAX tar members with
 one fixed time and numeric owners: how an engine cut its layers, in what order it listed a folder, and when, leaves no
-trace. A layer is hashed as it is made, and kept only where it is asked for.
+trace. A layer is hashed as it is made, and kept only by layer_files.py.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import os
 import re
 import stat
 import sys
-import tarfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from devenv.verify.tar_entry import Entry, header
+
 FORMAT = 2
 """Raise it when the same root is described in another way: identities of two formats cannot be compared."""
-EPOCH_S = 1_700_000_000
-"""The time of every entry. Builds leave their own, and nothing inside reads it."""
 REMOVED = "removed"
 """The layer of paths that the base has and the image has not."""
 _LOCK = "etc/devenv/devenv.lock"
@@ -43,24 +41,6 @@ _CHUNK_BYTES = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True)
-class Entry:
-    """One path. `kind`: file, folder, symlink, hardlink (to `target`), fifo, char, block."""
-
-    path: str
-    kind: str
-    mode: int
-    uid: int
-    gid: int
-    size_bytes: int = 0
-    target: str = ""
-    device: tuple[int, int] = (0, 0)
-    xattrs: tuple[tuple[str, str], ...] = ()
-    """Extended attributes (capabilities, access lists): name and value in hexadecimal."""
-    sha256: str = ""
-    """Of a file's content."""
-
-
-@dataclasses.dataclass(frozen=True)
 class Layer:
     """`diff_id` is the sha256 of the uncompressed tar, as an image's configuration has it; `entries` are sorted."""
 
@@ -70,9 +50,24 @@ class Layer:
     entries: tuple[Entry, ...]
 
 
-def layers(root: Path, base: Path | None = None, keep: Path | None = None) -> Iterator[Layer]:
-    """Yield the canonical layers of `root`, lowest first; with `base`, of the differences from it. `keep`: a folder for
-    their tars. Raises OSError."""
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A layer that is not made yet. `size_bytes`: about how much there is to read; `make`: writes its tar."""
+
+    name: str
+    size_bytes: int
+    make: Callable[[Callable[[bytes], object]], Layer]
+
+
+def layers(root: Path, base: Path | None = None) -> Iterator[Layer]:
+    """Yield the canonical layers of `root`, lowest first; with `base`, of the differences from it. Raises OSError."""
+    for part in parts(root, base):
+        yield part.make(lambda _: None)
+
+
+def parts(root: Path, base: Path | None = None, *, each_file: bool = True) -> Iterator[Part]:
+    """Yield the layers as `layers` does, before any of them is made. Without `each_file`, files have no hash of their
+    own. Raises OSError, as `make` does."""
     found = _walk(root)
     groups = _groups(root, found)
     same = _unchanged(root, found, base) if base else frozenset()
@@ -84,11 +79,11 @@ def layers(root: Path, base: Path | None = None, keep: Path | None = None) -> It
         # A folder that is now another kind of file loses its content too.
         gone = sorted(set(_walk(base)) - set(found))
         if tops := [path for path in gone if not (up := _parent(path)) or (up in found and _is_folder(found[up]))]:
-            with _kept(keep, REMOVED) as write:
-                yield _whiteouts(tops, write)
+            yield Part(name=REMOVED, size_bytes=0, make=functools.partial(_whiteouts, tops))
     for name in sorted(inside, key=_rank):
-        with _kept(keep, name) as write:
-            yield _layer(name, root, _with_folders(inside[name], found), write)
+        whole = _with_folders(inside[name], found)
+        size = sum(facts.st_size for facts in whole.values() if stat.S_ISREG(facts.st_mode))
+        yield Part(name=name, size_bytes=size, make=functools.partial(_layer, name, root, whole, each_file))
 
 
 def _with_folders(
@@ -101,16 +96,6 @@ def _with_folders(
         while (path := _parent(path)) and path not in whole:
             whole[path] = found[path]
     return dict(sorted(whole.items()))
-
-
-@contextlib.contextmanager
-def _kept(folder: Path | None, name: str) -> Iterator[Callable[[bytes], object]]:
-    """What takes the bytes of a layer's tar."""
-    if folder is None:
-        yield lambda _: None
-        return
-    with (folder / f"{name}.tar").open("xb") as file:
-        yield file.write
 
 
 def _rank(group: str) -> tuple[int, int]:
@@ -262,7 +247,7 @@ def _entry(path: str, root: Path, facts: os.stat_result, first: dict[tuple[int, 
     """The facts of one path. `first`: inode → the first of its names."""
     kind, target, device, size = _kind(facts.st_mode), "", (0, 0), 0
     if kind == "symlink":
-        target = os.readlink(root / path)  # noqa: PTH115 - Path is slow, and this is called for every path
+        target = os.readlink(f"{root}/{path}")  # noqa: PTH115 - Path is slow, and this is called for every path
     elif kind == "file":
         size = facts.st_size
         if facts.st_nlink > 1:
@@ -273,7 +258,7 @@ def _entry(path: str, root: Path, facts: os.stat_result, first: dict[tuple[int, 
         device = (os.major(facts.st_rdev), os.minor(facts.st_rdev))
     return Entry(
         path=path, kind=kind, mode=stat.S_IMODE(facts.st_mode), uid=facts.st_uid, gid=facts.st_gid, size_bytes=size,
-        target=target, device=device, xattrs=() if kind in ("symlink", "hardlink") else _xattrs(root / path),
+        target=target, device=device, xattrs=() if kind in ("symlink", "hardlink") else _xattrs(f"{root}/{path}"),
     )  # fmt: skip
 
 
@@ -285,7 +270,7 @@ def _kind(mode: int) -> str:
     return kinds[stat.S_IFMT(mode)]
 
 
-def _xattrs(path: Path) -> tuple[tuple[str, str], ...]:
+def _xattrs(path: str) -> tuple[tuple[str, str], ...]:
     try:
         names = sorted(name for name in os.listxattr(path, follow_symlinks=False) if not name.startswith(_NOTES))
     except OSError:
@@ -296,7 +281,9 @@ def _xattrs(path: Path) -> tuple[tuple[str, str], ...]:
 # ---- the layer's tar, hashed as it is made
 
 
-def _layer(name: str, root: Path, inside: Mapping[str, os.stat_result], write: Callable[[bytes], object]) -> Layer:
+def _layer(
+    name: str, root: Path, inside: Mapping[str, os.stat_result], each_file: bool, write: Callable[[bytes], object]
+) -> Layer:
     digest, size = hashlib.sha256(), 0
 
     def put(data: bytes) -> None:
@@ -307,13 +294,14 @@ def _layer(name: str, root: Path, inside: Mapping[str, os.stat_result], write: C
     first: dict[tuple[int, int], str] = {}
     for path, facts in inside.items():
         entry = _entry(path, root, facts, first)
-        header = _header(entry)
-        put(header)
-        size += len(header) + -(-entry.size_bytes // 512) * 512
+        head = header(entry)
+        put(head)
+        size += len(head) + -(-entry.size_bytes // 512) * 512
         if entry.kind == "file":
-            content = _copy(root / path, entry.size_bytes, put)
+            content = hashlib.sha256() if each_file else None
+            _copy(f"{root}/{path}", entry.size_bytes, content, put)
             put(bytes(-entry.size_bytes % 512))
-            entry = dataclasses.replace(entry, sha256=content)
+            entry = dataclasses.replace(entry, sha256=content.hexdigest()) if content else entry
         entries.append(entry)
     put(bytes(1024))
     return Layer(name=name, diff_id=f"sha256:{digest.hexdigest()}", size_bytes=size + 1024, entries=tuple(entries))
@@ -324,54 +312,46 @@ def _whiteouts(paths: Sequence[str], write: Callable[[bytes], object]) -> Layer:
     digest = hashlib.sha256()
     names = (f"{_parent(path)}/.wh.{path.rpartition('/')[2]}".lstrip("/") for path in paths)
     entries = tuple(Entry(path=name, kind="file", mode=0, uid=0, gid=0) for name in names)
-    for data in (*map(_header, entries), bytes(1024)):
+    for data in (*map(header, entries), bytes(1024)):
         digest.update(data)
         write(data)
     return Layer(name=REMOVED, diff_id=f"sha256:{digest.hexdigest()}", size_bytes=0, entries=entries)
 
 
-def _header(entry: Entry) -> bytes:
-    kinds = {
-        "file": tarfile.REGTYPE, "folder": tarfile.DIRTYPE, "symlink": tarfile.SYMTYPE, "hardlink": tarfile.LNKTYPE,
-        "fifo": tarfile.FIFOTYPE, "char": tarfile.CHRTYPE, "block": tarfile.BLKTYPE,
-    }  # fmt: skip
-    member = tarfile.TarInfo(entry.path)
-    member.type, member.linkname, member.size = kinds[entry.kind], entry.target, entry.size_bytes
-    member.mode, member.uid, member.gid, member.mtime = entry.mode, entry.uid, entry.gid, EPOCH_S
-    member.devmajor, member.devminor = entry.device
-    member.pax_headers = {
-        f"SCHILY.xattr.{name}": bytes.fromhex(value).decode("utf-8", "surrogateescape") for name, value in entry.xattrs
-    }
-    return member.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
-
-
-def _copy(path: Path, size_bytes: int, write: Callable[[bytes], None]) -> str:
-    """Pass on a file's content; returns its sha256. Raises OSError when it is not as long as it was."""
-    digest, left = hashlib.sha256(), size_bytes
-    with path.open("rb", buffering=0) as content:
-        while chunk := content.read(_CHUNK_BYTES):
-            digest.update(chunk)
+def _copy(path: str, size_bytes: int, digest: hashlib._Hash | None, write: Callable[[bytes], None]) -> None:
+    """Pass on a file's content, hashed by `digest`. Raises OSError when it is not as long as it was."""
+    left = size_bytes
+    content = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)  # called for every file, and Path is slow
+    try:
+        while left >= 0 and (chunk := os.read(content, _CHUNK_BYTES)):
+            if digest:
+                digest.update(chunk)
             write(chunk)
             left -= len(chunk)
+    finally:
+        os.close(content)
     if left:
         raise OSError(f"{path} changed while it was read")
-    return digest.hexdigest()
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Write `canonical.json`: a list of layers, each with its entries as lists of their fields."""
-    keeps = arguments[:1] == ["--layers"]
-    root, out, *base = (Path(one) for one in arguments[keeps:])
-    out.mkdir(parents=True, exist_ok=True)
-    told = [
+def write(told: Sequence[Layer], out: Path) -> None:
+    """Write OUT/canonical.json: a list of layers, each with its entries as lists of their fields."""
+    rows = [
         {**dataclasses.asdict(dataclasses.replace(layer, entries=())), "entries": [_row(one) for one in layer.entries]}
-        for layer in layers(root, base[0] if base else None, out if keeps else None)
+        for layer in told
     ]
-    (out / "canonical.json").write_text(json.dumps(told), encoding="utf-8")
+    (out / "canonical.json").write_text(json.dumps(rows), encoding="utf-8")
 
 
 def _row(entry: Entry) -> list[Any]:
     return [getattr(entry, field.name) for field in dataclasses.fields(entry)]
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Describe a file system."""
+    root, out, *base = (Path(one) for one in arguments)
+    out.mkdir(parents=True, exist_ok=True)
+    write([*layers(root, base[0] if base else None)], out)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from devenv.build import build
@@ -24,12 +25,14 @@ from devenv.doors.docker.local_tag import LOCAL
 from devenv.doors.terminal.progress import Progress
 from devenv.errors import BuildError, DriftError
 from devenv.lock.model import LockedBase
-from devenv.verify import canonical
-from devenv.verify.canonical import Entry, Layer
+from devenv.verify import canonical, layer_files, tar_entry
+from devenv.verify.canonical import Layer
+from devenv.verify.tar_entry import EPOCH_S, Entry
 
-_CREATED = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(canonical.EPOCH_S))
+_CREATED = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(EPOCH_S))
 _MOST_BYTES = 256 << 20
 _NO_LOADER = "ENV LD_PRELOAD= LD_LIBRARY_PATH= LD_AUDIT="
+_START = "import sys; sys.path.insert(0, '/code'); "
 _MERGED = ("lib", "lib64")
 """Links to what lies below /usr: where an interpreter's loader is looked for."""
 _MAKER = f"devenv canonical {canonical.FORMAT}"
@@ -75,9 +78,10 @@ def identities(
 def with_layers(
     reference: str, engine: Engine, out: Path, *, progress: Progress, base: LockedBase
 ) -> tuple[Identity, dict[str, Path]]:
-    """The identity of one image, and its canonical layers as tars in the folder `out`, by name. Raises BuildError."""
+    """The identity of one image, and its canonical layers, compressed, in the folder `out`, by name; what it says of
+    them was not checked. Raises BuildError."""
     (found,) = _described([reference], engine, out, reader=None, progress=progress, base=base, keeps=True)
-    return found, {layer.name: out / "0" / f"{layer.name}.tar" for layer in found.layers}
+    return found, {layer.name: out / "0" / f"{layer.name}.tar.zst" for layer in found.layers}
 
 
 def _described(
@@ -94,7 +98,7 @@ def _described(
     below = _below(base, engine)
     with tempfile.TemporaryDirectory(prefix="devenv-identity-") as folder:
         context = Path(folder)
-        (context / "canonical.py").write_bytes(Path(canonical.__file__).read_bytes())
+        _code(context / "code")
         if keeps:
             (context / "root").mkdir()
             for name in _MERGED:
@@ -111,6 +115,17 @@ def _described(
         )
 
 
+def _code(folder: Path) -> None:
+    """The modules that describe an image, as a package of their own."""
+    package = folder / "devenv/verify"
+    package.mkdir(parents=True)
+    for one in (package, package.parent):
+        (one / "__init__.py").touch()
+    for module in (canonical, layer_files, tar_entry):
+        source = Path(str(module.__file__))
+        (package / source.name).write_bytes(source.read_bytes())
+
+
 def _below(base: LockedBase, engine: Engine) -> str | None:
     """The base image by its tag on this engine; a missing one is pulled from its registry."""
     if base.reference is not None and not base.local:
@@ -123,7 +138,7 @@ def _dockerfile(readers: Sequence[int], base: str | None) -> str:
     because it is the step's root as well."""
     lines = [f"FROM {base} AS base"] if base else []
     for number, reader in enumerate(readers):
-        lines += [f"FROM image{reader} AS read{number}", "USER 0", _NO_LOADER, _run(number, "/out", base)]
+        lines += [f"FROM image{reader} AS read{number}", "USER 0", _NO_LOADER, _run(number, "/out", base, canonical)]
     copies = [f"COPY --from=read{number} /out /{number}" for number in range(len(readers))]
     return "\n".join([*lines, "FROM scratch", *copies, ""])
 
@@ -133,23 +148,23 @@ def _keeping_dockerfile(base: str | None) -> str:
     mounted into it."""
     lines = [f"FROM {base} AS base"] if base else []
     usr = "--mount=type=bind,from=image0,source=/usr,target=/usr"
-    return "\n".join([*lines, "FROM scratch", "COPY root/ /", _NO_LOADER, _run(0, "/0", base, usr, "--layers"), ""])
+    return "\n".join([*lines, "FROM scratch", "COPY root/ /", _NO_LOADER, _run(0, "/0", base, layer_files, usr), ""])
 
 
-def _run(number: int, out: str, base: str | None, *more: str) -> str:
-    """The step that describes an image. `more`: further mounts, and options of canonical.py."""
-    options = [one for one in more if not one.startswith("--mount")]
+def _run(number: int, out: str, base: str | None, module: ModuleType, *mounts: str) -> str:
+    """The step in which a module describes an image."""
     # The system's own interpreter, which the image's variables and packages cannot replace.
     command = json.dumps([
-        "/usr/bin/python3", "-I", "-S", "-B", "/canonical.py", *options, "/image", out, *(["/base"] if base else []),
+        "/usr/bin/python3", "-I", "-S", "-B", "-c", f"{_START}import {module.__name__} as m; m.main(sys.argv[1:])",
+        "/image", out, *(["/base"] if base else []),
     ])  # fmt: skip
-    mounts = [
-        *(one for one in more if one.startswith("--mount")),
+    every = [
+        *mounts,
         f"--mount=type=bind,from=image{number},target=/image",
         *(["--mount=type=bind,from=base,target=/base"] if base else []),
-        "--mount=type=bind,source=canonical.py,target=/canonical.py",
+        "--mount=type=bind,source=code,target=/code",
     ]
-    return f"RUN {' '.join(mounts)} {command}"
+    return f"RUN {' '.join(every)} {command}"
 
 
 def _identity(reference: str, told: Path, engine: Engine, base: LockedBase, tag: str | None) -> Identity:

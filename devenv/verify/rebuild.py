@@ -15,7 +15,7 @@ from devenv.doors.docker.buildx import check_buildx
 from devenv.doors.docker.engine import LABEL, Engine
 from devenv.doors.docker.local_tag import VERIFY_TAG
 from devenv.doors.file_lock import hold
-from devenv.errors import DriftError, EngineError, FetchError, UsageError
+from devenv.errors import DriftError, FetchError, UsageError
 from devenv.lock.model import Lock
 from devenv.plan.plan import WORKSPACE
 from devenv.preset import portable
@@ -23,8 +23,8 @@ from devenv.preset.yaml.text import MAX_BYTES
 from devenv.up.decide import Decided
 from devenv.up.image import bring_files
 from devenv.up.session import Session
-from devenv.verify.canonical import Entry
 from devenv.verify.identity import Identity, identities
+from devenv.verify.tar_entry import Entry
 
 BUILD_LABEL = f"{LABEL}image.build"
 _RECORD = "/etc/devenv"
@@ -115,7 +115,7 @@ def restore(reference: str, folder: Path, session: Session) -> Path:
 
 def identity(reference: str, lock: Lock, session: Session) -> Identity:
     """The identity of one image, read by its own Python, so it proves nothing about an untrusted image."""
-    with session.stages.stage("read") as stage, held(reference, session.engine()) as subject:
+    with session.stages.stage("read") as stage, held(reference, session) as subject:
         return identities([subject], session.engine(), progress=stage, base=lock.base)[0]
 
 
@@ -123,18 +123,17 @@ def verify(reference: str, decided: Decided, session: Session, *, stated: bool =
     """Build `decided` again from the first step on, with its layer where it has one, and compare it with the image.
     Raises BuildError, FetchError, ShareError."""
     engine = session.engine()
-    with held(reference, engine) as subject:
-        own_images.keep(session.dirs.images, [subject])
-        with (
-            rebuilt(decided, session) as image,
-            _with_layer(image, decided, session) as (whole, adds),
-            session.stages.stage("compare") as stage,
-        ):
-            # A snapshot's layer may bring another Python, so the image below reads both.
-            found, anew, *_ = identities(
-                [*dict.fromkeys((subject, whole, image.reference))], engine, reader=image.reference, progress=stage,
-                base=decided.lock.base,
-            )  # fmt: skip
+    with (
+        held(reference, session) as subject,
+        rebuilt(decided, session) as image,
+        _with_layer(image, decided, session) as (whole, adds),
+        session.stages.stage("compare") as stage,
+    ):
+        # A snapshot's layer may bring another Python, so the image below reads both.
+        found, anew, *_ = identities(
+            [*dict.fromkeys((subject, whole, image.reference))], engine, reader=image.reference, progress=stage,
+            base=decided.lock.base,
+        )  # fmt: skip
     return Verdict(
         image=found, rebuilt=anew, differences=tuple(differences(found, anew)), stated=stated, adds=adds,
         snapshot=decided.delta.snapshot if decided.delta else "",
@@ -195,18 +194,14 @@ def _with_layer(image: Image, decided: Decided, session: Session) -> Iterator[tu
 
 
 @contextlib.contextmanager
-def held(reference: str, engine: Engine) -> Iterator[str]:
-    """The image by a tag of its own: BuildKit takes no ids, and the user's tag may move to another image meanwhile."""
+def held(reference: str, session: Session) -> Iterator[str]:
+    """The image by a tag of its own: the user's tag may move to another image meanwhile. Raises UsageError."""
+    engine = session.engine()
     found = engine.image_id(reference)
     if found is None:
         raise UsageError(f"the engine has no image {reference}", hint="docker images")
-    name = f"{VERIFY_TAG}subject-{found.removeprefix('sha256:')[:16]}"
-    engine.tag(found, name)
-    try:
+    with own_images.held(found, f"{VERIFY_TAG}subject-", engine, session.dirs.images) as name:
         yield name
-    finally:
-        with contextlib.suppress(EngineError):  # another verify of the same image may have removed it
-            engine.remove_image(name)
 
 
 def is_stated(reference: str, decided: Decided, engine: Engine) -> bool:

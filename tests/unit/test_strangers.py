@@ -40,8 +40,8 @@ from devenv.render.sbom import provenance, sbom
 from devenv.resolve import model, npm
 from devenv.up import preflight
 from devenv.up.preflight import Asked
-from devenv.verify.canonical import Entry
 from devenv.verify.identity import identities
+from devenv.verify.tar_entry import Entry
 from devenv.weights.store import Weights
 from tests.unit.checks.test_readiness import _running
 from tests.unit.examples import loaded, lock

@@ -39,8 +39,8 @@ class Reader:
             raise self.fails
         tars = {}
         for name, data in LAYERS.items():
-            tars[name] = out / f"{name}.tar"
-            tars[name].write_bytes(data)
+            tars[name] = out / f"{name}.tar.zst"
+            tars[name].write_bytes(zstandard.ZstdCompressor().compress(data))
         layers = tuple(
             Layer(name=name, diff_id=digest_of(data), size_bytes=len(data), entries=())
             for name, data in LAYERS.items()
@@ -118,9 +118,23 @@ def test_a_layer_that_is_missing_is_made_again(how: str, reader: Reader, given: 
     assert len(reader.images) == 2
 
 
+def test_an_image_that_lies_about_a_layer_spoils_no_other_images(
+    reader: Reader, given: Session, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = _pack(given)
+    engine.images["devenv/demo:1"] = "sha256:evil"
+    honest = module._about
+    monkeypatch.setattr(module, "_about", lambda path, _, name: honest(path, digest_of(LAYERS["base"]), name))
+    monkeypatch.setitem(LAYERS, "own", tar(member("own", b"evil")))
+    assert _pack(given).layers[1][0].digest != first.layers[0][0].digest
+    engine.images["devenv/demo:1"] = "sha256:1"
+    assert _pack(given) == first
+    assert sha256(first.layers[0][1]) == first.layers[0][0].hex
+
+
 def test_what_a_killed_run_left_goes(reader: Reader, given: Session) -> None:
     _work(given).mkdir(parents=True)
-    (_work(given) / "base.tar").write_bytes(b"half")
+    (_work(given) / "base.tar.zst").write_bytes(b"half")
     _pack(given)
     assert not _work(given).exists()
 

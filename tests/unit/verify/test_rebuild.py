@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from devenv.errors import DriftError
-from devenv.verify.canonical import Entry, Layer
+from devenv.verify.canonical import Layer
 from devenv.verify.identity import Identity
 from devenv.verify.rebuild import Difference, Verdict, differences
+from devenv.verify.tar_entry import Entry
 
 
 def _image(digest: str) -> Identity:
