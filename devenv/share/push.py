@@ -16,7 +16,7 @@ from devenv.secrets.known import KnownValues
 from devenv.share import manifests, recipe
 from devenv.share.formats import BUILD, CONFIG, DELTA, LOCK, PLATFORM, RECIPE, SBOM, SNAPSHOT, TITLE
 from devenv.share.manifests import Contents
-from devenv.share.pack import Packed, document, known_config, pack, pack_layer
+from devenv.share.pack import document, known_config, pack, pack_layer
 from devenv.share.secret_check import check
 from devenv.snapshot.store import Snapshot, Snapshots
 from devenv.verify.rebuild import identity, restore
@@ -53,17 +53,20 @@ class Subject:
 def push(subject: Subject, place: Place, known: KnownValues, session: Session, *, recipe_only: bool = False) -> Pushed:
     """Push the canonical form of an image with its recipe, or the recipe alone. Raises ShareError for what may be
     secret, and for a place that cannot be written."""
-    packed = None if recipe_only else _packed(subject, session)
+    if not recipe_only:
+        _check_base(subject)
+    with tempfile.TemporaryDirectory(prefix="devenv-recipe-") as folder:
+        with session.stages.stage("secrets") as stage:
+            restore(subject.image.reference, Path(folder), session)
+            check(session.engine().image_facts(subject.image.reference), Path(folder), subject.snapshot, known, session)
+            stage.message("none")
+        added, blobs = _added(subject.snapshot, session)
+        recipe_bytes = recipe.pack(Path(folder), added)
+    packed = None if recipe_only else pack(subject.image.reference, subject.decided.lock.base, session)
     config = packed.config if packed else _config(subject, session)
-    added, blobs = _added(subject.snapshot, session)
-    with session.stages.stage("secrets") as stage, tempfile.TemporaryDirectory(prefix="devenv-recipe-") as folder:
-        restore(subject.image.reference, Path(folder), session)
-        check(config, Path(folder), subject.snapshot, known, session)
-        contents = Contents(
-            identity=digest_of(config), recipe=recipe.pack(Path(folder), added), about=_about(subject),
-            delta=added.layer if added else None,
-        )  # fmt: skip
-        stage.message("none")
+    contents = Contents(
+        identity=digest_of(config), recipe=recipe_bytes, about=_about(subject), delta=added.layer if added else None
+    )
     blobs += _small((contents.recipe, RECIPE), (manifests.NOTHING, EMPTY))
     if packed is None:
         manifest = manifests.recipe(contents)
@@ -91,14 +94,12 @@ def push(subject: Subject, place: Place, known: KnownValues, session: Session, *
     )  # fmt: skip
 
 
-def _packed(subject: Subject, session: Session) -> Packed:
-    base = subject.decided.lock.base
-    if base.kind == "image":
+def _check_base(subject: Subject) -> None:
+    if subject.decided.lock.base.kind == "image":
         raise ShareError(
             "the preset begins with a registry's image, whose layers devenv does not push",
             hint="push the recipe alone: --recipe; or begin with 'base: {bootstrap: …}'",
         )
-    return pack(subject.image.reference, base, session)
 
 
 def _config(subject: Subject, session: Session) -> bytes:

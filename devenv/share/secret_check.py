@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from devenv.doors import files
 from devenv.errors import ShareError
@@ -30,11 +29,13 @@ _CHUNK_BYTES = 1 << 20
 _SHOWN = 20
 
 
-def check(config: bytes, folder: Path, snapshot: Snapshot | None, known: KnownValues, session: Session) -> None:
-    """Raise ShareError for what may be secret in all that the lock does not explain: the image's configuration, the
-    preset's own files, a snapshot's layer and volumes."""
+def check(
+    image: Mapping[str, Any], folder: Path, snapshot: Snapshot | None, known: KnownValues, session: Session
+) -> None:
+    """Raise ShareError for what may be secret in all that the lock does not explain: the configuration of the image
+    (the engine's facts of it), the preset's own files, a snapshot's layer and volumes."""
     scanner = scanner_for(known, session.dirs.cache)
-    found = [*_of_config(config, Scanner(known)), *_of_files(folder, scanner)]
+    found = [*_of_config(image, Scanner(known)), *_of_files(folder, scanner)]
     if snapshot:
         found += _of_snapshot(snapshot, Snapshots(session.dirs.snapshots), scanner)
     refused, _ = allowed(found, snapshot.allowed if snapshot else ())
@@ -48,12 +49,11 @@ def check(config: bytes, folder: Path, snapshot: Snapshot | None, known: KnownVa
         )
 
 
-def _of_config(config: bytes, scanner: Scanner) -> tuple[Finding, ...]:
-    told = json.loads(config)
-    own = told["config"]
+def _of_config(image: Mapping[str, Any], scanner: Scanner) -> tuple[Finding, ...]:
+    own = image["Config"]
     return image_config(
         scanner, env=own.get("Env") or (), cmd=[*(own.get("Entrypoint") or ()), *(own.get("Cmd") or ())],
-        labels=own.get("Labels") or {}, history=[one.get("created_by", "") for one in told["history"]],
+        labels=own.get("Labels") or {}, history=(),  # the canonical image has a history of its own
     )  # fmt: skip
 
 

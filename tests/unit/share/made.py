@@ -123,6 +123,9 @@ class Engine(handmade.Described):
     def image_id(self, reference: str) -> str | None:
         return self.images.get(reference)
 
+    def image_facts(self, reference: str) -> dict[str, Any]:
+        return {"Id": self.images.get(reference), "Config": {"Env": ["PATH=/usr/bin"]}}
+
     def load(self, archive: Iterator[bytes]) -> None:
         data = b"".join(archive)
         self.loaded.append(data)
