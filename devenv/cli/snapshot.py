@@ -22,7 +22,7 @@ __all__ = ["reset", "snapshot", "snapshots"]
 @click.argument("words", nargs=-1, metavar="[ENV [NAME]]")
 @click.option("-m", "--message", default="", metavar="TEXT", help="What it is for.")
 @click.option("--with-workspace", is_flag=True, help="Keep /workspace too.")
-@click.option("--with-data", is_flag=True, help="Keep the environment's volumes too, but for weights.")
+@click.option("--with-data", is_flag=True, help="Keep the environment's volumes too, except those of weights.")
 @click.option(
     "--allow", multiple=True, metavar="PATH",
     help="Let a file or folder through although it may hold secrets; it is written down. Repeat it for several.",
