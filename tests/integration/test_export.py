@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
-import signal
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,13 +12,13 @@ from typing import Any
 import pytest
 
 from tests.integration.conftest import Cli, Done, docker
+from tests.integration.killing import dice, killed, kills
 from tests.integration.secondengine import second_engine
 
 pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("cli")]
 
 NAME = "t-export"
-KILLS = 3
-"""Of each command, at other moments each time; DEVENV_TEST_SEED repeats one."""
+KILLS = kills(3)
 _PRESET = f"""\
 extends: python
 name: {NAME}
@@ -190,35 +188,21 @@ def test_a_full_disk_is_one_error_on_both_sides(
 
 def test_after_every_kill_the_next_run_goes_on(here: Cli, shop: tuple[Path, Mapping[str, Any]], tmp_path: Path) -> None:
     path, told = shop
-    seed = int(os.environ.get("DEVENV_TEST_SEED", random.SystemRandom().randrange(2**32)))
-    print(f"seed {seed}: DEVENV_TEST_SEED={seed} repeats it")
-    dice, there = random.Random(seed), Offline(tmp_path)
+    (_, moments), there = dice(), Offline(tmp_path)
     recipe = tmp_path / "recipe.tar"
     export = ("export", str(path), "-o", str(recipe), "--recipe", "--sources", "--json")
     seconds = here(*export).seconds
     recipe.unlink()
     for _ in range(KILLS):
-        _killed(here, dice.uniform(0, seconds), *export)
+        killed(here, moments.uniform(0, seconds), *export)
         if recipe.exists():  # then it is whole
             Offline(tmp_path / "other").ok("import", str(recipe))
             recipe.unlink()
     assert here.ok(*export).json()["files"] == told["files"]
     assert not [*tmp_path.glob(".*")]
     for _ in range(KILLS):
-        _killed(there, dice.uniform(0, seconds), "import", str(recipe))
+        killed(there, moments.uniform(0, seconds), "import", str(recipe))
         assert len(there.snapshots()) <= 1
     taken = there.ok("import", str(recipe), "--json").json()
     assert (taken["image"], taken["sources"]["missing"]) == (None, 0)
     assert there.snapshots() == [taken["name"]]
-
-
-def _killed(cli: Cli, delay_s: float, *arguments: str) -> None:
-    process = subprocess.Popen(
-        cli.command(*arguments), env=cli.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )  # fmt: skip
-    try:
-        process.wait(timeout=delay_s)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()

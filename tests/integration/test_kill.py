@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import random
-import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.integration.conftest import Cli, docker
+from tests.integration.killing import dice, killed, kills
 
 pytestmark = pytest.mark.engine
-KILLS = 12
-BUILD_KILLS = 4
-"""Each run at other moments; DEVENV_TEST_SEED repeats one."""
+KILLS = kills(12)
+BUILD_KILLS = kills(4)
 
 
 @pytest.fixture
@@ -33,20 +29,6 @@ def _another(project: Path, word: str) -> None:
     (project / "devenv.yaml").write_text(f"extends: python\nname: t-kill\nenv:\n  ROUND: '{word}'\n")
 
 
-def _killed(cli: Cli, project: Path, command: str, delay: float) -> bool:
-    """Start a command and kill it after `delay` seconds; False when it was over before."""
-    process = subprocess.Popen(
-        cli.command(command), env=cli.env, cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        process.wait(timeout=delay)
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        return True
-    return False
-
-
 def _seconds(cli: Cli, project: Path, command: str, seed: int) -> float:
     """What a command takes on this machine for another image, when what it does only once is done."""
     for word in ("first", "second"):
@@ -56,24 +38,18 @@ def _seconds(cli: Cli, project: Path, command: str, seed: int) -> float:
     return done.seconds
 
 
-def _dice() -> tuple[int, random.Random]:
-    seed = int(os.environ.get("DEVENV_TEST_SEED", random.SystemRandom().randrange(2**32)))
-    print(f"seed {seed}: DEVENV_TEST_SEED={seed} repeats it")
-    return seed, random.Random(seed)
-
-
 def test_up_after_every_kill(cli: Cli, project: Path) -> None:
-    seed, dice = _dice()
+    seed, moments = dice()
     whole = _seconds(cli, project, "up", seed)
-    kills = round_ = 0
-    while kills < KILLS:
+    count = round_ = 0
+    while count < KILLS:
         assert round_ < 4 * KILLS, f"seed {seed}: 'up', of {whole:.2f} s, is over before it can be killed"
         _another(project, f"up-{seed}-{round_}")
         round_ += 1
-        delay = dice.uniform(0.0, whole)
-        if not _killed(cli, project, "up", delay):
+        delay = moments.uniform(0.0, whole)
+        if not killed(cli, delay, "up", cwd=project):
             continue
-        kills += 1
+        count += 1
         done = cli("up", "--json", cwd=project)
         assert done.code == 0, f"seed {seed}, round {round_}, killed after {delay:.2f} s: {done.err}"
         assert done.json()["smoke"]["passed"] is True
@@ -81,14 +57,14 @@ def test_up_after_every_kill(cli: Cli, project: Path) -> None:
 
 
 def test_build_after_every_kill(cli: Cli, project: Path) -> None:
-    seed, dice = _dice()
+    seed, moments = dice()
     whole = _seconds(cli, project, "build", seed)
-    kills = round_ = 0
-    while kills < BUILD_KILLS:
+    count = round_ = 0
+    while count < BUILD_KILLS:
         assert round_ < 4 * BUILD_KILLS, f"seed {seed}: 'build', of {whole:.2f} s, is over before it can be killed"
         _another(project, f"build-{seed}-{round_}")
         # Not before the command has begun to work: its first fifth reads the preset and the lock.
-        kills += _killed(cli, project, "build", dice.uniform(0.2 * whole, whole))
+        count += killed(cli, moments.uniform(0.2 * whole, whole), "build", cwd=project)
         done = cli("build", "--json", cwd=project)
         assert done.code == 0, f"seed {seed}, round {round_}: {done.err}"
         image = done.json()["image"]["reference"]

@@ -8,10 +8,7 @@ import contextlib
 import dataclasses
 import json
 import os
-import random
 import shutil
-import signal
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +19,7 @@ import zstandard
 
 from devenv.doors.http.registry.manifest import Descriptor, Manifest
 from tests.integration.conftest import Cli, docker
+from tests.integration.killing import dice, killed, kills
 from tests.integration.registries import BASIC, PASSWORD, USER, docker_registry
 from tests.integration.secondengine import second_engine
 from tests.integration.tlsengine import Authority
@@ -43,8 +41,7 @@ printf changed > /home/dev/note && chown 4321:1234 /home/dev/note && chmod 2640 
 """
 LOOK = "stat -c '%a %u:%g %s' /home/dev/note; cat /home/dev/note; ls /etc/issue 2>&1; true"
 SEEN = "2640 4321:1234 7\nchangedls: cannot access '/etc/issue': No such file or directory\n"
-KILLS = 2
-"""At other moments each time; DEVENV_TEST_SEED repeats one."""
+KILLS = kills(2)
 SMALL_BYTES = 200_000
 """More than preset, lock, bill of materials and what the image says of them take; less than any other layer."""
 
@@ -233,24 +230,6 @@ def test_nothing_secret_is_in_the_registry(team: Team, first: Any) -> None:
 # ---- killed
 
 
-def _killed(user: Cli, words: tuple[str, ...], after: float, cwd: Path) -> None:
-    process = subprocess.Popen(
-        user.command(*words), env=user.env, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )  # fmt: skip
-    try:
-        process.wait(timeout=after)
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-
-
-def _moments(whole: float) -> Iterator[float]:
-    seed = int(os.environ.get("DEVENV_TEST_SEED", random.SystemRandom().randrange(2**32)))
-    print(f"seed {seed}: DEVENV_TEST_SEED={seed} repeats it")
-    dice = random.Random(seed)
-    return (dice.uniform(0.2 * whole, whole) for _ in range(KILLS))
-
-
 def test_after_every_kill_the_next_push_and_pull_complete(team: Team, first: Any) -> None:
     ann, ben, project = team.ann, team.ben, team.project
     known = Path(ann.env["XDG_STATE_HOME"]) / "devenv/pushes"
@@ -258,16 +237,18 @@ def test_after_every_kill_the_next_push_and_pull_complete(team: Team, first: Any
     whole = ann.ok("push", "devenv.yaml", team.ref("1", "killed/whole"), cwd=project).seconds
     shutil.rmtree(known)
     docker("rm", "-f", f"devenv-{NAME}-ann")
-    for delay in _moments(whole):
-        _killed(ann, ("push", "devenv.yaml", team.ref("1", "killed/push")), delay, project)
+    _, moments = dice()
+    for _ in range(KILLS):
+        delay = moments.uniform(0.2 * whole, whole)
+        killed(ann, delay, "push", "devenv.yaml", team.ref("1", "killed/push"), cwd=project)
     assert team.push(ann, "devenv.yaml", team.ref("1", "killed/push"))["digest"] == first["digest"]
     assert not [*Path(ann.env["XDG_STATE_HOME"]).glob("devenv/uploads/*")]
 
     _remove_images()
     whole = ben.ok("pull", team.ref("1")).seconds
-    for delay in _moments(whole):
+    for _ in range(KILLS):
         _remove_images()
-        _killed(ben, ("pull", team.ref("1", "killed/push")), delay, project)
+        killed(ben, moments.uniform(0.2 * whole, whole), "pull", team.ref("1", "killed/push"), cwd=project)
         for tag in _images():  # whole, or not there
             assert _is_containerd() or docker("images", "-q", "--no-trunc", tag).strip() == first["identity"]
     tag = ben.ok("pull", team.ref("1", "killed/push")).out.strip()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import random
-import signal
 import subprocess
 import tarfile
 from collections.abc import Iterator
@@ -17,14 +15,14 @@ from urllib.parse import unquote
 import pytest
 
 from tests.integration.conftest import Cli, docker
+from tests.integration.killing import dice, killed, kills
 from tests.waiting import until
 
 pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("cli")]
 
 NAME, BOX = "t-snap", "devenv-t-snap"
 TOKEN = "ghp_" + "aB3dE6gH9jK2mN5pQ8sT1vW4xZ7cF0rL3yU6"
-KILLS = 4
-"""At other moments each time; DEVENV_TEST_SEED repeats one."""
+KILLS = kills(4)
 
 CHANGES = r"""
 set -e
@@ -253,23 +251,13 @@ def test_a_paused_container_stays_paused_and_a_stopped_one_stopped(kept: tuple[C
 
 def test_after_every_kill_the_container_runs_and_the_next_snapshot_succeeds(kept: tuple[Cli, Any, str]) -> None:
     cli, *_ = kept
-    seed = int(os.environ.get("DEVENV_TEST_SEED", random.SystemRandom().randrange(2**32)))
-    print(f"seed {seed}: DEVENV_TEST_SEED={seed} repeats it")
-    dice = random.Random(seed)
+    _, moments = dice()
     whole = cli("snapshot", NAME, "t-whole", "--no-lock").seconds
     for number in range(KILLS):
-        delay = dice.uniform(0.2 * whole, whole)
-        process = subprocess.Popen(
-            cli.command("snapshot", NAME, f"t-kill-{number}", "--no-lock"), env=cli.env,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        try:
-            process.wait(timeout=delay)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            if number % 2:  # otherwise the next one begins while the container is still resumed for this one
-                until(lambda: _state() == "running")
+        delay = moments.uniform(0.2 * whole, whole)
+        was_killed = killed(cli, delay, "snapshot", NAME, f"t-kill-{number}", "--no-lock")
+        if was_killed and number % 2:  # otherwise the next one begins while the container is still resumed for this one
+            until(lambda: _state() == "running")
         assert all(json.loads(path.read_text()) for path in _folder(cli).glob("t-kill-*/snapshot.json"))
         assert len([*_folder(cli).glob("t-kill-*")]) == len([*_folder(cli).glob("t-kill-*/snapshot.json")])
     _snapshot(cli, "t-after", "--no-lock")
