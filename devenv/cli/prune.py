@@ -24,10 +24,14 @@ from devenv.doors.terminal.console import bytes_text, printable
 def prune(app: App, everything: bool, dry_run: bool, all_users: bool) -> None:
     """Remove what no environment uses: old images and networks, build contexts; with --all the stored files too.
 
-    Images and networks that other users of this engine made are kept.
+    Images and networks that other users of this engine made are kept, and images that were imported, until their
+    snapshot is removed.
     """
+    from devenv.snapshot.store import Snapshots
+
+    imported = {one.image for one in Snapshots(app.dirs.snapshots).every()}
     done = leftovers.prune(
-        app.engine, app.dirs, everything=everything, all_users=all_users, dry_run=dry_run,
+        app.engine, app.dirs, everything=everything, all_users=all_users, dry_run=dry_run, wanted=imported,
         waiting=lambda: app.console.note("another devenv command is running; waiting"),
     )  # fmt: skip
     size_bytes = sum(done.images.values())

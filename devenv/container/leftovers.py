@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 
 from devenv.build import own_images
@@ -41,10 +41,11 @@ def prune(
     everything: bool,
     all_users: bool,
     dry_run: bool,
+    wanted: Container[str] = (),
     waiting: Callable[[], None],
 ) -> Pruned:
     """Remove images and networks that no environment uses, and build contexts; with `everything` the stored files too.
-    Those of other users of this engine stay, unless `all_users`. A `dry_run` removes nothing."""
+    Those of other users of this engine stay, unless `all_users`, and `wanted` tags. A `dry_run` removes nothing."""
     stored = (dirs.store, dirs.blobs, dirs.uploads) if everything else ()
     done = Pruned(folders=[one for one in (dirs.contexts, dirs.recipes, *stored) if one.exists()])
     with contextlib.ExitStack() as held:
@@ -52,6 +53,8 @@ def prune(
         for lock in [] if dry_run else _locks(dirs, everything=everything):
             held.enter_context(hold(lock, waiting))
         for tag, size_bytes in _unused(engine, everything=everything):
+            if tag in wanted:
+                continue
             if not all_users and not own_images.is_own(dirs.images, tag):
                 done.others.append(tag)
             elif dry_run or _remove(engine, dirs, tag):

@@ -18,6 +18,7 @@ from devenv.doors.dirs import Dirs
 from devenv.doors.docker.local_tag import BASE_TAG, BELOW_TAG, EDITOR_TAG
 from devenv.doors.docker.values import NetworkFacts
 from devenv.errors import EngineError
+from devenv.snapshot.store import Snapshot, Snapshots
 
 MINE, OTHERS, BUSY = "devenv/mine:1", "devenv/others:1", "devenv/busy:1"
 IMAGES = {
@@ -107,6 +108,24 @@ def test_what_a_snapshot_of_a_used_image_is_laid_over_stays(
     _prune(capsys, "--all", "--all-users")
     assert "devenv/below:1" not in removed
     assert f"{BELOW_TAG}killed" in removed  # a further tag of the same image, of a run that was killed
+
+
+@pytest.mark.parametrize("options", [(), ("--all", "--all-users")])
+def test_an_imported_image_stays_while_its_snapshot_does(
+    options: tuple[str, ...], removed: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = Snapshots(tmp_path / "state/snapshots")
+    imported = Snapshot(
+        name="shop-1", environment="shop", preset="shop", message="", made="2026-01-01T00:00:00+00:00", user="me",
+        lock_digest="x", origin="sha256:1", image=MINE,
+    )  # fmt: skip
+    with kept.new("shop-1", lambda: None) as place:
+        kept.write(place, imported)
+    _prune(capsys, *options)
+    assert MINE not in removed
+    kept.remove("shop-1", lambda: None)
+    _prune(capsys, *options)
+    assert MINE in removed
 
 
 def test_they_go_where_that_is_asked_for(removed: list[str], capsys: pytest.CaptureFixture[str]) -> None:
