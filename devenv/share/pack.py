@@ -8,15 +8,17 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from devenv.build.build import name_base
 from devenv.doors import files
 from devenv.doors.file_lock import hold
 from devenv.doors.http.registry.manifest import Descriptor
 from devenv.doors.untrusted import from_json
 from devenv.errors import ShareError
+from devenv.share import base_layers
 from devenv.share.formats import DIFF_ID, LAYER, TITLE
 from devenv.verify import canonical
 from devenv.verify.identity import with_layers
@@ -52,10 +54,28 @@ def pack(reference: str, base: LockedBase, session: Session) -> Packed:
             with _folder(session) as folder:
                 identity, paths = with_layers(name, engine, folder, progress=stage, base=base)
                 layers = [_moved(paths[layer.name], layer.diff_id, layer.name, store) for layer in identity.layers]
+                below = identity.config["rootfs"]["diff_ids"][: -len(layers) or None] if base.kind == "image" else ()
+                layers = [*_below(base, below, folder, session), *layers]
             found = Packed(config=document(identity.config), layers=tuple(layers))
             _keep(store, key, found)
         stage.message(f"{len(found.layers)} layers")
     return found
+
+
+def _below(
+    base: LockedBase, diff_ids: Sequence[str], folder: Path, session: Session
+) -> Iterator[tuple[Descriptor, Path]]:
+    """The layers of a base image, which are saved only where one of them was not compressed before."""
+    engine, store = session.engine(), session.store
+    named = [(one, f"base-{number}") for number, one in enumerate(diff_ids)]
+    if all(store.kept(_COMPRESSED, one.removeprefix("sha256:")) for one in diff_ids):
+        tars: Iterable[Path] = [Path()] * len(named)  # none is read
+    else:
+        tag = name_base(base, engine)
+        assert tag
+        tars = base_layers.unpacked(tag, diff_ids, engine, folder)
+    for tar, (diff_id, name) in zip(tars, named, strict=True):
+        yield pack_layer(tar, diff_id, name, store)
 
 
 def known_config(reference: str, session: Session) -> bytes | None:
@@ -130,7 +150,7 @@ def _kept(store: Store, key: str) -> Packed | None:
         about = Descriptor(
             media_type=row["media_type"], digest=row["digest"], size=row["size"], annotations=annotations
         )  # fmt: skip
-        path = store.kept(_LAYERS, about.hex)
+        path = store.kept(_LAYERS, about.hex) or store.kept(_COMPRESSED, dict(annotations)[DIFF_ID].partition(":")[2])
         if path is None or path.stat().st_size != about.size:
             return None
         layers.append((about, path))

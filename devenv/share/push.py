@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from devenv.doors import files
 from devenv.doors.http.registry.manifest import EMPTY, Descriptor, Manifest, digest_of
 from devenv.doors.http.registry.upload import Blob
-from devenv.errors import ShareError
 from devenv.render.sbom import sbom
 from devenv.secrets.known import KnownValues
 from devenv.share import manifests, recipe
@@ -53,8 +52,6 @@ class Subject:
 def push(subject: Subject, place: Place, known: KnownValues, session: Session, *, recipe_only: bool = False) -> Pushed:
     """Push the canonical form of an image with its recipe, or the recipe alone. Raises ShareError for what may be
     secret, and for a place that cannot be written."""
-    if not recipe_only:
-        _check_base(subject)
     with tempfile.TemporaryDirectory(prefix="devenv-recipe-") as folder:
         with session.stages.stage("secrets") as stage:
             restore(subject.image.reference, Path(folder), session)
@@ -92,14 +89,6 @@ def push(subject: Subject, place: Place, known: KnownValues, session: Session, *
         recipe=Descriptor.of(contents.recipe, RECIPE).digest, sent=sent.sent,
         size=sum({blob.descriptor.digest: blob.descriptor.size for blob in blobs}.values()),
     )  # fmt: skip
-
-
-def _check_base(subject: Subject) -> None:
-    if subject.decided.lock.base.kind == "image":
-        raise ShareError(
-            "the preset begins with a registry's image, whose layers devenv does not push",
-            hint="push the recipe alone: --recipe; or begin with 'base: {bootstrap: …}'",
-        )
 
 
 def _config(subject: Subject, session: Session) -> bytes:

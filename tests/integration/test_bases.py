@@ -199,6 +199,20 @@ def test_an_image_that_came_from_no_registry_as_base(cli: Cli, standalone: Path,
         assert cli.ok("lock", "--check", cwd=project).code == 0
         found = cli.ok("verify", "--digest", "--json", cwd=project).json()
         assert {one["name"]: one["entries"] for one in found["layers"]}.get("base", 0) < 100
+
+        # What is shared has the base's layers too.
+        out = tmp_path / "whole.tar"
+        exported = cli.ok("export", "-o", str(out), "--json", cwd=project).json()
+        loaded = docker("load", "-i", str(out)).partition("Loaded image: ")[2].strip()
+        layers, own = (
+            json.loads(docker("image", "inspect", "-f", "{{json .RootFS.Layers}}", one))
+            for one in (loaded, "t-local-base:1")
+        )
+        assert layers[: len(own)] == own
+        assert docker("image", "inspect", "-f", "{{.Id}}", loaded).strip() == exported["identity"] == found["digest"]
+        assert docker("run", "--rm", "--network", "none", "--entrypoint", "python3", loaded, "--version").strip()
+        docker("rmi", loaded)
+
         lock = project / "devenv.lock"
         lock.write_text(lock.read_text().replace(base["digest"], f"sha256:{'0' * 64}"))
         gone = cli("build", cwd=project)

@@ -132,6 +132,34 @@ def test_an_image_that_lies_about_a_layer_spoils_no_other_images(
     assert sha256(first.layers[0][1]) == first.layers[0][0].hex
 
 
+def test_the_layers_of_a_base_image_come_first_and_are_saved_once(
+    reader: Reader, given: Session, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    low = [tar(member("low", b"l")), tar(member("lower", b"m"))]
+    ids = [digest_of(one) for one in low]
+    monkeypatch.setitem(CONFIG, "rootfs", {"diff_ids": [*ids, *(digest_of(one) for one in LAYERS.values())]})
+    saved: list[str] = []
+
+    def unpacked(reference: str, diff_ids: Any, _: Any, folder: Path) -> Iterator[Path]:
+        assert [*diff_ids] == ids
+        saved.append(reference)
+        for number, data in enumerate(low):
+            (folder / f"{number}.tar").write_bytes(data)
+            yield folder / f"{number}.tar"
+
+    monkeypatch.setattr(module.base_layers, "unpacked", unpacked)
+    monkeypatch.setattr(module, "name_base", lambda *_: "base:1")
+    base = examples.lock().base.model_copy(update={"kind": "image"})
+    first = pack("devenv/demo:1", base, given)
+    found = [zstandard.ZstdDecompressor().decompress(path.read_bytes()) for _, path in first.layers]
+    assert found == [*low, *LAYERS.values()]
+    assert [dict(about.annotations)[DIFF_ID] for about, _ in first.layers[:2]] == ids
+    assert pack("devenv/demo:1", base, given) == first
+    engine.images["devenv/demo:1"] = "sha256:2"
+    assert pack("devenv/demo:1", base, given) == first
+    assert saved == ["base:1"]
+
+
 def test_what_a_killed_run_left_goes(reader: Reader, given: Session) -> None:
     _work(given).mkdir(parents=True)
     (_work(given) / "base.tar.zst").write_bytes(b"half")

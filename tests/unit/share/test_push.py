@@ -172,18 +172,6 @@ def test_the_identity_of_an_image_that_was_never_packed_is_read(
     assert _push(subject, Memory(), given, recipe_only=True).identity == made.identity
 
 
-def test_a_presets_own_base_image_goes_as_a_recipe_alone(subject: Subject, given: Session) -> None:
-    lock = subject.decided.lock
-    own = lock.model_copy(update={"base": lock.base.model_copy(update={"kind": "image"})})
-    other = dataclasses.replace(subject, decided=dataclasses.replace(subject.decided, lock=own))
-    place = Memory()
-    with pytest.raises(ShareError, match="whose layers devenv does not push") as caught:
-        _push(other, place, given)
-    assert "--recipe" in (caught.value.hint or "")
-    assert place.blobs == {}
-    _push(other, place, given, recipe_only=True)
-
-
 @pytest.mark.parametrize("recipe_only", [True, False])
 @pytest.mark.parametrize("where", ["preset", "volume"])
 def test_a_secret_stops_it_before_a_byte_is_sent(
