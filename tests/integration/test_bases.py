@@ -163,29 +163,6 @@ def _project(folder: Path, text: str) -> Path:
     return folder
 
 
-def test_a_registry_image_as_base(cli: Cli, registry: str, standalone: Path, tmp_path: Path) -> None:
-    reference = f"{registry}/team/base:1"
-    # A plain root as a registry would have it: the first stage, before devenv's own packages are configured for it.
-    _build(standalone, "--target", "base", "--tag", reference)
-    docker("push", "-q", reference)
-    docker("rmi", reference)
-    project = _project(tmp_path / "t-image", f"extends: python\nname: t-image\nbase:\n  image: {reference}\n")
-    try:
-        told = cli.ok("up", "--json", cwd=project).json()
-        assert told["smoke"]["passed"] is True
-        lock = json.loads((project / "devenv.lock").read_text())
-        assert lock["base"]["digest"].startswith("sha256:")
-        assert get(told["urls"]["ide"])[0] in (200, 302)
-        # The identity of an image on a registry base is that of what devenv put on it.
-        found = cli.ok("verify", "--digest", "--json", cwd=project).json()
-        layers = {one["name"]: one["entries"] for one in found["layers"]}
-        assert {"node", "editor", "wheels-0", "own"} <= layers.keys()
-        assert layers.get("base", 0) < 100, "the base's own files are in its own layers"
-    finally:
-        cli("down", "--volumes", "t-image")
-        docker("image", "rm", "-f", *set(docker("images", "-q", f"{registry}/team/base").split()))
-
-
 def test_an_image_that_came_from_no_registry_as_base(cli: Cli, standalone: Path, tmp_path: Path) -> None:
     _build(standalone, "--target", "base", "--tag", "t-local-base:1")
     text = "name: t-local\nbase:\n  image: t-local-base:1\npython: '3.11'\nsmoke:\n  python:\n    run: [python3, --version]\n"
@@ -225,8 +202,19 @@ def test_an_image_that_came_from_no_registry_as_base(cli: Cli, standalone: Path,
         docker("image", "rm", "-f", *{one for name in names for one in docker("images", "-q", name).split()})
 
 
-def test_code_server_from_a_release_tarball_and_an_extension(
-    cli: Cli, tmp_path: Path, up_python: Mapping[str, Any]
+@pytest.fixture
+def base_image(registry: str, standalone: Path) -> Iterator[str]:
+    """A plain root as a registry would have it: the first stage, before devenv's own packages are configured for it."""
+    reference = f"{registry}/team/base:1"
+    _build(standalone, "--target", "base", "--tag", reference)
+    docker("push", "-q", reference)
+    docker("rmi", reference)
+    yield reference
+    docker("image", "rm", "-f", *set(docker("images", "-q", f"{registry}/team/base").split()))
+
+
+def test_a_registry_image_as_base_with_code_server_from_its_release_and_an_extension(
+    cli: Cli, base_image: str, tmp_path: Path, up_python: Mapping[str, Any]
 ) -> None:
     project = _project(tmp_path / "t-release", "")
     # The release's own layout: one folder on top, Node inside at lib/node.
@@ -260,7 +248,7 @@ def test_code_server_from_a_release_tarball_and_an_extension(
 
     _project(
         project,
-        f"extends: python\nname: t-release\nsmoke:\n  kernel: null\nnode: null\n"
+        f"extends: python\nname: t-release\nsmoke:\n  kernel: null\nnode: null\nbase:\n  image: {base_image}\n"
         f"code_server:\n  version: {version}\n  source: release\n"
         f"  archive:\n    path: {archive.name}\n    sha256: {sha(archive)}\n"
         f"extensions:\n  - id: t.hello\n    version: 1.2.3\n"
@@ -274,6 +262,12 @@ def test_code_server_from_a_release_tarball_and_an_extension(
             "exec", "sh", "-c", "cat /opt/code-server/lib/vscode/extensions/t.hello-1.2.3/package.json", cwd=project
         )
         assert json.loads(listed.out)["name"] == "hello"
+        assert json.loads((project / "devenv.lock").read_text())["base"]["digest"].startswith("sha256:")
+        # The identity of an image on a registry base is that of what devenv put on it.
+        found = cli.ok("verify", "--digest", "--json", cwd=project).json()
+        layers = {one["name"]: one["entries"] for one in found["layers"]}
+        assert {"editor", "wheels-0", "own"} <= layers.keys()
+        assert layers.get("base", 0) < 100, "the base's own files are in its own layers"
         (project / "devenv.yaml").write_text((project / "devenv.yaml").read_text().replace(sha(vsix), "0" * 64))
         wrong = cli("lock", cwd=project)
         assert wrong.code in (3, 4, 8), "a file that is not what its sha256 says is refused"

@@ -11,8 +11,8 @@ from tests.integration.conftest import Cli, docker
 from tests.integration.killing import dice, killed, kills
 
 pytestmark = pytest.mark.engine
-KILLS = kills(12)
-BUILD_KILLS = kills(4)
+KILLS = kills(6)
+BUILD_KILLS = kills(3)
 
 
 @pytest.fixture
