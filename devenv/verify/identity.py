@@ -33,8 +33,6 @@ _CREATED = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(EPOCH_S))
 _MOST_BYTES = 256 << 20
 _NO_LOADER = "ENV LD_PRELOAD= LD_LIBRARY_PATH= LD_AUDIT="
 _START = "import sys; sys.path.insert(0, '/code'); "
-_MERGED = ("lib", "lib64")
-"""Links to what lies below /usr: where an interpreter's loader is looked for."""
 _MAKER = f"devenv canonical {canonical.FORMAT}"
 # The part of an image's configuration that decides how it runs (OCI image specification, "config").
 _CONFIG = (
@@ -99,12 +97,8 @@ def _described(
     with tempfile.TemporaryDirectory(prefix="devenv-identity-") as folder:
         context = Path(folder)
         _code(context / "code")
-        if keeps:
-            (context / "root").mkdir()
-            for name in _MERGED:
-                (context / "root" / name).symlink_to(f"usr/{name}")
         readers = [references.index(reader or reference) for reference in references]
-        text = _keeping_dockerfile(below) if keeps else _dockerfile(readers, below)
+        text = _dockerfile(readers, below, layer_files if keeps else canonical)
         (context / "Dockerfile").write_text(text, encoding="utf-8")
         images = [f"image{number}=docker-image://{reference}" for number, reference in enumerate(references)]
         arguments = [part for image in images for part in ("--build-context", image)]
@@ -133,38 +127,29 @@ def _below(base: LockedBase, engine: Engine) -> str | None:
     return build.name_base(base, engine)
 
 
-def _dockerfile(readers: Sequence[int], base: str | None) -> str:
+def _dockerfile(readers: Sequence[int], base: str | None, module: ModuleType) -> str:
     """One step for each image: they run at the same time. An image that reads itself is not hashed by BuildKit before,
     because it is the step's root as well."""
     lines = [f"FROM {base} AS base"] if base else []
     for number, reader in enumerate(readers):
-        lines += [f"FROM image{reader} AS read{number}", "USER 0", _NO_LOADER, _run(number, "/out", base, canonical)]
+        lines += [f"FROM image{reader} AS read{number}", "USER 0", _NO_LOADER, _run(number, base, module)]
     copies = [f"COPY --from=read{number} /out /{number}" for number in range(len(readers))]
     return "\n".join([*lines, "FROM scratch", *copies, ""])
 
 
-def _keeping_dockerfile(base: str | None) -> str:
-    """One step whose root holds nothing but what it writes, so that the layers are written once: the interpreter is
-    mounted into it."""
-    lines = [f"FROM {base} AS base"] if base else []
-    usr = "--mount=type=bind,from=image0,source=/usr,target=/usr"
-    return "\n".join([*lines, "FROM scratch", "COPY root/ /", _NO_LOADER, _run(0, "/0", base, layer_files, usr), ""])
-
-
-def _run(number: int, out: str, base: str | None, module: ModuleType, *mounts: str) -> str:
+def _run(number: int, base: str | None, module: ModuleType) -> str:
     """The step in which a module describes an image."""
     # The system's own interpreter, which the image's variables and packages cannot replace.
     command = json.dumps([
         "/usr/bin/python3", "-I", "-S", "-B", "-c", f"{_START}import {module.__name__} as m; m.main(sys.argv[1:])",
-        "/image", out, *(["/base"] if base else []),
+        "/image", "/out", *(["/base"] if base else []),
     ])  # fmt: skip
-    every = [
-        *mounts,
+    mounts = [
         f"--mount=type=bind,from=image{number},target=/image",
         *(["--mount=type=bind,from=base,target=/base"] if base else []),
         "--mount=type=bind,source=code,target=/code",
     ]
-    return f"RUN {' '.join(every)} {command}"
+    return f"RUN {' '.join(mounts)} {command}"
 
 
 def _identity(reference: str, told: Path, engine: Engine, base: LockedBase, tag: str | None) -> Identity:
