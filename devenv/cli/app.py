@@ -234,8 +234,9 @@ def source_option(command: _F) -> _F:
         "--source",
         "sources",
         multiple=True,
-        type=click.Choice(["huggingface", "modelscope"]),
-        help="Fetch weights from this hub only. Repeat it for several hubs, in order.",
+        type=click.Choice(["huggingface", "modelscope", "registry"]),
+        help="Fetch weights from this hub only, or from the registry that the environment comes from. Repeat it for "
+        "several, in order.",
     )(command)
 
 

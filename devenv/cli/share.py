@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from devenv.cli import references
-from devenv.cli.app import App, json_option, pass_app
+from devenv.cli.app import App, json_option, pass_app, weights_dir_option
 from devenv.cli.known_secrets import known_secrets
 from devenv.cli.signing import key_for, sign_option
 from devenv.container.state import is_name
@@ -32,20 +32,28 @@ __all__ = ["pull", "push"]
 @click.option(
     "--recipe", "recipe_only", is_flag=True, help="Push preset, lock and snapshot alone: the receiver builds."
 )
+@click.option(
+    "--weights", "with_weights", is_flag=True,
+    help="Push the model's files too: a registry that stands in for the hubs.",
+)  # fmt: skip
 @sign_option
+@weights_dir_option
 @json_option
 @pass_app
-def push(app: App, words: tuple[str, ...], recipe_only: bool, sign_with: str | None) -> None:
+def push(app: App, words: tuple[str, ...], recipe_only: bool, with_weights: bool, sign_with: str | None) -> None:
     """Push an environment, a snapshot or a preset's image to a registry: HOST/NAME:TAG.
 
     An environment that was changed is kept as a snapshot first. What is pushed is the canonical image with its recipe
     (preset, lock, their files): teammates who push the same lock push the same bytes, so only what is new is sent. The
-    login is docker's own ('docker login HOST'). Files that may hold secrets refuse it.
+    login is docker's own ('docker login HOST'). Files that may hold secrets refuse it. The model's files go along with
+    --weights only; 'up REF' takes them from there where it cannot reach the hubs.
     """
     from devenv.doors.http.registry.reference import Reference
+    from devenv.share import carried_weights
     from devenv.share.place import InRegistry
     from devenv.share.push import push as send
     from devenv.share.signatures.sign import sign_pushed
+    from devenv.weights.store import Weights
 
     if len(words) > 2:
         raise UsageError("too many names", hint="devenv push [ENV|SNAPSHOT|PRESET] REF")
@@ -61,7 +69,10 @@ def push(app: App, words: tuple[str, ...], recipe_only: bool, sign_with: str | N
         with subject_of(
             words[0] if len(words) == 2 else None, app, known, session, message=f"pushed as {place}"
         ) as found:
-            pushed = send(found, place, known, session, recipe_only=recipe_only)
+            along = (
+                [carried_weights.along(found.decided.lock, Weights(session.settings.hubs.dir))] if with_weights else []
+            )
+            pushed = send(found, place, known, session, recipe_only=recipe_only, along=along)
     # After the list of stages, because ssh-keygen may ask on the terminal.
     signed = None if key is None else sign_pushed(reference, pushed.digest, key, app.settings, session.cancel)
     if app.json:
@@ -69,6 +80,8 @@ def push(app: App, words: tuple[str, ...], recipe_only: bool, sign_with: str | N
     else:
         if signed:
             app.console.note(f"signed with {signed}")
+        if pushed.weights:
+            app.console.note(f"the model, for any OCI client: {place.at(pushed.weights)}")
         _tell(app, pushed, words[-1])
 
 

@@ -16,6 +16,7 @@ from devenv.doors.terminal.console import bytes_text
 from devenv.doors.untrusted import from_json
 from devenv.errors import DriftError, ShareError
 from devenv.share.load import check, load
+from devenv.share.model_source import model_from
 from devenv.share.tars import WINDOW_BYTES
 from devenv.snapshot.store import volume_file
 from devenv.snapshot.volumes import mount_in
@@ -31,10 +32,13 @@ Way = Literal["pull", "rebuild"]
 
 
 def decided(remote: Remote, way: Way | None, session: Session) -> Decided:
-    """Preset, lock, plan and snapshot of a remote environment; `make_image` then has its image pulled or built. `way`:
+    """Preset, lock, plan and snapshot of a remote environment, and where its model may be beside the hubs; `make_image`
+    then has its image pulled or built. `way`:
     None takes an image that was built here, else the fewer bytes. Raises ShareError for an image that is not this
     recipe's."""
-    found = decide(remote.preset, session)
+    found = dataclasses.replace(
+        decide(remote.preset, session), model_from=model_from(remote.place, remote.digest)
+    )  # fmt: skip
     if _pulls(remote, found, way, session):
         # A tag of its own: nobody has proved that it is what the lock gives, so no other `up` may take it for that.
         plan = dataclasses.replace(found.plan, image=_pulled(found, remote))

@@ -5,17 +5,16 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from devenv.doors.http.registry.manifest import Descriptor
-from devenv.doors.http.registry.upload import Blob
 from devenv.errors import UsageError
-from devenv.share.formats import FILE, TITLE, WEIGHTS
-from devenv.share.layout import Along
+from devenv.share import model_pack
+from devenv.share.formats import MODEL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from devenv.doors.http.registry.manifest import Manifest
     from devenv.lock.model import Lock, LockedModel, ModelFile
+    from devenv.share.along import Along
     from devenv.share.layout import Layout
     from devenv.up.session import Session
     from devenv.weights.store import Weights
@@ -35,16 +34,7 @@ def along(lock: Lock, store: Weights) -> Along:
         raise UsageError(
             f"{len(missing)} files of {model.key} are not on this machine", hint="fetch them first: devenv prefetch"
         )
-    blobs = [
-        Blob(
-            descriptor=Descriptor(
-                media_type=FILE, digest=f"sha256:{file.sha256}", size=file.size, annotations=((TITLE, file.path),)
-            ),
-            content=store.folder(model.key) / file.path,
-        )
-        for file in model.files
-    ]  # fmt: skip
-    return Along(kind=WEIGHTS, blobs=tuple(blobs))
+    return model_pack.artifact(model, store.folder(model.key))
 
 
 def take_in(lock: Lock, subject: Manifest, images: Layout, session: Session) -> tuple[int, int] | None:
@@ -53,7 +43,7 @@ def take_in(lock: Lock, subject: Manifest, images: Layout, session: Session) -> 
     offered = {
         blob.digest: blob
         for manifest in images.attached(subject)
-        if manifest.artifact_type == WEIGHTS
+        if manifest.artifact_type == MODEL
         for blob in manifest.layers
     }
     lacks = {one.digest for one in images.lacks()}

@@ -11,7 +11,8 @@ from devenv.doors.http.registry.manifest import Descriptor, Manifest
 from devenv.doors.http.registry.upload import Blob
 from devenv.errors import ShareError
 from devenv.share import carried_weights, sources
-from devenv.share.formats import FILE, LAYER, RECIPE, RECIPE_ARTIFACT, RECIPE_DIGEST, RECIPE_SIZE
+from devenv.share.along import Along
+from devenv.share.formats import LARGE, MODEL, RECIPE, RECIPE_ARTIFACT, RECIPE_DIGEST, RECIPE_SIZE, SOURCES
 from devenv.share.parts import Parts, index_name
 from devenv.share.push import push
 from devenv.up.decide import decide
@@ -55,47 +56,56 @@ def export(subject: Subject, place: InLayout, known: KnownValues, session: Sessi
     """Write the canonical form of an image with its recipe, or the recipe alone. Raises ShareError for what may be
     secret, and for a place that cannot be written; FetchError for a locked file that cannot be fetched; UsageError for
     weights that are not on this machine."""
-    place = _with_files(place, subject.decided, session, extent)
-    pushed = push(subject, place, known, session, recipe_only=extent.recipe_only)
+    along = _along(subject.decided, session, extent)
+    pushed = push(subject, place, known, session, recipe_only=extent.recipe_only, along=along)
     return _exported(place, pushed.digest, pushed.identity, session)
 
 
 def copy(remote: Remote, place: InLayout, session: Session, *, extent: Extent) -> Exported:
-    """Write what another place has, with all that is attached to it. Raises as `export` does."""
+    """Write what another place has, with all that is attached to it; a registry's model only where weights are asked
+    for. Raises as `export` does."""
     source = remote.place
+    with source.opened(session) as images:
+        top = images.manifest(remote.digest)
+        attached = list(images.attached(top))
+    if not (source.near or extent.weights):
+        attached = [one for one in attached if one.artifact_type != MODEL]
+    if extent.recipe_only and remote.config:
+        top, attached = _recipe_of(attached, remote), []
+    if any(one.artifact_type == MODEL for one in attached):
+        extent = dataclasses.replace(extent, weights=False)
+    along = tuple[Along, ...]()
     if extent.sources or extent.weights:
-        place = _with_files(place, decide(remote.preset, session), session, extent)
-    again = {along.kind for along in place.along}
+        along = _along(decide(remote.preset, session), session, extent)
+    again = {one.kind for one in along}
+    attached = [one for one in attached if one.artifact_type not in again]
     folder = session.dirs.blobs
     with session.stages.stage("copy") as stage, source.opened(session) as images:
-        top = images.manifest(remote.digest)
-        attached = [one for one in images.attached(top) if one.artifact_type not in again]
-        if extent.recipe_only and remote.config:
-            top, attached = _recipe_of(attached, remote), []
         wanted = [*{one.digest: one for one in _blobs([top, *attached], remote)}.values()]
-        wanted = [one for one in wanted if not (one.hex in place.left_out and one.media_type in (LAYER, FILE))]
+        wanted = [one for one in wanted if not (one.hex in place.left_out and one.media_type in LARGE)]
         kept = [one for one in wanted if (folder / one.hex).is_file()]
         images.bring(wanted, folder, stage)
         with place.opened(session, writing=True) as out:
-            out.send([Blob(descriptor=one, content=folder / one.hex) for one in wanted], stage)
+            blobs = [Blob(descriptor=one, content=folder / one.hex) for one in wanted]
+            out.send([*blobs, *(blob for one in along for blob in one.every())], stage)
             out.put(top)
-            for one in attached:
-                out.attach(one)
+            for manifest in (*attached, *(one.manifest(top) for one in along)):
+                out.attach(manifest)
     for blob in wanted:
         if blob not in kept:
             (folder / blob.hex).unlink(missing_ok=True)
     return _exported(place, top.digest, remote.identity, session)
 
 
-def _with_files(place: InLayout, decided: Decided, session: Session, extent: Extent) -> InLayout:
-    """With all of the lock's files, which are fetched where they are missing, and the model's, which are here."""
+def _along(decided: Decided, session: Session, extent: Extent) -> tuple[Along, ...]:
+    """All of the lock's files, which are fetched where they are missing, and the model's, which are here."""
     along = []
     if extent.weights:
         along.append(carried_weights.along(decided.lock, Weights(session.settings.hubs.dir)))
     if extent.sources:
         bring_files(decided.loaded, decided.lock, session)
         along.append(sources.along(decided.lock, session.store))
-    return dataclasses.replace(place, along=(*place.along, *along))
+    return tuple(along)
 
 
 def _recipe_of(attached: Sequence[Manifest], remote: Remote) -> Manifest:
@@ -126,10 +136,11 @@ def _exported(place: InLayout, digest: str, identity: str, session: Session) -> 
     else:
         size = sum(one.stat().st_size for one in ([path] if place.tar else path.rglob("*")) if one.is_file())
     left_out = 0
-    if place.left_out:
-        with dataclasses.replace(place, parts=parts).opened(session) as layout:
+    with dataclasses.replace(place, parts=parts).opened(session) as layout:
+        if place.left_out:
             left_out = sum(one.size for one in layout.lacks())
+        attached = layout.attached(layout.manifest())
     return Exported(
         path=str(path), parts=tuple(map(str, parts)), digest=digest, identity=identity, size=size, left_out=left_out,
-        files=sum(len(along.blobs) for along in place.along),
+        files=sum(len(one.layers) for one in attached if one.artifact_type in (SOURCES, MODEL)),
     )  # fmt: skip

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devenv.doors.file_lock import hold
-from devenv.doors.http.registry.manifest import EMPTY, MEDIA_TYPES, MOST_BYTES, OCI_INDEX, Descriptor, Manifest
+from devenv.doors.http.registry.manifest import MEDIA_TYPES, MOST_BYTES, OCI_INDEX, Descriptor, Manifest
 from devenv.doors.http.registry.upload import Blob, Sent
 from devenv.doors.terminal.console import bytes_text
 from devenv.errors import ShareError
-from devenv.share import manifests
-from devenv.share.formats import FILE, LAYER, TITLE
+from devenv.share.formats import LARGE, TITLE
 from devenv.share.layout_files import LayoutFiles, Opened, layout_files
 from devenv.share.layout_index import BLOBS, INDEX, Named, attached_to
 from devenv.share.layout_write import Writer, disk, require_space, writer
@@ -33,26 +32,17 @@ _TASK = "copy"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Along:
-    """Files that go along as an artifact of this kind, attached to the image."""
-
-    kind: str
-    blobs: tuple[Blob, ...]
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class InLayout:
     """An OCI image layout with one image or recipe: a folder, a tar, or (`parts`) a tar in parts.
 
-    To write: `tar` decides between the two, and `part_bytes` has it written in parts; `along` goes along, and layers
-    and files whose sha256 is in `left_out` do not. To read: blobs that it lacks may lie in the layouts `others`.
+    To write: `tar` decides between the two, and `part_bytes` has it written in parts; layers and files whose sha256 is
+    in `left_out` are left out. To read: blobs that it lacks may lie in the layouts `others`.
     """
 
     path: Path
     parts: tuple[Path, ...] = ()
     tar: bool = False
     part_bytes: int | None = None
-    along: tuple[Along, ...] = ()
     left_out: frozenset[str] = frozenset()
     others: tuple[Path, ...] = ()
 
@@ -194,13 +184,9 @@ class Layout:
         return Sent(sent=written, present=total - written)
 
     def put(self, manifest: Manifest) -> None:
-        """Have this image, and attach to it what goes along."""
+        """Have this image."""
         self._top = manifest
         self._add([Blob(descriptor=Descriptor.of(manifest.data, manifest.media_type), content=manifest.data)])
-        for one in self._place.along:
-            nothing = Blob(descriptor=Descriptor.of(manifests.NOTHING, EMPTY), content=manifests.NOTHING)
-            self._add([*one.blobs, nothing])
-            self.attach(manifests.files(one.kind, [blob.descriptor for blob in one.blobs], manifest))
 
     def attach(self, manifest: Manifest) -> None:
         """Have a manifest about the image."""
@@ -229,7 +215,7 @@ class Layout:
         out = self._place.left_out
         return tuple(
             one for one in blobs
-            if not (one.descriptor.hex in out and one.descriptor.media_type in (LAYER, FILE))
+            if not (one.descriptor.hex in out and one.descriptor.media_type in LARGE)
         )  # fmt: skip
 
     def _opened(self, name: str) -> contextlib.AbstractContextManager[tuple[Opened, int]]:

@@ -49,12 +49,12 @@ def recipe(contents: Contents, subject: Manifest | None = None) -> Manifest:
 
 def attachment(kind: str, content: bytes, subject: Manifest) -> Manifest:
     """The manifest of a document about an image, such as its bill of materials."""
-    return files(kind, [Descriptor.of(content, kind)], subject)
+    return files(kind, [Descriptor.of(content, kind)], _NO_CONFIG, subject)
 
 
-def files(kind: str, every: Sequence[Descriptor], subject: Manifest) -> Manifest:
+def files(kind: str, every: Sequence[Descriptor], config: Descriptor, subject: Manifest) -> Manifest:
     """The manifest of files that go along with an image or a recipe."""
-    return _manifest(_NO_CONFIG, every, artifactType=kind, **_about(subject))
+    return _manifest(config, every, artifactType=kind, **_about(subject))
 
 
 def with_delta(config: bytes, sha256: str, snapshot: str) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from devenv.doors.http.registry.upload import Blob
 from devenv.render.sbom import sbom
 from devenv.secrets.known import KnownValues
 from devenv.share import manifests, recipe
-from devenv.share.formats import BUILD, CONFIG, DELTA, LOCK, PLATFORM, RECIPE, SBOM, SNAPSHOT, TITLE
+from devenv.share.formats import BUILD, CONFIG, DELTA, LOCK, MODEL, PLATFORM, RECIPE, SBOM, SNAPSHOT, TITLE
 from devenv.share.manifests import Contents
 from devenv.share.pack import document, known_config, pack, pack_layer
 from devenv.share.secret_check import check
@@ -22,6 +23,7 @@ from devenv.verify.rebuild import identity, restore
 
 if TYPE_CHECKING:
     from devenv.build.build import Image
+    from devenv.share.along import Along
     from devenv.share.place import Place
     from devenv.up.decide import Decided
     from devenv.up.session import Session
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Pushed:
     """What is in the place now. `digest` is the manifest's, `identity` that of the image which preset and lock give;
-    `sent` bytes of `size` went over the network."""
+    `sent` bytes of `size` went over the network. `weights`: the digest of the model's manifest, where it went along."""
 
     reference: str
     digest: str
@@ -38,6 +40,7 @@ class Pushed:
     recipe: str
     size: int
     sent: int
+    weights: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,9 +52,12 @@ class Subject:
     snapshot: Snapshot | None = None
 
 
-def push(subject: Subject, place: Place, known: KnownValues, session: Session, *, recipe_only: bool = False) -> Pushed:
-    """Push the canonical form of an image with its recipe, or the recipe alone. Raises ShareError for what may be
-    secret, and for a place that cannot be written."""
+def push(
+    subject: Subject, place: Place, known: KnownValues, session: Session, *, recipe_only: bool = False,
+    along: Sequence[Along] = (),
+) -> Pushed:  # fmt: skip
+    """Push the canonical form of an image with its recipe, or the recipe alone, and what goes along attached to it.
+    Raises ShareError for what may be secret, and for a place that cannot be written."""
     with tempfile.TemporaryDirectory(prefix="devenv-recipe-") as folder:
         with session.stages.stage("secrets") as stage:
             restore(subject.image.reference, Path(folder), session)
@@ -76,18 +82,21 @@ def push(subject: Subject, place: Place, known: KnownValues, session: Session, *
         attached = (manifests.recipe(contents, manifest), manifests.attachment(SBOM, bill, manifest))
         blobs += _small((config, CONFIG), (bill, SBOM))
         blobs += [Blob(descriptor=layer, content=path) for layer, path in packed.layers]
+    beside = {one.kind: one.manifest(manifest) for one in along}
+    blobs += [blob for one in along for blob in one.every()]
     with (
         session.stages.stage("export" if place.near else "push") as stage,
         place.opened(session, writing=True) as images,
     ):
         sent = images.send(blobs, stage)
         images.put(manifest)
-        for one in attached:
+        for one in (*attached, *beside.values()):
             images.attach(one)
     return Pushed(
         reference=place.at(manifest.digest), digest=manifest.digest, identity=contents.identity,
         recipe=Descriptor.of(contents.recipe, RECIPE).digest, sent=sent.sent,
         size=sum({blob.descriptor.digest: blob.descriptor.size for blob in blobs}.values()),
+        weights=beside[MODEL].digest if MODEL in beside else None,
     )  # fmt: skip
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from devenv.doors.http.registry.manifest import Descriptor
 from devenv.doors.http.registry.upload import Blob
+from devenv.share.along import Along
 from devenv.share.formats import FILE, SOURCES, TITLE
-from devenv.share.layout import Along
 
 if TYPE_CHECKING:
     from devenv.doors.http.registry.manifest import Manifest

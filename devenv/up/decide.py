@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from devenv.build.build import Image
     from devenv.build.delta import Delta
     from devenv.resolve.pin_model import Recorded
+    from devenv.up.weights import ModelFrom
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,7 @@ class Decided:
     plan: Plan
     delta: Delta | None = None  # a snapshot's layer over the plan's image
     elsewhere: Callable[[Session], Image] | None = None  # brings the plan's image, which is not built then
+    model_from: ModelFrom | None = None  # a place beside the hubs that may have the model's files
     check: Callable[[Decided, Image, Session], None] | None = None  # what a newly built image has to pass
     recorded: Recorded | None = None
     place: Path | None = None

@@ -51,7 +51,9 @@ def making(
         decided, gpu = prepare.machine(decided, environment, running, session, wishes)
         # The model's volume is made again where only this environment's container has it, which a run leaves alone.
         own = "" if wishes.once else environment.name
-        weights = held.enter_context(Bringing(decided.lock.model, session, own=own))
+        weights = held.enter_context(
+            Bringing(decided.lock.model, session, own=own, model_from=decided.model_from)
+        )  # fmt: skip
         decided, image = weights.beside(lambda inner: make_image(decided, inner, relock=wishes.relock))
         # Check again, because another user may have made a container or volumes of that name meanwhile.
         running = prepare.keep(claim(), environment, session, wishes)

@@ -13,43 +13,56 @@ from devenv.up.session import Session
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from devenv.doors.http.ranges import Ranges
     from devenv.lock.model import LockedModel
     from devenv.weights.download.prefetch import Prefetched
+    from devenv.weights.download.transfer import Source
 
 _T = TypeVar("_T")
 
 
-def fetch_model(model: LockedModel, session: Session, *, ranges: Ranges | None = None) -> Prefetched:
-    """Make the model complete in the store, as a stage of its own. Raises FetchError, UsageError, CancelledError."""
+ModelFrom = Callable[[Session], contextlib.AbstractContextManager["Source"]]
+"""Opens a place that may have a model's files."""
+
+
+def fetch_model(model: LockedModel, session: Session, *, model_from: ModelFrom | None = None) -> Prefetched:
+    """Make the model complete in the store, as a stage of its own: from the hubs, and from `model_from`. Raises
+    FetchError, UsageError, CancelledError."""
     from devenv.doors.http.ranges import Ranges
     from devenv.weights.download.prefetch import prefetch
     from devenv.weights.store import Weights
 
-    web = ranges or Ranges(session.settings)
-    with session.cancel.ending(web.halt), session.stages.stage("weights") as stage:
+    web = Ranges(session.settings)
+    with contextlib.ExitStack() as held:
+        held.enter_context(session.cancel.ending(web.halt))
+        stage = held.enter_context(session.stages.stage("weights"))
         try:
+            further = held.enter_context(model_from(session)) if model_from else None
             done = prefetch(
                 model, store=Weights(session.settings.hubs.dir), settings=session.settings, progress=stage, ranges=web,
-                sources=session.weight_sources,
+                sources=session.weight_sources, further=further,
                 waiting=lambda: stage.message("another devenv command is fetching this model; waiting"),
             )  # fmt: skip
         except Exception:
             session.cancel.check()
             raise
         stage.cached = done.files == 0
-        stage.message(model.key)
+        names = " and ".join(name for name, _ in done.by_source)
+        stage.message(f"{model.key} from {names}" if names else model.key)
         return done
 
 
 class Bringing:
     """The weights in a thread of their own, while the image is fetched and built. Without work no thread starts.
 
-    Within the `with` no other command removes the model from the store. `own`: the environment that they are for.
+    Within the `with` no other command removes the model from the store. `own`: the environment that they are for;
+    `model_from`: as for `fetch_model`.
     """
 
-    def __init__(self, model: LockedModel | None, session: Session, *, own: str = "") -> None:
+    def __init__(
+        self, model: LockedModel | None, session: Session, *, own: str = "", model_from: ModelFrom | None = None
+    ) -> None:
         self._model = model
+        self._model_from = model_from
         self._session = session
         self._own = own
         self._brought: Future[None] | None = None
@@ -62,6 +75,7 @@ class Bringing:
         from devenv.weights.store import Weights
 
         self._store = Weights(self._session.settings.hubs.dir)
+        self._mine = self._held.enter_context(self._session.cancel.part())
         self._other = self._held.enter_context(self._session.cancel.part())  # that of the other work
         self._held.enter_context(self._store.used(self._model.key))
         try:
@@ -99,7 +113,7 @@ class Bringing:
         if self._brought is not None:
             from concurrent.futures import wait
 
-            self._web.halt()
+            self._mine.cancel()
             wait((self._brought,), timeout=10)
 
     def _finish(self) -> None:
@@ -115,15 +129,15 @@ class Bringing:
         volume.ensure(self._model, self._store.folder(self._model.key), self._session.engine(), own=self._own)
 
     def _start(self) -> None:
-        from devenv.doors.http.ranges import Ranges
         from devenv.weights import volume
 
         assert self._model is not None
         volume.check(self._model, self._store.folder(self._model.key), self._session.engine(), own=self._own)
-        self._web = Ranges(self._session.settings)
         self._brought = in_thread("weights", self._run)
         self._brought.add_done_callback(lambda brought: self._other.cancel() if brought.exception() else None)
 
     def _run(self) -> None:
         assert self._model is not None
-        fetch_model(self._model, self._session, ranges=self._web)
+        fetch_model(
+            self._model, dataclasses.replace(self._session, cancel=self._mine), model_from=self._model_from
+        )  # fmt: skip

@@ -51,7 +51,7 @@ def reading_fault(error: Exception) -> Again:
     from urllib3 import exceptions as theirs
 
     if isinstance(error, theirs.TimeoutError | TimeoutError):
-        return Again("no byte arrived for too long")
+        return Again("no byte arrived for too long", silent=True)
     return Again(f"the connection broke: {_words(error)}")
 
 

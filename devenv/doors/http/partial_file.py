@@ -50,13 +50,17 @@ class Denied(Refused):
 
 
 class Again(Exception):  # noqa: N818
-    """This source may give the file on another try, after at least `wait_s`."""
+    """This source may give the file on another try, after at least `wait_s`. `silent`: it accepted the connection, and
+    then no byte came."""
 
-    def __init__(self, why: str, *, wait_s: float = 0, offline: bool = False, slow: bool = False) -> None:
+    def __init__(
+        self, why: str, *, wait_s: float = 0, offline: bool = False, slow: bool = False, silent: bool = False
+    ) -> None:
         super().__init__(why)
         self.wait_s = wait_s
         self.offline = offline
         self.slow = slow
+        self.silent = silent
 
 
 class Partial:

@@ -14,6 +14,10 @@ from devenv.doors.untrusted import from_yaml
 from devenv.errors import UsageError
 
 HUBS = ("huggingface", "modelscope")
+REGISTRY = "registry"
+"""As a place of weights: the registry that an environment comes from."""
+_TRUE = ("1", "ON", "YES", "TRUE")
+"""As `huggingface_hub` reads it."""
 _DISTRIBUTIONS = ("debian", "ubuntu")
 _ADDRESSES = {
     # section of config.yaml: (names in it, their environment variables' prefix)
@@ -30,7 +34,7 @@ _KNOWN = "; ".join(
     ]
     + [
         "region: cn",
-        f"weights: {{dir: FOLDER, sources: [{', '.join(HUBS)}]}}",
+        f"weights: {{dir: FOLDER, sources: [{', '.join((*HUBS, REGISTRY))}]}}",
         "registries: {HOST: {ca: FILE, insecure: true}}",
         signature_rules.KNOWN,
     ]
@@ -46,7 +50,9 @@ class HubSettings:
     dir_from: str = "the default"
     """The setting that named it, for messages."""
     order: tuple[str, ...] = ()
-    """Hubs to ask first; empty for the preset's own order."""
+    """Places to ask first; empty for the preset's own order, and the registry last."""
+    offline: tuple[str, ...] = ()
+    """HF_HUB_OFFLINE: hubs that are not asked where another place has the model."""
     huggingface: str | None = None
     """HF_ENDPOINT: another address of that hub."""
     modelscope: str | None = None
@@ -126,6 +132,7 @@ def _hubs(environ: Mapping[str, str], home: Path, path: Path, config: Mapping[st
         dir=weights_dir(folder, home, named),
         dir_from=named,
         order=tuple(order),
+        offline=HUBS[:1] if environ.get("HF_HUB_OFFLINE", "").upper() in _TRUE else (),
         ca_bundle=Path(bundle) if bundle and Path(bundle).is_file() else None,
         huggingface=(environ.get("HF_ENDPOINT") or "").rstrip("/") or None,
         modelscope=(domain if "://" in domain else f"https://{domain}").rstrip("/") if domain else None,
@@ -183,9 +190,9 @@ def _checked(path: Path) -> dict[str, Any]:
     if not isinstance(weights, dict) or set(weights) - {"dir", "sources"}:
         raise refuse(unknown)
     sources = weights.get("sources", [])
-    listed = isinstance(sources, list) and all(source in HUBS for source in sources)
+    listed = isinstance(sources, list) and all(source in (*HUBS, REGISTRY) for source in sources)
     if not isinstance(weights.get("dir", ""), str) or not listed:
-        raise refuse("weights: a folder (dir) and a list of hubs (sources)")
+        raise refuse("weights: a folder (dir), and a list of hubs and 'registry' (sources)")
     if (why := _wrong_registries(data.get("registries", {}))) is not None:
         raise refuse(f"registries: {why}")
     try:

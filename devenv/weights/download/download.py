@@ -55,6 +55,8 @@ class Download:
                 future.result()
         except BaseException:
             self._web.halt()
+            for source in self._sources:
+                source.halt()
             with self._state:
                 self._state.notify_all()
             raise
@@ -76,7 +78,7 @@ class Download:
 
     def by_source(self) -> tuple[tuple[str, int], ...]:
         """Number of received bytes by hub."""
-        return tuple((source.hub.name, source.received) for source in self._sources if source.received)
+        return tuple((source.name, source.received) for source in self._sources if source.received)
 
     def remarks(self) -> tuple[str, ...]:
         """Warnings about faults that did not stop the download."""
@@ -154,7 +156,7 @@ class Download:
         while True:
             source = self._next_source(arriving)
             if source is None:
-                raise self._unavailable(arriving.file, arriving.answers)
+                raise self._unavailable(arriving.file, arriving)
             if self._from_source(arriving, piece, source):
                 return
 
@@ -185,7 +187,7 @@ class Download:
                 self._count(new, source)
 
             try:
-                self._web.read(source.place(file.path), start, end, file.size, take)
+                source.read(file, start, end, take)
             except NoRanges:
                 raise
             except Refused as refused:
@@ -199,13 +201,15 @@ class Download:
 
     def _again(self, arriving: Arriving, source: Source, again: Again, tries: Tries, *, further: bool) -> None:
         """Wait before the next try; after the last one the source is refused."""
-        others = any(
-            other is not source and other.dead is None and other.number not in arriving.refused
-            for other in self._sources
-        )
+        others = [
+            other for other in self._sources
+            if other is not source and other.dead is None and other.number not in arriving.refused
+        ]  # fmt: skip
+        offline = again.offline or (again.silent and not source.received and bool(others))
         # With another source left, an unreachable one gets few tries.
-        if why := tries.failed(again, further=further, most=2 if again.offline and others else None):
-            self._refuse(arriving, source, Refused(why, offline=again.offline))
+        few = 1 if any(other.stands_in for other in others) else 2
+        if why := tries.failed(again, further=further, most=few if offline and others else None):
+            self._refuse(arriving, source, Refused(why, offline=offline))
 
     def _refuse(self, arriving: Arriving, source: Source, refused: Refused) -> None:
         with self._state:
@@ -216,7 +220,9 @@ class Download:
                 source.denied = arriving.file.path
             if isinstance(refused, Denied) or refused.offline:
                 source.dead = str(refused)
-            self._remark(f"{source.hub.name}: {arriving.file.path}: {refused}")
+                if following := self._next_source(arriving):
+                    self._progress.message(f"{source.name}: {refused}; now from {following.name}")
+            self._remark(f"{source.name}: {arriving.file.path}: {refused}")
 
     # ---- small files
 
@@ -303,7 +309,7 @@ class Download:
         """The file is complete but wrong: find the source, and remove only its bytes. Raises FetchError."""
         part = arriving.part
         by_source = part.bytes_by_source()
-        names = {source.number: source.hub.name for source in self._sources}
+        names = {source.number: source.name for source in self._sources}
         if len(by_source) > 1:
             # Keep the bytes of the source with most of them, and take the rest from it; the next hash decides.
             alive = {source.number for source in self._sources if source.dead is None} - arriving.refused.keys()
@@ -326,9 +332,9 @@ class Download:
         arriving.only = None
         locked = arriving.file.sha256
         arriving.refuse(source, f"has another file of that name: sha256 {found}, the lock has {locked}")
-        self._remark(f"{source.hub.name} gave wrong bytes for {arriving.file.path}")
+        self._remark(f"{source.name} gave wrong bytes for {arriving.file.path}")
         if self._next_source(arriving) is None:
-            raise self._unavailable(arriving.file, arriving.answers)
+            raise self._unavailable(arriving.file, arriving)
 
     def _drop(self, arriving: Arriving, keep: int | None) -> None:
         self._count(-arriving.part.drop(keep=keep))
@@ -351,25 +357,27 @@ class Download:
         """Fail because no source is left for any file."""
         if not self._failed:
             file = next(self._todo.waiting(), self._model.files[0])
-            reasons = [f"{source.hub.name}: {source.dead}" for source in self._sources]
-            self._failed.append(self._unavailable(file, reasons))
+            self._failed.append(self._unavailable(file))
         self._todo.clear()
 
-    def _unavailable(self, file: ModelFile, reasons: list[str]) -> FetchError:
-        detail = "\n".join(reasons) or "; ".join(f"{source.hub.name}: {source.dead}" for source in self._sources)
+    def _unavailable(self, file: ModelFile, arriving: Arriving | None = None) -> FetchError:
+        answers, asked = (arriving.answers, arriving.refused) if arriving else ([], {})
+        others = [source for source in self._sources if source.dead is not None and source.number not in asked]
+        detail = "\n".join([*answers, *(f"{source.name}: {source.dead}" for source in others)])
         denied = next((source for source in self._sources if source.denied), None)
         if denied is not None:
-            error = denied.hub.denied(denied.id)
+            error = denied.denial()
             return FetchError(
                 f"{error.message} (for {denied.denied})", where=error.where, detail=detail, hint=error.hint
             )  # fmt: skip
         offline = all(source.dead is not None for source in self._sources)
+        remedies = "".join(f"{source.remedy}; " for source in self._sources if source.remedy)
         return FetchError(
             f"cannot get {file.path} of {self._model.name}",
             detail=detail,
-            hint="check the network and the proxy settings, or name a hub that can be reached (HF_ENDPOINT, "
+            hint=remedies + "check the network and the proxy settings, or name a hub that can be reached (HF_ENDPOINT, "
             "MODELSCOPE_ENDPOINT, --source); the downloaded data is kept"
             if offline
-            else "run the command again, or use another hub (--source), or lock again: devenv lock --upgrade model. "
-            "The downloaded data is kept",
+            else remedies + "run the command again, or use another hub (--source), or lock again: devenv lock "
+            "--upgrade model. The downloaded data is kept",
         )

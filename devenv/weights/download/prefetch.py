@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from devenv.doors.http.hubs import NAMES, hub_order
 from devenv.doors.http.ranges import Ranges
+from devenv.doors.settings.config_yaml import REGISTRY, HubSettings
 from devenv.doors.settings.settings import Settings
 from devenv.doors.terminal.progress import Progress, Silent
 from devenv.errors import FetchError
@@ -17,7 +18,7 @@ from devenv.fetch.store import hash_file
 from devenv.lock.model import LockedModel, ModelFile
 from devenv.weights import local_copies
 from devenv.weights.download.download import Download
-from devenv.weights.download.transfer import Source
+from devenv.weights.download.transfer import HubSource, Source
 from devenv.weights.store import Weights
 
 TASK = "weights"
@@ -48,13 +49,15 @@ def prefetch(
     progress: Progress | None = None,
     waiting: Callable[[], None] = lambda: None,
     ranges: Ranges | None = None,
+    further: Source | None = None,
 ) -> Prefetched:
-    """Make the model complete in the store. `sources`: the only hubs to contact, in order.
+    """Make the model complete in the store. `sources`: the only places to contact, in order. `further`: a place beside
+    the hubs that may have the model, called `registry` there.
 
     A killed run loses nothing; two at once fetch it once. Raises FetchError, UsageError.
     """
     began = time.monotonic()
-    order = source_order(model, sources, settings.hubs.order)
+    order = source_order(model, sources, settings.hubs, further)
     if store.present(model):
         store.know(model)
         return _report(began, here=len(model.files))
@@ -72,8 +75,10 @@ def prefetch(
             wanted = _once(rest)
             # Check the space again, because candidates may turn out to be other files.
             _check_space(local_copies.missing_bytes(wanted, model, store), model, store)
-            asked = tuple(_source(model, name, settings) for name in order)
             with ranges or Ranges(settings) as web:
+                asked = tuple(
+                    further if further and name == REGISTRY else _source(model, name, settings, web) for name in order
+                )
                 download = Download(
                     model, wanted, store=store, web=web, sources=asked, progress=progress,
                     task=TASK,
@@ -81,8 +86,9 @@ def prefetch(
                 download.run()
             if len(wanted) == len(model.files) and min(file.size for file in wanted):
                 for source in asked:
-                    if source.received == model.size and download.received == model.size:  # all work, and at once
-                        store.confirm(model.key, next(one for one in model.sources if one.hub == source.hub.name))
+                    all_of_it = source.received == model.size and download.received == model.size  # and at once
+                    if all_of_it and isinstance(source, HubSource):
+                        store.confirm(model.key, next(one for one in model.sources if one.hub == source.name))
             _twins(rest, wanted, model, store)
         except OSError as error:
             raise store.failed(error) from None
@@ -92,17 +98,28 @@ def prefetch(
         )  # fmt: skip
 
 
-def source_order(model: LockedModel, asked: Sequence[str], preferred: Sequence[str]) -> tuple[str, ...]:
-    """The hubs to fetch the model from, in order. Raises UsageError, as `hub_order`."""
-    return hub_order([source.hub for source in model.sources if source.hub in NAMES], asked, preferred, name=model.name)
+def source_order(
+    model: LockedModel, asked: Sequence[str], settings: HubSettings, further: Source | None = None
+) -> tuple[str, ...]:
+    """The places to fetch the model from, in order: `further` before the hubs when it is near, else after them, and
+    instead of hubs that are switched off. What the settings prefer comes first. Raises UsageError, as `hub_order`."""
+    hubs = [source.hub for source in model.sources if source.hub in NAMES]
+    if further is None:
+        return hub_order(hubs, asked, settings.order, name=model.name)
+    on = [name for name in hubs if name not in settings.offline]
+    has = [REGISTRY, *on] if further.near else [*on, REGISTRY]
+    preferred = (REGISTRY, *settings.order) if further.near else settings.order
+    return hub_order(has, asked, preferred, name=model.name)
 
 
-def _source(model: LockedModel, name: str, settings: Settings) -> Source:
+def _source(model: LockedModel, name: str, settings: Settings, web: Ranges) -> HubSource:
     from devenv.doors.http.hubs import hub
 
     found = model.source(name)
     assert found is not None
-    return Source(hub=hub(name, settings.hubs), id=found.id, revision=found.revision, number=NAMES.index(name))
+    return HubSource(
+        hub=hub(name, settings.hubs), id=found.id, revision=found.revision, number=NAMES.index(name), web=web
+    )  # fmt: skip
 
 
 def _from_this_machine(

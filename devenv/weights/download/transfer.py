@@ -1,18 +1,20 @@
-"""The hubs of a download, and its files in progress: the worker of each piece, and each source's answers."""
+"""The sources of a download, and its files in progress: the worker of each piece, and each source's answers."""
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from devenv.doors.http.hubs import Hub
 from devenv.doors.http.pieces import Part
 from devenv.doors.http.pieces_digest import Digest
-from devenv.doors.http.ranges import Place
+from devenv.doors.http.ranges import Place, Ranges
 from devenv.doors.once import Once
 from devenv.doors.settings.tool_configs import without_secret
+from devenv.errors import FetchError
 from devenv.lock.model import ModelFile
 
 WHOLE = -1
@@ -20,26 +22,75 @@ WHOLE = -1
 
 
 @dataclasses.dataclass(kw_only=True)
-class Source:
-    """A hub that has the model. `dead`: why it is no longer used."""
+class Source(abc.ABC):
+    """A place that has the model. `number` marks its bytes in unfinished files; `near`: it is on this machine, so it
+    comes before the hubs; `stands_in`: it is there for hubs that cannot be reached, which then get one try; `dead`: why
+    it is no longer used, and `remedy` what could be done about it."""
 
-    hub: Hub
-    id: str
-    revision: str
     number: int
+    near: bool = False
+    stands_in: bool = False
     dead: str | None = None
+    remedy: str = ""
     denied: str | None = None  # the file that it refused because the user has no permission
     received: int = 0
     _guard: threading.Lock = dataclasses.field(default_factory=threading.Lock)
-    _headers: Once[str, Mapping[str, str]] = dataclasses.field(default_factory=Once)
+
+    @property
+    @abc.abstractmethod
+    def name(self) -> str:
+        """For messages and reports."""
+
+    @abc.abstractmethod
+    def label(self, path: str) -> str:
+        """Itself with the address of a file there, for messages; without secrets."""
+
+    @abc.abstractmethod
+    def read(self, file: ModelFile, start: int, end: int, take: Callable[[int, bytes], None]) -> None:
+        """Bytes `start` to `end` (exclusive) of a file: `take(offset, bytes)` gets them as they come. Raises Refused
+        (Denied), Again (NoRanges), Stopped, CancelledError, and what `take` raises."""
+
+    @abc.abstractmethod
+    def denial(self) -> FetchError:
+        """The error for a user without permission."""
+
+    @abc.abstractmethod
+    def halt(self) -> None:
+        """End all its work soon."""
 
     def count(self, bytes_: int) -> None:
         """Count bytes from this source."""
         with self._guard:
             self.received += bytes_
 
-    def place(self, path: str) -> Place:
-        """The address of a file."""
+
+@dataclasses.dataclass(kw_only=True)
+class HubSource(Source):
+    """A hub's repository of the model."""
+
+    hub: Hub
+    id: str
+    revision: str
+    web: Ranges
+    _headers: Once[str, Mapping[str, str]] = dataclasses.field(default_factory=Once)
+
+    @property
+    def name(self) -> str:
+        return self.hub.name
+
+    def label(self, path: str) -> str:
+        return f"{self.name} ({without_secret(self._place(path).url)})"
+
+    def read(self, file: ModelFile, start: int, end: int, take: Callable[[int, bytes], None]) -> None:
+        self.web.read(self._place(file.path), start, end, file.size, take)
+
+    def denial(self) -> FetchError:
+        return self.hub.denied(self.id)
+
+    def halt(self) -> None:
+        self.web.halt()
+
+    def _place(self, path: str) -> Place:
         with self._guard:  # the first caller imports the hubs' clients
             url = self.hub.url(self.id, self.revision, path)
         return Place(url=url, headers=self._headers.get(self.id, self.hub.headers))
@@ -65,7 +116,7 @@ class Arriving:
     def refuse(self, source: Source, why: str) -> None:
         """Stop using that source for this file."""
         # Recorded first, because the worker that finds no source left reports all answers.
-        self.answers.append(f"{source.hub.name} ({without_secret(source.place(self.file.path).url)}): {why}")
+        self.answers.append(f"{source.label(self.file.path)}: {why}")
         self.refused[source.number] = why
 
     def plan(self) -> None:

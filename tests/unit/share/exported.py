@@ -13,8 +13,9 @@ from devenv.doors.http.registry.manifest import EMPTY, Descriptor, Manifest
 from devenv.doors.http.registry.upload import Blob
 from devenv.doors.terminal.progress import Silent
 from devenv.share import manifests
+from devenv.share.along import Along
 from devenv.share.formats import BUILD, CONFIG, LAYER, RECIPE, SBOM, TITLE
-from devenv.share.layout import Along, InLayout
+from devenv.share.layout import InLayout
 from devenv.share.manifests import Contents
 from devenv.up.session import Session
 from tests.unit import handmade
@@ -36,14 +37,19 @@ def top() -> Manifest:
     return manifests.image(CONFIG_BYTES, tuple(Descriptor.of(one, LAYER) for one in LAYERS), contents)
 
 
-def write(path: Path, mine: Session, *, layers: tuple[Blob, ...] | None = None, **values: Any) -> InLayout:
-    """Write the image with its bill of materials."""
+def write(
+    path: Path, mine: Session, *, layers: tuple[Blob, ...] | None = None, along: tuple[Along, ...] = (), **values: Any
+) -> InLayout:
+    """Write the image with its bill of materials, and what goes along."""
     place = InLayout(path=path, tar=path.suffix == ".tar", **values)
     image = top()
     with place.opened(mine, writing=True) as layout:
         small = (blob(CONFIG_BYTES, CONFIG), blob(b"recipe", RECIPE), blob(b"bill", SBOM), blob(b"{}", EMPTY))
-        layout.send([*small, *(layers or map(blob, LAYERS))], Silent())
+        beside = [blob for one in along for blob in one.every()]
+        layout.send([*small, *(layers or map(blob, LAYERS)), *beside], Silent())
         layout.put(image)
+        for one in along:
+            layout.attach(one.manifest(image))
         layout.attach(manifests.attachment(SBOM, b"bill", image))
     return InLayout(path=path)
 

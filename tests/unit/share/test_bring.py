@@ -13,12 +13,15 @@ import pytest
 
 from devenv.build.build import Image
 from devenv.doors.http.registry.manifest import digest_of
+from devenv.doors.http.registry.reference import Reference
 from devenv.doors.terminal.progress import Silent
 from devenv.errors import DriftError, ShareError
 from devenv.lock.model import Lock
 from devenv.plan.plan import plan
 from devenv.share import bring
+from devenv.share.layout import InLayout
 from devenv.share.pack import document
+from devenv.share.place import InRegistry
 from devenv.up.decide import Decided
 from devenv.up.session import Session
 from tests.unit import examples
@@ -251,3 +254,11 @@ def test_a_full_disk_is_named_and_leaves_no_half_file(
         bring.volumes(remote, "mine", given)
     assert caught.value.hint == "free disk space"
     assert not [one for one in remote.folder.glob("volumes/*") if one.is_file()]
+
+
+def test_a_registry_and_an_export_may_have_the_model_too(make: Make, given: Session, tmp_path: Path) -> None:
+    remote = look(make().place, given)
+    places = (InRegistry(reference=Reference.parse("example.org/demo:1")), InLayout(path=tmp_path / "shop"))
+    froms = [bring.decided(dataclasses.replace(remote, place=place), None, given).model_from for place in places]
+    assert all(froms)
+    assert bring.decided(remote, None, given).model_from is None

@@ -10,15 +10,15 @@ import pytest
 from devenv.doors.http.registry.manifest import EMPTY
 from devenv.doors.terminal.progress import Silent
 from devenv.errors import ShareError
-from devenv.share import export, manifests
+from devenv.share import carried_weights, export, manifests
 from devenv.share.export import Extent
-from devenv.share.formats import RECIPE, SBOM
+from devenv.share.formats import MODEL, RECIPE, SBOM
 from devenv.share.have import known
 from devenv.share.layout import InLayout
 from devenv.share.manifests import Contents
 from devenv.share.remote import Remote
 from devenv.up.session import Session
-from tests.unit.share import exported
+from tests.unit.share import exported, models
 
 
 @pytest.fixture
@@ -75,3 +75,38 @@ def test_a_recipe_alone_is_the_one_beside_the_image(tmp_path: Path, mine: Sessio
     assert done.digest == recipe.digest
     assert len(exported.files(target.path)) == 6
     assert b"recipe" in exported.files(target.path).values()
+
+
+# ---- models
+
+
+class _Elsewhere(InLayout):
+    """A layout that counts as a place elsewhere, as a registry does."""
+
+    near = False
+
+
+def _beside(tmp_path: Path, mine: Session) -> InLayout:
+    """An image with a model attached, elsewhere."""
+    model = carried_weights.along(models.LOCK, models.store(models.filled(tmp_path / "filled")))
+    return _Elsewhere(path=exported.write(tmp_path / "there", mine, along=(model,)).path)
+
+
+@pytest.mark.parametrize("weights", [False, True])
+def test_a_model_of_a_registry_is_copied_when_asked_alone(weights: bool, tmp_path: Path, mine: Session) -> None:
+    copy = InLayout(path=tmp_path / "copy")
+    done = export.copy(_remote(_beside(tmp_path, mine), tmp_path), copy, mine, extent=Extent(weights=weights))
+    assert done.files == (len(models.FILES) if weights else 0)
+    assert (models.CONTENTS["sub/model.safetensors"] in exported.files(copy.path).values()) == weights
+    with copy.opened(mine) as layout:
+        kinds = {one.artifact_type for one in layout.attached(layout.manifest())}
+    assert kinds == ({SBOM, MODEL} if weights else {SBOM})
+
+
+def test_a_model_of_an_export_goes_on_with_it_and_can_be_left_out(tmp_path: Path, mine: Session) -> None:
+    first = InLayout(path=_beside(tmp_path, mine).path)
+    copy = InLayout(path=tmp_path / "copy")
+    assert export.copy(_remote(first, tmp_path), copy, mine, extent=Extent()).files == len(models.FILES)
+    less = InLayout(path=tmp_path / "less", left_out=frozenset(file.sha256 for file in models.FILES))
+    done = export.copy(_remote(first, tmp_path), less, mine, extent=Extent())
+    assert done.left_out == models.MODEL.size

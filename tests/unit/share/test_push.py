@@ -17,9 +17,9 @@ from devenv.doors.settings.credentials import Credential
 from devenv.errors import ShareError
 from devenv.plan.plan import plan
 from devenv.secrets.known import KnownValues
+from devenv.share import carried_weights, recipe
 from devenv.share import push as module
-from devenv.share import recipe
-from devenv.share.formats import CONFIG, RECIPE, RECIPE_ARTIFACT, SBOM
+from devenv.share.formats import CONFIG, MODEL, RECIPE, RECIPE_ARTIFACT, SBOM
 from devenv.share.pack import Packed, document
 from devenv.share.push import Pushed, Subject, push
 from devenv.snapshot.store import Snapshot, Snapshots, volume_file
@@ -27,6 +27,7 @@ from devenv.up.decide import Decided
 from devenv.up.session import Session
 from devenv.verify.identity import Identity
 from tests.unit import examples
+from tests.unit.share import models
 from tests.unit.share.made import SNAPSHOT_TAR, Memory, Shared, layer, look, member, preset_folder, session, shared, tar
 
 NOBODY = KnownValues.of([])
@@ -112,6 +113,28 @@ def test_what_was_pushed_is_found_with_all_its_parts(subject: Subject, made: Sha
     attached = [one for one in place.manifests.values() if one.subject]
     assert {one.artifact_type for one in attached} == {RECIPE_ARTIFACT, SBOM}
     assert {one.subject.digest for one in attached if one.subject} == {pushed.digest}
+
+
+@pytest.mark.parametrize("recipe_only", [False, True])
+def test_a_model_goes_along_when_asked_and_the_second_push_sends_nothing(
+    recipe_only: bool, subject: Subject, given: Session, tmp_path: Path
+) -> None:
+    along = [carried_weights.along(models.LOCK, models.store(models.filled(tmp_path / "filled")))]
+    place = Memory()
+    without = _push(subject, place, given, recipe_only=recipe_only)
+    assert without.weights is None
+    assert not [one for one in place.manifests.values() if one.artifact_type == MODEL]
+    pushed = _push(subject, place, given, recipe_only=recipe_only, along=along)
+    assert pushed.sent == sum(blob.descriptor.size for blob in along[0].every())
+    assert (pushed.digest, pushed.size - without.size) == (without.digest, pushed.sent)
+    assert pushed.weights
+    manifest = place.manifests[pushed.weights]
+    assert manifest.artifact_type == MODEL
+    assert manifest.subject
+    assert manifest.subject.digest == pushed.digest
+    assert {place.blobs[layer.digest] for layer in manifest.layers} == {*models.CONTENTS.values()}
+    again = _push(subject, place, given, recipe_only=recipe_only, along=along)
+    assert again == dataclasses.replace(pushed, sent=0)
 
 
 def test_another_layer_sends_itself_and_the_small_ones(

@@ -9,8 +9,9 @@ import pytest
 from devenv.errors import FetchError
 from devenv.lock.model import Lock
 from devenv.share import sources
+from devenv.share.along import Along
 from devenv.share.formats import SOURCES
-from devenv.share.layout import Along, InLayout
+from devenv.share.layout import InLayout
 from devenv.up.session import Session
 from tests.unit import examples
 from tests.unit.share import exported

@@ -19,9 +19,9 @@ from pydantic import ValidationError
 from devenv.doors.dirs import Dirs
 from devenv.doors.http.pieces import Part
 from devenv.doors.http.pieces_digest import Digest
-from devenv.doors.settings.config_yaml import weights_dir
+from devenv.doors.settings.config_yaml import HubSettings, weights_dir
 from devenv.doors.settings.settings import Settings
-from devenv.errors import UsageError
+from devenv.errors import FetchError, UsageError
 from devenv.lock.model import LockedModel, ModelFile, ModelSource, files_digest
 from devenv.plan.plan import plan
 from devenv.preset.model import Model
@@ -29,7 +29,7 @@ from devenv.resolve.model import model_name, wanted
 from devenv.weights import local_copies
 from devenv.weights.download.prefetch import source_order
 from devenv.weights.download.queue import Todo
-from devenv.weights.download.transfer import Arriving
+from devenv.weights.download.transfer import Arriving, Source
 from devenv.weights.serve.hub_api import _span
 from devenv.weights.store import Weights
 from tests.unit import examples
@@ -275,12 +275,51 @@ def test_a_name_for_folders_and_volumes(id_: str, name: str) -> None:
     ],
 )
 def test_the_order_of_hubs(asked: tuple[str, ...], preferred: tuple[str, ...], order: tuple[str, ...]) -> None:
-    assert source_order(locked(BODIES, "huggingface", "modelscope"), asked, preferred) == order
+    settings = HubSettings(dir=Path("weights"), order=preferred)
+    assert source_order(locked(BODIES, "huggingface", "modelscope"), asked, settings) == order
+
+
+class _Further(Source):
+    name = "elsewhere"
+
+    def label(self, path: str) -> str:
+        return path
+
+    def read(self, file: ModelFile, start: int, end: int, take: object) -> None: ...
+    def halt(self) -> None: ...
+    def denial(self) -> FetchError:
+        return FetchError(self.name)
+
+
+@pytest.mark.parametrize(
+    ("near", "asked", "preferred", "offline", "order"),
+    [
+        (False, (), (), (), ("huggingface", "modelscope", "registry")),
+        (False, (), ("modelscope",), (), ("modelscope", "huggingface", "registry")),
+        (False, (), ("registry",), (), ("registry", "huggingface", "modelscope")),
+        (False, (), (), ("huggingface",), ("modelscope", "registry")),
+        (False, ("registry",), (), (), ("registry",)),
+        (False, ("modelscope",), (), (), ("modelscope",)),
+        (True, (), ("modelscope",), (), ("registry", "modelscope", "huggingface")),
+    ],
+)
+def test_a_registry_comes_after_the_hubs_and_an_export_before_them(
+    near: bool, asked: tuple[str, ...], preferred: tuple[str, ...], offline: tuple[str, ...], order: tuple[str, ...]
+) -> None:
+    settings = HubSettings(dir=Path("weights"), order=preferred, offline=offline)
+    further = _Further(number=2, near=near)
+    assert source_order(locked(BODIES, "huggingface", "modelscope"), asked, settings, further) == order
 
 
 def test_a_hub_that_the_preset_does_not_name_cannot_be_asked() -> None:
-    with pytest.raises(UsageError, match="modelscope"):
-        source_order(locked(), ("modelscope",), ())
+    for name in ("modelscope", "registry"):
+        with pytest.raises(UsageError, match=name):
+            source_order(locked(), (name,), HubSettings(dir=Path("weights")))
+
+
+def test_hubs_that_are_switched_off_are_asked_where_nothing_else_has_the_model() -> None:
+    settings = HubSettings(dir=Path("weights"), offline=("huggingface",))
+    assert source_order(locked(), (), settings) == ("huggingface",)
 
 
 def _settings(root: Path, config: str = "", **environ: str) -> Settings:
@@ -307,6 +346,11 @@ def test_another_users_home_is_no_folder_of_ours(tmp_path: Path) -> None:
 def test_the_region_and_named_sources_order_the_hubs(tmp_path: Path) -> None:
     assert _settings(tmp_path, "region: cn").hubs.order == ("modelscope",)
     assert _settings(tmp_path, "region: cn\nweights: {sources: [huggingface]}").hubs.order == ("huggingface",)
+    assert _settings(tmp_path, "weights: {sources: [registry]}").hubs.order == ("registry",)
+    with pytest.raises(UsageError, match="'registry'"):
+        _settings(tmp_path, "weights: {sources: [nas]}")
+    switches = {"": (), "0": (), "1": ("huggingface",), "True": ("huggingface",)}
+    assert {one: _settings(tmp_path, HF_HUB_OFFLINE=one).hubs.offline for one in switches} == switches
 
 
 @pytest.mark.parametrize(

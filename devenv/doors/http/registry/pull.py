@@ -5,17 +5,17 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devenv.doors import files
 from devenv.doors.file_lock import hold
-from devenv.doors.http.partial_file import Again, Denied, Refused, Stopped
+from devenv.doors.http.partial_file import Again, Refused, Stopped
 from devenv.doors.http.pieces import PIECE_BYTES
-from devenv.doors.http.ranges import NoRanges, Place, Ranges
+from devenv.doors.http.ranges import NoRanges
 from devenv.doors.http.registry.arriving import Arriving
-from devenv.doors.http.registry.client import Call
+from devenv.doors.http.registry.blob_ranges import BlobRanges
 from devenv.doors.http.registry.faults import unreached, wrong
 from devenv.doors.http.registry.manifest import Descriptor
 from devenv.doors.http.retry import Tries
@@ -77,9 +77,7 @@ class _Download:
         self._state = threading.Condition()
         self._failure: BaseException | None = None
         self.received = 0
-        self._ranges = Ranges.over(
-            self._registry.connections, self._registry.policy, self._registry.stop, known_by="the manifest"
-        )
+        self._blobs = BlobRanges(repository, known_by="the manifest")
 
     def run(self, connections: int) -> None:
         try:
@@ -138,9 +136,8 @@ class _Download:
 
     def _bring(self, arriving: Arriving, piece: int) -> None:
         """Download a piece. Raises RegistryError, NoRanges, Stopped, CancelledError, OSError."""
-        blob, repository, registry = arriving.blob, self._repository, self._registry
-        what = f"download {blob.digest} of {repository}"
-        tries, fresh = Tries(registry.policy, registry.stop), False
+        blob, registry = arriving.blob, self._registry
+        what, tries = self._blobs.label(blob.digest), Tries(registry.policy, registry.stop)
 
         def take(offset: int, chunk: bytes) -> None:
             new = arriving.part.write(offset, chunk, 0)
@@ -155,41 +152,17 @@ class _Download:
             reached = arriving.reached(piece)
             if start >= end:
                 return
-            shown = registry.show(what, repository.scopes)
-            url = registry.address + repository.path("blobs", blob.digest)
             try:
-                self._ranges.read(Place(url=url, headers=shown), start, end, blob.size, take)
+                self._blobs.read(blob.digest, start, end, blob.size, take)
             except NoRanges:
                 raise
-            except Denied as denied:
-                if fresh or not self._log_in(what, blob, shown):
-                    self._request_without_body(what, blob)
-                    raise unreached(what, registry.host, denied, str(denied)) from None
-                fresh = True
             except Refused as fault:
-                self._request_without_body(what, blob)
+                self._blobs.request_without_body(blob.digest)
                 raise unreached(what, registry.host, fault, str(fault)) from None
             except Again as fault:
-                further = arriving.reached(piece) > reached
-                fresh = fresh and not further
-                registry.again(what, fault, tries, further=further)
+                registry.again(what, fault, tries, further=arriving.reached(piece) > reached)
             else:
                 return
-
-    def _log_in(self, what: str, blob: Descriptor, shown: Mapping[str, str]) -> bool:
-        """Whether another authorization can be tried."""
-        if not self._registry.guard.has_challenge:
-            self._request_without_body(what, blob)
-            return True
-        return self._registry.renew(what, "", self._repository.scopes, shown)
-
-    def _request_without_body(self, what: str, blob: Descriptor) -> None:
-        """Ask without the bytes: it logs in, and a refusal becomes the full error, with the registry's words. Raises
-        RegistryError."""
-        url = self._repository.path("blobs", blob.digest)
-        self._registry.ask(
-            Call(what=what, url=url, scopes=self._repository.scopes, method="HEAD"), lambda _: None
-        )  # fmt: skip
 
     # ---- verifying
 
