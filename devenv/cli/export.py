@@ -89,7 +89,8 @@ def export(
             done = copy(remote, place, session, extent=extent)
         else:
             known = known_secrets(app)
-            with subject_of(name, app, known, session, message=f"exported to {output.name}") as found:
+            message = f"exported to {output.name}"
+            with subject_of(name, app, known, session, message=message, weights=with_weights) as found:
                 done = write(found, place, known, session, extent=extent)
     if app.json:
         app.console.json(dataclasses.asdict(done))

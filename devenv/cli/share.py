@@ -21,6 +21,7 @@ from devenv.errors import UsageError
 if TYPE_CHECKING:
     from devenv.container.labels import Running
     from devenv.secrets.known import KnownValues
+    from devenv.share.place import InRegistry
     from devenv.share.push import Pushed, Subject
     from devenv.up.session import Session
 
@@ -66,9 +67,8 @@ def push(app: App, words: tuple[str, ...], recipe_only: bool, with_weights: bool
     place, key = InRegistry(reference=reference), key_for(sign_with, app)
     with app.console.stages() as stages:
         session, known = app.session(stages), known_secrets(app)
-        with subject_of(
-            words[0] if len(words) == 2 else None, app, known, session, message=f"pushed as {place}"
-        ) as found:
+        name = words[0] if len(words) == 2 else None
+        with subject_of(name, app, known, session, message=f"pushed as {place}", weights=with_weights) as found:
             along = (
                 [carried_weights.along(found.decided.lock, Weights(session.settings.hubs.dir))] if with_weights else []
             )
@@ -80,9 +80,7 @@ def push(app: App, words: tuple[str, ...], recipe_only: bool, with_weights: bool
     else:
         if signed:
             app.console.note(f"signed with {signed}")
-        if pushed.weights:
-            app.console.note(f"the model, for any OCI client: {place.at(pushed.weights)}")
-        _tell(app, pushed, words[-1])
+        _tell(app, pushed, place)
 
 
 @click.command()
@@ -110,9 +108,10 @@ def pull(app: App, reference: str) -> None:
 
 @contextlib.contextmanager
 def subject_of(
-    name: str | None, app: App, known: KnownValues, session: Session, *, message: str
+    name: str | None, app: App, known: KnownValues, session: Session, *, message: str, weights: bool
 ) -> Iterator[Subject]:  # fmt: skip
-    """An own environment of that name, or that of this folder; else a snapshot, else a preset."""
+    """An own environment of that name, or that of this folder; else a snapshot, else a preset. `weights`: its model has
+    to be on this machine."""
     from devenv.container import container
     from devenv.share.subject import of_environment, of_preset, of_snapshot
     from devenv.snapshot.store import Snapshots
@@ -124,17 +123,18 @@ def subject_of(
     elif is_name(name) and (there := container.find(name, app.engine)) and app.is_own(there):
         running = there
     if running:
-        with app.locked(running.name), of_environment(running, known, session, message=message) as found:
+        taken = of_environment(running, known, session, message=message, weights=weights)
+        with app.locked(running.name), taken as found:
             yield found
     elif name is not None and is_name(name) and kept.exists(name):
-        yield of_snapshot(kept.get(name), session)
+        yield of_snapshot(kept.get(name), session, weights=weights)
     else:
-        yield of_preset(name, Path.cwd(), session)
+        yield of_preset(name, Path.cwd(), session, weights=weights)
 
 
-def _tell(app: App, pushed: Pushed, reference: str) -> None:
-    app.console.note(
-        f"{bytes_text(pushed.sent)} sent of {bytes_text(pushed.size)}; the image is {pushed.identity}\n"
-        f"a teammate brings it up with: devenv up {reference}"
-    )
+def _tell(app: App, pushed: Pushed, place: InRegistry) -> None:
+    app.console.note(f"{bytes_text(pushed.sent)} sent of {bytes_text(pushed.size)}; the image is {pushed.identity}")
+    if pushed.weights:
+        app.console.note(f"the model, for any OCI client: {place.at(pushed.weights)}")
+    app.console.note(f"a teammate brings it up with: devenv up {place}")
     app.console.data(pushed.reference)

@@ -6,6 +6,7 @@ artifact only the digests count, as a list of what is there; its paths and sizes
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import dataclasses
 import threading
@@ -90,13 +91,18 @@ class _Attached(Source):
     def _list(self) -> frozenset[str]:
         offered = {layer.digest for manifest in self.manifests() for layer in manifest.layers}
         if not offered:
-            self.remedy = "push the model there from a machine that has it: devenv push … --weights"
+            self.remedy = f"from a machine that has the model: {self.command}"
             raise ShareError(f"no model is attached to {self.digest}")
         return frozenset(offered)
 
+    @property
+    @abc.abstractmethod
+    def command(self) -> str:
+        """What puts the model there."""
+
+    @abc.abstractmethod
     def manifests(self) -> Iterable[Manifest]:
         """The models that are attached. Raises ShareError, CancelledError."""
-        raise NotImplementedError
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -109,6 +115,10 @@ class FromRegistry(_Attached):
     def __post_init__(self) -> None:
         self._repository = Repository(self.registry, self.place.reference.repository)
         self._blobs = BlobRanges(self._repository, known_by="the lock")
+
+    @property
+    def command(self) -> str:
+        return f"devenv push PRESET {self.place} --weights"
 
     def manifests(self) -> Iterable[Manifest]:
         for one in referrers(self._repository, self.digest, MODEL)[:_MOST_ATTACHED]:
@@ -140,6 +150,10 @@ class FromExport(_Attached):
     place: InLayout
     layout: Layout
     _alone: threading.Lock = dataclasses.field(default_factory=threading.Lock)
+
+    @property
+    def command(self) -> str:
+        return f"devenv export PRESET -o {self.place} --weights"
 
     def manifests(self) -> Iterable[Manifest]:
         return [one for one in self.layout.attached(self.layout.manifest(self.digest)) if one.artifact_type == MODEL]

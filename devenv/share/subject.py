@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devenv.preset.load import find
+from devenv.share import carried_weights
 from devenv.share.push import Subject
 from devenv.snapshot import bring_back, naming
 from devenv.snapshot.store import Snapshots
 from devenv.snapshot.take import Wanted, take
 from devenv.up.decide import Decided, decide
 from devenv.up.image import make_image
+from devenv.weights.store import Weights
 
 if TYPE_CHECKING:
     from devenv.container.labels import Running
@@ -24,14 +26,16 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def of_environment(running: Running, known: KnownValues, session: Session, *, message: str) -> Iterator[Subject]:
+def of_environment(
+    running: Running, known: KnownValues, session: Session, *, message: str, weights: bool = False
+) -> Iterator[Subject]:
     """An environment: what its lock does not say becomes a snapshot. One that holds nothing more than the lock says is
-    removed again. Raises ShareError, UsageError."""
+    removed again. `weights`: the model is shared too. Raises ShareError, UsageError."""
     kept = Snapshots(session.dirs.snapshots)
     name = naming.next_name(running.name, kept)
     taken = take(running, Wanted(name=name, message=message), known, session)
     try:
-        found = of_snapshot(taken.snapshot, session)
+        found = of_snapshot(taken.snapshot, session, weights=weights)
         if found.snapshot:
             session.stages.note(f"{running.name} was changed; the snapshot {name} keeps what its lock does not say")
         yield found
@@ -40,18 +44,21 @@ def of_environment(running: Running, known: KnownValues, session: Session, *, me
             kept.remove(name, session.waiting_for("is writing a snapshot"))
 
 
-def of_snapshot(snapshot: Snapshot, session: Session) -> Subject:
-    """A snapshot; one without a layer and volumes is its preset's image. Raises FetchError, BuildError."""
-    found = _made(dataclasses.replace(bring_back.decided(snapshot, session), delta=None), session)
+def of_snapshot(snapshot: Snapshot, session: Session, *, weights: bool = False) -> Subject:
+    """A snapshot; one without a layer and volumes is its preset's image. Raises FetchError, BuildError, UsageError."""
+    decided = dataclasses.replace(bring_back.decided(snapshot, session), delta=None)
+    found = _made(decided, session, weights=weights)
     has_more = snapshot.layer_sha256 or snapshot.volumes
     return dataclasses.replace(found, snapshot=snapshot) if has_more else found
 
 
-def of_preset(name: str | None, cwd: Path, session: Session) -> Subject:
-    """A preset's image, built where it is missing. Raises PresetError, FetchError, BuildError."""
-    return _made(decide(find(name, cwd), session), session)
+def of_preset(name: str | None, cwd: Path, session: Session, *, weights: bool = False) -> Subject:
+    """A preset's image, built where it is missing. Raises PresetError, FetchError, BuildError, UsageError."""
+    return _made(decide(find(name, cwd), session), session, weights=weights)
 
 
-def _made(decided: Decided, session: Session) -> Subject:
+def _made(decided: Decided, session: Session, *, weights: bool) -> Subject:
+    if weights:  # a missing model is an error before an image is built
+        carried_weights.along(decided.lock, Weights(session.settings.hubs.dir))
     decided, image = make_image(decided, session)
     return Subject(decided=decided, image=image)

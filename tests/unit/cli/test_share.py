@@ -67,14 +67,15 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         yield
 
     @contextlib.contextmanager
-    def of_environment(running: Any, *_: Any, message: str) -> Iterator[str]:
+    def of_environment(running: Any, *_: Any, message: str, weights: bool) -> Iterator[str]:
+        assert weights
         yield f"environment {running.name}: {message}"
 
     made.locked = locked
     monkeypatch.setattr(container, "find", lambda name, _: boxes.get(name))
     monkeypatch.setattr(subject, "of_environment", of_environment)
-    monkeypatch.setattr(subject, "of_snapshot", lambda name, _: f"snapshot {name}")
-    monkeypatch.setattr(subject, "of_preset", lambda name, *_: f"preset {name}")
+    monkeypatch.setattr(subject, "of_snapshot", lambda name, _, weights: f"snapshot {name}" * weights)
+    monkeypatch.setattr(subject, "of_preset", lambda name, *_, weights: f"preset {name}" * weights)
     monkeypatch.setattr("devenv.snapshot.store.Snapshots.get", lambda _, name: name)
     return made
 
@@ -91,5 +92,5 @@ def test_an_own_environment_comes_before_a_snapshot_and_that_before_a_preset(
     name: str | None, meant: Any, locks: list[str], app: Any
 ) -> None:
     given: Any = SimpleNamespace(dirs=app.dirs)
-    with subject_of(name, app, NOBODY, given, message="m") as found:
+    with subject_of(name, app, NOBODY, given, message="m", weights=True) as found:
         assert (found, app.locks) == (meant, locks)

@@ -11,7 +11,7 @@ import pytest
 
 from devenv.build.build import Image
 from devenv.build.delta import Delta
-from devenv.errors import ShareError
+from devenv.errors import ShareError, UsageError
 from devenv.plan.plan import plan
 from devenv.secrets.known import KnownValues
 from devenv.share import subject as module
@@ -22,6 +22,7 @@ from devenv.snapshot.take import Taken, Wanted
 from devenv.up.decide import Decided
 from devenv.up.session import Session
 from tests.unit import examples
+from tests.unit.share import models
 from tests.unit.share.made import session
 
 NOBODY = KnownValues.of([])
@@ -124,3 +125,15 @@ def test_a_preset_is_built(given: Session, decided: Decided, tmp_path: Path, mon
     monkeypatch.setattr(module, "decide", decide)
     assert of_preset(None, tmp_path, given).image == IMAGE
     assert asked == [tmp_path / "devenv.yaml"]
+
+
+def test_a_model_that_is_shared_too_has_to_be_here_before_an_image_is_made(
+    given: Session, decided: Decided, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = dataclasses.replace(decided, lock=models.LOCK)
+    monkeypatch.setattr(module, "decide", lambda *_: wanted)
+    monkeypatch.setattr(module, "find", lambda *_: Path("devenv.yaml"))
+    assert of_preset(None, Path(), given).decided == wanted
+    monkeypatch.setattr(module, "make_image", None)
+    with pytest.raises(UsageError, match=r"2 files of tiny-.* are not on this machine"):
+        of_preset(None, Path(), given, weights=True)
