@@ -88,6 +88,13 @@ class _Attached(Source):
         if f"sha256:{file.sha256}" not in offered:
             raise Refused("the attached model has no such file")
 
+    def offers(self, file: ModelFile, /) -> bool:
+        try:
+            self.require(file)
+        except Refused:
+            return False
+        return True
+
     def _list(self) -> frozenset[str]:
         offered = {layer.digest for manifest in self.manifests() for layer in manifest.layers}
         if not offered:

@@ -201,15 +201,21 @@ class Download:
 
     def _again(self, arriving: Arriving, source: Source, again: Again, tries: Tries, *, further: bool) -> None:
         """Wait before the next try; after the last one the source is refused."""
+        # With another source left, an unreachable one gets few tries.
+        most = self._most_tries(arriving, source) if again.offline or (again.silent and not source.received) else None
+        if why := tries.failed(again, further=further, most=most):
+            self._refuse(arriving, source, Refused(why, offline=again.offline or most is not None))
+
+    def _most_tries(self, arriving: Arriving, source: Source) -> int | None:
+        """How often a source that cannot be reached is tried; None where no other one is left."""
         others = [
             other for other in self._sources
             if other is not source and other.dead is None and other.number not in arriving.refused
+            and other.offers(arriving.file)
         ]  # fmt: skip
-        offline = again.offline or (again.silent and not source.received and bool(others))
-        # With another source left, an unreachable one gets few tries.
-        few = 1 if any(other.stands_in for other in others) else 2
-        if why := tries.failed(again, further=further, most=few if offline and others else None):
-            self._refuse(arriving, source, Refused(why, offline=offline))
+        if not others:
+            return None
+        return 1 if any(other.stands_in for other in others) else 2
 
     def _refuse(self, arriving: Arriving, source: Source, refused: Refused) -> None:
         with self._state:

@@ -23,9 +23,9 @@ WHOLE = -1
 
 @dataclasses.dataclass(kw_only=True)
 class Source(abc.ABC):
-    """A place that has the model. `number` marks its bytes in unfinished files; `near`: it is on this machine, so it
-    comes before the hubs; `stands_in`: it is there for hubs that cannot be reached, which then get one try; `dead`: why
-    it is no longer used, and `remedy` what could be done about it."""
+    """A place that may have the model. `number` marks its bytes in unfinished files; `near`: it is on this machine, so
+    it comes before the hubs; `stands_in`: it is there for hubs that cannot be reached, which get one try where it has
+    the file; `dead`: why it is no longer used, and `remedy` what could be done about it."""
 
     number: int
     near: bool = False
@@ -49,6 +49,10 @@ class Source(abc.ABC):
     def read(self, file: ModelFile, start: int, end: int, take: Callable[[int, bytes], None]) -> None:
         """Bytes `start` to `end` (exclusive) of a file: `take(offset, bytes)` gets them as they come. Raises Refused
         (Denied), Again (NoRanges), Stopped, CancelledError, and what `take` raises."""
+
+    @abc.abstractmethod
+    def offers(self, file: ModelFile, /) -> bool:
+        """Whether it says that it has a file; may ask it. Raises Stopped, CancelledError."""
 
     @abc.abstractmethod
     def denial(self) -> FetchError:
@@ -83,6 +87,9 @@ class HubSource(Source):
 
     def read(self, file: ModelFile, start: int, end: int, take: Callable[[int, bytes], None]) -> None:
         self.web.read(self._place(file.path), start, end, file.size, take)
+
+    def offers(self, _: ModelFile, /) -> bool:
+        return True  # it is not asked for a list: the first file tells
 
     def denial(self) -> FetchError:
         return self.hub.denied(self.id)

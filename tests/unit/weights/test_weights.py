@@ -21,7 +21,7 @@ from devenv.doors.http.pieces import Part
 from devenv.doors.http.pieces_digest import Digest
 from devenv.doors.settings.config_yaml import HubSettings, weights_dir
 from devenv.doors.settings.settings import Settings
-from devenv.errors import FetchError, UsageError
+from devenv.errors import UsageError
 from devenv.lock.model import LockedModel, ModelFile, ModelSource, files_digest
 from devenv.plan.plan import plan
 from devenv.preset.model import Model
@@ -29,10 +29,11 @@ from devenv.resolve.model import model_name, wanted
 from devenv.weights import local_copies
 from devenv.weights.download.prefetch import source_order
 from devenv.weights.download.queue import Todo
-from devenv.weights.download.transfer import Arriving, Source
+from devenv.weights.download.transfer import Arriving
 from devenv.weights.serve.hub_api import _span
 from devenv.weights.store import Weights
 from tests.unit import examples
+from tests.unit.weights.elsewhere import Elsewhere
 
 HF = {"id": "acme/Tiny-1.0", "revision": "c0ffee" + "0" * 34}
 BODIES = {"a.bin": bytes(range(250)), "b/c.txt": b"text"}
@@ -279,18 +280,6 @@ def test_the_order_of_hubs(asked: tuple[str, ...], preferred: tuple[str, ...], o
     assert source_order(locked(BODIES, "huggingface", "modelscope"), asked, settings) == order
 
 
-class _Further(Source):
-    name = "elsewhere"
-
-    def label(self, path: str) -> str:
-        return path
-
-    def read(self, file: ModelFile, start: int, end: int, take: object) -> None: ...
-    def halt(self) -> None: ...
-    def denial(self) -> FetchError:
-        return FetchError(self.name)
-
-
 @pytest.mark.parametrize(
     ("near", "asked", "preferred", "offline", "order"),
     [
@@ -307,7 +296,7 @@ def test_a_registry_comes_after_the_hubs_and_an_export_before_them(
     near: bool, asked: tuple[str, ...], preferred: tuple[str, ...], offline: tuple[str, ...], order: tuple[str, ...]
 ) -> None:
     settings = HubSettings(dir=Path("weights"), order=preferred, offline=offline)
-    further = _Further(number=2, near=near)
+    further = Elsewhere({}, number=2, near=near)
     assert source_order(locked(BODIES, "huggingface", "modelscope"), asked, settings, further) == order
 
 
