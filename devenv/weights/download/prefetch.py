@@ -107,9 +107,8 @@ def source_order(
     if further is None:
         return hub_order(hubs, asked, settings.order, name=model.name)
     on = [name for name in hubs if name not in settings.offline]
-    has = [REGISTRY, *on] if further.near else [*on, REGISTRY]
     preferred = (REGISTRY, *settings.order) if further.near else settings.order
-    return hub_order(has, asked, preferred, name=model.name)
+    return hub_order([*on, REGISTRY], asked, preferred, name=model.name)
 
 
 def _source(model: LockedModel, name: str, settings: Settings, web: Ranges) -> HubSource:

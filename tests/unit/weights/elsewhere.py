@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from devenv.doors.http.partial_file import Refused
 from devenv.errors import FetchError
 from devenv.lock.model import ModelFile
 from devenv.weights.download.transfer import Source
@@ -26,6 +27,8 @@ class Elsewhere(Source):
         return file.path in self._bodies
 
     def read(self, file: ModelFile, start: int, end: int, take: Callable[[int, bytes], None]) -> None:
+        if not self.offers(file):
+            raise Refused("has no such file")
         take(start, self._bodies[file.path][start:end])
 
     def denial(self) -> FetchError:

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from devenv.doors.http.partial_file import Again
+from devenv.doors.http.partial_file import Again, Refused
 from devenv.doors.http.ranges import Ranges
 from devenv.doors.http.retry import Policy
+from devenv.errors import FetchError
 from devenv.lock.model import ModelFile
+from devenv.weights.download import download
 from devenv.weights.download.prefetch import Prefetched, prefetch
 from devenv.weights.download.transfer import HubSource
 from devenv.weights.store import Weights
@@ -63,3 +65,24 @@ def test_where_another_place_has_the_file_a_hub_gets_few_tries(
     assert (done.by_source, len(tries)) == ((("elsewhere", 8),), count)
     assert done.remarks
     assert not Weights(tmp_path / "weights").confirmed(locked(BODIES).key), "it is no proof of what the hub has"
+
+
+def test_the_error_names_a_hub_that_was_given_up_for_an_earlier_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = download.Download.__init__
+    monkeypatch.setattr(
+        download.Download, "__init__", lambda self, *args, **named: original(self, *args, connections=1, **named)
+    )
+
+    def read(*_: Any) -> None:
+        raise Refused("cannot connect", offline=True)
+
+    monkeypatch.setattr(HubSource, "read", read)
+    bodies = {"a.json": b"first", "b.json": b"second"}
+    with pytest.raises(FetchError, match=r"b\.json") as caught:
+        prefetch(
+            locked(bodies), store=Weights(tmp_path / "weights"), settings=handmade.settings(tmp_path),
+            further=Elsewhere({"a.json": b"first"}, number=2, stands_in=True),
+        )  # fmt: skip
+    assert caught.value.detail == "elsewhere (b.json): has no such file\nhuggingface: cannot connect"
