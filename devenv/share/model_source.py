@@ -24,7 +24,7 @@ from devenv.doors.http.registry.manifest import Descriptor
 from devenv.doors.http.registry.referrers import referrers
 from devenv.doors.http.registry.repository import Repository
 from devenv.doors.once import Once
-from devenv.errors import CancelledError, FetchError, ShareError
+from devenv.errors import FetchError, ShareError
 from devenv.share.formats import FILE, MODEL
 from devenv.share.layout import InLayout
 from devenv.share.place import InRegistry
@@ -81,8 +81,6 @@ class _Attached(Source):
         """Raise Refused unless the file is there, CancelledError."""
         try:
             offered = self._offered.get("", self._list)
-        except CancelledError:
-            raise
         except ShareError as error:
             raise Refused(_words(error), offline=True) from None
         if f"sha256:{file.sha256}" not in offered:
@@ -141,8 +139,6 @@ class FromRegistry(_Attached):
         self.require(file)
         try:
             self._blobs.read(f"sha256:{file.sha256}", start, end, file.size, take)
-        except CancelledError:
-            raise
         except ShareError as error:
             raise Refused(_words(error), offline=True) from None
 
@@ -180,8 +176,6 @@ class FromExport(_Attached):
                 for chunk in self.layout.chunks(Descriptor(media_type=FILE, digest=f"sha256:{file.sha256}", size=end)):
                     take(start, chunk)
                     start += len(chunk)
-            except CancelledError:
-                raise
             except ShareError as error:
                 raise Refused(_words(error)) from None
 
