@@ -18,9 +18,10 @@ import pytest
 import zstandard
 
 from devenv.doors.http.registry.manifest import Descriptor, Manifest
-from tests.integration.conftest import Cli, docker
+from tests.integration.conftest import Cli, Done, docker
+from tests.integration.hub import COMMIT, ID, Hub
 from tests.integration.killing import dice, killed, kills
-from tests.integration.registries import BASIC, PASSWORD, USER, docker_registry
+from tests.integration.registries import BASIC, PASSWORD, USER, body, docker_registry, sha256
 from tests.integration.secondengine import second_engine
 from tests.integration.tlsengine import Authority
 
@@ -35,7 +36,9 @@ pip: [six==1.17.0PACKAGE]
 smoke:
   python:
     run: [python, -c, import six]
-"""
+model: {huggingface: {id: HUB, revision: COMMIT}}
+""".replace("HUB", ID).replace("COMMIT", COMMIT)
+MODEL = {"config.json": b'{"model_type": "tiny"}', "sub/model.safetensors": body(1, 300_000)}
 CHANGES = """
 printf changed > /home/dev/note && chown 4321:1234 /home/dev/note && chmod 2640 /home/dev/note && rm /etc/issue
 """
@@ -109,14 +112,18 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     project = top / NAME
     project.mkdir()
     (project / "devenv.yaml").write_text(PRESET.replace("PACKAGE", ""))
-    with docker_registry(top / "registry", tls=tls, login=True) as host:
+    with docker_registry(top / "registry", tls=tls, login=True) as host, Hub(MODEL) as hub:
         ann, ben = (_user(top / name, host, tls / "ca.pem") for name in ("ann", "ben"))
+        for user, url in ((ann, hub.url), (ben, "http://127.0.0.1:9")):  # where nothing answers
+            user.env |= {"HF_ENDPOINT": url, "HF_HOME": str(top / "hf"), "DEVENV_WEIGHTS_DIR": str(top / "weights")}
         ben.env["XDG_CACHE_HOME"] = str(top / "ben/cache")
         yield Team(host=host, data=top / "registry/data", ann=ann, ben=ben, project=project)
         for user, name in ((ann, f"{NAME}-ann"), (ben, f"{NAME}-ben")):
             user("down", "--volumes", name)
             for one in json.loads(user("snapshots", "list", "--json").out or "[]"):
                 user("snapshots", "rm", one["name"])
+        for one in json.loads(ann("weights", "list", "--json").out or "[]"):
+            ann("weights", "rm", one["model"])
     _remove_images()
 
 
@@ -141,6 +148,10 @@ def _in(script: str, name: str) -> str:
     return docker("exec", "-u", "root", f"devenv-{name}", "sh", "-c", script)
 
 
+def _model(up: Done) -> str:
+    return f"/mnt/{up.json()['name']}/model"
+
+
 def _is_containerd() -> bool:
     return "containerd.snapshotter" in docker("info", "--format", "{{json .DriverStatus}}")
 
@@ -149,6 +160,19 @@ def test_the_second_push_sends_nothing(team: Team, first: Any) -> None:
     assert first["reference"] == f"{team.host}/team/share@{first['digest']}"
     assert first["sent"] == first["size"] > 10_000_000
     assert team.push(team.ann, "devenv.yaml", team.ref("1")) == {**first, "sent": 0}
+
+
+def test_a_model_goes_along_when_asked_and_stands_in_for_the_hub(team: Team, first: Any) -> None:
+    words = ("push", "devenv.yaml", team.ref("1"), "--weights")
+    refused = team.ann(*words, cwd=team.project)
+    assert (refused.code, "devenv prefetch" in refused.err) == (2, True), refused.err
+    model = team.ann.ok("prefetch", "--json", cwd=team.project).json()["model"]
+    pushed = team.push(team.ann, *words[1:])
+    size = sum(map(len, MODEL.values()))
+    assert size < pushed["sent"] < size + 5000
+    assert {**pushed, "weights": None} == {**first, "size": first["size"] + pushed["sent"], "sent": pushed["sent"]}
+    assert {one.size for one in team.manifest(pushed["weights"]).layers} == {*map(len, MODEL.values())}
+    team.ann.ok("weights", "rm", model)  # so that the next test brings it from the registry
 
 
 def test_a_new_package_sends_its_layer_and_the_small_ones(team: Team, first: Any) -> None:
@@ -176,6 +200,9 @@ def test_a_teammate_is_up_with_the_same_image_and_its_change_comes_back(team: Te
     _remove_images()
     up = team.ben.ok("up", team.ref("1"), "--name", f"{NAME}-ben", "--json")
     assert "is pulled: " in up.err
+    assert f"{up.json()['model']} from {team.ref('1')}" in up.err
+    for path, data in MODEL.items():
+        assert docker("exec", f"devenv-{NAME}-ben", "sha256sum", f"{_model(up)}/{path}")[:64] == sha256(data)
     assert up.json()["smoke"]["passed"] is True
     if not _is_containerd():
         assert docker("images", "-q", "--no-trunc", up.json()["image"]["reference"]).strip() == first["identity"]

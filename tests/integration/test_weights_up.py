@@ -16,7 +16,6 @@ import pytest
 from devenv.lock.model import read
 from tests.integration.conftest import Cli, docker
 from tests.integration.hub import COMMIT, ID, Hub
-from tests.integration.registries import docker_registry
 
 pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("cli")]
 NAME = "t-weights"
@@ -220,23 +219,3 @@ def test_a_hub_that_refuses_ends_up_with_what_to_do(world: World, up: dict[str, 
     assert "HF_TOKEN" in done.err
     assert f"{world.hub.url}/{ID}" in done.err
     assert "t-refused" not in docker("ps", "-a", "--format", "{{.Names}}")
-
-
-def test_a_registry_stands_in_for_the_hub(world: World, up: dict[str, object], tmp_path: Path) -> None:
-    """The last test: the environment is taken down, because the model's volume goes to another store."""
-    preset, inside = str(world.project / "devenv.yaml"), "cd $DEVENV_MODEL && cat model.safetensors | sha256sum"
-    offline = {"HF_ENDPOINT": "http://127.0.0.1:9", "MODELSCOPE_ENDPOINT": "http://127.0.0.1:9"}
-    other = ("--weights-dir", str(tmp_path / "other"))
-    with docker_registry(tmp_path) as host:
-        push = ("push", preset, f"{host}/team/tiny:1", "--recipe", "--weights", "--json")
-        refused = world.cli(*push, *other)
-        assert (refused.code, "devenv prefetch" in refused.err) == (2, True), refused.err
-        first = world.cli.ok(*push).json()
-        again = world.cli.ok(*push).json()
-        assert first["weights"].startswith("sha256:")
-        assert first["sent"] > sum(map(len, FILES.values()))
-        assert again == {**first, "sent": 0}
-        world.cli.ok("down", NAME)
-        once = world.cli("run", *other, f"{host}/team/tiny:1", "--", "sh", "-c", inside, cwd=tmp_path, env=offline)
-        assert once.out[:64] == hashlib.sha256(FILES["model.safetensors"]).hexdigest(), once.err
-        assert f"{up['model']} from {host}/team/tiny:1" in once.err
