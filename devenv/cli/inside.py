@@ -108,14 +108,15 @@ def shell(app: App, name: str | None, all_users: bool) -> None:
 
 @click.command("open")
 @click.argument("name", required=False)
-@click.argument("service", default="ide")
+@click.argument("service", required=False)
 @pass_app
-def open_(app: App, name: str | None, service: str) -> None:
-    """Open an environment's page (ide, jupyter, …) in the browser, token included."""
+def open_(app: App, name: str | None, service: str | None) -> None:
+    """Open an environment's page (ide, jupyter, …) in the browser, token included; without SERVICE its first one."""
     running = condition.require_running(app.select(name))
     environment = app.environment(running.name)
     token = environment.kept_token()
     urls = running.urls(token)
+    service = service or next(iter(urls), "ide")
     if service not in urls:
         raise UsageError(
             f"{running.name} has no page {service!r}; it has: {', '.join(urls) or 'none'}", hint="devenv status"

@@ -13,6 +13,7 @@ from devenv.container import condition, container, labels, life, once, usage
 from devenv.doors.docker.engine import LABEL
 from devenv.doors.terminal.console import bytes_text, printable
 from devenv.errors import NotReadyError
+from devenv.plan.services import WORKBENCH
 
 
 @click.command()
@@ -153,6 +154,7 @@ def _short(app: App, running: labels.Running) -> dict[str, Any]:
     return {
         "name": running.name,
         "preset": running.preset,
+        "role": running.role,
         "state": running.facts.state,
         "remedy": None if running.unreadable else condition.remedy(running),
         "project": running.project or None,
@@ -169,7 +171,8 @@ def _short(app: App, running: labels.Running) -> dict[str, Any]:
 def _state(app: App, running: labels.Running) -> str:
     if running.unreadable:
         return f"unreadable: {running.unreadable}"
-    return running.facts.state if app.is_own(running) else f"{running.facts.state}, another user's"
+    state = running.facts.state if running.role == WORKBENCH else f"{running.facts.state}, {running.role}"
+    return state if app.is_own(running) else f"{state}, another user's"
 
 
 def _ide(app: App, running: labels.Running) -> str:

@@ -16,6 +16,7 @@ from devenv.cli.meant import decided_by, filling, name_of, snapshot
 from devenv.container.gpu import MODES
 from devenv.doors.terminal.console import Console, printable
 from devenv.errors import CancelledError, DevenvError
+from devenv.plan.services import ROLES, WORKBENCH
 from devenv.preset.load import find
 from devenv.up.decide import decide
 from devenv.up.image import make_image
@@ -53,6 +54,10 @@ __all__ = ["build", "up"]
     envvar="DEVENV_RELOCK",
     help="Lock again the packages that the mirrors no longer have, then continue.",
 )
+@click.option(
+    "--role", type=click.Choice(ROLES), default=WORKBENCH, show_default=True,
+    help="serve: start only the services that the preset marks as the model's, with a health check.",
+)  # fmt: skip
 @click.option("--pull", "way", flag_value="pull", help="Of an image in a registry: pull it, and do not build it here.")
 @click.option("--rebuild", "way", flag_value="rebuild", help="Of an image in a registry: build it from its recipe.")
 @from_option
@@ -77,6 +82,7 @@ def up(
     take_over: bool,
     new_token: bool,
     relock: bool,
+    role: str,
     way: Way | None,
     gpus: str | None,
     gpu_mode: str | None,
@@ -93,7 +99,9 @@ def up(
         session = app.session(stages, sources)
         asked = Asked(gpus=gpus, mode=gpu_mode)
         named = None if name is None else app.environment(name)
-        wishes = Wishes(fresh=fresh, relock=relock, take_over=take_over, new_token=new_token, gpus=asked)
+        wishes = Wishes(
+            fresh=fresh, relock=relock, take_over=take_over, new_token=new_token, gpus=asked, role=role
+        )  # fmt: skip
         if kept := snapshot(app, preset):
             from devenv.snapshot.bring_back import bring, known_project
 
@@ -167,12 +175,12 @@ def tell(console: Console, result: Result, stages: Any, token: str) -> None:
     """Print what an `up` came to, and the URLs."""
     name = result.running.name
     if result.untouched:
-        console.note(f"{name} is up already; nothing changed")
+        console.note(f"{name} is up already{_serving(result)}; nothing changed")
     else:
         rows = [(one.name, f"{one.seconds:.1f} s", "cached" if one.cached else "") for one in stages.reports()]
         console.note("")
         console.table("", ("stage", "time", ""), rows)
-        console.note(f"\n{name} is up after {stages.seconds:.1f} s")
+        console.note(f"\n{name} is up{_serving(result)} after {stages.seconds:.1f} s")
     if result.running.gpu and result.proof:
         names = ", ".join(f"{one.index}: {one.name}" for one in result.running.gpu.devices)
         console.note(f"gpu {names}: by {result.running.gpu.mode}; computed on inside in {result.proof.seconds:.2f} s")
@@ -182,3 +190,7 @@ def tell(console: Console, result: Result, stages: Any, token: str) -> None:
     width = max((len(one) for one in urls), default=0)
     for service, url in urls.items():
         console.data(f"{service.ljust(width)}  {url}")
+
+
+def _serving(result: Result) -> str:
+    return "" if result.running.role == WORKBENCH else f" with the role {result.running.role}"

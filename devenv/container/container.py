@@ -20,12 +20,14 @@ class PortTakenError(NotReadyError):
 
 
 def ports_for(plan: Plan, environment: Environment, engine: Engine, *, anew: bool = False) -> dict[int, int]:
-    """The environment's host ports: its existing ones (unless `anew`), and free ones for new services. Remembers them.
+    """The environment's host ports: its existing ones (unless `anew`), and free ones for new services. Remembers
+    them, and those of its other role.
 
     Raises NotReadyError when another program now uses a kept port.
     """
     kept = {} if anew else environment.ports()
     wanted = tuple(inside for _, inside in plan.ports)
+    others_role = {inside: outside for inside, outside in kept.items() if inside in plan.other_ports}
     running = engine.container(environment.container)
     own = {outside for _, outside in running.ports} if running and running.state == "running" else set()
     others = frozenset(
@@ -42,10 +44,11 @@ def ports_for(plan: Plan, environment: Environment, engine: Engine, *, anew: boo
                 f"devenv down {environment.name} --ports; then run the command again",
             )
     others |= kept_ports(environment.folder.parent, environment.name)
-    chosen = choose_ports(wanted, kept, others)
+    others |= frozenset(others_role.values())
+    chosen = {**others_role, **choose_ports(wanted, kept, others)}
     if chosen != kept:
         environment.keep_ports(chosen)
-    return chosen
+    return {inside: chosen[inside] for inside in wanted}
 
 
 def new_volumes(spec: ContainerSpec, engine: Engine) -> frozenset[str]:

@@ -17,7 +17,7 @@ from devenv.doors.docker.engine import LABEL, labels_json
 from devenv.doors.docker.values import ContainerFacts
 from devenv.doors.untrusted import from_json, value_of
 from devenv.plan.plan import Plan, PlannedCheck
-from devenv.plan.services import PlannedService
+from devenv.plan.services import SERVE, WORKBENCH, PlannedService
 
 FORMAT = 1
 """To be raised when an older devenv would misread what is written; containers without the label have this one."""
@@ -41,6 +41,7 @@ class Running:
     checks: tuple[PlannedCheck, ...]
     named_ports: tuple[tuple[str, int], ...]
     gpu: Access | None = None
+    role: str = WORKBENCH
     unreadable: str = ""
 
     def port(self, inside: int) -> int | None:
@@ -74,9 +75,10 @@ def written(plan: Plan, project: str, name: str, gpu: Access | None) -> tuple[tu
         (f"{LABEL}image", plan.image),
         (f"{LABEL}editor", plan.editor_image or ""),
         (f"{LABEL}project", project),
-        (f"{LABEL}services", labels_json([dataclasses.asdict(service) for service in plan.services])),
+        (f"{LABEL}services", labels_json([service.document() for service in plan.services])),
         (f"{LABEL}smoke", labels_json([_check(check) for check in plan.smoke])),
         (f"{LABEL}ports", labels_json(plan.ports)),
+        *(((f"{LABEL}role", SERVE),) if plan.role == SERVE else ()),
         *(((f"{LABEL}gpu", labels_json(to_json(gpu))),) if gpu else ()),
         *(((f"{LABEL}model", plan.model.locked.key),) if plan.model else ()),
     )
@@ -95,8 +97,10 @@ def once(like: Iterable[tuple[str, str]], environment: Environment) -> tuple[tup
 
 
 def _check(check: PlannedCheck) -> dict[str, Any]:
-    """A check for the label. Default values are left out, so that older containers keep their digest."""
-    return {name: value for name, value in dataclasses.asdict(check).items() if (name, value) != ("expect", "result")}
+    """A check for the label. Default values are left out, so that older containers keep their digest, and the role,
+    which is the container's."""
+    given = dataclasses.asdict(check).items()
+    return {name: value for name, value in given if name != "role" and (name, value) != ("expect", "result")}
 
 
 def describe(facts: ContainerFacts) -> Running:
@@ -114,6 +118,7 @@ def describe(facts: ContainerFacts) -> Running:
         checks=_values(PlannedCheck, labels.get(f"{LABEL}smoke")),
         named_ports=_named_ports(labels.get(f"{LABEL}ports")),
         gpu=_gpu(labels.get(f"{LABEL}gpu")),
+        role=SERVE if labels.get(f"{LABEL}role") == SERVE else WORKBENCH,
         unreadable=_unreadable(facts),
     )
 

@@ -15,6 +15,8 @@ from devenv.container.labels import HOST_MOUNT
 from devenv.container.state import Environment
 from devenv.doors.docker.values import ContainerSpec, Mount
 from devenv.plan.plan import Plan
+from devenv.plan.role import RESTART, health
+from devenv.plan.services import SERVE
 
 RUNTIME_MOUNT = "/run/devenv"
 
@@ -34,6 +36,7 @@ def decide(
 ) -> ContainerSpec:
     """The container that `plan` asks for; `beside`: what is mounted at its own path beside the project; `network`: the
     environment's own. Pure: the same arguments give the same spec."""
+    serves = plan.role == SERVE
     workspace = (
         Mount(kind="bind", source=str(project), target="/workspace")
         if project
@@ -50,17 +53,15 @@ def decide(
     )
     variables = {
         "DEVENV_GID": str(gid), "DEVENV_NAME": environment.name, "DEVENV_UID": str(uid),
-        **_caches(plan, environment, gpu),
+        **({"DEVENV_ROLE": SERVE} if serves else {}),
+        **_caches(plan, environment, gpu), **dict(gpu.environment if gpu else ()),
+        **dict(plan.model.variables(environment.name) if plan.model else ()),
     }  # fmt: skip
     spec = ContainerSpec(
         name=environment.container,
         image=image.id,
         hostname=environment.name,
-        environment=tuple(
-            sorted(
-                {**variables, **dict(gpu.environment if gpu else ()), **_model_environment(plan, environment)}.items()
-            )
-        ),
+        environment=tuple(sorted(variables.items())),
         labels=labels.written(plan, str(project or ""), environment.name, gpu),
         mounts=mounts,
         tmpfs=((RUNTIME_MOUNT, "rw,exec,nosuid,nodev,mode=0755"),),
@@ -70,30 +71,25 @@ def decide(
         devices=gpu.nodes if gpu else (),
         runtime=gpu.runtime if gpu else "",
         network=network,
+        health=health(plan) if serves else None,
+        restart=RESTART if serves else "",
     )
-    # Without the keys that only a container with a GPU has, so that the digest of other containers stays as it was.
-    never = {"once"} if gpu else {"once", *_OF_GPUS}
+    # Without the keys that only some containers have, so that the digest of other containers stays as it was.
+    never = {"once", *(() if gpu else _OF_GPUS), *(() if serves else _OF_SERVING)}
     wanted = {key: value for key, value in dataclasses.asdict(spec).items() if key not in never}
     digest = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()
     return dataclasses.replace(spec, labels=(*spec.labels, *labels.sealed(digest)))
 
 
 _OF_GPUS = frozenset({"device_requests", "devices", "runtime"})
+_OF_SERVING = frozenset({"health", "restart"})
 
 
 def _model_mount(plan: Plan, environment: Environment) -> tuple[Mount, ...]:
     if plan.model is None:
         return ()
-    target = plan.model.mount or f"/mnt/{environment.name}/model"
+    target = plan.model.target(environment.name)
     return (Mount(kind="volume", source=plan.model.volume, target=target, read_only=True),)
-
-
-def _model_environment(plan: Plan, environment: Environment) -> dict[str, str]:
-    if plan.model is None:
-        return {}
-    data = f"/mnt/{environment.name}"
-    places = {"data": data, "mount": plan.model.mount or f"{data}/model"}
-    return {name: value.format(**places) for name, value in plan.model.env}
 
 
 def _caches(plan: Plan, environment: Environment, gpu: Access | None) -> dict[str, str]:

@@ -10,14 +10,15 @@ from devenv.doors.http.web import Origin
 from devenv.doors.settings.apt_archives import apt_sources
 from devenv.doors.settings.settings import Settings
 from devenv.doors.settings.tool_configs import header_for
-from devenv.plan.services import IDE_PORT, JUPYTER_PORT
+from devenv.plan.services import IDE_PORT, JUPYTER_PORT, SERVE
 from devenv.preset.model import Preset
 
 
 def ports(preset: Preset) -> tuple[int, ...]:
-    """The container ports that it publishes."""
+    """The container ports that its workbench publishes."""
     own = [*([IDE_PORT] if preset.code_server else []), *([JUPYTER_PORT] if preset.jupyter else [])]
-    return (*own, *(service.port for service in preset.services.values() if service.port), *preset.ports.values())
+    services = (service for service in preset.services.values() if service.role != SERVE)
+    return (*own, *(service.port for service in services if service.port), *preset.ports.values())
 
 
 def origins(

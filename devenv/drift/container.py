@@ -10,6 +10,8 @@ from typing import Any
 
 from devenv.container.labels import HOST_MOUNT, Running
 from devenv.drift.items import Item
+from devenv.plan.role import RESTART
+from devenv.plan.services import SERVE
 
 # Of `docker inspect`, HostConfig: what devenv leaves to the engine, with the values that mean so.
 _LEFT: Mapping[str, tuple[Any, ...]] = {
@@ -29,7 +31,7 @@ def container_items(
     the names that its preset gives at the start."""
     return [
         *_variables(facts, image, running, variables), *_command(facts, image), *_mounts(facts, running),
-        *_options(facts), *_devices(facts, running), *_ports(facts), *_networks(facts, running),
+        *_options(facts, running), *_devices(facts, running), *_ports(facts), *_networks(facts, running),
     ]  # fmt: skip
 
 
@@ -67,13 +69,13 @@ def _mounts(facts: Mapping[str, Any], running: Running) -> Iterator[Item]:
             yield Item(kind="container", change="added", name=f"mount {target}", now=source)
 
 
-def _options(facts: Mapping[str, Any]) -> Iterator[Item]:
+def _options(facts: Mapping[str, Any], running: Running) -> Iterator[Item]:
     for key, usual in _LEFT.items():
         value = facts["HostConfig"].get(key, usual[0])
         if value not in usual:
             yield Item(kind="container", change="changed", name=key, now=str(value))
     policy = (facts["HostConfig"].get("RestartPolicy") or {}).get("Name") or "no"
-    if policy != "no":
+    if policy != (RESTART if running.role == SERVE else "no"):
         yield Item(kind="container", change="changed", name="RestartPolicy", now=policy)
 
 

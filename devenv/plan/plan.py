@@ -12,7 +12,7 @@ from devenv.doors.docker.local_tag import EDITOR_TAG
 from devenv.errors import PresetError
 from devenv.lock.model import Deb, Lock, LockedModel, Wheel
 from devenv.plan.cache_keys import base_key, editor_key
-from devenv.plan.services import PlannedService, planned_services, published
+from devenv.plan.services import BOTH, PlannedService, planned_services, published
 from devenv.plan.tree_digest import digest, tree, walk
 from devenv.preset import portable
 from devenv.preset.model import Gateway, Preset
@@ -37,6 +37,7 @@ class PlannedCheck:
     run: tuple[str, ...]
     timeout_s: int
     expect: str = "result"  # result | plumbing: it proves only that everything runs, not the result
+    role: str = BOTH  # workbench | serve | both
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +68,15 @@ class PlannedModel:
     volume: str
     mount: str | None  # None: /mnt/NAME/model, NAME the environment's
     env: tuple[tuple[str, str], ...]  # `{mount}` and `{data}` in values stand for these folders
+
+    def target(self, environment: str) -> str:
+        """Where it is mounted in the environment of that name."""
+        return self.mount or f"/mnt/{environment}/model"
+
+    def variables(self, environment: str) -> tuple[tuple[str, str], ...]:
+        """The variables in the environment of that name."""
+        places = {"data": f"/mnt/{environment}", "mount": self.target(environment)}
+        return tuple((name, value.format(**places)) for name, value in self.env)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +112,8 @@ class Plan:
     model: PlannedModel | None = None
     caches: tuple[tuple[str, str], ...] = ()  # variable → folder below /mnt/NAME/.cache/KEY
     cache_key: str = ""  # of the Python packages: others cannot use the caches; empty without caches
+    role: str = ""  # workbench | serve: a container's; empty: the image's own plan, which has all services
+    other_ports: tuple[int, ...] = ()  # container ports that only the other role publishes
 
     @property
     def editor_image(self) -> str | None:
@@ -151,7 +163,7 @@ def plan(loaded: LoadedPreset, lock: Lock) -> Plan:
         "preset": carried,
         "templates": templates_digest(),
         "python": preset.python,
-        "services": [dataclasses.asdict(service) for service in services],
+        "services": [service.document() for service in services],
         "env": env,
         "files": [(file.target, tree(Path(file.source))) for file in files],
         "workspace": tree(Path(workspace.source)) if workspace else None,
@@ -177,7 +189,7 @@ def plan(loaded: LoadedPreset, lock: Lock) -> Plan:
             for name, step in preset.setup.items()
         ),
         smoke=tuple(
-            PlannedCheck(name=name, run=check.run, timeout_s=check.timeout_s, expect=check.expect)
+            PlannedCheck(name=name, run=check.run, timeout_s=check.timeout_s, expect=check.expect, role=check.role)
             for name, check in sorted(preset.smoke.items())
         ),
         shm_size_bytes=bytes_of(preset.shm_size),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from devenv.errors import PresetError
 from devenv.preset.model import Preset, Service
@@ -13,6 +14,9 @@ ANY_STATUS = 0
 """As `health_status`: every answer below 500 will do."""
 RESERVED = ("gateway", "ide", "jupyter")
 """Service names that devenv itself gives."""
+WORKBENCH, SERVE, BOTH = "workbench", "serve", "both"
+ROLES = (WORKBENCH, SERVE)
+"""What a container is for: people's work with all tools, or the model's services alone."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +34,11 @@ class PlannedService:
     health_status: int
     env: tuple[tuple[str, str], ...]
     timeout_s: int
+    role: str = WORKBENCH  # workbench | serve | both
+
+    def document(self) -> dict[str, Any]:
+        """The service as JSON. The usual role is left out, so that what has no other keeps its digest."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if (name, value) != ("role", WORKBENCH)}
 
 
 def planned_services(preset: Preset) -> tuple[PlannedService, ...]:
@@ -111,6 +120,7 @@ def _own(name: str, service: Service) -> PlannedService:
         health_status=health.status if health else ANY_STATUS,
         env=tuple(sorted(service.env.items())),
         timeout_s=service.timeout_s,
+        role=service.role,
     )
 
 

@@ -77,6 +77,7 @@ HostPath = Annotated[str, Field(min_length=1)]
 Argument = Annotated[str, Field(pattern=ARGUMENT, max_length=4096)]
 Repository = Annotated[str, Field(pattern=REPOSITORY)]
 FilePattern = Annotated[str, Field(pattern=FILE_PATTERN, max_length=255)]
+RoleOfMany = Literal["workbench", "serve", "both"]
 
 
 class _Strict(BaseModel):
@@ -201,6 +202,9 @@ class Service(_Strict):
     """Environment variables of this service alone."""
     timeout_s: Annotated[int, Field(ge=1, le=3600)] = 60
     """Seconds that the service may take to become ready."""
+    role: RoleOfMany = "workbench"
+    """When it runs. `workbench`: after `devenv up`. `serve`: after `devenv up --role serve`, because it is the
+    model's. `both`: after both."""
 
     @model_validator(mode="after")
     def _gateway(self) -> Self:
@@ -259,6 +263,8 @@ class SmokeCheck(_Strict):
     expect: Literal["result", "plumbing"] = "result"
     """`result`: the check proves the result. `plumbing`: it proves only that everything runs, because the weights are
     random."""
+    role: RoleOfMany = "both"
+    """When it runs: `workbench`, `serve`, or `both`. With `serve` it runs after the services are ready."""
 
 
 class SetupStep(_Strict):

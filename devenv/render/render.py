@@ -17,8 +17,11 @@ from devenv.doors.dirs import templates_dir
 from devenv.errors import RenderError
 from devenv.lock.model import Artifact, LockedEditor
 from devenv.plan.plan import VENV, WORKSPACE, Plan
+from devenv.plan.role import HEALTHY, health, in_role, serves
+from devenv.plan.services import SERVE, WORKBENCH
 from devenv.plan.tree_digest import walk
 from devenv.render.sbom import provenance, sbom
+from devenv.render.services import supervised
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -111,13 +114,21 @@ def render(plan: Plan, *, self_contained: bool = False, with_context: bool = Tru
         env, "dockerfile/Dockerfile.j2", plan=plan, base=base, bare=bare, uv_scripts=uv_scripts, tools=tools
     )
     context, modes = _context(env, plan, dockerfile) if with_context else ({}, {})
-    document = devcontainer(plan, self_contained=self_contained, online=online)
+    bench = in_role(plan, WORKBENCH)
+    serving = (in_role(plan, SERVE),) if serves(plan) else ()
+    document = devcontainer(bench, self_contained=self_contained, online=online)
     people = {
         "devcontainer.json" if online else ".devcontainer/devcontainer.json": _json(document),
         **({".dockerignore": _render(env, "dockerignore.j2")} if self_contained else {}),
         "Dockerfile": dockerfile,
         "compose.yaml": _render(
-            env, "compose.yaml.j2", plan=plan, mounts=_volumes(plan), self_contained=self_contained
+            env,
+            "compose.yaml.j2",
+            plan=plan,
+            plans=(bench, *serving),
+            mounts=_volumes(plan),
+            health=health(serving[0]) if serving else None,
+            self_contained=self_contained,
         ),
     }
     return Rendered(
@@ -140,16 +151,13 @@ def _context(env: Environment, plan: Plan, dockerfile: bytes) -> tuple[dict[str,
         "image/etc/devenv/preset.yaml": plan.carried.encode(),
         "image/etc/devenv/devenv.lock": plan.lock.dump().encode(),
         "image/etc/devenv/environment.json": _json(_record(plan)),
-        "image/etc/devenv/gated": "".join(f"{service.name}\n" for service in plan.gated).encode(),
         "image/etc/devenv/provenance.json": provenance(plan.lock, plan.build_digest),
         "image/etc/devenv/sbom.cdx.json": sbom(plan.lock),
     }
-    if plan.gated:
-        context["image/etc/devenv/gateway.conf"] = _render(env, "service/gateway.conf.j2", plan=plan)
-    for name, parts in _supervised(env, plan):
-        for file, data in parts.items():
-            context[f"image/etc/devenv/sv/{name}/{file}"] = data
-            modes[f"image/etc/devenv/sv/{name}/{file}"] = 0o755 if file != "log/config" else 0o644
+    for name, data in supervised(plan, functools.partial(_render, env)):
+        context[name] = data
+        if data.startswith(b"#!"):
+            modes[name] = 0o755
     return context | _lists(plan), modes
 
 
@@ -248,26 +256,8 @@ def _record(plan: Plan) -> dict[str, Any]:
         "build": plan.build_digest,
         "lock": plan.lock.digest,
         "user": plan.user,
-        "services": [dataclasses.asdict(service) for service in plan.services],
+        "services": [service.document() for service in plan.services],
     }
-
-
-def _supervised(env: Environment, plan: Plan) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """The supervisor's folder of each service, the gateway included."""
-    commands = [(service.name, service.command, service.env) for service in plan.services]
-    if plan.gated:
-        commands.append(
-            ("gateway", ("/usr/sbin/nginx", "-e", "stderr", "-c", "/etc/devenv/gateway.conf", "-g", "daemon off;"), ())
-        )
-    for name, command, variables in commands:
-        yield (
-            name,
-            {
-                "run": _render(env, "service/run.j2", command=command, variables=variables),
-                "finish": _render(env, "service/finish.j2", name=name),
-                "log/run": _render(env, "service/log.j2", name=name),
-            },
-        )
 
 
 def _lists(plan: Plan) -> dict[str, bytes]:
@@ -319,7 +309,11 @@ _OF_JUPYTER = ("usr/local/lib/devenv/jupyter", "etc/jupyter/")
 
 def _static(plan: Plan) -> tuple[dict[str, bytes], dict[str, int]]:
     """The static files of image and build, without those of services that the plan lacks."""
-    absent = (*(() if plan.lock.editor else _OF_IDE), *(() if plan.has("jupyter") else _OF_JUPYTER))
+    absent = (
+        *(() if plan.lock.editor else _OF_IDE),
+        *(() if plan.has("jupyter") else _OF_JUPYTER),
+        *(() if serves(plan) else (HEALTHY.removeprefix("/"),)),
+    )
     found: dict[str, bytes] = {}
     modes: dict[str, int] = {}
     for folder in ("build", "image"):

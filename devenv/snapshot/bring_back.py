@@ -56,7 +56,7 @@ def bring(
 def reset(running: Running, snapshot: str | None, environment: Environment, session: Session) -> Result:
     """A new container from the environment's lock, or from a snapshot. Raises UsageError, …"""
     project = Path(running.project) if running.project else None
-    wishes = Wishes(fresh=True)
+    wishes = Wishes(fresh=True, role=running.role)
     if snapshot:
         found = Snapshots(session.dirs.snapshots).get(snapshot)
         return bring(found, environment, session, project=project, wishes=wishes)

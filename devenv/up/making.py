@@ -12,6 +12,7 @@ from devenv.build.build import Image
 from devenv.container import container, owner
 from devenv.container.labels import Running
 from devenv.container.state import Environment
+from devenv.plan.role import in_role
 from devenv.up import preflight, prepare
 from devenv.up.decide import Decided
 from devenv.up.image import make_image
@@ -22,8 +23,8 @@ from devenv.up.weights import Bringing
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """What a container is made from. `running`: the environment's present container, running or not; `has_news`: the
-    host's settings changed since it read them."""
+    """What a container is made from; the plan is that of its role. `running`: the environment's present container,
+    running or not; `has_news`: the host's settings changed since it read them."""
 
     decided: Decided
     image: Image
@@ -40,8 +41,9 @@ def making(
 
     Raises MachineError before anything is downloaded, NotReadyError, EngineError, BuildError, CancelledError, …
     """
-    engine = session.engine()
     wishes.gpus.check()
+    in_role(decided.plan, wishes.role)  # raises before anything is downloaded
+    engine = session.engine()
     rootless = preflight.usable(decided.loaded, session).rootless
     waiting = session.waiting_for("is using this environment")
     with environment.locked(waiting, session.cancel), contextlib.ExitStack() as held:
@@ -60,4 +62,5 @@ def making(
         has_news = prepare.host_settings(decided, environment, session)
         user, beside = prepare.user(project, session, rootless=rootless)
         target = Target(environment=environment, project=project, user=user, beside=beside, gpu=gpu)
+        decided = dataclasses.replace(decided, plan=in_role(decided.plan, wishes.role))
         yield Made(decided=decided, image=image, target=target, running=running, has_news=has_news)

@@ -18,6 +18,8 @@ from devenv.doors.docker.engine import Engine
 from devenv.doors.docker.values import ContainerSpec
 from devenv.doors.files import is_text
 from devenv.errors import UsageError
+from devenv.plan.role import in_role
+from devenv.plan.services import WORKBENCH
 from devenv.up import preflight
 from devenv.up.decide import Decided, completed
 from devenv.up.image import find_image
@@ -29,8 +31,8 @@ from devenv.up.session import Session
 class Wishes:
     """A run's wishes beyond the preset: a `fresh` container, a new lock for what no mirror has (`relock`),
     volumes and state that others left under its name (`take_over`), another token from now on, which GPUs, and what
-    new volumes begin with (`fill`: mount point to a tar). `once`: for one command in a container of its own, which
-    publishes nothing and changes nothing that is remembered."""
+    new volumes begin with (`fill`: mount point to a tar). `role`: what the container is for. `once`: for one command in
+    a container of its own, which publishes nothing and changes nothing that is remembered."""
 
     fresh: bool = False
     relock: bool = False
@@ -38,6 +40,7 @@ class Wishes:
     new_token: bool = False
     fill: Mapping[str, Path] = dataclasses.field(default_factory=dict)
     gpus: Asked = dataclasses.field(default_factory=Asked)
+    role: str = WORKBENCH
     once: bool = False
 
 
@@ -119,7 +122,8 @@ def machine(
     given = _verdict(decided, None if wishes.fresh else running, session, asked)
     if not wishes.once:
         preflight.remember(environment, asked)
-    network.wanted(environment, engine, has_ports=bool(decided.plan.ports) and not wishes.once)
+    has_ports = bool(in_role(decided.plan, wishes.role).ports)
+    network.wanted(environment, engine, has_ports=has_ports and not wishes.once)
     return decided, given
 
 

@@ -24,6 +24,7 @@ def up_json(result: Result, stages: Sequence[StageReport], token: str) -> dict[s
     return {
         "name": result.running.name,
         "preset": decided.plan.preset,
+        "role": result.running.role,
         "lock_digest": decided.lock.digest,
         "image": image_json(result.image),
         "container_id": result.running.facts.id,

@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from devenv.build.build import Image
 from devenv.checks import gpu as proof
@@ -21,15 +20,13 @@ from devenv.doors.docker.engine import Engine
 from devenv.doors.docker.values import ContainerSpec
 from devenv.doors.thread import outcome
 from devenv.errors import NotReadyError
+from devenv.plan.services import SERVE
 from devenv.up import prepare
 from devenv.up.decide import Decided
 from devenv.up.fill import create
 from devenv.up.making import making
 from devenv.up.prepare import Target, Token, Wishes
 from devenv.up.session import Session
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
 
 _PORT_ATTEMPTS = 3
 
@@ -88,14 +85,17 @@ def up(
                 watch = _start_new(spec, other_ports, environment, session, wishes.fill)
             running = _started(environment, engine)
             proving = proof.beside(running, engine, session.stages) if running.gpu else None
-            # A check may need the results of the setup.
-            smoking = None if decided.plan.setup else smoke.beside(running, engine, session.stages)
+            # A check may need the results of the setup, and one of the role `serve` needs the services.
+            waits = bool(decided.plan.setup) or running.role == SERVE
+            smoking = None if waits else smoke.beside(running, engine, session.stages)
             readiness.wait_up(watch)
-        if smoking is None:
-            watch, smoking = _set_up(running, decided, watch, session)
+        if decided.plan.setup:
+            watch = _set_up(running, decided, watch, session)
+            smoking = None if running.role == SERVE else smoke.beside(running, engine, session.stages)
         with session.stages.stage("ready") as stage:
             ready = readiness.wait_ready(running, token.text, watch, progress=stage, engine=engine)
             stage.message(", ".join(f"{one.service} {one.seconds:.1f} s" for one in ready))
+        smoking = smoking or smoke.beside(running, engine, session.stages)
         # The GPU first, because a GPU that cannot compute explains a failed smoke check.
         proof_ = outcome(proving, session.cancel) if proving else None
         report = outcome(smoking, session.cancel)
@@ -163,19 +163,15 @@ def _started(environment: Environment, engine: Engine) -> Running:
     return running
 
 
-def _set_up(
-    running: Running, decided: Decided, watch: readiness.Watch, session: Session
-) -> tuple[readiness.Watch, Future[Report]]:
-    """The preset's own commands, then its checks. After commands the watch is a new one, because a
-    service that lacked their results may have ended before."""
+def _set_up(running: Running, decided: Decided, watch: readiness.Watch, session: Session) -> readiness.Watch:
+    """The preset's own commands. After them the watch is a new one, because a service that lacked their results may
+    have ended before."""
     engine, stages = session.engine(), session.stages
     with stages.stage("setup") as stage:
         ran = setup(running, decided.plan.setup, engine, progress=stage, cancel=session.cancel)
         stage.cached = not ran
         stage.message(f"log: devenv logs {running.name} setup" if ran else "done before")
-    if ran:
-        watch = _watch(running.facts.name, session, up=True)
-    return watch, smoke.beside(running, engine, stages)
+    return _watch(running.facts.name, session, up=True) if ran else watch
 
 
 def _is_same(running: Running, spec: ContainerSpec, wishes: Wishes) -> bool:
@@ -191,7 +187,9 @@ def _changes(running: Running, decided: Decided, spec: ContainerSpec, token: Tok
     if running.spec_digest == dict(spec.labels)["dev.devenv.spec"]:
         return "you asked for a new container; its volumes are kept"
     why = "ports, volumes, services, checks, GPUs or the user changed"
-    if running.lock_digest != decided.lock.digest:
+    if running.role != wishes.role:
+        why = f"its role changes from {running.role} to {wishes.role}"
+    elif running.lock_digest != decided.lock.digest:
         why = "the lock changed"
     elif running.facts.labels.get("dev.devenv.image") != decided.plan.image or running.facts.image != spec.image:
         why = "the image changed"

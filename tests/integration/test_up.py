@@ -403,13 +403,16 @@ def test_a_preset_without_services_boots(cli: Cli, project: Path) -> None:
         cli("down", "--volumes", "t-project")
 
 
-def test_an_own_service_behind_the_gateway_asks_for_the_token(cli: Cli, project: Path) -> None:
+def test_own_services_ask_for_the_token_and_the_models_runs_where_it_is_asked_for(cli: Cli, project: Path) -> None:
     name = "a-service-with-a-name-of-forty-character"
     assert len(name) == 40
     _write(
         project,
+        "  served: {role: serve, run: [curl, --fail, --silent, --noproxy, '*', http://127.0.0.1:9011]}\n"
         f"services:\n  {name}:\n    command: [python, -m, http.server, --bind, 127.0.0.1, '9001']\n"
-        "    port: 9000\n    listen: 127.0.0.1:9001\n",
+        "    port: 9000\n    listen: 127.0.0.1:9001\n"
+        "  model:\n    role: serve\n    command: [python, -m, http.server, --bind, 127.0.0.1, '9011']\n"
+        "    port: 9010\n    listen: 127.0.0.1:9011\n",
     )
     try:
         told = cli.ok("up", "--json", cwd=project).json()
@@ -418,8 +421,29 @@ def test_an_own_service_behind_the_gateway_asks_for_the_token(cli: Cli, project:
         assert get(url.partition("?")[0])[0] == 401
         token = url.partition("token=")[2]
         assert "devenv.yaml" in get(url.partition("?")[0], {"Authorization": f"Bearer {token}"})[1]
+        _serves(cli, project, told)
     finally:
         cli("down", "--volumes", "t-project")
+
+
+def _serves(cli: Cli, project: Path, bench: Mapping[str, Any]) -> None:
+    """The environment again, from the same image, with the model's service alone, and back."""
+    done = cli.ok("up", "--json", "--role", "serve", cwd=project)
+    told, box = done.json(), "devenv-t-project"
+    assert "its role changes from workbench to serve" in done.err
+    assert (told["role"], told["image"], list(told["urls"])) == ("serve", bench["image"], ["model"])
+    assert [check["name"] for check in told["smoke"]["checks"]] == ["served"]
+    assert docker("exec", box, "ls", "/run/devenv/sv").split() == ["gateway", "model"]
+    assert docker("port", box).splitlines() == [f"9010/tcp -> {told['urls']['model'].split('/')[2]}"]
+    cli.ok("restart", "t-project", "model")
+    until(lambda: docker("inspect", "-f", "{{.State.Health.Status}}", box).strip() == "healthy")
+    assert [one["role"] for one in cli.ok("ps", "--json").json() if one["name"] == "t-project"] == ["serve"]
+    docker("exec", box, "sv", "down", "/run/devenv/sv/model")
+    check = "/usr/local/lib/devenv/healthy || echo status $?"
+    until(lambda: docker("exec", box, "sh", "-c", check) == "model: HTTP 502\nstatus 1\n")
+    back = cli.ok("up", "--json", cwd=project)
+    assert "its role changes from serve to workbench" in back.err
+    assert back.json()["urls"] == bench["urls"], "it kept its ports"
 
 
 def test_nothing_of_ours_stays_running_inside(cli: Cli, up_python: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ from devenv.doors.docker.held_stdin import Held
 from devenv.doors.docker.images import Images
 from devenv.doors.docker.output import Tell, both, frames, last, lines, overheard
 from devenv.doors.docker.sdk import guarded
-from devenv.doors.docker.values import ContainerFacts, ContainerSpec, container_facts, host_options
+from devenv.doors.docker.values import ContainerFacts, ContainerSpec, container_facts, health_options, host_options
 from devenv.doors.docker.volumes import Networks, Volumes
 from devenv.errors import EngineError
 
@@ -99,6 +99,7 @@ class Engine(Images, Volumes, Networks):
             labels=dict(spec.labels),
             ports=[(inside, "tcp") for inside, _ in spec.ports],
             host_config=self._api.create_host_config(**host_options(spec)),
+            healthcheck=health_options(spec.health),
             use_config_proxy=False,  # programs get them from a file, hidden from `docker inspect`
         )
         return str(made["Id"])

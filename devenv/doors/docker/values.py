@@ -8,6 +8,7 @@ from typing import Any
 
 # Threads count. The largest machines' libraries start thousands; a fork bomb ends here instead of on the host.
 _MOST_PROCESSES = 32768
+_SECOND = 1_000_000_000
 # The engine's log keeps a line for every service that ends, which may be many.
 _LOG = {"type": "json-file", "config": {"max-size": "10m", "max-file": "2"}}
 
@@ -32,6 +33,18 @@ class DeviceRequest:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class HealthCheck:
+    """A command that the engine runs in a container from time to time; status 0 is healthy. Failures within the first
+    `start_s` do not count."""
+
+    command: tuple[str, ...]
+    interval_s: int
+    timeout_s: int
+    retries: int
+    start_s: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerSpec:
     """The specification of a container. `ports`: (container port, host port), loopback only."""
 
@@ -48,6 +61,8 @@ class ContainerSpec:
     devices: tuple[str, ...] = ()  # device nodes, at the same path inside
     runtime: str = ""  # the engine's default when empty
     network: str = ""  # the engine's default when empty
+    health: HealthCheck | None = None
+    restart: str = ""  # the engine's restart policy; empty: it restarts nothing
     once: tuple[str, ...] = ()
     """The program of a container that lives as long as that reads its input; the engine removes it at its end."""
 
@@ -100,6 +115,20 @@ def host_options(spec: ContainerSpec) -> dict[str, Any]:
         "log_config": _LOG,
         "network_mode": spec.network or None,
         "auto_remove": bool(spec.once),
+        "restart_policy": {"Name": spec.restart} if spec.restart else None,
+    }
+
+
+def health_options(check: HealthCheck | None) -> dict[str, Any] | None:
+    """The SDK's `healthcheck` of a container; the engine counts in nanoseconds."""
+    if check is None:
+        return None
+    return {
+        "test": ["CMD", *check.command],
+        "interval": check.interval_s * _SECOND,
+        "timeout": check.timeout_s * _SECOND,
+        "retries": check.retries,
+        "start_period": check.start_s * _SECOND,
     }
 
 

@@ -168,6 +168,7 @@ def serve(port: int, further: tuple[str, ...], backend: str | None, model: Path 
 @click.option("--mode", default=modes.DEFAULT, show_default=True, help=f"{', '.join(modes.MODES)}.")
 @click.option("--tokens", type=click.IntRange(8, 4096), default=64, show_default=True, help="For plumbing: how many.")
 @click.option("--blank", is_flag=True, help="Draw nothing: then the test has to fail.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Test the server of 'ocr serve' that listens there.")
 @_engine
 def smoke(backend: str | None, model: Path | None, **options: Any) -> int:
     """Read pictures that are drawn here, and compare. The last line on stdout is a JSON object."""

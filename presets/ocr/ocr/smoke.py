@@ -19,6 +19,7 @@ from ocr.engine import Backend, Facts, Reading, Request
 from ocr.errors import BackendError, OcrError, UsageError, explained
 from ocr.markdown import plain
 from ocr.output import understood
+from ocr.served import Served
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -67,6 +68,7 @@ def smoke(
     mode: str,
     tokens: int,
     blank: bool,
+    port: int | None,
 ) -> dict[str, Any]:
     """Run it; the report. Raises UsageError; whatever else goes wrong is a report that did not pass."""
     told = os.environ.get("DEVENV_SMOKE_EXPECT") or "text"
@@ -88,7 +90,7 @@ def smoke(
         max_tokens=tokens if expect == "plumbing" else 1024,
     )
     try:
-        engine = backends.make(backend, settings)
+        engine = Served(port) if port else backends.make(backend, settings)
         engine.check(request)
         with contextlib.ExitStack() as failing:  # when all is well the process ends, and its engine with it
             failing.callback(engine.close)

@@ -17,6 +17,7 @@ from devenv.container.state import Environment, environment
 from devenv.doors.docker.engine import labels_json
 from devenv.doors.docker.values import ContainerFacts, ContainerSpec, Mount
 from devenv.plan.plan import Plan, PlannedCheck, plan
+from devenv.plan.role import in_role
 from tests.unit.examples import deb, loaded, lock, wheel
 
 IMAGE = Image(reference="devenv/demo:1", id="sha256:1", cached=True)
@@ -31,6 +32,13 @@ def _spec(env: Environment, *, of: Plan | None = None, project: Path | None = No
     decided = of or plan(loaded(), lock())
     ports = {inside: inside + 1 for _, inside in decided.ports}
     return container_spec.decide(decided, IMAGE, env, project=project, uid=uid, gid=uid, ports=ports)
+
+
+def _facts(spec: ContainerSpec) -> ContainerFacts:
+    return ContainerFacts(
+        id="1", name=spec.name, state="running", exit_code=0, image=IMAGE.id, labels=dict(spec.labels),
+        ports=spec.ports, mounts=spec.mounts, started_at="",
+    )  # fmt: skip
 
 
 def _digest(spec: ContainerSpec) -> str:
@@ -74,11 +82,7 @@ def test_what_git_needs_is_mounted_at_its_own_path(env: Environment, tmp_path: P
 def test_labels_describe_the_container_without_its_preset(env: Environment) -> None:
     decided = plan(loaded(), lock())
     spec = _spec(env, of=decided)
-    facts = ContainerFacts(
-        id="1", name=spec.name, state="running", exit_code=0, image=IMAGE.id, labels=dict(spec.labels),
-        ports=spec.ports, mounts=spec.mounts, started_at="",
-    )  # fmt: skip
-    running = container_labels.describe(facts)
+    running = container_labels.describe(_facts(spec))
     assert running.services == decided.services
     assert running.checks == decided.smoke
     assert running.spec_digest == _digest(spec)
@@ -178,6 +182,56 @@ def test_a_check_that_an_older_devenv_wrote_expects_a_result() -> None:
     old = PlannedCheck(name="ocr", run=("ocr-check",), timeout_s=120)
     assert _described('[{"name": "ocr", "run": ["ocr-check"], "timeout_s": 120}]') == (old,)
     assert _described('[{"name": "ocr", "run": ["ocr-check"]}]') == ()
+
+
+SERVING = plan(
+    loaded(services={"model": {"command": ("m",), "port": 8600, "auth": "none", "role": "serve"}}, ports={"more": 7}),
+    lock(),
+)
+
+
+def test_a_container_of_the_workbench_is_what_it_was_before_there_were_roles() -> None:
+    """An update of devenv replaces no container."""
+    of = plan(
+        loaded(services={"api": {"command": ("a",), "port": 9000, "auth": "none"}}, smoke={"x": {"run": ("true",)}}),
+        lock(),
+    )
+    of = dataclasses.replace(in_role(of, "workbench"), image="devenv/demo:1", editor=None)
+    spec = container_spec.decide(
+        of, IMAGE, environment("demo", Path("/state")), project=None, uid=1000, gid=1000, ports={9000: 9000}
+    )
+    assert _digest(spec) == "ec4cd731b448806ea1f07283c9fe9b90b066d56cd669c98aafee5e1ecb4f7b17"
+    assert (spec.health, spec.restart) == (None, "")
+
+
+def test_a_container_that_serves_has_its_role_a_health_check_and_comes_back_after_a_restart(env: Environment) -> None:
+    spec = _spec(env, of=in_role(SERVING, "serve"))
+    assert dict(spec.environment)["DEVENV_ROLE"] == "serve"
+    assert spec.health
+    assert spec.health.command == ("/usr/local/lib/devenv/healthy",)
+    assert spec.restart == "unless-stopped"
+    assert [inside for inside, _ in spec.ports] == [8600]
+    running = container.describe(_facts(spec))
+    assert (running.role, [one.name for one in running.services]) == ("serve", ["model"])
+    assert container.describe(_facts(_spec(env, of=in_role(SERVING, "workbench")))).role == "workbench"
+
+
+@pytest.mark.parametrize("label", ["", "root", "SERVE"])
+def test_an_unknown_role_is_the_usual_one(env: Environment, label: str) -> None:
+    facts = _facts(_spec(env))
+    changed = dataclasses.replace(facts, labels={**facts.labels, "dev.devenv.role": label})
+    assert container.describe(changed).role == "workbench"
+
+
+def test_each_role_keeps_its_ports(env: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(container, "port_is_free", lambda _: True)
+    monkeypatch.setattr("devenv.container.ports.port_is_free", lambda _: True)
+    engine: Any = SimpleNamespace(container=lambda _: None, containers=lambda _: ())
+    env.keep_ports({8443: 1111, 9: 2222})
+    assert container.ports_for(in_role(SERVING, "serve"), env, engine) == {8600: 8600}
+    assert env.ports() == {8443: 1111, 8600: 8600}, "9 is a port of no role"
+    assert container.ports_for(in_role(SERVING, "workbench"), env, engine)[8443] == 1111
+    assert env.ports()[8600] == 8600
 
 
 def test_label_values_are_stable() -> None:

@@ -17,6 +17,7 @@ from devenv.doors.settings.config_yaml import HubSettings
 from devenv.doors.settings.settings import Settings
 from devenv.preset.load import LoadedPreset, load
 from devenv.weights import local_copies
+from tests.unit import examples
 from tests.unit.doctor.test_cases import healthy
 from tests.unit.handmade import lock
 from tests.unit.resolve.test_pin_model import MODEL
@@ -83,3 +84,9 @@ def test_what_this_machine_recorded_earlier_needs_no_hub_when_its_weights_are_he
     (settings.dirs.locks / "other.lock").write_text(recorded.dump())
     monkeypatch.setattr(local_copies, "needed_bytes", lambda model, **_: 0 if is_here else model.size)
     assert needs.wants_weights(loaded, settings) is not is_here
+
+
+def test_the_ports_of_the_workbench_are_those_that_have_to_be_free() -> None:
+    services = {"app": {"command": ("a",), "port": 9000, "auth": "none"},
+                "model": {"command": ("m",), "port": 8600, "auth": "none", "role": "serve"}}  # fmt: skip
+    assert probes.ports(examples.preset(services=services)) == (8443, 8888, 9000)

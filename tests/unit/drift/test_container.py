@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -44,6 +45,17 @@ def test_what_devenv_gives_is_no_difference() -> None:
     ]  # fmt: skip
     env = ["PATH=/bin", "DEVENV_GID=5", "CACHE=/c", "HF_HOME=/h"]
     assert found(config={"Env": env, "Entrypoint": []}, mounts=mounts, networks=("devenv-t", "bridge")) == []
+
+
+@pytest.mark.parametrize(("role", "policy", "differs"), [
+    ("workbench", "no", False), ("workbench", "unless-stopped", True),
+    ("serve", "unless-stopped", False), ("serve", "always", True), ("serve", "no", True),
+])  # fmt: skip
+def test_what_serves_comes_back_after_a_restart(role: str, policy: str, differs: bool) -> None:
+    host = {"RestartPolicy": {"Name": policy}}
+    mine = dataclasses.replace(running(), role=role)
+    items = container_items(inspected(host=host), IMAGE, mine, variables=("CACHE",))
+    assert [(one.name, one.now) for one in items] == ([("RestartPolicy", policy)] if differs else [])
 
 
 @pytest.mark.parametrize(("changes", "name", "change"), [

@@ -10,21 +10,23 @@ import json
 import sys
 import time
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ocr import backends, serve
+from ocr import backends, serve, smoke
 from ocr.ahead import Ahead
 from ocr.backends import Settings
 from ocr.engine import Reading
 from ocr.errors import BackendError
+from ocr.served import Served
 from PIL import Image
 
-from tests.unit.ocr.conftest import FakeEngine
+from tests.unit.ocr.conftest import Done, FakeEngine
 from tests.unit.ocr.test_model import checkpoint
 
+Ocr = Callable[..., Done]
 TOKEN = "secret"
 
 
@@ -261,3 +263,63 @@ def test_a_thing_that_is_not_ready_or_does_not_fit_is_left() -> None:
         assert taken.take(fits=lambda thing: thing > 1) is None
         assert [taken.take(), taken.take(), taken.take()] == [1, 2, None]
         assert taken.is_over
+
+
+# ---- the smoke test of a server
+
+
+@pytest.fixture
+def listening(fake: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
+    """The server of this engine, reached without a socket."""
+
+    def answer(_: Served, method: str, path: str, body: bytes | None) -> tuple[int, str]:
+        assert (method == "POST") == (body is not None)
+        return _ask(fake, path, body)
+
+    monkeypatch.setattr(Served, "_answer", answer)
+    monkeypatch.setattr(smoke, "draw", lambda _: Image.new("RGB", (9, 9)))
+    return fake
+
+
+def test_a_server_passes_the_smoke_test_when_it_reads_right(
+    listening: FakeEngine, ocr: Ocr, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backends, "make", lambda *_: pytest.fail("an engine of its own was made"))
+    listening.answers = [Reading(raw="\n".join(smoke.TEXTS["en"]), tokens=40)]
+    done = ocr("smoke", "--port", "8601")
+    report = json.loads(done.out.splitlines()[-1])
+    assert (done.status, report["passed"], report["backend"], report["model"]) == (0, True, "served", "tiny")
+    (_, request) = listening.asked[0]
+    assert (request.prompt.text, request.guard.size, request.guard.window) == ("Free OCR.", 30, 90)
+    assert listening.closed == 0
+
+
+@pytest.mark.parametrize("answer", [Reading(raw="something else"), BackendError("the GPU is gone")])
+def test_one_that_does_not_fails_it(listening: FakeEngine, ocr: Ocr, answer: Any) -> None:
+    listening.answers = [answer]
+    done = ocr("smoke", "--port", "8601")
+    report = json.loads(done.out.splitlines()[-1])
+    assert (done.status, report["passed"]) == (10, False)
+    if isinstance(answer, BackendError):
+        assert "500" in report["summary"]
+        assert "the GPU is gone" in report["summary"]
+
+
+def test_a_server_cannot_be_tested_for_plumbing(listening: FakeEngine, ocr: Ocr) -> None:
+    assert ocr("smoke", "--port", "8601", "--expect", "plumbing").status == 2
+    assert listening.asked == []
+
+
+def test_without_a_server_the_port_is_named(monkeypatch: pytest.MonkeyPatch, ocr: Ocr) -> None:
+    class Connection:
+        def __init__(self, *_: object, **__: object) -> None: ...
+
+        def request(self, *_: object) -> None:
+            raise ConnectionRefusedError(111, "Connection refused")
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr("ocr.served.http.client.HTTPConnection", Connection)
+    report = json.loads(ocr("smoke", "--port", "8601").out.splitlines()[-1])
+    assert (report["passed"], report["hint"]) == (False, "ocr serve")
+    assert "no server answers at port 8601" in report["summary"]

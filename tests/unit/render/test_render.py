@@ -12,7 +12,7 @@ import yaml
 
 from devenv.doors.docker.local_tag import BASE_TAG
 from devenv.errors import RenderError
-from devenv.lock.model import LockedBase
+from devenv.lock.model import LockedBase, LockedModel, ModelFile, ModelSource, files_digest
 from devenv.plan.plan import plan
 from devenv.render.render import Rendered, artifact_files, render
 from tests.unit.examples import deb, editor_release, extension, loaded, lock, npm, sha
@@ -225,6 +225,60 @@ def test_the_gateway_serves_what_asks_for_it() -> None:
     assert "server 127.0.0.1:9001;" in conf
     assert "$devenv_pass_my_app" in conf
     assert rendered.context["image/etc/devenv/gated"] == b"ide\njupyter\nmy-app\n"
+
+
+_FILE = ModelFile(path="config.json", size=2, sha256=sha("{}"))
+MODEL_LOCKED = LockedModel(
+    name="tiny", digest=files_digest((_FILE,)), files=(_FILE,),
+    sources=(ModelSource(hub="huggingface", id="me/tiny", revision="a" * 40),),
+)  # fmt: skip
+MODEL = {
+    "command": ("serve",), "port": 8600, "listen": "127.0.0.1:8601", "role": "serve", "health": {"path": "/up"},
+    "timeout_s": 300,
+}  # fmt: skip
+
+
+def test_the_models_services_are_kept_apart_in_the_image() -> None:
+    rendered = _render(services={"model": MODEL})
+    bench, serve = "image/etc/devenv", "image/etc/devenv/serve"
+    assert rendered.context[f"{bench}/gated"] == b"ide\njupyter\n"
+    assert rendered.context[f"{serve}/gated"] == b"model\n"
+    conf = rendered.context[f"{serve}/gateway.conf"].decode()
+    assert re.findall(r"listen (\d+);", conf) == ["8600"]
+    assert "8600" not in rendered.context[f"{bench}/gateway.conf"].decode()
+    programs = {name.split("/")[5] for name in rendered.context if name.startswith(f"{serve}/sv/")}
+    assert programs == {"gateway", "model"}
+    assert b"-c /etc/devenv/serve/gateway.conf" in rendered.context[f"{serve}/sv/gateway/run"]
+    assert f"{bench}/sv/model/run" not in rendered.context
+    assert rendered.modes[f"{serve}/sv/model/run"] == rendered.modes["image/usr/local/lib/devenv/healthy"] == 0o755
+
+
+def test_compose_serves_the_model_when_it_is_asked_by_name() -> None:
+    files = _render(services={"model": MODEL}).files
+    services = yaml.safe_load(files["compose.yaml"])["services"]
+    bench, serve = services["environment"], services["serve"]
+    assert (bench.get("profiles"), serve["profiles"]) == (None, ["serve"])
+    assert serve["ports"] == ["127.0.0.1:${DEVENV_MODEL_PORT:-8600}:8600"]
+    assert not [port for port in bench["ports"] if "8600" in port]
+    assert serve["environment"] == {**bench["environment"], "DEVENV_ROLE": "serve"}
+    assert serve["healthcheck"] == {
+        "test": ["CMD", "/usr/local/lib/devenv/healthy"], "interval": "10s", "timeout": "10s", "retries": 3,
+        "start_period": "300s",
+    }  # fmt: skip
+    assert (serve["image"], serve["volumes"]) == (bench["image"], bench["volumes"])
+    assert not [port for port in json.loads(files[".devcontainer/devcontainer.json"])["appPort"] if "8600" in port]
+    assert list(yaml.safe_load(_render().files["compose.yaml"])["services"]) == ["environment"]
+
+
+def test_compose_mounts_the_weights_where_it_serves() -> None:
+    rendered = _render({"model": MODEL_LOCKED}, services={"model": MODEL})
+    document = yaml.safe_load(rendered.files["compose.yaml"])
+    bench, serve = document["services"]["environment"], document["services"]["serve"]
+    volume = f"devenv-model-{MODEL_LOCKED.key}"
+    assert f"{volume}:/mnt/demo/model:ro" in serve["volumes"]
+    assert serve["environment"]["DEVENV_MODEL"] == "/mnt/demo/model"
+    assert document["volumes"][volume] == {"external": True}
+    assert not [one for one in bench["volumes"] if volume in one]
 
 
 @pytest.mark.parametrize("self_contained", [False, True])

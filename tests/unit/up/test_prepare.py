@@ -1,4 +1,4 @@
-"""The folder that a run mounts."""
+"""What comes before an image and a container."""
 
 from __future__ import annotations
 
@@ -7,8 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from devenv.container.state import environment
 from devenv.errors import UsageError
-from devenv.up.prepare import mountable
+from devenv.plan.plan import plan
+from devenv.up.decide import Decided
+from devenv.up.making import making
+from devenv.up.prepare import Wishes, mountable
+from devenv.up.session import Session
+from tests.unit.examples import loaded, lock
 
 
 def test_a_link_to_a_project_is_followed_once(tmp_path: Path) -> None:
@@ -21,3 +27,15 @@ def test_a_link_to_a_project_is_followed_once(tmp_path: Path) -> None:
 def test_a_folder_that_docker_cannot_mount_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is not UTF-8 text"):
         mountable(Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xe9")))
+
+
+def test_a_role_that_the_preset_does_not_have_is_refused_before_anything_is_asked(
+    tmp_path: Path, session: Session
+) -> None:
+    decided = Decided(loaded=loaded(), lock=lock(), plan=plan(loaded(), lock()))
+    wishes = Wishes(role="serve")
+    with (
+        pytest.raises(UsageError, match="marks no service as the model's; its services: ide, jupyter"),
+        making(decided, environment("demo", tmp_path), session, project=None, wishes=wishes),
+    ):
+        pass

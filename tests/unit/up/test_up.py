@@ -9,13 +9,19 @@ from typing import Any
 
 import pytest
 
+from devenv.build.build import Image
 from devenv.checks import readiness
 from devenv.container import container as boot
+from devenv.container.spec import decide
 from devenv.container.state import environment
+from devenv.plan.plan import plan
+from devenv.plan.role import in_role
 from devenv.up import up as up_module
+from devenv.up.prepare import Token, Wishes
 from devenv.up.up import wake
 from tests.unit.container.test_network import FakeEngine
 from tests.unit.container.test_owner import facts
+from tests.unit.examples import loaded, lock
 
 
 @pytest.mark.parametrize(
@@ -101,3 +107,23 @@ def test_volumes_that_a_killed_run_did_not_fill_are_filled(start: Any) -> None:
     assert len(start(engine)) == 1
     assert engine.put == ["/b tar b"]
     assert len(start(engine)) == 2
+
+
+def test_another_role_replaces_the_container_and_is_said(tmp_path: Path) -> None:
+    services = {"model": {"command": ("m",), "port": 8600, "auth": "none", "role": "serve"}}
+    found, env = plan(loaded(services=services), lock()), environment("demo", tmp_path)
+    image = Image(reference="devenv/demo:1", id="sha256:1", cached=True)
+
+    def spec(role: str) -> Any:
+        return decide(in_role(found, role), image, env, project=None, uid=1, gid=1, ports={})
+
+    serving = boot.describe(
+        dataclasses.replace(facts("demo", str(env.folder)), labels=dict(spec("serve").labels), image=image.id)
+    )
+    for role, words in (
+        ("workbench", "its role changes from serve to workbench: the container is replaced, its volumes are kept"),
+        ("serve", ""),
+    ):
+        decided: Any = SimpleNamespace(plan=found, lock=lock())
+        told = up_module._changes(serving, decided, spec(role), Token("t", is_new=False), Wishes(role=role))
+        assert told == words

@@ -20,7 +20,7 @@ from devenv.doors.docker import container_files, engine
 from devenv.doors.docker.address import Endpoint, Tls
 from devenv.doors.docker.faults import unreachable
 from devenv.doors.docker.output import KEPT_BYTES, both, frames, last, lines, overheard
-from devenv.doors.docker.values import ContainerSpec
+from devenv.doors.docker.values import ContainerSpec, HealthCheck
 from devenv.errors import EngineError, UsageError
 
 
@@ -298,6 +298,34 @@ def test_a_container_has_a_limit_of_processes_and_of_its_own_log() -> None:
         dataclasses.replace(spec, network="devenv-x")
     )
     assert made[1]["NetworkMode"] == "devenv-x"
+    assert "RestartPolicy" not in made[1]
+
+
+def test_a_container_that_serves_is_checked_by_the_engine_and_restarted() -> None:
+    from docker.types import ContainerConfig, HostConfig
+
+    made: list[dict[str, Any]] = []
+
+    def create(**more: Any) -> dict[str, str]:
+        made.append(more["host_config"])
+        made.append(ContainerConfig(version="1.43", image="i", command=None, healthcheck=more["healthcheck"]))
+        return {"Id": "made"}
+
+    api = SimpleNamespace(
+        create_container=create, create_host_config=lambda **wishes: HostConfig(version="1.43", **wishes)
+    )
+    spec = ContainerSpec(
+        name="devenv-x", image="i", hostname="x", environment=(), labels=(), mounts=(), tmpfs=(), ports=(),
+        shm_size_bytes=0, restart="unless-stopped",
+        health=HealthCheck(command=("/healthy",), interval_s=10, timeout_s=5, retries=3, start_s=60),
+    )  # fmt: skip
+    engine.Engine(SimpleNamespace(api=api), version="26", endpoint=Endpoint(address="")).create(spec)
+    host, config = made
+    assert host["RestartPolicy"] == {"Name": "unless-stopped"}
+    assert config["Healthcheck"] == {
+        "Test": ["CMD", "/healthy"], "Interval": 10**10, "Timeout": 5 * 10**9, "Retries": 3,
+        "StartPeriod": 60 * 10**9,
+    }  # fmt: skip
 
 
 class _Archives:
