@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from packageurl import PackageURL
 
 SPEC_VERSION = "1.6"
+BUILD_TYPE, BUILDER = "urn:devenv:image-build:v1", "urn:devenv"
+_BUILD_ONLY = "build"
 _NAMESPACE = "6f9c2d0e-4a0b-5e57-9d51-0c2b7c3f8a11"
 """Made up once: serial numbers are UUIDv5 of the lock's digest in it."""
 
@@ -41,7 +43,7 @@ def sbom(lock: Lock) -> bytes:
         bom_ref=f"devenv:{lock.preset}",
         properties=(Property(name=name, value=value) for name, value in properties.items()),
     )
-    tool = Component(name="devenv", version=_maker(lock), type=ComponentType.APPLICATION, bom_ref="devenv")
+    tool = Component(name="devenv", version=maker(lock), type=ComponentType.APPLICATION, bom_ref="devenv")
     bom = Bom(
         components=components,
         metadata=BomMetaData(component=image, tools=ToolRepository(components=(tool,))),
@@ -70,7 +72,7 @@ def provenance(lock: Lock, build_digest: str) -> bytes:
     image = [{"name": base.image, "digest": {"sha256": (base.digest or "").removeprefix("sha256:")}}]
     return _text({
         "buildDefinition": {
-            "buildType": "urn:devenv:image-build:v1",
+            "buildType": BUILD_TYPE,
             "externalParameters": {"preset": lock.preset, "platform": lock.platform},
             "internalParameters": {"build": build_digest},
             "resolvedDependencies": [
@@ -80,11 +82,27 @@ def provenance(lock: Lock, build_digest: str) -> bytes:
                 *({"name": artifact.file, "digest": {"sha256": artifact.sha256}} for artifact in _once(build_only)),
             ],
         },
-        "runDetails": {"builder": {"id": "urn:devenv", "version": {"templates": _maker(lock)}}},
+        "runDetails": {"builder": {"id": BUILDER, "version": {"templates": maker(lock)}}},
     })  # fmt: skip
 
 
-def _maker(lock: Lock) -> str:
+def package_urls(lock: Lock) -> dict[str, str]:
+    """The package URL of every locked file, by the file's sha256, and that of a base image. They name no host."""
+    found = {artifact.sha256: purl.to_string() for _, artifact, purl in _parts(lock)}
+    base = _base_image(lock)
+    return found | ({base.version.removeprefix("sha256:"): base.to_string()} if base and base.version else {})
+
+
+def _base_image(lock: Lock) -> PackageURL | None:
+    from packageurl import PackageURL
+
+    if not (lock.base.image and lock.base.digest):
+        return None
+    name = lock.base.image.partition("@")[0].rpartition("/")[2].partition(":")[0]
+    return PackageURL("oci", None, name, lock.base.digest)
+
+
+def maker(lock: Lock) -> str:
     """The identity of the building devenv: its templates. Its version does not decide the image."""
     return str(lock.inputs.get("templates", "unknown"))
 
@@ -100,11 +118,8 @@ def _components(lock: Lock) -> Iterator[Component]:
     """One component for each file that ends up in the image, and one for a base image."""
     from cyclonedx.model import HashAlgorithm, HashType, Property
     from cyclonedx.model.component import Component, ComponentType
-    from packageurl import PackageURL
 
-    if lock.base.image and lock.base.digest:
-        name = lock.base.image.partition("@")[0].rpartition("/")[2].partition(":")[0]
-        purl = PackageURL("oci", None, name, lock.base.digest)
+    if lock.base.image and lock.base.digest and (purl := _base_image(lock)):
         yield Component(
             name=lock.base.image, version=lock.base.digest, type=ComponentType.CONTAINER, purl=purl,
             bom_ref=purl.to_string(),
@@ -112,7 +127,8 @@ def _components(lock: Lock) -> Iterator[Component]:
         )  # fmt: skip
     found: dict[tuple[str, str], tuple[PackageURL, Artifact, list[str]]] = {}
     for part, artifact, purl in _parts(lock):
-        found.setdefault((purl.to_string(), artifact.sha256), (purl, artifact, []))[2].append(part)
+        if part != _BUILD_ONLY:
+            found.setdefault((purl.to_string(), artifact.sha256), (purl, artifact, []))[2].append(part)
     urls = [url for url, _ in found]
     for (url, sha256), (purl, artifact, parts) in found.items():
         yield Component(
@@ -137,7 +153,8 @@ _NODE_CPE = "cpe:2.3:a:nodejs:node.js:{}:*:*:*:*:*:*:*"
 
 
 def _parts(lock: Lock) -> Iterator[tuple[str, Artifact, PackageURL]]:
-    """The part of the lock, the artifact and its package URL, for all that ends up in the image."""
+    """The part of the lock, the artifact and its package URL: for all that ends up in the image, then for tools that
+    only the build uses."""
     from packageurl import PackageURL
 
     base, editor = lock.base, lock.editor
@@ -167,6 +184,8 @@ def _parts(lock: Lock) -> Iterator[tuple[str, Artifact, PackageURL]]:
     for extension in lock.extensions:
         publisher, _, name = extension.name.lower().partition(".")
         yield "extensions", extension, PackageURL("vscode-extension", publisher, name, extension.version)
+    yield _BUILD_ONLY, lock.uv, wheel(lock.uv)
+    yield from ((_BUILD_ONLY, artifact, deb(artifact)) for artifact in (editor.toolchain if editor else ()))
 
 
 def _text(value: dict[str, Any]) -> bytes:

@@ -47,9 +47,11 @@ def recipe(contents: Contents, subject: Manifest | None = None) -> Manifest:
     return _manifest(_NO_CONFIG, layers, artifactType=RECIPE_ARTIFACT, annotations=contents.annotations(), **about)
 
 
-def attachment(kind: str, content: bytes, subject: Manifest) -> Manifest:
+def attachment(kind: str, content: bytes, subject: Manifest, annotations: Mapping[str, str] | None = None) -> Manifest:
     """The manifest of a document about an image, such as its bill of materials."""
-    return files(kind, [Descriptor.of(content, kind)], _NO_CONFIG, subject)
+    about = {**_about(subject), **({"annotations": dict(annotations)} if annotations else {})}
+    layer = Descriptor.of(content, kind, annotations=tuple((annotations or {}).items()))
+    return _manifest(_NO_CONFIG, [layer], artifactType=kind, **about)
 
 
 def files(kind: str, every: Sequence[Descriptor], config: Descriptor, subject: Manifest) -> Manifest:

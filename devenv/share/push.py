@@ -13,8 +13,21 @@ from devenv.doors.http.registry.manifest import EMPTY, Descriptor, Manifest, dig
 from devenv.doors.http.registry.upload import Blob
 from devenv.render.sbom import sbom
 from devenv.secrets.known import KnownValues
-from devenv.share import manifests, recipe
-from devenv.share.formats import BUILD, CONFIG, DELTA, LOCK, MODEL, PLATFORM, RECIPE, SBOM, SNAPSHOT, TITLE
+from devenv.share import manifests, provenance, recipe
+from devenv.share.formats import (
+    BUILD,
+    CONFIG,
+    DELTA,
+    LOCK,
+    MODEL,
+    PLATFORM,
+    PREDICATE,
+    RECIPE,
+    SBOM,
+    SNAPSHOT,
+    STATEMENT,
+    TITLE,
+)
 from devenv.share.manifests import Contents
 from devenv.share.pack import document, known_config, pack, pack_layer
 from devenv.share.secret_check import check
@@ -78,9 +91,13 @@ def push(
         if subject.snapshot and added and added.layer:
             config = manifests.with_delta(config, added.sha256, subject.snapshot.name)
         manifest = manifests.image(config, tuple(layer for layer, _ in packed.layers), contents)
-        bill = sbom(subject.decided.lock)
-        attached = (manifests.recipe(contents, manifest), manifests.attachment(SBOM, bill, manifest))
-        blobs += _small((config, CONFIG), (bill, SBOM))
+        bill, made = sbom(subject.decided.lock), provenance.statement(_build(subject, contents), manifest)
+        attached = (
+            manifests.recipe(contents, manifest),
+            manifests.attachment(SBOM, bill, manifest),
+            manifests.attachment(STATEMENT, made, manifest, {PREDICATE: provenance.PREDICATE_TYPE}),
+        )
+        blobs += _small((config, CONFIG), (bill, SBOM), (made, STATEMENT))
         blobs += [Blob(descriptor=layer, content=path) for layer, path in packed.layers]
     beside = {one.kind: one.manifest(manifest) for one in along}
     blobs += [blob for one in along for blob in one.every()]
@@ -108,6 +125,14 @@ def _config(subject: Subject, session: Session) -> bytes:
 
 def _small(*every: tuple[bytes, str]) -> list[Blob]:
     return [Blob(descriptor=Descriptor.of(data, kind), content=data) for data, kind in every]
+
+
+def _build(subject: Subject, contents: Contents) -> provenance.Build:
+    plan, lock = subject.decided.plan, subject.decided.lock
+    return provenance.Build(
+        lock=lock, digest=plan.build_digest, recipe=Descriptor.of(contents.recipe, RECIPE).hex,
+        delta=subject.snapshot.layer_sha256 if subject.snapshot else "",
+    )  # fmt: skip
 
 
 def _about(subject: Subject) -> dict[str, str]:

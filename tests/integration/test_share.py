@@ -18,6 +18,7 @@ import pytest
 import zstandard
 
 from devenv.doors.http.registry.manifest import Descriptor, Manifest
+from devenv.share.formats import PREDICATE, STATEMENT
 from tests.integration.conftest import Cli, Done, docker
 from tests.integration.hub import COMMIT, ID, Hub
 from tests.integration.killing import dice, killed, kills
@@ -160,6 +161,17 @@ def test_the_second_push_sends_nothing(team: Team, first: Any) -> None:
     assert first["reference"] == f"{team.host}/team/share@{first['digest']}"
     assert first["sent"] == first["size"] > 10_000_000
     assert team.push(team.ann, "devenv.yaml", team.ref("1")) == {**first, "sent": 0}
+
+
+def test_the_provenance_is_attached_once_and_names_the_image(team: Team, first: Any) -> None:
+    tags = team.data / "docker/registry/v2/repositories/team/share/_manifests/tags"
+    index = team.manifest((tags / first["digest"].replace(":", "-") / "current/link").read_text())
+    (entry,) = [one for one in index.manifests if one.artifact_type == STATEMENT]
+    assert dict(entry.annotations) == {PREDICATE: "https://slsa.dev/provenance/v1"}
+    statement = json.loads(team.blob(team.manifest(entry.digest).layers[0].digest).read_bytes())
+    assert statement["subject"] == [{"name": NAME, "digest": {"sha256": first["digest"].removeprefix("sha256:")}}]
+    files = {one["name"] for one in statement["predicate"]["buildDefinition"]["resolvedDependencies"]}
+    assert {"devenv.lock", "six-1.17.0-py2.py3-none-any.whl"} <= files
 
 
 def test_a_model_goes_along_when_asked_and_stands_in_for_the_hub(team: Team, first: Any) -> None:

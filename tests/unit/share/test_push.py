@@ -12,14 +12,14 @@ import pytest
 
 from devenv.build.build import Image
 from devenv.doors.files import sha256
-from devenv.doors.http.registry.manifest import Descriptor, digest_of
+from devenv.doors.http.registry.manifest import Descriptor, Manifest, digest_of
 from devenv.doors.settings.credentials import Credential
 from devenv.errors import ShareError
 from devenv.plan.plan import plan
 from devenv.secrets.known import KnownValues
 from devenv.share import carried_weights, recipe
 from devenv.share import push as module
-from devenv.share.formats import CONFIG, MODEL, RECIPE, RECIPE_ARTIFACT, SBOM
+from devenv.share.formats import CONFIG, MODEL, PREDICATE, RECIPE, RECIPE_ARTIFACT, SBOM, STATEMENT
 from devenv.share.pack import Packed, document
 from devenv.share.push import Pushed, Subject, push
 from devenv.snapshot.store import Snapshot, Snapshots, volume_file
@@ -85,6 +85,10 @@ def _with_snapshot(subject: Subject, given: Session, *, layer: bool = True, secr
     return dataclasses.replace(subject, snapshot=snapshot)
 
 
+def _is_about(manifest: Manifest, digest: str, kind: str) -> bool:
+    return bool(manifest.subject and manifest.subject.digest == digest and manifest.artifact_type == kind)
+
+
 def _push(subject: Subject, place: Memory, given: Session, **how: Any) -> Pushed:
     return push(subject, place, NOBODY, given, **how)
 
@@ -111,7 +115,16 @@ def test_what_was_pushed_is_found_with_all_its_parts(subject: Subject, made: Sha
     assert (found.identity, found.digest, found.layers) == (pushed.identity, pushed.digest, tuple(made.layers))
     assert (found.folder / "files/0").read_text() == "own\n"
     attached = [one for one in place.manifests.values() if one.subject]
-    assert {one.artifact_type for one in attached} == {RECIPE_ARTIFACT, SBOM}
+    assert {one.artifact_type for one in attached} == {RECIPE_ARTIFACT, SBOM, STATEMENT}
+    (stated,) = [one for one in attached if one.artifact_type == STATEMENT]
+    assert dict(stated.annotations) == {PREDICATE: "https://slsa.dev/provenance/v1"}
+    (blob,) = stated.layers
+    assert (blob.media_type, blob.annotations) == (STATEMENT, stated.annotations)
+    statement = json.loads(place.blobs[blob.digest])
+    assert statement["subject"] == [{"name": "demo", "digest": {"sha256": pushed.digest.removeprefix("sha256:")}}]
+    parameters = statement["predicate"]["buildDefinition"]["externalParameters"]
+    assert parameters["lock"] == {"sha256": examples.lock().digest}
+    assert parameters["recipe"] == {"sha256": pushed.recipe.removeprefix("sha256:")}
     assert {one.subject.digest for one in attached if one.subject} == {pushed.digest}
 
 
@@ -150,8 +163,9 @@ def test_another_layer_sends_itself_and_the_small_ones(
     changed = Packed(config=config, layers=((old, tmp_path / old.hex), (new, path)))
     monkeypatch.setattr(module, "pack", lambda *_: changed)
     second = _push(subject, place, given)
-    assert {*place.blobs} - before == {new.digest, Descriptor.of(config, CONFIG).digest}
-    assert (second.digest != first.digest, second.sent) == (True, new.size + len(config))
+    (statement,) = [one.layers[0] for one in place.manifests.values() if _is_about(one, second.digest, STATEMENT)]
+    assert {*place.blobs} - before == {new.digest, Descriptor.of(config, CONFIG).digest, statement.digest}
+    assert (second.digest != first.digest, second.sent) == (True, new.size + len(config) + statement.size)
 
 
 @pytest.mark.parametrize("has_layer", [True, False])
