@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ from devenv.doors import files
 from devenv.doors.docker.buildx import csv
 from devenv.doors.docker.engine import Engine
 from devenv.doors.docker.local_tag import LOCAL
+from devenv.doors.http.registry.reference import is_digest
 from devenv.doors.terminal.progress import Progress
 from devenv.errors import BuildError, DriftError
 from devenv.lock.model import LockedBase
@@ -33,6 +35,7 @@ _CREATED = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(EPOCH_S))
 _MOST_BYTES = 256 << 20
 _NO_LOADER = "ENV LD_PRELOAD= LD_LIBRARY_PATH= LD_AUDIT="
 _START = "import sys; sys.path.insert(0, '/code'); "
+_NAME = re.compile("[a-z]+(-[0-9]+)?")
 _MAKER = f"devenv canonical {canonical.FORMAT}"
 # The part of an image's configuration that decides how it runs (OCI image specification, "config").
 _CONFIG = (
@@ -79,7 +82,11 @@ def with_layers(
     """The identity of one image, and its canonical layers, compressed, in the folder `out`, by name; what it says of
     them was not checked. Raises BuildError."""
     (found,) = _described([reference], engine, out, reader=None, progress=progress, base=base, keeps=True)
-    return found, {layer.name: out / "0" / f"{layer.name}.tar.zst" for layer in found.layers}
+    paths = {layer.name: out / "0" / f"{layer.name}.tar.zst" for layer in found.layers}
+    for path in paths.values():  # a link would have a file of this machine taken for a layer
+        if path.parent.is_symlink() or not path.is_file() or path.is_symlink():
+            raise BuildError(f"{reference} does not describe its layers: {path.name} is no file", hint="build it again")
+    return found, paths
 
 
 def _described(
@@ -183,7 +190,7 @@ def _identity(reference: str, told: Path, engine: Engine, base: LockedBase, tag:
 
 
 def _check(layer: Layer) -> None:
-    """Check the description, because an image that reads itself can write anything. Raises TypeError."""
+    """Check the description, because an image that reads itself can write anything. Raises TypeError, ValueError."""
     texts = [layer.name, layer.diff_id]
     numbers = [layer.size_bytes]
     for one in layer.entries:
@@ -191,6 +198,8 @@ def _check(layer: Layer) -> None:
         numbers += [one.mode, one.uid, one.gid, one.size_bytes]
     if not all(isinstance(one, str) for one in texts) or not all(isinstance(one, int) for one in numbers):
         raise TypeError("its own Python describes it in another form")
+    if not _NAME.fullmatch(layer.name) or not is_digest(layer.diff_id):
+        raise ValueError("its own Python names a layer that cannot be")
 
 
 def _tuples(fields: Sequence[Any]) -> list[Any]:

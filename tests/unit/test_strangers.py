@@ -402,7 +402,7 @@ def test_what_the_check_of_gpus_prints(out: str) -> None:
 
 
 ROWS = [{
-    "name": "base", "diff_id": "sha256:0", "size_bytes": 1,
+    "name": "base", "diff_id": f"sha256:{0:064}", "size_bytes": 1,
     "entries": [list(dataclasses.astuple(Entry(path="a", kind="file", mode=0o644, uid=0, gid=0)))],
 }]  # fmt: skip
 
