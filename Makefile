@@ -2,6 +2,9 @@
 .DEFAULT_GOAL := help
 .PHONY: help up down engine test test-engine test-fast test-loopback test-unit check lint format lock upgrade bench docs golden release clean
 
+# Else every process of the tests compiles the package again.
+unexport PYTHONDONTWRITEBYTECODE
+
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

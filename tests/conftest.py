@@ -12,7 +12,7 @@ _ANY_MACHINE = settings(
     deadline=None,  # a busy machine is no failure
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
-settings.register_profile("quick", _ANY_MACHINE, max_examples=50)
+settings.register_profile("quick", _ANY_MACHINE, max_examples=30)
 settings.register_profile("thorough", _ANY_MACHINE, max_examples=1000)
 settings.load_profile("quick")  # pytest --hypothesis-profile=thorough takes its time
 

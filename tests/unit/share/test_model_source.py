@@ -61,7 +61,7 @@ def test_only_files_of_the_lock_are_taken_and_at_its_paths(tmp_path: Path, mine:
         )
         for blob, path in zip(honest.blobs, ("../../outside", "/etc/outside"), strict=True)
     ]
-    more = [exported.blob(f"other {number}".encode()) for number in range(3000)]
+    more = [exported.blob(f"other {number}".encode()) for number in range(300)]
     artifact = dataclasses.replace(honest, blobs=(*lying, *more), config=exported.blob(b"[", MODEL_PACK))
     _fetch(exported.write(tmp_path / "shop", mine, along=(artifact,)), theirs)
     weights = store(theirs)
