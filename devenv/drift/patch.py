@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
+from packaging.utils import canonicalize_name, is_normalized_name
+from packaging.version import InvalidVersion, Version
 
 from devenv.drift.entries import chain
 from devenv.drift.items import Item
@@ -152,6 +153,10 @@ class _Maker:
             self._leave(
                 one, f"it lies {one.note}, outside of the environment's Python", "install it with the environment's pip"
             )
+        elif not (is_normalized_name(one.name) and (one.change == "removed" or _is_version(one.now))):
+            self._leave(
+                one, "its name or version is none of a Python package", "look into the container before you trust it"
+            )
         elif one.change == "removed":
             self._gone("pip", one, _requirement_name)
         elif key := next((key for key in _KEYS if _KEYS[key] == one.name and self._versions.get(key)), None):
@@ -270,6 +275,15 @@ class _Maker:
 def _entries(value: Any) -> list[str]:
     """The entries of a list or the keys of a mapping; none in another value, which the lock will refuse."""
     return [str(one) for one in value] if isinstance(value, list | tuple | dict) else []
+
+
+def _is_version(text: str) -> bool:
+    """What a container says is a version may be anything, also further lines of a preset."""
+    try:
+        Version(text)
+    except InvalidVersion:
+        return False
+    return text == text.strip()
 
 
 def _requirement_name(entry: str) -> str:
