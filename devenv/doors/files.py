@@ -145,7 +145,7 @@ def leads_out(path: Path, inside: Path) -> bool:
     return not _is_inside(os.path.realpath(path), inside)
 
 
-def write_below(root: Path, name: str, data: bytes) -> None:
+def write_below(root: Path, name: str, data: bytes, *, is_program: bool = False) -> None:
     """Write a file below the folder `root`, whole or not at all; folders on its way are made.
 
     What exists already is replaced, a link itself and not what it leads to. Raises RefusedError for a folder on the
@@ -162,6 +162,8 @@ def write_below(root: Path, name: str, data: bytes) -> None:
         try:
             with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
                 file.write(data)
+                if is_program:  # by its descriptor: a container may put a link in the name's place
+                    os.fchmod(file.fileno(), 0o755)
             os.replace(fresh, last, src_dir_fd=folder, dst_dir_fd=folder)
         except BaseException:
             os.unlink(fresh, dir_fd=folder)

@@ -115,9 +115,7 @@ def _secrets(contents: dict[str, tuple[bytes, int]], scanner: FileScanner) -> li
 def _write(path: Path, text: str, copies: dict[str, tuple[bytes, int]]) -> None:
     try:
         for name, (content, mode) in copies.items():
-            files.write_below(path.parent, name, content)
-            if mode & 0o100:
-                (path.parent / name).chmod(0o755)
+            files.write_below(path.parent, name, content, is_program=bool(mode & 0o100))
         files.write_below(path.parent, path.name, text.encode())
     except OSError as error:
         raise PresetError(
