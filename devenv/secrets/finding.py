@@ -40,4 +40,5 @@ def allowed(findings: Iterable[Finding], patterns: Sequence[str]) -> tuple[tuple
 
 
 def _plain(path: str) -> str:
-    return path.strip().strip("/")
+    # A snapshot records `?` for each byte of a name that is no UTF-8.
+    return path.encode(errors="replace").decode().strip().strip("/")

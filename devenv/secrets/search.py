@@ -18,7 +18,13 @@ def secret_path(path: str, kind_of_file: str = "file") -> Finding | None:
 def search(
     scanner: FileScanner, path: str, content: Iterable[bytes], kind_of_file: str = "file"
 ) -> tuple[Finding, ...]:
-    """The findings in one path; content is read only where the path does not decide, and only of files."""
+    """The findings in one path; content is read only where the path does not decide, and only of files and of symbolic
+    links, whose content is where they lead to."""
     if found := secret_path(path, kind_of_file):
         return (found,)
-    return scanner.file(path, content) if kind_of_file == "file" else ()
+    return scanner.file(path, content) if kind_of_file in ("file", "symlink") else ()
+
+
+def as_bytes(target: str) -> bytes:
+    """Where a symbolic link leads to, as it is in the file system."""
+    return target.encode("utf-8", "surrogateescape")

@@ -18,7 +18,7 @@ from devenv.secrets.finding import Finding, allowed
 from devenv.secrets.image_config import image_config
 from devenv.secrets.known import KnownValues
 from devenv.secrets.scanner import Scanner
-from devenv.secrets.search import search
+from devenv.secrets.search import as_bytes, search
 from devenv.share import recipe
 from devenv.snapshot.store import Snapshot, Snapshots
 
@@ -78,8 +78,9 @@ def _of_snapshot(snapshot: Snapshot, kept: Snapshots, scanner: FileScanner) -> I
         with tarfile.open(tar, "r|") as archive:
             for member in archive:
                 path = f"{mount.rstrip('/')}/{member.name.removeprefix('./')}"
-                kind = "file" if member.isreg() else "symlink" if member.issym() else "folder"
+                kind = "file" if member.isreg() or member.islnk() else "symlink" if member.issym() else "folder"
                 content = archive.extractfile(member) if member.isreg() else None
+                target = [as_bytes(member.linkname)] if member.issym() else ()
                 yield from search(
-                    scanner, path, iter(partial(content.read, _CHUNK_BYTES), b"") if content else (), kind
+                    scanner, path, iter(partial(content.read, _CHUNK_BYTES), b"") if content else target, kind
                 )

@@ -28,7 +28,7 @@ from devenv.secrets.both import FileScanner, scanner_for
 from devenv.secrets.finding import Finding, allowed
 from devenv.secrets.known import KnownValues
 from devenv.secrets.paths import by_path
-from devenv.secrets.search import search
+from devenv.secrets.search import as_bytes, search
 from devenv.snapshot import layer, volumes
 from devenv.snapshot.into_lock import Locked, lock_packages
 from devenv.snapshot.store import Snapshot, Snapshots
@@ -96,7 +96,7 @@ def take(running: Running, wanted: Wanted, known: KnownValues, session: Session)
         with session.stages.stage("write") as stage:
             digest = _write_layer(kept, spool, place / _LAYER)
         snapshot = Snapshot(
-            name=wanted.name, environment=running.name, preset=running.preset, message=wanted.message,
+            name=wanted.name, environment=running.name, preset=running.preset, message=_text(wanted.message),
             made=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), user=_user(),
             parent=_parent(running, engine), lock_digest=read(beside(place / "preset" / "preset.yaml")).digest,
             layer_sha256=digest, layer_bytes=(place / _LAYER).stat().st_size if digest else 0,
@@ -105,6 +105,11 @@ def take(running: Running, wanted: Wanted, known: KnownValues, session: Session)
         snapshots.write(place, snapshot)
     left_out = tuple(_left_out(found, unfit, given_to(running, preset, engine)))
     return Taken(snapshot=snapshot, locked=locked, left_out=left_out)
+
+
+def _text(words: str) -> str:
+    """The words with `?` for each byte that is no UTF-8: a record is text."""
+    return words.encode(errors="replace").decode()
 
 
 def _user() -> str:
@@ -159,10 +164,10 @@ def _contents(
     for one in kept:
         if one.after is not None:
             is_file = one.after.kind == "file"
-            yield one.path, one.after.kind, spool.chunks(layer.content_of(one.after)) if is_file else iter(())
+            content = spool.chunks(layer.content_of(one.after)) if is_file else iter([as_bytes(one.after.target)])
+            yield one.path, one.after.kind, content
     for mount in mounts:
-        for path, content in volumes.files_of(folder, mount):
-            yield path, "file", content
+        yield from volumes.files_of(folder, mount)
 
 
 def _check(
@@ -180,7 +185,7 @@ def _check(
             f"{_count({one.path for one in refused})}, so nothing is kept", detail="\n".join(lines[:_SHOWN]) + more,
             hint="remove them from the environment, or let each through by name: --allow PATH",
         )  # fmt: skip
-    return tuple(sorted({one.path for one in permitted}))
+    return tuple(sorted({_text(one.path) for one in permitted}))
 
 
 def _count(paths: Collection[str]) -> str:

@@ -12,6 +12,7 @@ from devenv.container.labels import HOST_MOUNT, Running
 from devenv.doors.docker.engine import Engine
 from devenv.doors.terminal.progress import Progress
 from devenv.drift.observe import host_numbers
+from devenv.secrets.search import as_bytes
 from devenv.snapshot.store import Snapshot, Snapshots, volume_file
 
 _CHUNK_BYTES = 1 << 20
@@ -61,15 +62,18 @@ def take(
     return sizes
 
 
-def files_of(folder: Path, mount: str) -> Iterator[tuple[str, Iterator[bytes]]]:
-    """(path in the container, content) of each file of a taken mount point."""
+def files_of(folder: Path, mount: str) -> Iterator[tuple[str, str, Iterator[bytes]]]:
+    """(path in the container, kind, content) of each file and link of a taken mount point: a link's content is where it
+    leads to, and a file has its content under its first name only."""
     with tarfile.open(folder / volume_file(mount), "r|") as archive:
         for member in archive:
+            path = posixpath.normpath(posixpath.join(mount, member.name))
             if member.isreg() and (content := archive.extractfile(member)):
-                yield (
-                    posixpath.normpath(posixpath.join(mount, member.name)),
-                    iter(partial(content.read, _CHUNK_BYTES), b""),
-                )
+                yield path, "file", iter(partial(content.read, _CHUNK_BYTES), b"")
+            elif member.islnk():  # the name may be a secret file's
+                yield path, "file", iter(())
+            elif member.issym():
+                yield path, "symlink", iter([as_bytes(member.linkname)])
 
 
 def to_fill(snapshot: Snapshot, kept: Snapshots, environment: str) -> dict[str, Path]:

@@ -119,6 +119,16 @@ def test_a_secret_in_a_volume_refuses(given: Session, folder: Path) -> None:
     assert "/mnt/demo/deep/notes:1: known-value" in _refused(given, folder, snapshot=_snapshot(given, volume=volume))
 
 
+def test_the_name_of_a_hard_link_and_the_target_of_a_link_are_judged(given: Session, folder: Path) -> None:
+    volume = tar(
+        member("./a", b"x=y"), member("./.env", type=tarfile.LNKTYPE, linkname="./a"),
+        member("./soft", type=tarfile.SYMTYPE, linkname=f"https://{TOKEN}@h/"),
+    )  # fmt: skip
+    said = _refused(given, folder, snapshot=_snapshot(given, volume=volume))
+    assert "/mnt/demo/.env: environment-file" in said
+    assert "/mnt/demo/soft:1: github-token" in said
+
+
 def test_what_the_snapshot_let_through_by_name_goes(given: Session, folder: Path) -> None:
     layer = tar(member("home/dev/notes", TOKEN.encode()), member("home/dev/.env", b"x=y"))
     volume = tar(member("./notes", SECRET.encode()))

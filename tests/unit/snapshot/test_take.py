@@ -161,6 +161,38 @@ def test_volumes_are_searched(tmp_path: Path) -> None:
     assert (caught.value.detail or "").startswith("/workspace/a/.env: ")
 
 
+def test_where_a_link_leads_to_is_searched(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "workspace.tar", "x:") as archive:
+        member = tarfile.TarInfo("./link")
+        member.type, member.linkname = tarfile.SYMTYPE, f"https://{TOKEN}@h/"
+        archive.addfile(member)
+    kept = [added("/home/dev/link", "symlink", target=f"x-{TOKEN}"), added("/home/dev/.env", "symlink", target="a")]
+    with pytest.raises(ShareError) as caught:
+        take._check(take._contents(kept, spooled({}), tmp_path, ["/workspace"]), (), Scanner(KnownValues()))
+    found = {line.partition(":")[0] for line in (caught.value.detail or "").splitlines()}
+    assert found == {"/home/dev/link", "/workspace/link"}
+
+
+def test_a_further_name_in_a_volume_is_judged_by_its_name(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "workspace.tar", "x:") as archive:
+        archive.addfile(tarfile.TarInfo("./a"), io.BytesIO())
+        member = tarfile.TarInfo("./b/.env")
+        member.type, member.linkname = tarfile.LNKTYPE, "./a"
+        archive.addfile(member)
+    with pytest.raises(ShareError) as caught:
+        take._check(take._contents([], spooled({}), tmp_path, ["/workspace"]), (), Scanner(KnownValues()))
+    assert (caught.value.detail or "").startswith("/workspace/b/.env: ")
+
+
+def test_an_allowed_name_that_is_no_utf8_is_recorded_as_text_and_allowed_again() -> None:
+    contents = {"/home/dev/.ssh/k\udcff": b"x"}
+    given = [(path, "file", iter([content])) for path, content in contents.items()]
+    recorded = take._check(given, ("/home/dev/.ssh",), Scanner(KnownValues()))
+    assert recorded == ("/home/dev/.ssh/k?",)
+    _check(contents, recorded)
+    assert take._text("caf\udce9 é") == "caf? é"
+
+
 def test_what_is_left_out_is_said() -> None:
     observed = observation([added("/home/dev/.bash_history"), added("/a")], ["/tmp/x"])
     given = [Item(kind="container", change="added", name="variable TOKEN")]

@@ -74,8 +74,9 @@ def test_names_lie_below_the_mount_point_in_extended_headers_too(tmp_path: Path)
     assert (found["./link"].linkname, found["./soft"].linkname) == ("./a", "../etc")
     assert found[f"./{LONG}"].pax_headers["SCHILY.xattr.user.x"] == "1"
     held = volumes.files_of(tmp_path / "volumes", "/workspace")
-    assert {path: b"".join(data) for path, data in held} == {
-        "/workspace/a": b"text", f"/workspace/{LONG}": b"long",
+    assert {path: (kind, b"".join(data)) for path, kind, data in held} == {
+        "/workspace/a": ("file", b"text"), f"/workspace/{LONG}": ("file", b"long"), "/workspace/link": ("file", b""),
+        "/workspace/soft": ("symlink", b"../etc"),
     }  # fmt: skip
 
 
