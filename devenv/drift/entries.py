@@ -14,7 +14,8 @@ from devenv.doors.docker.engine import Engine
 from devenv.doors.docker.own_files import OwnFiles
 
 _CHUNK_BYTES = 1 << 20
-_MOST_KEPT_BYTES = 16 << 20
+_MOST_KEPT_BYTES, _MOST_IN_ALL_BYTES = 16 << 20, 256 << 20
+"""Of one file and of all together: an empty file of any size costs a container nothing."""
 _MOST_FILES, _MOST_CALLS = 15, 1000
 """Above this many requests for files of one folder, or for anything below it, the whole folder is asked for: a request
 costs about 10 ms, as much as 5 MB of content."""
@@ -220,6 +221,7 @@ class _Taken:
         self.entries: dict[str, Entry] = {}
         self.contents: dict[str, bytes] = {}
         self._kept, self._spool = kept, spool
+        self._left_bytes = _MOST_IN_ALL_BYTES
 
     def put(self, member: tarfile.TarInfo, content: IO[bytes] | None, above: str) -> None:
         """Read one member, whose name begins below the folder `above`."""
@@ -227,13 +229,15 @@ class _Taken:
         entry = _entry(path, member, above)
         if content is not None:
             chunks = _chunks(content)
-            keep: list[bytes] | None = [] if member.size <= _MOST_KEPT_BYTES and self._kept(path) else None
+            most = min(_MOST_KEPT_BYTES, self._left_bytes)
+            keep: list[bytes] | None = [] if member.size <= most and self._kept(path) else None
             if self._spool:
                 chunks = self._spool.put(path, chunks)
             sha256, md5, size = _hashes(chunks, keep, with_md5=_has_md5(path), skip=_header(path))
             entry = dataclasses.replace(entry, sha256=sha256, md5=md5, size=size)
             if keep is not None:
                 self.contents[path] = b"".join(keep)
+                self._left_bytes -= size
         self.entries[path] = entry
 
     def follow_links(self) -> list[str]:

@@ -153,6 +153,9 @@ def _mounts(facts: Mapping[str, Any]) -> tuple[str, ...]:
     )  # fmt: skip
 
 
+_MOST_DIGITS = 10  # of a user's number; Python reads no number of more than 4300
+
+
 def _is_in(path: str, folder: str) -> bool:
     return path == folder or path.startswith(f"{folder}/")
 
@@ -249,4 +252,5 @@ def _accounts(path: str, text: str, numbers: tuple[dict[int, int], dict[int, int
 
 
 def _number(numbers: Mapping[int, int], text: str) -> str:
-    return str(numbers.get(int(text), text)) if text.isdecimal() else text
+    is_number = text.isdecimal() and len(text) <= _MOST_DIGITS
+    return str(numbers.get(int(text), text)) if is_number else text

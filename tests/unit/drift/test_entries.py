@@ -132,3 +132,12 @@ def test_a_spool_gives_every_file_back() -> None:
 def test_large_files_are_not_kept() -> None:
     engine = TarEngine(c={"/x": bytes((16 << 20) + 1), "/y": b"small"})
     assert list(_read(engine, {"/x": True, "/y": True}, kept=lambda _: True)[1]) == ["/y"]
+
+
+def test_files_that_are_kept_have_a_limit_in_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty file of any size costs a container nothing, and this program its memory."""
+    monkeypatch.setattr(entries, "_MOST_IN_ALL_BYTES", 10)
+    engine = TarEngine(c={"/x": bytes(8), "/y": bytes(8), "/z": bytes(2)})
+    found, contents = _read(engine, {"/x": True, "/y": True, "/z": True}, kept=lambda _: True)
+    assert list(contents) == ["/x", "/z"]
+    assert found["/y"].size == 8

@@ -193,7 +193,13 @@ def test_the_users_own_account_is_no_difference() -> None:
         made("changed", "/etc/group"),
     )
     assert changes_of(look(engine)) == {"/etc/group": "changed"}
-    for more in (b"evil:x:0:0::/:/bin/sh\n", b"dev:x:0:0::/:/bin/sh\n", b"\xff\n", b"dev:x:\xc2\xb2:\xc2\xb2\n"):
+    for more in (
+        b"evil:x:0:0::/:/bin/sh\n",
+        b"dev:x:0:0::/:/bin/sh\n",
+        b"\xff\n",
+        b"dev:x:\xc2\xb2:\xc2\xb2\n",
+        b"dev:x:" + b"1" * 5000 + b"\n",
+    ):
         worse = {"/etc/passwd": now["/etc/passwd"] + more}
         assert changes_of(look(Engine(worse, image, made("changed", "/etc/passwd")))) == {"/etc/passwd": "changed"}
 
