@@ -11,6 +11,7 @@ from devenv.build.build import find as find_plain
 from devenv.doors.docker.buildx import check_buildx
 from devenv.doors.docker.engine import Engine
 from devenv.doors.file_lock import hold
+from devenv.errors import BuildError, EngineError, FetchError, LockError, ShareError
 from devenv.lock.files import relocked_path
 from devenv.lock.files import write as write_lock
 from devenv.plan.plan import plan
@@ -35,6 +36,8 @@ def make_image(
     EngineError."""
     engine = session.engine()
     if not no_cache and (here := find_image(decided, engine)):
+        if decided.delta and find_plain(decided.plan, engine) is None:
+            _make_below(decided, session)
         return decided, here
     decided, below = _plain(decided, session, no_cache=no_cache, relock=relock)
     if decided.delta is None:
@@ -45,6 +48,18 @@ def make_image(
         )  # fmt: skip
         stage.message(image.reference)
     return decided, image
+
+
+def _make_below(decided: Decided, session: Session) -> None:
+    """Make the image below a snapshot's layer again, because `diff`, `snapshot` and `reset` read it. The environment
+    runs without it, so a failure is a note."""
+    try:
+        _plain(decided, session, no_cache=False, relock=False)
+    except (FetchError, LockError, BuildError, EngineError, ShareError) as error:
+        session.stages.note(
+            f"the image {decided.plan.image}, which 'devenv diff' compares with, is gone and cannot be made now: "
+            f"{error.message}"
+        )
 
 
 def _plain(decided: Decided, session: Session, *, no_cache: bool, relock: bool) -> tuple[Decided, Image]:

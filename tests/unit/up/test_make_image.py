@@ -9,9 +9,11 @@ import pytest
 
 from devenv.build import context, own_images
 from devenv.build.build import Image
+from devenv.build.delta import Delta
 from devenv.doors.dirs import Dirs
 from devenv.doors.terminal.console import Console
 from devenv.doors.terminal.stages import Stages
+from devenv.errors import FetchError
 from devenv.plan.plan import plan
 from devenv.up import image, up
 from devenv.up.decide import Decided
@@ -63,6 +65,33 @@ def test_a_build_without_a_cache_makes_the_base_anew(
     pulled = Image(reference="devenv/demo:pulled", id="sha256:2", cached=False)
     _, made = image.make_image(dataclasses.replace(decided, elsewhere=lambda _: pulled, check=check), session)
     assert (made, asked, checked) == (pulled, [], ["devenv/demo:1"]), "it is not built"
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_image_below_a_snapshots_layer_is_made_again(
+    fails: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An engine that was cleaned has only images of containers; `diff` compares with the one below."""
+    made: list[str] = []
+
+    def elsewhere(_: Session) -> Image:
+        if fails:
+            raise FetchError("no network")
+        made.append(decided.plan.image)
+        return Image(reference=decided.plan.image, id="sha256:1", cached=False)
+
+    layer = Delta(path=tmp_path / "layer.tar", sha256="5" * 64, snapshot="demo-1")
+    decided = Decided(
+        loaded=loaded(), lock=lock(), plan=plan(loaded(), lock()), delta=layer, elsewhere=elsewhere
+    )  # fmt: skip
+    monkeypatch.setattr(image, "check_buildx", lambda: "0.13")
+    dirs = Dirs(cache=tmp_path, state=tmp_path, config=tmp_path)
+    engine: Any = SimpleNamespace(image_id=lambda tag: "sha256:2" if tag.endswith("-" + "5" * 16) else None)
+    settings: Any = None
+    session = Session(dirs=dirs, settings=settings, engine=lambda: engine, stages=Stages(Console()), carried={})
+    _, found = image.make_image(decided, session)
+    assert (found.id, made) == ("sha256:2", [] if fails else [decided.plan.image])
+    assert ("cannot be made now: no network" in capsys.readouterr().err) is fails
 
 
 @pytest.mark.parametrize(
