@@ -48,10 +48,16 @@ def debian_packages(observed: Observed, pool: Pool) -> tuple[list[Item], Owner, 
     # Scripts of packages copy files from where the package has them to where they are used.
     explained = (observed.differences[path].after for one in items for path in one.paths)
     copies = {entry.sha256 for entry in explained if entry and entry.size}
-    derived = pool.take(
-        lambda one: one.path == _STATUS or (bool(items) and (is_derived(one.path) or _is_made(one, copies)))
-    )
+    derived = pool.take(lambda one: one.path == _STATUS or (bool(items) and _is_by_script(one, copies, image)))
     return items, lambda path: now.get(path) or image.owner(path), tuple(one.path for one in derived)
+
+
+def _is_by_script(one: Difference, copies: Collection[str], image: _ImageLists) -> bool:
+    """Whether packages' scripts may have changed a path. They change no file that a package brought."""
+    if _is_made(one, copies):
+        return True
+    is_brought = one.before is not None and one.before.kind != "folder"
+    return is_derived(one.path) and not (is_brought and image.owner(one.path))
 
 
 def _is_made(one: Difference, copies: Collection[str]) -> bool:
@@ -73,16 +79,16 @@ def _is_of(name: str, path: str) -> bool:
 def _paragraphs(text: str) -> Iterator[dict[str, str]]:
     """The paragraphs of a control file; of a field with several lines all but the first begin with a blank."""
     for paragraph in text.split("\n\n"):
-        fields: dict[str, str] = {}
+        fields: dict[str, list[str]] = {}
         name = ""
         for line in paragraph.splitlines():
             if line[:1] in (" ", "\t"):
-                fields[name] = f"{fields.get(name, '')}\n{line.strip()}"
+                fields.setdefault(name, [""]).append(line.strip())
             elif ":" in line:
                 name, _, value = line.partition(":")
-                fields[name] = value.strip()
+                fields[name] = [value.strip()]
         if fields:
-            yield fields
+            yield {key: "\n".join(lines) for key, lines in fields.items()}
 
 
 def _installed(status: str) -> dict[str, tuple[str, str]]:

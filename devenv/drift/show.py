@@ -22,6 +22,8 @@ def changed_text(running: Running, path: str, engine: Engine, scanner: FileScann
     ShareError for a file that may hold a secret."""
     if not path.startswith("/"):
         raise UsageError(f"--show {path}: not a path in the container", hint="write it from the root on: /etc/pip.conf")
+    if not entries.is_plain(path):
+        raise UsageError(f"--show {path}: its name is no UTF-8", hint="compare it inside the container")
     path = posixpath.normpath(path)
     image, _ = image_of_lock(running, engine)
     with engine.laid_open(image) as made:
@@ -46,11 +48,20 @@ def _read(container: str, path: str, engine: Engine) -> bytes | None:
     entry = found.get(path)
     if entry is None:
         return None
+    _require_own_name(container, path, engine)
     if entry.kind not in ("file", "hardlink"):
         raise UsageError(f"{path} is no file but a {entry.kind}", hint="name a text file that 'devenv diff' lists")
     if path not in contents or len(contents[path]) > MOST_BYTES:
         raise UsageError(f"{path} is larger than 1 MiB", hint="compare it inside the container")
     return contents[path]
+
+
+def _require_own_name(container: str, path: str, engine: Engine) -> None:
+    """Raise UsageError for a path through a link: the name by which a file is secret is another one."""
+    for folder in entries.chain(posixpath.dirname(path)):
+        found, _ = entries.read(container, {folder: False}, engine, only=lambda one, name=folder: one == name)  # type: ignore[misc]
+        if (entry := found.get(folder)) and entry.kind == "symlink":
+            raise UsageError(f"{folder} is a link to {entry.target}", hint="name the file by its own path")
 
 
 def _text(content: bytes | None, path: str) -> str:

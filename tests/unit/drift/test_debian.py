@@ -142,6 +142,17 @@ def test_what_scripts_of_packages_make_is_counted_as_theirs(path: str, value: by
     assert path not in found({**IMAGE, path: value}).derived, "no package changed"
 
 
+@pytest.mark.parametrize("now", [None, b"evil"])
+def test_scripts_of_packages_change_no_file_that_a_package_brought(now: bytes | None) -> None:
+    path = "/usr/share/perl/5.36/strict.pm"
+    before = {**IMAGE, **deb("perl", {path: b"strict"}), STATUS: status(("curl", "1"), ("perl", "1"))}
+    after = {**before, **deb("jq", {"/usr/bin/jq": b"jq"}), path: now}
+    after[STATUS] = status(("curl", "1"), ("jq", "2"), ("perl", "1"))
+    told = found({key: value for key, value in after.items() if value is not None}, before)
+    assert names(told) == {"jq": "added", "perl": "edited"}
+    assert path not in told.derived
+
+
 @pytest.mark.parametrize(
     "text",
     [

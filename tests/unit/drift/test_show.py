@@ -50,9 +50,17 @@ def test_what_is_no_text_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
     tree = {
         "/binary": b"a\0b", "/latin": b"\xe4", "/large": b"x" * 11, "/link": member(tarfile.SYMTYPE, linkname="/etc/shadow"),
     }  # fmt: skip
+    tree["/name\udcff"] = b"x"
     for path, told in (
         ("/binary", "no text"), ("/latin", "no text"), ("/large", "larger than"), ("/link", "no file but a symlink"),
-        ("/none", "neither t nor its image"), ("rel", "not a path in the container"),
+        ("/none", "neither t nor its image"), ("rel", "not a path in the container"), ("/name\udcff", "no UTF-8"),
     ):  # fmt: skip
         with pytest.raises(UsageError, match=told):
             _shown(path, tree, {})
+
+
+def test_a_path_through_a_link_is_refused() -> None:
+    """The engine follows it, and the rules of secret paths would judge another name than the file has."""
+    tree = {"/x": member(tarfile.SYMTYPE, linkname="/etc"), "/x/shadow": b"root:!:1\n"}
+    with pytest.raises(UsageError, match="/x is a link to /etc"):
+        _shown("/x/shadow", tree, {})
