@@ -71,6 +71,14 @@ def text(extends: str, name: str) -> str:
 def write(folder: Path, preset: str, *, force: bool) -> tuple[Path, ...]:
     """Writes devenv.yaml and its schema into `folder`; the files written, devenv.yaml first. Raises PresetError when
     `preset` is not valid, or devenv.yaml exists already and `force` is not given."""
+    require_free(folder, force=force)
+    load.load(load.find(preset, folder))
+    extends = _extends(preset, folder)
+    return write_text(folder, text(extends, load.default_name(folder / PROJECT_FILE)), force=force)
+
+
+def require_free(folder: Path, *, force: bool) -> None:
+    """Raises PresetError where a devenv.yaml in `folder` may not be written."""
     target = folder / PROJECT_FILE
     if os.path.lexists(target) and not force:
         raise PresetError(
@@ -78,19 +86,41 @@ def write(folder: Path, preset: str, *, force: bool) -> tuple[Path, ...]:
         )
     if target.is_dir():
         raise PresetError(f"{display(target)} is a folder", hint="move it away")
-    load.load(load.find(preset, folder))
-    extends = _extends(preset, folder)
+
+
+def checked(folder: Path, content: str) -> load.LoadedPreset:
+    """The preset that `content` would be as `folder`'s devenv.yaml. Raises PresetError."""
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=".devenv-", suffix=".yaml", dir=folder)
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(content)
+        return load.load(Path(temporary))
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def write_text(folder: Path, content: str, *, force: bool) -> tuple[Path, ...]:
+    """Writes a devenv.yaml with this content, and its schema; the files written. Raises PresetError."""
+    require_free(folder, force=force)
+    target = folder / PROJECT_FILE
     try:
         files.write_below(folder, SCHEMA_FILE.as_posix(), schema_text().encode())
-        _put(target, text(extends, load.default_name(target)), force=force)
+        _put(target, content, force=force)
     except FileExistsError:
         raise PresetError(f"{display(target)} has just been written by another program") from None
     except OSError as error:
-        raise PresetError(
-            f"cannot write in {display(folder)}: {(error.strerror or str(error)).lower()}",
-            hint=files.hint(error) or "check the folder's permissions and free space",
-        ) from None
+        raise _unwritable(folder, error) from None
     return target, folder / SCHEMA_FILE
+
+
+def _unwritable(folder: Path, error: OSError) -> PresetError:
+    return PresetError(
+        f"cannot write in {display(folder)}: {(error.strerror or str(error)).lower()}",
+        hint=files.hint(error) or "check the folder's permissions and free space",
+    )
 
 
 def _extends(preset: str, folder: Path) -> str:

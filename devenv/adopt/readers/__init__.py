@@ -1,0 +1,1 @@
+"""One reader for each format: a document of the project → facts."""

@@ -1,0 +1,232 @@
+"""A project's files in, a devenv.yaml out: the preset that is extended, versions that go together, what is said."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from devenv.adopt.adopt import adopt
+from devenv.compat.matrix import read
+from devenv.doors.settings.settings import Settings
+from devenv.errors import PresetError, UsageError
+from tests.unit.adopt.conftest import Files, Made
+
+Mistakes = Callable[..., list[PresetError]]
+Make = Callable[..., Made]
+
+
+@pytest.mark.parametrize(
+    ("files", "extends", "keys"),
+    [
+        ({"requirements.txt": "rich"}, "python", {}),
+        ({"requirements.txt": "torch"}, "pytorch-cuda", {"torch": "2.10.0", "cuda": "12.8"}),
+        ({"requirements.txt": "torch==2.10.0+cpu"}, "pytorch-cpu", {"torch": "2.10.0+cpu"}),
+        (
+            {"requirements.txt": "--index-url https://x/whl/cpu\ntorch\ntorchvision"},
+            "pytorch-cpu", {"torch": "2.13.0+cpu", "cuda": None},
+        ),
+        ({"requirements.txt": "torch==2.6.0+cu124"}, "pytorch-cuda", {"torch": "2.6.0", "cuda": "12.4"}),
+        ({"requirements.txt": "torch==2.6.0+cu118"}, "pytorch-cuda", {"torch": "2.6.0+cu118", "cuda": "11.8"}),
+        ({"requirements.txt": "torch>=2.4,<2.6"}, "pytorch-cuda", {"torch": "2.5.0", "cuda": "12.4"}),
+        ({"requirements.txt": "torchvision==0.21.0"}, "pytorch-cuda", {"torch": "2.6.0", "cuda": "12.4"}),
+        ({"requirements.txt": "torch==1.0.1"}, "pytorch-cuda", {"torch": "1.0.1", "cuda": None}),
+        ({"requirements.txt": "sentence-transformers"}, "pytorch-cuda", {"torch": "2.10.0"}),
+        ({"requirements.txt": "vllm"}, "vllm", {"vllm": "0.29.0", "torch": "2.13.0", "cuda": "13.0"}),
+        ({"requirements.txt": "vllm==0.19.1"}, "vllm-cu12", {"vllm": "0.19.1", "torch": "2.10.0", "cuda": "12.8"}),
+        ({"requirements.txt": "vllm==0.14.0"}, "vllm-cu12", {"vllm": "0.14.0", "torch": "2.9.1", "cuda": "12.8"}),
+        ({"requirements.txt": "tensorflow", "Dockerfile": "FROM nvidia/cuda:12.4.1-base"}, "python", {"torch": None}),
+    ],
+)  # fmt: skip
+def test_the_preset_and_its_versions(make: Make, files: Files, extends: str, keys: dict[str, str | None]) -> None:
+    made = make(files)
+    assert made.adopted.choice.extends == extends
+    assert {key: getattr(made.loaded.preset, key) for key in keys} == keys
+
+
+def test_packages_that_were_built_for_the_presets_own_pytorch_lose_their_pin(make: Make) -> None:
+    made = make({"requirements.txt": "torch==2.6.0\ntransformers==4.50.0"})
+    assert [one for one in made.loaded.preset.pip if one.startswith("torchvision")] == ["torchvision"]
+    assert "transformers==4.50.0" in made.loaded.preset.pip
+    assert "torch" not in [one.partition("=")[0] for one in made.pip]
+
+
+def test_a_gpu_is_needed_only_where_a_file_says_so(make: Make) -> None:
+    gpu = make({"requirements.txt": "torch"}).loaded.preset.gpu
+    assert gpu is not None
+    assert not gpu.required
+    gpu = make({"requirements.txt": "torch", "Dockerfile": "FROM nvidia/cuda:12.4.1-base\nRUN true"}).loaded.preset.gpu
+    assert gpu is not None
+    assert gpu.required
+    gpu = make({"requirements.txt": "tensorflow", "Dockerfile": "FROM nvidia/cuda:12.4.1-base"}).loaded.preset.gpu
+    assert gpu is not None
+
+
+@pytest.mark.parametrize(
+    ("files", "base", "python"),
+    [
+        ({"requirements.txt": "numpy==1.26.4", ".python-version": "3.10"}, "debian/bookworm", "3.11"),
+        ({"requirements.txt": "numpy==1.26.4", "runtime.txt": "python-3.10"}, "ubuntu/jammy", "3.10"),
+        ({"requirements.txt": "numpy==2.5.1"}, "debian/trixie", "3.13"),
+        ({"environment.yml": "dependencies: [python=3.12, rich]"}, "ubuntu/noble", "3.12"),
+        ({"environment.yml": "dependencies: [python=3.8, rich]"}, "ubuntu/jammy", "3.10"),
+        ({"pyproject.toml": '[project]\nname = "x"\ndependencies = ["rich"]\nrequires-python = ">=3.12"'}, "debian/trixie", "3.13"),
+    ],
+)  # fmt: skip
+def test_python_and_its_base(make: Make, files: Files, base: str, python: str) -> None:
+    preset = make(files).loaded.preset
+    assert (preset.base.bootstrap, preset.python) == (base, python)
+
+
+def test_only_bases_that_this_machine_can_bring(tree: Callable[[Files], Path], settings: Settings) -> None:
+    folder = tree({"requirements.txt": "rich", "runtime.txt": "python-3.12"})
+    own = dataclasses.replace(settings, apt_mirrors=(("debian", "http://mirror/debian"),))
+    choice = adopt(folder, folder, settings=own, matrix=read()).choice
+    assert "base" not in choice.settings
+    (change,) = choice.changes
+    assert (change.asked, change.written) == ("Python ==3.12.*", "Python 3.11")
+    assert "ubuntu/noble has 3.12" in change.why
+    assert change.mark.where == "runtime.txt:1:1"
+
+
+@pytest.mark.parametrize(
+    ("files", "where", "message", "hint"),
+    [
+        (
+            {"requirements.txt": "--index-url https://x/whl/cu118\ntorch==2.11.0"},
+            "requirements.txt:1:1", "torch 2.11.0 is not built for CUDA 11.8", "nearest that works: cuda: '12.8'",
+        ),
+        (
+            {"requirements.txt": "rich\nvllm==0.29.0\ntorch==2.5.1"},
+            "requirements.txt:3:1", "vllm 0.29.0 needs torch 2.13.0, not 2.5.1", "torch: '2.13.0'",
+        ),
+        (
+            {"requirements.txt": "rich\nnumpy==1.17.0"},
+            "requirements.txt:2:1", "numpy 1.17.0 has wheels for Python 3.4 to 3.7, not 3.11", "numpy 1.23.2 to 1.24.4",
+        ),
+        (
+            {"requirements.txt": "numpy==2.0.1\npandas==2.0.3"},
+            "requirements.txt:1:1", "pandas==2.0.3 (requirements.txt:2:1) was compiled for numpy<2", "numpy<2",
+        ),
+        (
+            {"pyproject.toml": '[project]\nname = "x"\ndependencies = []\nrequires-python = ">=3.11"', "runtime.txt": "python-3.9"},
+            "runtime.txt:1:1", "Python ==3.9.* contradicts Python >=3.11 (pyproject.toml:4:19)", "correct one",
+        ),
+        (
+            {"requirements.txt": "torch==2.15.0", "runtime.txt": "python-3.10"},
+            "runtime.txt:1:1", "torch 2.15.0 has wheels for Python 3.11 to 3.15, not 3.10", "python: '3.11'",
+        ),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_true_together(mistakes: Mistakes, files: Files, where: str, message: str, hint: str) -> None:
+    (found,) = mistakes(files)
+    assert (found.where, message in found.message, hint in str(found.hint)) == (where, True, True), vars(found)
+
+
+def test_what_was_compiled_for_numpy_1_gets_it(make: Make) -> None:
+    assert "numpy<2" in make({"requirements.txt": "pandas==2.0.3"}).pip
+    assert "numpy>=1.22,<2" in make({"requirements.txt": "pandas==2.0.3\nnumpy>=1.22"}).pip
+    assert "numpy==1.26.4" in make({"requirements.txt": "pandas==2.0.3\nnumpy==1.26.4"}).pip
+    assert [one for one in make({"requirements.txt": "pandas==2.3.3"}).pip if "numpy" in one] == []
+
+
+def test_jupyterlab(make: Make) -> None:
+    def version(text: str) -> str | None:
+        jupyter = make({"requirements.txt": text}).loaded.preset.jupyter
+        return jupyter.version if jupyter else None
+
+    assert version("jupyterlab") == "4.6.6"
+    assert version("jupyterlab==4.2.5") == "4.2.5"
+    assert version("jupyterlab~=4.0.8") == "4.0.8"
+    assert version("tornado==6.1") is None
+    made = make({"requirements.txt": "rich\ntornado==6.1"})
+    assert made.changed == ("tornado==6.1",)
+    assert "ipykernel" in made.pip
+
+
+def test_versions_of_a_lock(make: Make) -> None:
+    lock = '[[package]]\nname = "rich"\nversion = "13.9.4"\nsource = { registry = "https://i" }\n'
+    project = '[project]\nname = "x"\ndependencies = ["rich[jupyter]>=13", "httpx"]\n'
+    assert make({"pyproject.toml": project, "uv.lock": lock}).pip[:2] == ("rich[jupyter]==13.9.4", "httpx")
+    assert make({"pyproject.toml": project, "uv.lock": lock.replace("13.9.4", "12.0")}).pip[0] == "rich[jupyter]>=13"
+
+
+def test_conditions_are_evaluated_for_the_image(make: Make) -> None:
+    text = "a==1; python_version < '3.11'\na==2; python_version >= '3.11'\nwinonly; sys_platform == 'win32'\nb; extra == 'x'"
+    assert make({"requirements.txt": text}).pip == ("a==2",)
+
+
+def test_constraints_limit_what_is_asked_for(make: Make) -> None:
+    made = make(
+        {"requirements.txt": "-c limits.txt\nrich>=13\nhttpx", "limits.txt": "rich<14\nhttpx==0.27.0\nother==1"}
+    )
+    assert made.pip == ("rich>=13,<14", "httpx==0.27.0")
+
+
+def test_names_that_are_none(make: Make) -> None:
+    made = make({"requirements.txt": "sklearn\npsycopg2==2.9.10\ndataclasses\npip==24"})
+    assert made.pip == ("scikit-learn", "psycopg2-binary==2.9.10")
+    assert made.changed == ("sklearn", "psycopg2==2.9.10", "dataclasses", "pip==24")
+
+
+def test_the_projects_own_package_is_installed_editable_at_start(make: Make) -> None:
+    project = '[project]\nname = "x"\ndependencies = []\n[build-system]\nrequires = ["hatchling>=1"]\nbuild-backend = "hatchling.build"\n'
+    made = make({"pyproject.toml": project})
+    assert made.pip == ("hatchling>=1", "editables")
+    step = made.loaded.preset.setup["project"]
+    assert (step.run, step.once) == (("pip", "install", "--no-deps", "--no-build-isolation", "-e", "."), "container")
+    made = make({"pyproject.toml": project.replace("hatchling>=1", 'hatchling", "cython')})
+    assert made.left == ("the project's own package",)
+    assert made.loaded.preset.setup == {}
+
+
+def test_everything_of_a_project(make: Make) -> None:
+    made = make({
+        "requirements.txt": "rich==13.9.4 # why\n",
+        "Dockerfile": "FROM python:3.11\nRUN apt-get update && apt-get install -y tree libgl1-mesa-glx python3-pip\n"
+        "ENV LEVEL=debug\nEXPOSE 8000 8888\nCMD run\n",
+        ".python-version": "3.11\n",
+    })  # fmt: skip
+    preset = made.loaded.preset
+    assert ("tree" in preset.apt, "libgl1" in preset.apt, "python3-pip" in preset.apt) == (True, True, False)
+    assert (preset.env["LEVEL"], preset.ports, preset.name) == ("debug", {"port-8000": 8000}, "scans")
+    assert "  - rich==13.9.4 # requirements.txt:1:1" in made.adopted.text
+    assert "CMD run (Dockerfile:5:1): devenv starts its own services" in " ".join(
+        made.adopted.text.replace("#", "").split()
+    )
+    assert made.left == ("CMD run", "port 8888")
+    assert [path.name for path in made.adopted.read] == ["requirements.txt", ".python-version", "Dockerfile"]
+
+
+def test_one_file_gives_the_packages_and_the_others_are_named(make: Make) -> None:
+    files = {"pyproject.toml": '[project]\nname = "x"\ndependencies = ["rich"]', "requirements.txt": "httpx"}
+    made = make(files)
+    assert (made.pip[0], [path.name for path in made.adopted.passed_over]) == ("rich", ["requirements.txt"])
+    assert make(files, source="requirements.txt").pip == ("httpx",)
+    assert make({"pyproject.toml": "[tool.ruff]\n"}).pip == ("httpx",)
+
+
+def test_other_files_than_these(tree: Callable[[Files], Path], settings: Settings) -> None:
+    folder = tree({"notes.md": "x", "setup.py": "raise SystemExit('executed')", "empty.txt": ""})
+    with pytest.raises(UsageError, match=r"notes\.md is no file that devenv reads"):
+        adopt(folder / "notes.md", folder, settings=settings, matrix=read())
+    with pytest.raises(UsageError, match="gone does not exist"):
+        adopt(folder / "gone", folder, settings=settings, matrix=read())
+    for name in ("empty.txt", "."):
+        with pytest.raises(PresetError, match=r"nothing in .* that devenv reads"):
+            adopt(folder / name, folder, settings=settings, matrix=read())
+
+
+def test_a_project_elsewhere_leaves_its_files_behind(
+    tmp_path: Path, tree: Callable[[Files], Path], settings: Settings
+) -> None:
+    folder = tree({})
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "requirements.txt").write_text("rich\n-e .\nacme-1-py3-none-any.whl\n")
+    (other / "acme-1-py3-none-any.whl").write_text("")
+    choice = adopt(other, folder, settings=settings, matrix=read()).choice
+    assert [entry.value for entry in choice.lists["pip"]] == ["rich"]
+    assert [loss.why for loss in choice.left] == ["it lies in another folder"] * 2
