@@ -31,7 +31,11 @@ Place = Origin | Unusable
 def archives(preset: Preset) -> dict[str, Archive]:
     """The files that the preset itself names (by path or address), by sha256."""
     editor = preset.code_server.archive if preset.code_server else None
-    wheels = (Archive(path=str(wheel.path), sha256=wheel.sha256) for wheel in map(own_wheel, preset.pip) if wheel)
+    wheels = (
+        Archive(path=str(wheel.path) if wheel.path else None, url=wheel.url, sha256=wheel.sha256)
+        for wheel in map(own_wheel, preset.pip)
+        if wheel
+    )
     named = (editor, *(extension.archive for extension in preset.extensions), *wheels)
     return {archive.sha256: archive for archive in named if archive is not None}
 

@@ -17,7 +17,10 @@ def _requirement(text: str) -> str:
     except InvalidRequirement as error:
         raise ValueError(f"not a PEP 508 requirement: {str(error).splitlines()[0]}") from None
     if parsed.url and own_wheel(text) is None:
-        raise ValueError("direct references (name @ url) cannot be locked; name a version, or the path of a wheel")
+        raise ValueError(
+            "direct references (name @ url) cannot be locked, except the address of a wheel without a login and with "
+            "its hash (https://…/FILE.whl#sha256=…); name a version, or the path of a wheel"
+        )
     return text
 
 
@@ -317,9 +320,11 @@ class Preset(_Strict):
     memory: Annotated[str, Field(pattern=SIZE)] | None = None
     """The main memory that the machine needs: `13g`."""
     pip: tuple[PipRequirement, ...] = ()
-    """Python packages, added to inherited ones: PEP 508 requirements (`rich`, `rich>=13`, `rich==13.9.4`), or paths of
-    your own wheels in this file's folder (`wheels/acme-1.2-py3-none-any.whl`). A package has one entry, or several
-    entries with different markers: `foo==1; python_version < '3.12'`."""
+    """Python packages, added to inherited ones: PEP 508 requirements (`rich`, `rich>=13`, `rich[jupyter]==13.9.4`),
+    paths of your own wheels in this file's folder (`wheels/acme-1.2-py3-none-any.whl`), or wheels by address with their
+    hash (`acme @ https://…/acme-1.2-py3-none-any.whl#sha256=…`). `{file: requirements.txt}` stands for the requirements
+    of that file, as the whole value or as an entry. A package has one entry, or several entries with different markers:
+    `foo==1; python_version < '3.12'`."""
     apt: tuple[AptPackage, ...] = ()
     """Debian or Ubuntu packages, added to inherited ones: `git`, `git=1:2.39.5-0+deb12u2`."""
     apt_components: tuple[Component, ...] = ()

@@ -1,4 +1,4 @@
-"""A wheel that a preset names by its path: after reading, a PEP 508 reference to that file, with the file's hash."""
+"""A wheel that a preset names by its path or address: a PEP 508 reference to that file, with the file's hash."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from devenv.doors import files
 
@@ -18,13 +18,17 @@ MOST_BYTES = 1 << 30
 FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+!-]*\.whl")
 """The valid names of such a file."""
 _URL = re.compile(r"file://(?P<path>/[!-~]*\.whl)#sha256=(?P<sha256>[0-9a-f]{64})")
+_ADDRESS = re.compile(r"(?P<url>https?://[^@/?#\s]+/[^?#\s]*\.whl)#sha256=(?P<sha256>[0-9a-f]{64})")
+"""Without a login, which would be kept, and without a query, which may be one."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class OwnWheel:
-    """The file, and the package name and version from its file name."""
+    """The file (its path, or its address), and the package name and version from its file name."""
 
-    path: Path
+    path: Path | None
+    url: str | None = None
+    file: str
     name: str
     version: str
     sha256: str
@@ -59,9 +63,14 @@ def reference(path: Path) -> str:
 
 def own_wheel(requirement: str) -> OwnWheel | None:
     """The wheel that a requirement refers to; None for a package of an index. Raises ValueError."""
-    found = _URL.fullmatch(Requirement(requirement).url or "")
+    parsed = Requirement(requirement)
+    found = _URL.fullmatch(parsed.url or "") or _ADDRESS.fullmatch(parsed.url or "")
     if found is None:
         return None
-    path = Path(unquote(found["path"]))
-    name, version, _, _ = parse_wheel_filename(path.name)
-    return OwnWheel(path=path, name=name, version=str(version), sha256=found["sha256"])
+    url = found.groupdict().get("url")
+    path = None if url else Path(unquote(found["path"]))
+    file = unquote(url).rpartition("/")[2] if url else path.name if path else ""
+    name, version, _, _ = parse_wheel_filename(file if FILE.fullmatch(file) else "")
+    if url and name != canonicalize_name(parsed.name):
+        raise ValueError(f"the address is that of {name}, not of {parsed.name}")
+    return OwnWheel(path=path, url=url, file=file, name=name, version=str(version), sha256=found["sha256"])

@@ -87,7 +87,7 @@ _WHEEL = re.compile(rf"{_ARCHIVES}[0-9a-f]{{64}}/{own_wheel.FILE.pattern}")
 
 def _wheel(requirement: str) -> str:
     own = own_wheel.own_wheel(requirement)
-    return f"{_ARCHIVES}{own.sha256}/{own.path.name}" if own else requirement
+    return f"{_ARCHIVES}{own.sha256}/{own.file}" if own and own.path else requirement
 
 
 def _moved(archive: Archive | None) -> Archive | None:

@@ -30,6 +30,8 @@ Follow = Callable[[str, Mark], tuple[Path, str] | None]
 """The real path and the text of the file that a line names, relative to the line's own file; None after adding a
 problem."""
 
+_LOGIN = re.compile(r"(?<=://)(?:[^\s/:@\"'<>]*:(?![0-9]+[/\"'\s])[^\s@\"'<>]+|[^\s/@\"'<>]+)@")
+_QUERY = re.compile(r"(?i)([?&](?:[a-z_-]*(?:token|secret|key|passw(?:or)?d|sig(?:nature)?|auth)[a-z_-]*)=)[^&#\s\"']+")
 _COMMENT = re.compile(r"(^|[ \t])#.*$")
 _OPTION = re.compile(r"[ \t]+--?[a-z]")
 _HASH = re.compile(r"--hash[= ]sha256:(?P<sha256>[0-9a-f]{64})(?![0-9a-f])")
@@ -58,6 +60,11 @@ class Entry:
 def entries(path: Path, text: str, follow: Follow, problems: Problems) -> tuple[Entry, ...]:
     """Every entry of a file and of the files that it names with `-r` and `-c`. Mistakes go to `problems`."""
     return tuple(_Walk(follow, problems).file(path, text, constraint=False))
+
+
+def without_logins(text: str) -> str:
+    """The text with logins and tokens in addresses replaced, before anything else sees it."""
+    return _QUERY.sub(r"\1***", _LOGIN.sub("***@", text))
 
 
 def line(text: str, mark: Mark) -> Entry:

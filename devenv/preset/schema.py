@@ -16,6 +16,13 @@ _EXTENDS = {
     "type": "string",
     "minLength": 1,
 }
+_PIP_FILE = {
+    "description": "A requirements file, relative to this file's folder and inside it.",
+    "type": "object",
+    "properties": {"file": {"type": "string", "minLength": 1}},
+    "required": ["file"],
+    "additionalProperties": False,
+}
 _WHOLE = ("Archive", "Base", "Extension")
 """Never merged with what is inherited, so their keys are required here."""
 _EITHER = {"Base": ("bootstrap", "image"), "Archive": ("path", "url")}
@@ -36,6 +43,7 @@ def schema() -> dict[str, Any]:
         if name in _EITHER:
             definition["oneOf"] = [{"required": [key]} for key in _EITHER[name]]
     made["properties"] = {"extends": _EXTENDS, **made["properties"]}
+    _with_files(made["properties"]["pip"])
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "devenv preset",
@@ -46,6 +54,13 @@ def schema() -> dict[str, Any]:
         "additionalProperties": False,
         "$defs": definitions,
     }
+
+
+def _with_files(pip: dict[str, Any]) -> None:
+    """Let `pip` also be, or have among its entries, a mapping that names a requirements file."""
+    every = next(choice for choice in pip["anyOf"] if choice.get("type") == "array")
+    every["items"] = {"anyOf": [every["items"], _PIP_FILE]}
+    pip["anyOf"].insert(1, _PIP_FILE)
 
 
 def schema_text() -> str:

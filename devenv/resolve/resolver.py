@@ -318,7 +318,7 @@ class _Work:
     ) -> tuple[Wheel, ...]:
         if not names:  # and the base is not needed
             return ()
-        local = [own_file(wheel, self.store) for wheel in map(own_wheel, names) if wheel]
+        local = [own_file(wheel, self.store, self.web) for wheel in map(own_wheel, names) if wheel]
         if self.settings.pip.unheard and not alone:
             self._note(f"warning: devenv does not use these settings: {', '.join(self.settings.pip.unheard)}")
         return resolve_wheels(

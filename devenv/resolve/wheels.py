@@ -88,13 +88,18 @@ def resolve_wheels(
     return tuple(sorted(wheels, key=lambda one: one.name))
 
 
-def own_file(wheel: OwnWheel, store: Store) -> Wheel:
-    """Take a wheel of the preset's folder into the store. Raises LockError for one that does not fit its name,
-    FetchError for one that changed since the preset was read."""
-    store.adopt(wheel.path, wheel.sha256)
+def own_file(wheel: OwnWheel, store: Store, web: Web) -> Wheel:
+    """Take a wheel that the preset names, by path or address, into the store. Raises LockError for one that does not
+    fit its name, FetchError for one that changed since the preset was written."""
+    if wheel.url is not None:
+        wanted, origin = Wanted(name=wheel.file, digests=(("sha256", wheel.sha256),)), Origin(url=wheel.url)
+        bring(store, web, wanted, lambda: (origin,))
+    else:
+        assert wheel.path is not None
+        store.adopt(wheel.path, wheel.sha256)
     file = store.path(wheel.sha256)
     found = Wheel(
-        name=wheel.name, version=wheel.version, file=wheel.path.name, size=file.stat().st_size, sha256=wheel.sha256
+        name=wheel.name, version=wheel.version, file=wheel.file, size=file.stat().st_size, sha256=wheel.sha256
     )
     declared.check(found, "wheel", file)
     return found

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from devenv.adopt.facts.document import Document
 from devenv.doors import files
+from devenv.preset.requirements_file import without_logins
 from devenv.preset.yaml.nodes import Mark, display
 from devenv.preset.yaml.problems import Problems, quote
 
@@ -14,8 +15,6 @@ MOST_BYTES = 16 << 20
 """The size limit of a lock file; other files are smaller by far."""
 MOST_FILES = 64
 
-_LOGIN = re.compile(r"(?<=://)(?:[^\s/:@\"'<>]*:(?![0-9]+[/\"'\s])[^\s@\"'<>]+|[^\s/@\"'<>]+)@")
-_QUERY = re.compile(r"(?i)([?&](?:[a-z_-]*(?:token|secret|key|passw(?:or)?d|sig(?:nature)?|auth)[a-z_-]*)=)[^&#\s\"']+")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f-\x84\x86-\x9f]")
 
 
@@ -88,8 +87,3 @@ def decoded(path: Path, data: bytes, problems: Problems) -> Document | None:
         problems.add(f"the character U+{ord(bad[0]):04X} cannot be in a text file", mark, hint="remove it")
         return None
     return document
-
-
-def without_logins(text: str) -> str:
-    """The text with logins and tokens in addresses replaced, before anything else sees it."""
-    return _QUERY.sub(r"\1***", _LOGIN.sub("***@", text))

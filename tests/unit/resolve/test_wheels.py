@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from devenv.doors.settings.pip_settings import PipSettings
 from devenv.errors import LockError
 from devenv.fetch.store import Store
 from devenv.lock.model import Wheel
+from devenv.preset.own_wheel import own_wheel
 from devenv.resolve import wheels
 from tests.unit.handmade import settings, sha, wheel
 
@@ -251,3 +254,23 @@ def test_a_build_that_no_index_of_the_user_has_says_what_helps(
         resolve(uv, tmp_path, monkeypatch, ("rich", f"torch=={pin}"))
     assert words in (caught.value.hint or "")
     assert "extra-index-url" in (caught.value.hint or "")
+
+
+def test_a_wheel_by_address_is_brought_and_checked_by_its_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "acme-1.2-py3-none-any.whl"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("acme-1.2.dist-info/METADATA", "Metadata-Version: 2.1\nName: acme\nVersion: 1.2\n")
+        archive.writestr("acme-1.2.dist-info/WHEEL", "Wheel-Version: 1.0\n")
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    asked = []
+
+    def bring(store: Store, web: Web, wanted: Any, places: Any) -> None:
+        asked.extend((wanted.name, wanted.digests, [place.url for place in places()]))
+        store.adopt(file, digest)
+
+    monkeypatch.setattr(wheels, "bring", bring)
+    wish = own_wheel(f"acme @ https://files.example.org/x/{file.name}#sha256={digest}")
+    assert wish is not None
+    found = wheels.own_file(wish, Store(tmp_path / "store"), Web(settings(tmp_path)))
+    assert (found.name, found.version, found.file, found.sha256) == ("acme", "1.2", file.name, digest)
+    assert asked == [file.name, (("sha256", digest),), [f"https://files.example.org/x/{file.name}"]]
