@@ -85,6 +85,8 @@ class Reading:
     def __init__(self, project: Project, problems: Problems) -> None:
         self.project = project
         self.problems = problems
+        self.own: set[str] = set()
+        """Canonical names of the project's own packages, which no index has to give."""
         self._facts: list[Fact] = []
         self._left: list[Loss] = []
 

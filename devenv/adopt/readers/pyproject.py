@@ -38,6 +38,9 @@ class _Reader:
 
     def read(self) -> None:
         project = mapping(self._data, "project")
+        for name in map(_text, (project.get("name"), mapping(self._data, "tool", "poetry").get("name"))):
+            if name:
+                self._reading.own.add(canonicalize_name(name))
         if python := _text(project.get("requires-python")):
             self._reading.take(Kind.PYTHON, python, self._places.of("project", python))
         for item in listed(project.get("dependencies")):
@@ -108,8 +111,6 @@ class _Reader:
             remedy = "make a wheel of it and name its path in 'pip', or name a released version"
             self._reading.leave(text, f"'tool.uv.sources' takes it from {self._elsewhere[name]}", mark, remedy=remedy)
             return
-        if name and name == canonicalize_name(_text(mapping(self._data, "project").get("name")) or "-"):
-            return  # its own extras
         requirements.one(text, mark, self._reading)
 
     def _sources(self) -> dict[str, str]:

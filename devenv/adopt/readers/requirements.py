@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from packaging.utils import canonicalize_name
+
 from devenv.adopt.facts.document import Document
 from devenv.adopt.facts.facts import Kind, Reading
 from devenv.adopt.readers import index
@@ -51,6 +53,8 @@ def _entry(entry: Entry, reading: Reading) -> None:
     match entry.kind:
         case "requirement" if OWN_WHEEL.fullmatch(entry.text):
             _wheel(entry, reading)
+        case "requirement" if canonicalize_name(re.split(r"[^\w.-]", entry.text, maxsplit=1)[0]) in reading.own:
+            pass  # with its own extras, or from an index: devenv installs the project of this folder
         case "requirement":
             reading.take(Kind.PIP, entry.text, entry.mark)
         case "constraint":

@@ -19,6 +19,7 @@ _BUILTIN = frozenset({
     "apt-key", "cd", "chmod", "chown", "dpkg-reconfigure", "echo", "export", "find", "groupadd", "ldconfig", "ln",
     "locale-gen", "mkdir", "mv", "rm", "set", "sed", "source", "true", "update-alternatives", "useradd", "usermod",
     "adduser", "addgroup", ".", ":", "[", "test", "hash", "which", "shopt", "unset", "exit", "fi", "then", "else",
+    "if", "elif", "do", "done", "for", "while",
 })  # fmt: skip
 """Commands that prepare an image without putting a program into it."""
 _ELSEWHERE = "put what it makes into the image with 'files', or run it in a setup step"
@@ -59,6 +60,7 @@ def understood(command: str) -> bool:
 
 def _commands(command: str) -> Iterator[list[str] | None]:
     """The words of each command; None for what only a shell can tell."""
+    command = re.sub(r"\\[ \t]*\n", " ", command)
     command = " ; ".join(line for line in command.split("\n") if not line.lstrip().startswith("#"))
     lexer = shlex.shlex(command, posix=True, punctuation_chars=";&|<>()")
     lexer.commenters = ""

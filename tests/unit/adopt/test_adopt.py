@@ -200,6 +200,12 @@ def test_everything_of_a_project(make: Make) -> None:
     assert [path.name for path in made.adopted.read] == ["requirements.txt", ".python-version", "Dockerfile"]
 
 
+def test_the_projects_own_name_is_no_package_of_an_index(make: Make) -> None:
+    project = '[project]\nname = "My_Scans"\ndependencies = ["rich", "my-scans[extra]"]\n[tool.uv]\npackage = false\n'
+    made = make({"pyproject.toml": project, "Dockerfile": "FROM x\nRUN pip install 'my.scans[web]==2' httpx"})
+    assert made.pip == ("rich", "httpx")
+
+
 def test_one_file_gives_the_packages_and_the_others_are_named(make: Make) -> None:
     files = {"pyproject.toml": '[project]\nname = "x"\ndependencies = ["rich"]', "requirements.txt": "httpx"}
     made = make(files)

@@ -270,7 +270,10 @@ FROM base
 COPY requirements.txt /tmp/
 RUN --mount=type=cache,target=/root/.cache pip3 install --no-cache-dir -r /tmp/requirements.txt 'rich>=13' && make install
 RUN <<EOF
-python -m pip install "httpx[http2]"
+if [ -n "$X" ]; then
+  python -m pip install \\
+    "httpx[http2]"
+fi
 # done
 EOF
 RUN curl -LsSf https://me:pw@example.org/install.sh | sh
@@ -288,7 +291,7 @@ def test_dockerfile(facts: Read) -> None:
     assert values(found, Kind.PORT) == ["8000"]
     assert [(loss.what, loss.mark.line) for loss in found.left] == [
         ("variable TOKEN", 5), ("lib$X", 6), ("make install", 15),
-        ("curl -LsSf 'https://***@example.org/install.sh'; sh", 20), ('CMD ["python", "app.py"]', 22),
+        ("curl -LsSf 'https://***@example.org/install.sh'; sh", 23), ('CMD ["python", "app.py"]', 25),
     ]  # fmt: skip
 
 
