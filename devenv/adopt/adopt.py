@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from devenv.adopt import bases, discover
-from devenv.adopt.choice import Choice, Machine, choose
+from devenv.adopt.choice import Choice, Known, Machine, choose
 from devenv.adopt.facts.facts import Fact, Facts, Kind, Loss, Reading
 from devenv.adopt.facts.project import Project
 from devenv.adopt.text import yaml_text
@@ -58,7 +58,9 @@ def adopt(source: Path, folder: Path, *, settings: Settings, matrix: Matrix) -> 
         facts = _foreign(facts)
     presets = {name: load(find(name, folder)).preset for name in _PRESETS}
     machine = Machine(arch=settings.arch, releases=_releases(settings))
-    choice = choose(facts, presets, matrix, machine, problems)
+    follow = [path for path in found.read if discover.is_requirements(path)]
+    known = Known(presets=presets, matrix=matrix)
+    choice = choose(facts, known, machine, problems, follow=follow, folder=folder)
     problems.check()
     text = yaml_text(choice, default_name(folder / PROJECT_FILE), scaffold.SCHEMA_FILE.as_posix(), found.read)
     warnings = _verdict(_checked(folder, text), choice, matrix, problems)

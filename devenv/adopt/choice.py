@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from packaging.specifiers import SpecifierSet
-
-from devenv.adopt import accelerator, bases, notebooks, packages, places
+from devenv.adopt import accelerator, bases, notebooks, packages, pip_entries, places, releases
 from devenv.adopt.accelerator import Accelerator, Setting
 from devenv.adopt.facts.facts import Facts, Kind, Loss
 from devenv.adopt.packages import Change, Entry, Wish
-from devenv.compat import wheels
 from devenv.compat.matrix import Matrix
-from devenv.compat.versions import allows
 from devenv.preset.model import Preset
 from devenv.preset.yaml.nodes import Mark
 from devenv.preset.yaml.problems import Problems
@@ -43,126 +39,102 @@ class Machine:
     releases: tuple[str, ...]
 
 
-def choose(facts: Facts, presets: Mapping[str, Preset], matrix: Matrix, machine: Machine, problems: Problems) -> Choice:
-    """The content; mistakes, and what cannot be true together, go to `problems`."""
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What versions are judged by: the shipped presets by name, and the compatibility matrix."""
 
-    def misfits(python: str) -> int:
-        found = packages.gather(facts, python, machine.arch, Problems(problems_path))
-        return sum(_misfit(wish, python) is not None for wish in found.wishes.values())
+    presets: Mapping[str, Preset]
+    matrix: Matrix
 
-    problems_path = facts.facts[0].mark.path if facts.facts else next(loss.mark.path for loss in facts.left)
-    chosen = bases.choose(facts, misfits, problems, machine.releases)
+
+def choose(
+    facts: Facts, known: Known, machine: Machine, problems: Problems, *, follow: Sequence[Path] = (), folder: Path
+) -> Choice:
+    """The content; mistakes, and what cannot be true together, go to `problems`. `follow`: the requirements files that
+    were read, which the preset names instead of their packages where it can; `folder`: where the preset will lie."""
+    chosen = bases.choose(facts, lambda python: _misfits(facts, python, machine.arch), problems, machine.releases)
     python = chosen.base.python
     found = packages.gather(facts, python, machine.arch, problems)
-    wishes = dict(found.wishes)
-    device = accelerator.decide(wishes, facts, presets, matrix)
-    wishes = {wish.name: wish for wish in accelerator.without_local(wishes.values())}
-    changes, left = [*found.changes, *device.changes], list(facts.left)
-    parent = presets[device.extends]
-    settings = dict(device.settings)
-    marks = dict(device.marks)
-    if chosen.base.bootstrap != parent.base.bootstrap:
-        settings = {
-            "base": Setting(value={"bootstrap": chosen.base.bootstrap}, comment=f"it has Python {python}"),
-            "python": Setting(
-                value=python, comment=chosen.asked.mark.where if chosen.asked else "for the pinned packages"
-            ),
-            **settings,
-        }
-    if chosen.asked is not None:
-        marks["python"] = chosen.asked.mark
-        if chosen.why:
-            asked = f"Python {chosen.asked.value}"
-            changes.append(Change(asked=asked, written=f"Python {python}", why=chosen.why, mark=chosen.asked.mark))
-    for wish in wishes.values():
-        if wish.name not in {"torch", "vllm"} and (why := _misfit(wish, python)):
-            problems.add(why[0], wish.mark, hint=why[1])
-    added = dict(device.added)
-    _needs(wishes, added, problems)
-    books = notebooks.decide(wishes, python, parent.jupyter.version if parent.jupyter else "")
-    changes += books.changes
-    if books.jupyter != "":
-        value: str | Mapping[str, str] | None = {"version": books.jupyter} if books.jupyter else None
-        settings["jupyter"] = Setting(value=value, comment=books.comment)
-    if books.kernel and "ipykernel" not in wishes:
-        added["ipykernel"] = books.kernel
-    if books.jupyter:
-        device.replaced.add("jupyterlab")
-    elif books.jupyter == "" and "jupyterlab" in wishes:
-        device.replaced.add("jupyterlab")
-        lab = wishes["jupyterlab"]
-        changes.append(Change(asked=lab.text, written="the preset's JupyterLab", why="it has one", mark=lab.mark))
+    device = accelerator.decide(found.wishes, facts, known.presets, known.matrix)
+    wishes = {wish.name: wish for wish in accelerator.without_local(found.wishes.values())}
+    parent = known.presets[device.extends]
+    settings = {**_base(chosen, parent), **device.settings}
+    changes, left = [*found.changes, *device.changes, *_of_python(chosen)], list(facts.left)
+    marks = device.marks | ({"python": chosen.asked.mark} if chosen.asked is not None else {})
+    added = device.added | _releases(wishes, device, python, problems)
+    changes += _notebooks(wishes, parent, python, settings, (device.replaced, added))
+    own = next(iter(facts.of(Kind.PROJECT)), None) if not chosen.refused else None
+    for kind, key in ((Kind.MEMORY, "memory"), (Kind.SHM, "shm_size")):
+        for fact in facts.of(kind)[:1]:
+            settings[key] = Setting(value=fact.value, comment=fact.mark.where)
     lists = {
-        "pip": _pip(wishes, device, added, facts, chosen),
+        "pip": pip_entries.entries(
+            wishes, device.replaced, added, own, (follow, folder, packages.environment(python, machine.arch))
+        ),
         "apt": places.apt(facts),
         "env": places.variables(facts),
         "ports": places.ports(facts, parent, settings, left),
         "volumes": places.volumes(facts, left),
         "setup": places.setup(facts, chosen, left),
     }
-    for kind, key in ((Kind.MEMORY, "memory"), (Kind.SHM, "shm_size")):
-        for fact in facts.of(kind)[:1]:
-            settings[key] = Setting(value=fact.value, comment=fact.mark.where)
     return Choice(
         extends=device.extends, why=device.why, settings=settings, lists=lists, changes=tuple(dict.fromkeys(changes)),
         left=tuple(left), marks=marks,
     )  # fmt: skip
 
 
-def _misfit(wish: Wish, python: str) -> tuple[str, str] | None:
-    """A pinned release that has no wheel for a Python: the mistake, and the nearest releases that have one."""
-    if wish.version is None or wish.other:
-        return None
-    found = wheels.wheels_of(wish.name, wish.version)
-    if found is None or allows(found.python, f"{python}.0"):
-        return None
-    minors = [f"3.{minor}" for minor in range(4, 30) if allows(found.python, f"3.{minor}.0")]
-    there = wheels.nearest(wish.name, wish.version, python)
-    span = (
-        f"{minors[0]} to {minors[-1]}"
-        if minors and len(minors) < 20
-        else (minors[0] if minors else "none of 3.4 and newer")
-    )
-    hint = f"nearest that works: {wish.name} {there.words()}" if there else "choose another version"
-    return f"{wish.name} {wish.version} has wheels for Python {span}, not {python}", hint
+def _misfits(facts: Facts, python: str, arch: str) -> int:
+    """How many pinned packages have no wheel for a Python."""
+    found = packages.gather(facts, python, arch, Problems(Path()))
+    return sum(releases.misfit(wish, python) is not None for wish in found.wishes.values())
 
 
-def _needs(wishes: Mapping[str, Wish], added: dict[str, str], problems: Problems) -> None:
-    """What pinned releases need besides: added where it is free, a mistake where another version is pinned."""
-    for wish in list(wishes.values()):
-        need = wheels.needs(wish.name, wish.version) if wish.version and not wish.other else None
-        if need is None:
-            continue
-        name, sign, limit = need.partition("<")
-        asked = wishes.get(name)
-        if asked is None:
-            added.setdefault(need, f"{wish.text} was compiled for it")
-        elif asked.version and not SpecifierSet(sign + limit).contains(asked.version, prereleases=True):
-            problems.add(
-                f"{wish.text} ({wish.mark.where}) was compiled for {need}, not for {asked.text}", asked.mark,
-                hint=f"nearest that works: {_newest(name, sign + limit)}, or a newer {wish.name}",
-            )  # fmt: skip
-        elif not asked.version and not any(one.operator in {"<", "<=", "~="} for one in asked.specifier):
-            added.setdefault(
-                f"{asked.text},{sign}{limit}" if asked.specifier else need, f"{wish.text} was compiled for it"
-            )
+def _base(chosen: bases.Chosen, parent: Preset) -> dict[str, Setting]:
+    """The keys of another base than the preset's."""
+    if chosen.base.bootstrap == parent.base.bootstrap:
+        return {}
+    python, why = chosen.base.python, chosen.asked.mark.where if chosen.asked else "for the pinned packages"
+    return {
+        "base": Setting(value={"bootstrap": chosen.base.bootstrap}, comment=f"it has Python {python}"),
+        "python": Setting(value=python, comment=why),
+    }
 
 
-def _newest(name: str, limit: str) -> str:
-    return f"{name}{limit}"
+def _of_python(chosen: bases.Chosen) -> list[Change]:
+    """The change of a Python that is not the one that was asked for."""
+    if chosen.asked is None or not chosen.why:
+        return []
+    asked, written = f"Python {chosen.asked.value}", f"Python {chosen.base.python}"
+    return [Change(asked=asked, written=written, why=chosen.why, mark=chosen.asked.mark)]
 
 
-def _pip(
-    wishes: Mapping[str, Wish], device: Accelerator, added: Mapping[str, str], facts: Facts, chosen: bases.Chosen
-) -> tuple[Entry, ...]:
-    replaced = device.replaced | {re.split(r"[<>=!~\[,]", text)[0] for text in added}
-    found = [
-        Entry(value=wish.text, comment=wish.mark.where) for name, wish in wishes.items() if name not in replaced
-    ]  # fmt: skip
-    found += [Entry(value=text, comment=why) for text, why in added.items()]
-    for fact in facts.of(Kind.PROJECT)[:1] if not chosen.refused else ():
-        names = {re.split(r"[<>=!~\[, ;]", entry.value)[0].lower() for entry in found}
-        for line in filter(None, fact.value.split("\n")):
-            if re.split(r"[<>=!~\[, ;]", line)[0].lower() not in names:
-                found.append(Entry(value=line, comment="the build of the project's own package"))
-    return tuple(found)
+def _releases(wishes: Mapping[str, Wish], device: Accelerator, python: str, problems: Problems) -> dict[str, str]:
+    """Pinned releases judged by the tables; what they need besides. The matrix judges PyTorch and vLLM."""
+    for wish in wishes.values():
+        if wish.name not in {"torch", "vllm"} and (why := releases.misfit(wish, python)):
+            problems.add(why[0], wish.mark, hint=why[1])
+    pinned = {name: wish.version for name, wish in wishes.items() if wish.version and not wish.other}
+    if (torch := device.settings.get("torch")) is not None and isinstance(torch.value, str):
+        pinned["torch"] = torch.value
+    return releases.needs(pinned, wishes, problems)
+
+
+def _notebooks(
+    wishes: Mapping[str, Wish], parent: Preset, python: str, settings: dict[str, Setting],
+    lists: tuple[set[str], dict[str, str]],
+) -> list[Change]:  # fmt: skip
+    """Decide about JupyterLab in `settings`, and in `lists`: the packages that a key brings, those that are added."""
+    replaced, added = lists
+    books = notebooks.decide(wishes, python, parent.jupyter.version if parent.jupyter else "")
+    if books.jupyter != "":
+        value: str | Mapping[str, str] | None = {"version": books.jupyter} if books.jupyter else None
+        settings["jupyter"] = Setting(value=value, comment=books.comment)
+    if books.kernel and "ipykernel" not in wishes:
+        added["ipykernel"] = books.kernel
+    if books.jupyter is None or "jupyterlab" not in wishes:
+        return list(books.changes)
+    replaced.add("jupyterlab")
+    lab = wishes["jupyterlab"]
+    if books.jupyter:
+        return list(books.changes)
+    return [Change(asked=lab.text, written="the preset's JupyterLab", why="it has one", mark=lab.mark)]

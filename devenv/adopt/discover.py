@@ -87,6 +87,11 @@ def file(path: Path, reading: Reading) -> Found:
     return Found(read=tuple(read))
 
 
+def is_requirements(path: Path) -> bool:
+    """Whether a file is one of requirements, by its name."""
+    return next((reader for pattern, reader in _BY_NAME if re.fullmatch(pattern, path.name)), None) is requirements.read
+
+
 def folder(reading: Reading) -> Found:
     """Read what a folder has. One file gives the Python packages, the first in this order: cog.yaml, AI Workbench's
     requirements.txt, pyproject.toml, requirements.txt, Pipfile, environment.yml, a lock. Others add to them."""

@@ -68,6 +68,8 @@ class Entry:
     value: str
     comment: str
     name: str = ""
+    count: int = 1
+    """The packages that it stands for."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +85,14 @@ def requirement(name: str, extras: tuple[str, ...], specifier: SpecifierSet) -> 
     return f"{name}{'[' + ','.join(extras) + ']' if extras else ''}{_ordered(specifier)}"
 
 
+def holds(asked: Requirement, environment: Mapping[str, str]) -> bool:
+    """Whether a requirement's condition holds. One that cannot be evaluated does not."""
+    try:
+        return asked.marker is None or asked.marker.evaluate(dict(environment))
+    except (UndefinedComparison, UndefinedEnvironmentName):
+        return False
+
+
 def environment(python: str, arch: str) -> dict[str, str]:
     """The environment of markers (PEP 508) in the image."""
     return {
@@ -95,16 +105,16 @@ def environment(python: str, arch: str) -> dict[str, str]:
 
 def gather(facts: Facts, python: str, arch: str, problems: Problems) -> Packages:
     """One wish for each package. Contradictions in one file are mistakes; of two files the first one counts."""
-    holds = environment(python, arch)
+    there = environment(python, arch)
     wishes: dict[str, Wish] = {}
     changes: list[Change] = []
     for fact in facts.of(Kind.PIP):
-        wish = _wish(fact, holds, changes)
+        wish = _wish(fact, there, changes)
         if wish is None:
             continue
         before = wishes.get(wish.name)
         wishes[wish.name] = wish if before is None else _both(before, wish, changes, problems)
-    limits = [found for fact in facts.of(Kind.CONSTRAINT) if (found := _requirement(fact, holds))]
+    limits = [found for fact in facts.of(Kind.CONSTRAINT) if (found := _requirement(fact, there))]
     for requirement, fact in limits:
         name = canonicalize_name(requirement.name)
         if name in wishes and not wishes[name].other:
@@ -128,25 +138,23 @@ def _parsed(text: str) -> Requirement:
     return Requirement(text)
 
 
-def _requirement(fact: Fact, holds: dict[str, str]) -> tuple[Requirement, Fact] | None:
+def _requirement(fact: Fact, environment: Mapping[str, str]) -> tuple[Requirement, Fact] | None:
     """The requirement of a fact; None where its condition does not hold in the image."""
     try:
-        requirement = _parsed(fact.value)
-        if requirement.marker and not requirement.marker.evaluate(holds):
-            return None
-    except (InvalidRequirement, UndefinedComparison, UndefinedEnvironmentName):
+        asked = _parsed(fact.value)
+    except InvalidRequirement:
         return None
-    return requirement, fact
+    return (asked, fact) if holds(asked, environment) else None
 
 
-def _wish(fact: Fact, holds: dict[str, str], changes: list[Change]) -> Wish | None:
+def _wish(fact: Fact, environment: Mapping[str, str], changes: list[Change]) -> Wish | None:
     if fact.value.endswith(".whl") and "@" not in fact.value:
         try:
             name = parse_wheel_filename(fact.value.rpartition("/")[2])[0]
         except InvalidWheelFilename:
             return None
         return Wish(name=name, text=fact.value, specifier=SpecifierSet(), extras=(), mark=fact.mark, other=True)
-    found = _requirement(fact, holds)
+    found = _requirement(fact, environment)
     if found is None:
         return None
     asked = found[0]

@@ -64,7 +64,9 @@ def _list(key: str, entries: Sequence[Entry]) -> Iterator[str]:
     if entries:
         yield ""
         yield f"{key}:"
-        yield from (_commented(f"  - {scalar(entry.value)}", entry.comment) for entry in entries)
+        for entry in entries:
+            key = f"{entry.name}: " if entry.name else ""
+            yield _commented(f"  - {key}{scalar(entry.value)}", entry.comment)
 
 
 def _mapping(key: str, entries: Sequence[Entry]) -> Iterator[str]:
@@ -149,9 +151,10 @@ def scalar(value: str) -> str:
 
 
 def counted(lists: Mapping[str, Sequence[Entry]]) -> str:
-    """What was taken, in words: `12 Python packages, 3 Debian packages`."""
+    """What was taken, in words: `12 Python packages, 1 port`."""
     nouns = {
-        "pip": "Python packages", "apt": "Debian packages", "env": "variables", "ports": "ports", "volumes": "volumes",
-        "setup": "setup steps",
+        "pip": "Python package", "apt": "Debian package", "env": "variable", "ports": "port", "volumes": "volume",
+        "setup": "setup step",
     }  # fmt: skip
-    return ", ".join(f"{len(entries)} {nouns[key]}" for key, entries in lists.items() if entries)
+    counts = {key: sum(entry.count for entry in entries) for key, entries in lists.items()}
+    return ", ".join(f"{count} {nouns[key]}{'s' if count > 1 else ''}" for key, count in counts.items() if count)

@@ -29,7 +29,19 @@ class Made:
 
     @property
     def pip(self) -> tuple[str, ...]:
-        return tuple(entry.value for entry in self.adopted.choice.lists["pip"])
+        """The requirements of the new preset's own entries, those of files that it follows among them."""
+        own = self.loaded.path.parent
+        marks = {at[1]: mark for at, mark in self.loaded.origins.items() if len(at) == 2 and at[0] == "pip"}
+        return tuple(
+            text for number, text in enumerate(self.loaded.preset.pip) if marks[number].path.is_relative_to(own)
+        )
+
+    @property
+    def entries(self) -> tuple[str, ...]:
+        """As they are written."""
+        return tuple(
+            f"{entry.name}: {entry.value}" if entry.name else entry.value for entry in self.adopted.choice.lists["pip"]
+        )
 
     @property
     def left(self) -> tuple[str, ...]:

@@ -108,7 +108,7 @@ def test_only_bases_that_this_machine_can_bring(tree: Callable[[Files], Path], s
         ),
         (
             {"requirements.txt": "numpy==2.0.1\npandas==2.0.3"},
-            "requirements.txt:1:1", "pandas==2.0.3 (requirements.txt:2:1) was compiled for numpy<2", "numpy<2",
+            "requirements.txt:1:1", "pandas 2.0.3 (requirements.txt:2:1) was compiled for numpy<2", "numpy<2",
         ),
         (
             {"pyproject.toml": '[project]\nname = "x"\ndependencies = []\nrequires-python = ">=3.11"', "runtime.txt": "python-3.9"},
@@ -154,8 +154,34 @@ def test_versions_of_a_lock(make: Make) -> None:
 
 
 def test_conditions_are_evaluated_for_the_image(make: Make) -> None:
-    text = "a==1; python_version < '3.11'\na==2; python_version >= '3.11'\nwinonly; sys_platform == 'win32'\nb; extra == 'x'"
-    assert make({"requirements.txt": text}).pip == ("a==2",)
+    lines = (
+        "a==1; python_version < '3.11'",
+        "a==2; python_version >= '3.11'",
+        "w; sys_platform == 'win32'",
+        "b; extra == 'x'",
+    )
+    project = f'[project]\nname = "x"\ndependencies = {list(lines)}\n[tool.uv]\npackage = false\n'
+    assert make({"pyproject.toml": project}).pip == ("a==2",)
+
+
+@pytest.mark.parametrize(
+    ("text", "entries"),
+    [
+        ("rich>=13 # why\nhttpx[http2]; python_version > '3'\nold; python_version < '3'\n", ["file: requirements.txt"]),
+        ("-r more.txt\npandas==2.0.3", ["file: requirements.txt", "numpy<2"]),
+        ("rich\ngit+https://github.com/a/b", ["rich"]),
+        ("rich\n--index-url https://index.example.org/simple", ["rich"]),
+        ("rich\ntorch==2.10.0", ["rich"]),
+        ("rich\nsklearn", ["rich", "scikit-learn"]),
+        ("rich\n-c more.txt", ["rich"]),
+        ("rich\n./acme-1-py3-none-any.whl", ["rich", "acme-1-py3-none-any.whl"]),
+    ],
+)
+def test_a_requirements_file_is_followed_where_a_preset_can(make: Make, text: str, entries: list[str]) -> None:
+    made = make({"requirements.txt": text, "more.txt": "click\n", "acme-1-py3-none-any.whl": "x"})
+    assert list(made.entries) == entries
+    if entries[0].startswith("file"):
+        assert "requirements.txt # " in made.adopted.text
 
 
 def test_constraints_limit_what_is_asked_for(make: Make) -> None:
@@ -192,7 +218,7 @@ def test_everything_of_a_project(make: Make) -> None:
     preset = made.loaded.preset
     assert ("tree" in preset.apt, "libgl1" in preset.apt, "python3-pip" in preset.apt) == (True, True, False)
     assert (preset.env["LEVEL"], preset.ports, preset.name) == ("debug", {"port-8000": 8000}, "scans")
-    assert "  - rich==13.9.4 # requirements.txt:1:1" in made.adopted.text
+    assert "  - file: requirements.txt # 1 package; the lock follows the file" in made.adopted.text
     assert "CMD run (Dockerfile:5:1): devenv starts its own services" in " ".join(
         made.adopted.text.replace("#", "").split()
     )

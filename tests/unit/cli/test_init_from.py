@@ -24,7 +24,7 @@ def test_files_are_found_by_themselves(here: Path, capsys: pytest.CaptureFixture
     assert run(["init"]) == 0
     said = " ".join(capsys.readouterr().err.split())
     assert "read requirements.txt" in said
-    assert "taken: 1 Python packages" in said
+    assert "taken: 1 Python package" in said
     assert (
         "left out: git+https://github.com/a/b (requirements.txt:2:1): a repository's address cannot be locked" in said
     )
