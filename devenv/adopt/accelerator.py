@@ -194,14 +194,23 @@ def _version(wish: Wish | None, own: str, project: _Project) -> str | None:
     beside = next((found for name in _BESIDE if (found := _partner(name, project.wishes.get(name)))), None)
     if beside is not None and specifier.contains(beside):
         return beside
-    if specifier.contains(own):
+    wanted = project.cuda.value if project.cuda is not None and project.cuda.value != "cpu" else ""
+    if specifier.contains(own) and _has_build(own, wanted, project.matrix):
         return own
     for row in reversed(project.matrix.torch):
+        if wanted and wanted not in (row.cuda, *row.variants):
+            continue
         minor = row.versions.removeprefix("==").removesuffix(".*").removeprefix(">=").partition(",")[0]
         for patch in (0, 1):
             if specifier.contains(f"{minor}.{patch}"):
                 return f"{minor}.{patch}"
     return None
+
+
+def _has_build(version: str, cuda: str, matrix: Matrix) -> bool:
+    """Whether a PyTorch has a build for a CUDA; an unknown one may have any."""
+    row = matrix.for_torch(version)
+    return not cuda or row is None or cuda in (row.cuda, *row.variants)
 
 
 def _partner(name: str, wish: Wish | None) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from pathlib import Path
 
 from devenv.adopt import bases, discover
@@ -17,6 +18,7 @@ from devenv.doors.settings.settings import Settings
 from devenv.errors import PresetError, UsageError
 from devenv.preset import scaffold
 from devenv.preset.load import LoadedPreset, default_name, find, load
+from devenv.preset.model import Preset
 from devenv.preset.project_root import PROJECT_FILE
 from devenv.preset.yaml.nodes import Mark, display
 from devenv.preset.yaml.problems import Problems
@@ -56,7 +58,7 @@ def adopt(source: Path, folder: Path, *, settings: Settings, matrix: Matrix) -> 
         raise PresetError(f"nothing in {display(source)} that devenv reads", hint=f"it reads {discover.KINDS}")
     if root.resolve() != folder.resolve():
         facts = _foreign(facts)
-    presets = {name: load(find(name, folder)).preset for name in _PRESETS}
+    presets = {name: _shipped(find(name, folder)) for name in _PRESETS}
     machine = Machine(arch=settings.arch, releases=_releases(settings))
     follow = [path for path in found.read if discover.is_requirements(path)]
     known = Known(presets=presets, matrix=matrix)
@@ -66,6 +68,12 @@ def adopt(source: Path, folder: Path, *, settings: Settings, matrix: Matrix) -> 
     warnings = _verdict(_checked(folder, text), choice, matrix, problems)
     problems.check()
     return Adopted(text=text, choice=choice, read=found.read, passed_over=found.passed_over, warnings=warnings)
+
+
+@functools.cache
+def _shipped(path: Path) -> Preset:
+    """A shipped preset, which does not change while devenv runs."""
+    return load(path).preset
 
 
 def _checked(folder: Path, text: str) -> LoadedPreset:

@@ -21,6 +21,7 @@ from devenv.adopt.readers import (
     pyproject,
     repo2docker,
     requirements,
+    setup_py,
     uv_lock,
     workbench,
 )
@@ -45,19 +46,20 @@ _BY_NAME: tuple[tuple[str, Reader], ...] = (
     (r"\.python-version", repo2docker.python_version),
     (r"(pre|post)[bB]uild(\.bash|\.sh)?", repo2docker.script),
     (r"variables\.env", repo2docker.variables),
+    (r"setup\.cfg", setup_py.read_cfg),
+    (r"setup\.py", setup_py.read),
     (r".*\.ya?ml", conda.read),
     (r".*\.(txt|in|pip)|requirements", requirements.read),
 )  # fmt: skip
 KINDS = (
     "requirements.txt, pyproject.toml, uv.lock, poetry.lock, Pipfile, Pipfile.lock, environment.yml, "
-    "devcontainer.json, Dockerfile, cog.yaml, apt.txt, runtime.txt, postBuild, .project/spec.yaml"
+    "devcontainer.json, Dockerfile, cog.yaml, apt.txt, runtime.txt, postBuild, .project/spec.yaml, setup.cfg, setup.py"
 )
 
 _DEVCONTAINERS = (".devcontainer/devcontainer.json", ".devcontainer.json")
 _DOCKERFILES = ("Dockerfile", "docker/Dockerfile", "Containerfile")
 _CONDA = ("environment.yml", "environment.yaml", "conda.yml", "conda.yaml")
 _BINDER = ("binder", ".binder")
-_ONLY_BUILD = ("setup.py", "setup.cfg")
 _OTHER = ("install.R", "DESCRIPTION", "Project.toml", "default.nix", "start")
 
 
@@ -111,9 +113,6 @@ def folder(reading: Reading) -> Found:
     read += _each(tuple(f"{binder}{name}" for name in _OTHER) if binder else (), repo2docker.other, reading)
     read += _containers(reading)
     passed = [path for source in sources[1:] for path in source.paths()]
-    if not sources:
-        for name in _ONLY_BUILD:
-            _each((name,), _only_build, reading)
     return Found(
         read=tuple(dict.fromkeys(read)), passed_over=tuple(path for path in dict.fromkeys(passed) if path not in read)
     )
@@ -170,6 +169,8 @@ def _sources(reading: Reading) -> Iterator[_Source]:
     yield _Source(_CONDA, conda.read, reading)
     yield _Source(binder, conda.read, reading)
     yield _Source(tuple(f"{folder}/requirements.txt" for folder in _BINDER), requirements.read, reading)
+    yield _Source(("setup.cfg",) if _cfg_lists(reading) else (), setup_py.read_cfg, reading)
+    yield _Source(("setup.py",), setup_py.read, reading)
     for name, reader in _BY_NAME[1:3]:
         yield _Source((name.replace("\\", ""),), reader, reading)
     yield _Source(("Pipfile.lock",), _BY_NAME[4][1], reading)
@@ -177,8 +178,15 @@ def _sources(reading: Reading) -> Iterator[_Source]:
 
 def _single(reading: Reading) -> tuple[str, ...]:
     """The one requirements file of another name; none where there are several."""
-    names = sorted(path.name for path in reading.project.root.glob("requirements*.txt"))
-    return (names[0],) if len(names) == 1 else ()
+    return _only_one(reading.project.root)
+
+
+def _only_one(root: Path) -> tuple[str, ...]:
+    for pattern in ("requirements*.txt", "requirements/*.txt"):
+        names = sorted(path.relative_to(root).as_posix() for path in root.glob(pattern))
+        if names:
+            return (names[0],) if len(names) == 1 else ()
+    return ()
 
 
 def _lists(reading: Reading) -> bool:
@@ -191,6 +199,13 @@ def _lists(reading: Reading) -> bool:
         return True
     data = table(document, problems)
     return bool(len(problems)) or pyproject.has_dependencies(data) or bool(mapping(data, "dependency-groups"))
+
+
+def _cfg_lists(reading: Reading) -> bool:
+    if not reading.project.has("setup.cfg"):
+        return False
+    document = reading.project.document(reading.project.root / "setup.cfg", reading.problems)
+    return document is not None and setup_py.lists(document)
 
 
 def _cog_lists(reading: Reading) -> bool:
@@ -221,11 +236,6 @@ def _pipfile_pins(document: Document, reading: Reading) -> None:
     pipfile_lock.read_lock(document, reading, alone=False)
 
 
-def _only_build(document: Document, reading: Reading) -> None:
-    why = "only its execution tells what the project needs, and nothing of it is executed"
-    reading.leave(document.path.name, why, document.at(1), remedy="add the packages to 'pip' in devenv.yaml")
-
-
 def _first(names: tuple[str, ...], reader: Reader, reading: Reading) -> list[Path]:
     name = next(filter(reading.project.has, names), None)
     return _each((name,), reader, reading) if name else []
@@ -249,8 +259,9 @@ def is_there(folder: Path) -> bool:
     project = Project(folder)
     names = (
         "cog.yaml", ".project/spec.yaml", "pyproject.toml", "requirements.txt", "requirements/base.txt",
-        "requirements.in", "Pipfile", "uv.lock", "poetry.lock", "Pipfile.lock", "apt.txt", *_CONDA, *_DEVCONTAINERS,
+        "requirements.in", "Pipfile", "uv.lock", "poetry.lock", "Pipfile.lock", "apt.txt", "setup.py", *_CONDA,
+        *_DEVCONTAINERS,
         *_DOCKERFILES,
         *(f"{folder}/{name}" for folder in _BINDER for name in (*_CONDA, "requirements.txt", "apt.txt")),
     )  # fmt: skip
-    return any(map(project.has, names)) or len(list(folder.glob("requirements*.txt"))) == 1
+    return any(map(project.has, names)) or bool(_only_one(folder))

@@ -9,6 +9,7 @@ from devenv.adopt.facts.facts import Kind, Reading
 from devenv.adopt.facts.tree import at, text, yaml_tree
 from devenv.adopt.readers import requirements
 from devenv.adopt.readers.conda_names import names
+from devenv.adopt.readers.values import environment
 from devenv.preset.yaml.nodes import Mark
 
 _SPEC = re.compile(r"(?:[\w./:-]+::)?(?P<name>[A-Za-z0-9_.-]+)\s*(?P<version>[^\[]*)(?:\[.*\])?", re.ASCII)
@@ -28,7 +29,7 @@ def read(document: Document, reading: Reading) -> None:
                 _pip(content, item.mark, reading)
     variables = at(top, "variables")
     for name, node in variables.entries.items() if variables else ():
-        reading.take(Kind.ENV, text(node), node.mark, name=name)
+        environment(name, text(node), node.mark, reading)
 
 
 def _pip(content: str, mark: Mark, reading: Reading) -> None:

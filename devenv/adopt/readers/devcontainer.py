@@ -110,6 +110,8 @@ def _words(node: Node) -> str:
     """A command as text; a list of words in the shell's quotes where they need some."""
     import shlex
 
+    if node.entries:
+        return "; ".join(map(_words, node.entries.values()))
     return shlex.join(text(item) for item in node.items) if node.items else text(node)
 
 

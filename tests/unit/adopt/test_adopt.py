@@ -31,6 +31,10 @@ Make = Callable[..., Made]
         ({"requirements.txt": "torch==2.6.0+cu124"}, "pytorch-cuda", {"torch": "2.6.0", "cuda": "12.4"}),
         ({"requirements.txt": "torch==2.6.0+cu118"}, "pytorch-cuda", {"torch": "2.6.0+cu118", "cuda": "11.8"}),
         ({"requirements.txt": "torch>=2.4,<2.6"}, "pytorch-cuda", {"torch": "2.5.0", "cuda": "12.4"}),
+        (
+            {"requirements.txt": "--extra-index-url https://x/whl/cu118\ntorch"},
+            "pytorch-cuda", {"torch": "2.7.0+cu118", "cuda": "11.8"},
+        ),
         ({"requirements.txt": "torchvision==0.21.0"}, "pytorch-cuda", {"torch": "2.6.0", "cuda": "12.4"}),
         ({"requirements.txt": "torch==1.0.1"}, "pytorch-cuda", {"torch": "1.0.1", "cuda": None}),
         ({"requirements.txt": "sentence-transformers"}, "pytorch-cuda", {"torch": "2.10.0"}),
@@ -241,7 +245,7 @@ def test_one_file_gives_the_packages_and_the_others_are_named(make: Make) -> Non
 
 
 def test_other_files_than_these(tree: Callable[[Files], Path], settings: Settings) -> None:
-    folder = tree({"notes.md": "x", "setup.py": "raise SystemExit('executed')", "empty.txt": ""})
+    folder = tree({"notes.md": "x", "empty.txt": ""})
     with pytest.raises(UsageError, match=r"notes\.md is no file that devenv reads"):
         adopt(folder / "notes.md", folder, settings=settings, matrix=read())
     with pytest.raises(UsageError, match="gone does not exist"):

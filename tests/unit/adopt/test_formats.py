@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from devenv.adopt.facts.facts import Kind
@@ -15,6 +17,7 @@ from devenv.adopt.readers import (
     poetry,
     pyproject,
     repo2docker,
+    setup_py,
     uv_lock,
     workbench,
 )
@@ -201,13 +204,14 @@ dependencies:
       - -r more.txt
 variables:
   OMP_NUM_THREADS: 4
+  "A!": b
 """
     found = facts(conda.read, {"environment.yml": text, "more.txt": "httpx"})
     assert values(found, Kind.PYTHON) == ["==3.10.*"]
     assert values(found, Kind.PIP) == ["numpy==1.26.*", "pandas<3,>=2", "torch==2.5.1", "rich>=13", "httpx"]
     assert [(fact.value, fact.firm) for fact in found.of(Kind.CUDA)] == [("12.4", True)]
     assert (values(found, Kind.APT), values(found, Kind.ENV)) == (["ffmpeg"], ["4"])
-    assert [loss.what for loss in found.left] == ["some-strange-thing"]
+    assert [loss.what for loss in found.left] == ["some-strange-thing", "variable A!"]
     assert found.of(Kind.PIP)[3].mark.where == "environment.yml:14:9"
 
 
@@ -360,3 +364,32 @@ execution:
     assert values(found, Kind.GPU)[0] == "true"
     assert [(fact.name, fact.value) for fact in found.of(Kind.VOLUME)] == [("data-tmp", "/data/tmp")]
     assert [loss.what for loss in found.left] == ["secrets NGC_KEY"]
+
+
+SETUP = """\
+import os
+from setuptools import setup
+NEEDS = [
+    "rich>=13",
+    "httpx",
+]
+os.system("touch executed")
+setup(name="x", python_requires=">=3.9", install_requires=NEEDS, extras_require={"a": ["b"]})
+"""
+
+
+def test_setup_py_is_parsed_and_never_run(facts: Read, project: Path) -> None:
+    found = facts(setup_py.read, {"setup.py": SETUP})
+    assert (values(found, Kind.PIP), values(found, Kind.PYTHON)) == (["rich>=13", "httpx"], [">=3.9"])
+    assert [fact.mark.where for fact in found.of(Kind.PIP)] == ["setup.py:4:5", "setup.py:5:5"]
+    assert [loss.what for loss in found.left] == ["the project's own package"]
+    assert sorted(path.name for path in project.iterdir()) == ["setup.py"]
+    for text in ("setup(install_requires=open('x').read())", "raise SystemExit", "def f(:"):
+        assert facts(setup_py.read, {"setup.py": text}).left[0].what == "setup.py"
+
+
+def test_setup_cfg(facts: Read) -> None:
+    text = "[metadata]\nname = x\n[options]\npython_requires = >=3.10\ninstall_requires =\n    rich>=13\n    # no\n    httpx\n"
+    found = facts(setup_py.read_cfg, {"setup.cfg": text})
+    assert (values(found, Kind.PIP), values(found, Kind.PYTHON)) == (["rich>=13", "httpx"], [">=3.10"])
+    assert [fact.mark.line for fact in found.of(Kind.PIP)] == [6, 8]

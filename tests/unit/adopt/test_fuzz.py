@@ -33,6 +33,8 @@ SEEDS = {
     ".python-version": b"3.12.1\n",
     ".project/spec.yaml": b"environment: {base: {image: a, cuda_version: '12'}}\nexecution: {mounts: [{type: volume, target: /a}]}\n",
     "variables.env": b"A=b\n",
+    "setup.py": formats.SETUP.encode(),
+    "setup.cfg": b"[options]\ninstall_requires =\n  rich\npython_requires = >=3\n",
 }
 
 
