@@ -11,15 +11,18 @@ from devenv.adopt.packages import Change, Wish
 from devenv.preset.model import VERSION
 
 _NEEDS = {
-    "anyio": ">=3.1", "argon2-cffi": ">=21.1", "babel": ">=2.10", "httpx": ">=0.25,<1", "ipykernel": ">=6.5",
-    "ipython": ">=7.23.1", "jinja2": ">=3.0.3", "jsonschema": ">=4.18", "jupyter-client": ">=8.9",
-    "jupyter-core": ">=5.1", "jupyter-events": ">=0.11", "jupyter-server": ">=2.19,<3",
+    "anyio": ">=3.1", "argon2-cffi": ">=21.1", "async-lru": ">=1", "attrs": ">=22.2", "babel": ">=2.10",
+    "comm": ">=0.1.1", "debugpy": ">=1.6.5", "httpcore": ">=1,<2", "httpx": ">=0.25,<1", "ipykernel": ">=6.5",
+    "ipython": ">=7.23.1", "jinja2": ">=3.0.3", "json5": ">=0.9", "jsonschema": ">=4.18", "jupyter-client": ">=8.9",
+    "jupyter-core": ">=5.1", "jupyter-events": ">=0.11", "jupyter-lsp": ">=2", "jupyter-server": ">=2.19,<3",
     "jupyterlab-server": ">=2.28,<3", "markupsafe": ">=2", "mistune": ">=2.0.3,<4", "nbconvert": ">=6.4.4",
-    "nbformat": ">=5.3", "notebook": ">=7", "packaging": ">=23.2", "prometheus-client": ">=0.9", "pygments": ">=2.14",
-    "python-dateutil": ">=2.8.2", "pyyaml": ">=5.3", "pyzmq": ">=25", "requests": ">=2.31", "terminado": ">=0.8.3",
-    "tornado": ">=6.5.7", "traitlets": ">=5.6", "typing-extensions": ">=4.13", "websocket-client": ">=1.7",
+    "nbformat": ">=5.3", "notebook": ">=7", "notebook-shim": ">=0.2", "packaging": ">=23.2",
+    "prometheus-client": ">=0.9", "pygments": ">=2.14", "python-dateutil": ">=2.8.2", "python-json-logger": ">=2.0.4",
+    "pyyaml": ">=5.3", "pyzmq": ">=25", "referencing": ">=0.28.4", "requests": ">=2.31", "send2trash": ">=1.8.2",
+    "terminado": ">=0.8.3", "tornado": ">=6.5.7", "traitlets": ">=5.6", "typing-extensions": ">=4.13",
+    "urllib3": ">=1.21.1,<3", "websocket-client": ">=1.7",
 }  # fmt: skip
-"""What the shipped JupyterLab and ipykernel need: their wheels' metadata, 2026-11."""
+"""What the shipped JupyterLab and ipykernel need, and what these need: their wheels' metadata, 2026-11."""
 _OLD_KERNEL = 11
 """The lowest minor of Python that the shipped ipykernel takes."""
 

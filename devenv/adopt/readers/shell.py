@@ -206,7 +206,7 @@ def _option(name: str, value: str, mark: Mark, reading: Reading) -> None:
     if name in {"-r", "--requirement", "-c", "--constraint"}:
         _file(value, mark, reading)
     elif name in {"-e", "--editable"}:
-        _requirement(value, mark, reading)
+        _requirement(value if "://" in value or value.startswith((".", "/")) else f"./{value}", mark, reading)
     else:
         index.read(value, mark, reading)
 

@@ -145,6 +145,7 @@ def test_jupyterlab(make: Make) -> None:
     assert version("jupyterlab==4.2.5") == "4.2.5"
     assert version("jupyterlab~=4.0.8") == "4.0.8"
     assert version("tornado==6.1") is None
+    assert version("attrs==21.4.0") is None
     made = make({"requirements.txt": "rich\ntornado==6.1"})
     assert made.changed == ("tornado==6.1",)
     assert "ipykernel" in made.pip

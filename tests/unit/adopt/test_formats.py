@@ -280,6 +280,7 @@ if [ -n "$X" ]; then
 fi
 # done
 EOF
+RUN pip install -e src
 RUN curl -LsSf https://me:pw@example.org/install.sh | sh
 EXPOSE 8000/tcp
 CMD ["python", "app.py"]
@@ -294,8 +295,8 @@ def test_dockerfile(facts: Read) -> None:
     assert [(fact.name, fact.value) for fact in found.of(Kind.ENV)] == [("LEVEL", "debug")]
     assert values(found, Kind.PORT) == ["8000"]
     assert [(loss.what, loss.mark.line) for loss in found.left] == [
-        ("variable TOKEN", 5), ("lib$X", 6), ("make install", 15),
-        ("curl -LsSf 'https://***@example.org/install.sh'; sh", 23), ('CMD ["python", "app.py"]', 25),
+        ("variable TOKEN", 5), ("lib$X", 6), ("make install", 15), ("./src", 23),
+        ("curl -LsSf 'https://***@example.org/install.sh'; sh", 24), ('CMD ["python", "app.py"]', 26),
     ]  # fmt: skip
 
 
