@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -136,7 +136,3 @@ def facts(tree: Callable[[Files], Path]) -> Read:
 
 def values(facts: Facts, kind: Kind) -> list[str]:
     return [fact.value for fact in facts.of(kind)]
-
-
-def places(facts: Facts) -> Iterator[str]:
-    return (f"{fact.mark.line}:{fact.mark.column}" for fact in facts.facts)

@@ -129,6 +129,15 @@ def test_what_cannot_be_true_together(mistakes: Mistakes, files: Files, where: s
     assert (found.where, message in found.message, hint in str(found.hint)) == (where, True, True), vars(found)
 
 
+def test_groups_that_include_each_other(mistakes: Mistakes) -> None:
+    text = '[dependency-groups]\ndev = ["rich", {include-group = "a"}]\na = [{include-group = "dev"}, {include-group = "gone"}]\n'
+    found = mistakes({"pyproject.toml": text})
+    assert [(one.message, one.where) for one in found] == [
+        ("dependency groups form a circle: dev → a → dev", "pyproject.toml:2:33"),
+        ("unknown dependency group 'gone'", "pyproject.toml:2:33"),
+    ]
+
+
 def test_what_was_compiled_for_numpy_1_gets_it(make: Make) -> None:
     assert "numpy<2" in make({"requirements.txt": "pandas==2.0.3"}).pip
     assert "numpy>=1.22,<2" in make({"requirements.txt": "pandas==2.0.3\nnumpy>=1.22"}).pip
