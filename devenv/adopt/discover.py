@@ -73,7 +73,7 @@ class Found:
 
 def file(path: Path, reading: Reading) -> Found:
     """Read one file that the user names. Raises UsageError for a format that devenv does not know."""
-    reader = next((reader for pattern, reader in _BY_NAME if re.fullmatch(pattern, path.name)), None)
+    reader = _reader(path.name)
     if reader is None:
         raise UsageError(f"{display(path)} is no file that devenv reads", hint=f"it reads {KINDS}")
     document = reading.project.document(path, reading.problems)
@@ -91,12 +91,17 @@ def file(path: Path, reading: Reading) -> Found:
 
 def is_requirements(path: Path) -> bool:
     """Whether a file is one of requirements, by its name."""
-    return next((reader for pattern, reader in _BY_NAME if re.fullmatch(pattern, path.name)), None) is requirements.read
+    return _reader(path.name) is requirements.read
+
+
+def _reader(name: str) -> Reader | None:
+    return next((reader for pattern, reader in _BY_NAME if re.fullmatch(pattern, name)), None)
 
 
 def folder(reading: Reading) -> Found:
     """Read what a folder has. One file gives the Python packages, the first in this order: cog.yaml, AI Workbench's
-    requirements.txt, pyproject.toml, requirements.txt, Pipfile, environment.yml, a lock. Others add to them."""
+    requirements.txt, pyproject.toml, requirements.txt, Pipfile, environment.yml, setup.cfg, setup.py, a lock. Others
+    add to them."""
     project = reading.project
     sources = [source for source in _sources(reading) if source]
     read = list(sources[0]()) if sources else []
@@ -164,24 +169,19 @@ def _sources(reading: Reading) -> Iterator[_Source]:
         yield _Source(("requirements.txt",), requirements.read, reading)
     yield _Pyproject(reading)
     yield _Source(("requirements.txt", "requirements/base.txt", "requirements.in"), requirements.read, reading)
-    yield _Source(_single(reading), requirements.read, reading)
+    yield _Source(_only_one(reading.project.root), requirements.read, reading)
     yield _Pipfile(("Pipfile",), pipfile_lock.read, reading)
     yield _Source(_CONDA, conda.read, reading)
     yield _Source(binder, conda.read, reading)
     yield _Source(tuple(f"{folder}/requirements.txt" for folder in _BINDER), requirements.read, reading)
     yield _Source(("setup.cfg",) if _cfg_lists(reading) else (), setup_py.read_cfg, reading)
     yield _Source(("setup.py",), setup_py.read, reading)
-    for name, reader in _BY_NAME[1:3]:
-        yield _Source((name.replace("\\", ""),), reader, reading)
-    yield _Source(("Pipfile.lock",), _BY_NAME[4][1], reading)
-
-
-def _single(reading: Reading) -> tuple[str, ...]:
-    """The one requirements file of another name; none where there are several."""
-    return _only_one(reading.project.root)
+    for name in ("uv.lock", "poetry.lock", "Pipfile.lock"):
+        yield _Source((name,), _reader(name) or requirements.read, reading)
 
 
 def _only_one(root: Path) -> tuple[str, ...]:
+    """The one requirements file of another name than the usual ones; none where there are several."""
     for pattern in ("requirements*.txt", "requirements/*.txt"):
         names = sorted(path.relative_to(root).as_posix() for path in root.glob(pattern))
         if names:

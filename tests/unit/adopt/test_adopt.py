@@ -254,6 +254,15 @@ def test_one_file_gives_the_packages_and_the_others_are_named(make: Make) -> Non
     assert make({"pyproject.toml": "[tool.ruff]\n"}).pip == ("httpx",)
 
 
+def test_locks_alone_and_beside_a_project_in_a_folder(make: Make) -> None:
+    lock = '[[package]]\nname = "rich"\nversion = "13.9.4"\n'
+    assert make({"poetry.lock": lock}).pip == ("rich==13.9.4",)
+    project = '[project]\nname = "x"\ndependencies = ["rich"]\n[tool.uv]\npackage = false\n'
+    made = make({"app/pyproject.toml": project, "app/poetry.lock": lock}, source="app/pyproject.toml")
+    assert made.pip == ("rich==13.9.4",)
+    assert [path.name for path in made.adopted.read] == ["pyproject.toml", "poetry.lock"]
+
+
 def test_other_files_than_these(tree: Callable[[Files], Path], settings: Settings) -> None:
     folder = tree({"notes.md": "x", "empty.txt": ""})
     with pytest.raises(UsageError, match=r"notes\.md is no file that devenv reads"):
