@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 
+from devenv.adopt.facts import secret
 from devenv.adopt.facts.project import Project
 from devenv.preset.yaml.nodes import Mark
 from devenv.preset.yaml.problems import Problems
@@ -91,13 +92,18 @@ class Reading:
         self._left: list[Loss] = []
 
     def take(self, kind: Kind, value: str, mark: Mark, *, name: str = "", firm: bool = True) -> None:
-        """State one fact."""
+        """State one fact. A command that may hold a secret is left out."""
+        if kind == Kind.SETUP and secret.may_hold(value):
+            self.leave(value, "its words may hold a secret", mark, remedy="add it to 'setup' without the secret")
+            return
         if len(self._facts) >= MOST:
             self.problems.stop(f"more than {MOST:,} statements in the project's files", mark)
         self._facts.append(Fact(kind=kind, value=value, mark=mark, name=name, firm=firm))
 
     def leave(self, what: str, why: str, mark: Mark, *, remedy: str) -> None:
-        """State one loss."""
+        """State one loss. Of a text that may hold a secret only the first word is kept."""
+        if secret.may_hold(what):
+            what = f"{what.split(maxsplit=1)[0][:40]} … (not shown, because it may hold a secret)"
         if len(self._left) >= MOST:
             self.problems.stop(f"more than {MOST:,} statements in the project's files", mark)
         self._left.append(Loss(what=what, why=why, remedy=remedy, mark=mark))

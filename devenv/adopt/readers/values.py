@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import re
 
+from devenv.adopt.facts import secret
 from devenv.adopt.facts.facts import Kind, Reading
 from devenv.preset.checks import ENV_PREFIX, RESERVED_ENV
 from devenv.preset.model import ENV_NAME, ENV_VALUE
 from devenv.preset.yaml.nodes import Mark
-from devenv.secrets.known import KnownValues
-from devenv.secrets.scanner import Scanner
 
-_SECRET = re.compile(
-    r"(?i)token|secret|passw|passphrase|credential|api_?key|access_?key|private_?key|(^|_)pat($|_)|(^|_)auth($|_)"
-)
 _OF_IMAGES = frozenset({
     "DEBIAN_FRONTEND", "LANG", "LC_ALL", "LANGUAGE", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE",
     "PIP_NO_CACHE_DIR", "PIP_DISABLE_PIP_VERSION_CHECK", "PIP_DEFAULT_TIMEOUT", "PIP_ROOT_USER_ACTION",
@@ -31,7 +27,7 @@ def environment(name: str, value: str, mark: Mark, reading: Reading) -> None:
     """A variable; one that may hold a secret never."""
     if name in _OF_IMAGES or name in RESERVED_ENV or name.startswith(ENV_PREFIX):
         return
-    if _SECRET.search(name) or Scanner(KnownValues()).text("env", f"{name}={value}\n"):
+    if secret.NAME.search(name) or secret.may_hold(f"{name}={value}"):
         if value:
             remedy = "set it when you start a command: devenv exec -- env NAME=VALUE COMMAND"
             reading.leave(f"variable {name[:80]}", "its value may be a secret", mark, remedy=remedy)

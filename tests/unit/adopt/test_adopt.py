@@ -263,6 +263,20 @@ def test_locks_alone_and_beside_a_project_in_a_folder(make: Make) -> None:
     assert [path.name for path in made.adopted.read] == ["pyproject.toml", "poetry.lock"]
 
 
+def test_a_secret_in_a_command_is_nowhere(make: Make) -> None:
+    word = "hx7Qp2LmZ9"
+    made = make({
+        "Dockerfile": f"FROM x\nENV DB_PASSWORD={word} URL=postgres://me:{word}@db/x\n"
+        f"RUN curl -H 'Authorization: Bearer {word}' https://example.org/x\nRUN make TOKEN={word}\n"
+        f'CMD ["app", "--password={word}"]\n',
+        ".devcontainer/devcontainer.json": '{"build": {"dockerfile": "../Dockerfile"}, '
+        f'"postCreateCommand": "login --password {word}", "runArgs": ["--env", "API_KEY={word}", "--secret={word}"]}}',
+    })  # fmt: skip
+    assert word not in made.adopted.text + repr(made.adopted.choice)
+    assert "CMD … (not shown, because it may hold a secret)" in made.left
+    assert made.loaded.preset.setup == {}
+
+
 def test_other_files_than_these(tree: Callable[[Files], Path], settings: Settings) -> None:
     folder = tree({"notes.md": "x", "empty.txt": ""})
     with pytest.raises(UsageError, match=r"notes\.md is no file that devenv reads"):
