@@ -6,6 +6,7 @@ import bisect
 import itertools
 from pathlib import Path
 
+from devenv.adopt.facts.secret import is_assigned
 from devenv.preset.yaml.nodes import Mark
 
 
@@ -26,9 +27,10 @@ class Document:
         return self.at(line + 1, offset - self._starts[line] + 1)
 
     def at(self, line: int, column: int = 1) -> Mark:
-        """A place by numbers that count from 1, kept inside the text."""
+        """A place by numbers that count from 1, kept inside the text. A line with a secret is not shown."""
         line = max(1, min(line, len(self.lines)))
-        return Mark(path=self.path, line=line, column=max(1, column), text=self.lines[line - 1])
+        text = self.lines[line - 1]
+        return Mark(path=self.path, line=line, column=max(1, column), text="" if is_assigned(text) else text)
 
     def line_of(self, line: str, start: int = 0) -> int:
         """Where a whole line stands after `start`; else `start`."""

@@ -17,6 +17,11 @@ _ASSIGNED = re.compile(
 )
 
 
+def is_assigned(line: str) -> bool:
+    """Whether a line gives a value to something called like a secret: it is not shown in excerpts."""
+    return bool(_ASSIGNED.search(line))
+
+
 def may_hold(text: str) -> bool:
     """Whether words of a command or a value look like a secret."""
-    return bool(_ASSIGNED.search(text)) or any(Scanner(KnownValues()).text("text", f"{text}\n"))
+    return is_assigned(text) or any(Scanner(KnownValues()).text("text", f"{text}\n"))

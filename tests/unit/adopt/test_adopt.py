@@ -277,6 +277,12 @@ def test_a_secret_in_a_command_is_nowhere(make: Make) -> None:
     assert made.loaded.preset.setup == {}
 
 
+def test_a_secret_beside_a_mistake_is_not_shown(mistakes: Mistakes) -> None:
+    (found,) = mistakes({"Dockerfile": "FROM x\nRUN TOKEN=hx7Qp2LmZ9 pip install numpy==2.0.1 pandas==2.0.3\n"})
+    assert found.where == "Dockerfile:2:1"
+    assert "hx7Qp2LmZ9" not in f"{found.message}{found.detail}{found.hint}"
+
+
 def test_other_files_than_these(tree: Callable[[Files], Path], settings: Settings) -> None:
     folder = tree({"notes.md": "x", "empty.txt": ""})
     with pytest.raises(UsageError, match=r"notes\.md is no file that devenv reads"):
