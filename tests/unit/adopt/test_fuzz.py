@@ -57,20 +57,36 @@ def changed(draw: st.DrawFn, seed: bytes) -> bytes:
     return bytes(data)
 
 
+def _adopts_or_says_why(folder: Path, source: Path) -> None:
+    try:
+        adopted = adopt(source, folder, settings=settings(folder), matrix=read())
+    except DevenvError as error:
+        for one in getattr(error, "problems", ()) or (error,):
+            assert one.message
+            assert "in the new devenv.yaml" not in one.message, one.detail
+        return
+    assert printable(adopted.text.replace("\n", " ")) == adopted.text.replace("\n", " ")
+
+
+def _write(folder: Path, name: str, content: bytes) -> Path:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
 @pytest.mark.parametrize("name", SEEDS)
 @given(data=st.data())
 def test_any_bytes(name: str, data: st.DataObject) -> None:
-    content = data.draw(changed(SEEDS[name]))
-    with tempfile.TemporaryDirectory() as folder_:
-        folder = Path(folder_)
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-        try:
-            adopted = adopt(path, folder, settings=settings(folder), matrix=read())
-        except DevenvError as error:
-            for one in getattr(error, "problems", ()) or (error,):
-                assert one.message
-                assert "in the new devenv.yaml" not in one.message, one.detail
-            return
-        assert printable(adopted.text.replace("\n", " ")) == adopted.text.replace("\n", " ")
+    with tempfile.TemporaryDirectory() as folder:
+        path = _write(Path(folder), name, data.draw(changed(SEEDS[name])))
+        _adopts_or_says_why(Path(folder), path)
+
+
+@given(data=st.data())
+def test_any_bytes_in_a_folder(data: st.DataObject) -> None:
+    names = data.draw(st.lists(st.sampled_from(sorted(SEEDS)), min_size=1, max_size=8, unique=True))
+    with tempfile.TemporaryDirectory() as folder:
+        for name in names:
+            _write(Path(folder), name, SEEDS[name] if data.draw(st.booleans()) else data.draw(changed(SEEDS[name])))
+        _adopts_or_says_why(Path(folder), Path(folder))
