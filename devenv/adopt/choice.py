@@ -72,7 +72,7 @@ def choose(
             wishes, device.replaced, added, own, (follow, folder, packages.environment(python, machine.arch))
         ),
         "apt": places.apt(facts),
-        "env": places.variables(facts),
+        "env": places.variables(facts, parent, left),
         "ports": places.ports(facts, parent, settings, left),
         "volumes": places.volumes(facts, left),
         "setup": places.setup(facts, chosen, left),

@@ -21,6 +21,7 @@ _OF_PYTHON = frozenset({
     "gnupg2", "sudo",
 })  # fmt: skip
 """Debian packages whose work the preset does, or that only help to install others."""
+_SEARCH_PATHS = frozenset({"CPATH", "CUDA_HOME", "CUDA_PATH", "LIBRARY_PATH", "PYTHONPATH"})
 _RENAMED = {
     "libgl1-mesa-glx": "libgl1", "libglib2.0-0t64": "libglib2.0-0", "awscli": "awscli",
     "libopenblas-base": "libopenblas0", "netcat": "netcat-openbsd", "libtinfo5": "libtinfo6",
@@ -40,10 +41,23 @@ def apt(facts: Facts) -> tuple[Entry, ...]:
     )
 
 
-def variables(facts: Facts) -> tuple[Entry, ...]:
-    """Environment variables; of two values the last one counts."""
+def variables(facts: Facts, parent: Preset, left: list[Loss]) -> tuple[Entry, ...]:
+    """Environment variables; of two values the last one counts. What the preset sets, and search paths in another
+    image, are left out."""
     last = {fact.name: fact for fact in facts.of(Kind.ENV)}
-    return tuple(Entry(name=name, value=fact.value, comment=fact.mark.where) for name, fact in last.items())
+    found = []
+    for name, fact in last.items():
+        why = ""
+        if name in parent.env or name in parent.caches:
+            why = "the preset sets it for its own programs"
+        elif name in _SEARCH_PATHS and "/" in fact.value:
+            why = "its paths are those of another image"
+        if why:
+            remedy = "write it under 'env' in devenv.yaml, with paths below /workspace"
+            left.append(Loss(what=f"variable {name}", why=why, remedy=remedy, mark=fact.mark))
+        else:
+            found.append(Entry(name=name, value=fact.value, comment=fact.mark.where))
+    return tuple(found)
 
 
 def ports(facts: Facts, parent: Preset, settings: Mapping[str, Setting], left: list[Loss]) -> tuple[Entry, ...]:

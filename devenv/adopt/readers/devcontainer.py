@@ -98,7 +98,7 @@ def _command(node: Node | None, reading: Reading) -> None:
     words = _words(node)
     if shell.understood(words):
         shell.read(words, node.mark, reading)
-    elif re.search(r"\b(sudo|apt|apt-get|conda|poetry|uv|pipenv)\b", words):
+    elif re.search(r"\b(sudo|apt|apt-get|conda|mamba|poetry|uv|pipenv|pip[0-9.]* install)\b", words):
         why = "it changes the image, or needs tools that the image does not have"
         remedy = "add packages to 'pip' and 'apt', and the rest to 'setup'"
         reading.leave(f"command {words[:100]}", why, node.mark, remedy=remedy)

@@ -263,6 +263,20 @@ def test_locks_alone_and_beside_a_project_in_a_folder(make: Make) -> None:
     assert [path.name for path in made.adopted.read] == ["pyproject.toml", "poetry.lock"]
 
 
+def test_variables_of_the_preset_and_paths_of_another_image_stay_out(make: Make) -> None:
+    made = make({
+        "requirements.txt": "vllm",
+        "Dockerfile": "FROM debian\nENV VLLM_USE_FLASHINFER_SAMPLER=1 PYTHONPATH=/app TRITON_CACHE_DIR=/t CUDA_HOME=/c LEVEL=a\nENV LEVEL=b",
+    })  # fmt: skip
+    assert [(entry.name, entry.value) for entry in made.adopted.choice.lists["env"]] == [("LEVEL", "b")]
+    assert made.left == (
+        "variable VLLM_USE_FLASHINFER_SAMPLER", "variable PYTHONPATH", "variable TRITON_CACHE_DIR", "variable CUDA_HOME",
+    )  # fmt: skip
+    assert make({"Dockerfile": "FROM debian\nENV PYTHONPATH=/app/src\n"}, source="Dockerfile").left == (
+        "variable PYTHONPATH",
+    )
+
+
 def test_a_secret_in_a_command_is_nowhere(make: Make) -> None:
     word = "hx7Qp2LmZ9"
     made = make({

@@ -228,7 +228,7 @@ DEVCONTAINER = """\
 \t"forwardPorts": [8000, "db:5432"],
 \t"containerEnv": {"LEVEL": "debug", "API_KEY": "abc", "HOME_OF": "${localEnv:HOME}"},
 \t"postCreateCommand": "pip install -r requirements.txt",
-\t"onCreateCommand": {"a": ["python", "load.py", "two words"]},
+\t"onCreateCommand": {"a": ["python", "load.py", "two words"], "b": "make && pip install ."},
 \t"postStartCommand": "echo",
 \t"hostRequirements": {"gpu": true, "memory": "16gb"},
 \t"runArgs": ["--gpus", "all", "--shm-size=4g", "--privileged"],
@@ -252,7 +252,7 @@ def test_devcontainer(facts: Read) -> None:
     assert "true" in values(found, Kind.GPU)
     assert [(loss.what, loss.mark.line) for loss in found.left] == [
         ("feature ghcr.io/devcontainers/features/docker-in-docker:2", 8), ("port db:5432", 10), ("variable API_KEY", 11),
-        ("variable HOME_OF", 11), ("postStartCommand echo", 14), ("runArgs --privileged", 16), ("mount of /host", 17),
+        ("variable HOME_OF", 11), ("command make && pip install .", 13), ("postStartCommand echo", 14), ("runArgs --privileged", 16), ("mount of /host", 17),
         ("editor extensions: ms-python.python", 18), ("editor settings: a.b", 18),
     ]  # fmt: skip
 
