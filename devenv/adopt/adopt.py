@@ -63,10 +63,11 @@ def adopt(source: Path, folder: Path, *, settings: Settings, matrix: Matrix) -> 
     follow = [path for path in found.read if discover.is_requirements(path)]
     known = Known(presets=presets, matrix=matrix)
     choice = choose(facts, known, machine, problems, follow=follow, folder=folder)
-    problems.check()
     text = yaml_text(choice, default_name(folder / PROJECT_FILE), scaffold.SCHEMA_FILE.as_posix(), found.read)
-    warnings = _verdict(_checked(folder, text), choice, matrix, problems)
-    problems.check()
+    try:
+        warnings = _verdict(_checked(folder, text), choice, matrix, problems)
+    finally:
+        problems.check()  # all mistakes at once, and the project's own before those that follow from them
     return Adopted(text=text, choice=choice, read=found.read, passed_over=found.passed_over, warnings=warnings)
 
 

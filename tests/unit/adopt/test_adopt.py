@@ -129,6 +129,11 @@ def test_what_cannot_be_true_together(mistakes: Mistakes, files: Files, where: s
     assert (found.where, message in found.message, hint in str(found.hint)) == (where, True, True), vars(found)
 
 
+def test_what_cannot_be_is_said_all_at_once(mistakes: Mistakes) -> None:
+    found = mistakes({"requirements.txt": "numpy==1.17.0\nvllm==0.29.0\ntorch==2.5.1\n"})
+    assert [one.where for one in found] == ["requirements.txt:1:1", "requirements.txt:3:1"]
+
+
 def test_groups_that_include_each_other(mistakes: Mistakes) -> None:
     text = '[dependency-groups]\ndev = ["rich", {include-group = "a"}]\na = [{include-group = "dev"}, {include-group = "gone"}]\n'
     found = mistakes({"pyproject.toml": text})
