@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 from pathlib import Path
 
 from devenv.adopt import bases, discover
@@ -44,7 +45,7 @@ def adopt(source: Path, folder: Path, *, settings: Settings, matrix: Matrix) -> 
 
     Raises PresetError with all mistakes, at their places; UsageError for a file that no reader knows.
     """
-    source = source.absolute()
+    source = Path(os.path.abspath(source))  # noqa: PTH100 - without "..", and links as they are
     root = _root(source, folder)
     problems = Problems(source)
     reading = Reading(Project(root), problems)

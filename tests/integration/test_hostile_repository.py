@@ -246,6 +246,31 @@ def test_init_writes_one_file(hostile: Hostile) -> None:
     hostile.hold(seen, runs=set(), writes={"fresh"}, reads={"fresh", "fresh/devenv.yaml"})
 
 
+def test_init_of_a_projects_own_files_runs_nothing_of_them(hostile: Hostile) -> None:
+    """Each of them would run something, or leads out, when another program takes it."""
+    folder, trap = hostile.project / "adopted", hostile.project / "sh"
+    folder.mkdir()
+    for name, text in {
+        "setup.py": f"import os\nos.system('{trap}')\n",
+        "requirements.txt": f"rich\n-e .\nb @ git+file://{hostile.project}\nacme @ file://{hostile.home}/acme-1-py3-none-any.whl\n",
+        "Dockerfile": f"FROM debian\nRUN {trap} && pip install `{trap}`\nRUN pip install $({trap})\n",
+        "postBuild": f"#!{trap}\n$({trap})\n",
+        "pyproject.toml": f'[build-system]\nrequires = []\nbackend-path = ["."]\nbuild-backend = "{trap}"\n',
+    }.items():
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+    (folder / "runtime.txt").symlink_to(hostile.home / "secret")
+    seen = hostile("init", where="adopted")
+    assert "leads out of" in seen.err
+    (folder / "runtime.txt").unlink()
+    seen = hostile("init", where="adopted")
+    assert seen.code == 0, seen.err
+    names = ("requirements.txt", "Dockerfile", "postBuild", "pyproject.toml", "devenv.yaml", ".devenv")
+    tried = {f"adopted/{path.name}" for path in seen.read if path.name.startswith(".devenv-")}  # before it is written
+    reads = {"adopted", *(f"adopted/{name}" for name in names)} | tried
+    hostile.hold(seen, runs=set(), writes={"adopted"}, reads=reads)
+
+
 def test_an_image_that_asks_to_be_verified_runs_nothing_here(hostile: Hostile, tmp_path: Path) -> None:
     """Its preset and lock are somebody's, too."""
     hostile.lie()

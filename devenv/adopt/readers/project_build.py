@@ -20,8 +20,9 @@ _COMPILES = frozenset({
 REMEDY = "install it in a setup step (docs/how-to/own-preset.md, 'Commands after the first start')"
 
 
-def read(data: Table, places: Places, reading: Reading) -> None:
-    """State the project's package, with what its build needs; one that is compiled is left out."""
+def read(data: Table, places: Places, reading: Reading, *, asked: bool = False) -> None:
+    """State the project's package, with what its build needs; one that is compiled is left out. `asked`: a file names
+    the project itself."""
     build = mapping(data, "build-system")
     mark = places.of("build-system", "build-backend")
     if (
@@ -30,7 +31,7 @@ def read(data: Table, places: Places, reading: Reading) -> None:
     ):
         return
     if not build:
-        if mapping(data, "tool", "uv") or "name" not in mapping(data, "project"):
+        if not asked and (mapping(data, "tool", "uv") or "name" not in mapping(data, "project")):
             return  # uv takes such a project for an application
         build = {"requires": ["setuptools"], "build-backend": "setuptools"}
         mark = places.of("project", "name")

@@ -9,7 +9,8 @@ from packaging.utils import canonicalize_name
 
 from devenv.adopt.facts.document import Document
 from devenv.adopt.facts.facts import Kind, Reading
-from devenv.adopt.readers import index
+from devenv.adopt.facts.toml import Places, table
+from devenv.adopt.readers import index, project_build
 from devenv.preset import requirements_file
 from devenv.preset.requirements_file import Entry
 from devenv.preset.yaml.nodes import Mark
@@ -60,11 +61,21 @@ def _entry(entry: Entry, reading: Reading) -> None:
         case "constraint":
             reading.take(Kind.CONSTRAINT, entry.text, entry.mark)
         case "project":
-            reading.take(Kind.PROJECT, "", entry.mark)
+            _project(entry.mark, reading)
         case "index":
             index.read(entry.text, entry.mark, reading)
         case _:
             reading.leave(entry.text, entry.why, entry.mark, remedy=entry.remedy)
+
+
+def _project(mark: Mark, reading: Reading) -> None:
+    """`-e .`: the project's own package, with what its pyproject.toml says of the build."""
+    if not reading.project.has("pyproject.toml"):
+        reading.take(Kind.PROJECT, "setuptools", mark)
+        return
+    document = reading.project.document(reading.project.root / "pyproject.toml", reading.problems, asked=mark)
+    if document is not None:
+        project_build.read(table(document, reading.problems), Places(document), reading, asked=True)
 
 
 def _wheel(entry: Entry, reading: Reading) -> None:

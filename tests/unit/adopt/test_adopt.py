@@ -227,6 +227,14 @@ def test_the_projects_own_package_is_installed_editable_at_start(make: Make) -> 
     assert made.loaded.preset.setup == {}
 
 
+def test_a_requirements_file_that_names_the_project(make: Make) -> None:
+    assert make({"requirements.txt": "rich\n-e .\n"}).pip == ("rich", "setuptools")
+    build = '[build-system]\nrequires = ["flit_core>=3"]\nbuild-backend = "flit_core.buildapi"\n'
+    made = make({"requirements.txt": "rich\n-e .\n", "pyproject.toml": build})
+    assert made.pip == ("rich", "flit_core>=3")
+    assert list(made.loaded.preset.setup) == ["project"]
+
+
 def test_everything_of_a_project(make: Make) -> None:
     made = make({
         "requirements.txt": "rich==13.9.4 # why\n",
@@ -321,6 +329,8 @@ def test_a_project_elsewhere_leaves_its_files_behind(
     other.mkdir()
     (other / "requirements.txt").write_text("rich\n-e .\nacme-1-py3-none-any.whl\n")
     (other / "acme-1-py3-none-any.whl").write_text("")
-    choice = adopt(other, folder, settings=settings, matrix=read()).choice
+    adopted = adopt(folder / ".." / "other", folder, settings=settings, matrix=read())
+    assert adopted.read == (other / "requirements.txt",)
+    choice = adopted.choice
     assert [entry.value for entry in choice.lists["pip"]] == ["rich"]
     assert [loss.why for loss in choice.left] == ["it lies in another folder"] * 2
