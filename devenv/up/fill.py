@@ -13,14 +13,21 @@ from devenv.up.session import Session
 
 def create(spec: ContainerSpec, environment: Environment, session: Session, fill: Mapping[str, Path]) -> None:
     """Create the container; `fill` (mount point to a tar): what new volumes begin with. Volumes that a stopped run did
-    not fill count as new. Raises EngineError, UsageError."""
+    not fill count as new. Raises EngineError, UsageError.
+
+    The tars are strangers', and the engine follows their links and the image's: so they are unpacked where no folder of
+    the host is.
+    """
     engine = session.engine()
     new = container.new_volumes(spec, engine) | environment.filling()
     for mount in sorted(fill.keys() - new):
         session.stages.note(f"{mount} is there already and stays as it is; the snapshot's is not used")
     environment.keep_filling(fill.keys() & new)
     container.create(spec, environment, engine)
-    for mount in sorted(fill.keys() & new):
-        with fill[mount].open("rb") as archive:
-            engine.put_archive(spec.name, mount, archive)
+    filled = {one.target: one.source for one in spec.mounts if one.target in fill.keys() & new}
+    if filled:
+        with engine.laid_open(spec.image, filled) as idle:
+            for mount in sorted(filled):
+                with fill[mount].open("rb") as archive:
+                    engine.put_archive(idle, mount, archive)
     environment.keep_filling(())

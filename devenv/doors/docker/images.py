@@ -113,10 +113,11 @@ class Images(Changes):
 
     @guarded
     @contextlib.contextmanager
-    def laid_open(self, reference: str) -> Iterator[str]:
-        """A container of the image that is never started, for reading its files."""
+    def laid_open(self, reference: str, volumes: Mapping[str, str] | None = None) -> Iterator[str]:
+        """A container of the image that is never started, for its files and those of `volumes` (mount point → name). It
+        has nothing of the host."""
         self._remove_left()
-        made = self._create_idle(reference)
+        made = self._create_idle(reference, volumes or {})
         try:
             yield made
         finally:
@@ -131,9 +132,11 @@ class Images(Changes):
                 self.remove(row["Id"])
 
     @guarded
-    def _create_idle(self, reference: str) -> str:
+    def _create_idle(self, reference: str, volumes: Mapping[str, str]) -> str:
+        mounts = [{"Type": "volume", "Source": name, "Target": target} for target, name in volumes.items()]
         # Without the proxies of docker's config.json, which would stay in the container's configuration.
         made = self._api.create_container(
-            image=reference, command=["true"], labels={_READING: this_process()}, use_config_proxy=False
+            image=reference, command=["true"], labels={_READING: this_process()}, use_config_proxy=False,
+            host_config=self._api.create_host_config(mounts=mounts),
         )  # fmt: skip
         return str(made["Id"])

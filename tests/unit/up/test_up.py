@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -56,10 +58,18 @@ class _Filled:
         self.put: list[str] = []
         self.fails = False
 
+    @contextlib.contextmanager
+    def laid_open(self, image: str, volumes: dict[str, str]) -> Iterator[str]:
+        assert image == "image"
+        yield " ".join(f"{mount}:{name}" for mount, name in volumes.items())
+
     def volume(self, name: str) -> tuple[str, dict[str, str]] | None:
         return ("", {}) if name in self.volumes else None
 
-    def put_archive(self, _: str, folder: str, archive: Any) -> None:
+    def put_archive(self, container: str, folder: str, archive: Any) -> None:
+        assert container == f"{folder}:{folder[1:]}", (
+            "nothing of the host is mounted where a stranger's tar is unpacked"
+        )
         if self.fails:
             raise KeyboardInterrupt
         self.put.append(f"{folder} {archive.read().decode()}")
@@ -71,7 +81,8 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     env = environment("demo", tmp_path / "envs")
     env.folder.mkdir(parents=True)
     mounts = [SimpleNamespace(kind="volume", read_only=False, source=one, target=f"/{one}") for one in ("a", "b")]
-    spec: Any = SimpleNamespace(name="devenv-demo", mounts=mounts)
+    mounts.append(SimpleNamespace(kind="bind", read_only=False, source="/home/me/project", target="/workspace"))
+    spec: Any = SimpleNamespace(name="devenv-demo", image="image", mounts=mounts)
     fill = {}
     for one in ("a", "b"):
         (tmp_path / one).write_text(f"tar {one}")

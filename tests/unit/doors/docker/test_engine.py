@@ -338,6 +338,9 @@ class _Archives:
         self.data = data
         self.sending = False
 
+    def create_host_config(self, **_: Any) -> dict[str, Any]:
+        return {}
+
     def create_container(self, **_: Any) -> dict[str, str]:
         return {"Id": "made"}
 
