@@ -17,6 +17,7 @@ from devenv.doors.untrusted import from_json
 from devenv.errors import DriftError, ShareError
 from devenv.share.load import check, load
 from devenv.share.model_source import model_from
+from devenv.share.recipe import LAYER, VOLUMES
 from devenv.share.tars import WINDOW_BYTES
 from devenv.snapshot.store import volume_file
 from devenv.snapshot.volumes import mount_in
@@ -47,7 +48,7 @@ def decided(remote: Remote, way: Way | None, session: Session) -> Decided:
         found = dataclasses.replace(found, check=partial(_check, remote, found.lock.digest))
     if remote.added is None or remote.added.layer is None:
         return found
-    layer, path, delta_sha256 = remote.added.layer, remote.folder / "layer.tar", remote.added.sha256
+    layer, path, delta_sha256 = remote.added.layer, remote.folder / LAYER, remote.added.sha256
     delta = Delta(
         path=path, sha256=delta_sha256, snapshot=str(remote.place),
         bring=lambda progress: _unpack(remote, layer, path, session, progress, sha256=delta_sha256),
@@ -64,7 +65,7 @@ def volumes(remote: Remote, environment: str, session: Session) -> dict[str, Pat
     with session.stages.stage("volumes") as stage:
         stage.cached = True
         for mount, blob in remote.added.volumes.items():
-            path = remote.folder / "volumes" / volume_file(mount)
+            path = remote.folder / VOLUMES / volume_file(mount)
             if not path.is_file():
                 stage.cached = False
                 path.parent.mkdir(exist_ok=True)

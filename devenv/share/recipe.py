@@ -24,9 +24,12 @@ from devenv.share.tars import members
 MOST_BYTES = 64 << 20
 """The largest recipe, packed; unpacked it may be four times that."""
 PRESET, LOCK, ADDED = "preset.yaml", "devenv.lock", "snapshot.json"
+LAYER, VOLUMES = "layer.tar", "volumes"
+"""Where a snapshot's parts are put beside an unpacked recipe, after they were checked: no recipe brings them itself."""
 _LEVEL = 10
 _TIME_S = 1_700_000_000
 _FORMAT = 1
+_MOST_ADDED_BYTES = 1 << 20
 _MOST_PLAIN_BYTES = 4 * MOST_BYTES
 _MOUNT = re.compile(r"(?=.{2,200}\Z)(?:/(?!\.\.?(?:/|\Z))[^/\x00-\x1f]+)+")
 _NOT_OURS = "it was not pushed by devenv"
@@ -135,7 +138,7 @@ def unpack(data: bytes, folder: Path) -> None:
 def added(folder: Path) -> Added | None:
     """What an unpacked recipe has beside preset and lock. Raises ShareError."""
     try:
-        return Added.read(files.read(folder / ADDED, most_bytes=MOST_BYTES, inside=folder))
+        return Added.read(files.read(folder / ADDED, most_bytes=_MOST_ADDED_BYTES, inside=folder))
     except FileNotFoundError:
         return None
     except (ValueError, OSError) as error:
@@ -165,4 +168,4 @@ def _descriptor(value: Any) -> Descriptor:
 
 def _is_plain(name: str) -> bool:
     parts = name.split("/")
-    return not name.startswith("/") and all(part not in ("", ".", "..") for part in parts) and "\0" not in name
+    return parts[0] not in (LAYER, VOLUMES) and all(part not in ("", ".", "..") for part in parts) and "\0" not in name

@@ -8,6 +8,8 @@ import datetime as dt
 import getpass
 import shutil
 import tarfile
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,9 +72,7 @@ def _kept(remote: Remote, found: Decided, image: str, session: Session) -> Snaps
     name = _free_name(found.plan.preset, added, kept)
     filled = volumes(remote, added.environment, session) if added else {}
     with session.stages.stage("keep") as stage, kept.new(name, session.waiting_for("is writing a snapshot")) as place:
-        shutil.copytree(
-            remote.folder, place / "preset", ignore=shutil.ignore_patterns(recipe.ADDED, "layer.tar", "volumes")
-        )
+        shutil.copytree(remote.folder, place / "preset", ignore=partial(_beside, remote.folder))
         layer, sizes = place / "layer.tar", {}
         if found.delta and found.delta.bring:
             found.delta.bring(stage)
@@ -93,6 +93,11 @@ def _kept(remote: Remote, found: Decided, image: str, session: Session) -> Snaps
         kept.write(place, snapshot)
         stage.message(name)
     return snapshot
+
+
+def _beside(top: Path, folder: str, names: Iterable[str]) -> set[str]:
+    """What lies beside preset and lock in the folder of a recipe; the preset's own files may have the same names."""
+    return {recipe.ADDED, recipe.LAYER, recipe.VOLUMES} & {*names} if Path(folder) == top else set()
 
 
 def _free_name(preset: str, added: recipe.Added | None, kept: Snapshots) -> str:

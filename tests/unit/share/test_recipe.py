@@ -86,6 +86,13 @@ def test_the_largest_recipe_that_is_packed_is_unpacked(tmp_path: Path, monkeypat
 # ---- hostile ones
 
 
+def test_what_a_snapshot_says_of_itself_is_short(tmp_path: Path) -> None:
+    folder, more = preset_folder(tmp_path / "one"), dataclasses.replace(added(Memory()), message="x" * (1 << 20))
+    recipe.unpack(recipe.pack(folder, more), tmp_path / "back")
+    with pytest.raises(ShareError, match="cannot be read"):
+        recipe.added(tmp_path / "back")
+
+
 @pytest.mark.parametrize(
     "made",
     [
@@ -100,6 +107,8 @@ def test_the_largest_recipe_that_is_packed_is_unpacked(tmp_path: Path, monkeypat
         member("x", type=tarfile.BLKTYPE, devmajor=8),
         member("x", type=tarfile.FIFOTYPE),
         member("x", type=tarfile.DIRTYPE),
+        member(recipe.LAYER, b"x"),
+        member(f"{recipe.VOLUMES}/mnt-demo.tar", b"x"),
     ],
     ids=lambda made: f"{made[0].name} {made[0].type.decode()}",
 )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -28,3 +30,13 @@ def test_a_snapshot_keeps_its_name_where_it_is_free_and_can_be_one(tmp_path: Pat
 def test_what_is_no_time_is_not_taken_over(made: str) -> None:
     assert dt.datetime.fromisoformat(take_in._made(_added(made=made))).tzinfo
     assert take_in._made(_added(made="2026-11-27T02:26:17+00:00")) == "2026-11-27T02:26:17+00:00"
+
+
+def test_a_presets_own_files_are_kept_whatever_their_names(tmp_path: Path) -> None:
+    top, names = tmp_path / "recipe", (recipe.ADDED, recipe.LAYER, f"{recipe.VOLUMES}/x")
+    for name in (recipe.PRESET, *names, *(f"workspace/{name}" for name in names)):
+        (top / name).parent.mkdir(parents=True, exist_ok=True)
+        (top / name).touch()
+    shutil.copytree(top, tmp_path / "kept", ignore=partial(take_in._beside, top))
+    kept = {path.relative_to(tmp_path / "kept").as_posix() for path in tmp_path.glob("kept/**/*") if path.is_file()}
+    assert kept == {recipe.PRESET, *(f"workspace/{name}" for name in names)}
