@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from devenv import cli
-from devenv.cli.references import may_be_reference
+from devenv.cli.references import may_be_reference, place
+from devenv.errors import UsageError
+from devenv.share.layout import InLayout
 
 
 @pytest.mark.parametrize(
@@ -19,7 +21,30 @@ def test_what_begins_with_a_host_may_be_meant_as_a_reference(
     assert may_be_reference(name)
     (tmp_path / name).parent.mkdir(parents=True)
     (tmp_path / name).touch()
-    assert not may_be_reference(name), "a file of that name is meant"
+    assert not may_be_reference(f"./{name}"), "a file of that name is meant"
+
+
+@pytest.mark.parametrize("name", ["localhost/x", "a.b/c.yaml", "127.0.0.1:5000/team/x@sha256:0", "[::1]:5000/x"])
+def test_what_no_image_can_be_called_is_the_file(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).parent.mkdir(parents=True)
+    (tmp_path / name).touch()
+    assert not may_be_reference(name)
+
+
+@pytest.mark.parametrize("name", ["example.org/x:1", f"127.0.0.1:5000/x@sha256:{'0' * 64}", "localhost/team/x:1"])
+@pytest.mark.parametrize("file", ["oci-layout", "devenv.yaml"])
+def test_a_projects_file_never_stands_for_an_image(
+    name: str, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be used without the signature that the image needs."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).mkdir(parents=True)
+    (tmp_path / name / file).touch()
+    for wanted in (may_be_reference, place):
+        with pytest.raises(UsageError, match="a file here has it too"):
+            wanted(name)
+    assert place(f"./{name}") == InLayout(path=Path(name))
 
 
 @pytest.mark.parametrize(
