@@ -49,6 +49,7 @@ def writer(path: Path, session: Session, *, tar: bool, part_bytes: int | None) -
     place = path.with_name(f".{path.name}.unfinished") if tar else path
     waiting = session.waiting_for(f"writes {path}")
     with disk(path):
+        _require_no_link([place] if tar else [path / "blobs", path / BLOBS])
         place.mkdir(parents=True, exist_ok=True)
         with hold(place / ".lock", waiting, session.cancel, leave_nothing=True):
             if not tar:
@@ -62,6 +63,13 @@ def writer(path: Path, session: Session, *, tar: bool, part_bytes: int | None) -
                 yield _Tar(path, place, part_bytes, session)
             finally:
                 _empty(place)
+
+
+def _require_no_link(folders: Iterable[Path]) -> None:
+    """What is not of an export is removed from these. Raises ShareError where another folder would be meant."""
+    for path in folders:
+        if path.is_symlink():
+            raise ShareError(f"{path} is a link, so it is not written to", hint="remove it, or name a new place")
 
 
 @contextlib.contextmanager

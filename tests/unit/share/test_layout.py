@@ -129,6 +129,22 @@ def test_other_content_of_a_folder_is_not_touched(tmp_path: Path, mine: Session)
         exported.write(tmp_path / "shop", mine)
 
 
+@pytest.mark.parametrize(
+    ("name", "link"), [("shop", "shop/blobs"), ("shop", "shop/blobs/sha256"), ("shop.tar", ".shop.tar.unfinished")]
+)
+def test_a_link_to_another_folder_is_not_emptied(name: str, link: str, tmp_path: Path, mine: Session) -> None:
+    """A disc may come from a stranger."""
+    mine_too, place = tmp_path / "mine", tmp_path / "disc" / link
+    (mine_too / "sha256").mkdir(parents=True)
+    for path in (mine_too / "letter", mine_too / "sha256/letter"):
+        path.touch()
+    place.parent.mkdir(parents=True)
+    place.symlink_to(mine_too)
+    with pytest.raises(ShareError, match="is a link"):
+        exported.write(tmp_path / "disc" / name, mine)
+    assert len([*mine_too.rglob("letter")]) == 2
+
+
 def test_a_changed_local_file_is_not_exported(tmp_path: Path, mine: Session) -> None:
     local = tmp_path / "layer"
     local.write_bytes(exported.LAYERS[1][:-1] + b"x")
