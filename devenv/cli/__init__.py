@@ -126,8 +126,9 @@ def cli(ctx: click.Context, verbose: bool, quiet: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit with the documented status."""
-    from devenv.cli.surroundings import use_utf8
+    from devenv.cli.surroundings import open_streams, use_utf8
 
+    open_streams()
     use_utf8()
     code = run(arguments)
     # Python's own shutdown walks through all imported modules, which takes longer than most commands.

@@ -17,6 +17,19 @@ from devenv.errors import UsageError
 _XDG = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR")
 
 
+def open_streams() -> None:
+    """Open on /dev/null those of standard input, output and error that the caller closed. The next file that is opened
+    would have their number, and other programs would read or write it."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)
+            os.dup2(opened, number)
+            os.set_inheritable(number, True)
+            if opened != number:
+                os.close(opened)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8", closefd=False))
+
+
 def use_utf8() -> None:
     """Start this program again in Python's UTF-8 mode where the locale has another encoding.
 

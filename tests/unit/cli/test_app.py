@@ -129,6 +129,20 @@ def test_another_locale_starts_the_program_again_in_utf8_mode(monkeypatch: pytes
     assert variables["PYTHONIOENCODING"] == "iso-8859-1:backslashreplace"
 
 
+def test_a_closed_stream_is_open_and_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    own, output = os.dup(0), sys.stdout
+    monkeypatch.setattr(sys, "stdin", None)
+    os.close(0)
+    try:
+        surroundings.open_streams()
+        assert sys.stdin.fileno() == 0
+        assert (sys.stdin.isatty(), sys.stdin.read(), os.get_inheritable(0)) == (False, "", True)
+        assert sys.stdout is output
+    finally:
+        os.dup2(own, 0)
+        os.close(own)
+
+
 @pytest.mark.parametrize("name", ["", "Not-A-Name"])
 def test_a_name_that_cannot_be_is_refused_before_anything_is_done(
     name: str, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
