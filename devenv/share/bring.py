@@ -15,6 +15,7 @@ from devenv.doors.http.registry.manifest import Descriptor
 from devenv.doors.terminal.console import bytes_text
 from devenv.doors.untrusted import from_json
 from devenv.errors import DriftError, ShareError
+from devenv.share.arriving import arriving
 from devenv.share.load import check, load
 from devenv.share.model_source import model_from
 from devenv.share.recipe import LAYER, VOLUMES
@@ -113,9 +114,9 @@ def _pulled(found: Decided, remote: Remote) -> str:
 
 def _pull(remote: Remote, tag: str, session: Session) -> Image:
     assert remote.config is not None
-    engine, folder = session.engine(), session.dirs.blobs
-    layers = [folder / layer.hex for layer in remote.layers]
-    with session.stages.stage("load" if remote.place.near else "pull") as stage:
+    engine = session.engine()
+    with session.stages.stage("load" if remote.place.near else "pull") as stage, arriving(session) as folder:
+        layers = [folder / layer.hex for layer in remote.layers]
         with remote.place.opened(session) as images:
             images.bring(remote.layers, folder, stage)
         stage.message("unpacking")
@@ -154,25 +155,29 @@ def _unpack(
     known. Raises ShareError."""
     if target.is_file():
         return
-    packed, part = session.dirs.blobs / blob.hex, target.with_suffix(".part")
-    with remote.place.opened(session) as images:
-        images.bring([blob], packed.parent, progress)
-    try:
-        check(packed)
-        found = _decompress(packed, part)
-        if sha256 and found != sha256:
+    part = target.with_suffix(".part")
+    with arriving(session) as folder:
+        if target.is_file():  # by another run
+            return
+        packed = folder / blob.hex
+        with remote.place.opened(session) as images:
+            images.bring([blob], folder, progress)
+        try:
+            check(packed)
+            found = _decompress(packed, part)
+            if sha256 and found != sha256:
+                raise ShareError(
+                    f"{blob.digest} of {remote.place} is not the layer that its recipe names", hint="do not use it"
+                )
+            part.replace(target)
+        except OSError as error:
             raise ShareError(
-                f"{blob.digest} of {remote.place} is not the layer that its recipe names", hint="do not use it"
-            )
-        part.replace(target)
-    except OSError as error:
-        raise ShareError(
-            f"cannot unpack {blob.digest} of {remote.place}: {files.reason(error)}",
-            hint=files.place_hint(error, "name another folder: XDG_STATE_HOME"),
-        ) from None
-    finally:
-        part.unlink(missing_ok=True)
-    packed.unlink()
+                f"cannot unpack {blob.digest} of {remote.place}: {files.reason(error)}",
+                hint=files.place_hint(error, "name another folder: XDG_STATE_HOME"),
+            ) from None
+        finally:
+            part.unlink(missing_ok=True)
+        packed.unlink(missing_ok=True)
 
 
 def _decompress(packed: Path, target: Path) -> str:

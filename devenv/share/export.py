@@ -12,6 +12,7 @@ from devenv.doors.http.registry.upload import Blob
 from devenv.errors import ShareError
 from devenv.share import carried_weights, sources
 from devenv.share.along import Along
+from devenv.share.arriving import arriving
 from devenv.share.formats import LARGE, MODEL, RECIPE, RECIPE_ARTIFACT, RECIPE_DIGEST, RECIPE_SIZE, SOURCES
 from devenv.share.parts import Parts, index_name
 from devenv.share.push import push
@@ -79,8 +80,11 @@ def copy(remote: Remote, place: InLayout, session: Session, *, extent: Extent) -
         along = _along(decide(remote.preset, session), session, extent)
     again = {one.kind for one in along}
     attached = [one for one in attached if one.artifact_type not in again]
-    folder = session.dirs.blobs
-    with session.stages.stage("copy") as stage, source.opened(session) as images:
+    with (
+        session.stages.stage("copy") as stage,
+        arriving(session) as folder,
+        source.opened(session) as images,
+    ):
         wanted = [*{one.digest: one for one in _blobs([top, *attached], remote)}.values()]
         wanted = [one for one in wanted if not (one.hex in place.left_out and one.media_type in LARGE)]
         kept = [one for one in wanted if (folder / one.hex).is_file()]
@@ -91,9 +95,9 @@ def copy(remote: Remote, place: InLayout, session: Session, *, extent: Extent) -
             out.put(top)
             for manifest in (*attached, *(one.manifest(top) for one in along)):
                 out.attach(manifest)
-    for blob in wanted:
-        if blob not in kept:
-            (folder / blob.hex).unlink(missing_ok=True)
+        for blob in wanted:
+            if blob not in kept:
+                (folder / blob.hex).unlink(missing_ok=True)
     return _exported(place, top.digest, remote.identity, session)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import fcntl
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -110,6 +111,28 @@ def test_a_pulled_image_has_a_tag_that_no_preset_has(make: Make, given: Session,
     assert own not in engine.images
     again = bring.decided(remote, None, given)
     assert (again.plan.image, again.check) == (decided.plan.image, None)
+
+
+@pytest.mark.parametrize("used", ["load", "check"])
+def test_another_run_waits_until_what_came_was_used(
+    used: str, make: Make, given: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have the same layer, which the first of the two removes."""
+    remote, act, locked = look(make(snapshot=True).place, given), getattr(bring, used), []
+
+    def using(*words: Any) -> None:
+        with given.dirs.blobs.with_name("blobs.lock").open("rb") as lock, pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        locked.append(True)
+        act(*words)
+
+    monkeypatch.setattr(bring, used, using)
+    decided = bring.decided(remote, "pull", given)
+    assert _brought(decided, given)
+    assert decided.delta
+    assert decided.delta.bring
+    decided.delta.bring(Silent())
+    assert locked == [True]
 
 
 def test_an_image_that_was_built_here_comes_first(make: Make, given: Session, engine: Engine) -> None:
