@@ -51,6 +51,7 @@ def down(name: str, environments: Environments, removal: Removal, *, note: Note)
         if removal.ports:
             state.keep_ports({})
         if removal.volumes:
+            engine.remove_readers()  # one of a killed run that filled the volumes still has them
             for volume in lost:
                 engine.remove_volume(volume)
             state.forget()

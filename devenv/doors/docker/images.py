@@ -116,15 +116,16 @@ class Images(Changes):
     def laid_open(self, reference: str, volumes: Mapping[str, str] | None = None) -> Iterator[str]:
         """A container of the image that is never started, for its files and those of `volumes` (mount point → name). It
         has nothing of the host."""
-        self._remove_left()
+        self.remove_readers()
         made = self._create_idle(reference, volumes or {})
         try:
             yield made
         finally:
             self.remove(made)
 
-    def _remove_left(self) -> None:
-        """Remove the containers of runs that were killed while they read: at once where this machine can tell, else
+    @guarded
+    def remove_readers(self) -> None:
+        """Remove the containers of runs that were killed within `laid_open`: at once where this machine can tell, else
         after an hour."""
         for row in self._api.containers(all=True, filters={"label": _READING, "status": "created"}):
             reader = str((row.get("Labels") or {}).get(_READING, ""))

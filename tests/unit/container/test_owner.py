@@ -32,6 +32,7 @@ class FakeEngine(Engine):
         self.kept = dict(volumes or {})
         self.wires = ["devenv-demo"]
         self.acts: list[tuple[str, str]] = []
+        self.readers = True
 
     def containers(self, label: str) -> tuple[ContainerFacts, ...]:
         return tuple(one for one in self.made.values() if label in one.labels)
@@ -53,7 +54,11 @@ class FakeEngine(Engine):
         self.acts.append(("remove", name))
         del self.made[name]
 
+    def remove_readers(self) -> None:
+        self.readers = False
+
     def remove_volume(self, name: str) -> None:
+        assert not self.readers, "the container of a run that was killed while it filled the volume has it"
         self.acts.append(("remove", name))
         del self.kept[name]
 
@@ -81,6 +86,8 @@ class FakeEngine(Engine):
             "stop",
             "remove",
             "remove_volume",
+            "remove_readers",
+            "readers",
             "wires",
             "networks",
             "remove_network",
