@@ -9,6 +9,7 @@ NAME/volumes/*.tar            volumes, where they were asked for
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import shutil
@@ -185,5 +186,5 @@ class Snapshots:
 
 
 def volume_file(mount: str) -> str:
-    """The file name for a volume's mount point."""
-    return f"{mount.strip('/').replace('/', '-')}.tar"
+    """The file name for a volume's mount point: of its hash, because paths are longer than names, and have slashes."""
+    return f"{hashlib.sha256(mount.encode()).hexdigest()[:32]}.tar"

@@ -197,6 +197,7 @@ def test_a_credential_helper_gives_the_login(
         "none": (1, "credentials not found in native keychain"),
         "locked": (1, f"error: {PASSWORD} is locked"),
         "odd": (0, "[]"),
+        "no text": (0, json.dumps({"Username": USER, "Secret": None})),
     }
     for kind, (status, answer) in answers.items():
         (tmp_path / "answer").write_text(answer)
@@ -212,7 +213,7 @@ def test_a_credential_helper_gives_the_login(
         assert isinstance(caught.value, DeniedError) == (kind == "none")
         assert kind == "none" or "docker-credential-t" in _all(caught.value)
         assert PASSWORD not in _all(caught.value)
-    assert (tmp_path / "asked").read_text() == f"get {fake.host}\n" * 4
+    assert (tmp_path / "asked").read_text() == f"get {fake.host}\n" * len(answers)
     for named, why in (("absent", "is not installed"), ("../t", "cannot name a credential helper")):
         repository = opened()
         (tmp_path / "docker/config.json").write_text(json.dumps({"credsStore": named}))

@@ -42,7 +42,10 @@ def test_a_round_trip(tmp_path: Path) -> None:
     assert kept.get("one") == made
     assert kept.size(made) > 10
     assert kept.preset(made) == tmp_path / "one/preset/preset.yaml"
-    assert kept.volume(made, "/mnt/demo/x").name == "mnt-demo-x.tar"
+    mounts = ("/mnt/demo/x", "/mnt/demo-x", "/mnt-demo/x", f"/{'ü' * 200}")
+    files = {kept.volume(made, mount) for mount in mounts}
+    assert len(files) == len(mounts)
+    assert all(file.parent == tmp_path / "one/volumes" and len(file.name) < 64 for file in files)
     assert kept.delta(made) is None
 
 

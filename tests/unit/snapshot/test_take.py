@@ -22,6 +22,7 @@ from devenv.secrets.known import KnownValues
 from devenv.secrets.scanner import Scanner
 from devenv.snapshot import layer, take
 from devenv.snapshot.into_lock import Locked
+from devenv.snapshot.store import volume_file
 from tests.unit import examples
 from tests.unit.snapshot.made import added, changed, observation, removed, spooled
 from tests.unit.snapshot.test_into_lock import a_patch
@@ -152,7 +153,7 @@ def test_a_further_name_of_a_secret_file_is_searched_too() -> None:
 
 
 def test_volumes_are_searched(tmp_path: Path) -> None:
-    with tarfile.open(tmp_path / "workspace.tar", "x:") as archive:
+    with tarfile.open(tmp_path / volume_file("/workspace"), "x:") as archive:
         member = tarfile.TarInfo("./a/.env")
         member.size = 3
         archive.addfile(member, io.BytesIO(b"A=1"))
@@ -162,7 +163,7 @@ def test_volumes_are_searched(tmp_path: Path) -> None:
 
 
 def test_where_a_link_leads_to_is_searched(tmp_path: Path) -> None:
-    with tarfile.open(tmp_path / "workspace.tar", "x:") as archive:
+    with tarfile.open(tmp_path / volume_file("/workspace"), "x:") as archive:
         member = tarfile.TarInfo("./link")
         member.type, member.linkname = tarfile.SYMTYPE, f"https://{TOKEN}@h/"
         archive.addfile(member)
@@ -174,7 +175,7 @@ def test_where_a_link_leads_to_is_searched(tmp_path: Path) -> None:
 
 
 def test_a_further_name_in_a_volume_is_judged_by_its_name(tmp_path: Path) -> None:
-    with tarfile.open(tmp_path / "workspace.tar", "x:") as archive:
+    with tarfile.open(tmp_path / volume_file("/workspace"), "x:") as archive:
         archive.addfile(tarfile.TarInfo("./a"), io.BytesIO())
         member = tarfile.TarInfo("./b/.env")
         member.type, member.linkname = tarfile.LNKTYPE, "./a"

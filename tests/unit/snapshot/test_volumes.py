@@ -14,7 +14,7 @@ import pytest
 
 from devenv.doors.docker.values import Mount
 from devenv.snapshot import volumes
-from devenv.snapshot.store import Snapshot, Snapshots
+from devenv.snapshot.store import Snapshot, Snapshots, volume_file
 
 LONG = "ä" * 120
 
@@ -63,8 +63,8 @@ def _taken(folder: Path, uid: str) -> dict[str, tarfile.TarInfo]:
             content.seek(0)
     engine: Any = Engine(uid)
     sizes = volumes.take(_running(), ["/workspace"], folder, engine, SimpleNamespace(message=lambda _: None))  # type: ignore[arg-type]
-    assert sizes == {"/workspace": (folder / "workspace.tar").stat().st_size}
-    with tarfile.open(folder / "workspace.tar") as archive:
+    assert sizes == {"/workspace": (folder / volume_file("/workspace")).stat().st_size}
+    with tarfile.open(folder / volume_file("/workspace")) as archive:
         return {one.name: one for one in archive}
 
 
@@ -106,6 +106,7 @@ def test_the_data_of_one_environment_goes_to_that_of_another(tmp_path: Path) -> 
         volumes={"/mnt/demo": 1, "/workspace": 1},
     )  # fmt: skip
     found = volumes.to_fill(snapshot, Snapshots(tmp_path), "copy")
-    assert {mount: path.name for mount, path in found.items()} == {
-        "/mnt/copy": "mnt-demo.tar", "/workspace": "workspace.tar",
+    kept = Snapshots(tmp_path)
+    assert found == {
+        "/mnt/copy": kept.volume(snapshot, "/mnt/demo"), "/workspace": kept.volume(snapshot, "/workspace"),
     }  # fmt: skip

@@ -126,7 +126,9 @@ def _of_helper(name: str, host: str, config: Path, cancel: Cancellation | None) 
         )  # fmt: skip
     try:
         found = from_json(outcome.out)
-        user, secret = (str(found[key]) for key in ("Username", "Secret"))
+        user, secret = found["Username"], found["Secret"]
+        if not (isinstance(user, str) and isinstance(secret, str)):
+            raise TypeError("a user name and a secret are texts")
     except (ValueError, KeyError, TypeError):
         raise ShareError(f"{program} printed no login", where=str(config)) from None
     if not secret:
