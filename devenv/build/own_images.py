@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from devenv.doors.docker.engine import Engine
+from devenv.errors import EngineError
 
 
 def keep(folder: Path, tags: Iterable[str]) -> None:
@@ -38,7 +39,8 @@ def held(image_id: str, begins: str, engine: Engine, folder: Path) -> Iterator[s
     try:
         yield name
     finally:
-        engine.remove_image(name)
+        with contextlib.suppress(EngineError):  # 'devenv prune' may have removed it
+            engine.remove_image(name)
         forget(folder, name)
 
 
