@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -19,7 +18,7 @@ from devenv.share.arriving import arriving
 from devenv.share.load import check, load
 from devenv.share.model_source import model_from
 from devenv.share.recipe import LAYER, VOLUMES
-from devenv.share.tars import WINDOW_BYTES
+from devenv.share.tars import decompressed, written
 from devenv.snapshot.store import volume_file
 from devenv.snapshot.volumes import mount_in
 from devenv.up.decide import Decided, decide
@@ -164,7 +163,8 @@ def _unpack(
             images.bring([blob], folder, progress)
         try:
             check(packed)
-            found = _decompress(packed, part)
+            with packed.open("rb") as source:
+                found = written(decompressed(source), part)
             if sha256 and found != sha256:
                 raise ShareError(
                     f"{blob.digest} of {remote.place} is not the layer that its recipe names", hint="do not use it"
@@ -178,18 +178,6 @@ def _unpack(
         finally:
             part.unlink(missing_ok=True)
         packed.unlink(missing_ok=True)
-
-
-def _decompress(packed: Path, target: Path) -> str:
-    """The sha256 (hex) of what is written. Raises OSError."""
-    import zstandard
-
-    digest = hashlib.sha256()
-    with packed.open("rb") as source, target.open("wb") as plain:
-        for chunk in zstandard.ZstdDecompressor(max_window_size=WINDOW_BYTES).read_to_iter(source):
-            digest.update(chunk)
-            plain.write(chunk)
-    return digest.hexdigest()
 
 
 def _build_of(config: bytes) -> str:

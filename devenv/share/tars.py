@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import IO, BinaryIO, Protocol, Self, cast
 
 from devenv.errors import ShareError
@@ -16,6 +18,23 @@ _MOST_TEXT_BYTES = 1 << 18
 _TEXTS = frozenset({
     tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK,
 })  # fmt: skip
+
+
+def decompressed(packed: BinaryIO) -> Iterator[bytes]:
+    """A zstd frame's content."""
+    import zstandard
+
+    yield from zstandard.ZstdDecompressor(max_window_size=WINDOW_BYTES).read_to_iter(packed)
+
+
+def written(chunks: Iterable[bytes], target: Path) -> str:
+    """Write a file; the sha256 (hex) of its bytes. Raises OSError."""
+    digest = hashlib.sha256()
+    with target.open("wb") as file:
+        for chunk in chunks:
+            digest.update(chunk)
+            file.write(chunk)
+    return digest.hexdigest()
 
 
 @contextlib.contextmanager

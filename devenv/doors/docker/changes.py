@@ -23,6 +23,7 @@ from devenv.doors.docker.own_files import OwnFiles
 from devenv.doors.docker.sdk import guarded
 from devenv.errors import EngineError
 
+Members = Iterator[tuple[tarfile.TarInfo, IO[bytes] | None]]
 _KINDS = ("changed", "added", "removed")  # as the engine numbers them
 _SIZES_TIMEOUT_S = 20  # it counts the files of every volume of the engine
 _SILENT_S = 600  # for so long an engine may send nothing of an archive
@@ -81,44 +82,64 @@ class Changes(ContainerFiles):
         return {one["Name"]: int((one.get("UsageData") or {}).get("Size", -1)) for one in found}
 
     @contextlib.contextmanager
-    def members(self, container: str, path: str) -> Iterator[Iterator[tuple[tarfile.TarInfo, IO[bytes] | None]]]:
+    def members(self, container: str, path: str) -> Iterator[Members]:
         """The tar members of a path, with their content, as the engine sends them; none when it does not exist. Each
         content must be read before the next member is asked for. Names begin with the path's last part."""
         answer = self._sent(container, path)
         if answer is None:
             yield iter(())
             return
-        stream = cast("IO[bytes]", Forward(answer.raw))
-        try:
-            # Close it, because the engine keeps the container busy while it sends.
-            with contextlib.closing(answer), tarfile.open(fileobj=stream, mode="r:") as archive:
-                yield ((one, archive.extractfile(one) if one.isreg() else None) for one in _each(archive))
-        except tarfile.TarError as error:
-            raise EngineError(
-                f"what the engine sent of {path} breaks off: {error}",
-                hint="a file may have changed while it was read: run the command again",
-            ) from None
+        hint = "a file may have changed while it was read: run the command again"
+        with _members(answer, path, hint=hint) as every:
+            yield every
+
+    @contextlib.contextmanager
+    def saved(self, reference: str) -> Iterator[Members]:
+        """The tar members of an image as `docker save` writes it; to be read as those of `members`."""
+        with _members(self._whole(reference), reference, hint="run the command again") as every:
+            yield every
 
     @guarded
     def _sent(self, container: str, path: str) -> Any:
         """The engine's answer; None when the container has no such path."""
         import docker.errors
+
+        try:
+            return self._archive(f"containers/{container}/archive", {"path": path})
+        except docker.errors.NotFound as missing:
+            if not str(missing.explanation).lower().startswith("no such container"):
+                return None
+            raise
+
+    @guarded
+    def _whole(self, reference: str) -> Any:
+        return self._archive(f"images/{reference}/get", {})
+
+    def _archive(self, place: str, params: Mapping[str, str]) -> Any:
+        """The engine's answer to a request for a tar. Raises what the SDK raises."""
+        import docker.errors
         import requests.exceptions
 
-        address = f"{self._api.base_url}/v{self._api.api_version}/containers/{container}/archive"
         answer = self._api.get(
-            address, params={"path": path}, headers={"Accept-Encoding": "identity"}, stream=True, timeout=_SILENT_S
-        )
+            f"{self._api.base_url}/v{self._api.api_version}/{place}", params=params,
+            headers={"Accept-Encoding": "identity"}, stream=True, timeout=_SILENT_S,
+        )  # fmt: skip
         try:
             answer.raise_for_status()
         except requests.exceptions.HTTPError as error:
-            try:
-                docker.errors.create_api_error_from_http_exception(error)
-            except docker.errors.NotFound as missing:
-                if not str(missing.explanation).lower().startswith("no such container"):
-                    return None
-                raise
+            docker.errors.create_api_error_from_http_exception(error)
         return answer
+
+
+@contextlib.contextmanager
+def _members(answer: Any, what: str, *, hint: str) -> Iterator[Members]:
+    stream = cast("IO[bytes]", Forward(answer.raw))
+    try:
+        # Close it, because the engine keeps the container busy while it sends.
+        with contextlib.closing(answer), tarfile.open(fileobj=stream, mode="r:") as archive:
+            yield ((one, archive.extractfile(one) if one.isreg() else None) for one in _each(archive))
+    except tarfile.TarError as error:
+        raise EngineError(f"what the engine sent of {what} breaks off: {error}", hint=hint) from None
 
 
 def _each(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:

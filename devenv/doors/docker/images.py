@@ -18,7 +18,6 @@ from devenv.doors.untar import MOST_BYTES, unpack
 _READING = "dev.devenv.reading"
 """The label of containers that are there to be read, and never started."""
 _MOST_READING_S = 3600
-_CHUNK_BYTES = 1 << 20
 # os-release is usually a link to this one, and an archive of a link holds no content.
 _BASE_FILES = ("/usr/lib/os-release", "/var/lib/dpkg/status")
 
@@ -64,12 +63,6 @@ class Images(Changes):
     def load(self, archive: Iterator[bytes]) -> None:
         """Load images from an archive as `docker save` writes it."""
         self._client.images.load(archive)
-
-    @guarded
-    def save(self, reference: str) -> Iterator[bytes]:
-        """An image as `docker save` writes it; a failure in the middle is an OSError too."""
-        chunks: Iterator[bytes] = self._client.images.get(reference).save(chunk_size=_CHUNK_BYTES)
-        return chunks
 
     @guarded
     def tag(self, reference: str, name: str) -> None:

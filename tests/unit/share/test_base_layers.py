@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import json
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import IO, Any
 
 import pytest
 import zstandard
@@ -25,31 +26,27 @@ IDS = [digest_of(one) for one in LAYERS]
 FORMS = {"plain": bytes, "gzip": gzip.compress, "zstd": zstandard.ZstdCompressor().compress}
 
 
-def _archive(layers: Sequence[bytes], told: Any = None, *, size: int = 70_000) -> Iterator[bytes]:
+def _archive(layers: Sequence[bytes], told: Any = None) -> dict[str, bytes]:
     """As `docker save` writes it: blobs by digest, in no useful order, then the manifest."""
-    file = io.BytesIO()
     names = [f"blobs/sha256/{digest_of(one).partition(':')[2]}" for one in layers]
     rows = [*zip(names, layers, strict=True)][::-1]
     rows.append(("manifest.json", json.dumps([{"Layers": names}] if told is None else told).encode()))
-    with tarfile.open(fileobj=file, mode="w") as archive:
-        for name, data in rows:
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            archive.addfile(info, io.BytesIO(data))
-    data = file.getvalue()
-    return (data[start : start + size] for start in range(0, len(data), size))
+    return dict(rows)
 
 
-def _read(archive: Iterator[bytes], folder: Path, ids: Sequence[str] = IDS) -> list[bytes]:
-    engine: Any = SimpleNamespace(save=lambda _: archive)
+def _read(archive: Mapping[str, bytes], folder: Path, ids: Sequence[str] = IDS) -> list[bytes]:
+    @contextlib.contextmanager
+    def saved(_: str) -> Iterator[Iterator[tuple[tarfile.TarInfo, IO[bytes] | None]]]:
+        yield ((tarfile.TarInfo(name), io.BytesIO(data)) for name, data in archive.items())
+
+    engine: Any = SimpleNamespace(saved=saved)
     return [path.read_bytes() for path in unpacked(f"{BASE_TAG}1", ids, engine, folder)]
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("size", [513, 70_000, 1 << 24])
-def test_layers_come_unpacked_in_order_and_leave_nothing(form: str, size: int, tmp_path: Path) -> None:
+def test_layers_come_unpacked_in_order_and_leave_nothing(form: str, tmp_path: Path) -> None:
     packed = [FORMS[form](one) for one in LAYERS]
-    assert _read(_archive(packed, size=size), tmp_path) == LAYERS
+    assert _read(_archive(packed), tmp_path) == LAYERS
     assert [path.name for path in tmp_path.iterdir()] == ["saved-2"]  # the manifest; the folder goes with its work
 
 
@@ -61,8 +58,7 @@ def test_layers_come_unpacked_in_order_and_leave_nothing(form: str, size: int, t
         (lambda: _archive(LAYERS, [{"Layers": ["nowhere", "else"]}]), "in an unknown form"),
         (lambda: _archive(LAYERS, []), "in an unknown form"),
         (lambda: _archive(LAYERS, {"a": 1}), "in an unknown form"),
-        (lambda: iter([b"no tar" * 1000]), "in an unknown form"),
-        (lambda: iter([]), "in an unknown form"),
+        (dict, "in an unknown form"),
     ],
 )
 def test_what_is_not_that_image_is_refused(archive: Any, message: str, tmp_path: Path) -> None:

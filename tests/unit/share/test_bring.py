@@ -268,11 +268,11 @@ def test_a_full_disk_is_named_and_leaves_no_half_file(
 ) -> None:
     remote = look(make(snapshot=True, volumes=True).place, given)
 
-    def full(_: Path, target: Path) -> str:
+    def full(_: object, target: Path) -> str:
         target.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(bring, "_decompress", full)
+    monkeypatch.setattr(bring, "written", full)
     with pytest.raises(ShareError, match="no space left") as caught:
         bring.volumes(remote, "mine", given)
     assert caught.value.hint == "free disk space"

@@ -269,8 +269,8 @@ class _Sender(Changes):
         self.is_closed = False
 
     def get(self, address: str, **options: Any) -> Any:
-        assert address == "http://x/v1.44/containers/c/archive"
-        assert (options["params"], options["stream"]) == ({"path": "/x"}, True)
+        asked = {"http://x/v1.44/containers/c/archive": {"path": "/x"}, "http://x/v1.44/images/devenv/a:1/get": {}}
+        assert (options["params"], options["stream"]) == (asked[address], True)
         if self._error and not self._chunks:
             raise self._error
         return self
@@ -296,6 +296,20 @@ class _Sender(Changes):
 def _names(sender: _Sender) -> list[tuple[str, bytes | None]]:
     with sender.members("c", "/x") as members:
         return [(one.name, content and content.read()) for one, content in members]
+
+
+def _saved(sender: _Sender) -> list[tuple[str, bytes | None]]:
+    with sender.saved("devenv/a:1") as members:
+        return [(one.name, content and content.read()) for one, content in members]
+
+
+def test_an_image_comes_in_the_same_way() -> None:
+    content = bytes(range(256)) * 12_000
+    sender = _Sender(_tar(a=content, b=b"2"))
+    assert _saved(sender) == [("a", content), ("b", b"2")]
+    assert sender.is_closed
+    with pytest.raises(EngineError, match="an image is no longer on the engine"):
+        _saved(_Sender(missing="No such image: devenv/a:1"))
 
 
 def test_members_come_one_by_one_whatever_is_read_of_them() -> None:
@@ -333,6 +347,15 @@ def test_the_request_is_closed_when_only_the_first_is_wanted() -> None:
 def test_what_breaks_off_is_an_error_with_a_remedy(sender: _Sender) -> None:
     with pytest.raises(EngineError):
         _names(sender)
+
+
+@pytest.mark.parametrize("sender", [
+    _Sender(_tar(a=b"1" * 3000)[:2000]), _Sender(b"no tar" * 1000), _Sender(b""),
+    _Sender(_tar(a=b"1" * 3000)[:2000], error=requests.exceptions.ConnectionError("gone")),
+])  # fmt: skip
+def test_an_image_that_breaks_off_is_an_error_with_a_remedy(sender: _Sender) -> None:
+    with pytest.raises(EngineError):
+        _saved(sender)
 
 
 class _Sizes(Changes):
