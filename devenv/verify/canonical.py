@@ -1,6 +1,8 @@
 """A file system as canonical layers: the part that two builds of the same inputs have in common, on any engine.
 
-    python3 -m devenv.verify.canonical ROOT OUT [BASE]    write OUT/canonical.json about ROOT, or what BASE has not
+    python3 -m devenv.verify.canonical ROOT OUT [--base BASE] [--beside DIR]
+
+It writes OUT/canonical.json about ROOT, or about what BASE has not; folders of DIR stand for those at ROOT's top.
 
 It runs inside a build as well, on images that are mounted there (verify/identity.py), so it needs only the standard
 library of Python 3.9. Paths are grouped into layers by their origin, sorted, and written as PAX tar members with
@@ -10,6 +12,7 @@ trace. A layer is hashed as it is made, and kept only by layer_files.py.
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import functools
 import hashlib
@@ -23,14 +26,16 @@ from pathlib import Path
 from typing import Any
 
 from devenv.verify.tar_entry import Entry, header
+from devenv.verify.tree import Tree
 
 FORMAT = 2
 """Raise it when the same root is described in another way: identities of two formats cannot be compared."""
 REMOVED = "removed"
 """The layer of paths that the base has and the image has not."""
 _LOCK = "etc/devenv/devenv.lock"
+_VENV = "opt/venv"
 _PREFIXES = (
-    ("opt/node", "node"), ("opt/code-server", "editor"), ("opt/npm", "npm"), ("opt/venv", "wheels-0"),
+    ("opt/node", "node"), ("opt/code-server", "editor"), ("opt/npm", "npm"), (_VENV, "wheels-0"),
     ("etc/devenv", "own"), ("usr/local", "own"), ("workspace", "own"),
 )  # fmt: skip
 _BYTECODE = re.compile(r"^(.*/)?__pycache__/([^/]+?)\.[a-z]+-[0-9]+(?:\.opt-[12])?\.pyc$")
@@ -59,13 +64,13 @@ class Part:
     make: Callable[[Callable[[bytes], object]], Layer]
 
 
-def layers(root: Path, base: Path | None = None) -> Iterator[Layer]:
+def layers(root: Tree, base: Tree | None = None) -> Iterator[Layer]:
     """Yield the canonical layers of `root`, lowest first; with `base`, of the differences from it. Raises OSError."""
     for part in parts(root, base):
         yield part.make(lambda _: None)
 
 
-def parts(root: Path, base: Path | None = None, *, each_file: bool = True) -> Iterator[Part]:
+def parts(root: Tree, base: Tree | None = None, *, each_file: bool = True) -> Iterator[Part]:
     """Yield the layers as `layers` does, before any of them is made. Without `each_file`, files have no hash of their
     own. Raises OSError, as `make` does."""
     found = _walk(root)
@@ -107,7 +112,7 @@ def _rank(group: str) -> tuple[int, int]:
 # ---- the layer of each path
 
 
-def _groups(root: Path, found: Mapping[str, os.stat_result]) -> dict[str, str]:
+def _groups(root: Tree, found: Mapping[str, os.stat_result]) -> dict[str, str]:
     owned = _owned(root)
 
     def group(path: str) -> str:
@@ -125,7 +130,7 @@ def _groups(root: Path, found: Mapping[str, os.stat_result]) -> dict[str, str]:
         if not stat.S_ISDIR(facts.st_mode):
             groups[path] = group(path)
             if facts.st_nlink > 1:  # all names of one file must lie in one layer
-                groups[path] = inodes.setdefault((facts.st_dev, facts.st_ino), groups[path])
+                groups[path] = inodes.setdefault(root.inode(facts), groups[path])
     # A folder belongs to the lowest layer with a file in it.
     for path in sorted((path for path in found if path not in groups), key=len, reverse=True):
         groups.setdefault(path, group(path))
@@ -136,22 +141,23 @@ def _groups(root: Path, found: Mapping[str, os.stat_result]) -> dict[str, str]:
     return groups
 
 
-def _owned(root: Path) -> dict[str, str]:
+def _owned(root: Tree) -> dict[str, str]:
     """Path → layer, for the files that dpkg and the wheels' records list. The lock decides the layer of each."""
     try:
-        lock: Mapping[str, Any] = json.loads(_text(root / _LOCK))
+        lock: Mapping[str, Any] = json.loads(_text(Path(root.at(_LOCK))))
         base = {deb["name"] for deb in lock["base"].get("packages", ())}
         layer = {_plain(wheel["name"]): int(wheel.get("layer", 0)) for wheel in lock.get("wheels", ())}
     except (ValueError, TypeError, KeyError, AttributeError):
         return {}  # not an image of devenv's, or a changed one: it is described all the same
     owned: dict[str, str] = {}
-    for listing in sorted((root / "var/lib/dpkg/info").glob("*.list")):
+    for listing in sorted(Path(root.at("var/lib/dpkg/info")).glob("*.list")):
         if listing.stem.partition(":")[0] in base:
             for line in _text(listing).splitlines():
                 owned[_merged(root, line.lstrip("/"))] = "base"
-    for record in sorted(root.glob("opt/venv/lib/python3*/site-packages/*.dist-info/RECORD")):
+    venv = Path(root.at(_VENV))
+    for record in sorted(venv.glob("lib/python3*/site-packages/*.dist-info/RECORD")):
         number = layer.get(_plain(record.parent.name.partition("-")[0]), 0)
-        site = record.parents[1].relative_to(root).as_posix()
+        site = f"{_VENV}/{record.parents[1].relative_to(venv).as_posix()}"
         for line in _text(record).splitlines():
             name = line.rpartition(",")[0].rpartition(",")[0].strip('"')
             owned[os.path.normpath(f"{site}/{name}")] = f"wheels-{number}"
@@ -168,10 +174,10 @@ def _text(path: Path) -> str:
         return ""
 
 
-def _merged(root: Path, path: str) -> str:
+def _merged(root: Tree, path: str) -> str:
     """Where a path of a package lies once /usr is merged."""
     first = path.partition("/")[0]
-    return f"usr/{path}" if first in _MERGED and path != first and (root / first).is_symlink() else path
+    return f"usr/{path}" if first in _MERGED and path != first and Path(root.at(first)).is_symlink() else path
 
 
 def _parent(path: str) -> str:
@@ -186,16 +192,16 @@ def _plain(name: str) -> str:
 # ---- the file system
 
 
-def _walk(root: Path) -> dict[str, os.stat_result]:
+def _walk(root: Tree) -> dict[str, os.stat_result]:
     """Every path below `root` and its facts, sorted by path."""
     found: dict[str, os.stat_result] = {}
     folders = [""]
     while folders:
         folder = folders.pop()
-        with os.scandir(root / folder) as listing:
+        with os.scandir(root.at(folder)) as listing:
             for one in listing:
                 path = f"{folder}/{one.name}" if folder else one.name
-                facts = one.stat(follow_symlinks=False)
+                facts = root.facts(one, path)
                 if stat.S_ISSOCK(facts.st_mode):
                     continue  # a socket belongs to a process, not to a file system
                 found[path] = facts
@@ -208,24 +214,24 @@ def _is_folder(facts: os.stat_result) -> bool:
     return stat.S_ISDIR(facts.st_mode)
 
 
-def _names(found: Mapping[str, os.stat_result]) -> dict[str, tuple[str, ...]]:
+def _names(root: Tree, found: Mapping[str, os.stat_result]) -> dict[str, tuple[str, ...]]:
     """Path → all the names of its file, for those that have several."""
     names: dict[tuple[int, int], list[str]] = {}
     for path, facts in found.items():
         if not _is_folder(facts) and facts.st_nlink > 1:
-            names.setdefault((facts.st_dev, facts.st_ino), []).append(path)
+            names.setdefault(root.inode(facts), []).append(path)
     return {path: tuple(every) for every in names.values() for path in every}
 
 
-def _unchanged(root: Path, found: Mapping[str, os.stat_result], base: Path) -> frozenset[str]:
+def _unchanged(root: Tree, found: Mapping[str, os.stat_result], base: Tree) -> frozenset[str]:
     """The paths that are equal in `base`, except for times."""
     known = _walk(base)
-    named, known_as = _names(found), _names(known)
+    named, known_as = _names(root, found), _names(base, known)
     same = set()
     for path, facts in found.items():
         if path in known and _plainly(known[path]) == _plainly(facts) and named.get(path) == known_as.get(path):
             ours, theirs = _entry(path, root, facts, {}), _entry(path, base, known[path], {})
-            if ours == theirs and (ours.kind != "file" or _hash(root / path) == _hash(base / path)):
+            if ours == theirs and (ours.kind != "file" or _hash(root.at(path)) == _hash(base.at(path))):
                 same.add(path)
     return frozenset(same)
 
@@ -235,30 +241,30 @@ def _plainly(facts: os.stat_result) -> tuple[int, ...]:
     return facts.st_mode, facts.st_uid, facts.st_gid, size, facts.st_rdev
 
 
-def _hash(path: Path) -> str:
+def _hash(path: str) -> str:
     digest = hashlib.sha256()
-    with path.open("rb") as content:
+    with open(path, "rb") as content:  # noqa: PTH123 - called for every file, and Path is slow
         while chunk := content.read(_CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
 
 
-def _entry(path: str, root: Path, facts: os.stat_result, first: dict[tuple[int, int], str]) -> Entry:
+def _entry(path: str, root: Tree, facts: os.stat_result, first: dict[tuple[int, int], str]) -> Entry:
     """The facts of one path. `first`: inode → the first of its names."""
     kind, target, device, size = _kind(facts.st_mode), "", (0, 0), 0
     if kind == "symlink":
-        target = os.readlink(f"{root}/{path}")  # noqa: PTH115 - Path is slow, and this is called for every path
+        target = os.readlink(root.at(path))  # noqa: PTH115 - Path is slow, and this is called for every path
     elif kind == "file":
         size = facts.st_size
         if facts.st_nlink > 1:
-            known = first.setdefault((facts.st_dev, facts.st_ino), path)
+            known = first.setdefault(root.inode(facts), path)
             if known != path:
                 kind, target, size = "hardlink", known, 0
     elif kind in ("char", "block"):
         device = (os.major(facts.st_rdev), os.minor(facts.st_rdev))
     return Entry(
         path=path, kind=kind, mode=stat.S_IMODE(facts.st_mode), uid=facts.st_uid, gid=facts.st_gid, size_bytes=size,
-        target=target, device=device, xattrs=() if kind in ("symlink", "hardlink") else _xattrs(f"{root}/{path}"),
+        target=target, device=device, xattrs=() if kind in ("symlink", "hardlink") else _xattrs(root.at(path)),
     )  # fmt: skip
 
 
@@ -282,7 +288,7 @@ def _xattrs(path: str) -> tuple[tuple[str, str], ...]:
 
 
 def _layer(
-    name: str, root: Path, inside: Mapping[str, os.stat_result], each_file: bool, write: Callable[[bytes], object]
+    name: str, root: Tree, inside: Mapping[str, os.stat_result], each_file: bool, write: Callable[[bytes], object]
 ) -> Layer:
     digest, size = hashlib.sha256(), 0
 
@@ -299,7 +305,7 @@ def _layer(
         size += len(head) + -(-entry.size_bytes // 512) * 512
         if entry.kind == "file":
             content = hashlib.sha256() if each_file else None
-            _copy(f"{root}/{path}", entry.size_bytes, content, put)
+            _copy(root.at(path), entry.size_bytes, content, put)
             put(bytes(-entry.size_bytes % 512))
             entry = dataclasses.replace(entry, sha256=content.hexdigest()) if content else entry
         entries.append(entry)
@@ -347,11 +353,22 @@ def _row(entry: Entry) -> list[Any]:
     return [getattr(entry, field.name) for field in dataclasses.fields(entry)]
 
 
-def main(arguments: Sequence[str]) -> None:
+def arguments(given: Sequence[str]) -> tuple[Tree, Path, Tree | None]:
+    """The tree to read, the folder to write to, and the tree to leave out. Raises OSError."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("root", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--base", type=Path)
+    parser.add_argument("--beside", type=Path)
+    told = parser.parse_args(given)
+    return Tree.of(told.root, told.beside), told.out, Tree.of(told.base) if told.base else None
+
+
+def main(given: Sequence[str]) -> None:
     """Describe a file system."""
-    root, out, *base = (Path(one) for one in arguments)
+    root, out, base = arguments(given)
     out.mkdir(parents=True, exist_ok=True)
-    write([*layers(root, base[0] if base else None)], out)
+    write([*layers(root, base)], out)
 
 
 if __name__ == "__main__":

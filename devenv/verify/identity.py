@@ -27,14 +27,19 @@ from devenv.doors.http.registry.reference import is_digest
 from devenv.doors.terminal.progress import Progress
 from devenv.errors import BuildError, DriftError
 from devenv.lock.model import LockedBase
-from devenv.verify import canonical, layer_files, tar_entry
+from devenv.verify import canonical, layer_files, tar_entry, tree
 from devenv.verify.canonical import Layer
 from devenv.verify.tar_entry import EPOCH_S, Entry
 
 _CREATED = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(EPOCH_S))
 _MOST_BYTES = 256 << 20
 _NO_LOADER = "ENV LD_PRELOAD= LD_LIBRARY_PATH= LD_AUDIT="
-_START = "import sys; sys.path.insert(0, '/code'); "
+# Folders at the top of a step's root that the engine mounts something over, or into.
+_COVERED = ("dev", "etc", "proc", "sys")
+_PLACE = "/etc/.devenv-read"
+"""Where a step has its own files: below a covered folder, so that an image that is read in place does not have them."""
+_OUT, _BASE = f"{_PLACE}/out", f"{_PLACE}/base"
+_START = f"import sys; sys.path.insert(0, '{_PLACE}/code'); "
 _NAME = re.compile("[a-z]+(-[0-9]+)?")
 _MAKER = f"devenv canonical {canonical.FORMAT}"
 # The part of an image's configuration that decides how it runs (OCI image specification, "config").
@@ -122,7 +127,7 @@ def _code(folder: Path) -> None:
     package.mkdir(parents=True)
     for one in (package, package.parent):
         (one / "__init__.py").touch()
-    for module in (canonical, layer_files, tar_entry):
+    for module in (canonical, layer_files, tar_entry, tree):
         source = Path(str(module.__file__))
         (package / source.name).write_bytes(source.read_bytes())
 
@@ -135,28 +140,37 @@ def _below(base: LockedBase, engine: Engine) -> str | None:
 
 
 def _dockerfile(readers: Sequence[int], base: str | None, module: ModuleType) -> str:
-    """One step for each image: they run at the same time. An image that reads itself is not hashed by BuildKit before,
-    because it is the step's root as well."""
+    """One step for each image: they run at the same time. BuildKit reads and hashes all that a step mounts, but not its
+    root: so an image that reads itself is mounted only where its root is covered, from a stage of its own."""
     lines = [f"FROM {base} AS base"] if base else []
     for number, reader in enumerate(readers):
-        lines += [f"FROM image{reader} AS read{number}", "USER 0", _NO_LOADER, _run(number, base, module)]
-    copies = [f"COPY --from=read{number} /out /{number}" for number in range(len(readers))]
+        if reader == number:
+            lines += [f"FROM image{number} AS covered{number}", "WORKDIR /etc"]  # changes nothing
+        lines += [f"FROM image{reader} AS read{number}", "USER 0", _NO_LOADER]
+        lines += [_run(number, base, module, own=reader == number)]
+    copies = [f"COPY --from=read{number} {_OUT} /{number}" for number in range(len(readers))]
     return "\n".join([*lines, "FROM scratch", *copies, ""])
 
 
-def _run(number: int, base: str | None, module: ModuleType) -> str:
-    """The step in which a module describes an image."""
+def _run(number: int, base: str | None, module: ModuleType, *, own: bool) -> str:
+    """The step in which a module describes an image; `own`: the image that it runs in."""
+    image = f"{_PLACE}/image"
     # The system's own interpreter, which the image's variables and packages cannot replace.
     command = json.dumps([
         "/usr/bin/python3", "-I", "-S", "-B", "-c", f"{_START}import {module.__name__} as m; m.main(sys.argv[1:])",
-        "/image", "/out", *(["/base"] if base else []),
+        *(["/", _OUT, "--beside", image] if own else [image, _OUT]), *(["--base", _BASE] if base else []),
     ])  # fmt: skip
     mounts = [
-        f"--mount=type=bind,from=image{number},target=/image",
-        *(["--mount=type=bind,from=base,target=/base"] if base else []),
-        "--mount=type=bind,source=code,target=/code",
-    ]
+        *([_bind(f"from=covered{number},source=/{name}", f"{image}/{name}") for name in _COVERED] if own
+          else [_bind(f"from=image{number}", image)]),
+        *([_bind("from=base", _BASE)] if base else []),
+        _bind("source=code", f"{_PLACE}/code"),
+    ]  # fmt: skip
     return f"RUN {' '.join(mounts)} {command}"
+
+
+def _bind(source: str, target: str) -> str:
+    return f"--mount=type=bind,{source},target={target}"
 
 
 def _identity(reference: str, told: Path, engine: Engine, base: LockedBase, tag: str | None) -> Identity:

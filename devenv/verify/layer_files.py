@@ -1,6 +1,6 @@
 """Canonical layers as compressed files: OUT/NAME.tar.zst for each, and OUT/canonical.json about all.
 
-    python3 -m devenv.verify.layer_files ROOT OUT [BASE]
+    python3 -m devenv.verify.layer_files ROOT OUT [--base BASE] [--beside DIR]
 
 It runs inside a build, as canonical.py does, with the image's own libzstd: nothing but compressed bytes leaves the
 build. Layers are made by as many processes as there are cores. The same image gives the same bytes on every machine,
@@ -21,6 +21,7 @@ from typing import BinaryIO
 
 from devenv.verify import canonical
 from devenv.verify.canonical import Layer, Part
+from devenv.verify.tree import Tree
 
 LEVEL = 3
 _LIBRARY = "libzstd.so.1"
@@ -89,7 +90,7 @@ class Compressed:
             raise OSError(f"{_LIBRARY}: {self._library.ZSTD_getErrorName(answer).decode()}")
 
 
-def write(root: Path, out: Path, base: Path | None = None) -> None:
+def write(root: Tree, out: Path, base: Tree | None = None) -> None:
     """Write the layers of `root` and what is known of them; with `base`, those of the differences from it. Raises
     OSError."""
     parts = [*canonical.parts(root, base, each_file=False)]
@@ -132,10 +133,9 @@ def _make(share: Sequence[Part], out: Path, threads: int) -> None:
         (out / f"{part.name}.json").write_text(about, encoding="utf-8")
 
 
-def main(arguments: Sequence[str]) -> None:
+def main(given: Sequence[str]) -> None:
     """Write the layers of a file system."""
-    root, out, *base = (Path(one) for one in arguments)
-    write(root, out, base[0] if base else None)
+    write(*canonical.arguments(given))
 
 
 if __name__ == "__main__":

@@ -7,14 +7,15 @@ import json
 import os
 import struct
 import tarfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
 from devenv.verify import canonical
-from devenv.verify.canonical import Layer, layers
+from devenv.verify.canonical import Layer
 from devenv.verify.tar_entry import EPOCH_S
+from devenv.verify.tree import Tree
 
 FILES = {
     "usr/bin/bash": "base", "usr/bin/git": "system", "opt/node/bin/node": "node",
@@ -24,6 +25,11 @@ FILES = {
     "etc/passwd": "system",
 }  # fmt: skip
 SITE = "opt/venv/lib/python3.11/site-packages"
+
+
+def layers(root: Path, base: Path | None = None) -> Iterator[Layer]:
+    """The canonical layers of folders."""
+    return canonical.layers(Tree.of(root), Tree.of(base) if base else None)
 
 
 def put(root: Path, path: str, text: str | None = None) -> Path:

@@ -13,9 +13,8 @@ import pytest
 import zstandard
 
 from devenv.verify import canonical, layer_files
-from devenv.verify.canonical import layers
 from devenv.verify.layer_files import Compressed
-from tests.unit.verify.test_canonical import made_root, put
+from tests.unit.verify.test_canonical import layers, made_root, put
 
 
 def _plain(packed: bytes) -> bytes:
@@ -31,7 +30,7 @@ def test_the_files_are_what_their_digests_say(tmp_path: Path) -> None:
     base, root, out = made_root(tmp_path / "base"), made_root(tmp_path / "root"), tmp_path / "out"
     put(base, "srv/gone")
     put(root, "usr/local/x")
-    layer_files.main([str(root), str(out), str(base)])
+    layer_files.main([str(root), str(out), "--base", str(base)])
     told = json.loads((out / "canonical.json").read_text())
     expected = [*layers(root, base)]
     assert [one["diff_id"] for one in told] == [one.diff_id for one in expected]
