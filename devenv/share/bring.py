@@ -15,7 +15,7 @@ from devenv.doors.terminal.console import bytes_text
 from devenv.doors.untrusted import from_json
 from devenv.errors import DriftError, ShareError
 from devenv.share.arriving import arriving
-from devenv.share.load import check, load
+from devenv.share.load import Checks, check, load
 from devenv.share.model_source import model_from
 from devenv.share.recipe import LAYER, VOLUMES
 from devenv.share.tars import decompressed, written
@@ -114,16 +114,21 @@ def _pulled(found: Decided, remote: Remote) -> str:
 def _pull(remote: Remote, tag: str, session: Session) -> Image:
     assert remote.config is not None
     engine = session.engine()
-    with session.stages.stage("load" if remote.place.near else "pull") as stage, arriving(session) as folder:
+    with (
+        session.stages.stage("load" if remote.place.near else "pull") as stage,
+        arriving(session) as folder,
+        Checks() as checks,
+    ):
         layers = [folder / layer.hex for layer in remote.layers]
-        with remote.place.opened(session) as images:
-            images.bring(remote.layers, folder, stage)
-        stage.message("unpacking")
         try:
-            load(remote.config, layers, tag, engine)
+            with remote.place.opened(session) as images:
+                images.bring(remote.layers, folder, stage, placed=checks.begin)
+            stage.message("unpacking")
+            load(remote.config, layers, tag, engine, checks)
         except ShareError:
-            for path in layers:  # no later run would take them either
-                path.unlink(missing_ok=True)
+            if checks.failed:  # no later run would take them either
+                for path in layers:
+                    path.unlink(missing_ok=True)
             raise
         built = engine.image_id(tag)
         if built is None:

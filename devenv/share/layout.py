@@ -19,6 +19,7 @@ from devenv.share.layout_files import LayoutFiles, Opened, layout_files
 from devenv.share.layout_index import BLOBS, INDEX, Named, attached_to
 from devenv.share.layout_write import Writer, disk, require_space, writer
 from devenv.share.parts import sync
+from devenv.share.place import Placed, no_hook
 from devenv.share.signatures.policy import policy_of_files
 
 if TYPE_CHECKING:
@@ -115,8 +116,10 @@ class Layout:
             raise self._refused(f"{wanted.digest} has {wanted.size:,} bytes, and {most_bytes:,} are the most here")
         return b"".join(self.chunks(wanted))
 
-    def bring(self, wanted: Iterable[Descriptor], folder: Path, progress: Progress) -> None:
-        """Copy blobs to a folder, verified, each under its sha256 in hex."""
+    def bring(
+        self, wanted: Iterable[Descriptor], folder: Path, progress: Progress, *, placed: Placed = no_hook
+    ) -> None:
+        """Copy blobs to a folder, verified, each under its sha256 in hex; `placed` as in `Images`."""
         every = {one.digest: one for one in wanted}.values()
         with disk(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -127,8 +130,10 @@ class Layout:
                 require_space(folder, size)
                 progress.start(_TASK, size)
                 try:
-                    for one in left:
-                        self._copy(one, folder, progress)
+                    for one in every:
+                        if one in left:
+                            self._copy(one, folder, progress)
+                        placed(folder / one.hex)
                 finally:
                     progress.finish(_TASK)
                 lock.unlink()

@@ -6,10 +6,10 @@ import hashlib
 import json
 import tarfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from devenv.errors import ShareError
 from devenv.share.tars import members
@@ -21,12 +21,43 @@ _CHUNK_BYTES = 1 << 20
 _AT_ONCE = 4
 
 
-def load(config: bytes, layers: Sequence[Path], reference: str, engine: Engine) -> None:
+class Checks:
+    """Layers that are checked, each as soon as it is here."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="check")
+        self._begun: dict[Path, Future[None]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def failed(self) -> bool:
+        """Whether a layer was found wrong."""
+        return any(one.done() and one.exception() for one in [*self._begun.values()])
+
+    def begin(self, layer: Path) -> None:
+        """Check a layer in another thread. Raises ShareError when an earlier one was found wrong."""
+        for one in [*self._begun.values()]:
+            if one.done():
+                one.result()
+        self._begun[layer] = self._pool.submit(check, layer)
+
+    def passed(self, layer: Path) -> None:
+        """Wait until a layer was checked, which begins now if it has not. Raises ShareError."""
+        if layer not in self._begun:
+            self.begin(layer)
+        self._begun[layer].result()
+
+
+def load(config: bytes, layers: Sequence[Path], reference: str, engine: Engine, checks: Checks) -> None:
     """Put an image onto the engine under a tag; the engine compares each layer with the configuration. Raises
     ShareError for a layer that no build of devenv's makes, EngineError."""
-    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="check") as pool:
-        for _ in pool.map(check, layers):
-            pass
+    for layer in layers:
+        checks.passed(layer)
     engine.load(_archive(config, layers, reference))
 
 

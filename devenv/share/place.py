@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 
 _MOST_ATTACHED = 1000
 
+Placed = Callable[[Path], object]
+
+
+def no_hook(_: Path) -> None:
+    """Nothing follows when a file is whole."""
+
 
 class Images(Protocol):
     """The manifests and blobs of one place. Every method raises ShareError, CancelledError."""
@@ -40,8 +46,11 @@ class Images(Protocol):
     def blob(self, wanted: Descriptor, *, most_bytes: int) -> bytes:
         """A small blob, verified."""
 
-    def bring(self, wanted: Iterable[Descriptor], folder: Path, progress: Progress) -> None:
-        """Have these blobs in a folder, verified, each under its sha256 in hex."""
+    def bring(
+        self, wanted: Iterable[Descriptor], folder: Path, progress: Progress, *, placed: Placed = no_hook
+    ) -> None:
+        """Have these blobs in a folder, verified, each under its sha256 in hex. `placed` is called with each file once
+        it is whole, in any thread; what it raises ends the work."""
 
     def signers(self, manifest: Manifest, project: Path | None) -> tuple[Signer, ...]:
         """Who signed a manifest, as far as this machine and the project require it. Raises ShareError when it is not
@@ -117,8 +126,10 @@ class _Repository:
     def blob(self, wanted: Descriptor, *, most_bytes: int) -> bytes:
         return self._repository.blob(wanted, most_bytes=most_bytes)
 
-    def bring(self, wanted: Iterable[Descriptor], folder: Path, progress: Progress) -> None:
-        pull(self._repository, wanted, folder, progress)
+    def bring(
+        self, wanted: Iterable[Descriptor], folder: Path, progress: Progress, *, placed: Placed = no_hook
+    ) -> None:
+        pull(self._repository, wanted, folder, progress, placed=placed)
 
     def signers(self, manifest: Manifest, project: Path | None) -> tuple[Signer, ...]:
         return require(self._repository, manifest, self._reference, project)

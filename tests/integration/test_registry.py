@@ -31,6 +31,7 @@ from tests.waiting import until
 
 QUICK = Policy(attempts=3, backoff_s=0.005, read_timeout_s=20, connect_timeout_s=5, longest_wait_s=0.1, redirects=4)
 BIG = body(1, WHOLE_BYTES + 3_000_000)
+SMALL = body(2, 5000)
 CHUNK = 2_000_000
 LOGIN = f"{USER}:{PASSWORD}"
 Opened = Callable[..., Repository]
@@ -86,6 +87,31 @@ def _pull(repository: Repository, folder: Path, *blobs: Descriptor, progress: Si
 
 def _all(error: DevenvError) -> str:
     return "\n".join(filter(None, (str(error), error.detail, error.hint, error.where)))
+
+
+# ---- what follows a whole file
+
+
+def test_what_follows_a_file_begins_once_it_is_whole(fake: FakeRegistry, opened: Opened, tmp_path: Path) -> None:
+    wanted = [fake.add(BIG), fake.add(SMALL)]
+    seen: list[tuple[str, int]] = []
+
+    def placed(path: Path) -> None:
+        seen.append((path.name, path.stat().st_size))
+
+    for _ in range(2):  # the second time they are there
+        pull(opened(), wanted, tmp_path, Silent(), placed=placed)
+        assert sorted(seen) == sorted((one.hex, one.size) for one in wanted)
+        seen.clear()
+
+
+def test_what_follows_a_file_can_end_the_download(fake: FakeRegistry, opened: Opened, tmp_path: Path) -> None:
+    def placed(path: Path) -> None:
+        raise ShareError(f"not {path.name}")
+
+    wanted = fake.add(SMALL)
+    with pytest.raises(ShareError, match=f"not {wanted.hex}"):
+        pull(opened(), [wanted], tmp_path, Silent(), placed=placed)
 
 
 # ---- logins

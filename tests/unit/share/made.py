@@ -23,6 +23,7 @@ from devenv.preset.load import dump
 from devenv.share import manifests, recipe, remote
 from devenv.share.formats import BUILD, DIFF_ID, LAYER, LOCK, TITLE
 from devenv.share.pack import document
+from devenv.share.place import Placed, no_hook
 from devenv.share.remote import Remote
 from devenv.share.signatures.check import Signer
 from devenv.up.session import Session
@@ -68,10 +69,13 @@ class Memory:
             raise ShareError(f"{wanted.digest} is missing, or of another size")
         return data
 
-    def bring(self, wanted: Iterable[Descriptor], folder: Path, progress: Progress) -> None:
+    def bring(
+        self, wanted: Iterable[Descriptor], folder: Path, progress: Progress, *, placed: Placed = no_hook
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for one in wanted:
             (folder / one.hex).write_bytes(self.blob(one, most_bytes=1 << 30))
+            placed(folder / one.hex)
 
     def signers(self, manifest: Manifest, project: Path | None) -> tuple[Signer, ...]:
         if self.refusal:

@@ -202,6 +202,16 @@ def test_a_hostile_layer_gives_no_image(make: Make, given: Session, engine: Engi
     assert (engine.images, engine.loaded) == ({}, [])
 
 
+def test_layers_stay_where_another_could_not_be_brought(make: Make, given: Session) -> None:
+    made = make()
+    first, *_, last = made.layers
+    remote = look(made.place, given)
+    del made.place.blobs[last.digest]
+    with pytest.raises(ShareError, match=last.digest):
+        _brought(bring.decided(remote, "pull", given), given)
+    assert (given.dirs.blobs / first.hex).is_file()
+
+
 def test_an_engine_that_takes_nothing_is_an_error(make: Make, given: Session, engine: Engine) -> None:
     engine.load = lambda archive: None  # type: ignore[method-assign]
     with pytest.raises(ShareError, match="the engine has not taken"):

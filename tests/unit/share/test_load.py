@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from devenv.errors import ShareError
-from devenv.share.load import check, load
+from devenv.share.load import Checks, check, load
 from tests.unit.share.made import Engine, content, member, packed, tar
 
 
@@ -35,7 +35,9 @@ def test_an_engine_gets_the_image_under_its_tag(tmp_path: Path) -> None:
     engine: Any = Engine()
     layers = [_layer(tmp_path, packed(one)) for one in (SOUND, tar(member("other")))]
     config = b'{"a": 1}'
-    load(config, layers, "devenv/demo:1", engine)
+    with Checks() as checks:
+        checks.begin(layers[1])  # as it arrived first
+        load(config, layers, "devenv/demo:1", engine, checks)
     with tarfile.open(fileobj=io.BytesIO(engine.loaded[0])) as archive:
         (told,) = json.loads(content(archive, "manifest.json"))
         assert (told["RepoTags"], content(archive, told["Config"])) == (["devenv/demo:1"], config)
@@ -61,10 +63,25 @@ def test_an_engine_gets_the_image_under_its_tag(tmp_path: Path) -> None:
 def test_a_hostile_layer_reaches_no_engine(made: tuple[tarfile.TarInfo, bytes], why: str, tmp_path: Path) -> None:
     engine: Any = Engine()
     hostile = _layer(tmp_path, packed(tar(member("a", b"x"), made, member("b", b"x"))))
-    with pytest.raises(ShareError, match=why) as caught:
-        load(b"{}", [_layer(tmp_path, packed(SOUND)), hostile], "devenv/demo:1", engine)
+    with Checks() as checks:
+        with pytest.raises(ShareError, match=why) as caught:
+            load(b"{}", [_layer(tmp_path, packed(SOUND)), hostile], "devenv/demo:1", engine, checks)
+        assert checks.failed
     assert hostile.name in caught.value.message
     assert engine.loaded == []
+
+
+def test_a_wrong_layer_ends_what_brings_the_others(tmp_path: Path) -> None:
+    sound, hostile = (_layer(tmp_path, packed(one)) for one in (SOUND, tar(member("../x", b"x"))))
+    with Checks() as checks:
+        checks.begin(sound)
+        checks.passed(sound)
+        assert not checks.failed
+        checks.begin(hostile)
+        with pytest.raises(ShareError, match="leaves the image"):
+            checks.passed(hostile)
+        with pytest.raises(ShareError, match="leaves the image"):
+            checks.begin(sound)
 
 
 def test_texts_before_a_header_do_not_hide_a_path(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,11 +34,12 @@ _AT_ONCE = 4
 
 def pull(
     repository: Repository, blobs: Iterable[Descriptor], folder: Path, progress: Progress, *,
-    connections: int = CONNECTIONS, piece_bytes: int = PIECE_BYTES,
+    placed: Callable[[Path], object] = lambda _: None, connections: int = CONNECTIONS, piece_bytes: int = PIECE_BYTES,
 ) -> int:  # fmt: skip
     """Download these blobs to a folder, each under its sha256 in hex, as in `blobs/sha256` of an OCI layout. A file of
     that name and size was verified, and is not read again. The data received before a failure or kill is kept beside
-    them. Returns the number of downloaded bytes.
+    them. `placed` is called with each file once it is whole, in any thread; what it raises ends the download. Returns
+    the number of downloaded bytes.
 
     Raises ShareError (RegistryError, disk), NotReadyError, CancelledError; after a failure the registry is halted.
     """
@@ -49,11 +50,16 @@ def pull(
         with hold(folder / _LOCK, lambda: progress.message(f"another devenv pulls to {folder}: waiting"), cancel):
             wanted = {blob.digest: blob for blob in blobs}.values()
             left = [blob for blob in wanted if not _is_placed(folder, blob)]
+            for blob in wanted:
+                if blob not in left:
+                    placed(folder / blob.hex)
             present = sum(blob.size for blob in wanted) - sum(blob.size for blob in left)
             progress.start(task, sum(blob.size for blob in wanted))
             progress.advance(task, present)
             try:
-                download = _Download(repository, left, folder, progress, task=task, piece_bytes=piece_bytes)
+                download = _Download(
+                    repository, left, folder, progress, task=task, piece_bytes=piece_bytes, placed=placed
+                )
                 download.run(connections)
             finally:
                 progress.finish(task)
@@ -64,8 +70,9 @@ def pull(
 class _Download:
     def __init__(
         self, repository: Repository, blobs: list[Descriptor], folder: Path, progress: Progress, *, task: str,
-        piece_bytes: int,
+        piece_bytes: int, placed: Callable[[Path], object],
     ) -> None:  # fmt: skip
+        self._placed = placed
         self._repository = repository
         self._registry = repository.registry
         self._folder = folder
@@ -188,8 +195,10 @@ class _Download:
 
     def _place(self, arriving: Arriving) -> None:
         arriving.part.close()
-        arriving.part.path.replace(self._folder / arriving.blob.hex)
+        target = self._folder / arriving.blob.hex
+        arriving.part.path.replace(target)
         arriving.part.discard()
+        self._placed(target)
 
     def _mismatch(self, arriving: Arriving, found: str) -> None:
         resumed = arriving.resumed
