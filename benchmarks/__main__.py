@@ -38,6 +38,7 @@ BENCHMARKS: dict[str, Callable[[Bench], Result]] = {
     "changes": changes,
     "share": sharing,
 }
+_REMOVES = frozenset({"cold", "share"})
 _DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 
 
@@ -45,8 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the chosen benchmarks; 1 when one of them could not be measured or a goal was missed."""
     options = _parser().parse_args(arguments)
     names = options.names or [name for name in BENCHMARKS if options.cold or _usual(name)]
-    if "cold" in names and not options.cold:
-        sys.exit("cold removes devenv's images and the builder's cache: say --cold as well")
+    if not options.cold and (named := _REMOVES & {*names}):
+        sys.exit(f"{', '.join(sorted(named))} removes devenv's images and the builder's cache: say --cold as well")
     bench = Bench(rounds=options.rounds, cold=options.cold)
     ran_on = machine.describe()
     results: list[Result] = []
@@ -75,7 +76,7 @@ def _usual(name: str) -> bool:
     if name == "devcontainer" and not measurable():
         tell("devcontainer: left out, its image is made by --cold")
         return False
-    return name != "cold"
+    return name not in _REMOVES
 
 
 def _report(results: Sequence[Result], ran_on: str, *, as_json: bool) -> None:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.cold import forget_images
 from benchmarks.command import PREFIX, Bench, FailedError, call, docker, remove_images, tell
 from benchmarks.measure import Series, ratios, take_turns
 from benchmarks.result import Goal, Result, row, table
@@ -23,7 +24,8 @@ _MAX_PUSH, _MAX_PULL, _MAX_MORE = 0.5, 0.8, 1.1
 
 def sharing(bench: Bench) -> Result:
     """A registry of docker's on this machine's loopback, empty in each round; an image of its own in each, because
-    builder and engine know those that they have read. The pulled image is removed before, with all that it shares."""
+    builder and engine know those that they have read. Before a pull all of devenv's images are removed, and the
+    builder's cache, because the engine takes no layer that the builder still has."""
     project = bench.folder / "share"
     project.mkdir()
 
@@ -37,8 +39,8 @@ def sharing(bench: Bench) -> Result:
             _make(bench, project, "pip: [cowsay==6.1]")
             more = bench.devenv("push", str(project), reference, "--json", env=env)
             layer = _layer_bytes(bench.folder / "registry")
-            remove_images(f"devenv/{_NAME}")
             shutil.rmtree(cache)
+            forget_images()
             pulled = bench.devenv("pull", reference, env=env).seconds
             remove_images(f"devenv/{_NAME}")
         tell(f"    devenv   push {pushed.seconds:.2f} s, pull {pulled:.2f} s")
@@ -50,8 +52,8 @@ def sharing(bench: Bench) -> Result:
             tag = f"{host}/team/docker:1"
             docker("tag", image, tag)
             pushed = call("docker", "push", "-q", tag).seconds
-            remove_images(f"devenv/{_NAME}")
             docker("rmi", tag)
+            forget_images()
             pulled = call("docker", "pull", "-q", tag).seconds
             docker("rmi", tag)
         tell(f"    docker   push {pushed:.2f} s, pull {pulled:.2f} s")
