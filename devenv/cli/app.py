@@ -7,7 +7,7 @@ import functools
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -185,10 +185,21 @@ def pass_app(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @click.pass_context
     def call(ctx: click.Context, /, **values: Any) -> Any:
+        _refuse_nothing(ctx, values)
         own = {name: values.pop(name) for name in _SHARED if name in values}
         return ctx.invoke(command, App(dataclasses.replace(ctx.obj, **own)), **values)
 
     return functools.update_wrapper(call, command)
+
+
+def _refuse_nothing(ctx: click.Context, values: Mapping[str, Any]) -> None:
+    """Raise click.UsageError for an empty argument: a shell makes one of a variable that is not set. Words of a command
+    in the container may be empty."""
+    for one in ctx.command.params:
+        given = values.get(one.name or "")
+        words = given if isinstance(given, tuple) else (given,)
+        if isinstance(one, click.Argument) and one.type is not click.UNPROCESSED and "" in words:
+            raise click.UsageError(f"an argument is empty: {one.human_readable_name}", ctx)
 
 
 def json_option(command: _F) -> _F:

@@ -152,3 +152,20 @@ def test_a_name_that_cannot_be_is_refused_before_anything_is_done(
     assert cli.run(["up", "--name", name]) == UsageError.exit_code
     assert "is not a name for an environment" in capsys.readouterr().err
     assert [one.name for one in home.iterdir()] == ["devenv.yaml"]
+
+
+def test_an_empty_argument_is_refused_but_words_for_the_container_may_be_empty() -> None:
+    given: list[tuple[str | None, tuple[str, ...]]] = []
+
+    @click.command()
+    @click.argument("name", required=False)
+    @click.argument("words", nargs=-1, type=click.UNPROCESSED)
+    @pass_app
+    def command(app: App, name: str | None, words: tuple[str, ...]) -> None:
+        given.append((name, words))
+
+    command.main(["x", "", "y"], obj=Options(), standalone_mode=False)
+    command.main([], obj=Options(), standalone_mode=False)
+    assert given == [("x", ("", "y")), (None, ())]
+    with pytest.raises(click.UsageError, match="an argument is empty: NAME"):
+        command.main(["", "y"], obj=Options(), standalone_mode=False)
