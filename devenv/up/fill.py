@@ -8,6 +8,7 @@ from pathlib import Path
 from devenv.container import container
 from devenv.container.state import Environment
 from devenv.doors.docker.values import ContainerSpec
+from devenv.errors import EngineError
 from devenv.up.session import Session
 
 
@@ -28,6 +29,13 @@ def create(spec: ContainerSpec, environment: Environment, session: Session, fill
     if filled:
         with engine.laid_open(spec.image, filled) as idle:
             for mount in sorted(filled):
-                with fill[mount].open("rb") as archive:
-                    engine.put_archive(idle, mount, archive)
+                try:
+                    with fill[mount].open("rb") as archive:
+                        engine.put_archive(idle, mount, archive)
+                except EngineError as error:
+                    raise EngineError(
+                        f"the engine does not unpack what the snapshot has for {mount}: {error.message}",
+                        where=str(fill[mount]), detail=error.detail,
+                        hint=f"begin with empty volumes instead: devenv down {environment.name} --volumes",
+                    ) from None  # fmt: skip
     environment.keep_filling(())

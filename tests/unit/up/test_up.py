@@ -16,6 +16,7 @@ from devenv.checks import readiness
 from devenv.container import container as boot
 from devenv.container.spec import decide
 from devenv.container.state import environment
+from devenv.errors import EngineError
 from devenv.plan.plan import plan
 from devenv.plan.role import in_role
 from devenv.up import up as up_module
@@ -56,7 +57,7 @@ class _Filled:
     def __init__(self, *volumes: str) -> None:
         self.volumes = {*volumes}
         self.put: list[str] = []
-        self.fails = False
+        self.fails: BaseException | None = None
 
     @contextlib.contextmanager
     def laid_open(self, image: str, volumes: dict[str, str]) -> Iterator[str]:
@@ -71,7 +72,7 @@ class _Filled:
             "nothing of the host is mounted where a stranger's tar is unpacked"
         )
         if self.fails:
-            raise KeyboardInterrupt
+            raise self.fails
         self.put.append(f"{folder} {archive.read().decode()}")
 
 
@@ -110,14 +111,22 @@ def test_new_volumes_begin_with_what_the_snapshot_has(start: Any) -> None:
 
 def test_volumes_that_a_killed_run_did_not_fill_are_filled(start: Any) -> None:
     engine = _Filled("a")
-    engine.fails = True
+    engine.fails = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
         start(engine)
     assert engine.volumes == {"a", "b"}
-    engine.fails = False
+    engine.fails = None
     assert len(start(engine)) == 1
     assert engine.put == ["/b tar b"]
     assert len(start(engine)) == 2
+
+
+def test_a_tar_that_the_engine_does_not_unpack_names_its_volume_and_a_way_on(start: Any) -> None:
+    engine = _Filled("b")
+    engine.fails = EngineError("no such path")
+    with pytest.raises(EngineError, match="what the snapshot has for /a: no such path") as caught:
+        start(engine)
+    assert "devenv down demo --volumes" in str(caught.value.hint)
 
 
 def test_another_role_replaces_the_container_and_is_said(tmp_path: Path) -> None:
