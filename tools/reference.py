@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from devenv import cli, errors
-from devenv.preset import checks, compose, model, model_errors, schema
+from devenv.preset import checks, compose, model, model_errors, own_project, schema
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
 _MARK = "<!-- Written by tools/reference.py ('make docs'). Do not edit. -->\n\n"
@@ -197,6 +197,8 @@ def _preset() -> Iterator[str]:
         rows = list(_fields(cls, {key: value.get("description", "") for key, value in known.items()}))
         if cls is model.Preset:
             rows.insert(0, ("`extends`", "a preset's name, or a path", "none", known["extends"]["description"]))
+            takes = "the word `editable`, or a mapping"
+            rows.append((f"`{own_project.KEY}`", takes, "none", known[own_project.KEY]["description"]))
         yield from _table(("Key", "Takes", "Default", "What it is"), rows)
     yield from _together()
 

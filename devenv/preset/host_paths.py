@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from devenv.doors import files
-from devenv.preset import own_wheel, pip_files
+from devenv.preset import own_project, own_wheel, pip_files
 from devenv.preset.yaml.nodes import Mark, Node
 from devenv.preset.yaml.problems import Problems, quote
 
@@ -52,6 +52,7 @@ def anchor(top: Node, folder: Path, shipped: Path, problems: Problems) -> Node:
     top = _change(top, "files", lambda files: _each_value(files, either))
     top = _change(top, "workspace", tree)
     top = _change(top, "pip", lambda every: pip_files.expanded(every, folder, problems))
+    top = own_project.expanded(top, folder, problems)
     top = _change(top, "pip", lambda every: _each_item(every, lambda one: _wheel(one, file, problems)))
     top = _change(top, "code_server", lambda editor: _archive(editor, file))
     return _change(top, "extensions", lambda every: _each_item(every, lambda one: _archive(one, file)))

@@ -66,7 +66,7 @@ def _nodes(every: tuple[Entry, ...], problems: Problems) -> Iterator[Node]:
                 yield Node(value=text, mark=entry.mark)
         elif entry.kind == "project":
             problems.add("the project's own folder cannot be locked", entry.mark,
-                         hint="install it in a setup step: pip install --no-deps -e .")  # fmt: skip
+                         hint="remove the line, and write 'project: editable' in the preset")  # fmt: skip
         elif entry.kind != "constraint":
             problems.add(f"{quote(entry.text)}: {entry.why}", entry.mark, hint=entry.remedy)
     for entry in (each for those in limits.values() for each in those):

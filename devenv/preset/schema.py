@@ -9,7 +9,7 @@ import json
 import re
 from typing import Any
 
-from devenv.preset import model
+from devenv.preset import model, own_project
 
 _EXTENDS = {
     "description": "The preset that this one is laid over: a shipped preset's name, or a relative path of a file.",
@@ -22,6 +22,21 @@ _PIP_FILE = {
     "properties": {"file": {"type": "string", "minLength": 1}},
     "required": ["file"],
     "additionalProperties": False,
+}
+_PROJECT = {
+    "description": "The package of this file's folder, installed editable at the start. What its pyproject.toml "
+    "requires is added to 'pip'; with `extras` and `groups` also what these require.",
+    "anyOf": [
+        {"const": "editable"},
+        {
+            "type": "object",
+            "properties": {
+                "extras": {"type": "array", "items": {"type": "string", "minLength": 1}},
+                "groups": {"type": "array", "items": {"type": "string", "minLength": 1}},
+            },
+            "additionalProperties": False,
+        },
+    ],
 }
 _WHOLE = ("Archive", "Base", "Extension")
 """Never merged with what is inherited, so their keys are required here."""
@@ -42,7 +57,7 @@ def schema() -> dict[str, Any]:
             definition.pop("required", None)
         if name in _EITHER:
             definition["oneOf"] = [{"required": [key]} for key in _EITHER[name]]
-    made["properties"] = {"extends": _EXTENDS, **made["properties"]}
+    made["properties"] = {"extends": _EXTENDS, **made["properties"], own_project.KEY: _PROJECT}
     _with_files(made["properties"]["pip"])
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
