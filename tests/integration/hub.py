@@ -73,6 +73,10 @@ class Hub:
         self.injected: list[str] = []
         self.listed: dict[str, dict[str, Any]] = {}
         """Lies of the listing, by path: what is said instead."""
+        self.facts: dict[str, Any] = {}
+        """What the metadata say besides, in Hugging Face's words: `gated`, `cardData`, `pipeline_tag`, …"""
+        self.names: tuple[str, ...] = ()
+        """Names that a search finds."""
         self.signatures: set[str] = set()
         self._guard = threading.Lock()
         self._next = 0.0
@@ -176,7 +180,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._answer(401 if not token else 403, b'{"error":"no"}', {"X-Error-Code": "GatedRepo"})
             return
         owner_name = "/".join(words[2:4])
-        if words[:2] == ["api", "models"] and owner_name == hub.id:
+        if words == ["api", "models"]:
+            self._json([{"_id": str(at), "id": name, "modelId": name} for at, name in enumerate(hub.names)])
+        elif words[:3] == ["openapi", "v1", "models"]:
+            self._openapi("/".join(words[3:5]))
+        elif words[:2] == ["api", "models"] and owner_name == hub.id:
             self._huggingface_api(words[4:], query)
         elif words[:3] == ["api", "v1", "models"] and "/".join(words[3:5]) == hub.id:
             self._modelscope(words[5:], query)
@@ -210,7 +218,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return
         self._json({
             "_id": "1", "id": hub.id, "modelId": hub.id, "sha": hub.commit, "private": False, "gated": False,
-            "disabled": False, "downloads": 0, "likes": 0, "tags": [], "siblings": rows,
+            "disabled": False, "downloads": 0, "likes": 0, "tags": [], "siblings": rows, **hub.facts,
         })  # fmt: skip
 
     def _resolve(self, path: str, revision: str) -> None:
@@ -264,6 +272,21 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 "Branches": [{"Revision": "master"}], "Tags": [{"Revision": "v1"}]}}})  # fmt: skip
         else:
             self._json({"Code": 200, "Success": True, "Data": {"Id": 1, "Name": hub.id.partition("/")[2]}})
+
+    def _openapi(self, id_: str) -> None:
+        """ModelScope's newer interface: one model's metadata, or a search."""
+        hub = self.owner
+        if not id_:
+            rows = [{"owner": name.partition("/")[0], "name": name.partition("/")[2]} for name in hub.names]
+            self._json({"success": True, "data": {"models": rows, "total_count": len(rows)}})
+        elif id_ == hub.id:
+            owner, _, name = id_.partition("/")
+            self._json({"success": True, "data": {
+                "id": id_, "owner": owner, "name": name, "license": hub.facts.get("cardData", {}).get("license"),
+                "gated": bool(hub.facts.get("gated")), "tasks": [hub.facts.get("pipeline_tag", "text-generation")],
+            }})  # fmt: skip
+        else:
+            self._answer(404, b'{"success":false,"message":"no such model"}')
 
     # ---- files and faults
 

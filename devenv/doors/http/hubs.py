@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from devenv.doors.http.hub_clients import huggingface_trusts, modelscope_trusts
+from devenv.doors.http.hub_words import LOOKED_AT, nearest, short_text
 from devenv.doors.settings.config_yaml import HubSettings
 from devenv.errors import FetchError, UsageError
 
@@ -17,6 +18,10 @@ NAMES = ("huggingface", "modelscope")
 
 class UnreachedError(FetchError):
     """The hub did not answer, because of the network or a fault of its own. Another hub may answer."""
+
+
+class MissingError(FetchError):
+    """The hub answers that it has no such model, or none that this user may see."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,13 +34,36 @@ class HubFile:
     git: str | None = None
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """What a hub says about a model at a revision, in its own words. `commit`: the revision's, where the hub has one;
+    `is_gated`: its files are for users whose request was accepted. An empty text or None: the hub does not say."""
+
+    files: tuple[HubFile, ...]
+    commit: str = ""
+    is_gated: bool | None = None
+    licence: str = ""
+    task: str = ""
+    """Such as `text-generation`."""
+    library: str = ""
+    """Such as `transformers` or `diffusers`."""
+
+
 class Hub(Protocol):
     """One hub."""
 
     name: str
+    branch: str
+    """The branch that stands for a model where no revision is named."""
 
     def files(self, id_: str, revision: str) -> tuple[HubFile, ...]:
         """Every file of a revision. Raises FetchError with a remedy."""
+
+    def about(self, id_: str, revision: str) -> About:
+        """The model's metadata at a revision. Raises FetchError with a remedy; MissingError."""
+
+    def near(self, id_: str) -> tuple[str, ...]:
+        """Names on the hub that look like this one, the nearest first; empty where the hub does not answer."""
 
     def address(self) -> str:
         """Where the hub is; needs no network."""
@@ -78,19 +106,48 @@ class _HuggingFace:
     """Hugging Face, or what HF_ENDPOINT names: `huggingface_hub` knows address, token and metadata."""
 
     name = "huggingface"
+    branch = "main"
 
     def __init__(self, endpoint: str | None, ca_bundle: Path | None = None) -> None:
         self._endpoint = endpoint
         self._ca_bundle = ca_bundle
 
     def files(self, id_: str, revision: str) -> tuple[HubFile, ...]:
+        return self._files(id_, self._info(id_, revision))
+
+    def about(self, id_: str, revision: str) -> About:
+        info = self._info(id_, revision)
+        listed = self._files(id_, info)
+        card = info.card_data.to_dict() if hasattr(info.card_data, "to_dict") else {}
+        return About(
+            files=listed, commit=short_text(info.sha), is_gated=None if info.gated is None else bool(info.gated),
+            licence=short_text(card.get("license_name")) or short_text(card.get("license")),
+            task=short_text(info.pipeline_tag), library=short_text(info.library_name),
+        )  # fmt: skip
+
+    def near(self, id_: str) -> tuple[str, ...]:
+        from huggingface_hub import HfApi
+
+        owner, _, name = id_.partition("/")
+        found: dict[str, None] = {}
+        for asked in (("author", owner), ("search", name)):
+            given: dict[str, Any] = dict([asked])
+            try:
+                with huggingface_trusts(self._ca_bundle):
+                    rows = list(HfApi(endpoint=self._endpoint).list_models(**given, limit=LOOKED_AT))
+                found |= dict.fromkeys(short_text(row.id) for row in rows)
+            except Exception:  # noqa: BLE001, S112 - names are a help, and any fault means that there are none
+                continue
+        return nearest(id_, found)
+
+    def _info(self, id_: str, revision: str) -> Any:
         from huggingface_hub import HfApi
         from huggingface_hub import errors as theirs
 
         try:
             with huggingface_trusts(self._ca_bundle):
                 api = HfApi(endpoint=self._endpoint)
-                info = api.model_info(id_, revision=revision, files_metadata=True, timeout=30)
+                return api.model_info(id_, revision=revision, files_metadata=True, timeout=30)
         except theirs.RevisionNotFoundError:
             raise FetchError(
                 f"{id_} has no revision {revision} on Hugging Face", hint="use a commit from the model's history"
@@ -109,6 +166,8 @@ class _HuggingFace:
             if isinstance(error, _NO_HUB):
                 raise _no_hub(self.name, id_, error) from None
             raise
+
+    def _files(self, id_: str, info: Any) -> tuple[HubFile, ...]:
         return listing(
             self.name, id_, info.siblings or (),
             lambda sibling: HubFile(
@@ -139,7 +198,7 @@ class _HuggingFace:
 
         page = f"{(self._endpoint or constants.ENDPOINT).rstrip('/')}/{id_}"
         with_token = get_token() is not None
-        return FetchError(
+        return (MissingError if missing else FetchError)(
             f"Hugging Face has no {id_} for you" if missing else f"Hugging Face denies access to {id_}",
             where=page,
             hint=(
@@ -154,6 +213,7 @@ class _ModelScope:
     """ModelScope, or what MODELSCOPE_ENDPOINT or MODELSCOPE_DOMAIN names, through `modelscope_hub`."""
 
     name = "modelscope"
+    branch = "master"
 
     def __init__(self, endpoint: str | None, ca_bundle: Path | None = None) -> None:
         self._endpoint = endpoint
@@ -179,7 +239,7 @@ class _ModelScope:
         except (theirs.AuthenticationError, theirs.PermissionDeniedError):
             raise self.denied(id_) from None
         except theirs.NotExistError:
-            raise FetchError(
+            raise MissingError(
                 f"ModelScope has no {id_} at {revision}", hint="check the name and the revision; a private model needs "
                 "a token: export MODELSCOPE_API_TOKEN=…",
             ) from None  # fmt: skip
@@ -191,6 +251,32 @@ class _ModelScope:
             self.name, id_, (row for row in found if row.type != "tree"),
             lambda file: HubFile(path=file.path, size=file.size or 0, sha256=file.sha256 or None),
         )  # fmt: skip
+
+    def about(self, id_: str, revision: str) -> About:
+        listed = self.files(id_, revision)
+        try:
+            api = self._api()
+            modelscope_trusts(api, self._ca_bundle)
+            info = api.get_repo(id_, "model")
+        except Exception:  # noqa: BLE001 - the files were listed; older services have no such metadata
+            return About(files=listed)
+        return About(
+            files=listed, is_gated=bool(info.gated or info.login_required) if info.gated is not None else None,
+            licence=short_text(info.license), task=short_text(next(iter(info.tasks or ()), "")),
+        )  # fmt: skip
+
+    def near(self, id_: str) -> tuple[str, ...]:
+        owner, _, name = id_.partition("/")
+        found: dict[str, None] = {}
+        for asked in ({"owner": owner}, {"search": name}):
+            try:
+                api = self._api()
+                modelscope_trusts(api, self._ca_bundle)
+                rows = api.list_repos("model", page_size=LOOKED_AT, **asked).items
+                found |= dict.fromkeys(f"{short_text(row.owner)}/{short_text(row.name)}" for row in rows)
+            except Exception:  # noqa: BLE001, S112 - names are a help, and any fault means that there are none
+                continue
+        return nearest(id_, found)
 
     def address(self) -> str:
         from modelscope_hub import constants
