@@ -25,6 +25,7 @@ NOT_HERE = {
     "deepseek-ocr-transformers": _GPU,
     "pytorch-cpu": "is what deepseek-ocr-cpu extends, whose image tests/integration/test_ocr_cpu.py builds and starts",
     "pytorch-cuda": _GPU,
+    "transformers-cpu": "its server, on the image of deepseek-ocr-cpu, serves in tests/integration/test_ocr_cpu.py",
     "vllm": _GPU,
     "vllm-cu12": _GPU,
 }
