@@ -63,7 +63,7 @@ upgrade: | $(VENV)/bin/python ## Take the newest packages for the tests, and wri
 
 golden: $(DEV_STAMP) ## Rewrite the golden files, and the templates' digest in the shipped locks
 	$(BIN)/python tools/relock.py
-	$(BIN)/pytest tests/golden --update-golden
+	$(BIN)/pytest tests/golden tests/unit/checkpoint/test_text.py --update-golden
 
 bench: $(DEV_STAMP) engine ## Measure; prints the tables of docs/benchmarks.md
 	tools/test-tools.sh

@@ -83,14 +83,7 @@ def _checked(folder: Path, text: str) -> LoadedPreset:
     try:
         return scaffold.checked(folder, text)
     except PresetError as error:
-        problems = tuple(
-            PresetError(f"in the new devenv.yaml: {one.message}", detail=one.detail, hint=one.hint)
-            for one in error.problems or (error,)
-        )
-        first = problems[0]
-        if len(problems) == 1:
-            raise PresetError(first.message, detail=first.detail, hint=first.hint, problems=problems) from None
-        raise PresetError(f"{len(problems)} mistakes in the new devenv.yaml", problems=problems) from None
+        raise scaffold.in_new_file(error) from None
 
 
 def _root(source: Path, folder: Path) -> Path:

@@ -54,7 +54,7 @@ _GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "import": ("export:import_", "Bring an exported environment to this machine."),
     },
     "Preset and lock": {
-        "init": ("preset:init", "Write a devenv.yaml: of a preset, or of a project's own files."),
+        "init": ("init:init", "Write a devenv.yaml: of a preset, a project, or a model."),
         "presets": ("preset:presets", "List the shipped presets."),
         "show": ("preset:show", "Show a preset as resolved, and where each value came from."),
         "validate": ("preset:validate", "Check presets; report all mistakes at once."),

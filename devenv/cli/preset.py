@@ -1,4 +1,4 @@
-"""Commands about presets as files: init, presets, show, validate, schema. None needs an engine or a network."""
+"""Commands about presets as files: presets, show, validate, schema. None needs an engine or a network."""
 
 from __future__ import annotations
 
@@ -8,72 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from devenv.cli.app import App, json_option, pass_app
-from devenv.errors import PresetError, UsageError
+from devenv.errors import PresetError
 
 if TYPE_CHECKING:
     from devenv.preset.load import LoadedPreset
     from devenv.preset.yaml.nodes import Mark
     from devenv.resolve.validate import Validated
-
-
-@click.command("init")
-@click.argument("preset", required=False)
-@click.option(
-    "--from", "source", metavar="FILE|DIR", type=click.Path(path_type=Path),
-    help="Make it of a project's own files: requirements.txt, pyproject.toml, Dockerfile and others.",
-)  # fmt: skip
-@click.option("--force", is_flag=True, help="Overwrite an existing devenv.yaml.")
-@json_option
-@pass_app
-def init(app: App, preset: str | None, source: Path | None, force: bool) -> None:
-    """Write a devenv.yaml: one that extends PRESET, or one that is made of a project's own files.
-
-    Without PRESET and --from: of the files in this folder, where there are such files; else one that extends rapidocr,
-    with examples to uncomment. Files are only read: nothing of the project is executed, and nothing is downloaded.
-    """
-    from devenv.preset import scaffold
-
-    folder = Path.cwd()
-    if preset is not None and source is not None:
-        raise UsageError("PRESET and --from exclude each other", hint="give one of them")
-    if source is None and preset is None:
-        from devenv.adopt.discover import is_there
-
-        scaffold.require_free(folder, force=force)
-        source = folder if is_there(folder) else None
-    if source is not None:
-        _adopt(app, folder / source, folder, force)
-        return
-    written = scaffold.write(folder, preset or "rapidocr", force=force)
-    _wrote(app, written, {})
-
-
-def _adopt(app: App, source: Path, folder: Path, force: bool) -> None:
-    """Make a devenv.yaml of a project's files, and report what was taken, changed and left out."""
-    from devenv.adopt import report
-    from devenv.adopt.adopt import adopt
-    from devenv.compat.matrix import read
-    from devenv.preset import scaffold
-
-    scaffold.require_free(folder, force=force)
-    adopted = adopt(source, folder, settings=app.settings, matrix=read(app.dirs.config))
-    for words in adopted.warnings:
-        app.console.warn(words)
-    written = scaffold.write_text(folder, adopted.text, force=force)
-    for line in report.lines(adopted):
-        app.console.note(line)
-    _wrote(app, written, report.document(adopted))
-
-
-def _wrote(app: App, written: tuple[Path, ...], further: dict[str, Any]) -> None:
-    from devenv.preset.load import load
-    from devenv.preset.yaml.nodes import display
-
-    loaded = load(written[0])
-    app.console.note(f"wrote {' and '.join(display(path) for path in written)}; start it with 'devenv up'")
-    if app.json:
-        files = [str(path) for path in written]
-        app.console.json({"name": loaded.preset.name, "path": str(written[0]), "files": files, **further})
 
 
 @click.command("presets")

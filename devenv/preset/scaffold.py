@@ -10,6 +10,7 @@ from pathlib import Path
 from devenv.doors import files
 from devenv.errors import PresetError
 from devenv.preset import load
+from devenv.preset.base_option import other_base
 from devenv.preset.project_root import PROJECT_FILE
 from devenv.preset.schema import schema_text
 from devenv.preset.yaml.nodes import display
@@ -65,16 +66,23 @@ name: {name}
 
 def text(extends: str, name: str) -> str:
     """The content of a new devenv.yaml."""
-    return _TEXT.format(schema=SCHEMA_FILE.as_posix(), extends=_scalar(extends), name=_scalar(name))
+    return _TEXT.format(schema=SCHEMA_FILE.as_posix(), extends=scalar(extends), name=scalar(name))
 
 
-def write(folder: Path, preset: str, *, force: bool) -> tuple[Path, ...]:
-    """Writes devenv.yaml and its schema into `folder`; the files written, devenv.yaml first. Raises PresetError when
-    `preset` is not valid, or devenv.yaml exists already and `force` is not given."""
+def write(folder: Path, preset: str, *, base: str | None = None, force: bool) -> tuple[Path, ...]:
+    """Writes devenv.yaml and its schema into `folder`; the files written, devenv.yaml first. `base`: an image to start
+    from. Raises PresetError when `preset` is not valid, or devenv.yaml exists already and `force` is not given;
+    UsageError for a base that cannot work."""
     require_free(folder, force=force)
-    load.load(load.find(preset, folder))
-    extends = _extends(preset, folder)
-    return write_text(folder, text(extends, load.default_name(folder / PROJECT_FILE)), force=force)
+    parent = load.load(load.find(preset, folder)).preset
+    content = text(extends(preset, folder), load.default_name(folder / PROJECT_FILE))
+    if base is not None:
+        content += "\n" + "\n".join(other_base(base, parent).lines()) + "\n"
+        try:
+            checked(folder, content)
+        except PresetError as error:
+            raise in_new_file(error) from None
+    return write_text(folder, content, force=force)
 
 
 def require_free(folder: Path, *, force: bool) -> None:
@@ -93,13 +101,25 @@ def checked(folder: Path, content: str) -> load.LoadedPreset:
     try:
         descriptor, temporary = tempfile.mkstemp(prefix=".devenv-", suffix=".yaml", dir=folder)
     except OSError as error:
-        raise _unwritable(folder, error) from None
+        raise unwritable(folder, error) from None
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(content)
         return load.load(Path(temporary))
     finally:
         Path(temporary).unlink(missing_ok=True)
+
+
+def in_new_file(error: PresetError) -> PresetError:
+    """The mistakes of a preset that is not written yet, without the name that its file has meanwhile."""
+    problems = tuple(
+        PresetError(f"in the new devenv.yaml: {one.message}", detail=one.detail, hint=one.hint)
+        for one in error.problems or (error,)
+    )
+    first = problems[0]
+    if len(problems) == 1:
+        return PresetError(first.message, detail=first.detail, hint=first.hint, problems=problems)
+    return PresetError(f"{len(problems)} mistakes in the new devenv.yaml", problems=problems)
 
 
 def write_text(folder: Path, content: str, *, force: bool) -> tuple[Path, ...]:
@@ -112,18 +132,18 @@ def write_text(folder: Path, content: str, *, force: bool) -> tuple[Path, ...]:
     except FileExistsError:
         raise PresetError(f"{display(target)} has just been written by another program") from None
     except OSError as error:
-        raise _unwritable(folder, error) from None
+        raise unwritable(folder, error) from None
     return target, folder / SCHEMA_FILE
 
 
-def _unwritable(folder: Path, error: OSError) -> PresetError:
+def unwritable(folder: Path, error: OSError) -> PresetError:
     return PresetError(
         f"cannot write in {display(folder)}: {(error.strerror or str(error)).lower()}",
         hint=files.hint(error) or "check the folder's permissions and free space",
     )
 
 
-def _extends(preset: str, folder: Path) -> str:
+def extends(preset: str, folder: Path) -> str:
     """The value of `extends` for the preset in a devenv.yaml in `folder`."""
     path = load.find(preset, folder)
     if load.is_shipped(path):
@@ -157,7 +177,7 @@ def _umask() -> int:
     return mask
 
 
-def _scalar(value: str) -> str:
+def scalar(value: str) -> str:
     """A YAML scalar that loads as this text."""
     plain = value.replace("-", "a").replace("_", "a").replace("/", "a").replace(".", "a")
     safe = plain.isascii() and plain.isalnum() and not value[0].isdigit()

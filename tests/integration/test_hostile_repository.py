@@ -24,6 +24,7 @@ from typing import Any
 import pytest
 
 from tests.integration.conftest import Cli, docker
+from tests.integration.hub import ID, Hub
 
 pytestmark = pytest.mark.engine
 NAMES = (
@@ -269,6 +270,26 @@ def test_init_of_a_projects_own_files_runs_nothing_of_them(hostile: Hostile) -> 
     tried = {f"adopted/{path.name}" for path in seen.read if path.name.startswith(".devenv-")}  # before it is written
     reads = {"adopted", *(f"adopted/{name}" for name in names)} | tried
     hostile.hold(seen, runs=set(), writes={"adopted"}, reads=reads)
+
+
+def test_init_of_a_model_runs_nothing_of_its_repository(hostile: Hostile) -> None:
+    """A configuration that names code, and a user who takes it: it is for the container."""
+    folder = hostile.project / "served"
+    folder.mkdir()
+    code = f"open({str(hostile.marker)!r}, 'a').write('model')\n".encode()
+    config = {"architectures": ["AcmeForCausalLM"], "model_type": "acme", "auto_map": {"AutoModel": "modeling.Acme"}}
+    files: dict[str, bytes | Path] = {
+        "config.json": json.dumps(config).encode(), "tokenizer_config.json": b"{}", "model.safetensors": b"x" * 2000,
+        "modeling.py": code, "pytorch_model.bin": code,
+    }  # fmt: skip
+    with Hub(files) as hub:
+        hostile.env["HF_ENDPOINT"] = hub.url
+        seen = hostile("init", "--model", ID, "--trust-remote-code", where="served")
+        assert not any(one.path.endswith((".py", ".bin", ".safetensors")) for one in hub.seen)
+    assert seen.code == 0, seen.err
+    tried = {f"served/{path.name}" for path in seen.read if path.name.startswith(".devenv-")}
+    reads = {"served", "served/devenv.yaml", "served/.devenv", "served/.devenv/completion.py"} | tried
+    hostile.hold(seen, runs=set(), writes={"served"}, reads=reads)
 
 
 def test_an_image_that_asks_to_be_verified_runs_nothing_here(hostile: Hostile, tmp_path: Path) -> None:

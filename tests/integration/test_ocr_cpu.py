@@ -24,8 +24,11 @@ from tests.integration.hub import COMMIT, ID, Hub
 
 pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("cli")]
 NAME, PARENT = "t-ocr-cpu", "deepseek-ocr-cpu"
-MAKER, CHECK = (Path(__file__).with_name(name) for name in ("tinymodel.py", "tinycheck.py"))
+MAKER, CHECK, KINDS = (
+    Path(__file__).with_name(name) for name in ("tinymodel.py", "tinycheck.py", "tinycheckpoints.py")
+)
 OCR = Path(__file__).parents[2] / "presets" / "ocr"
+SERVER = Path(__file__).parents[2] / "presets" / "completions" / "completions"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,3 +135,36 @@ def test_all_that_the_preset_promises_but_for_the_text(world: World) -> None:
 def test_loader_batches_and_guard_agree_with_transformers(world: World, tmp_path: Path, model: str) -> None:
     _inside(world.image, MAKER, model, "/made", folder=tmp_path / "made")
     _inside(world.image, CHECK, "/made", folder=tmp_path / "made")
+
+
+def test_any_model_of_a_hub_comes_up_with_one_real_completion(world: World, tmp_path: Path) -> None:
+    """`init --model`, `lock` and `up` of a tiny Qwen2-VL, with a picture. The preset has this image's packages, and so its
+    layers, and the server of transformers-cpu."""
+    _inside(world.image, KINDS, "qwen2_vl", "/made", folder=tmp_path / "made")
+    project, name = tmp_path / "t-any-model", "t-any-model"
+    shutil.copytree(SERVER, project / "completions", ignore=shutil.ignore_patterns("__pycache__"))
+    (project / "base.yaml").write_text(
+        f"extends: {PARENT}\nmodel: null\nmemory: null\ncode_server: null\nworkspace: null\n"
+        "services: {model: null}\nsmoke: {ocr: null, served: null}\n"
+        "files: {/usr/local/lib/devenv-completions/completions: completions}\n"
+    )
+    files: dict[str, bytes | Path] = {path.name: path for path in (tmp_path / "made").iterdir()}
+    with Hub(files, lfs_bytes=10_000) as hub:
+        cli = Cli(tmp_path / "state")
+        cli.env.update({"HF_HOME": str(tmp_path / "hf"), "DEVENV_WEIGHTS_DIR": str(tmp_path / "weights")})
+        cli.env["HF_ENDPOINT"] = hub.url
+        try:
+            said = cli.ok("init", "./base.yaml", "--model", ID, cwd=project).err
+            assert "Qwen2VLForConditionalGeneration: Transformers 5.23.0 knows it; it takes pictures" in said
+            assert not any("model.safetensors" in request.path for request in hub.seen)
+            cli.ok("lock", cwd=project)
+            done = cli.ok("up", "--json", cwd=project).json()
+            (check,) = done["smoke"]["checks"]
+            assert (check["name"], check["passed"], check["expect"]) == ("completion", True, "result")
+            assert (check["report"]["model"], check["report"]["kind"]) == (ID, "picture")
+            assert check["report"]["tokens"] > 0
+            assert check["report"]["text"].strip()
+        finally:
+            cli("down", "--volumes", name)
+            for one in json.loads(cli("weights", "list", "--json").out or "[]"):
+                cli("weights", "rm", one["model"])

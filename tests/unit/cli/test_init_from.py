@@ -80,3 +80,26 @@ def test_usage(here: Path, words: list[str], status: int) -> None:
     (here / "x.md").write_text("x")
     assert run(["init", *words]) == status
     assert not (here / "devenv.yaml").exists()
+
+
+def test_another_base_for_a_preset(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["init", "python", "--base", "alpine:3.22"]) == 2
+    assert "neither Debian nor Ubuntu" in capsys.readouterr().err
+    assert list(here.iterdir()) == []
+    assert run(["init", "python", "--base", "ubuntu:24.04"]) == 0
+    preset = load(here / "devenv.yaml").preset
+    assert (preset.base.image, preset.python) == ("ubuntu:24.04", "3.12")
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["python", "--from", "."], "PRESET and --from exclude each other"),
+    (["--model", "a/b", "--from", "."], "--model and --from exclude each other"),
+    (["--base", "debian:bookworm", "--from", "."], "--base and --from exclude each other"),
+    (["--source", "modelscope"], "--source goes with --model"), (["--trust-remote-code"], "--trust-remote-code goes with"),
+])  # fmt: skip
+def test_options_that_exclude_or_need_each_other(
+    here: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    assert run(["init", *arguments]) == 2
+    assert words in capsys.readouterr().err
+    assert list(here.iterdir()) == []

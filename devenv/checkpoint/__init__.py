@@ -1,0 +1,1 @@
+"""A model on a hub, judged by its metadata, and the environment that serves it."""
