@@ -1,16 +1,14 @@
-"""Looking into an environment: logs, exec, shell, open, restart, smoke."""
+"""Looking into an environment: logs, exec, shell, restart, smoke."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
 import click
 
-from devenv.checks import readiness
 from devenv.checks.restart import restart as restart_service
 from devenv.cli.app import App, all_users_option, json_option, pass_app
 from devenv.container import condition, container
@@ -20,10 +18,6 @@ from devenv.doors import process
 from devenv.doors.terminal.console import printable
 from devenv.errors import EngineError, UsageError
 from devenv.plan.plan import WORKSPACE
-
-_SCREENS = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER", "WSL_DISTRO_NAME")
-"""Without any of these variables a browser would have to run in this terminal."""
-_BROWSER_S = 5.0
 
 
 @click.command()
@@ -94,7 +88,7 @@ def exec_(app: App, name: str | None, workdir: str | None, words: tuple[str, ...
     if not words:
         raise UsageError("no command is given", hint="devenv exec NAME -- COMMAND")
     running = app.select(name, all_users=all_users, hint=hint)
-    sys.exit(_interactive(app, running, words, workdir=workdir))
+    sys.exit(interactive(app, running, words, workdir=workdir))
 
 
 @click.command()
@@ -103,30 +97,7 @@ def exec_(app: App, name: str | None, workdir: str | None, words: tuple[str, ...
 @pass_app
 def shell(app: App, name: str | None, all_users: bool) -> None:
     """Open a login shell in the container. The shell and its jobs end when this command ends, for whatever reason."""
-    sys.exit(_interactive(app, app.select(name, all_users=all_users), ("bash", "-l")))
-
-
-@click.command("open")
-@click.argument("name", required=False)
-@click.argument("service", required=False)
-@pass_app
-def open_(app: App, name: str | None, service: str | None) -> None:
-    """Open an environment's page (ide, jupyter, …) in the browser, token included; without SERVICE its first one."""
-    running = condition.require_running(app.select(name))
-    environment = app.environment(running.name)
-    token = environment.kept_token()
-    urls = running.urls(token)
-    service = service or next(iter(urls), "ide")
-    if service not in urls:
-        raise UsageError(
-            f"{running.name} has no page {service!r}; it has: {', '.join(urls) or 'none'}", hint="devenv status"
-        )
-    readiness.check_token(running, readiness.states(running, token), environment.token_file)
-    app.console.data(urls[service])
-    # A redirecting page that only this user can read, because the process list shows a browser's arguments.
-    page = environment.page(service, urls[service])
-    if not _browse(page.as_uri()):
-        app.console.note("no browser here: open the address above")
+    sys.exit(interactive(app, app.select(name, all_users=all_users), ("bash", "-l")))
 
 
 @click.command()
@@ -188,16 +159,7 @@ def _target(app: App, name: str | None, service: str | None, *, all_users: bool)
     return running, service
 
 
-def _browse(address: str) -> bool:
-    """Open an address in a browser of this machine; returns whether there is one. The output of the programs that
-    search for it is dropped."""
-    try:
-        return any(map(os.environ.get, _SCREENS)) and process.detached(["xdg-open", address], watch_s=_BROWSER_S)
-    except FileNotFoundError:
-        return False
-
-
-def _interactive(app: App, running: Running, command: tuple[str, ...], *, workdir: str | None = None) -> int:
+def interactive(app: App, running: Running, command: tuple[str, ...], *, workdir: str | None = None) -> int:
     from devenv.container.exec import Lifeline, working_folder
 
     condition.require_running(running)

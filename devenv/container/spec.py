@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from devenv.build.build import Image
-from devenv.container import labels
+from devenv.container import desktop, labels
 from devenv.container.gpu import Access
 from devenv.container.labels import HOST_MOUNT
 from devenv.container.state import Environment
@@ -78,7 +78,7 @@ def decide(
     never = {"once", *(() if gpu else _OF_GPUS), *(() if serves else _OF_SERVING)}
     wanted = {key: value for key, value in dataclasses.asdict(spec).items() if key not in never}
     digest = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()
-    return dataclasses.replace(spec, labels=(*spec.labels, *labels.sealed(digest)))
+    return dataclasses.replace(spec, labels=(*spec.labels, *labels.sealed(digest), *desktop.labels()))
 
 
 _OF_GPUS = frozenset({"device_requests", "devices", "runtime"})

@@ -27,6 +27,10 @@ GROUP = "devenv"
 GID = 990
 WORKSPACE = "/workspace"
 VENV = "/opt/venv"
+EDITOR_SETTINGS = {
+    "python.defaultInterpreterPath": f"{VENV}/bin/python", "terminal.integrated.defaultProfile.linux": "bash",
+}  # fmt: skip
+"""What VS Code on a desktop is told about the environment."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

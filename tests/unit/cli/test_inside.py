@@ -64,13 +64,69 @@ def browsers(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[str]]:
 
 
 def test_without_a_screen_no_browser_is_looked_for(
-    one: Demo, browsers: list[Sequence[str]], capsys: pytest.CaptureFixture[str]
+    one: Demo, browsers: list[Sequence[str]], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("getpass.getuser", lambda: "me")
+    monkeypatch.setenv("SSH_CONNECTION", "10.0.0.9 50000 10.0.0.7 22")
     assert cli.run(["open", one.name]) == 0
     printed = capsys.readouterr()
     assert printed.out.startswith("http://127.0.0.1:1/?tkn=")
     assert "no browser here" in printed.err
+    assert "\nssh -N -L 1:127.0.0.1:1 me@10.0.0.7\n" in printed.err
     assert browsers == []
+
+
+@pytest.mark.parametrize("editor", ["code", "cursor"])
+def test_an_editor_on_the_desktop_attaches_to_the_container(
+    one: Demo, browsers: list[Sequence[str]], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    editor: str,
+) -> None:  # fmt: skip
+    option = "--vscode" if editor == "code" else "--cursor"
+    told = b'{"containerName":"/devenv-demo"}'.hex()
+    uri = f"vscode-remote://attached-container+{told}/workspace"
+    monkeypatch.setenv("SSH_CONNECTION", "")
+    monkeypatch.setattr("platform.node", lambda: "gpu-box")
+    assert cli.run(["open", option]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == f"{uri}\n"
+    far = f"vscode-remote://attached-container+{told}@ssh-remote+gpu-box/workspace"
+    assert f"\n{editor} --folder-uri {far}\n" in printed.err
+    assert browsers == []
+    monkeypatch.setenv("DISPLAY", ":0")
+    assert cli.run(["open", one.name, option]) == 0
+    assert [*browsers] == [(editor, "--folder-uri", uri)]
+    assert capsys.readouterr().err == ""
+
+
+def test_an_editor_that_is_not_installed_is_said(
+    one: Demo, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(command: Sequence[str], **_: Any) -> bool:
+        raise FileNotFoundError(command[0])
+
+    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setattr(process, "detached", missing)
+    assert cli.run(["open", "--cursor"]) == 0
+    assert "Cursor does not run here" in capsys.readouterr().err
+
+
+def test_a_terminal_is_a_shell(one: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("devenv.cli.open.interactive", lambda _, __, words: 0 if words == ("bash", "-l") else 1)
+    with pytest.raises(SystemExit) as ended:
+        cli.run(["open", "--terminal"])
+    assert ended.value.code == 0
+
+
+@pytest.mark.parametrize("arguments", [["demo", "ide", "--vscode"], ["--vscode", "--terminal"], ["x", "y", "--ide"]])
+def test_one_thing_is_opened(one: Demo, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["open", *arguments]) == 2
+    assert "more than one thing to open" in capsys.readouterr().err
+
+
+def test_a_page_by_its_option(one: Demo, browsers: list[Sequence[str]], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["open", "--ide"]) == 0
+    assert cli.run(["open", "--jupyter"]) == 2
+    assert "has no page 'jupyter'" in capsys.readouterr().err
 
 
 def test_with_a_screen_the_page_opens_and_the_token_is_in_no_process_list(
@@ -131,7 +187,7 @@ def test_one_word_before_two_dashes_is_the_environment(
         return 37
 
     monkeypatch.setattr(App, "select", select)
-    monkeypatch.setattr(inside, "_interactive", interactive)
+    monkeypatch.setattr(inside, "interactive", interactive)
     with pytest.raises(SystemExit) as ended:
         cli.run(["exec", *arguments])
     assert ended.value.code == 37

@@ -94,7 +94,7 @@ def test_it_is_like_the_environments_container_and_is_no_environment(tmp_path: P
 def test_the_containers_of_environments_keep_their_digest(tmp_path: Path) -> None:
     """It is made from what older versions knew, so that an update of devenv replaces no container."""
     like = _like(tmp_path)
-    *own, (_, digest), _ = like.labels
+    *own, (_, digest), _, _ = like.labels
     known = dataclasses.asdict(dataclasses.replace(like, labels=tuple(own)))
     for later in ("once", "device_requests", "devices", "runtime", "health", "restart"):
         del known[later]
