@@ -30,7 +30,7 @@ _GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "up": ("up:up", "Build, start and test an environment; prints the URLs."),
         "ps": ("lifecycle:ps", "List the environments on this engine."),
         "status": ("lifecycle:status", "Show one environment: services, URLs, volumes, memory."),
-        "open": ("open:open_", "Open an environment's page in the browser, or its files in an editor."),
+        "open": ("open:open_", "Open an environment in a browser or in an editor."),
         "logs": ("inside:logs", "Show a service's log."),
         "shell": ("inside:shell", "Open a shell in the container."),
         "exec": ("inside:exec_", "Run a command in the container."),
