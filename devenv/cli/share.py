@@ -66,7 +66,10 @@ def push(app: App, words: tuple[str, ...], recipe_only: bool, with_weights: bool
         )
     place, key = InRegistry(reference=reference), key_for(sign_with, app)
     with app.console.stages() as stages:
-        session, known = app.session(stages), known_secrets(app)
+        session = app.session(stages)
+        with stages.stage("look"):  # before a build whose result could not be pushed
+            place.check(session)
+        known = known_secrets(app)
         name = words[0] if len(words) == 2 else None
         with subject_of(name, app, known, session, message=f"pushed as {place}", weights=with_weights) as found:
             along = (

@@ -101,6 +101,11 @@ class InRegistry:
         """HOST/NAME@sha256:…"""
         return f"{self.reference.host}/{self.reference.repository}@{digest}"
 
+    def check(self, session: Session) -> None:
+        """Raise ShareError for a registry that cannot be reached or refuses the login."""
+        with Registry(self.reference.host, session.settings, cancel=session.cancel) as registry:
+            Repository(registry, self.reference.repository, writing=True).check()
+
     @contextlib.contextmanager
     def opened(self, session: Session, *, writing: bool = False) -> Iterator[Images]:
         """Use it, with docker's own logins."""

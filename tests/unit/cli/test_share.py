@@ -14,8 +14,11 @@ from devenv import cli
 from devenv.cli.share import subject_of
 from devenv.container import container
 from devenv.doors.dirs import Dirs
+from devenv.errors import ShareError
 from devenv.secrets.known import KnownValues
 from devenv.share import subject
+from devenv.share.place import InRegistry
+from devenv.up.session import Session
 
 NOBODY = KnownValues.of([])
 
@@ -45,6 +48,18 @@ def test_what_cannot_be_pushed_to_is_refused_before_anything_is_done(
 def test_pull_takes_a_whole_reference(word: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["pull", word]) == 2
     assert capsys.readouterr().err.count("error:") == 1
+
+
+def test_a_registry_that_refuses_is_known_before_anything_is_built(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(place: InRegistry, _: Session) -> None:
+        raise ShareError(f"cannot push to {place}")
+
+    monkeypatch.setattr(InRegistry, "check", refuse)
+    monkeypatch.setattr("devenv.cli.share.subject_of", lambda *_, **__: pytest.fail("something was built"))
+    assert cli.run(["push", "python", "example.org/x:1"]) == 11
+    assert "cannot push to example.org/x:1" in capsys.readouterr().err
 
 
 # ---- what the name means

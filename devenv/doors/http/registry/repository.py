@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from devenv.doors.http.registry.client import Call
 from devenv.doors.http.registry.faults import MissingError, wrong
-from devenv.doors.http.registry.manifest import MEDIA_TYPES, MOST_BYTES, Descriptor, Manifest
+from devenv.doors.http.registry.manifest import MEDIA_TYPES, MOST_BYTES, Descriptor, Manifest, digest_of
 from devenv.doors.http.registry.reference import is_digest
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from devenv.doors.http.registry.client import Registry
 
 _MOST_BLOB_BYTES = 8 << 20
+_ANY = digest_of(b"{}")
 
 
 class Repository:
@@ -36,6 +37,14 @@ class Repository:
     def label(self, version: str) -> str:
         """A manifest's name, for messages."""
         return f"{self}{'@' if is_digest(version) else ':'}{version}"
+
+    def check(self) -> None:
+        """Log in, before the work that a push needs. Raises RegistryError for a registry that cannot be reached or
+        refuses the login; the right to push shows with the first blob alone."""
+        call = Call(
+            what=f"push to {self}", url=self.path("blobs", _ANY), scopes=self.scopes, method="HEAD", expect=(200, 404)
+        )
+        self.registry.ask(call, lambda _: None)
 
     def manifest(self, version: str) -> Manifest:
         """The manifest or index of a tag or digest, checked. Raises RegistryError (MissingError, DeniedError)."""
