@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +20,7 @@ from devenv.doors.http.registry.blob_ranges import BlobRanges
 from devenv.doors.http.registry.faults import unreached, wrong
 from devenv.doors.http.registry.manifest import Descriptor
 from devenv.doors.http.retry import Tries
+from devenv.doors.terminal.console import bytes_text
 from devenv.doors.terminal.progress import Progress
 from devenv.doors.thread import in_thread
 from devenv.errors import ShareError
@@ -50,6 +52,7 @@ def pull(
         with hold(folder / _LOCK, lambda: progress.message(f"another devenv pulls to {folder}: waiting"), cancel):
             wanted = {blob.digest: blob for blob in blobs}.values()
             left = [blob for blob in wanted if not _is_placed(folder, blob)]
+            _require_space(folder, left)
             for blob in wanted:
                 if blob not in left:
                     placed(folder / blob.hex)
@@ -136,7 +139,7 @@ class _Download:
                     self._state.wait(0.5)
 
     def _open(self, blob: Descriptor) -> None:
-        arriving = Arriving(blob, self._folder / f"{blob.hex}.part", self._piece_bytes)
+        arriving = Arriving(blob, _part(self._folder, blob), self._piece_bytes)
         self._progress.advance(self._task, arriving.part.total)
         self._active.append(arriving)
         in_thread("hash", lambda: self._verify(arriving))
@@ -215,6 +218,21 @@ class _Download:
 def _is_placed(folder: Path, blob: Descriptor) -> bool:
     path = folder / blob.hex
     return path.is_file() and not path.is_symlink() and path.stat().st_size == blob.size
+
+
+def _require_space(folder: Path, left: list[Descriptor]) -> None:
+    """Raise ShareError where less is free than these blobs still need."""
+    kept = sum(part.stat().st_blocks * 512 for blob in left if (part := _part(folder, blob)).is_file())
+    needed, free = sum(blob.size for blob in left) - kept, shutil.disk_usage(folder).free
+    if needed > free:
+        raise ShareError(
+            f"not enough disk space: {bytes_text(needed)} to download, {bytes_text(free)} free", where=str(folder),
+            hint="free disk space ('devenv prune'), or put the cache elsewhere with XDG_CACHE_HOME",
+        )  # fmt: skip
+
+
+def _part(folder: Path, blob: Descriptor) -> Path:
+    return folder / f"{blob.hex}.part"
 
 
 @contextlib.contextmanager
