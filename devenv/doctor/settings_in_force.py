@@ -103,6 +103,7 @@ def _rows(environ: Mapping[str, str], root: Path, cwd: Path | None) -> Iterator[
         ("python", _python(settings)),
         ("npm", _npm(settings)),
         ("hubs", _hubs(environ, settings)),
+        ("registries", _registries(settings)),
         ("signatures", _signatures(settings)),
         (_GIT, iter(settings.git_user.items())),
         (UNHEARD, ((name, "") for name in settings.pip.unheard)),
@@ -131,6 +132,13 @@ def _engine(environ: Mapping[str, str], home: Path) -> _Values:
     for name, value in sorted(address.proxies(environ, home).items()):
         if name.isupper():
             yield f"{name} inside", value
+
+
+def _registries(settings: Settings) -> _Values:
+    yield "logins", settings.docker_config
+    for registry in settings.registries:
+        yield f"CA of {registry.host}", registry.ca
+        yield f"without TLS, {registry.host}", "allowed" if registry.insecure else None
 
 
 def _signatures(settings: Settings) -> _Values:

@@ -54,6 +54,7 @@ def test_every_kind_has_its_place(tmp_path: Path) -> None:
         "home/.npmrc": "registry=https://npm/\n@acme:registry=https://acme/npm/\n",
         "home/.gitconfig": "[user]\nemail = ann@example.org\n",
         "home/.config/devenv/config.yaml": "mirrors: {ubuntu: https://mirror/ubuntu}\nregion: cn\n"
+            "registries: {'r.example:5000': {ca: /ca.pem}, plain.example: {insecure: true}}\n"
             "require_signature: {r.example: {allowed_signers: /signers, keys: [/a.pem]}}\n",
         "home/.docker/config.json": json.dumps({
             "currentContext": "default", "proxies": {"default": {"httpsProxy": "http://docker-proxy:3128"}},
@@ -70,6 +71,8 @@ def test_every_kind_has_its_place(tmp_path: Path) -> None:
         ("debian", "mirror of ubuntu", "https://mirror/ubuntu", config),
         ("npm", "registry", "https://npm/", ("/home/.npmrc",)),
         ("npm", "registry of @acme", "https://acme/npm/", ("/home/.npmrc",)),
+        ("registries", "CA of r.example:5000", "/ca.pem", config),
+        ("registries", "without TLS, plain.example", "allowed", config),
         ("signatures", "required for r.example, by", "/signers, /a.pem", config),
         ("git", "email", "ann@example.org", ("/home/.gitconfig",)),
         ("hubs", "asked first", "modelscope", config),
