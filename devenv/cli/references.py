@@ -16,13 +16,16 @@ if TYPE_CHECKING:
 
 def may_be_reference(name: str | None) -> bool:
     """Whether it is an export here, or begins with a host and is no file here, so that it can only be meant as
-    HOST/NAME:TAG. Raises UsageError for what is both."""
+    HOST/NAME:TAG. Raises UsageError for what is both, and for a part of an export."""
     if name is None:
         return False
     if files.is_there(Path(name)):
         _check_file(name)
         from devenv.share.layout_files import is_layout
+        from devenv.share.parts import may_be_part
 
+        if may_be_part(Path(name)):
+            raise UsageError(f"{name} is a part of an export", hint=f"bring all parts here first: devenv import {name}")
         return is_layout(Path(name))
     if name.startswith((".", "/", "~")):
         return False

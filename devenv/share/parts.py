@@ -79,6 +79,12 @@ class Parts:
         raise ShareError(f"{path} is not a part of {self.name}", hint=f"its parts: {self.parts[0].name} and so on")
 
 
+def may_be_part(path: Path) -> bool:
+    """Whether a file's name is that of an index, or of a part of a tar."""
+    whole = _PART.fullmatch(path.name)
+    return path.name.endswith(f".tar{_SUFFIX}") or (whole is not None and whole[1].endswith(".tar"))
+
+
 def part_name(name: str, number: int) -> str:
     """The name of a part's file."""
     return f"{name}.{number:03d}"

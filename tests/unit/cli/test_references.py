@@ -63,3 +63,11 @@ def test_a_path_that_is_mistyped_is_a_path(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     assert cli.run(["up", "presets/mine.yaml"]) == 3
     assert "the file 'presets/mine.yaml' does not exist" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["shop.tar.001", "shop.tar.1000", "shop.tar.parts.json"])
+def test_a_part_of_an_export_is_no_preset(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).touch()
+    with pytest.raises(UsageError, match="a part of an export") as caught:
+        may_be_reference(str(tmp_path / name))
+    assert caught.value.hint == f"bring all parts here first: devenv import {tmp_path / name}"
