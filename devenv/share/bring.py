@@ -78,7 +78,9 @@ def _pulls(remote: Remote, found: Decided, way: Way | None, session: Session) ->
     """Whether the image is pulled; else it is built here. Raises ShareError where it has to be pulled and cannot."""
     if remote.config is None:
         if way == "pull":
-            raise ShareError(f"{remote.place} is a recipe, and has no image to pull", hint="leave --pull out")
+            raise ShareError(
+                f"{remote.place} is a recipe, and has no image to pull", hint=f"build it here: devenv up {remote.place}"
+            )
         return False
     if _build_of(remote.config) != found.plan.build_digest:
         if way == "pull":

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from devenv.doors import files
 from devenv.errors import FetchError
 
 if TYPE_CHECKING:
@@ -41,6 +42,12 @@ def trusting(bundles: Iterable[Path]) -> ssl.SSLContext:
     for file in dict.fromkeys(bundles):
         try:
             context.load_verify_locations(cafile=file)
-        except (OSError, ssl.SSLError) as error:
-            raise FetchError(f"cannot use the CA bundle {file}: {error}") from None
+        except ssl.SSLError:
+            raise _unusable(file, "it holds no certificate in PEM") from None
+        except OSError as error:
+            raise _unusable(file, files.reason(error)) from None
     return context
+
+
+def _unusable(file: Path, why: str) -> FetchError:
+    return FetchError(f"cannot use the CA bundle {file}: {why}", hint="find the setting that names it: devenv settings")

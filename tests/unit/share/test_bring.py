@@ -189,8 +189,9 @@ def test_a_recipe_is_built_and_cannot_be_pulled(make: Make, given: Session) -> N
     recipe = dataclasses.replace(look(make().place, given), config=None, layers=())
     assert bring.decided(recipe, None, given).elsewhere is None
     assert bring.decided(recipe, "rebuild", given).elsewhere is None
-    with pytest.raises(ShareError, match="has no image to pull"):
+    with pytest.raises(ShareError, match="has no image to pull") as caught:
         bring.decided(recipe, "pull", given)
+    assert caught.value.hint == f"build it here: devenv up {recipe.place}"
 
 
 def test_a_hostile_layer_gives_no_image(make: Make, given: Session, engine: Engine) -> None:

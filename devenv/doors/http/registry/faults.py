@@ -79,7 +79,9 @@ def unreached(what: str, host: str, fault: Again | Refused, why: str) -> Registr
     if why.startswith("429"):
         hint = f"wait some minutes, then run it again; many registries allow more with a login: docker login {host}"
     elif "certificate" in why:
-        hint = f"name the registry's CA in devenv's config.yaml: registries: {{'{host}': {{ca: /path/to/ca.pem}}}}"
+        hint = (
+            f"name the registry's CA in ~/.config/devenv/config.yaml: registries: {{'{host}': {{ca: /path/to/ca.pem}}}}"
+        )
     elif fault.offline:
         hint = "check the host's name, the network and the proxy settings (HTTPS_PROXY, NO_PROXY)"
     elif isinstance(fault, Refused):

@@ -36,6 +36,8 @@ class Reference:
         if at and not is_digest(digest):
             raise _refused(text, "its digest is not sha256: and 64 hex digits in lower case", f"write {_FORM}")
         host, slash, path = name.partition("/")
+        if not slash and is_host(host) and ("." in host.partition(":")[0] or is_loopback(host)):
+            raise _refused(text, "it names a registry alone", f"write the image's name too: {host}/NAME:TAG")
         if not slash or not ("." in host or ":" in host or host == "localhost"):
             raise _refused(text, "it names no registry", f"write the registry's host too: HOST/{name}")
         repository, colon, tag = path.partition(":")

@@ -35,6 +35,8 @@ def test_a_reference_is_read_and_written_again(
         ("debian", "names no registry", "HOST/debian"),
         ("debian:12", "names no registry", "HOST/debian:12"),
         ("team/image", "names no registry", "HOST/team/image"),
+        ("r.example:5000", "names a registry alone", "r.example:5000/NAME:TAG"),
+        ("localhost:5000", "names a registry alone", "localhost:5000/NAME:TAG"),
         ("https://r.example/a", "begins with a scheme", "r.example/a"),
         ("docker://r.example/a", "begins with a scheme", "leave"),
         ("r.example/A", "cannot name a repository", "lower-case"),
