@@ -91,8 +91,8 @@ def up(
 ) -> None:
     """Bring an environment up, until its smoke test has passed.
 
-    PRESET is a shipped name, a YAML file, a project folder, a snapshot, an image in a registry (HOST/NAME:TAG), or
-    nothing: devenv.yaml here or above.
+    PRESET is a shipped name, a YAML file, a project folder, a snapshot, an image in a registry (HOST/NAME:TAG), an
+    export (DIR, FILE.tar), or nothing: devenv.yaml here or above.
     """
     events = app.console.event if json_events else None
     with _telling_of_failure(events), app.console.stages(events) as stages:
