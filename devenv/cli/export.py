@@ -95,7 +95,7 @@ def export(
     if app.json:
         app.console.json(dataclasses.asdict(done))
     else:
-        _tell_export(app, done)
+        _tell_export(app, done, have)
 
 
 @click.command(name="import")
@@ -141,13 +141,16 @@ def _size(text: str) -> int:
     return size
 
 
-def _tell_export(app: App, done: Exported) -> None:
+def _tell_export(app: App, done: Exported, have: Path | None) -> None:
+    from devenv.share.layout_files import is_layout
+
     files = f", {done.files} locked files" if done.files else ""
     if done.left_out:
         app.console.note(f"{bytes_text(done.left_out)} are left out, which the receiver has")
     parts = f" in {len(done.parts)} parts" if done.parts else ""
     app.console.note(f"{bytes_text(done.size)}{parts}{files}; the image is {done.identity}")
-    app.console.note(f"on the other machine: devenv import {Path(done.path).name}")
+    others = f" --with {have.name}" if have and done.left_out and is_layout(have) else ""
+    app.console.note(f"on the other machine: devenv import {Path(done.path).name}{others}")
     app.console.data(done.path)
 
 

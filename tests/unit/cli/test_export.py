@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from devenv.cli import export, references, run
 from devenv.errors import UsageError
+from devenv.share.export import Exported
 from devenv.share.layout import InLayout
 from devenv.share.place import InRegistry
 
@@ -67,3 +70,17 @@ def test_an_export_is_known_by_its_marker_or_its_name(tmp_path: Path, monkeypatc
     for name in (None, "project", "./project", "project/devenv.yaml", "other.tar", "python"):
         assert not references.may_be_reference(name)
     assert isinstance(references.place("registry.example/shop:1"), InRegistry)
+
+
+@pytest.mark.parametrize(
+    ("have", "left_out", "words"),
+    [(None, 0, "x.tar"), ("old.tar", 5, "x.tar --with old.tar"), ("old.tar", 0, "x.tar"), ("devenv.lock", 5, "x.tar")],
+)
+def test_what_to_run_there_names_the_earlier_export(have: str | None, left_out: int, words: str, tmp_path: Path) -> None:
+    notes: list[str] = []
+    app: Any = SimpleNamespace(console=SimpleNamespace(note=notes.append, data=notes.append))
+    done = Exported(path="/d/x.tar", parts=(), digest="d", identity="i", size=9, left_out=left_out, files=0)
+    if have:
+        (tmp_path / have).touch()
+    export._tell_export(app, done, tmp_path / have if have else None)
+    assert f"on the other machine: devenv import {words}" in notes
