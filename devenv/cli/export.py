@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from devenv.cli import references
+from devenv.cli import complete, references
 from devenv.cli.app import App, from_option, json_option, pass_app, weights_dir_option
 from devenv.cli.known_secrets import known_secrets
 from devenv.cli.share import subject_of
@@ -29,7 +29,7 @@ _SHOWN = 6
 
 
 @click.command()
-@click.argument("name", required=False, metavar="[ENV|SNAPSHOT|PRESET|REF]")
+@click.argument("name", required=False, metavar="[ENV|SNAPSHOT|PRESET|REF]", shell_complete=complete.names)
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path), metavar="DIR|FILE.tar",
     help="The folder or tar to write. A name that ends with .tar is a tar.",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from devenv.cli import complete
 from devenv.cli.app import App, from_option, pass_app, source_option, weights_dir_option
 from devenv.cli.inside import attached
 from devenv.cli.meant import meant
@@ -41,7 +42,7 @@ class _Run(click.Command):
 
 
 @click.command(cls=_Run)
-@click.argument("target", required=False, metavar="[ENV|PRESET|SNAPSHOT|REF]")
+@click.argument("target", required=False, metavar="[ENV|PRESET|SNAPSHOT|REF]", shell_complete=complete.names)
 @click.option("--name", help="The environment whose volumes it has; default: that of ENV, else the preset's own name.")
 @click.option(
     "--workspace", type=click.Path(exists=True, file_okay=False, path_type=Path),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from devenv.cli import references
+from devenv.cli import complete, references
 from devenv.cli.app import App, json_option, pass_app, weights_dir_option
 from devenv.cli.known_secrets import known_secrets
 from devenv.cli.signing import key_for, sign_option
@@ -29,7 +29,7 @@ __all__ = ["pull", "push"]
 
 
 @click.command()
-@click.argument("words", nargs=-1, required=True, metavar="[ENV|SNAPSHOT|PRESET] REF")
+@click.argument("words", nargs=-1, required=True, metavar="[ENV|SNAPSHOT|PRESET] REF", shell_complete=complete.names)
 @click.option(
     "--recipe", "recipe_only", is_flag=True, help="Push preset, lock and snapshot alone: the receiver builds."
 )

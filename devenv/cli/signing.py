@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from devenv.cli import complete
 from devenv.cli.app import App
 from devenv.doors.terminal.console import printable
 from devenv.errors import UsageError
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 PASSPHRASE = "DEVENV_SIGN_PASSPHRASE"  # noqa: S105 (a variable's name)
 
 sign_option = click.option(
-    "--sign", "sign_with", metavar="ssh|KEY.pem",
+    "--sign", "sign_with", metavar="ssh|KEY.pem", shell_complete=complete.keys,
     help="Sign what is pushed: 'ssh' with your SSH key (of git, the agent or ~/.ssh), or with an ECDSA key in PEM.",
 )  # fmt: skip
 

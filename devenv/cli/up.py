@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from devenv.cli import references
+from devenv.cli import complete, references
 from devenv.cli.app import App, from_option, json_option, pass_app, source_option, weights_dir_option
 from devenv.cli.meant import decided_by, filling, name_of, snapshot
 from devenv.container.gpu import MODES
@@ -34,7 +34,7 @@ __all__ = ["build", "up"]
 
 
 @click.command()
-@click.argument("preset", required=False)
+@click.argument("preset", required=False, shell_complete=complete.names)
 @click.option("--name", help="The environment's name; default: the preset's own.")
 @click.option(
     "--workspace", type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -142,7 +142,7 @@ def _telling_of_failure(events: Events | None) -> Iterator[None]:
 
 
 @click.command()
-@click.argument("preset", required=False)
+@click.argument("preset", required=False, shell_complete=complete.names)
 @click.option("--no-cache", is_flag=True, help="Build every step again, without the build cache.")
 @click.option(
     "--relock",

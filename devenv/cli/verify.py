@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from devenv.cli import references
+from devenv.cli import complete, references
 from devenv.cli.app import App, json_option, pass_app
 from devenv.errors import DriftError
 
@@ -22,7 +22,7 @@ _PATHS = 5
 
 
 @click.command()
-@click.argument("what", required=False, metavar="[PRESET|ENV|IMAGE|REF]")
+@click.argument("what", required=False, metavar="[PRESET|ENV|IMAGE|REF]", shell_complete=complete.names)
 @click.option(
     "--digest", "only_digest", is_flag=True,
     help="Print the image's identity and build nothing. The image computes it itself, so trust the image first.",

@@ -76,7 +76,9 @@ def test_an_export_is_known_by_its_marker_or_its_name(tmp_path: Path, monkeypatc
     ("have", "left_out", "words"),
     [(None, 0, "x.tar"), ("old.tar", 5, "x.tar --with old.tar"), ("old.tar", 0, "x.tar"), ("devenv.lock", 5, "x.tar")],
 )
-def test_what_to_run_there_names_the_earlier_export(have: str | None, left_out: int, words: str, tmp_path: Path) -> None:
+def test_what_to_run_there_names_the_earlier_export(
+    have: str | None, left_out: int, words: str, tmp_path: Path
+) -> None:
     notes: list[str] = []
     app: Any = SimpleNamespace(console=SimpleNamespace(note=notes.append, data=notes.append))
     done = Exported(path="/d/x.tar", parts=(), digest="d", identity="i", size=9, left_out=left_out, files=0)
