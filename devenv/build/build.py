@@ -5,12 +5,15 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import re
+import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Self
 
 from devenv.build.context import BASE
+from devenv.build.source_failure import of_image
+from devenv.build.source_store import keep, kept, kept_wheels
 from devenv.doors import process
 from devenv.doors.cancellation import Cancellation
 from devenv.doors.docker.buildx import NO_PROXIES, OWN_BUILDER, csv, own_variables
@@ -20,10 +23,13 @@ from devenv.doors.terminal.progress import Progress
 from devenv.errors import BuildError, CancelledError
 from devenv.fetch.store import Store
 from devenv.lock.model import LockedBase
+from devenv.plan.cache_keys import source_key
 from devenv.plan.plan import Plan
 from devenv.resolve.base_image import gone
 
 _EDITOR = "editor"
+_AT_ONCE = 2
+"""Exports at the same time."""
 _STEP = re.compile(r"^#(\d+) \[(?P<name>[^\]]+)\] (?P<text>.*)$")
 _OUTPUT = re.compile(r"^#(\d+) (?P<seconds>\d+\.\d+) (?P<text>.*)$")
 _DAMAGED = re.compile(r"failed to prepare \S+ as \S+: .*/overlay2/.*: no such file or directory")
@@ -67,16 +73,20 @@ def build(
 ) -> Image:
     """Build the plan's image from the context in `folder`. Raises BuildError with the failing step's last lines,
     CancelledError."""
-    base = tuple(_base_here(plan.lock.base, engine))
-    kept = [] if no_cache else list(_kept_editor(plan, engine, store, progress))
+    base = tuple(base_here(plan.lock.base, engine))
+    editor = [] if no_cache else list(_kept_editor(plan, engine, store, progress))
+    wheels = () if no_cache else tuple(kept_wheels(plan.lock, store))
     arguments = [
-        *base, *kept, *(["--no-cache"] if no_cache else []), "--load", "--tag", plan.image, *_platform(plan)
+        *base, *editor, *wheels, *(["--no-cache"] if no_cache else []), "--load", "--tag", plan.image, *_platform(plan)
     ]  # fmt: skip
-    keeping = plan if not kept else dataclasses.replace(plan, editor=None)
+    keeping = plan if not editor else dataclasses.replace(plan, editor=None)
     with (cancel or Cancellation()).part() as all_of_it:
         run = partial(buildx, folder=folder, engine=engine, progress=progress, cancel=all_of_it)
         with _Keeper(keeping, store, progress, all_of_it, lambda further: run([*base, *further])) as keeper:
-            steps = run(arguments, on_step=keeper.saw)
+            try:
+                steps = run(arguments, on_step=keeper.saw)
+            except BuildError as error:
+                raise of_image(error, plan.lock) from None
             keeper.finish()
     built = engine.image_id(plan.image)
     if built is None:
@@ -109,7 +119,7 @@ def _platform(plan: Plan) -> tuple[str, str]:
     return "--platform", plan.lock.platform
 
 
-def _base_here(base: LockedBase, engine: Engine) -> Iterator[str]:
+def base_here(base: LockedBase, engine: Engine) -> Iterator[str]:
     """The build arguments that replace the Dockerfile's base image with the one on this engine.
 
     The containerd image store gives every image a registry digest, even an image that no registry has.
@@ -128,26 +138,30 @@ def _kept_editor(plan: Plan, engine: Engine, store: Store, progress: Progress) -
         return
     image = plan.editor_image
     if engine.image_id(image) is None:
-        if (kept := store.kept(_EDITOR, plan.editor)) is None:
+        if (made := store.kept(_EDITOR, plan.editor)) is None:
             return
         progress.message("the editor, compiled before")
-        buildx(["--load", "--tag", image, *_platform(plan)], kept, engine, progress)
+        buildx(["--load", "--tag", image, *_platform(plan)], made, engine, progress)
     yield from ("--build-context", f"editor=docker-image://{image}")
 
 
 class _Keeper:
     """Keeps what is made here and lasts longest, for engines that will not have it: the finished base as a tar that
-    takes its first stage's place, the compiled editor as a folder that builds to an image of nothing else. Each is
-    exported as soon as its stage, which has one step, is done, while the others go on: `run` builds with the further
-    arguments, and `cancel` ends the build with all that is exported beside it."""
+    takes its first stage's place, the compiled editor as a folder that builds to an image of nothing else, and wheels
+    that were made from source. Each is exported as soon as its stage, which has one step, is done, while the others go
+    on: `run` builds with the further arguments, and `cancel` ends the build with all that is exported beside it."""
 
     def __init__(
         self, plan: Plan, store: Store, progress: Progress, cancel: Cancellation, run: Callable[[list[str]], object]
     ) -> None:
         self._store, self._progress, self._cancel, self._run = store, progress, cancel, run
         self._platform = _platform(plan)
-        self._keys = {BASE: plan.base, _EDITOR: plan.editor}  # whose export has not begun
-        self._pool = concurrent.futures.ThreadPoolExecutor(len(self._keys), thread_name_prefix="keep")
+        self._lock = plan.lock
+        self._sources = {source.stage: source for source in plan.lock.sourced}
+        wheels = {stage: source_key(plan.lock, source) for stage, source in self._sources.items()}
+        new = {stage: key for stage, key in wheels.items() if not kept(store, key)}
+        self._keys = {BASE: plan.base, _EDITOR: plan.editor, **new}  # whose export has not begun
+        self._pool = concurrent.futures.ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="keep")
         self._begun: list[concurrent.futures.Future[None]] = []
         self._has_failed = False
 
@@ -177,6 +191,12 @@ class _Keeper:
 
     def _keep(self, stage: str, key: str) -> None:
         try:
+            if source := self._sources.get(stage):
+                with tempfile.TemporaryDirectory() as scratch:
+                    result = Path(scratch) / "result.tar"
+                    self._export(stage, result)
+                    keep(result, self._lock, source, self._store)
+                return
             self._store.derive(
                 stage, key, self._editor if stage == _EDITOR else lambda place: self._export(stage, place)
             )

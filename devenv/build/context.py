@@ -17,18 +17,19 @@ from devenv.build.first_stage import base_root
 from devenv.doors import files
 from devenv.doors.atomic import replacing
 from devenv.errors import BuildError, FetchError
-from devenv.lock.model import Lock
+from devenv.lock.model import Artifact, Lock
 from devenv.plan.cache_keys import root_key
 from devenv.plan.plan import Plan
 from devenv.plan.tree_digest import unusable, walk, within
-from devenv.render.render import CONTEXT_MARKER, SUMS, Rendered, artifact_files
+from devenv.render.artifacts import SUMS, artifact_files
+from devenv.render.render import CONTEXT_MARKER, Rendered
 
 if TYPE_CHECKING:
     from devenv.fetch.store import Store
 
 _EPOCH_S = 1_700_000_000
 _BASE = "artifacts/base/"
-_ROOT = "artifacts/base-root.tar"
+ROOT = "artifacts/base-root.tar"
 BASE = "base"
 """The store's name for finished bases: tars, by their key."""
 
@@ -45,16 +46,25 @@ def assemble(
     Raises FetchError for artifacts that the store lacks, BuildError when the disk does not take it.
     """
     try:
-        target.mkdir(parents=True, exist_ok=True, mode=0o755)
         wanted = dict(_wanted(plan, rendered, store))
         if store and not with_files and not anew and (base := _kept_base(plan, store)):
             wanted = {name: what for name, what in wanted.items() if not name.startswith(_BASE)}
-            wanted |= {_ROOT: (base, 0o644), f"{_BASE}{SUMS}": (b"", 0o644)}
+            wanted |= {ROOT: (base, 0o644), f"{_BASE}{SUMS}": (b"", 0o644)}
         elif store and plan.lock.base.kind == "bootstrap":
-            wanted[_ROOT] = (_root(plan.lock, store, anew=anew), 0o644)
+            wanted[ROOT] = (first_root(plan.lock, store, anew=anew), 0o644)
         if with_files:
             wanted |= {name: (data, 0o644) for name, data in rendered.files.items()}
             wanted[CONTEXT_MARKER] = (b"devenv made this folder and replaces all of it\n", 0o644)
+    except OSError as error:
+        raise _unwritten(error) from None
+    return fill(target, wanted, copies=with_files, anew=anew)
+
+
+def fill(target: Path, wanted: Mapping[str, What], *, copies: bool = False, anew: bool = False) -> Path:
+    """Make `target` a build context of exactly these files, and return it. Files of the store are linked, or copied
+    with `copies`; `anew` trusts no earlier copy. Raises BuildError."""
+    try:
+        target.mkdir(parents=True, exist_ok=True, mode=0o755)
         _remove_others(target, wanted)
         for name, (source, mode) in wanted.items():
             if ".." in Path(name).parts:
@@ -66,7 +76,7 @@ def assemble(
             path.parent.mkdir(parents=True, exist_ok=True)
             if isinstance(source, bytes | Own):
                 _write(path, source, mode)
-            elif with_files:
+            elif copies:
                 _copy(path, source)
             else:
                 _link(path, source, anew=anew)
@@ -75,10 +85,14 @@ def assemble(
             if folder.stat().st_mode & 0o777 != 0o755:
                 folder.chmod(0o755)
     except OSError as error:
-        raise BuildError(
-            f"cannot write the build context: {error}", hint=files.place_hint(error, "free disk space and run again")
-        ) from None
+        raise _unwritten(error) from None
     return target
+
+
+def _unwritten(error: OSError) -> BuildError:
+    return BuildError(
+        f"cannot write the build context: {error}", hint=files.place_hint(error, "free disk space and run again")
+    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,16 +127,23 @@ def own_files(plan: Plan) -> Iterator[tuple[str, tuple[Own, int]]]:
             yield name, (Own(path=path, inside=within(source)), mode)
 
 
-def _wanted(
-    plan: Plan, rendered: Rendered, store: Store | None
-) -> Iterator[tuple[str, tuple[bytes | Own | Path, int]]]:
+What = tuple[bytes | Own | Path, int]
+"""A file of a build context: its bytes, a file of the preset's or a store file, and the mode."""
+
+
+def _wanted(plan: Plan, rendered: Rendered, store: Store | None) -> Iterator[tuple[str, What]]:
     """Path in the context → bytes, a file of the preset's or a store file, and the mode."""
     for name, data in rendered.context.items():
         yield name, (data, rendered.modes.get(name, 0o644))
     if store is None:  # the rendered files include the preset's own, because the folder has a list of their hashes
         return
     yield from own_files(plan)
-    for name, artifact in artifact_files(plan):
+    yield from in_store(artifact_files(plan), store)
+
+
+def in_store(wanted: Iterable[tuple[str, Artifact]], store: Store) -> Iterator[tuple[str, What]]:
+    """The store's files for these places. Raises FetchError for one that it lacks."""
+    for name, artifact in wanted:
         path = store.path(artifact.sha256)
         if not path.is_file():
             raise FetchError(f"{artifact.file} is not in the store", hint="run 'devenv up' or 'devenv fetch' again")
@@ -134,7 +155,7 @@ def _kept_base(plan: Plan, store: Store) -> Path | None:
     return store.kept(BASE, plan.base) if plan.base else None
 
 
-def _root(lock: Lock, store: Store, *, anew: bool) -> Path:
+def first_root(lock: Lock, store: Store, *, anew: bool = False) -> Path:
     """The first-stage root of the base's packages, made once per store."""
     packages = [store.path(deb.sha256) for deb in lock.base.packages]
     return store.derive("base-root", root_key(lock), lambda path: base_root(packages, path), anew=anew)

@@ -22,7 +22,8 @@ from devenv.errors import RenderError
 from devenv.fetch import deb_file
 from devenv.plan.plan import Plan
 from devenv.preset.model import Archive
-from devenv.render.render import CONTEXT_MARKER, MARK, MAX_BYTES, Rendered, artifact_files, render
+from devenv.render.artifacts import artifact_files
+from devenv.render.render import CONTEXT_MARKER, MARK, MAX_BYTES, Rendered, render
 
 FOLDER = ".devcontainer"
 """Its place in a project: editors and the reference client look there."""

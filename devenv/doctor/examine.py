@@ -24,6 +24,8 @@ _UNPACKED_WHEEL = 3.0
 """The same for wheels, their bytecode included; large ones, which are mostly compiled code, pack less well."""
 _UNPACKED_LARGE = 2.3
 _LARGE_BYTES = 50_000_000
+_LIKE = {"source": "wheel"}
+"""Kinds of files that come from the same servers."""
 _EDITOR_BYTES = 420_000_000
 _CUDA_WHEEL = re.compile(r"nvidia-cuda-runtime(-cu\d+)?")
 
@@ -43,14 +45,14 @@ def needs(lock: Lock, missing: Iterable[Artifact], *, image_here: bool, weights_
         weights_bytes=weights_bytes,
         weights_known=not lock.open,
         cuda=locked_cuda(lock),
-        kinds=frozenset({*(kind[one.sha256] for one in absent), *weights}),
+        kinds=frozenset({*(_LIKE.get(kind[one.sha256], kind[one.sha256]) for one in absent), *weights}),
     )
 
 
 def image_bytes(lock: Lock) -> int:
     """The estimated size of the image: the packages unpacked."""
     packed = sum(artifact.size for artifact in (*lock.base.packages, *lock.apt, *lock.npm.packages))
-    wheels = [wheel.size for wheel in (*lock.wheels, *((lock.node,) if lock.node else ()))]
+    wheels = [wheel.size for wheel in (*lock.installed, *((lock.node,) if lock.node else ()))]
     unpacked = sum(size * (_UNPACKED_LARGE if size >= _LARGE_BYTES else _UNPACKED_WHEEL) for size in wheels)
     return int(packed * _UNPACKED + unpacked + (_EDITOR_BYTES if lock.editor else 0))
 

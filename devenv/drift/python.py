@@ -22,7 +22,7 @@ from devenv.drift.entries import chain, same
 from devenv.drift.items import Item, Pool
 from devenv.drift.observe import Difference, ImageFiles, Observed
 from devenv.drift.packages import SITE, Package, explained
-from devenv.lock.model import Lock
+from devenv.lock.model import Lock, Source, Wheel
 from devenv.plan.plan import UID, VENV
 
 _INFO = re.compile(
@@ -190,6 +190,15 @@ def _origin(text: str) -> tuple[str, bool]:
     return address, isinstance(folder, dict) and folder.get("editable") is True
 
 
+def _infos(package: Wheel | Source) -> tuple[str, ...]:
+    """The possible names of a package's *.dist-info."""
+    if isinstance(package, Wheel):  # a wheel is called alike: NAME-VERSION
+        return ("-".join(package.file.split("-")[:2]) + ".dist-info",)
+    name, _, version = re.sub(r"(\.tar\.gz|\.zip)$", "", package.file).rpartition("-")
+    names = {one.replace("-", "_") for one in (name, canonicalize_name(package.name))}
+    return tuple(f"{one}-{each}.dist-info" for one in sorted(names) for each in sorted({version, package.version}))
+
+
 class Records:
     """Who has a file of Python packages: as the records of new packages say, else those of the image's locked wheels,
     which are read when they are needed."""
@@ -197,10 +206,7 @@ class Records:
     def __init__(self, image: ImageFiles, lock: Lock) -> None:
         self._image = image
         self._site = f"{VENV}/lib/python{lock.inputs.get('python', '3')}/site-packages"
-        # A wheel is called as its *.dist-info: NAME-VERSION.
-        self._infos: dict[str, str] = {
-            canonicalize_name(one.name): "-".join(one.file.split("-")[:2]) + ".dist-info" for one in lock.wheels
-        }
+        self._infos: dict[str, tuple[str, ...]] = {canonicalize_name(one.name): _infos(one) for one in lock.installed}
         self._read: dict[str, dict[str, str]] = {}
         self._learned: set[str] = set()
         self._owners: dict[str, str] = {}
@@ -257,8 +263,9 @@ class Records:
     def _learn(self, name: str) -> None:
         if name not in self._learned:
             self._learned.add(name)
-            for path in self.files(f"{self._site}/{self._infos[name]}"):
-                self._note(path, name)
+            for info in self._infos[name]:
+                for path in self.files(f"{self._site}/{info}"):
+                    self._note(path, name)
 
     def _note(self, path: str, name: str) -> None:
         self._owners.setdefault(path, name)

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import BinaryIO, Literal, cast
 
 from devenv.errors import LockError
-from devenv.fetch import deb_file
+from devenv.fetch import deb_file, source_file
 from devenv.fetch.store import Store
 from devenv.lock.model import Artifact, Deb, Lock
 
-Kind = Literal["deb", "wheel", "tarball", "extension", "release"]
+Kind = Literal["deb", "wheel", "source", "tarball", "extension", "release"]
 _MOST_BYTES = 2 << 30
 """The limit for an archive's unpacked beginning, up to the file with the name. It is read in pieces."""
 _MOST_TEXT_BYTES = 16 << 20
@@ -34,7 +34,9 @@ def claims(lock: Lock) -> Iterator[tuple[Artifact, Kind]]:
     editor = lock.editor
     for debs in lock.debs().values():
         yield from ((deb, "deb") for deb in debs)
-    yield from ((wheel, "wheel") for wheel in (*lock.wheels, lock.uv, *((lock.node,) if lock.node else ())))
+    wheels = (*lock.wheels, *lock.required, lock.uv, *((lock.node,) if lock.node else ()))
+    yield from ((wheel, "wheel") for wheel in wheels)
+    yield from ((source, "source") for source in lock.sourced)
     yield from ((tarball, "tarball") for tarball in (*lock.npm.packages, *(editor.packages if editor else ())))
     if editor:
         yield editor.archive, "tarball" if editor.source == "npm" else "release"
@@ -90,6 +92,25 @@ def _wheel(path: Path) -> tuple[str, ...]:
         found = [name for name in archive.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", name)]
         metadata = HeaderParser().parsestr(_in_zip(archive, found[0]).decode(errors="replace"))
         return metadata["Name"], metadata["Version"]
+
+
+def wheel_metadata(path: Path) -> str:
+    """The METADATA of a wheel. Raises LockError for a damaged one."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            found = [name for name in archive.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", name)]
+            return _in_zip(archive, found[0]).decode(errors="replace")
+    except _faults() as error:
+        raise LockError(
+            f"{path.name} cannot be read as a Python wheel: {error}", hint="run the command again"
+        ) from None
+
+
+def _source(path: Path) -> tuple[str, ...]:
+    """Name and Version of the PKG-INFO in the archive's one folder."""
+    found = source_file.read(path, ("PKG-INFO",))
+    metadata = HeaderParser().parsestr(found.texts["PKG-INFO"])
+    return metadata["Name"], metadata["Version"]
 
 
 def _tarball(path: Path) -> tuple[str, ...]:
@@ -150,13 +171,15 @@ def _canonical(text: str) -> str:
 
 
 _READERS: Mapping[Kind, Callable[[Path], tuple[str, ...]]] = {
-    "deb": _deb, "wheel": _wheel, "tarball": _tarball, "release": _tarball, "extension": _extension,
+    "deb": _deb, "wheel": _wheel, "source": _source, "tarball": _tarball, "release": _tarball, "extension": _extension,
 }  # fmt: skip
 _FORMS: Mapping[Kind, Callable[[str], str]] = {
-    "deb": str, "wheel": _canonical, "tarball": lambda text: text.partition("+")[0],  # registries leave build words out
+    "deb": str, "wheel": _canonical, "source": _canonical,
+    "tarball": lambda text: text.partition("+")[0],  # registries leave build words out
     "release": str, "extension": str.lower,
 }  # fmt: skip
 _WORDS = {
-    "deb": "a Debian package", "wheel": "a Python wheel", "tarball": "an npm package",
+    "deb": "a Debian package", "wheel": "a Python wheel",
+    "source": "the source of a Python package", "tarball": "an npm package",
     "release": "a release of code-server", "extension": "an editor extension",
 }  # fmt: skip

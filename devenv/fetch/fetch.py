@@ -56,6 +56,8 @@ _REMEDIES = {
     "keeps the locked ones (snapshots: in devenv's config.yaml), or a folder that has them: --from DIR",
     "wheel": "check pip's index settings, take another version: 'devenv lock --upgrade NAME', "
     "or name a folder that has it: --from DIR",
+    "source": "check pip's index settings, take another version: 'devenv lock --upgrade NAME', "
+    "or name a folder that has it: --from DIR",
     "tarball": "check npm's registry setting, take another version in the preset, "
     "or name a folder that has it: --from DIR",
     "file": "put the file where the preset expects it, or correct its 'path', 'url' or 'sha256'",
@@ -189,7 +191,7 @@ def _tell(failed: list[tuple[Artifact, FetchError]], kind_of: Mapping[str, str])
         return
     failed.sort(key=lambda pair: pair[0].file)
     gone = [(a, e) for a, e in failed if isinstance(e, NowhereError) and e.gone]
-    for kind in ("file", "tarball", "wheel", "deb"):
+    for kind in ("file", "tarball", "source", "wheel", "deb"):
         some = [(a, e) for a, e in gone if kind_of[a.sha256] == kind]
         if some and len(gone) == len(failed):
             raise GoneError(tuple(a for a, _ in some), tuple(e for _, e in some), kind)

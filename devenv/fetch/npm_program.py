@@ -79,7 +79,7 @@ def _file(store: Store, web: Web, settings: Settings) -> Path:
     wanted = Wanted(name=pinned.file, digests=(("sha256", pinned.sha256),), size_bytes=pinned.size)
     if not store.sound(pinned):
         try:
-            bring(store, web, wanted, lambda: Sources(settings, web).wheel(pinned))
+            bring(store, web, wanted, lambda: Sources(settings, web).package(pinned))
         except FetchError as error:
             error.hint = f"npm comes as a Python package: {error.hint or 'see pip’s settings'}"
             raise

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from packaging.utils import canonicalize_name
@@ -26,6 +26,16 @@ from devenv.preset.model import Archive, Preset
 from devenv.preset.own_wheel import own_wheel
 
 Place = Origin | Unusable
+
+
+class Listed(NamedTuple):
+    """A file on an index page."""
+
+    file: str
+    url: str
+    sha256: str | None
+    python: str = ""  # the Pythons that it is for, as a specifier
+    yanked: bool = False
 
 
 def archives(preset: Preset) -> dict[str, Archive]:
@@ -56,7 +66,7 @@ class Sources:
         self._node_registry = node_registry
         self._files = files or {}
         self._folders = Folders(settings.folders)
-        self._pages = Once[str, tuple[tuple[str, str, str | None], ...]]()
+        self._pages = Once[str, tuple[Listed, ...]]()
         self._registry = Once[str, str]()
 
     def deb(self, deb: Deb, distribution: str, release: str, made: str | None = None) -> Iterator[Place]:
@@ -81,20 +91,42 @@ class Sources:
             url = f"{base}/{quote(deb.path, safe='/~')}"
             yield Origin(url=url, channel="apt", headers=header_for(url, self._settings.apt_auth))
 
-    def wheel(self, wheel: Artifact) -> Iterator[Place]:
-        """The preset's own file; else local folders, then each index, then pip's default one."""
+    def package(self, wheel: Artifact) -> Iterator[Place]:
+        """A file of a Python package: the preset's own; else local folders, then each index, then pip's default one."""
         if archive := self._files.get(wheel.sha256):
             yield from self.address(archive)
             return
         pip = self._settings.pip
-        for place in pip.find_links:
-            folder = Path(unquote(urlsplit(place).path) if place.startswith("file:") else place)
-            if "://" not in place.replace("file://", "") and (folder / wheel.file).is_file():
+        for folder in self._link_folders():
+            if (folder / wheel.file).is_file():
                 yield Origin(url=(folder / wheel.file).resolve().as_uri())
-            elif place.startswith(("http://", "https://")):
-                yield from self._listed(place, wheel)
+        for page in self._link_pages():
+            yield from self._listed(page, wheel)
         for index in () if pip.no_index else (*pip.extra_indexes, self._default_index()):
-            yield from self._listed(f"{index.rstrip('/')}/{canonicalize_name(wheel.name)}/", wheel)
+            yield from self._listed(_page(index, wheel.name), wheel)
+
+    def listed(self, name: str) -> tuple[Listed, ...]:
+        """Every file of a Python package in the user's folders and indexes. A place that cannot be read has none."""
+        pip = self._settings.pip
+        found = [
+            Listed(path.name, path.resolve().as_uri(), None)
+            for folder in self._link_folders()
+            for path in sorted(folder.glob("*"))
+            if path.is_file()
+        ]
+        indexes = () if pip.no_index else (*pip.extra_indexes, self._default_index())
+        for page in (*self._link_pages(), *(_page(index, name) for index in indexes)):
+            with contextlib.suppress(NowhereError):
+                found += self._links(page, name)
+        return tuple(found)
+
+    def _link_folders(self) -> Iterator[Path]:
+        for place in self._settings.pip.find_links:
+            if "://" not in place.replace("file://", ""):
+                yield Path(unquote(urlsplit(place).path) if place.startswith("file:") else place)
+
+    def _link_pages(self) -> Iterator[str]:
+        yield from (place for place in self._settings.pip.find_links if place.startswith(("http://", "https://")))
 
     def tarball(self, name: str, version: str) -> Iterator[Place]:
         """The scope's registry, or the user's, or npm's default; by the usual path, then by the registry's metadata."""
@@ -159,8 +191,8 @@ class Sources:
             case "deb":
                 assert isinstance(artifact, Deb)
                 return self.deb(artifact, lock.base.distribution, lock.base.release, _made(lock, artifact))
-            case "wheel":
-                return self.wheel(artifact)
+            case "wheel" | "source":
+                return self.package(artifact)
             case "tarball":
                 return self.tarball(artifact.name, artifact.version)
             case _:
@@ -191,11 +223,11 @@ class Sources:
 
     def _listed(self, page: str, wheel: Artifact) -> Iterator[Place]:
         try:
-            links = self._pages.get(page, lambda: self._read(page, canonicalize_name(wheel.name)))
+            links = self._links(page, wheel.name)
         except NowhereError as error:
             yield from error.reasons
             return
-        found = [(url, sha256) for name, url, sha256 in links if name == wheel.file]
+        found = [(link.url, link.sha256) for link in links if link.file == wheel.file]
         for url, sha256 in found:
             if sha256 is not None and sha256 != wheel.sha256:
                 yield Unusable(url=url, why=f"the index has sha256 {sha256}, the lock has {wheel.sha256}")
@@ -205,6 +237,9 @@ class Sources:
         if not found:
             yield Unusable(url=page, why=f"does not list {wheel.file}", gone=True)
 
+    def _links(self, page: str, name: str) -> tuple[Listed, ...]:
+        return self._pages.get(page, lambda: self._read(page, canonicalize_name(name)))
+
     def _cached(self, url: str) -> Iterator[Origin]:
         """pip's own download of that address, where its cache has one (layout of pip 23.2 and later)."""
         if self._settings.pip.cache is not None:
@@ -213,8 +248,8 @@ class Sources:
             if body.is_file():
                 yield Origin(url=body.resolve().as_uri())
 
-    def _read(self, page: str, project: str) -> tuple[tuple[str, str, str | None], ...]:
-        """(file name, address, sha256 or None) of every file on an index page, HTML or JSON."""
+    def _read(self, page: str, project: str) -> tuple[Listed, ...]:
+        """Every file on an index page, HTML or JSON."""
         asked = page
         if page.startswith("file:"):
             asked = page.rstrip("/") + "/index.html"
@@ -231,13 +266,23 @@ class Sources:
             why = Unusable(url=page, why=f"its index page cannot be read: {type(error).__name__}")
             raise NowhereError(Wanted(name=page), (why,)) from None
         return tuple(
-            (package.filename, urljoin(final, package.url).partition("#")[0], package.digests.get("sha256"))
+            Listed(
+                package.filename,
+                urljoin(final, package.url).partition("#")[0],
+                package.digests.get("sha256"),
+                package.requires_python or "",
+                package.is_yanked,
+            )
             for package in parsed.packages
         )
 
 
+def _page(index: str, name: str) -> str:
+    return f"{index.rstrip('/')}/{canonicalize_name(name)}/"
+
+
 def kinds(lock: Lock) -> dict[str, str]:
-    """The kind of each file of the lock, by sha256: `deb`, `wheel`, `tarball` or `file`."""
+    """The kind of each file of the lock, by sha256: `deb`, `wheel`, `source`, `tarball` or `file`."""
     editor = lock.editor
     found: dict[str, str] = {}
     found.update({extension.sha256: "file" for extension in lock.extensions})
@@ -245,8 +290,10 @@ def kinds(lock: Lock) -> dict[str, str]:
         found[editor.archive.sha256] = "tarball" if editor.source == "npm" else "file"
         found.update({tarball.sha256: "tarball" for tarball in editor.packages})
     found.update({tarball.sha256: "tarball" for tarball in lock.npm.packages})
-    found.update({deb.sha256: "deb" for deb in (*lock.base.packages, *lock.apt, *(editor.toolchain if editor else ()))})
-    found.update({wheel.sha256: "wheel" for wheel in (*lock.wheels, lock.uv, *((lock.node,) if lock.node else ()))})
+    found.update({deb.sha256: "deb" for debs in lock.debs().values() for deb in debs})
+    found.update({source.sha256: "source" for source in lock.sourced})
+    wheels = (*lock.wheels, *lock.required, lock.uv, *((lock.node,) if lock.node else ()))
+    found.update({wheel.sha256: "wheel" for wheel in wheels})
     return found
 
 

@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 
 from devenv.compat.build_variant import suits
 from devenv.lock.builtin_packages import NODE_WHEEL
-from devenv.lock.model import Artifact, Deb, Lock, Tarball, Wheel
+from devenv.lock.model import Artifact, Deb, Lock, Source, Tarball, Wheel
 
 Loc = tuple[str | int, ...]
 """Where in the document: keys and indexes, as pydantic gives them."""
@@ -36,6 +36,8 @@ def _records(lock: Lock) -> Iterator[tuple[Loc, Artifact]]:
         (("base", "packages"), lock.base.packages),
         (("apt",), lock.apt),
         (("wheels",), lock.wheels),
+        (("sources", "packages"), lock.sourced),
+        (("sources", "toolchain"), lock.sources.toolchain if lock.sources else ()),
         (("editor", "packages"), editor.packages if editor else ()),
         (("editor", "toolchain"), editor.toolchain if editor else ()),
         (("npm", "packages"), lock.npm.packages),
@@ -43,6 +45,10 @@ def _records(lock: Lock) -> Iterator[tuple[Loc, Artifact]]:
     )
     for place, artifacts in lists:
         yield from (((*place, number), one) for number, one in enumerate(artifacts))
+    for number, source in enumerate(lock.sourced):
+        yield from (
+            (("sources", "packages", number, "requires", at), wheel) for at, wheel in enumerate(source.requires)
+        )
     yield ("uv",), lock.uv
     if lock.node:
         yield ("node",), lock.node
@@ -59,6 +65,8 @@ def _misnamed(one: Artifact, lock: Lock) -> str | None:
             return _misnamed_deb(one, lock)
         case Wheel():
             return None if _names_wheel(one) else f"{one.file} is not {one.name} {one.version}"
+        case Source():
+            return None if _names_source(one) else f"{one.file} is not {one.name} {one.version}"
         case Tarball():
             same = one.file == f"{one.name.removeprefix('@').replace('/', '+')}-{one.version}.tgz"
             return None if same else f"{one.file} is not {one.name} {one.version}"
@@ -87,6 +95,16 @@ def _names_wheel(wheel: Wheel) -> bool:
     return canonicalize_name(parts[0]) == canonicalize_name(wheel.name) and _same_version(parts[1], wheel.version)
 
 
+def _names_source(source: Source) -> bool:
+    from packaging.utils import InvalidSdistFilename, parse_sdist_filename
+
+    try:
+        name, version = parse_sdist_filename(source.file)
+    except InvalidSdistFilename:
+        return False
+    return name == canonicalize_name(source.name) and _same_version(str(version), source.version)
+
+
 def _same_version(one: str, other: str) -> bool:
     if one == other:
         return True
@@ -112,8 +130,12 @@ def _doubles(records: tuple[tuple[Loc, Artifact], ...]) -> Iterator[tuple[Loc, s
         # base and apt are one installation; npm can install many versions side by side.
         place = {"apt": "base"}.get(str(loc[0]), ".".join(str(part) for part in loc if isinstance(part, str)))
         place = "base" if place == "base.packages" else place
+        if "requires" in loc:  # each source has its own
+            place = f"{place} {loc[2]}"
+        elif isinstance(one, Source):
+            place = "wheels" if one.layer is not None else f"{place} {one.file}"
         version = one.version if isinstance(one, Tarball) else ""
-        name = canonicalize_name(one.name) if isinstance(one, Wheel) else one.name.lower()
+        name = canonicalize_name(one.name) if isinstance(one, Wheel | Source) else one.name.lower()
         other = installed.setdefault((place, f"{name} {version}"), one)
         if other is not one:
             yield loc, f"{one.name} is listed twice, {other.version} and {one.version}"
@@ -152,7 +174,7 @@ def _against_pins(lock: Lock) -> Iterator[tuple[Loc, str]]:
     for number, one in enumerate(lock.wheels):
         if not suits(one.version, str(pins.get("cuda") or "")):
             yield ("wheels", number), f"the lock is for CUDA {pins['cuda']}, and {one.name} is {one.version}"
-    yield from _listed(pins.get("pip"), "pip", "==", {canonicalize_name(one.name): one for one in lock.wheels})
+    yield from _listed(pins.get("pip"), "pip", "==", {canonicalize_name(one.name): one for one in lock.installed})
     tarballs = {one.name: one for one in lock.npm.packages if _top(lock, one)}
     yield from _listed(pins.get("npm"), "npm", "@", tarballs)
     yield from _listed(pins.get("extensions"), "extensions", " ", {one.name: one for one in lock.extensions})

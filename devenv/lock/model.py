@@ -9,33 +9,39 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, ValidationError, model_validator
+from pydantic import AfterValidator, FailFast, Field, ValidationError, model_validator
 
 from devenv.doors import files
 from devenv.doors.docker.local_tag import BASE_TAG
 from devenv.doors.untrusted import from_json
 from devenv.errors import LockError
+from devenv.lock.artifact import (
+    Artifact,
+    Deb,
+    File,
+    Hex,
+    LockedSources,
+    Size,
+    Source,
+    Stored,
+    Tarball,
+    Wheel,
+    Word,
+    no_dots,
+)
 from devenv.lock.builtin_packages import NODE_WHEEL
+from devenv.lock.mistake import ANEW, inconsistent
+from devenv.lock.text import dumped
 from devenv.preset.model import REPOSITORY, REVISION
+
+__all__ = (
+    "Artifact", "Deb", "File", "Lock", "LockedBase", "LockedEditor", "LockedModel", "LockedNpm", "LockedSources",
+    "ModelFile", "ModelSource", "Source", "Tarball", "Wheel", "files_digest", "parse", "read",
+)  # fmt: skip
 
 FORMAT = 1
 MAX_BYTES = 8 << 20
 """The size limit of a lock: some tens of times a large one."""
-_MOST_SIZE = (1 << 63) - 1
-_MOST_LAYER = 255
-
-
-class _Stored(BaseModel):
-    """Stored files: unknown keys of a newer devenv are ignored."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-# A lock's values end up in file names, addresses and build steps, so none may leave its folder or its argument.
-def _no_dots(text: str) -> str:
-    if {"", ".", ".."} & set(text.split("/")):
-        raise ValueError("a name with an empty, '.' or '..' part")
-    return text
 
 
 def _on_the_calendar(text: str) -> str:
@@ -49,56 +55,10 @@ def _pin(value: Any) -> Any:
     return value
 
 
-_Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9@][A-Za-z0-9@/._+:~!-]*$", max_length=255), AfterValidator(_no_dots)]
-_FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._+~!%:-]*$", max_length=255)]
-_PoolPath = Annotated[
-    str, Field(pattern=r"^[A-Za-z0-9_+~%][A-Za-z0-9._+~:%-]*(/[A-Za-z0-9_+~%][A-Za-z0-9._+~:%-]*)*$", max_length=1024)
-]
 _Instant = Annotated[str, Field(pattern=r"^[0-9]{8}T[0-9]{6}Z$"), AfterValidator(_on_the_calendar)]
-_Size = Annotated[int, Field(ge=0, le=_MOST_SIZE)]
-_Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class Artifact(_Stored):
-    """One locked file: what every kind has."""
-
-    name: _Word
-    version: _Word
-    file: _FileName
-    """The file's own name, unique within its kind."""
-    size: _Size
-    """Bytes."""
-    sha256: _Hex
-
-
-class Deb(Artifact):
-    """A Debian package."""
-
-    arch: _Word
-    path: _PoolPath
-    """The path below a mirror's base, as in the Packages index (`pool/main/b/bash/…`)."""
-    suite: _Word
-    """The suite that had it (`bookworm-security`), which decides which of the user's mirrors comes first."""
-    layer: Annotated[int, Field(ge=1, le=_MOST_LAYER)] | None = None
-    """The image layer it goes to, as for wheels; None is the root preset's, and that of the base and the toolchain."""
-
-
-class Wheel(Artifact):
-    """A Python wheel."""
-
-    layer: Annotated[int, Field(ge=0, le=_MOST_LAYER)] = 0
-    """The image layer it goes to: 0 for the root preset's wheels, higher for each preset that extends it."""
-
-
-class Tarball(Artifact):
-    """An npm package's tarball; `file` is `NAME-VERSION.tgz`, a scoped one `SCOPE+NAME-VERSION.tgz`."""
-
-
-class File(Artifact):
-    """Any other pinned file (a release tarball, an editor extension)."""
-
-
-class LockedBase(_Stored):
+class LockedBase(Stored):
     """The root file system: `packages` in unpacking order, or an image by digest and the packages that it lacks."""
 
     kind: Literal["bootstrap", "image"]
@@ -131,10 +91,10 @@ class LockedBase(_Stored):
         return self
 
 
-class LockedEditor(_Stored):
+class LockedEditor(Stored):
     """code-server: its own archive, and from npm also every tarball of its shrinkwraps and the compiler's debs."""
 
-    version: _Word
+    version: Word
     source: Literal["npm", "release"]
     archive: Artifact
     packages: Annotated[tuple[Tarball, ...], FailFast()] = ()
@@ -142,18 +102,18 @@ class LockedEditor(_Stored):
     """The compiler of the native parts: in the build stage only, never in the image."""
 
 
-class ModelFile(_Stored):
+class ModelFile(Stored):
     """One file of a model."""
 
     path: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+@=,()\[\] -]+(/[A-Za-z0-9_.+@=,()\[\] -]+)*$", max_length=1024),
-                    AfterValidator(_no_dots)]  # fmt: skip
+                    AfterValidator(no_dots)]  # fmt: skip
     """Relative to the model's folder."""
-    size: _Size
+    size: Size
     """Bytes."""
-    sha256: _Hex
+    sha256: Hex
 
 
-class ModelSource(_Stored):
+class ModelSource(Stored):
     """A hub's repository of the model, at one revision."""
 
     hub: Literal["huggingface", "modelscope"]
@@ -161,11 +121,11 @@ class ModelSource(_Stored):
     revision: Annotated[str, Field(pattern=REVISION)]
 
 
-class LockedModel(_Stored):
+class LockedModel(Stored):
     """Weights: every file by size and hash, and the hubs that have them, in the preset's order."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,94}[a-z0-9])?$")]
-    digest: _Hex
+    digest: Hex
     """sha256 over the sorted lines `SHA256 SIZE PATH`: the same content is the same model, whichever hub it is from."""
     sources: Annotated[tuple[ModelSource, ...], Field(min_length=1, max_length=64), FailFast()]
     files: Annotated[tuple[ModelFile, ...], Field(min_length=1), FailFast()]
@@ -218,14 +178,14 @@ def _packages(package_lock: dict[str, Any]) -> dict[str, Any]:
     return package_lock
 
 
-class LockedNpm(_Stored):
+class LockedNpm(Stored):
     """The preset's own npm packages: tarballs, and npm's package-lock with addresses left out."""
 
     packages: Annotated[tuple[Tarball, ...], FailFast()] = ()
-    package_lock: Annotated[dict[str, Any], AfterValidator(_packages)] = {}
+    package_lock: Annotated[dict[str, Any], AfterValidator(_packages)] = Field(default_factory=dict)
 
 
-class Lock(_Stored):
+class Lock(Stored):
     """Every input of a build, by hash. Equal locks and templates give equal images."""
 
     format: Literal[1] = 1
@@ -237,13 +197,15 @@ class Lock(_Stored):
     apt: Annotated[tuple[Deb, ...], FailFast()] = ()
     """Packages on top of the base, in unpacking order."""
     wheels: Annotated[tuple[Wheel, ...], FailFast()] = ()
+    sources: LockedSources | None = None
+    """Packages without wheels; None when all have some."""
     uv: Wheel
     """The installer, used in the build only."""
     node: Wheel | None = None
     editor: LockedEditor | None = None
     npm: LockedNpm = LockedNpm()
     extensions: Annotated[tuple[File, ...], FailFast()] = ()
-    archives: dict[Literal["base", "apt", "toolchain"], dict[_Word, _Instant]] | None = None
+    archives: dict[Literal["base", "apt", "toolchain", "sources"], dict[Word, _Instant]] | None = None
     """The dates of the archives that packages of a section came from, by suite (the `Date` of the Release file,
     `20261122T100000Z`). A snapshot service is asked for that date once mirrors have dropped the packages."""
     model: LockedModel | None = None
@@ -259,6 +221,8 @@ class Lock(_Stored):
             "debs": (*self.base.packages, *self.apt),
             "toolchain": editor.toolchain if editor else (),
             "wheels": (*self.wheels, self.uv, *((self.node,) if self.node else ())),
+            "sources": self.sourced,
+            "sources' toolchain": self.sources.toolchain if self.sources else (),
             "editor": (editor.archive, *editor.packages) if editor else (),
             "npm": self.npm.packages,
             "extensions": self.extensions,
@@ -283,18 +247,35 @@ class Lock(_Stored):
         """Every locked file, each once, sorted by hash."""
         editor = (self.editor.archive, *self.editor.packages, *self.editor.toolchain) if self.editor else ()
         node = (self.node,) if self.node else ()
+        sources = (*self.sourced, *self.required, *(self.sources.toolchain if self.sources else ()))
         artifacts = (
-            *self.base.packages, *self.apt, *self.wheels, self.uv, *node, *editor,
+            *self.base.packages, *self.apt, *self.wheels, *sources, self.uv, *node, *editor,
             *self.npm.packages, *self.extensions,
         )  # fmt: skip
         return tuple(
             sorted({artifact.sha256: artifact for artifact in artifacts}.values(), key=lambda artifact: artifact.sha256)
         )
 
+    @property
+    def sourced(self) -> tuple[Source, ...]:
+        """The sources, those that only builds need included."""
+        return self.sources.packages if self.sources else ()
+
+    @property
+    def installed(self) -> tuple[Wheel | Source, ...]:
+        """The Python packages in the image, with wheels and from source."""
+        return (*self.wheels, *(source for source in self.sourced if source.layer is not None))
+
+    @property
+    def required(self) -> tuple[Wheel, ...]:
+        """The wheels that only the builds of sources need, each once."""
+        return tuple({wheel.sha256: wheel for source in self.sourced for wheel in source.requires}.values())
+
     def debs(self) -> dict[str, tuple[Deb, ...]]:
         """The Debian packages, by the section that they were resolved in."""
         toolchain = self.editor.toolchain if self.editor else ()
-        return {"base": self.base.packages, "apt": self.apt, "toolchain": toolchain}
+        sources = self.sources.toolchain if self.sources else ()
+        return {"base": self.base.packages, "apt": self.apt, "toolchain": toolchain, "sources": sources}
 
     def archived(self, section: str) -> dict[str, str]:
         """`archives` of one section; empty when the lock has none."""
@@ -302,23 +283,12 @@ class Lock(_Stored):
 
     def dump(self) -> str:
         """The lock's text: deterministic, one artifact a line."""
-        return _text(self.model_dump(mode="json", exclude_none=True), 0) + "\n"
+        return dumped(self.model_dump(mode="json", exclude_none=True)) + "\n"
 
     @property
     def digest(self) -> str:
         """sha256 (hex) of the text."""
         return hashlib.sha256(self.dump().encode()).hexdigest()
-
-
-def _text(value: Any, depth: int) -> str:
-    """JSON with containers of containers indented and leaf records on one line each: made for diffs."""
-    inner, outer = "  " * (depth + 1), "  " * depth
-    if isinstance(value, dict) and any(isinstance(v, dict | list) for v in value.values()):
-        rows = [f"{inner}{json.dumps(k)}: {_text(v, depth + 1)}" for k, v in sorted(value.items())]
-        return "{\n" + ",\n".join(rows) + f"\n{outer}}}"
-    if isinstance(value, list) and value:
-        return "[\n" + ",\n".join(inner + _text(v, depth + 1) for v in value) + f"\n{outer}]"
-    return json.dumps(value, sort_keys=True, ensure_ascii=False)
 
 
 def read(path: Path) -> Lock:
@@ -340,57 +310,18 @@ def parse(text: str, path: Path) -> Lock:
         data = from_json(text)
     except json.JSONDecodeError as error:
         where = f"{path}:{error.lineno}:{error.colno}"
-        raise LockError(f"the lock is not JSON: {error.msg}", where=where, hint=_ANEW) from None
+        raise LockError(f"the lock is not JSON: {error.msg}", where=where, hint=ANEW) from None
     except ValueError as error:
-        raise LockError(f"the lock cannot be read: {error}", where=str(path), hint=_ANEW) from None
+        raise LockError(f"the lock cannot be read: {error}", where=str(path), hint=ANEW) from None
     if isinstance(data, dict) and isinstance(data.get("format"), int) and data["format"] > FORMAT:
         raise LockError("the lock was made by a newer devenv", where=str(path), hint="update devenv")
     try:
         lock = Lock.model_validate(data)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        raise _inconsistent(path, text, data, first["loc"], first["msg"].removeprefix("Value error, ")) from None
+        raise inconsistent(path, text, data, first["loc"], first["msg"].removeprefix("Value error, ")) from None
     from devenv.lock.consistency import contradictions
 
     for loc, reason in contradictions(lock):
-        raise _inconsistent(path, text, data, loc, reason)
+        raise inconsistent(path, text, data, loc, reason)
     return lock
-
-
-def _inconsistent(path: Path, text: str, data: Any, loc: tuple[str | int, ...], reason: str) -> LockError:
-    place = ".".join(str(part) for part in loc)
-    return LockError(
-        f"the lock is inconsistent{f' at {place}' if place else ''}: {reason}",
-        where=f"{path}:{_line(text, data, loc, reason)}",
-        hint=_ANEW,
-    )
-
-
-_ANEW = "do not edit it; lock again: devenv lock"
-
-
-def _line(text: str, data: Any, loc: tuple[str | int, ...], reason: str) -> int:
-    """The line of the mistake: the line of its record, else of the last key."""
-    marks = [reason.rpartition(" ")[2]]
-    record: dict[str, Any] = {}
-    value = data
-    for part in loc:
-        if isinstance(part, str):
-            marks.append(f'"{part}":')
-        try:
-            value = value[part]
-        except (KeyError, IndexError, TypeError):
-            break
-        if isinstance(value, dict) and not any(isinstance(one, dict | list) for one in value.values()):
-            record = value
-    lines = text.splitlines()
-    if words := [json.dumps(one, ensure_ascii=False) for one in record.values() if isinstance(one, str)]:
-        # Of two equal records, the later one is the mistake.
-        for number, line in reversed(tuple(enumerate(lines, 1))):
-            if all(word in line for word in words):
-                return number
-    for mark in reversed(marks):
-        for number, line in enumerate(lines, 1):
-            if mark in line:
-                return number
-    return 1

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from devenv.doors.dirs import RENDERING, templates_dir
-from devenv.lock.model import Lock, LockedEditor
+from devenv.lock.model import Lock, LockedEditor, Source
 from devenv.plan.tree_digest import digest, tree
 
 ROOT_FORMAT = 1
 """Raise it when first_stage.py makes another first-stage root of the same packages."""
+SOURCE_FORMAT = 1
+"""Raise it when the same inputs give another wheel."""
 _NOT_COMPILED_IN = frozenset({"linux-libc-dev", "libpython3-stdlib", "media-types"})
 """The compiler's packages that change without any effect on the compiled editor."""
 
@@ -54,6 +56,29 @@ def editor_key(lock: Lock) -> str | None:
         [editor.version, editor.source, editor.archive.sha256, [tarball.sha256 for tarball in editor.packages]],
         _templates("dockerfile", "node.j2", "editor.j2"),
         _templates("build", "debs.sh", "editor.sh", "link.py", "node.sh", "parallel.cjs", "registry.mjs", "unpack.py"),
+    ])  # fmt: skip
+
+
+def source_key(lock: Lock, source: Source) -> str:
+    """The key of a wheel made from source: the archive, its build requirements, compiler and headers, how it is made.
+
+    Not the base's packages, and no other package: equal sources are built once for all presets of a release.
+    """
+    assert lock.sources is not None
+    needed = (each for each in lock.sources.chain(source) if each.file in source.needs)
+    return digest([
+        SOURCE_FORMAT,
+        lock.platform,
+        lock.base.distribution,
+        lock.base.release,
+        lock.base.digest,
+        str(lock.inputs.get("python")),
+        [source.name, source.version, source.sha256, source.backend, source.backend_path],
+        sorted(wheel.sha256 for wheel in source.requires),
+        [source_key(lock, each) for each in needed],
+        [deb.sha256 for deb in lock.sources.toolchain_of(source) if deb.name not in _NOT_COMPILED_IN],
+        _templates("dockerfile", "source.j2"),
+        _templates("build", "debs.sh", "source.sh", "source.py"),
     ])  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from devenv.doors.dirs import templates_digest
 from devenv.doors.docker.local_tag import EDITOR_TAG
 from devenv.errors import PresetError
-from devenv.lock.model import Deb, Lock, LockedModel, Wheel
+from devenv.lock.model import Deb, Lock, LockedModel, Source, Wheel
 from devenv.plan.cache_keys import base_key, editor_key
 from devenv.plan.services import BOTH, PlannedService, planned_services, published
 from devenv.plan.tree_digest import digest, tree, walk
@@ -146,6 +146,10 @@ class Plan:
         """The wheels of one layer."""
         return tuple(wheel for wheel in self.lock.wheels if wheel.layer == layer)
 
+    def sources(self, layer: int) -> tuple[Source, ...]:
+        """The packages without wheels of one layer, whose wheels the build makes."""
+        return tuple(source for source in self.lock.sourced if source.layer == layer)
+
 
 def plan(loaded: LoadedPreset, lock: Lock) -> Plan:
     """Decide everything. Raises PresetError for services that conflict or files that do not exist."""
@@ -180,7 +184,7 @@ def plan(loaded: LoadedPreset, lock: Lock) -> Plan:
         lock=lock,
         carried=carried,
         python=preset.python,
-        layers=tuple(sorted({*(wheel.layer for wheel in lock.wheels), *(deb.layer or 0 for deb in lock.apt)})),
+        layers=tuple(sorted({*(each.layer or 0 for each in (*lock.installed, *lock.apt))})),
         services=services,
         ports=published(preset, services),
         volumes=tuple(sorted(preset.volumes.items())),
@@ -208,7 +212,7 @@ def plan(loaded: LoadedPreset, lock: Lock) -> Plan:
         build_digest=build_digest,
         model=_model(preset, lock),
         caches=tuple(sorted(preset.caches.items())),
-        cache_key=digest(sorted(wheel.sha256 for wheel in lock.wheels))[:12] if preset.caches else "",
+        cache_key=digest(sorted(package.sha256 for package in lock.installed))[:12] if preset.caches else "",
     )
 
 

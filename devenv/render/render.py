@@ -7,7 +7,7 @@ import functools
 import json
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Any
 from devenv.doors import files
 from devenv.doors.dirs import templates_dir
 from devenv.errors import RenderError
-from devenv.lock.model import Artifact, LockedEditor
+from devenv.lock.model import Lock
 from devenv.plan.plan import EDITOR_SETTINGS, WORKSPACE, Plan
 from devenv.plan.role import HEALTHY, health, in_role, serves
 from devenv.plan.services import SERVE, WORKBENCH
 from devenv.plan.tree_digest import walk
+from devenv.render.artifacts import SUMS, artifact_lists
 from devenv.render.sbom import provenance, sbom
 from devenv.render.services import supervised
+from devenv.render.sources import Stages, source_lists
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -31,9 +33,6 @@ MARK = "devenv render"
 
 MAX_BYTES = 256 << 20
 """The size limit of a file rendered into a folder; archives that a preset pins are such files."""
-
-SUMS = "SHA256SUMS"
-"""Beside artifacts: their hashes and names, as sha256sum reads them, packages in the order of their unpacking."""
 
 CONTEXT_MARKER = ".devenv-context"
 """Marks a folder that `render --with-artifacts` made and may replace."""
@@ -103,16 +102,14 @@ def render(plan: Plan, *, self_contained: bool = False, with_context: bool = Tru
             f"the base image {plan.lock.base.image} came from no registry, so other machines cannot get it",
             hint="push it to a registry and name it from there, or use 'bootstrap'",
         )
+    if online and plan.lock.sources:
+        raise RenderError(
+            f"{plan.lock.sourced[0].name} has no wheel, and a build over the network makes none",
+            hint="use 'devenv render --with-artifacts', or devenv itself",
+        )
     env = _environment(online=online)
-    # `bare` is the stage for steps that need the base's files, but not configured packages.
-    base, bare = {
-        "bootstrap": ("dockerfile/bootstrap.j2", "unpacked"), "image": ("dockerfile/image.j2", "base"),
-    }[plan.lock.base.kind]  # fmt: skip
-    uv_scripts = f"uv-{plan.lock.uv.version}.data/scripts"
     tools = plan.lock.base.reference or _plain_image(plan)
-    dockerfile = _render(
-        env, "dockerfile/Dockerfile.j2", plan=plan, base=base, bare=bare, uv_scripts=uv_scripts, tools=tools
-    )
+    dockerfile = _render(env, "dockerfile/Dockerfile.j2", plan=plan, tools=tools, **_stages(plan.lock))
     context, modes = _context(env, plan, dockerfile) if with_context else ({}, {})
     bench = in_role(plan, WORKBENCH)
     serving = (in_role(plan, SERVE),) if serves(plan) else ()
@@ -138,6 +135,32 @@ def render(plan: Plan, *, self_contained: bool = False, with_context: bool = Tru
     )
 
 
+def render_sources(lock: Lock, user: tuple[str, int, str, int]) -> dict[str, bytes]:
+    """The build context of the wheels of a lock's sources alone, without the artifacts; `user` as in a plan."""
+    name, uid, group, gid = user
+    stages = Stages(lock=lock, user=name, uid=uid, group=group, gid=gid)
+    env = _environment(online=False)
+    root = templates_dir() / "build"
+    lists = source_lists(lock) | {
+        f"artifacts/uv/{SUMS}": f"{lock.uv.sha256}  {lock.uv.file}\n",
+        f"artifacts/base/{SUMS}": "".join(f"{deb.sha256}  {deb.file}\n" for deb in lock.base.packages),
+    }
+    return {
+        "Dockerfile": _render(env, "dockerfile/Sources.j2", plan=stages, **_stages(lock)),
+        **{f"build/{path.relative_to(root).as_posix()}": path.read_bytes() for path in walk(root)},
+        **{name: text.encode() for name, text in lists.items()},
+    }
+
+
+def _stages(lock: Lock) -> dict[str, str]:
+    """What the templates of the first stages need: `bare` is the stage for steps that need the base's files, but not
+    configured packages."""
+    base, bare = {
+        "bootstrap": ("dockerfile/bootstrap.j2", "unpacked"), "image": ("dockerfile/image.j2", "base"),
+    }[lock.base.kind]  # fmt: skip
+    return {"base": base, "bare": bare, "uv_scripts": f"uv-{lock.uv.version}.data/scripts"}
+
+
 def _plain_image(plan: Plan) -> str:
     """The distribution's own image, by its registry name."""
     return f"{plan.lock.base.distribution}:{plan.lock.base.release}"
@@ -158,40 +181,7 @@ def _context(env: Environment, plan: Plan, dockerfile: bytes) -> tuple[dict[str,
         context[name] = data
         if data.startswith(b"#!"):
             modes[name] = 0o755
-    return context | _lists(plan), modes
-
-
-def artifact_files(plan: Plan) -> Iterator[tuple[str, Artifact]]:
-    """The path of each locked artifact in the build context."""
-    lock = plan.lock
-    for deb in lock.base.packages:
-        yield f"artifacts/base/{deb.file}", deb
-    for deb in lock.apt:
-        yield f"artifacts/apt/{deb.layer or 0}/{deb.file}", deb
-    for wheel in lock.wheels:
-        yield f"artifacts/wheels/{wheel.layer}/{wheel.file}", wheel
-    yield f"artifacts/uv/{lock.uv.file}", lock.uv
-    if lock.node:
-        yield f"artifacts/node/{lock.node.file}", lock.node
-    if lock.editor:
-        yield f"artifacts/editor/{_archive_name(lock.editor)}", lock.editor.archive
-        for deb in lock.editor.toolchain:
-            yield f"artifacts/toolchain/{deb.file}", deb
-        for tarball in lock.editor.packages:
-            yield f"artifacts/editor/npm/{_served(tarball)}", tarball
-    for tarball in lock.npm.packages:
-        yield f"artifacts/npm/tarballs/{_served(tarball)}", tarball
-    for extension in lock.extensions:
-        yield f"artifacts/extensions/{extension.file}", extension
-
-
-def _archive_name(editor: LockedEditor) -> str:
-    return "code-server.tgz" if editor.source == "npm" else editor.archive.file
-
-
-def _served(tarball: Artifact) -> str:
-    """A tarball's path at a registry: npm asks for /NAME/-/BASENAME-VERSION.tgz."""
-    return f"{tarball.name}/-/{tarball.name.rpartition('/')[2]}-{tarball.version}.tgz"
+    return context | artifact_lists(plan), modes
 
 
 def devcontainer(plan: Plan, *, self_contained: bool, online: bool = False) -> dict[str, Any]:
@@ -253,49 +243,6 @@ def _record(plan: Plan) -> dict[str, Any]:
         "user": plan.user,
         "services": [service.document() for service in plan.services],
     }
-
-
-def _lists(plan: Plan) -> dict[str, bytes]:
-    """The lists that installers read beside the artifacts: names, order and hashes."""
-    lock = plan.lock
-    # Hashes of files that no installer checks itself: the build checks them again.
-    sums: dict[str, list[tuple[str, Artifact]]] = {
-        "base": [(deb.file, deb) for deb in lock.base.packages],
-        "uv": [(lock.uv.file, lock.uv)],
-    }
-    if lock.node:
-        sums["node"] = [(lock.node.file, lock.node)]
-    if lock.editor:
-        sums["editor"] = [(_archive_name(lock.editor), lock.editor.archive)]
-        sums["toolchain"] = [(deb.file, deb) for deb in lock.editor.toolchain]
-    sums["extensions"] = [(extension.file, extension) for extension in lock.extensions]
-    sums |= {f"apt/{layer}": [(deb.file, deb) for deb in plan.debs(layer)] for layer in plan.layers}
-    lists = {
-        f"artifacts/{folder}/{SUMS}": "".join(f"{one.sha256}  {file}\n" for file, one in entries)
-        for folder, entries in sums.items() if entries or folder == "base"
-    }  # fmt: skip
-    for layer in plan.layers:
-        if not plan.wheels(layer):
-            continue
-        lists[f"artifacts/wheels/{layer}/requirements.txt"] = "".join(
-            f"{wheel.name}=={wheel.version} --hash=sha256:{wheel.sha256}\n" for wheel in plan.wheels(layer)
-        )
-    if lock.npm.packages:
-        wanted = lock.npm.package_lock.get("packages", {}).get("", {}).get("dependencies", {})
-        lists["artifacts/npm/package.json"] = json.dumps({"private": True, "dependencies": wanted}, indent=1)
-        lists["artifacts/npm/package-lock.json"] = json.dumps(_addressed(lock.npm.package_lock, lock.npm.packages))
-    return {name: text.encode() for name, text in lists.items()}
-
-
-def _addressed(package_lock: Mapping[str, Any], tarballs: tuple[Artifact, ...]) -> dict[str, Any]:
-    """npm's lock with a loopback address for every tarball, because the lock itself names no host."""
-    served = {(tarball.name, tarball.version): _served(tarball) for tarball in tarballs}
-    packages = {}
-    for place, entry in package_lock.get("packages", {}).items():
-        name = entry.get("name") or place.rpartition("node_modules/")[2]
-        path = served.get((name, entry.get("version", "")))
-        packages[place] = {**entry, "resolved": f"http://127.0.0.1:4873/{path}"} if place and path else entry
-    return {**package_lock, "packages": packages}
 
 
 _OF_IDE = ("usr/local/bin/code-server", "usr/local/lib/devenv/ide")

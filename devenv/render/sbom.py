@@ -68,7 +68,7 @@ def provenance(lock: Lock, build_digest: str) -> bytes:
     It is not an in-toto statement, because that names the image's digest, which a file in the image cannot contain.
     """
     base = lock.base
-    build_only = (lock.uv, *(lock.editor.toolchain if lock.editor else ()))
+    build_only = (lock.uv, *lock.debs()["toolchain"], *lock.debs()["sources"], *_build_requirements(lock))
     image = [{"name": base.image, "digest": {"sha256": (base.digest or "").removeprefix("sha256:")}}]
     return _text({
         "buildDefinition": {
@@ -105,6 +105,13 @@ def _base_image(lock: Lock) -> PackageURL | None:
 def maker(lock: Lock) -> str:
     """The identity of the building devenv: its templates. Its version does not decide the image."""
     return str(lock.inputs.get("templates", "unknown"))
+
+
+def _build_requirements(lock: Lock) -> tuple[Artifact, ...]:
+    """What only the builds of packages without wheels need."""
+    installed = {package.sha256 for package in lock.installed}
+    every = (*lock.required, *(source for source in lock.sourced if source.layer is None))
+    return tuple(each for each in every if each.sha256 not in installed)
 
 
 def _once(artifacts: tuple[Artifact, ...]) -> list[Artifact]:
@@ -174,6 +181,8 @@ def _parts(lock: Lock) -> Iterator[tuple[str, Artifact, PackageURL]]:
     for part, debs in (("base", base.packages), ("apt", lock.apt)):
         yield from ((part, artifact, deb(artifact)) for artifact in debs)
     yield from (("wheels", artifact, wheel(artifact)) for artifact in lock.wheels)
+    # By the hash of the archive: the wheel is what the build makes of it.
+    yield from (("sources", source, wheel(source)) for source in lock.sourced if source.layer is not None)
     if lock.node:
         yield "node", lock.node, wheel(lock.node)
     if editor:
@@ -185,7 +194,9 @@ def _parts(lock: Lock) -> Iterator[tuple[str, Artifact, PackageURL]]:
         publisher, _, name = extension.name.lower().partition(".")
         yield "extensions", extension, PackageURL("vscode-extension", publisher, name, extension.version)
     yield _BUILD_ONLY, lock.uv, wheel(lock.uv)
-    yield from ((_BUILD_ONLY, artifact, deb(artifact)) for artifact in (editor.toolchain if editor else ()))
+    compilers = (lock.debs()["toolchain"], lock.debs()["sources"])
+    yield from ((_BUILD_ONLY, artifact, deb(artifact)) for debs in compilers for artifact in debs)
+    yield from ((_BUILD_ONLY, artifact, wheel(artifact)) for artifact in _build_requirements(lock))
 
 
 def _text(value: dict[str, Any]) -> bytes:

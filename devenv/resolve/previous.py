@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from devenv.errors import LockError
-from devenv.lock.model import Deb, Lock, LockedBase, LockedNpm, Wheel
+from devenv.lock.model import Deb, Lock, LockedBase, LockedNpm, Source, Wheel
 
+P = TypeVar("P", Wheel, Source)
 ALL = "*"
 """As a name to upgrade: everything."""
 PARENT = "parent"
@@ -33,7 +34,7 @@ class Earlier:
     def __post_init__(self) -> None:
         known = {*SECTIONS, ALL, PARENT}
         for lock in self._locks():
-            known |= {each.name for each in (*_debs(lock), *lock.wheels, *lock.npm.packages)}
+            known |= {each.name for each in (*_debs(lock), *lock.installed, *lock.required, *lock.npm.packages)}
         for name in sorted(self.upgrade - known):
             import difflib
 
@@ -63,13 +64,20 @@ class Earlier:
                 found.setdefault(deb.name, deb)
         return tuple(deb for name, deb in sorted(found.items()) if name not in self.upgrade)
 
-    def wheels(self) -> tuple[Wheel, ...]:
-        """The wheels whose versions are preferred."""
-        found: dict[str, Wheel] = {}
+    def wheels(self) -> tuple[Wheel | Source, ...]:
+        """The Python packages whose versions are preferred."""
+        return self._preferred(lambda lock: lock.installed)
+
+    def required(self) -> tuple[Wheel | Source, ...]:
+        """The same, of the build requirements of packages without wheels."""
+        return self._preferred(lambda lock: (*lock.required, *(each for each in lock.sourced if each.layer is None)))
+
+    def _preferred(self, get: Callable[[Lock], Iterable[Wheel | Source]]) -> tuple[Wheel | Source, ...]:
+        found: dict[str, Wheel | Source] = {}
         for lock in self._locks() if "pip" not in self.upgrade else ():
-            for wheel in lock.wheels:
-                found.setdefault(wheel.name, wheel)
-        return tuple(wheel for name, wheel in sorted(found.items()) if name not in self.upgrade)
+            for package in get(lock):
+                found.setdefault(package.name, package)
+        return tuple(package for name, package in sorted(found.items()) if name not in self.upgrade)
 
     def archives(self, section: str, debs: tuple[Deb, ...]) -> dict[str, str] | None:
         """The archive dates in an earlier lock with the same packages in that section."""
@@ -86,14 +94,14 @@ class Earlier:
         locks = self._locks() if "npm" not in self.upgrade else ()
         return next((lock.npm for lock in locks if lock.npm.packages), None)
 
-    def layered(self, wheel: Wheel) -> Wheel:
-        """The wheel in its layer: an ancestor's when it has the same file, else the preset's own."""
+    def layered(self, package: P) -> P:
+        """The wheel or source in its layer: an ancestor's when it has the same file, else the preset's own."""
         if self.parent is not None:
-            layers = {each.sha256: each.layer for each in self.parent.wheels}
+            layers = {each.sha256: each.layer for each in self.parent.installed}
         else:
-            old = self.previous.wheels if self.previous is not None else ()
-            layers = {each.sha256: each.layer for each in old if each.layer < self.depth}
-        return wheel.model_copy(update={"layer": layers.get(wheel.sha256, self.depth)})
+            old = self.previous.installed if self.previous is not None else ()
+            layers = {each.sha256: each.layer for each in old if (each.layer or 0) < self.depth}
+        return package.model_copy(update={"layer": layers.get(package.sha256, self.depth)})
 
     def layered_debs(self, debs: tuple[Deb, ...], base: LockedBase) -> tuple[Deb, ...]:
         """The preset's Debian packages on `base`, an ancestor's in that one's layer.
@@ -120,4 +128,4 @@ class Earlier:
 
 
 def _debs(lock: Lock) -> tuple[Deb, ...]:
-    return (*lock.base.packages, *lock.apt, *(lock.editor.toolchain if lock.editor else ()))
+    return (*lock.base.packages, *lock.apt, *lock.debs()["toolchain"], *lock.debs()["sources"])

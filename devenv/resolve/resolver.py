@@ -7,16 +7,20 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 from devenv.compat.build_variant import ANY as ANY_CUDA
-from devenv.compat.build_variant import suits
 from devenv.doors.http.web import Web
 from devenv.errors import EngineError, LockError
 from devenv.fetch import npm_program
 from devenv.fetch.sources import Sources, archives
 from devenv.lock import drift
-from devenv.lock.builtin_packages import BASE_PACKAGES, NODE_WHEEL, SYSTEM_PACKAGES, TOOLCHAIN_PACKAGES
+from devenv.lock.builtin_packages import (
+    BASE_PACKAGES,
+    SOURCE_PACKAGES,
+    SYSTEM_PACKAGES,
+    TOOLCHAIN_PACKAGES,
+    is_for_builds,
+)
 from devenv.lock.model import Artifact, Deb, Lock, LockedBase, LockedEditor, LockedModel, LockedNpm, Wheel
 from devenv.preset.load import LoadedPreset
-from devenv.preset.own_wheel import own_wheel
 from devenv.resolve import npm
 from devenv.resolve.apt import Apt, installed, minor_version, without
 from devenv.resolve.base_image import ImageFacts, locked_image
@@ -24,7 +28,7 @@ from devenv.resolve.code_server import resolve_editor, resolve_extensions
 from devenv.resolve.context import Context
 from devenv.resolve.keyring import keyring
 from devenv.resolve.previous import ALL, Earlier
-from devenv.resolve.wheels import own_file, own_uv, resolve_wheels
+from devenv.resolve.python_packages import PythonPackages, System
 
 _IMAGE_HINT = "start an engine, because it reads the base image; without one, use 'bootstrap'"
 
@@ -104,6 +108,7 @@ class _Work:
         ask_hubs: bool,
     ) -> None:
         settings, store = context.settings, context.store
+        self._context = context
         self.preset = loaded.preset
         self._image_mark = loaded.origins.get(("base", "image"))
         self._python_mark = loaded.origins.get(("python",))
@@ -131,6 +136,7 @@ class _Work:
         needs_gpu = self.preset.gpu is not None and self.preset.gpu.required
         self._cuda = self.preset.cuda or (ANY_CUDA if needs_gpu or self.preset.vllm else "")
         self._apt_: Apt | None = None
+        self._toolchain: tuple[Deb, ...] | None = None
         self._resolved: set[str] = set()
         """The sections whose Debian packages were resolved now; others were taken over."""
 
@@ -145,9 +151,10 @@ class _Work:
         # Before the Python packages, which are resolved for an interpreter that has to be there.
         apt = self.earlier.layered_debs(self._apt_packages(base, status), base)
         self._say("Node and uv")
-        uv, self.node = self._tools(base, status)
+        python = self._python_packages(base, status)
+        uv, self.node = python.tools()
         self._say("Python packages")
-        wheels = self._wheels(base, status)
+        wheels, sources = python.packages(uv)
         self._say("editor")
         editor = self._editor(base, status)
         self._say("npm packages")
@@ -157,7 +164,7 @@ class _Work:
         )
         made = Lock(
             preset=self.preset.name, platform=self.platform, inputs=self.inputs, base=base, apt=apt, wheels=wheels,
-            uv=uv, node=self.node, editor=editor, npm=npm_, extensions=extensions, model=model,
+            sources=sources, uv=uv, node=self.node, editor=editor, npm=npm_, extensions=extensions, model=model,
             open=("model",) if self.preset.model and model is None else None,
         )  # fmt: skip
         archives = {section: self._archives(section, debs, base) for section, debs in made.debs().items() if debs}
@@ -303,42 +310,38 @@ class _Work:
             sources=self.sources, progress=self.progress,
         )  # fmt: skip
 
-    def _wheels(self, base: LockedBase, status: _Once) -> tuple[Wheel, ...]:
-        taken: tuple[Wheel, ...] | None = self.earlier.take(
-            "pip python cuda", lambda lock: lock.wheels,
-            fits=lambda lock: (lock.base.distribution, lock.base.release) == (base.distribution, base.release)
-            and all(suits(wheel.version, self._cuda) for wheel in lock.wheels),  # a required GPU is not a pin
+    def _python_packages(self, base: LockedBase, status: _Once) -> PythonPackages:
+        interpreter = f"python{self.preset.python}"
+        system = System(
+            base=base, glibc=lambda: self._glibc(base, status),
+            has_interpreter=lambda: interpreter in installed(status()),
+            toolchain=lambda: self._source_toolchain(base, status),
         )  # fmt: skip
-        if taken is None or self.earlier.upgrades("pip", (wheel.name for wheel in taken)):
-            taken = self._resolve_wheels(self.preset.requirements(), base, status, keep=self.earlier.wheels())
-        return tuple(self.earlier.layered(wheel) for wheel in sorted(taken, key=lambda each: each.name))
+        return PythonPackages(
+            self.preset,
+            self._context,
+            system,
+            web=self.web,
+            sources=self.sources,
+            earlier=self.earlier,
+            cuda=self._cuda,
+        )
 
-    def _resolve_wheels(
-        self, names: Sequence[str], base: LockedBase, status: _Once, *, keep: Sequence[Wheel] = (), alone: bool = False
-    ) -> tuple[Wheel, ...]:
-        if not names:  # and the base is not needed
-            return ()
-        local = [own_file(wheel, self.store, self.web) for wheel in map(own_wheel, names) if wheel]
-        if self.settings.pip.unheard and not alone:
-            self._note(f"warning: devenv does not use these settings: {', '.join(self.settings.pip.unheard)}")
-        return resolve_wheels(
-            names, python=self.preset.python, glibc=self._glibc(base, status), settings=self.settings,
-            store=self.store, web=self.web, keep=keep, dependencies=not alone, cuda=self._cuda, local=local,
+    def _source_toolchain(self, base: LockedBase, status: _Once) -> tuple[Deb, ...]:
+        """Compiler and headers of packages without wheels: the interpreter's, and those that the preset names."""
+        old: tuple[Deb, ...] | None = self.earlier.take(
+            "apt apt_components python", lambda lock: lock.debs()["sources"],
+            fits=lambda lock: lock.base == base and bool(lock.debs()["sources"]),
         )  # fmt: skip
-
-    def _tools(self, base: LockedBase, status: _Once) -> tuple[Wheel, Wheel | None]:
-        """uv, which installs the wheels, and Node where the preset wants it."""
-        uv: Wheel | None = self.earlier.take("python", lambda lock: lock.uv)
-        node: Wheel | None = self.earlier.take("node", lambda lock: lock.node) if self.preset.node else None
-        wanted = []
-        if uv is None or self.earlier.upgrades("uv", ()):
-            wanted.append(f"uv=={own_uv()}")
-        if self.preset.node and (node is None or self.earlier.upgrades("node", ())):
-            wanted.append(f"{NODE_WHEEL}=={self.preset.node}")
-        new = {wheel.name: wheel for wheel in self._resolve_wheels(wanted, base, status, alone=True)}
-        uv = new.get("uv", uv)
-        assert uv is not None
-        return uv, new.get(NODE_WHEEL, node)
+        if old is not None and not self.earlier.upgrades("apt", (deb.name for deb in old)):
+            return old
+        if self._toolchain is None:
+            named = [name for name in self.preset.packages() if is_for_builds(name)]
+            self._toolchain = self._apt(base).resolve(
+                (f"python{self.preset.python}-dev", *SOURCE_PACKAGES, *named), status=status(), keep=self.earlier.debs()
+            )
+            self._resolved.add("sources")
+        return self._toolchain
 
     def _npm(self) -> LockedNpm:
         taken: LockedNpm | None = self.earlier.take("npm node", lambda lock: lock.npm)

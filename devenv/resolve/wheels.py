@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
+import re
 import sys
 import tempfile
 import tomllib
@@ -22,13 +23,15 @@ from devenv.doors.settings.tool_configs import without_secret
 from devenv.errors import LockError
 from devenv.fetch import declared
 from devenv.fetch.store import Store, bring
-from devenv.lock.model import Wheel
+from devenv.lock.model import Source, Wheel
 from devenv.preset.own_wheel import OwnWheel
 from devenv.resolve.uv_messages import explained
 
 _UV_ARCH = {"amd64": "x86_64", "arm64": "aarch64"}
 _UV_GLIBC = (17, 28, *range(31, 41))
 """The manylinux_2_N platforms that uv knows."""
+_NO_WHEEL = re.compile(r"Wheels are required for `([A-Za-z0-9._-]+)`")
+_LACKING = re.compile(r"The package `([A-Za-z0-9._-]+)==([^`]+)` does not have an extra named")
 _FIXED: Mapping[str, str | None] = {
     "UV_PYTHON_DOWNLOADS": "never",
     "UV_CONSTRAINT": None,  # named as arguments
@@ -40,13 +43,41 @@ _FIXED: Mapping[str, str | None] = {
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class _Question:
     """What uv is asked: the requirements, with their dependencies or alone, for the image's Python and glibc. `kept`:
-    the versions to prefer, as a pylock.toml."""
+    the versions to prefer, as a pylock.toml. `own`: the user's limits do not apply to a build's own requirements."""
 
     requirements: Sequence[str]
     python: str
     glibc: str
     kept: str
     dependencies: bool
+    offers: Offers
+    own: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Offers:
+    """Packages that have no wheel, as uv gets them: `folder` has a wheel of metadata for each version (`versions`, by
+    package). `floors`: package → a version that is too old to count."""
+
+    folder: Path | None = None
+    versions: Mapping[str, frozenset[str]] = dataclasses.field(default_factory=dict)
+    floors: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """`wheels` by name; `sources`: (package, version) of the offered packages that are needed; `lacking`: (package,
+    version) of wheels that do not have a requested extra."""
+
+    wheels: tuple[Wheel, ...] = ()
+    sources: tuple[tuple[str, str], ...] = ()
+    lacking: tuple[tuple[str, str], ...] = ()
+
+
+class NoWheelError(LockError):
+    """There is no solution with wheels alone: these packages (`names`) may have a source."""
+
+    names: tuple[str, ...] = ()
 
 
 def resolve_wheels(
@@ -57,35 +88,52 @@ def resolve_wheels(
     settings: Settings,
     store: Store,
     web: Web,
-    keep: Iterable[Wheel] = (),
+    keep: Iterable[Wheel | Source] = (),
     dependencies: bool = True,
     cuda: str = "",
     local: Iterable[Wheel] = (),
-) -> tuple[Wheel, ...]:
-    """One wheel for every package that `requirements` need, sorted by name.
+    offers: Offers | None = None,
+    own: bool = False,
+) -> Resolved:
+    """One wheel for every package that `requirements` need, or one of the sources that are offered, sorted by name.
 
     `python` MAJOR.MINOR and `glibc` (2.36) are the image's; `keep` are versions to prefer where they still fit; with
     `cuda` no build for the CPU or for another CUDA is taken. `local` are those that requirements refer to by path.
-    Raises LockError in uv's words.
+    Raises LockError in uv's words, NoWheelError.
     """
     if not requirements:
-        return ()
+        return Resolved()
+    offers = offers or Offers()
     question = _Question(
-        requirements=requirements, python=python, glibc=glibc, kept=_preferences(keep), dependencies=dependencies
+        requirements=requirements, python=python, glibc=glibc, kept=_preferences(keep), dependencies=dependencies,
+        offers=offers, own=own or not dependencies,
     )  # fmt: skip
     without: list[str] = []
     while True:
-        found = _resolved(question, without, settings, web.cancel)
+        found, lacking = _resolved(question, without, settings, web.cancel)
         # A version with a local part (2.10.0+cpu) counts as newer than the one without, and `==2.10.0` allows it.
         wrong = [f"{one['name']}!={one['version']}" for one in found if not suits(one.get("version", ""), cuda)]
         if not wrong:
             break
         if not set(wrong) - set(without):
-            raise _unresolved("", requirements, without, settings.pip.constraints if dependencies else ())
+            raise _unresolved("", requirements, without, () if question.own else settings.pip.constraints)
         without += wrong
-    own = {one.name: one for one in local}
-    wheels = (own.get(package["name"]) or _wheel(package, question, settings, store, web) for package in found)
-    return tuple(sorted(wheels, key=lambda one: one.name))
+    mine = {one.name: one for one in local}
+    sources = [package for package in found if _is_offered(package, offers)]
+    wheels = (
+        mine.get(package["name"]) or _wheel(package, question, settings, store, web)
+        for package in found
+        if package not in sources
+    )
+    return Resolved(
+        wheels=tuple(sorted(wheels, key=lambda one: one.name)),
+        sources=tuple(sorted((package["name"], package["version"]) for package in sources)),
+        lacking=lacking,
+    )
+
+
+def _is_offered(package: Mapping[str, Any], offers: Offers) -> bool:
+    return package.get("version") in offers.versions.get(package["name"], ())
 
 
 def own_file(wheel: OwnWheel, store: Store, web: Web) -> Wheel:
@@ -107,28 +155,32 @@ def own_file(wheel: OwnWheel, store: Store, web: Web) -> Wheel:
 
 def _resolved(
     question: _Question, without: Sequence[str], settings: Settings, cancel: Cancellation
-) -> Sequence[Mapping[str, Any]]:
-    """uv's choice, as the packages of a pylock.toml. `without`: excluded versions (`torch!=2.10.0+cpu`)."""
+) -> tuple[Sequence[Mapping[str, Any]], tuple[tuple[str, str], ...]]:
+    """uv's choice, as the packages of a pylock.toml, and those without a requested extra. `without`: excluded versions
+    (`torch!=2.10.0+cpu`)."""
     with tempfile.TemporaryDirectory() as folder:
         output, constraints = Path(folder) / "pylock.toml", Path(folder) / "constraints.txt"
         if question.kept:
             output.write_text(question.kept)
-        constraints.write_text("\n".join(without))
+        limited = [*without, *(f"{name}>{version}" for name, version in question.offers.floors.items())]
+        constraints.write_text("\n".join(limited))
         # uv also looks for settings in parent folders, and every user can write to /tmp.
         (Path(folder) / "uv.toml").touch()
         # The user's limits do not apply to devenv's own tools, which are resolved alone.
-        own = settings.pip.constraints if question.dependencies else ()
-        limits = (*own, *([str(constraints)] if without else ()))
+        own = () if question.own else settings.pip.constraints
+        limits = (*own, *([str(constraints)] if limited else ()))
+        folders = (*settings.pip.find_links, str(question.offers.folder)) if question.offers.folder else ()
         command = (
             # Name this interpreter, because uv would download another Python.
             _uv(), "pip", "compile", "-", "--python", sys.executable,
             "--output-file", str(output), "--format", "pylock.toml", "--no-header",
             "--python-version", question.python, "--python-platform", platform(settings.arch, question.glibc),
-            "--only-binary", ":all:", "--quiet", *(() if question.dependencies else ("--no-deps",)),
+            "--only-binary", ":all:", *(() if question.dependencies else ("--no-deps",)),
             *(part for limit in limits for part in ("--constraint", limit)),
+            *(part for place in folders for part in ("--find-links", place)),
         )  # fmt: skip
         try:
-            run(
+            outcome = run(
                 command,
                 stdin="\n".join(question.requirements) + "\n",
                 cwd=Path(folder),
@@ -139,7 +191,7 @@ def _resolved(
             raise _unresolved(error.outcome.err, question.requirements, without, own) from None
         data = tomllib.loads(output.read_text(encoding="utf-8"))
     packages: Sequence[Mapping[str, Any]] = data.get("packages", ())
-    return packages
+    return packages, tuple((match[1], match[2]) for match in _LACKING.finditer(outcome.err))
 
 
 def _unresolved(
@@ -164,7 +216,9 @@ def _unresolved(
     hint = "; ".join((*remedies, hint))
     if limits:
         hint += f"; the constraints in pip's and uv's settings count, too: {', '.join(map(without_secret, limits))}"
-    return LockError("the Python packages cannot be resolved", detail=printed or None, hint=hint)
+    failed = NoWheelError("the Python packages cannot be resolved", detail=printed or None, hint=hint)
+    failed.names = tuple(dict.fromkeys(match[1] for match in _NO_WHEEL.finditer(text)))
+    return failed
 
 
 def own_uv() -> str:
@@ -203,7 +257,7 @@ def _uv() -> str:
     return str(uv.find_uv_bin())
 
 
-def _preferences(keep: Iterable[Wheel]) -> str:
+def _preferences(keep: Iterable[Wheel | Source]) -> str:
     rows = [f'[[packages]]\nname = "{one.name}"\nversion = "{one.version}"\n' for one in keep]
     return "\n".join(('lock-version = "1.0"\ncreated-by = "devenv"\n', *rows)) if rows else ""
 

@@ -64,7 +64,7 @@ class Locked:
 
 
 def _wheels(lock: Lock) -> dict[str, str]:
-    return {canonicalize_name(one.name): one.version for one in lock.wheels}
+    return {canonicalize_name(one.name): one.version for one in lock.installed}
 
 
 def _debs(lock: Lock) -> dict[str, str]:

@@ -17,7 +17,8 @@ from devenv.resolve.base_image import ImageFacts, look_into
 if TYPE_CHECKING:
     from devenv.doors.terminal.progress import Progress
     from devenv.fetch.store import Store
-    from devenv.resolve.context import Context
+    from devenv.lock.model import Lock, Source
+    from devenv.resolve.context import Built, Context
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,12 +46,22 @@ class Session:
         """The facts about a base image for the lock; the engine pulls a missing image."""
         return look_into(reference, self.engine())
 
+    def make_wheel(self, lock: Lock, source: Source, progress: Progress) -> Built:
+        """The wheel of one of a lock's sources, built by the engine unless the store keeps it."""
+        from devenv.build.source_wheel import make
+
+        return make(
+            lock, source, engine=self.engine(), store=self.store, folder=self.dirs.contexts / ".source",
+            progress=progress, cancel=self.cancel,
+        )  # fmt: skip
+
     def resolving(self, progress: Progress) -> Context:
         """What resolvers need; `progress` is that of the present stage."""
         from devenv.resolve.context import Context
 
         return Context(
             settings=self.settings, store=self.store, progress=progress, image_facts=self.image_facts,
+            make_wheel=lambda lock, source: self.make_wheel(lock, source, progress),
             note=self.stages.note, cancel=self.cancel,
         )  # fmt: skip
 

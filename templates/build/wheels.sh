@@ -1,4 +1,4 @@
-# Install one layer of wheels into /opt/venv, a virtual environment of PYTHON that GROUP may change:
+# Install one layer of wheels, /run/wheels and those made from source, /run/built, into /opt/venv, a virtual environment of PYTHON that GROUP may change:
 # GROUP PYTHON (MAJOR.MINOR).
 set -eu
 umask 0002
@@ -11,8 +11,24 @@ if [ ! -e /opt/venv ]; then
     /run/uv/uv venv --allow-existing --python "/usr/bin/python$2" --prompt devenv /opt/venv
 fi
 touch /tmp/began
-/run/uv/uv pip install --python /opt/venv/bin/python --no-index --no-deps --find-links /run/wheels \
-    --require-hashes --compile-bytecode --requirements /run/wheels/requirements.txt
+if [ -e /run/wheels ]; then
+    /run/uv/uv pip install --python /opt/venv/bin/python --no-index --no-deps --find-links /run/wheels \
+        --require-hashes --compile-bytecode --requirements /run/wheels/requirements.txt
+fi
+# Wheels that this build made itself, each in a stage of its own.
+for built in /run/built/*; do
+    if [ -e "$built/requires.json" ]; then
+        echo "the build of ${built##*/} asks for more than the lock has; lock again: $(cat "$built/requires.json")" >&2
+        exit 1
+    elif [ -e "$built" ]; then
+        cd "$built"
+        wheel=$(echo ./*.whl)
+        wheel=${wheel#./}
+        /run/uv/uv pip install --python /opt/venv/bin/python --no-index --no-deps --find-links "$built" \
+            --compile-bytecode "${wheel%%-*}"
+    fi
+done
+cd /
 # uv records when it saw each local file, and that time differs from build to build.
 find /opt/venv -name uv_cache.json -delete
 grep -rl --include=RECORD uv_cache.json /opt/venv/lib | xargs -r sed -i '/uv_cache.json/d'

@@ -25,7 +25,8 @@ from devenv.lock.model import File, LockedBase
 from devenv.plan.plan import Plan, plan
 from devenv.preset.model import Archive
 from devenv.render import render
-from devenv.render.render import Rendered, artifact_files
+from devenv.render.artifacts import artifact_files
+from devenv.render.render import Rendered
 from tests.unit.examples import deb, extension, loaded, lock, npm
 from tests.unit.render.test_render import SCHEMA
 

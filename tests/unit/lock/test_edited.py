@@ -202,9 +202,9 @@ REFUSED: dict[str, Edit] = {
 
 def _written(document: Document, path: Path) -> str:
     """As devenv writes it: an edit by hand leaves all other lines alone."""
-    from devenv.lock.model import _text
+    from devenv.lock.text import dumped
 
-    text = _text(document, 0) + "\n"
+    text = dumped(document) + "\n"
     path.write_text(text)
     return text
 

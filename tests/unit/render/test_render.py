@@ -14,7 +14,8 @@ from devenv.doors.docker.local_tag import BASE_TAG
 from devenv.errors import RenderError
 from devenv.lock.model import LockedBase, LockedModel, ModelFile, ModelSource, files_digest
 from devenv.plan.plan import plan
-from devenv.render.render import Rendered, artifact_files, render
+from devenv.render.artifacts import artifact_files
+from devenv.render.render import Rendered, render
 from tests.unit.examples import deb, editor_release, extension, loaded, lock, npm, sha
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "data" / "devContainer.base.schema.json").read_text())

@@ -17,17 +17,19 @@ from devenv.fetch.store import Store
 from devenv.lock import drift
 from devenv.lock.diff import changes
 from devenv.lock.files import write
-from devenv.lock.model import Deb, Lock, LockedBase, LockedModel, ModelFile, Wheel, files_digest
+from devenv.lock.model import Deb, Lock, LockedBase, LockedModel, ModelFile, files_digest
 from devenv.preset.load import load
 from devenv.preset.model import Preset
 from devenv.preset.yaml.nodes import Mark
 from devenv.resolve import npm as npm_room
+from devenv.resolve import python_packages
 from devenv.resolve import resolver as room
 from devenv.resolve.base_image import ImageFacts
 from devenv.resolve.context import Context
 from devenv.resolve.model import Told
 from devenv.resolve.previous import ALL, PARENT, Earlier
 from devenv.resolve.resolver import refresh_missing, resolve
+from devenv.resolve.wheels import Resolved
 from tests.unit.handmade import deb, loaded, lock, preset, settings, tarball, wheel
 
 
@@ -65,13 +67,13 @@ class Stage:
             def status(self, debs: Any) -> str:
                 return "".join(f"Package: {one.name}\n" for one in debs)
 
-        def wheels(names: Sequence[str], *, keep: Any = (), dependencies: bool = True, **_: Any) -> tuple[Wheel, ...]:
+        def wheels(names: Sequence[str], *, keep: Any = (), dependencies: bool = True, **_: Any) -> Resolved:
             if not names:
-                return ()
+                return Resolved()
             stage.asked.append("wheels" if dependencies else "tools")
             kept = {one.name: one for one in keep}
             bare = [room.re.split(r"[=<>]", name)[0].lower().replace("_", "-") for name in names]
-            return tuple(kept.get(name) or wheel(name, "2") for name in bare)
+            return Resolved(wheels=tuple(kept.get(name) or wheel(name, "2") for name in bare))
 
         def editor(*_: Any, toolchain: Any, **__: Any) -> Any:
             stage.asked.append("editor")
@@ -85,7 +87,7 @@ class Stage:
 
         monkeypatch.setattr(room, "Apt", Apt)
         monkeypatch.setattr(room, "keyring", lambda *_, **__: None)
-        monkeypatch.setattr(room, "resolve_wheels", wheels)
+        monkeypatch.setattr(python_packages, "resolve_wheels", wheels)
         monkeypatch.setattr(room, "resolve_editor", editor)
         monkeypatch.setattr(npm_room, "resolve_npm", npm)
 

@@ -56,7 +56,7 @@ def resolve(
     mine = dataclasses.replace(settings(root), pip=pip)
     return wheels.resolve_wheels(
         names, python="3.11", glibc="2.36", settings=mine, store=Store(root / "store"), web=Web(mine), **more
-    )
+    ).wheels
 
 
 def entry(name: str, version: str, *files: str, size: int | None = 7, hashed: bool = True) -> str:
@@ -152,7 +152,7 @@ def test_uvs_words_are_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     [
         ("Pre-releases are available for `a` (e.g., 1.0b1), but weren't enabled (try: `--prerelease=allow`)",
          "available for `a` (e.g., 1.0b1)", "NAME==1.0b1"),
-        ("Wheels are required for `a` because building is disabled (i.e., with `--no-build`)", "Wheels are required for `a`", "devenv installs wheels only"),
+        ("Wheels are required for `a` because building is disabled (i.e., with `--no-build`)", "Wheels are required for `a`", "no index of yours has a wheel or a source that fits"),
         ("`a` was found on https://i/simple.\nUse `--index-strategy unsafe-best-match` to consider all versions.", "",
          "UV_INDEX_STRATEGY"),
         ("You require CPython 3.11, but we only found wheels for `a` with the tag `cp27m`", "tag `cp27m`", None),
@@ -274,3 +274,52 @@ def test_a_wheel_by_address_is_brought_and_checked_by_its_hash(tmp_path: Path, m
     found = wheels.own_file(wish, Store(tmp_path / "store"), Web(settings(tmp_path)))
     assert (found.name, found.version, found.file, found.sha256) == ("acme", "1.2", file.name, digest)
     assert asked == [file.name, (("sha256", digest),), [f"https://files.example.org/x/{file.name}"]]
+
+
+def test_what_has_no_wheel_is_named_in_the_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    uv = Uv(
+        error="error: x\n\nhint: Wheels are required for `docopt` because …\n\nhint: Wheels are required for `odfpy` because …"
+    )
+    with pytest.raises(wheels.NoWheelError) as told:
+        resolve(uv, tmp_path, monkeypatch)
+    assert told.value.names == ("docopt", "odfpy")
+
+
+def test_offered_sources_are_chosen_without_a_wheel_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    uv = Uv(entry("b", "2", "b-2-py3-none-any.whl") + entry("a", "1", "a-1-py3-none-any.whl"))
+    monkeypatch.setattr(wheels, "run", uv)
+    mine = dataclasses.replace(settings(tmp_path), pip=PipSettings(find_links=("/mine",)))
+    found = wheels.resolve_wheels(
+        ("a",), python="3.11", glibc="2.36", settings=mine, store=Store(tmp_path / "store"), web=Web(mine),
+        offers=wheels.Offers(folder=tmp_path / "offers", versions={"a": frozenset({"1"})}),
+    )  # fmt: skip
+    assert found.sources == (("a", "1"),)
+    assert [one.name for one in found.wheels] == ["b"]
+    joined = " ".join(uv.command)
+    assert f"--find-links /mine --find-links {tmp_path / 'offers'}" in joined
+    assert "--only-binary :all:" in joined
+
+
+def test_a_missing_extra_is_reported_and_a_floor_is_a_constraint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+
+    def run(command: tuple[str, ...], *, cwd: Path, **_: Any) -> Outcome:
+        written.append((cwd / "constraints.txt").read_text())
+        (cwd / "pylock.toml").write_text(entry("pandas", "1.5.3", "pandas-1.5.3-py3-none-any.whl"))
+        return Outcome(
+            command=command,
+            code=0,
+            out="",
+            err="warning: The package `pandas==1.5.3` does not have an extra named `excel`",
+        )
+
+    monkeypatch.setattr(wheels, "run", run)
+    mine = settings(tmp_path)
+    found = wheels.resolve_wheels(
+        ("pandas[excel]",), python="3.11", glibc="2.36", settings=mine, store=Store(tmp_path / "store"), web=Web(mine),
+        offers=wheels.Offers(floors={"pandas": "1.5.2"}),
+    )  # fmt: skip
+    assert found.lacking == (("pandas", "1.5.3"),)
+    assert written == ["pandas>1.5.2"]

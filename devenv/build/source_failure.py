@@ -1,0 +1,55 @@
+"""Why a package could not be built from its source: whose file failed, and what to do, from the end of its output."""
+
+from __future__ import annotations
+
+import re
+
+from devenv.errors import BuildError
+from devenv.lock.model import Lock, Source
+
+_AT = (
+    re.compile(r'File "/build/src/([^"\n]+)", line (\d+)'),
+    re.compile(r"^(?:/build/src/)?([\w./+-]+\.(?:c|cc|cpp|cxx|h|hpp|pyx|f|f90|rs)):(\d+):", re.MULTILINE),
+)
+_HEADER = re.compile(r"fatal error: ([\w./+-]+): No such file")
+_MODULE = re.compile(r"ModuleNotFoundError: No module named '([\w.]+)'")
+_NETWORK = re.compile(
+    r"(?i)temporary failure in name resolution|name or service not known|network is unreachable|failed to resolve"
+    r"|could not resolve host|urlopen error|connection refused|NewConnectionError"
+)
+_HINTS = (
+    (_NETWORK, "its build asks for the network, which no build gets: take a version or a wheel that needs none"),
+    (re.compile(r"/build/home"), "its build reads the home folder, and gets an empty one: take another version"),
+    (re.compile(r"stopped after \d+ minutes"), "its build takes too long, or waits for input: take another version"),
+    (re.compile(r"(?i)no space left|errno 28"), "a build gets 4 GiB for its files: take another version"),
+    (re.compile(r"(?i)resource temporarily unavailable"), "a build gets 4096 processes: take another version"),
+)
+
+
+def explained(error: BuildError, source: Source) -> BuildError:
+    """The failure of that source's build, in its own words: `detail` is the end of its output."""
+    text = error.detail or ""
+    places = [match for pattern in _AT for match in pattern.finditer(text)]
+    last = max(places, key=lambda match: match.start(), default=None)
+    at = f": {last[1]}:{last[2]} failed" if last else ""
+    return BuildError(
+        f"{source.name} {source.version} cannot be built from {source.file}{at}",
+        detail=error.detail, hint=_hint(text) or error.hint,
+    )  # fmt: skip
+
+
+def of_image(error: BuildError, lock: Lock) -> BuildError:
+    """The failure of an image's build, explained where it is that of one of its sources."""
+    found = next((source for source in lock.sourced if f"make-{source.stage}" in error.message), None)
+    return explained(error, found) if found else error
+
+
+def _hint(text: str) -> str | None:
+    if header := _HEADER.search(text):
+        return f"add the Debian package with {header[1]} to 'apt:' (its name ends with -dev): builds get it, too"
+    for pattern, hint in _HINTS:
+        if pattern.search(text):
+            return hint
+    if module := _MODULE.search(text):
+        return f"its build needs {module[1]!r} and does not say so in its pyproject.toml: take another version"
+    return None

@@ -1,0 +1,42 @@
+# Make the wheel of a Python package from its source archive, and put it into /wheel:
+# PYTHON (MAJOR.MINOR) ARCHIVE NAME VERSION BACKEND [FOLDER…], the backend's own folders in the archive.
+# The package's code runs as a user that owns nothing else, with no network, and with limits on time, processes and disk.
+set -eu
+umask 022
+python=$1 archive=$2 name=$3 version=$4
+shift 4
+user=64321
+cd /run/source
+sha256sum --check --quiet --strict SHA256SUMS
+export UV_NO_CONFIG=1 UV_OFFLINE=1 UV_NO_CACHE=1 UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy TMPDIR=/tmp
+/run/uv/uv venv --quiet --python "/usr/bin/python$python" /opt/build
+if [ -s requires/requirements.txt ]; then
+    /run/uv/uv pip install --quiet --python /opt/build/bin/python --no-index --no-deps --find-links requires \
+        --require-hashes --requirements requires/requirements.txt
+fi
+for built in /run/built/*/*.whl; do
+    if [ -e "$built" ]; then /run/uv/uv pip install --quiet --python /opt/build/bin/python --no-index --no-deps "$built"; fi
+done
+mkdir -p /build/home /build/tmp /build/out /wheel
+chown "$user:$user" /build /build/home /build/tmp /build/out
+# What the backend sees of this machine: names and paths that are the same everywhere, and a time that does not pass.
+limited() {
+    setpriv --reuid "$user" --regid "$user" --clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all \
+        prlimit --nproc=4096 --core=0 --fsize=4294967296 timeout --kill-after=10 1800 \
+        env -i PATH=/opt/build/bin:/usr/local/bin:/usr/bin:/bin HOME=/build/home TMPDIR=/build/tmp \
+        VIRTUAL_ENV=/opt/build LC_ALL=C.UTF-8 TZ=UTC SOURCE_DATE_EPOCH=1700000000 PYTHONHASHSEED=0 \
+        PYTHONDONTWRITEBYTECODE=1 PYTHONNOUSERSITE=1 CC=gcc CXX=g++ CFLAGS=-g0 CXXFLAGS=-g0 \
+        "$@" < /dev/null > /build/log 2>&1
+}
+failed() {
+    status=$?
+    tail -c 40000 /build/log | tail -n 60
+    if [ "$status" = 124 ] || [ "$status" = 137 ]; then echo "devenv: the build was stopped after 30 minutes"; fi
+    echo "devenv: the build of $name $version failed with status $status"
+    exit 1
+}
+limited /opt/build/bin/python -I /run/build/source.py unpack "/run/source/$archive" /build/src || failed
+cd /build/src
+limited /opt/build/bin/python /run/build/source.py build /build/out "$@" || failed
+cd /
+python3 -I -B /run/build/source.py take /build/out /wheel "$name" "$version"
