@@ -9,6 +9,7 @@ from devenv.lock.model import Lock, Source
 
 _AT = (
     re.compile(r'File "/build/src/([^"\n]+)", line (\d+)'),
+    re.compile(r'File "(<string>)", line (\d+)'),
     re.compile(r"^(?:/build/src/)?([\w./+-]+\.(?:c|cc|cpp|cxx|h|hpp|pyx|f|f90|rs)):(\d+):", re.MULTILINE),
 )
 _HEADER = re.compile(r"fatal error: ([\w./+-]+): No such file")
@@ -19,10 +20,10 @@ _NETWORK = re.compile(
 )
 _HINTS = (
     (_NETWORK, "its build asks for the network, which no build gets: take a version or a wheel that needs none"),
-    (re.compile(r"/build/home"), "its build reads the home folder, and gets an empty one: take another version"),
+    (re.compile(r"Error: .*/build/home"), "its build reads the home folder, and gets an empty one: take another version"),
     (re.compile(r"stopped after \d+ minutes"), "its build takes too long, or waits for input: take another version"),
     (re.compile(r"(?i)no space left|errno 28"), "a build gets 4 GiB for its files: take another version"),
-    (re.compile(r"(?i)resource temporarily unavailable"), "a build gets 4096 processes: take another version"),
+    (re.compile(r"(?i)resource temporarily unavailable"), "a build gets 512 processes: take another version"),
 )
 
 
@@ -31,7 +32,8 @@ def explained(error: BuildError, source: Source) -> BuildError:
     text = error.detail or ""
     places = [match for pattern in _AT for match in pattern.finditer(text)]
     last = max(places, key=lambda match: match.start(), default=None)
-    at = f": {last[1]}:{last[2]} failed" if last else ""
+    file = last[1].replace("<string>", "setup.py") if last else ""  # as setuptools runs it
+    at = f": {file}:{last[2]} failed" if last else ""
     return BuildError(
         f"{source.name} {source.version} cannot be built from {source.file}{at}",
         detail=error.detail, hint=_hint(text) or error.hint,

@@ -9,8 +9,8 @@ _OPTION = re.compile(r"`--([a-z][a-z-]*)")
 _ASIDE = re.compile(r"\s*\([^()]*`--[^()]*\)")
 _REMEDIES = {
     "prerelease": "name the pre-release itself in 'pip:', such as NAME==1.0b1",
-    "no-build": "no index of yours has a wheel or a source that fits: name another version, or build a wheel and put it "
-    "into a folder that pip's 'find-links' names",
+    "no-build": "no index of yours has a wheel or a source that fits: name another version, or build a wheel and put "
+    "it into a folder that pip's 'find-links' names",
     "index-strategy": "set UV_INDEX_STRATEGY=unsafe-best-match to use the versions of all indexes alike",
     "find-links": "name an index or a folder of wheels in pip's settings ('index-url', 'find-links')",
     "python-version": "change 'python:' in the preset",

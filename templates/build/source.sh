@@ -22,7 +22,7 @@ chown "$user:$user" /build /build/home /build/tmp /build/out
 # What the backend sees of this machine: names and paths that are the same everywhere, and a time that does not pass.
 limited() {
     setpriv --reuid "$user" --regid "$user" --clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all \
-        prlimit --nproc=4096 --core=0 --fsize=4294967296 timeout --kill-after=10 1800 \
+        nice -n 5 prlimit --nproc=512 --core=0 --fsize=4294967296 timeout --kill-after=10 1800 \
         env -i PATH=/opt/build/bin:/usr/local/bin:/usr/bin:/bin HOME=/build/home TMPDIR=/build/tmp \
         VIRTUAL_ENV=/opt/build LC_ALL=C.UTF-8 TZ=UTC SOURCE_DATE_EPOCH=1700000000 PYTHONHASHSEED=0 \
         PYTHONDONTWRITEBYTECODE=1 PYTHONNOUSERSITE=1 CC=gcc CXX=g++ CFLAGS=-g0 CXXFLAGS=-g0 \

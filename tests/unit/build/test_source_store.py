@@ -121,6 +121,7 @@ def failure(text: str) -> BuildError:
             "setup.py:12",
             "run again",
         ),
+        ('File "/opt/build/x.py", line 3\nFile "<string>", line 2, in <module>', "setup.py:2", "run again"),
         (
             "src/_ldap.c:8:10: fatal error: ldap.h: No such file or directory",
             "src/_ldap.c:8",
@@ -134,7 +135,7 @@ def failure(text: str) -> BuildError:
         ("FileNotFoundError: [Errno 2] No such file or directory: '/build/home/.ssh/id_rsa'", "", "home folder"),
         ("devenv: the build was stopped after 30 minutes", "", "takes too long"),
         ("OSError: [Errno 28] No space left on device", "", "4 GiB"),
-        ("BlockingIOError: [Errno 11] Resource temporarily unavailable", "", "4096 processes"),
+        ("BlockingIOError: [Errno 11] Resource temporarily unavailable", "", "512 processes"),
         ("ModuleNotFoundError: No module named 'torch'", "", "its build needs 'torch' and does not say so"),
     ],
 )
