@@ -20,7 +20,10 @@ _NETWORK = re.compile(
 )
 _HINTS = (
     (_NETWORK, "its build asks for the network, which no build gets: take a version or a wheel that needs none"),
-    (re.compile(r"Error: .*/build/home"), "its build reads the home folder, and gets an empty one: take another version"),
+    (
+        re.compile(r"Error: .*/build/home"),
+        "its build reads the home folder, which is empty in a build: take another version",
+    ),
     (re.compile(r"stopped after \d+ minutes"), "its build takes too long, or waits for input: take another version"),
     (re.compile(r"(?i)no space left|errno 28"), "a build gets 4 GiB for its files: take another version"),
     (re.compile(r"(?i)resource temporarily unavailable"), "a build gets 512 processes: take another version"),

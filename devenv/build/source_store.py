@@ -74,9 +74,8 @@ def _taken(result: Path, folder: Path, source: Source) -> Built:
                 shutil.copyfileobj(content, copy, 1 << 20)
     except (tarfile.TarError, OSError) as error:
         raise BuildError(f"the wheel of {source.file} cannot be kept: {error}", hint="run the command again") from None
-    wheel = Wheel(
-        name=source.name, version=source.version, file=path.name, size=path.stat().st_size, sha256=hash_file(path)
-    )
+    version = declared.wheel_version(path) if source.commit else source.version
+    wheel = Wheel(name=source.name, version=version, file=path.name, size=path.stat().st_size, sha256=hash_file(path))
     try:
         declared.check(wheel, "wheel", path)
     except LockError as error:

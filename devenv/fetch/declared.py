@@ -36,7 +36,7 @@ def claims(lock: Lock) -> Iterator[tuple[Artifact, Kind]]:
         yield from ((deb, "deb") for deb in debs)
     wheels = (*lock.wheels, *lock.required, lock.uv, *((lock.node,) if lock.node else ()))
     yield from ((wheel, "wheel") for wheel in wheels)
-    yield from ((source, "source") for source in lock.sourced)
+    yield from ((source, "source") for source in lock.sourced if not source.commit)
     yield from ((tarball, "tarball") for tarball in (*lock.npm.packages, *(editor.packages if editor else ())))
     if editor:
         yield editor.archive, "tarball" if editor.source == "npm" else "release"
@@ -104,6 +104,11 @@ def wheel_metadata(path: Path) -> str:
         raise LockError(
             f"{path.name} cannot be read as a Python wheel: {error}", hint="run the command again"
         ) from None
+
+
+def wheel_version(path: Path) -> str:
+    """The version that a wheel has. Raises LockError for a damaged one."""
+    return HeaderParser().parsestr(wheel_metadata(path))["Version"] or ""
 
 
 def _source(path: Path) -> tuple[str, ...]:

@@ -16,10 +16,12 @@ from devenv.doors.settings.settings import Settings
 from devenv.doors.terminal.progress import Progress, Silent
 from devenv.errors import FetchError
 from devenv.fetch import npm_program
+from devenv.fetch.repository import at_commit
 from devenv.fetch.sources import Sources, kinds
 from devenv.fetch.store import Store, bring
-from devenv.lock.model import Artifact, Lock
+from devenv.lock.model import Artifact, Lock, Source
 from devenv.preset.model import Archive
+from devenv.preset.repository import Repository
 
 TASK = "download"
 JOBS = 12
@@ -58,6 +60,7 @@ _REMEDIES = {
     "or name a folder that has it: --from DIR",
     "source": "check pip's index settings, take another version: 'devenv lock --upgrade NAME', "
     "or name a folder that has it: --from DIR",
+    "commit": "check the repository's address in the preset, or name a folder that has the file: --from DIR",
     "tarball": "check npm's registry setting, take another version in the preset, "
     "or name a folder that has it: --from DIR",
     "file": "put the file where the preset expects it, or correct its 'path', 'url' or 'sha256'",
@@ -71,12 +74,14 @@ def fetch(
     settings: Settings,
     progress: Progress | None = None,
     files: Mapping[str, Archive] | None = None,
+    repositories: Mapping[str, Repository] | None = None,
     policy: Policy | None = None,
     jobs: int = JOBS,
     anew: bool = False,
     cancel: Cancellation | None = None,
 ) -> FetchReport:
-    """Fetch every file of the lock that the store lacks; `files` is the value of sources.archives(preset).
+    """Fetch every file of the lock that the store lacks; `files` is the value of sources.archives(preset),
+    `repositories` that of sources.repositories(preset).
 
     With `anew`, every file in the store is read and hashed first. A killed run loses nothing: the next one resumes
     it. Raises FetchError (GoneError when the mirrors no longer have a file), CancelledError.
@@ -100,7 +105,10 @@ def fetch(
                     node_registry=lambda: npm_program.default_registry(store=store, web=web, settings=settings),
                     files=files,
                 )
-                _bring_all(missing, lock, store=store, web=web, sources=sources, progress=progress, jobs=jobs)
+                commit = _Commits(repositories or {}, store, settings, sources, cancel)
+                _bring_all(
+                    missing, lock, store=store, web=web, sources=sources, progress=progress, jobs=jobs, commits=commit
+                )
             cancel.check()
         except FetchError:
             cancel.check()  # then it is not the fault of a source
@@ -138,6 +146,30 @@ def _check_space(store: Store, size_bytes: int) -> None:
         )
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Commits:
+    """Brings what was made of commits of git repositories."""
+
+    repositories: Mapping[str, Repository]
+    store: Store
+    settings: Settings
+    sources: Sources
+    cancel: Cancellation
+
+    def bring(self, artifact: Artifact) -> None:
+        assert isinstance(artifact, Source)
+        if found := self.sources.local(artifact):
+            self.store.adopt(found, artifact.sha256)
+        elif artifact.name in self.repositories:
+            place = self.repositories[artifact.name]
+            at_commit(
+                place, artifact.commit, store=self.store, settings=self.settings, cancel=self.cancel,
+                sha256=artifact.sha256,
+            )  # fmt: skip
+        else:
+            raise FetchError(f"the preset names no repository for {artifact.file}", hint=_REMEDIES["commit"])
+
+
 def _bring_all(
     missing: tuple[Artifact, ...],
     lock: Lock,
@@ -147,11 +179,16 @@ def _bring_all(
     sources: Sources,
     progress: Progress,
     jobs: int,
+    commits: _Commits,
 ) -> None:
     kind_of = kinds(lock)
 
     def fetch_one(artifact: Artifact) -> None:
         kind = kind_of[artifact.sha256]
+        if kind == "commit":
+            commits.bring(artifact)
+            progress.advance(TASK, artifact.size)
+            return
         wanted = Wanted(name=artifact.file, digests=(("sha256", artifact.sha256),), size_bytes=artifact.size)
         bring(
             store,

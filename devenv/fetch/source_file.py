@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gzip
 import posixpath
@@ -62,8 +63,10 @@ def read(path: Path, wanted: Collection[str]) -> SourceFile:
 def _tar(archive: BinaryIO) -> Iterator[tuple[str, IO[bytes] | None]]:
     """Each member's path, and its content where it is a file."""
     left = _MOST_BYTES
+    is_packed = archive.read(2) == b"\x1f\x8b"
+    archive.seek(0)
     with (
-        gzip.open(archive) as plain,
+        gzip.open(archive) if is_packed else contextlib.nullcontext(archive) as plain,
         tarfile.open(fileobj=cast("IO[bytes]", plain), mode="r|", tarinfo=Member) as members,
     ):
         for number, member in enumerate(members):

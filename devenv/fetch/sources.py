@@ -24,6 +24,7 @@ from devenv.errors import DevenvError, FetchError, UsageError
 from devenv.lock.model import Artifact, Deb, Lock
 from devenv.preset.model import Archive, Preset
 from devenv.preset.own_wheel import own_wheel
+from devenv.preset.repository import Repository, repository
 
 Place = Origin | Unusable
 
@@ -36,6 +37,11 @@ class Listed(NamedTuple):
     sha256: str | None
     python: str = ""  # the Pythons that it is for, as a specifier
     yanked: bool = False
+
+
+def repositories(preset: Preset) -> dict[str, Repository]:
+    """The git repositories that the preset names, by package."""
+    return {found.name: found for found in map(repository, preset.pip) if found}
 
 
 def archives(preset: Preset) -> dict[str, Archive]:
@@ -179,6 +185,10 @@ class Sources:
         else:
             yield from self.address(archive)
 
+    def local(self, artifact: Artifact) -> Path | None:
+        """The file in one of the user's own folders."""
+        return self._folders.find(artifact)
+
     def places(self, artifact: Artifact, lock: Lock, kind: str) -> Iterator[Place]:
         """The sources of one of the lock's files; `kind` as `kinds` gives it. The user's own folders come first."""
         found = self._folders.find(artifact)
@@ -282,7 +292,8 @@ def _page(index: str, name: str) -> str:
 
 
 def kinds(lock: Lock) -> dict[str, str]:
-    """The kind of each file of the lock, by sha256: `deb`, `wheel`, `source`, `tarball` or `file`."""
+    """The kind of each file of the lock, by sha256: `deb`, `wheel`, `source`, `commit`, `tarball` or
+    `file`."""
     editor = lock.editor
     found: dict[str, str] = {}
     found.update({extension.sha256: "file" for extension in lock.extensions})
@@ -291,7 +302,7 @@ def kinds(lock: Lock) -> dict[str, str]:
         found.update({tarball.sha256: "tarball" for tarball in editor.packages})
     found.update({tarball.sha256: "tarball" for tarball in lock.npm.packages})
     found.update({deb.sha256: "deb" for debs in lock.debs().values() for deb in debs})
-    found.update({source.sha256: "source" for source in lock.sourced})
+    found.update({source.sha256: "commit" if source.commit else "source" for source in lock.sourced})
     wheels = (*lock.wheels, *lock.required, lock.uv, *((lock.node,) if lock.node else ()))
     found.update({wheel.sha256: "wheel" for wheel in wheels})
     return found

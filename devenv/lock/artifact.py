@@ -90,6 +90,8 @@ class Source(Artifact):
     """Its build gets the toolchain: it is compiled, or the base lacks the interpreter."""
     requires: Annotated[tuple[Wheel, ...], FailFast()] = ()
     """Its build requirements."""
+    commit: Annotated[str, Field(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64})$")] | None = None
+    """Of a package in a git repository: the archive is what devenv makes of this commit, NAME-COMMIT.tar."""
     needs: tuple[FileName, ...] = ()
     """Its build requirements that are sources themselves, by their files. They come earlier in the list."""
 

@@ -96,6 +96,8 @@ def _names_wheel(wheel: Wheel) -> bool:
 
 
 def _names_source(source: Source) -> bool:
+    if source.commit:
+        return source.file == f"{source.name}-{source.commit[:12]}.tar"
     from packaging.utils import InvalidSdistFilename, parse_sdist_filename
 
     try:

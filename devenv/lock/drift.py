@@ -11,6 +11,7 @@ from devenv.lock.builtin_packages import SYSTEM_PACKAGES, TOOLCHAIN_PACKAGES
 from devenv.lock.model import Lock
 from devenv.preset.model import Archive, Preset
 from devenv.preset.own_wheel import own_wheel
+from devenv.preset.repository import repository
 
 TEMPLATES = "templates"
 """The section of devenv's own parts of the image, which differ between versions of devenv."""
@@ -113,8 +114,9 @@ def _canonical(requirement: str) -> str:
     if own := own_wheel(requirement):  # independent of its path on this machine
         return f"{own.name}=={own.version} sha256 {own.sha256}"
     parsed = Requirement(requirement)
+    place = repository(requirement)
     extras = f"[{','.join(sorted(canonicalize_name(extra) for extra in parsed.extras))}]" if parsed.extras else ""
-    specifier = ",".join(sorted(str(one) for one in parsed.specifier))
+    specifier = f" {place.pin}" if place else ",".join(sorted(str(one) for one in parsed.specifier))
     return canonicalize_name(parsed.name) + extras + specifier + (f"; {parsed.marker}" if parsed.marker else "")
 
 

@@ -73,7 +73,8 @@ def source_key(lock: Lock, source: Source) -> str:
         lock.base.release,
         lock.base.digest,
         str(lock.inputs.get("python")),
-        [source.name, source.version, source.sha256, source.backend, source.backend_path],
+        # A commit decides the version, which only its build tells.
+        [source.name, source.commit or source.version, source.sha256, source.backend, source.backend_path],
         sorted(wheel.sha256 for wheel in source.requires),
         [source_key(lock, each) for each in needed],
         [deb.sha256 for deb in lock.sources.toolchain_of(source) if deb.name not in _NOT_COMPILED_IN],

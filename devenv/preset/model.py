@@ -9,6 +9,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from devenv.preset.own_wheel import own_wheel
+from devenv.preset.repository import repository
 
 
 def _requirement(text: str) -> str:
@@ -16,10 +17,11 @@ def _requirement(text: str) -> str:
         parsed = Requirement(text)
     except InvalidRequirement as error:
         raise ValueError(f"not a PEP 508 requirement: {str(error).splitlines()[0]}") from None
-    if parsed.url and own_wheel(text) is None:
+    if parsed.url and own_wheel(text) is None and repository(text) is None:
         raise ValueError(
-            "direct references (name @ url) cannot be locked, except the address of a wheel without a login and with "
-            "its hash (https://…/FILE.whl#sha256=…); name a version, or the path of a wheel"
+            "direct references (name @ url) cannot be locked, except a git repository by http or https (git+https://…@"
+            "REVISION) and the address of a wheel with its hash (https://…/FILE.whl#sha256=…), both without a login; "
+            "name a version, or the path of a wheel"
         )
     return text
 
@@ -322,7 +324,8 @@ class Preset(_Strict):
     pip: tuple[PipRequirement, ...] = ()
     """Python packages, added to inherited ones: PEP 508 requirements (`rich`, `rich>=13`, `rich[jupyter]==13.9.4`),
     paths of your own wheels in this file's folder (`wheels/acme-1.2-py3-none-any.whl`), or wheels by address with their
-    hash (`acme @ https://…/acme-1.2-py3-none-any.whl#sha256=…`). `{file: requirements.txt}` stands for the requirements
+    hash (`acme @ https://…/acme-1.2-py3-none-any.whl#sha256=…`), or git repositories by http
+    (`acme @ git+https://…@v1.2`). `{file: requirements.txt}` stands for the requirements
     of that file, as the whole value or as an entry. A package has one entry, or several entries with different markers:
     `foo==1; python_version < '3.12'`."""
     apt: tuple[AptPackage, ...] = ()

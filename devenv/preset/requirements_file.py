@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
+from devenv.preset.repository import repository
 from devenv.preset.yaml.nodes import Mark, display
 from devenv.preset.yaml.problems import Problems, quote
 
@@ -73,10 +74,7 @@ def line(text: str, mark: Mark) -> Entry:
     body, options = _parted(text)
     hashes = [found["sha256"] for found in _HASH.finditer(options)]
     if _VCS.match(body.partition("@")[2].strip()) or _VCS.match(body):
-        return Entry(
-            kind="refused", text=body, mark=mark, why="a repository's address cannot be locked by its content",
-            remedy="name a released version, or make a wheel of it and name the wheel's path",
-        )  # fmt: skip
+        return _repository(body, mark)
     if body in {".", "./"} or re.match(r"\.(/)?\[", body):
         return Entry(kind="project", text=body, mark=mark)
     if "://" in body or body.startswith("file:"):
@@ -142,7 +140,7 @@ class _Walk:
             yield from self._named(value, mark, constraint or name in {"-c", "--constraint"})
         elif name in {"-e", "--editable"}:
             entry = line(value, mark)
-            if entry.kind == "requirement" or not entry.remedy:
+            if not _VCS.search(value) and (entry.kind == "requirement" or not entry.remedy):
                 remedy = "install it in a setup step: pip install -e PATH"
                 entry = Entry(kind="refused", text=content, mark=mark, why="an editable folder", remedy=remedy)
             yield entry if value not in {".", "./"} else Entry(kind="project", text=value, mark=mark)
@@ -224,6 +222,24 @@ def _address(body: str, hashes: list[str], mark: Mark) -> Entry:
         return Entry(kind="refused", text=body, mark=mark, why="the address has no hash", remedy=_WHEEL_URL)
     text = f"{name or found} @ {url.partition('#')[0]}#sha256={sha256}" + (f" ; {marker}" if marker else "")
     return Entry(kind="requirement", text=text, mark=mark)
+
+
+def _repository(body: str, mark: Mark) -> Entry:
+    """`NAME @ git+https://…`, or `git+https://…#egg=NAME`."""
+    egg = re.search(r"#(?:.*&)?egg=([A-Za-z0-9._-]+)(\[[A-Za-z0-9._,-]+\])?", body)
+    text = f"{egg[1]}{egg[2] or ''} @ {body.replace(egg[2] or '[]', '')}" if egg and _VCS.match(body) else body
+    try:
+        if repository(text):
+            return Entry(kind="requirement", text=str(Requirement(text)), mark=mark)
+    except InvalidRequirement:
+        pass
+    why = "a repository's address that cannot be locked"
+    if _VCS.match(text):
+        why = "a repository's address without the name of a package"
+    return Entry(
+        kind="refused", text=body, mark=mark, why=why,
+        remedy="write it as NAME @ git+https://HOST/PATH@REVISION, without a login",
+    )  # fmt: skip
 
 
 def _is_path(body: str) -> bool:

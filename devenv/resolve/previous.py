@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from devenv.errors import LockError
 from devenv.lock.model import Deb, Lock, LockedBase, LockedNpm, Source, Wheel
+from devenv.preset.repository import Repository
 
 P = TypeVar("P", Wheel, Source)
 ALL = "*"
@@ -71,6 +72,19 @@ class Earlier:
     def required(self) -> tuple[Wheel | Source, ...]:
         """The same, of the build requirements of packages without wheels."""
         return self._preferred(lambda lock: (*lock.required, *(each for each in lock.sourced if each.layer is None)))
+
+    def commit(self, place: Repository) -> Source | None:
+        """The earlier lock's source of a package in a repository that is named in the same way, unless it is to be
+        upgraded."""
+        if {"pip", place.name} & self.upgrade:
+            return None
+        for lock in self._locks():
+            pins = lock.inputs.get("pip")
+            named = [str(pin) for pin in pins] if isinstance(pins, list) else []
+            found = [source for source in lock.sourced if source.name == place.name and source.commit]
+            if found and any(pin.startswith(place.name) and place.pin in pin for pin in named):
+                return found[0]
+        return None
 
     def _preferred(self, get: Callable[[Lock], Iterable[Wheel | Source]]) -> tuple[Wheel | Source, ...]:
         found: dict[str, Wheel | Source] = {}

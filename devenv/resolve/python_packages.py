@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from packaging.utils import parse_wheel_filename
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from devenv.compat.build_variant import suits
 from devenv.doors.http.partial_file import Wanted
 from devenv.doors.http.web import Origin, Web
 from devenv.errors import EngineError
 from devenv.fetch.fetch import fetch
+from devenv.fetch.repository import at_commit
 from devenv.fetch.sources import Sources
 from devenv.fetch.store import bring
 from devenv.lock.builtin_packages import NODE_WHEEL
 from devenv.lock.model import Deb, Lock, LockedBase, LockedSources, Source, Wheel
 from devenv.preset.model import Preset
 from devenv.preset.own_wheel import own_wheel
+from devenv.preset.repository import Repository, repository
 from devenv.resolve.context import Built, Context
 from devenv.resolve.previous import Earlier
 from devenv.resolve.wheels import Offers, Resolved, own_file, own_uv, resolve_wheels, tags
@@ -101,6 +104,8 @@ class PythonPackages:
         if not names:  # and the base is not needed
             return (), ()
         settings, store, python = self._context.settings, self._context.store, self._preset.python
+        places = {found.name: found for found in map(repository, names) if found}
+        names = tuple(name for name in names if repository(name) is None)
         local = [own_file(wheel, store, self._web) for wheel in map(own_wheel, names) if wheel]
         if settings.pip.unheard:
             self._context.note(f"warning: devenv does not use these settings: {', '.join(settings.pip.unheard)}")
@@ -119,10 +124,23 @@ class PythonPackages:
             bring=self._bring, python=python, accepts=lambda file: _accepts(file, accepted),
             needs_toolchain=not self._system.has_interpreter(),
         )  # fmt: skip
-        found = WithoutWheels(tools, keep=self._earlier.required()).resolve(
-            Wishes(requirements=names, keep=self._earlier.wheels())
-        )
+        packages = WithoutWheels(tools, keep=self._earlier.required())
+        given = {name: packages.prepare_commit(name, *self._commit(place)) for name, place in places.items()}
+        pinned = [_pinned(text, given) for text in self._preset.requirements() if repository(text)]
+        found = packages.resolve(Wishes(requirements=[*names, *pinned], keep=self._earlier.wheels(), given=given))
         return found.wheels, found.sources
+
+    def _commit(self, place: Repository) -> tuple[str, str]:
+        """Commit and archive of a repository: those of the earlier lock while the preset's entry is the same."""
+        context = self._context
+        known = self._earlier.commit(place)
+        context.progress.message(f"resolving: {place.name} at {place.revision}")
+        if known and known.commit and context.store.holds(known.sha256):
+            return known.commit, known.sha256
+        return at_commit(
+            place, known.commit if known else None, store=context.store, settings=context.settings,
+            cancel=context.cancel,
+        )  # fmt: skip
 
     def _bring(self, wanted: Wanted, origin: Origin, key: str) -> str:
         return bring(self._context.store, self._web, wanted, lambda: (origin,), key=key).sha256
@@ -139,6 +157,14 @@ class PythonPackages:
         })  # fmt: skip
         fetch(lock, store=context.store, settings=context.settings, progress=context.progress, cancel=context.cancel)
         return context.make_wheel(lock, sources[-1])
+
+
+def _pinned(text: str, given: Mapping[str, str]) -> str:
+    """The requirement of a package in a repository as that of the version that stands for it."""
+    parsed = Requirement(text)
+    name = canonicalize_name(parsed.name)
+    extras = f"[{','.join(sorted(parsed.extras))}]" if parsed.extras else ""
+    return f"{name}{extras}=={given[name]}" + (f" ; {parsed.marker}" if parsed.marker else "")
 
 
 def _accepts(file: str, accepted: frozenset[str]) -> bool:

@@ -11,7 +11,8 @@ import dataclasses
 import hashlib
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from email.parser import HeaderParser
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -49,6 +50,7 @@ class Wishes:
     requirements: Sequence[str]
     keep: Sequence[Wheel | Source] = ()
     building: tuple[str, ...] = ()
+    given: Mapping[str, str] = dataclasses.field(default_factory=dict)  # package → a version that was prepared already
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +100,10 @@ class WithoutWheels:
         listed: dict[str, dict[str, Listed]] = {}
         floors: dict[str, str] = {}
         given_up: set[str] = set()
+        for name, version in wishes.given.items():
+            offer(folder, name, version, self._prepared[name, version].metadata)
+            (folder / f"{name}=={version}").touch()
+            listed[name] = {version: Listed("", "", None)}
         for _ in range(_MOST_ROUNDS):
             versions = {name: frozenset(each) for name, each in listed.items()}
             offers = Offers(folder=folder if listed else None, versions=versions, floors=floors)
@@ -128,6 +134,23 @@ class WithoutWheels:
             "the Python packages cannot be resolved: there are too many packages without wheels",
             hint="name versions in 'pip:'",
         )
+
+    def prepare_commit(self, name: str, commit: str, sha256: str) -> str:
+        """Prepare a package of a repository, whose archive the store has. Returns the version that stands for it: its
+        own with a mark, so that no index can have it, too. Raises as `resolve`."""
+        path = self._tools.store.path(sha256)
+        source = Source(
+            name=name, version="0", file=f"{name}-{commit[:12]}.tar", size=path.stat().st_size, sha256=sha256,
+            backend="unknown", commit=commit,
+        )  # fmt: skip
+        prepared = self._built(source, facts(path, source.file), (name,))
+        headers = HeaderParser().parsestr(prepared.metadata)
+        version = str(Version(headers["Version"]))
+        marked = f"{version}{'.' if '+' in version else '+'}devenv.{commit[:12]}"
+        metadata = re.sub(r"(?im)^Version:.*$", f"Version: {marked}", prepared.metadata, count=1)
+        own = prepared.source.model_copy(update={"version": version})
+        self._prepared[name, marked] = dataclasses.replace(prepared, source=own, metadata=metadata)
+        return marked
 
     def _is_known(self, chosen: tuple[str, str], folder: Path) -> bool:
         return (folder / "==".join(chosen)).exists()
@@ -216,7 +239,7 @@ class WithoutWheels:
                     "needs": tuple(sorted(direct)), "toolchain": True if with_toolchain else None,
                 }
             )  # fmt: skip
-            if about.metadata is not None:
+            if about.metadata is not None and not source.commit:
                 return _Prepared(source=whole, below=below, metadata=about.metadata)
             try:
                 built = self._tools.make((*below, whole))

@@ -117,11 +117,12 @@ def bring_files(loaded: LoadedPreset, lock: Lock, session: Session, *, anew: boo
     FetchError, and LockError for a file whose metadata does not fit the lock."""
     from devenv.fetch import declared
     from devenv.fetch.fetch import fetch
-    from devenv.fetch.sources import archives
+    from devenv.fetch.sources import archives, repositories
 
     with session.stages.stage("fetch") as stage:
         fetched = fetch(
             lock, store=session.store, settings=session.settings, progress=stage, files=archives(loaded.preset),
+            repositories=repositories(loaded.preset),
             anew=anew, cancel=session.cancel,
         )  # fmt: skip
         declared.check_all(lock, session.store)

@@ -34,7 +34,7 @@ def unpack(archive, folder):
                     with members.open(member) as content:
                         put(place, content, (member.external_attr >> 16) & 0o100)
         return
-    with tarfile.open(archive, "r|gz") as members:
+    with tarfile.open(archive, "r|*") as members:
         for member in members:
             place = below(folder, member.name)
             if not place or member.isdir():
@@ -97,7 +97,8 @@ def is_there(requirement):
 
 
 def take(out, target, name, version):
-    """Check the one wheel in `out`, and write it to `target` sorted, with fixed times and modes."""
+    """Check the one wheel in `out`, and write it to `target` sorted, with fixed times and modes. `@COMMIT` stands for
+    whatever version that commit has."""
     found = sorted(os.listdir(out))
     if found == ["requires.json"]:
         with bounded(os.path.join(out, "requires.json"), 1 << 20) as asked:
@@ -116,7 +117,7 @@ def take(out, target, name, version):
         if len(infos) != 1 or any(each.startswith("/") or ".." in each.split("/") for each in members):
             sys.exit(f"devenv: the build of {name} {version} made no valid wheel")
         says = HeaderParser().parsestr(wheel.read(infos[0]).decode("utf-8", "replace"))
-        if not same(says, name, version):
+        if not same(says, name, says["Version"] if version.startswith("@") else version):
             sys.exit(f"devenv: the build of {name} {version} made the wheel of {says['Name']} {says['Version']}")
         write(wheel, members, os.path.join(target, wheels[0]))
 

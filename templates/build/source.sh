@@ -1,11 +1,14 @@
 # Make the wheel of a Python package from its source archive, and put it into /wheel:
-# PYTHON (MAJOR.MINOR) ARCHIVE NAME VERSION BACKEND [FOLDER…], the backend's own folders in the archive.
+# PYTHON (MAJOR.MINOR) ARCHIVE NAME VERSION BACKEND [FOLDER…], the backend's own folders in the archive. VERSION may be
+# @COMMIT, of a repository.
 # The package's code runs as a user that owns nothing else, with no network, and with limits on time, processes and disk.
 set -eu
 umask 022
 python=$1 archive=$2 name=$3 version=$4
 shift 4
 user=64321
+# Backends that read the version from a repository's tags have no repository here.
+case "$version" in @*) tagged=0+g${version#@} ;; *) tagged= ;; esac
 cd /run/source
 sha256sum --check --quiet --strict SHA256SUMS
 export UV_NO_CONFIG=1 UV_OFFLINE=1 UV_NO_CACHE=1 UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy TMPDIR=/tmp
@@ -26,6 +29,7 @@ limited() {
         env -i PATH=/opt/build/bin:/usr/local/bin:/usr/bin:/bin HOME=/build/home TMPDIR=/build/tmp \
         VIRTUAL_ENV=/opt/build LC_ALL=C.UTF-8 TZ=UTC SOURCE_DATE_EPOCH=1700000000 PYTHONHASHSEED=0 \
         PYTHONDONTWRITEBYTECODE=1 PYTHONNOUSERSITE=1 CC=gcc CXX=g++ CFLAGS=-g0 CXXFLAGS=-g0 \
+        ${tagged:+"SETUPTOOLS_SCM_PRETEND_VERSION=$tagged" "PBR_VERSION=0"} \
         "$@" < /dev/null > /build/log 2>&1
 }
 failed() {

@@ -47,9 +47,10 @@ def test_what_a_line_may_say(facts: Read) -> None:
 @pytest.mark.parametrize(
     ("line", "why"),
     [
-        ("git+https://github.com/a/b@v1#egg=b", "repository"),
-        ("b @ git+https://github.com/a/b", "repository"),
-        ("-e git+https://github.com/a/b#egg=b", "repository"),
+        ("git+https://github.com/a/b@v1", "repository's address without the name"),
+        ("b @ git+ssh://git@github.com/a/b", "repository"),
+        ("-e git+https://github.com/a/b", "repository"),
+        ("hg+https://github.com/a/b#egg=b", "repository"),
         ("https://example.org/b-1.tar.gz", "source archive"),
         ("https://example.org/b-1-py3-none-any.whl", "no hash"),
         ("./vendor/b", "folder"),
@@ -68,6 +69,24 @@ def test_what_cannot_be_locked_is_left_out_with_a_remedy(facts: Read, line: str,
     assert why in found.left[0].why
     assert found.left[0].remedy
     assert values(found, Kind.PIP) == ["rich"]
+
+
+@pytest.mark.parametrize(
+    ("line", "taken"),
+    [
+        ("git+https://github.com/a/b@v1#egg=b", "b @ git+https://github.com/a/b@v1#egg=b"),
+        ("b @ git+https://github.com/a/b", "b @ git+https://github.com/a/b"),
+        ("-e git+https://github.com/a/b#egg=b[x]", "b[x] @ git+https://github.com/a/b#egg=b"),
+        (
+            "git+https://github.com/a/b.git#egg=b&subdirectory=c",
+            "b @ git+https://github.com/a/b.git#egg=b&subdirectory=c",
+        ),
+    ],
+)
+def test_a_repository_with_the_name_of_its_package_is_taken(facts: Read, line: str, taken: str) -> None:
+    found = facts(requirements.read, {"requirements.txt": f"rich\n{line}\n"})
+    assert values(found, Kind.PIP) == ["rich", taken]
+    assert found.left == ()
 
 
 def test_an_own_wheel_is_named_from_the_top(facts: Read) -> None:

@@ -143,3 +143,12 @@ def test_a_build_makes_one_wheel(names: tuple[str, ...], tmp_path: Path) -> None
 def test_versions_are_compared_as_versions(one: str, other: str, same: bool) -> None:
     says: dict[str, Any] = {"Name": "A_b", "Version": one}
     assert SOURCE["same"](says, "a-B", other) is same
+
+
+def test_a_commit_may_have_any_version(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    wheel_file(tmp_path / "out", "a", "7")
+    take(tmp_path, "a", "@abababababab")
+    assert (tmp_path / "wheel/a-7-py3-none-any.whl").is_file()
+    with pytest.raises(SystemExit, match="made the wheel of a 7"):
+        take(tmp_path, "b", "@abababababab")

@@ -151,3 +151,13 @@ def test_in_an_images_build_the_stage_tells_whose_it_is() -> None:
     assert of_image(error, LOCK).message == "a 1 cannot be built from a-1.tar.gz"
     other = BuildError("the image build failed at [environment 2/8]", detail="x")
     assert of_image(other, LOCK) is other
+
+
+def test_the_version_of_a_commit_is_what_its_wheel_says_and_the_name_is_not(tmp_path: Path) -> None:
+    store, one = Store(tmp_path / "store"), A.model_copy(update={"commit": "ab" * 20, "version": "0"})
+    made_lock = LOCK.model_copy(update={"sources": LockedSources(packages=(one,))})
+    built = keep(result(tmp_path, {"a-7-py3-none-any.whl": made(tmp_path, "a", "7")}), made_lock, one, store)
+    assert built.wheel is not None
+    other = one.model_copy(update={"sha256": "1" * 64})
+    with pytest.raises(BuildError, match="made another package's wheel"):
+        keep(result(tmp_path, {"b-7-py3-none-any.whl": made(tmp_path, "b", "7")}), made_lock, other, store)

@@ -148,3 +148,20 @@ def test_the_sources_of_a_build_are_those_that_it_needs() -> None:
     )
     assert [one.name for one in sources(*every).chain(every[3])] == ["b", "c", "d"]
     assert [one.name for one in sources(*every).chain(every[0])] == ["x"]
+
+
+COMMIT = "ab" * 20
+
+
+def test_a_source_of_a_repository_is_named_after_its_commit() -> None:
+    one = source("a", file="a-abababababab.tar", commit=COMMIT)
+    assert parse(locked(one).dump(), Path("x")).sourced == (one,)
+    with pytest.raises(LockError, match=r"a-1\.tar\.gz is not a 1"):
+        parse(locked(source("a", commit=COMMIT)).dump(), Path("x"))
+
+
+def test_a_commit_decides_the_key_of_its_wheel_and_not_the_version_that_its_build_tells() -> None:
+    one, other = (
+        source("a", version, file="a-abababababab.tar", commit=COMMIT, sha256="0" * 64) for version in ("0", "2")
+    )
+    assert source_key(locked(one), one) == source_key(locked(other), other)

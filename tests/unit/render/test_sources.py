@@ -114,3 +114,10 @@ def test_the_provenance_names_what_only_builds_need(planned: Plan) -> None:
 def test_the_digest_of_the_lock_covers_them(planned: Plan) -> None:
     changed = SOURCES.model_copy(update={"packages": (TOOL, ODD.model_copy(update={"sha256": "0" * 64}))})
     assert planned.lock.digest != planned.lock.model_copy(update={"sources": changed}).digest
+
+
+def test_a_commit_stands_for_the_version_that_its_build_tells(planned: Plan) -> None:
+    one = TOOL.model_copy(update={"commit": "ab" * 20, "file": "tool-abababababab.tar", "layer": 0})
+    made = planned.lock.model_copy(update={"sources": LockedSources(packages=(one,))})
+    text = dockerfile(dataclasses.replace(planned, lock=made))
+    assert "sh /run/build/source.sh 3.11 tool-abababababab.tar tool @abababababab x" in text

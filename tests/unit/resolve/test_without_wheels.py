@@ -79,12 +79,14 @@ class World:
             return Built(asked=answer)
         return Built(wheel=wheel_file(self.root, sources[-1].name, sources[-1].version))
 
-    def run(self, *requirements: str) -> Any:
-        tools = Tools(
+    def tools(self) -> Tools:
+        return Tools(
             resolve=self.resolve, make=self.make, store=Store(self.root / "store"), sources=self, bring=self.bring,  # type: ignore[arg-type]
             python="3.11", accepts=lambda file: "none-any" in file, needs_toolchain=self.needs_toolchain,
         )  # fmt: skip
-        return WithoutWheels(tools).resolve(Wishes(requirements=requirements))
+
+    def run(self, *requirements: str) -> Any:
+        return WithoutWheels(self.tools()).resolve(Wishes(requirements=requirements))
 
 
 @pytest.fixture
@@ -248,3 +250,29 @@ def test_an_extra_that_no_version_has_stays_as_it_was(world: World) -> None:
 
     world.resolve = resolve  # type: ignore[method-assign]
     assert [one.version for one in world.run("p[typo]").wheels] == ["1"]
+
+
+def commit(world: World, name: str, metadata: str = "") -> tuple[str, str]:
+    path = sdist(world.root, name, "0")
+    return "ab" * 20, Store(world.root / "store").adopt(path)
+
+
+def test_a_package_of_a_repository_is_built_and_stands_for_no_version_of_an_index(world: World) -> None:
+    seen: list[Offers] = []
+    usual = world.resolve
+
+    def resolve(wishes: Wishes, offers: Offers) -> Resolved:
+        if wishes.building:
+            return usual(wishes, offers)
+        seen.append(offers)
+        return Resolved(sources=(("a", "0+devenv.abababababab"),))
+
+    world.resolve = resolve  # type: ignore[method-assign]
+    packages = WithoutWheels(world.tools())
+    marked = packages.prepare_commit("a", *commit(world, "a"))
+    assert marked == "0+devenv.abababababab"
+    found = packages.resolve(Wishes(requirements=(f"a=={marked}",), given={"a": marked}))
+    (source,) = found.sources
+    assert (source.name, source.version, source.commit, source.file) == ("a", "0", "ab" * 20, "a-abababababab.tar")
+    assert seen[0].versions == {"a": frozenset({marked})}
+    assert len(world.made) == 1
