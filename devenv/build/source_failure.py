@@ -13,6 +13,9 @@ _AT = (
     re.compile(r"^(?:/build/src/)?([\w./+-]+\.(?:c|cc|cpp|cxx|h|hpp|pyx|f|f90|rs)):(\d+):", re.MULTILINE),
 )
 _HEADER = re.compile(r"fatal error: ([\w./+-]+): No such file")
+_PROGRAM = re.compile(
+    r"command '([\w.+-]+)' failed: No such file|No such file or directory: '([\w.+-]+)'|sh: \d+: ([\w.+-]+): not"
+)
 _MODULE = re.compile(r"ModuleNotFoundError: No module named '([\w.]+)'")
 _NETWORK = re.compile(
     r"(?i)temporary failure in name resolution|name or service not known|network is unreachable|failed to resolve"
@@ -52,6 +55,9 @@ def of_image(error: BuildError, lock: Lock) -> BuildError:
 def _hint(text: str) -> str | None:
     if header := _HEADER.search(text):
         return f"add the Debian package with {header[1]} to 'apt:' (its name ends with -dev): builds get it, too"
+    if program := _PROGRAM.search(text):
+        name = program[1] or program[2] or program[3]
+        return f"its build runs {name!r}: add the Debian package of that program to 'apt:'"
     for pattern, hint in _HINTS:
         if pattern.search(text):
             return hint

@@ -323,11 +323,10 @@ class Preset(_Strict):
     """The main memory that the machine needs: `13g`."""
     pip: tuple[PipRequirement, ...] = ()
     """Python packages, added to inherited ones: PEP 508 requirements (`rich`, `rich>=13`, `rich[jupyter]==13.9.4`),
-    paths of your own wheels in this file's folder (`wheels/acme-1.2-py3-none-any.whl`), or wheels by address with their
-    hash (`acme @ https://…/acme-1.2-py3-none-any.whl#sha256=…`), or git repositories by http
-    (`acme @ git+https://…@v1.2`). `{file: requirements.txt}` stands for the requirements
-    of that file, as the whole value or as an entry. A package has one entry, or several entries with different markers:
-    `foo==1; python_version < '3.12'`."""
+    paths of your own wheels in this file's folder (`wheels/acme-1.2-py3-none-any.whl`), wheels by address with their
+    hash (`acme @ https://…/acme-1.2-py3-none-any.whl#sha256=…`), or git repositories (`acme @ git+https://…@v1.2`).
+    `{file: requirements.txt}` stands for the requirements of that file, as the whole value or as an entry. A package
+    has one entry, or several entries with different markers: `foo==1; python_version < '3.12'`."""
     apt: tuple[AptPackage, ...] = ()
     """Debian or Ubuntu packages, added to inherited ones: `git`, `git=1:2.39.5-0+deb12u2`."""
     apt_components: tuple[Component, ...] = ()

@@ -1,6 +1,6 @@
 """The steps of making a wheel from source:
 
-    unpack ARCHIVE FOLDER · build OUT BACKEND [FOLDER…] · take OUT WHEEL NAME VERSION
+    unpack ARCHIVE FOLDER · build OUT BACKEND [FOLDER…] · end LOG · take OUT WHEEL NAME VERSION
 
 The first two run as a user without rights, because `build` runs the package's own code. `take` reads what that code
 left behind, and writes the wheel again, with nothing in it that differs between two builds.
@@ -96,6 +96,21 @@ def is_there(requirement):
     return True
 
 
+def end(log):
+    """Print the end of what a build printed, without the frames of the backend, which hide what came before them."""
+    with bounded(log, MOST_BYTES) as file:
+        file.seek(-min(40_000, os.fstat(file.fileno()).st_size), os.SEEK_END)
+        lines = file.read().decode("utf-8", "replace").splitlines()
+    shown, is_frame = [], False
+    for line in lines:
+        if re.match(r" *File \"/(opt/build|usr/lib)/", line):
+            is_frame = True
+        elif not (is_frame and line.startswith("    ")):
+            is_frame = False
+            shown.append(line)
+    print("\n".join(shown[-60:]))
+
+
 def take(out, target, name, version):
     """Check the one wheel in `out`, and write it to `target` sorted, with fixed times and modes. `@COMMIT` stands for
     whatever version that commit has."""
@@ -173,4 +188,4 @@ def normal(version):
 
 
 if __name__ == "__main__":
-    {"unpack": unpack, "build": build, "take": take}[sys.argv[1]](*sys.argv[2:])
+    {"unpack": unpack, "build": build, "end": end, "take": take}[sys.argv[1]](*sys.argv[2:])

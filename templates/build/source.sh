@@ -20,6 +20,13 @@ fi
 for built in /run/built/*/*.whl; do
     if [ -e "$built" ]; then /run/uv/uv pip install --quiet --python /opt/build/bin/python --no-index --no-deps "$built"; fi
 done
+# Links and a name that packages make when they are configured, which those of a bare root were not.
+for pair in awk:mawk cc:gcc c++:g++ which:which.debianutils; do
+    if [ ! -e "/usr/bin/${pair%%:*}" ] && [ -e "/usr/bin/${pair#*:}" ]; then
+        ln -s "${pair#*:}" "/usr/bin/${pair%%:*}"
+    fi
+done
+if [ ! -e /etc/passwd ]; then echo "build:x:$user:$user::/build/home:/bin/sh" > /etc/passwd; fi
 mkdir -p /build/home /build/tmp /build/out /wheel
 chown "$user:$user" /build /build/home /build/tmp /build/out
 # What the backend sees of this machine: names and paths that are the same everywhere, and a time that does not pass.
@@ -34,7 +41,7 @@ limited() {
 }
 failed() {
     status=$?
-    tail -c 40000 /build/log | tail -n 60
+    python3 -I -B /run/build/source.py end /build/log
     if [ "$status" = 124 ] || [ "$status" = 137 ]; then echo "devenv: the build was stopped after 30 minutes"; fi
     echo "devenv: the build of $name $version failed with status $status"
     exit 1

@@ -152,3 +152,18 @@ def test_a_commit_may_have_any_version(tmp_path: Path) -> None:
     assert (tmp_path / "wheel/a-7-py3-none-any.whl").is_file()
     with pytest.raises(SystemExit, match="made the wheel of a 7"):
         take(tmp_path, "b", "@abababababab")
+
+
+def test_of_a_failure_the_packages_own_frames_and_output_are_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "log").write_text(
+        "y" * 50_000 + "\nchecking for gmp... no\nTraceback (most recent call last):\n"
+        '  File "/opt/build/lib/x.py", line 3, in run\n    self.run()\n    ^^^^\n'
+        '  File "/build/src/setup.py", line 12\n    raise RuntimeError\nRuntimeError: autoconf error\n'
+    )
+    SOURCE["end"](str(tmp_path / "log"))
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "checking for gmp... no", "Traceback (most recent call last):", '  File "/build/src/setup.py", line 12',
+        "    raise RuntimeError", "RuntimeError: autoconf error",
+    ]  # fmt: skip

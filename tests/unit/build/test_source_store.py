@@ -136,6 +136,9 @@ def failure(text: str) -> BuildError:
         ("devenv: the build was stopped after 30 minutes", "", "takes too long"),
         ("OSError: [Errno 28] No space left on device", "", "4 GiB"),
         ("BlockingIOError: [Errno 11] Resource temporarily unavailable", "", "512 processes"),
+        ("error: command 'swig' failed: No such file or directory", "", "runs 'swig': add the Debian package"),
+        ("FileNotFoundError: [Errno 2] No such file or directory: 'cmake'", "", "runs 'cmake'"),
+        ("/bin/sh: 1: pg_config: not found", "", "runs 'pg_config'"),
         ("ModuleNotFoundError: No module named 'torch'", "", "its build needs 'torch' and does not say so"),
     ],
 )
