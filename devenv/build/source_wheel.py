@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from devenv.build.build import base_here, buildx
@@ -26,14 +26,15 @@ from devenv.resolve.context import Built
 
 
 def make(
-    lock: Lock, source: Source, *, engine: Engine, store: Store, folder: Path, progress: Progress,
+    lock: Lock, source: Source, *, engine: Callable[[], Engine], store: Store, folder: Path, progress: Progress,
     cancel: Cancellation,
 ) -> Built:  # fmt: skip
-    """The wheel of one of the lock's sources, built in `folder` unless the store keeps it. The lock's
-    files are in the store. Raises BuildError with the end of its output, CancelledError."""
+    """The wheel of one of the lock's sources, which the engine builds in `folder` unless the store keeps it. The lock's
+    files are in the store. Raises BuildError with the end of its output, EngineError, CancelledError."""
     key = source_key(lock, source)
     if there := kept(store, key):
         return Built(wheel=there)
+    connected = engine()
     check_buildx()
     with hold(folder.with_suffix(".lock"), lambda: None, cancel), tempfile.TemporaryDirectory() as scratch:
         if there := kept(store, key):
@@ -45,12 +46,12 @@ def make(
         fill(folder, dict(_context(alone, store)))
         result = Path(scratch) / "result.tar"
         arguments = [
-            *base_here(lock.base, engine), *kept_wheels(alone, store), "--target", source.stage,
+            *base_here(lock.base, connected), *kept_wheels(alone, store), "--target", source.stage,
             "--platform", lock.platform, "--output", csv("type=tar", f"dest={result}"),
         ]  # fmt: skip
         progress.message(f"building {source.name} {source.version}, which has no wheel")
         try:
-            buildx(arguments, folder, engine, progress, cancel=cancel)
+            buildx(arguments, folder, connected, progress, cancel=cancel)
         except BuildError as error:
             raise explained(error, source) from None
         return keep(result, lock, source, store)

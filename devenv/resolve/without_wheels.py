@@ -123,6 +123,10 @@ class WithoutWheels:
                 # An old version without the extra is no answer, where newer ones only need a package without wheels.
                 floors |= older
                 continue
+            # uv takes a pre-release only where no release has a wheel, and a release with a source is better.
+            odd = [one.name for one in result.wheels if one.name not in listed and Version(one.version).is_prerelease]
+            if self._offered(odd, folder, listed):
+                continue
             unknown = [chosen for chosen in result.sources if not self._is_known(chosen, folder)]
             if not unknown:
                 return self._found(result)

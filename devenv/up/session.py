@@ -51,7 +51,7 @@ class Session:
         from devenv.build.source_wheel import make
 
         return make(
-            lock, source, engine=self.engine(), store=self.store, folder=self.dirs.contexts / ".source",
+            lock, source, engine=self.engine, store=self.store, folder=self.dirs.contexts / ".source",
             progress=progress, cancel=self.cancel,
         )  # fmt: skip
 

@@ -12,6 +12,7 @@ from devenv.adopt.facts.document import Document
 from devenv.adopt.facts.facts import Kind, Reading
 from devenv.adopt.facts.toml import Places, Table, listed, mapping, table
 from devenv.adopt.readers import index, requirements
+from devenv.adopt.readers.git_source import from_git
 from devenv.preset.yaml.problems import quote
 
 
@@ -86,6 +87,11 @@ def _dependency(name: str, wish: Any, header: str, places: Places, reading: Read
     details = wish if isinstance(wish, dict) else {"version": wish}
     mark = places.of(header, name)
     kind = next((key for key in ("git", "path", "url", "file") if key in details), None)
+    listed_extras = ",".join(one for one in listed(details.get("extras")) if isinstance(one, str))
+    named = f"{name}[{listed_extras}]" if listed_extras else name
+    if kind == "git" and not details.get("optional") and (taken := from_git(f"{named}{_condition(details)}", details)):
+        requirements.one(taken, mark, reading)
+        return
     if kind:
         remedy = "make a wheel of it and name its path in 'pip', or name a released version"
         reading.leave(name, f"it comes from a {kind} source", mark, remedy=remedy)
@@ -98,10 +104,7 @@ def _dependency(name: str, wish: Any, header: str, places: Places, reading: Read
         problem = f"{quote(name)}: {quote(str(version))} is not a version range of Poetry"
         reading.problems.add(problem, mark, hint="correct it")
         return
-    extras = ",".join(one for one in listed(details.get("extras")) if isinstance(one, str))
-    requirements.one(
-        f"{name}{f'[{extras}]' if extras else ''}{specifier}{_condition(details)}", mark, reading
-    )  # fmt: skip
+    requirements.one(f"{named}{specifier}{_condition(details)}", mark, reading)
 
 
 def _condition(details: dict[str, Any]) -> str:

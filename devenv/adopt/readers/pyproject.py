@@ -11,6 +11,7 @@ from devenv.adopt.facts.document import Document
 from devenv.adopt.facts.facts import Kind, Reading
 from devenv.adopt.facts.toml import Places, Table, listed, mapping, table
 from devenv.adopt.readers import index, poetry, requirements
+from devenv.adopt.readers.git_source import from_git
 from devenv.adopt.readers.project_build import read as read_build
 from devenv.preset.yaml.problems import quote
 
@@ -34,6 +35,7 @@ class _Reader:
         self._reading = reading
         self._data = table(document, reading.problems)
         self._places = Places(document)
+        self._repositories: dict[str, Table] = {}
         self._elsewhere = self._sources()
 
     def read(self) -> None:
@@ -107,6 +109,9 @@ class _Reader:
             return
         mark = self._places.of(header, text)
         name = _name(text)
+        if name in self._repositories and (taken := from_git(text, self._repositories[name])):
+            requirements.one(taken, mark, self._reading)
+            return
         if name in self._elsewhere:
             remedy = "make a wheel of it and name its path in 'pip', or name a released version"
             self._reading.leave(text, f"'tool.uv.sources' takes it from {self._elsewhere[name]}", mark, remedy=remedy)
@@ -124,6 +129,8 @@ class _Reader:
         for name, value in mapping(uv, "sources").items():
             for source in map(mapping, listed(value) or (value,)):
                 kind = next((key for key in ("git", "path", "url", "workspace") if key in source), None)
+                if kind == "git":
+                    self._repositories[canonicalize_name(name)] = source
                 if kind:
                     found[canonicalize_name(name)] = "a folder or file" if kind == "path" else f"a {kind} source"
                 elif _for_linux(_text(source.get("marker"))) and "extra" not in source and "group" not in source:

@@ -68,6 +68,18 @@ def test_pyproject(facts: Read) -> None:
     assert "pw" not in repr(found).replace("***", "")
 
 
+def test_uv_sources_in_repositories_are_taken(facts: Read) -> None:
+    text = (
+        '[project]\nname = "x"\ndependencies = ["a[x]>=1 ; python_version > \'3\'", "b", "c"]\n[tool.uv.sources]\n'
+        'a = {git = "https://github.com/o/a", rev = "1234abcd"}\nb = {git = "ssh://git@github.com/o/b"}\n'
+        'c = {git = "https://user:hunter2@github.com/o/c"}\n'
+    )
+    found = facts(pyproject.read, {"pyproject.toml": text})
+    assert values(found, Kind.PIP) == ['a[x] @ git+https://github.com/o/a@1234abcd ; python_version > "3"']
+    assert [loss.what for loss in found.left] == ["b", "c"]
+    assert "hunter2" not in repr(found)
+
+
 POETRY = """\
 [tool.poetry]
 name = "scans"
@@ -78,7 +90,8 @@ python = "^3.10"
 rich = "^13.7"
 numpy = {version = "~1.26", extras = ["x"], markers = "sys_platform == 'linux'"}
 old = [{version = "1.0", python = "<3.8"}, {version = ">=2,<3", python = ">=3.8"}]
-own = {git = "https://github.com/a/own"}
+own = {git = "https://github.com/a/own", tag = "v1", subdirectory = "py", extras = ["x"]}
+ssh = {git = "git@github.com:a/own.git"}
 maybe = {version = "*", optional = true}
 
 [tool.poetry.group.dev.dependencies]
@@ -94,9 +107,9 @@ def test_poetry(facts: Read) -> None:
     assert values(found, Kind.PYTHON) == [">=3.10,<4"]
     assert values(found, Kind.PIP) == [
         "rich<14,>=13.7", 'numpy[x]<1.27,>=1.26; sys_platform == "linux"', 'old==1.0; python_version < "3.8"',
-        'old<3,>=2; python_version >= "3.8"', "pytest",
+        'old<3,>=2; python_version >= "3.8"', "own[x] @ git+https://github.com/a/own@v1#subdirectory=py", "pytest",
     ]  # fmt: skip
-    assert [loss.what for loss in found.left] == ["optional packages: maybe", "own", "group 'docs'"]
+    assert [loss.what for loss in found.left] == ["optional packages: maybe", "ssh", "group 'docs'"]
 
 
 @pytest.mark.parametrize(

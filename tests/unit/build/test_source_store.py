@@ -11,10 +11,15 @@ import pytest
 
 from devenv.build.source_failure import explained, of_image
 from devenv.build.source_store import keep, kept, kept_wheels
-from devenv.errors import BuildError
+from devenv.build.source_wheel import make
+from devenv.doors.cancellation import Cancellation
+from devenv.doors.docker.engine import Engine
+from devenv.doors.terminal.progress import Silent
+from devenv.errors import BuildError, EngineError
 from devenv.fetch.store import Store
 from devenv.lock.model import Lock, LockedSources, Source
 from devenv.plan.cache_keys import source_key
+from devenv.resolve.context import Built
 from tests.unit.handmade import lock, preset, sha, wheel
 from tests.unit.sdists import link, wheel_file
 
@@ -164,3 +169,22 @@ def test_the_version_of_a_commit_is_what_its_wheel_says_and_the_name_is_not(tmp_
     other = one.model_copy(update={"sha256": "1" * 64})
     with pytest.raises(BuildError, match="made another package's wheel"):
         keep(result(tmp_path, {"b-7-py3-none-any.whl": made(tmp_path, "b", "7")}), made_lock, other, store)
+
+
+def test_a_kept_wheel_needs_no_engine_and_another_one_does(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    built = keep(result(tmp_path, {"a-1-py3-none-any.whl": made(tmp_path, "a", "1")}), LOCK, A, store)
+
+    def engine() -> Engine:
+        raise EngineError("there is none")
+
+    def run(source: Source) -> Built:
+        locked = LOCK.model_copy(update={"sources": LockedSources(packages=(source,))})
+        return make(
+            locked, source, engine=engine, store=store, folder=tmp_path / "context", progress=Silent(),
+            cancel=Cancellation(),
+        )  # fmt: skip
+
+    assert run(A) == built
+    with pytest.raises(EngineError):
+        run(A.model_copy(update={"sha256": "1" * 64}))

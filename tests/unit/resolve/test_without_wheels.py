@@ -276,3 +276,20 @@ def test_a_package_of_a_repository_is_built_and_stands_for_no_version_of_an_inde
     assert (source.name, source.version, source.commit, source.file) == ("a", "0", "ab" * 20, "a-abababababab.tar")
     assert seen[0].versions == {"a": frozenset({marked})}
     assert len(world.made) == 1
+
+
+def test_a_release_from_source_is_better_than_an_old_pre_release_with_a_wheel(world: World) -> None:
+    world.archive("a", "3")
+
+    def resolve(wishes: Wishes, offers: Offers) -> Resolved:
+        if wishes.building:
+            return Resolved()
+        return Resolved(sources=(("a", "3"),)) if offers.versions else Resolved(wheels=(wheel("a", "0.1.dev5"),))
+
+    world.resolve = resolve  # type: ignore[method-assign]
+    assert [one.version for one in world.run("a").sources] == ["3"]
+
+
+def test_a_pre_release_without_a_source_stays(world: World) -> None:
+    world.resolve = lambda wishes, offers: Resolved(wheels=(wheel("a", "2rc1"),))  # type: ignore[method-assign]
+    assert [one.version for one in world.run("a").wheels] == ["2rc1"]
