@@ -7,6 +7,7 @@ import pytest
 
 from devenv.drift.classify import Classified, classify
 from devenv.drift.items import Item
+from devenv.lock.model import LockedSources, Source
 from tests.unit import handmade
 from tests.unit.drift.made import SITE, Tree, file, folder, observed, row, wheel
 from tests.unit.handmade import lock, preset
@@ -200,3 +201,19 @@ def test_other_bytecode_of_an_unchanged_source_is_named() -> None:
     image = {**IMAGE, PYC: _code(b"0" * 16, b"code")}
     item = only(found({PYC: _code(b"0" * 16, b"evil")}, image))
     assert (item.name, item.change, item.paths) == ("six", "edited", (PYC,))
+
+
+@pytest.mark.parametrize("info", ["Old.Name-1.0.dist-info", "old_name-1.0.dist-info", "Old.Name-1.dist-info"])
+def test_the_files_of_a_package_without_a_wheel_are_its_own(info: str) -> None:
+    """Its wheel is called as its build called it, which the lock does not know."""
+    source = Source(
+        name="old-name", version="1", file="Old.Name-1.0.tar.gz", size=1, sha256="0" * 64, layer=0, backend="x"
+    )
+    made = LOCK.model_copy(update={"sources": LockedSources(packages=(source,))})
+    there: Tree = {
+        f"{SITE}/odd.py": b"1", f"{SITE}/{info}/METADATA": b"Name: Old.Name\nVersion: 1.0\n",
+        f"{SITE}/{info}/RECORD": row("odd.py").encode(),
+    }  # fmt: skip
+    image = {**IMAGE, **there}
+    item = only(classify(observed(image, {**image, f"{SITE}/odd.py": b"2"}), made))
+    assert (item.kind, item.change, item.name) == ("python", "edited", "old-name")
