@@ -28,7 +28,10 @@ _HINTS = (
         "its build reads the home folder, which is empty in a build: take another version",
     ),
     (re.compile(r"stopped after \d+ minutes"), "its build takes too long, or waits for input: take another version"),
-    (re.compile(r"(?i)no space left|errno 28"), "a build gets 4 GiB for its files: take another version"),
+    (
+        re.compile(r"(?i)no space left|errno 28"),
+        "a build gets 4 GiB for its files: take another version; or free the engine's disk",
+    ),
     (re.compile(r"(?i)resource temporarily unavailable"), "a build gets 512 processes: take another version"),
 )
 

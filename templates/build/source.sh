@@ -11,7 +11,9 @@ user=64321
 case "$version" in @*) tagged=0+g${version#@} ;; *) tagged= ;; esac
 cd /run/source
 sha256sum --check --quiet --strict SHA256SUMS
-export UV_NO_CONFIG=1 UV_OFFLINE=1 UV_NO_CACHE=1 UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy TMPDIR=/tmp
+export UV_NO_CONFIG=1 UV_OFFLINE=1 UV_NO_CACHE=1 UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy
+mkdir -p /opt/tmp
+export TMPDIR=/opt/tmp # on the disk, because build requirements may be large
 /run/uv/uv venv --quiet --python "/usr/bin/python$python" /opt/build
 if [ -s requires/requirements.txt ]; then
     /run/uv/uv pip install --quiet --python /opt/build/bin/python --no-index --no-deps --find-links requires \
@@ -50,4 +52,6 @@ limited /opt/build/bin/python -I /run/build/source.py unpack "/run/source/$archi
 cd /build/src
 limited /opt/build/bin/python /run/build/source.py build /build/out "$@" || failed
 cd /
+# What the build left running would write while its result is read; this ends itself, too.
+setpriv --reuid "$user" --regid "$user" --clear-groups sh -c 'kill -KILL -1' || true
 python3 -I -B /run/build/source.py take /build/out /wheel "$name" "$version"

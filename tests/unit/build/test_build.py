@@ -2,24 +2,29 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import io
+import tarfile
 import threading
 import time
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from devenv.build import build
+from devenv.build.source_store import kept
 from devenv.doors.cancellation import Cancellation
 from devenv.doors.docker.address import Endpoint
 from devenv.doors.docker.local_tag import LOCAL
 from devenv.errors import BuildError
 from devenv.fetch.store import Store
-from devenv.lock.model import LockedBase
+from devenv.lock.model import LockedBase, LockedSources, Source
+from devenv.plan.cache_keys import source_key
 from devenv.plan.plan import Plan, plan
 from tests.unit.examples import loaded, lock
+from tests.unit.sdists import wheel_file
 
 LOG = """\
 #0 building with "default" instance using docker driver
@@ -133,6 +138,43 @@ def test_every_build_is_for_the_locks_platform(tmp_path: Path, monkeypatch: pyte
     assert {call[call.index("--platform") + 1] for call in builds} == {decided.lock.platform}
 
 
+def test_a_wheel_made_from_source_is_kept_and_takes_its_stages_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = Source(name="a", version="1", file="a-1.tar.gz", size=1, sha256="0" * 64, layer=0, backend="x")
+    decided = plan(loaded(), lock(sources=LockedSources(packages=(source,))))
+    store = Store(tmp_path / "store")
+    data = wheel_file(tmp_path, "a", "1").read_bytes()
+
+    def exported(path: Path) -> None:
+        with tarfile.open(path, "w") as archive:
+            member = tarfile.TarInfo("a-1-py3-none-any.whl")
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+
+    first, _ = _build(monkeypatch, store, Engine(), decided, exports={source.stage: exported})
+    assert source.stage in first.targets
+    made = kept(store, source_key(decided.lock, source))
+    assert made is not None
+    again, _ = _build(monkeypatch, store, Engine(), decided)
+    assert again.targets == []
+    assert f"{source.stage}={made.parent}" in again.calls[-1]
+    anew, _ = _build(monkeypatch, store, Engine(), decided, no_cache=True)
+    assert not [word for word in anew.calls[0] if word.startswith(source.stage)]
+
+
+def test_a_source_that_cannot_be_built_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Source(name="a", version="1", file="a-1.tar.gz", size=1, sha256="0" * 64, layer=0, backend="x")
+    decided = plan(loaded(), lock(sources=LockedSources(packages=(source,))))
+
+    def failing(*_: object, **__: object) -> tuple[()]:
+        raise BuildError(f"the image build failed at [make-{source.stage} 1/1]", detail="x.c:3:1: error: no")
+
+    monkeypatch.setattr(build, "buildx", failing)
+    with pytest.raises(BuildError, match=r"a 1 cannot be built from a-1\.tar\.gz: x\.c:3 failed"):
+        build.build(decided, Path("context"), Engine(), Store(tmp_path), progress=Told())  # type: ignore[arg-type]
+
+
 class Engine:
     """An engine that has the images that it is told of, and every image that was built."""
 
@@ -150,8 +192,11 @@ class Engine:
 class Builder:
     """Stands for buildx: notes the arguments, writes what was to be exported."""
 
-    def __init__(self, engine: Engine, fails: str = "") -> None:
+    def __init__(
+        self, engine: Engine, fails: str = "", exports: Mapping[str, Callable[[Path], None]] | None = None
+    ) -> None:
         self.engine, self.fails, self.calls = engine, fails, list[list[str]]()
+        self.exports = exports or {}
 
     def __call__(self, arguments: list[str], folder: Path, engine: object, progress: object, **_: object) -> tuple[()]:
         self.calls.append([*arguments, str(folder)])
@@ -159,7 +204,8 @@ class Builder:
         if target == self.fails:
             raise BuildError("no space")
         if "--output" in arguments:
-            Path(arguments[arguments.index("--output") + 1].partition("dest=")[2]).write_text(target)
+            place = Path(arguments[arguments.index("--output") + 1].partition("dest=")[2])
+            self.exports.get(target, lambda path: path.write_text(target))(place)
         else:
             self.engine.images.add(arguments[arguments.index("--tag") + 1])
         return ()
@@ -170,9 +216,10 @@ class Builder:
 
 
 def _build(
-    monkeypatch: pytest.MonkeyPatch, store: Store, engine: Engine, decided: Plan, fails: str = "", **options: Any
-) -> tuple[Builder, Told]:
-    builder, told = Builder(engine, fails), Told()
+    monkeypatch: pytest.MonkeyPatch, store: Store, engine: Engine, decided: Plan, fails: str = "",
+    exports: Mapping[str, Callable[[Path], None]] | None = None, **options: Any
+) -> tuple[Builder, Told]:  # fmt: skip
+    builder, told = Builder(engine, fails, exports), Told()
     monkeypatch.setattr(build, "buildx", builder)
     build.build(decided, Path("context"), engine, store, progress=told, **options)  # type: ignore[arg-type]
     return builder, told

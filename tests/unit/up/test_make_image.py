@@ -20,6 +20,8 @@ from devenv.up.decide import Decided
 from devenv.up.prepare import Token, Wishes
 from devenv.up.session import Session
 from tests.unit.examples import loaded, lock
+from tests.unit.handmade import loaded as handmade_loaded
+from tests.unit.handmade import preset
 
 
 @pytest.mark.parametrize("no_cache", [False, True])
@@ -120,3 +122,22 @@ def test_only_images_that_were_not_there_are_remembered_as_this_users(tmp_path: 
     image._keep_tags(decided, session, engine)
     assert own_images.is_own(session.dirs.images, decided.plan.image)
     assert not own_images.is_own(session.dirs.images, editor)
+
+
+def test_files_are_fetched_from_what_the_preset_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    named: dict[str, Any] = {}
+
+    def fetched(*_: object, **more: Any) -> SimpleNamespace:
+        named.update(more)
+        return SimpleNamespace(files=0)
+
+    monkeypatch.setattr("devenv.fetch.fetch.fetch", fetched)
+    monkeypatch.setattr("devenv.fetch.declared.check_all", lambda *_: None)
+    dirs = Dirs(cache=tmp_path, state=tmp_path, config=tmp_path)
+    engine, settings = None, None
+    session = Session(
+        dirs=dirs, settings=settings, engine=lambda: engine, stages=Stages(Console(quiet=True)), carried={}  # type: ignore[arg-type, return-value]
+    )  # fmt: skip
+    wish = preset(pip=("odd @ git+https://h.example/odd.git@v1",))
+    image.bring_files(handmade_loaded(wish), lock(), session)
+    assert named["repositories"]["odd"].url == "https://h.example/odd.git"
