@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import hashlib
 import http.server
+import logging
 import os
 import subprocess
 import tarfile
@@ -76,6 +78,49 @@ class Served:
 class Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *_: Any) -> None:
         """Print nothing."""
+
+
+class Smart(http.server.BaseHTTPRequestHandler):
+    """git's own server behind a login."""
+
+    root: Path
+    log_message = Quiet.log_message
+
+    def do_GET(self) -> None:
+        if self.headers.get("Authorization") != "Basic " + base64.b64encode(b"me:hunter2").decode():
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="x"')
+            self.end_headers()
+            return
+        path, _, query = self.path.partition("?")
+        env = {
+            "PATH": os.environ["PATH"], "GIT_PROJECT_ROOT": str(self.root), "GIT_HTTP_EXPORT_ALL": "1", "PATH_INFO": path,
+            "QUERY_STRING": query, "REQUEST_METHOD": self.command, "REMOTE_USER": "me",
+            "CONTENT_TYPE": self.headers.get("Content-Type", ""), "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
+            "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""), "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null",
+        }  # fmt: skip
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        done = subprocess.run(("git", "http-backend"), env=env, input=body, capture_output=True, check=True)
+        head, _, content = done.stdout.partition(b"\r\n\r\n")
+        self.send_response(200)
+        for line in head.decode().splitlines():
+            name, _, value = line.partition(": ")
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_POST = do_GET
+
+
+@pytest.fixture
+def smart(served: Served) -> Iterator[str]:
+    """The address of the same repository at that server."""
+    handler = type("Handler", (Smart,), {"root": served.bare.parent})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/odd.git"
+        server.shutdown()
 
 
 @pytest.fixture(scope="module")
@@ -198,3 +243,27 @@ def test_other_protocols_are_not_spoken(url: str, tmp_path: Path) -> None:
     with pytest.raises(FetchError) as told:
         bring(Repository(name="odd", url=url, revision="main", folder=""), tmp_path)
     assert "not allowed" in (told.value.detail or "")
+
+
+@pytest.mark.parametrize("revision", ["v1", "first"])
+def test_a_login_comes_from_netrc_and_is_kept_nowhere(
+    revision: str,
+    smart: str,
+    served: Served,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    wanted = Repository(name="odd", url=smart, revision=revision if revision == "v1" else served.first, folder="")
+    with pytest.raises(FetchError) as told:
+        bring(wanted, tmp_path)
+    assert "netrc" in (told.value.hint or "")
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login me password hunter2\n")
+    (tmp_path / ".netrc").chmod(0o600)
+    commit, path = bring(wanted, tmp_path)
+    assert commit == served.first
+    assert path.read_bytes() == bring(named(served), tmp_path / "other")[1].read_bytes()
+    assert "hunter2" not in caplog.text + repr(told.value)
+    assert b"hunter2" not in path.read_bytes()
