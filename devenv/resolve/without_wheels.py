@@ -11,13 +11,13 @@ import dataclasses
 import hashlib
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from email.parser import HeaderParser
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.utils import InvalidSdistFilename, canonicalize_name, parse_sdist_filename
+from packaging.utils import InvalidSdistFilename, parse_sdist_filename
 from packaging.version import Version
 
 from devenv.doors.http.partial_file import Wanted
@@ -29,7 +29,7 @@ from devenv.fetch.sources import Listed, Sources
 from devenv.fetch.store import Store
 from devenv.lock.model import Source, Wheel
 from devenv.resolve.context import Built
-from devenv.resolve.offered import offer, placeholder
+from devenv.resolve.offered import Offering
 from devenv.resolve.source_facts import SourceFacts, facts
 from devenv.resolve.wheels import Offers, Resolved
 
@@ -94,46 +94,26 @@ class WithoutWheels:
     def resolve(self, wishes: Wishes) -> Found:
         """Every package that the wishes need. Raises LockError, EngineError where a build needs an engine."""
         with tempfile.TemporaryDirectory() as folder:
-            return self._settled(wishes, Path(folder))
+            return self._settled(wishes, Offering(Path(folder), self._sources_of))
 
-    def _settled(self, wishes: Wishes, folder: Path) -> Found:
-        listed: dict[str, dict[str, Listed]] = {}
-        floors: dict[str, str] = {}
-        given_up: set[str] = set()
+    def _settled(self, wishes: Wishes, offering: Offering) -> Found:
         for name, version in wishes.given.items():
-            offer(folder, name, version, self._prepared[name, version].metadata)
-            (folder / f"{name}=={version}").touch()
-            listed[name] = {version: Listed("", "", None)}
+            offering.settle(name, version, self._prepared[name, version].metadata)
         for _ in range(_MOST_ROUNDS):
-            versions = {name: frozenset(each) for name, each in listed.items()}
-            offers = Offers(folder=folder if listed else None, versions=versions, floors=floors)
             try:
-                result = self._tools.resolve(wishes, offers)
+                result = self._tools.resolve(wishes, offering.offers)
             except LockError as error:
-                new = [name for name in getattr(error, "names", ()) if canonicalize_name(name) not in listed]
-                if self._offered(new, folder, listed):
-                    continue
-                if not floors:
+                if not offering.answers(error):
                     raise
-                given_up |= floors.keys()
-                floors = {}
                 continue
-            older = {name: version for name, version in result.lacking if name not in given_up}
-            if older and older.items() - floors.items():
-                # An old version without the extra is no answer, where newer ones only need a package without wheels.
-                floors |= older
+            if offering.improves(result):
                 continue
-            # uv takes a pre-release only where no release has a wheel, and a release with a source is better.
-            odd = [one.name for one in result.wheels if one.name not in listed and Version(one.version).is_prerelease]
-            if self._offered(odd, folder, listed):
-                continue
-            unknown = [chosen for chosen in result.sources if not self._is_known(chosen, folder)]
+            unknown = offering.unsettled(result.sources)
             if not unknown:
                 return self._found(result)
             for name, version in unknown:
-                prepared = self._prepare(name, listed[name][version], version, wishes.building)
-                offer(folder, name, version, prepared.metadata)
-                (folder / f"{name}=={version}").touch()
+                prepared = self._prepare(name, offering.listed(name, version), version, wishes.building)
+                offering.settle(name, version, prepared.metadata)
         raise LockError(
             "the Python packages cannot be resolved: there are too many packages without wheels",
             hint="name versions in 'pip:'",
@@ -148,16 +128,15 @@ class WithoutWheels:
             backend="unknown", commit=commit,
         )  # fmt: skip
         prepared = self._built(source, facts(path, source.file), (name,))
-        headers = HeaderParser().parsestr(prepared.metadata)
-        version = str(Version(headers["Version"]))
+        says = HeaderParser().parsestr(prepared.metadata)["Version"]
+        if not _is_version(says):
+            raise LockError(f"the version of {name} is {says!r}, which is none", hint="name another commit")
+        version = str(Version(says))
         marked = f"{version}{'.' if '+' in version else '+'}devenv.{commit[:12]}"
         metadata = re.sub(r"(?im)^Version:.*$", f"Version: {marked}", prepared.metadata, count=1)
         own = prepared.source.model_copy(update={"version": version})
         self._prepared[name, marked] = dataclasses.replace(prepared, source=own, metadata=metadata)
         return marked
-
-    def _is_known(self, chosen: tuple[str, str], folder: Path) -> bool:
-        return (folder / "==".join(chosen)).exists()
 
     def _found(self, result: Resolved) -> Found:
         mine = [self._prepared[chosen] for chosen in result.sources]
@@ -167,19 +146,6 @@ class WithoutWheels:
             for source in (*prepared.below, prepared.source):
                 ordered.setdefault(source.file, top.get(source.file, source))
         return Found(wheels=result.wheels, sources=tuple(ordered.values()))
-
-    def _offered(self, names: Iterable[str], folder: Path, listed: dict[str, dict[str, Listed]]) -> bool:
-        """Show uv the sources of these packages; whether there are some."""
-        any_new = False
-        for named in names:
-            name = canonicalize_name(named)
-            found = self._sources_of(name)
-            if found:
-                listed[name] = found
-                any_new = True
-            for version, each in found.items():
-                offer(folder, name, version, placeholder(name, version, _specifier(each.python)))
-        return any_new
 
     def _sources_of(self, name: str) -> dict[str, Listed]:
         """The versions of a package that have a source and no wheel for the image."""
@@ -290,13 +256,6 @@ def _checked(requirements: Sequence[str], source: Source) -> tuple[str, ...]:
                 hint="take another version",
             )
     return tuple(dict.fromkeys(requirements))
-
-
-def _specifier(text: str) -> str:
-    try:
-        return str(SpecifierSet(text))
-    except InvalidSpecifier:
-        return ""
 
 
 def _fits(specifier: str, python: str) -> bool:

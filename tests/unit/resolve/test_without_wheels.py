@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from devenv.fetch.sources import Listed
 from devenv.fetch.store import Store
 from devenv.lock.model import Source
 from devenv.resolve.context import Built
+from devenv.resolve.offered import Offering
 from devenv.resolve.wheels import NoWheelError, Offers, Resolved
 from devenv.resolve.without_wheels import Tools, Wishes, WithoutWheels
 from tests.unit.handmade import wheel
@@ -293,3 +295,36 @@ def test_a_release_from_source_is_better_than_an_old_pre_release_with_a_wheel(wo
 def test_a_pre_release_without_a_source_stays(world: World) -> None:
     world.resolve = lambda wishes, offers: Resolved(wheels=(wheel("a", "2rc1"),))  # type: ignore[method-assign]
     assert [one.version for one in world.run("a").wheels] == ["2rc1"]
+
+
+def test_a_commit_whose_version_is_none_is_refused(world: World) -> None:
+    path = wheel_file(world.root, "a", "1")
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a-1.dist-info/METADATA", "Name: a\nVersion: latest\n")
+    world.make = lambda sources: Built(wheel=path)  # type: ignore[method-assign]
+    with pytest.raises(LockError, match="the version of a is 'latest', which is none"):
+        WithoutWheels(world.tools()).prepare_commit("a", *commit(world, "a"))
+
+
+def test_uv_is_shown_a_version_as_a_wheel_of_metadata(tmp_path: Path) -> None:
+    listed = {
+        "1.0": Listed("a-b-1.0.tar.gz", "", None, ">=3.8"),
+        "0.9": Listed("", "", None, "nonsense\nRequires-Dist: x"),
+    }
+    offering = Offering(tmp_path, lambda name: listed if name == "a-b" else {})
+    missing, other = NoWheelError("no"), NoWheelError("no")
+    missing.names, other.names = ("A_b",), ("c",)
+    assert offering.offers == Offers()
+    assert offering.answers(missing)
+    assert not offering.answers(missing), "nothing new"
+    assert not offering.answers(other)
+    assert offering.offers.versions == {"a-b": {"1.0", "0.9"}}
+    with zipfile.ZipFile(tmp_path / "a_b-1.0-py3-none-any.whl") as archive:
+        assert b"Requires-Python: >=3.8" in archive.read("a_b-1.0.dist-info/METADATA")
+    with zipfile.ZipFile(tmp_path / "a_b-0.9-py3-none-any.whl") as archive:
+        assert b"Requires" not in archive.read("a_b-0.9.dist-info/METADATA")
+    assert offering.unsettled((("a-b", "1.0"),)) == [("a-b", "1.0")]
+    offering.settle("a-b", "1.0", "Name: a-b\nVersion: 1.0\nRequires-Dist: x\n")
+    assert offering.unsettled((("a-b", "1.0"),)) == []
+    with zipfile.ZipFile(tmp_path / "a_b-1.0-py3-none-any.whl") as archive:
+        assert b"Requires-Dist: x" in archive.read("a_b-1.0.dist-info/METADATA")
