@@ -102,9 +102,9 @@ def render(plan: Plan, *, self_contained: bool = False, with_context: bool = Tru
             f"the base image {plan.lock.base.image} came from no registry, so other machines cannot get it",
             hint="push it to a registry and name it from there, or use 'bootstrap'",
         )
-    if online and plan.lock.sources:
+    if online and (commits := [source for source in plan.lock.sourced if source.commit]):
         raise RenderError(
-            f"{plan.lock.sourced[0].name} has no wheel, and a build over the network makes none",
+            f"{commits[0].name} is in a git repository, which a build over the network does not fetch",
             hint="use 'devenv render --with-artifacts', or devenv itself",
         )
     env = _environment(online=online)

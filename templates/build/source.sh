@@ -29,6 +29,9 @@ for pair in awk:mawk cc:gcc c++:g++ which:which.debianutils; do
     fi
 done
 if [ ! -e /etc/passwd ]; then echo "build:x:$user:$user::/build/home:/bin/sh" > /etc/passwd; fi
+# In a checkout of others the script may be readable for its owner alone.
+cp /run/build/source.py /opt/source.py
+chmod 0644 /opt/source.py
 mkdir -p /build/home /build/tmp /build/out /wheel
 chown "$user:$user" /build /build/home /build/tmp /build/out
 # What the backend sees of this machine: names and paths that are the same everywhere, and a time that does not pass.
@@ -43,15 +46,15 @@ limited() {
 }
 failed() {
     status=$?
-    python3 -I -B /run/build/source.py end /build/log
+    python3 -I -B /opt/source.py end /build/log
     if [ "$status" = 124 ] || [ "$status" = 137 ]; then echo "devenv: the build was stopped after 30 minutes"; fi
     echo "devenv: the build of $name $version failed with status $status"
     exit 1
 }
-limited /opt/build/bin/python -I /run/build/source.py unpack "/run/source/$archive" /build/src || failed
+limited /opt/build/bin/python -I /opt/source.py unpack "/run/source/$archive" /build/src || failed
 cd /build/src
-limited /opt/build/bin/python /run/build/source.py build /build/out "$@" || failed
+limited /opt/build/bin/python /opt/source.py build /build/out "$@" || failed
 cd /
 # What the build left running would write while its result is read; this ends itself, too.
 setpriv --reuid "$user" --regid "$user" --clear-groups sh -c 'kill -KILL -1' || true
-python3 -I -B /run/build/source.py take /build/out /wheel "$name" "$version"
+python3 -I -B /opt/source.py take /build/out /wheel "$name" "$version"

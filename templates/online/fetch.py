@@ -5,9 +5,13 @@ download the files, with their own settings and those in the build's secrets. Th
 holds them by hash. `/artifacts/SHA256SUMS` names each file's place, `/run/devenv.lock` its name and version.
 """
 
+import ast
+import base64
 import hashlib
+import html
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -32,6 +36,7 @@ REMEDY = {
     "deb": "Mirrors drop packages that newer ones replace. Give apt a snapshot archive as the build secret 'apt'\n"
     "(lines of a sources.list), or lock again: devenv lock --upgrade, devenv render --online.",
     "wheel": "Give pip your own index as the build secret 'pip' (a pip.conf), or lock another version.",
+    "source": "Give pip your own index as the build secret 'pip' (a pip.conf), or lock another version.",
     "tarball": "Give npm your own registry as the build secret 'npmrc', or lock another version.",
     "file": "See the preset: the address has another file by now, or none.",
 }
@@ -92,7 +97,12 @@ def locked(lock):
     if editor:
         add("tarball" if editor["source"] == "npm" else "file", [editor["archive"]])
     add("tarball", [*editor.get("packages", ()), *lock.get("npm", {}).get("packages", ())])
-    add("deb", [*lock["base"].get("packages", ()), *lock.get("apt", ()), *editor.get("toolchain", ())])
+    made = lock.get("sources") or {}
+    sources = made.get("packages", ())
+    compilers = (*editor.get("toolchain", ()), *made.get("toolchain", ()))
+    add("deb", [*lock["base"].get("packages", ()), *lock.get("apt", ()), *compilers])
+    add("source", sources)
+    add("wheel", [wheel for source in sources for wheel in source.get("requires", ())])
     add("wheel", [*lock.get("wheels", ()), lock["uv"], *([lock["node"]] if lock.get("node") else [])])
     return found
 
@@ -208,6 +218,7 @@ def nearest(archives, suite):
 def packages(missing, lock, kept, python):
     """Wheels by pip, then tarballs by npm, which is part of the wheel of Node."""
     told = in_parts(missing["wheel"], kept, lambda some, room: pip(some, room, python))
+    told += sources(missing["source"], kept)
     if missing["tarball"]:
         node = kept.path(lock["node"]["sha256"])
         if lock["node"]["sha256"] not in kept.held:
@@ -260,6 +271,73 @@ def pip(some, room, python):
         "--only-binary", ":all:", "--python-version", python, "--dest", room, "--requirement", wanted,
     ], env)
     # fmt: on
+
+
+def sources(missing, kept):
+    """Sources of Python packages, from pip's indexes. Not by pip, which would run their builds for their metadata."""
+    if not missing:
+        return []
+    settings = pip_settings()
+    if os.path.exists(f"{SECRETS}/ca"):
+        os.environ["SSL_CERT_FILE"] = f"{SECRETS}/ca"
+    proxy = {"http": settings["proxy"], "https": settings["proxy"]} if settings.get("proxy") else None
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler(proxy))
+    indexes = [*settings.get("extra-index-url", "").split(), settings.get("index-url") or pip_default()]
+    links = [place for place in settings.get("find-links", "").split() if place.startswith("http")]
+    told = []
+    for one in missing:
+        name = re.sub(r"[-_.]+", "-", one["name"]).lower()
+        for page in [*links, *(f"{index.rstrip('/')}/{name}/" for index in indexes)]:
+            try:
+                with opened(opener, page) as answer:
+                    found = linked(answer.read().decode("utf-8", "replace"), answer.url, one["file"])
+                for url in found:
+                    copy = os.path.join(kept.room(), "one")
+                    with opened(opener, url) as answer, open(copy, "wb") as stream:
+                        shutil.copyfileobj(answer, stream, 1 << 20)
+                    kept.take(copy)
+            except (OSError, ValueError) as error:
+                told.append(f"{one['file']}: {without_login(page)[0]}: {error}")
+            if one["sha256"] in kept.held:
+                break
+    return told
+
+
+def pip_settings():
+    """pip's own settings: option to value, of the build secret where there is one."""
+    env = {"PIP_CONFIG_FILE": f"{SECRETS}/pip"} if os.path.exists(f"{SECRETS}/pip") else {}
+    rows = run([sys.executable, "-m", "pip", "config", "list"], env).stdout.splitlines()
+    pairs = (row.partition("=") for row in rows if "=" in row)
+    return {name.partition(".")[2]: ast.literal_eval(value) for name, _, value in pairs}
+
+
+def pip_default():
+    from pip._internal.models.index import PyPI
+
+    return PyPI.simple_url
+
+
+def linked(text, base, file):
+    """The addresses of a file on an index page."""
+    found = [html.unescape(one) for one in re.findall(r"""<a\s[^>]*?href\s*=\s*["']([^"']+)""", text, re.IGNORECASE)]
+    named = (urllib.parse.urljoin(base, one).partition("#")[0] for one in found)
+    return [url for url in named if urllib.parse.unquote(urllib.parse.urlsplit(url).path).rpartition("/")[2] == file]
+
+
+def opened(opener, url):
+    address, login = without_login(url)
+    request = urllib.request.Request(address, headers={"Accept": "text/html"})
+    if login:
+        word = base64.b64encode(urllib.parse.unquote(login).encode()).decode()
+        request.add_unredirected_header("Authorization", f"Basic {word}")
+    return opener.open(request, timeout=60)
+
+
+def without_login(url):
+    """(address, login) of an address that may have one."""
+    parts = urllib.parse.urlsplit(url)
+    login, _, host = parts.netloc.rpartition("@")
+    return urllib.parse.urlunsplit(parts._replace(netloc=host)), login
 
 
 def pack(some, room, npm):

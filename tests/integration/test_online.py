@@ -23,7 +23,7 @@ base: {bootstrap: debian/bookworm}
 python: "3.11"
 node: 24.19.0
 apt: [less]
-pip: [six==1.17.0]
+pip: [six==1.17.0, docopt==0.6.2]
 npm: ["@sindresorhus/is@7.0.1", is-odd@3.0.1]
 workspace: work
 files:
@@ -140,8 +140,9 @@ def test_a_teammate_without_devenv_builds_the_same_image(
 
 def _locked(project: Path) -> list[dict[str, str]]:
     lock = json.loads((project / "devenv.lock").read_text())
-    npm = lock["npm"]["packages"]
-    return [*lock["base"]["packages"], *lock["apt"], *lock["wheels"], lock["uv"], lock["node"], *npm]
+    npm, sources = lock["npm"]["packages"], lock["sources"]["packages"]
+    built = [*sources, *(wheel for source in sources for wheel in source["requires"])]
+    return [*built, *lock["base"]["packages"], *lock["apt"], *lock["wheels"], lock["uv"], lock["node"], *npm]
 
 
 @pytest.mark.parametrize("kind", ["deb", "wheel", "tarball"])

@@ -87,9 +87,14 @@ def test_a_layer_may_have_nothing_but_sources(planned: Plan) -> None:
     assert final.count("sh /run/build/wheels.sh") == 2
 
 
-def test_a_build_over_the_network_makes_none(planned: Plan) -> None:
-    with pytest.raises(RenderError, match="tool has no wheel"):
-        render(planned, online=True)
+def test_a_build_over_the_network_makes_them_but_fetches_no_repository(planned: Plan) -> None:
+    text = render(planned, online=True).context["Dockerfile"].decode()
+    assert f"--mount=type=bind,from=artifacts,source=/artifacts/sources/{ODD.stage},target=/run/source" in text
+    assert "RUN --network=none" in text.partition(f"AS make-{ODD.stage}")[2].partition("FROM scratch")[0]
+    commit = TOOL.model_copy(update={"commit": "ab" * 20, "file": "tool-abababababab.tar"})
+    made = planned.lock.model_copy(update={"sources": LockedSources(packages=(commit,))})
+    with pytest.raises(RenderError, match="tool is in a git repository"):
+        render(dataclasses.replace(planned, lock=made), online=True)
 
 
 def test_the_bill_of_materials_names_the_archive(planned: Plan) -> None:
