@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class TakenIn:
     """An imported environment. `snapshot`: what `up` is given; `image`: its tag on the engine, None for a recipe, and
-    for an image that another version of devenv made; `weights`: how many of the model's files came along, and how
-    many are missing."""
+    for an image that another version of devenv made and this one has not; `weights`: how many of the model's files came
+    along, and how many are missing."""
 
     snapshot: Snapshot
     digest: str
@@ -54,11 +54,13 @@ def take_in(place: InLayout, session: Session, *, project: Path | None) -> Taken
         top = images.manifest(remote.digest)
         files = sources.take_in(found.lock, top, images, session)
         weights = carried_weights.take_in(found.lock, top, images, session)
-    image = None
+    image, brought = None, ""
     if found.elsewhere:
         _, made = make_image(dataclasses.replace(found, delta=None), session)
-        image = made.reference
-    snapshot = _kept(remote, found, image or "", session)
+        image = brought = made.reference
+    elif remote.config is not None and session.engine().image_id(found.plan.image):
+        image = found.plan.image  # it was built here
+    snapshot = _kept(remote, found, brought, session)
     return TakenIn(
         snapshot=snapshot, digest=remote.digest, identity=remote.identity, image=image, sources=files, weights=weights
     )  # fmt: skip

@@ -6,6 +6,9 @@ import datetime as dt
 import shutil
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -40,3 +43,23 @@ def test_a_presets_own_files_are_kept_whatever_their_names(tmp_path: Path) -> No
     shutil.copytree(top, tmp_path / "kept", ignore=partial(take_in._beside, top))
     kept = {path.relative_to(tmp_path / "kept").as_posix() for path in tmp_path.glob("kept/**/*") if path.is_file()}
     assert kept == {recipe.PRESET, *(f"workspace/{name}" for name in names)}
+
+
+@pytest.mark.parametrize(
+    ("config", "here", "image"), [(b"{}", True, "devenv/shop:1"), (b"{}", False, None), (None, True, None)]
+)
+def test_an_image_that_was_built_here_is_named(
+    config: bytes | None, here: bool, image: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote = SimpleNamespace(config=config, digest="sha256:1", identity="sha256:2")
+    plan = SimpleNamespace(image="devenv/shop:1")
+    monkeypatch.setattr(take_in, "look", lambda *_, **__: remote)
+    monkeypatch.setattr(take_in, "decided", lambda *_: SimpleNamespace(elsewhere=None, plan=plan, lock=None))
+    kept: list[str] = []
+    monkeypatch.setattr(take_in, "_kept", lambda _, __, brought, ___: kept.append(brought))
+    for part in ("sources", "carried_weights"):
+        monkeypatch.setattr(take_in, part, MagicMock())
+    engine = SimpleNamespace(image_id=lambda name: "sha256:3" if here and name == plan.image else None)
+    session: Any = SimpleNamespace(engine=lambda: engine)
+    assert take_in.take_in(MagicMock(), session, project=None).image == image
+    assert kept == [""], "the snapshot holds an image only if it came along"
