@@ -73,11 +73,12 @@ def locked_image(reference: str, facts: ImageFacts) -> LockedBase:
     """The base of that image. Raises LockError unless it is Debian or Ubuntu."""
     fields = debian_text.os_release(facts.os_release)
     distribution, release = fields.get("ID", ""), fields.get("VERSION_CODENAME", "")
-    if distribution not in {"debian", "ubuntu"} or not release or not facts.dpkg_status:
-        raise LockError(
-            f"the image {reference} is neither Debian nor Ubuntu (it is {fields.get('PRETTY_NAME', 'nothing')!r})",
-            hint="use a Debian-family image, or 'bootstrap: debian/bookworm'",
-        )
+    hint = "use a Debian-family image, or 'bootstrap: debian/bookworm'"
+    if distribution not in {"debian", "ubuntu"} or not release:
+        name = fields.get("PRETTY_NAME", "nothing")
+        raise LockError(f"the image {reference} is neither Debian nor Ubuntu (it is {name!r})", hint=hint)
+    if not facts.dpkg_status:
+        raise LockError(f"the image {reference} has no list of its packages (/var/lib/dpkg/status)", hint=hint)
     return LockedBase.model_validate({
         "kind": "image", "distribution": distribution, "release": release, "image": reference, "digest": facts.digest,
         "local": facts.local or None,

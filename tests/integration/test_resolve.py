@@ -385,6 +385,9 @@ def test_a_base_image_is_locked_by_digest_with_only_what_it_lacks(small: Small, 
     alpine = dataclasses.replace(facts, os_release="ID=alpine\nPRETTY_NAME=Alpine\n")
     with pytest.raises(LockError, match="neither Debian nor Ubuntu"):
         make(preset(base={"image": "alpine"}), mine, tmp_path, image_facts=lambda _: alpine)
+    bare = dataclasses.replace(facts, dpkg_status="")
+    with pytest.raises(LockError, match="has no list of its packages"):
+        make(preset(base={"image": "bare"}), mine, tmp_path, image_facts=lambda _: bare)
 
 
 def test_files_that_the_preset_pins_are_locked_by_their_hash(small: Small, mine: Settings, tmp_path: Path) -> None:
