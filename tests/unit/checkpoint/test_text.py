@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from devenv.compat.matrix import read
 from devenv.doors.http.web import Web
 from devenv.errors import PresetError
 from devenv.lock.files import beside
+from devenv.lock.model import Lock
 from devenv.lock.model import read as read_lock
 from devenv.plan.plan import plan
 from devenv.preset.base_option import other_base
@@ -28,9 +30,22 @@ EXPECTED = Path(__file__).parent / "expected"
 KINDS = {"llama": (LLAMA, True), "gpt2": (GPT2, False), "qwen2_5_vl": (QWEN_VL, True)}
 
 
+@functools.cache
+def _chosen(preset: str) -> serving.Serving:
+    return serving.choose(preset, Path("/"), lambda: H100, _matrix())
+
+
+@functools.cache
+def _lock(preset: str) -> Lock:
+    return read_lock(beside(_chosen(preset).loaded.path))
+
+
+_matrix = functools.cache(read)
+
+
 def _offer(config: Mapping[str, object], template: bool, preset: str = "vllm", base: str | None = None) -> Offer:
     looked = checkpoint(config, template=template)
-    chosen = serving.choose(preset, Path("/"), lambda: H100, read())
+    chosen = _chosen(preset)
     judged = support.judge(looked, chosen.release, trusted=True)
     files = formats.choose(looked, with_code=judged.needs_code)
     takes = judged.takes_pictures and template
@@ -44,14 +59,13 @@ def _offer(config: Mapping[str, object], template: bool, preset: str = "vllm", b
 
 def _around(folder: Path) -> Surroundings:
     own = settings(folder)
-    return Surroundings(folder=folder, settings=own, web=Web(own), matrix=read(), machine=lambda: H100)
+    return Surroundings(folder=folder, settings=own, web=Web(own), matrix=_matrix(), machine=lambda: H100)
 
 
 def _service(folder: Path, preset: str) -> str:
     """The command that the image's supervisor runs."""
     loaded = load(folder / "devenv.yaml")
-    lock = read_lock(beside(serving.choose(preset, folder, lambda: H100, read()).loaded.path))
-    rendered = render(plan(loaded, lock))
+    rendered = render(plan(loaded, _lock(preset)))
     files = {**rendered.context, **rendered.files}
     assert '"/usr/local/share/devenv/completion.py"' in files["Dockerfile"].decode()
     return files["image/etc/devenv/serve/sv/model/run"].decode()
