@@ -65,7 +65,14 @@ def source_key(lock: Lock, source: Source) -> str:
     Not the base's packages, and no other package: equal sources are built once for all presets of a release.
     """
     assert lock.sources is not None
-    needed = (each for each in lock.sources.chain(source) if each.file in source.needs)
+    keys: dict[str, str] = {}
+    for each in (*lock.sources.chain(source)[:-1], source):  # each one once: a build may need all earlier ones
+        keys[each.file] = _source_key(lock, each, [keys[earlier] for earlier in keys if earlier in each.needs])
+    return keys[source.file]
+
+
+def _source_key(lock: Lock, source: Source, needed: list[str]) -> str:
+    assert lock.sources is not None
     return digest([
         SOURCE_FORMAT,
         lock.platform,
@@ -76,7 +83,7 @@ def source_key(lock: Lock, source: Source) -> str:
         # A commit decides the version, which only its build tells.
         [source.name, source.commit or source.version, source.sha256, source.backend, source.backend_path],
         sorted(wheel.sha256 for wheel in source.requires),
-        [source_key(lock, each) for each in needed],
+        needed,
         [deb.sha256 for deb in lock.sources.toolchain_of(source) if deb.name not in _NOT_COMPILED_IN],
         _templates("dockerfile", "source.j2"),
         _templates("build", "debs.sh", "source.sh", "source.py"),

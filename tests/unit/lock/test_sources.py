@@ -165,3 +165,10 @@ def test_a_commit_decides_the_key_of_its_wheel_and_not_the_version_that_its_buil
         source("a", version, file="a-abababababab.tar", commit=COMMIT, sha256="0" * 64) for version in ("0", "2")
     )
     assert source_key(locked(one), one) == source_key(locked(other), other)
+
+
+def test_builds_that_all_need_each_earlier_one_have_a_key_at_once() -> None:
+    made: list[Source] = []
+    for number in range(40):
+        made.append(source(f"a{number}", needs=tuple(each.file for each in made)))
+    assert len(source_key(locked(*made), made[-1])) == len(source_key(locked(made[0]), made[0]))
