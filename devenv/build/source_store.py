@@ -23,6 +23,7 @@ from devenv.resolve.context import Built
 KEPT = "source-wheel"
 """The store's name for wheels made from source: folders with one file, by their key."""
 _ASKS = "requires.json"
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{,199}")
 _MOST_BYTES = 4 << 30
 _MOST_ASKED, _MOST_ASKED_BYTES = 100, 1 << 20
 
@@ -74,7 +75,7 @@ def _taken(result: Path, folder: Path, source: Source) -> Built:
                 shutil.copyfileobj(content, copy, 1 << 20)
     except (tarfile.TarError, OSError) as error:
         raise BuildError(f"the wheel of {source.file} cannot be kept: {error}", hint="run the command again") from None
-    version = declared.wheel_version(path) if source.commit else source.version
+    version = _version(path) if source.commit else source.version
     wheel = Wheel(name=source.name, version=version, file=path.name, size=path.stat().st_size, sha256=hash_file(path))
     try:
         declared.check(wheel, "wheel", path)
@@ -83,7 +84,25 @@ def _taken(result: Path, folder: Path, source: Source) -> Built:
             f"the build of {source.file} made another package's wheel: {error.message}", detail=error.detail,
             hint="do not use this version, because its source is not what the index says",
         ) from None  # fmt: skip
+    if not _is_called(path.name, source.name):
+        raise BuildError(f"the build of {source.file} made a wheel called {path.name}", hint="take another version")
     return Built(wheel=path)
+
+
+def _version(wheel: Path) -> str:
+    version = declared.wheel_version(wheel)
+    if not _VERSION.fullmatch(version):
+        raise BuildError(f"the wheel {wheel.name} has the version {version[:80]!r}", hint="name another commit")
+    return version
+
+
+def _is_called(file: str, name: str) -> bool:
+    from packaging.utils import canonicalize_name, parse_wheel_filename
+
+    try:
+        return parse_wheel_filename(file)[0] == canonicalize_name(name)
+    except ValueError:
+        return False
 
 
 def _asked(content: IO[bytes], source: Source) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -188,3 +189,21 @@ def test_a_kept_wheel_needs_no_engine_and_another_one_does(tmp_path: Path) -> No
     assert run(A) == built
     with pytest.raises(EngineError):
         run(A.model_copy(update={"sha256": "1" * 64}))
+
+
+@pytest.mark.parametrize("version", ["", "1 \x1b[31m", "1" * 5000])
+def test_a_commits_wheel_whose_version_cannot_be_kept_is_refused(version: str, tmp_path: Path) -> None:
+    source = A.model_copy(update={"commit": "c" * 40, "file": "a-cccccccccccc.tar", "version": "0"})
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as wheel:
+        wheel.writestr("a-1.dist-info/METADATA", f"Metadata-Version: 2.1\nName: a\nVersion: {version}\n")
+    with pytest.raises(BuildError, match="has the version"):
+        keep(result(tmp_path, {"a-1-py3-none-any.whl": content.getvalue()}), LOCK, source, Store(tmp_path / "store"))
+
+
+@pytest.mark.parametrize("file", ["numpy-1-py3-none-any.whl", "a.whl"])
+def test_a_wheel_that_nothing_could_install_is_not_kept(file: str, tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    with pytest.raises(BuildError, match="made a wheel called"):
+        keep(result(tmp_path, {file: made(tmp_path, "a", "1")}), LOCK, A, store)
+    assert list(kept_wheels(LOCK, store)) == []
