@@ -34,10 +34,14 @@ cp /run/build/source.py /opt/source.py
 chmod 0644 /opt/source.py
 mkdir -p /build/home /build/tmp /build/out /wheel
 chown "$user:$user" /build /build/home /build/tmp /build/out
+# Folders of everybody on the engine's disk (/run/lock), which no limit holds for.
+find / -xdev -type d -perm -0002 -exec chmod o-w {} +
 # What the backend sees of this machine: names and paths that are the same everywhere, and a time that does not pass.
+# The clock is root's, because what runs could stop one of its own.
 limited() {
-    setpriv --reuid "$user" --regid "$user" --clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all \
-        nice -n 5 prlimit --nproc=512 --core=0 --fsize=4294967296 timeout --kill-after=10 1800 \
+    timeout --kill-after=10 1800 \
+        setpriv --reuid "$user" --regid "$user" --clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all \
+        nice -n 5 prlimit --nproc=512 --core=0 --fsize=4294967296 \
         env -i PATH=/opt/build/bin:/usr/local/bin:/usr/bin:/bin HOME=/build/home TMPDIR=/build/tmp \
         VIRTUAL_ENV=/opt/build LC_ALL=C.UTF-8 TZ=UTC SOURCE_DATE_EPOCH=1700000000 PYTHONHASHSEED=0 \
         PYTHONDONTWRITEBYTECODE=1 PYTHONNOUSERSITE=1 CC=gcc CXX=g++ CFLAGS=-g0 CXXFLAGS=-g0 \

@@ -13,7 +13,11 @@ from tests.integration.conftest import Cli, docker
 from tests.unit.sdists import sdist
 
 pytestmark = pytest.mark.engine
-_ID = "import os\nassert os.getuid() and not os.listdir(os.path.expanduser('~'))\n"
+_ID = (
+    "import os\nassert os.getuid() and not os.listdir(os.path.expanduser('~'))\n"
+    "assert not os.access('/run/lock', os.W_OK), 'a folder without a limit'\n"
+    "clock = os.stat(f'/proc/{os.getppid()}')\nassert clock.st_uid == 0, 'a clock that it can stop'\n"
+)
 PURE = f"{_ID}from setuptools import setup\nsetup(name='t-pure', version='1.0', py_modules=['t_pure'], install_requires=['six'])\n"
 NATIVE = (
     "from setuptools import Extension, setup\n"
