@@ -1,4 +1,4 @@
-"""JSON and YAML that others wrote, to values: bounded in depth and in number before other code reads them."""
+"""JSON, YAML and TOML that others wrote, to values: bounded in depth and in number before other code reads them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ MAX_DEPTH = 64
 MAX_VALUES = 100_000
 MAX_YAML_VALUES = 20_000
 """Aliases expanded: nine lines can stand for more values than there is memory for."""
+_MOST_TOML_DOTS = 1000
+"""In one line: tomllib needs time and memory by the square of a key's parts."""
 
 
 def from_json(text: str | bytes) -> Any:
@@ -77,6 +79,18 @@ def from_yaml(text: str) -> Any:
     except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
         # What PyYAML's constructors raise for a tag whose value does not fit, such as '!!int x'.
         raise ValueError(f"a value that does not fit its tag: {error}") from None
+
+
+def from_toml(text: str) -> dict[str, Any]:
+    """The table of a TOML text. Raises ValueError (tomllib.TOMLDecodeError where a line and column are known)."""
+    import tomllib
+
+    if any(line.count(".") > _MOST_TOML_DOTS for line in text.splitlines()):
+        raise ValueError(f"a line with more than {_MOST_TOML_DOTS:,} dots")
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
 
 
 def _bound(value: Any) -> None:

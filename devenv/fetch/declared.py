@@ -60,13 +60,14 @@ def check(artifact: Artifact, kind: Kind, path: Path) -> None:
         found = _READERS[kind](path)
         if not all(isinstance(value, str) for value in found):
             raise ValueError("it does not contain its name")
+        forms = tuple(map(_FORMS[kind], found))
     except _faults() as error:
         raise LockError(
             f"{artifact.file} cannot be read as {_WORDS[kind]}",
             detail=f"{type(error).__name__}: {error}", hint="pin the right file",
         ) from None  # fmt: skip
     wanted = (artifact.name, artifact.version, *((artifact.arch,) if isinstance(artifact, Deb) else ()))
-    if tuple(map(_FORMS[kind], found)) != tuple(map(_FORMS[kind], wanted)):
+    if forms != tuple(map(_FORMS[kind], wanted)):
         raise LockError(
             f"{artifact.file} is {' '.join(found)}, and not {' '.join(wanted)}",
             hint="correct the name and version, or pin the right file",

@@ -20,6 +20,8 @@ KINDS = (".tar.gz", ".zip")
 _MOST_BYTES = 4 << 30
 _MOST_MEMBERS = 200_000
 _MOST_TEXT_BYTES = 4 << 20
+_MOST_NAMES = 64 << 20
+"""Characters of all names together: packed, they need next to nothing."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +43,12 @@ def read(path: Path, wanted: Collection[str]) -> SourceFile:
     tops: set[str] = set()
     names: list[str] = []
     texts: dict[str, str] = {}
+    left = _MOST_NAMES
     with path.open("rb") as archive:
         is_zip = archive.read(2) == b"PK"
         archive.seek(0)
         for name, content in _zip(archive) if is_zip else _tar(archive):
+            left = _limit(0, left - len(name))
             top, _, inner = name.partition("/")
             tops.add(top)
             if len(tops) > 1:
@@ -72,6 +76,7 @@ def _tar(archive: BinaryIO) -> Iterator[tuple[str, IO[bytes] | None]]:
         for number, member in enumerate(members):
             left = _limit(number, left - max(member.size, 0))
             members.members = []  # type: ignore[attr-defined]  # tarfile would keep every member
+            members.pax_headers = {}  # and would give those that hold for all files to each one
             name = _plain(member.name)
             if name is None:
                 continue

@@ -7,7 +7,6 @@ preset. So the lock is stale when the package's pyproject.toml asks for somethin
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from devenv.doors import files
+from devenv.doors.untrusted import from_toml
 from devenv.preset.yaml.nodes import Mark, Node, display
 from devenv.preset.yaml.problems import Problems, quote
 
@@ -111,10 +111,10 @@ def _read(folder: Path, mark: Mark, problems: Problems) -> Mapping[str, Any] | N
                      hint="remove 'project'")  # fmt: skip
         return None
     try:
-        return tomllib.loads(files.read_text(path, most_bytes=_MOST_BYTES, inside=folder))
+        return from_toml(files.read_text(path, most_bytes=_MOST_BYTES, inside=folder))
     except OSError as error:
         problems.add(f"cannot read {display(path)}: {files.reason(error)}", mark, hint=files.hint(error))
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         problems.add(f"{display(path)} is not valid TOML: {error}", mark, hint="correct the file")
     return None
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import ast
 import dataclasses
 import re
-import tomllib
+import warnings
 from collections.abc import Sequence
 from email.parser import HeaderParser
 from pathlib import Path
 from typing import Any
 
+from devenv.doors.untrusted import from_toml
 from devenv.errors import LockError
 from devenv.fetch import source_file
 
@@ -26,6 +27,8 @@ _COMPILERS = re.compile(
 _ASIDE = re.compile(r"(?i)(tests?|docs?|doc|examples?|benchmarks?|samples?|demos?)/.*")
 _PLAIN_BACKENDS = frozenset({"flit_core.buildapi", "flit.buildapi", "poetry.core.masonry.api", "hatchling.build"})
 """Backends that need nothing more than the archive lists, unless a hook of its own says so."""
+_MOST_SCRIPT = 256 << 10
+"""Characters of a setup.py that is parsed: its tree needs a thousand times the memory."""
 _BACKEND = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*(:[A-Za-z_][A-Za-z0-9_.]*)?")
 
 
@@ -45,7 +48,7 @@ def facts(path: Path, file: str) -> SourceFacts:
     """The facts of the archive at `path`, called `file`. Raises LockError for one that cannot be read."""
     try:
         found = source_file.read(path, _WANTED)
-        project = tomllib.loads(found.texts.get("pyproject.toml", ""))
+        project = from_toml(found.texts.get("pyproject.toml", ""))
         requires, backend, backend_path = _build_system(project)
     except source_file.faults() as error:
         raise LockError(
@@ -93,15 +96,15 @@ def _certain(
     """The metadata of PKG-INFO where neither they nor the build requirements can be others after a build."""
     text = found.texts.get("PKG-INFO", "")
     headers = HeaderParser().parsestr(text)
-    version = re.fullmatch(r"(\d+)\.(\d+)", headers.get("Metadata-Version", ""))
+    version = re.fullmatch(r"([0-9]{1,3})\.([0-9]{1,3})", headers.get("Metadata-Version", ""))
     dynamic = {value.strip().lower() for value in headers.get_all("Dynamic", [])}
     if version is None or (int(version[1]), int(version[2])) < (2, 2):
         return None
     if dynamic & {"requires-dist", "requires-python", "provides-extra", "version", "name"} or backend_path:
         return None
     if backend in _PLAIN_BACKENDS:
-        hooks = project.get("tool", {}).get("hatch", {}) if backend == "hatchling.build" else {}
-        return None if "hooks" in str(hooks) else text
+        has_hooks = backend == "hatchling.build" and "hooks" in str(project.get("tool"))
+        return None if has_hooks else text
     if backend.startswith("setuptools.build_meta"):
         return None if _asks_for_more(found) else text
     return None
@@ -114,8 +117,11 @@ def _asks_for_more(found: source_file.SourceFile) -> bool:
     script = found.texts.get("setup.py")
     if script is None:
         return False
+    if len(script) > _MOST_SCRIPT:
+        return True
     try:
-        tree = ast.parse(script)
+        with warnings.catch_warnings(action="ignore"):  # they are about a stranger's code
+            tree = ast.parse(script)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return True
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]

@@ -16,8 +16,8 @@ from email.parser import HeaderParser
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.utils import InvalidSdistFilename, parse_sdist_filename
+from packaging.specifiers import SpecifierSet
+from packaging.utils import parse_sdist_filename
 from packaging.version import Version
 
 from devenv.doors.http.partial_file import Wanted
@@ -40,6 +40,8 @@ _COMPILER = re.compile(
     r"(?i)\b(gcc|g\+\+|cc|c\+\+|clang)\b['\"]?( failed)?:? .*(no such file|not found)|unable to find .*compiler"
 )
 """What builds print that were given no compiler."""
+_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{,199}")
+"""What source archives are called: other names cannot be locked."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,11 +158,11 @@ class WithoutWheels:
                 if self._tools.accepts(each.file):
                     with_wheels.add(each.file.split("-")[1])
                 continue
-            if each.yanked or not each.file.endswith(KINDS):
+            if each.yanked or not each.file.endswith(KINDS) or not _FILE.fullmatch(each.file):
                 continue
             try:
                 named, version = parse_sdist_filename(each.file)
-            except InvalidSdistFilename:
+            except ValueError:
                 continue
             if named == name and _fits(each.python, self._tools.python):
                 found.setdefault(str(version), each)
@@ -248,7 +250,7 @@ def _checked(requirements: Sequence[str], source: Source) -> tuple[str, ...]:
     for line in requirements:
         try:
             parsed = Requirement(line)
-        except InvalidRequirement:
+        except (InvalidRequirement, RecursionError):
             parsed = None
         if parsed is None or parsed.url:
             raise LockError(
@@ -261,7 +263,7 @@ def _checked(requirements: Sequence[str], source: Source) -> tuple[str, ...]:
 def _fits(specifier: str, python: str) -> bool:
     try:
         return SpecifierSet(specifier).contains(f"{python}.99")
-    except InvalidSpecifier:
+    except ValueError:  # one that is none, or has too many digits
         return True
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from devenv.adopt.facts.document import Document
+from devenv.doors.untrusted import from_toml
 from devenv.preset.yaml.nodes import Mark
 from devenv.preset.yaml.problems import Problems
 
@@ -17,13 +18,13 @@ Table = Mapping[str, Any]
 def table(document: Document, problems: Problems) -> Table:
     """The document's values; empty after adding a problem."""
     try:
-        return tomllib.loads(document.text)
+        return from_toml(document.text)
     except tomllib.TOMLDecodeError as error:
         found = re.search(r"\(at line (\d+), column (\d+)\)", str(error))
         mark = document.at(int(found[1]), int(found[2])) if found else document.at(len(document.lines))
         words = str(error).partition(" (at ")[0]
         problems.add(f"not valid TOML: {words[:1].lower()}{words[1:]}", mark, hint="correct the file")
-    except (RecursionError, ValueError):
+    except ValueError:
         problems.add("not valid TOML: a value is nested too deep or too large", document.at(1), hint="correct the file")
     return {}
 

@@ -81,3 +81,37 @@ def test_what_is_no_archive_is_one_error(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"<html>")
     with pytest.raises(LockError, match="cannot be read as the source of a Python package"):
         declared.check(source("a", "1"), "source", tmp_path / "x")
+
+
+def test_names_that_need_more_memory_than_they_took_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source_file, "_MOST_NAMES", 2000)
+    path = tar(tmp_path / "a-1.tar.gz", *(tarfile.TarInfo(f"a-1/{number}{'n' * 900}") for number in range(3)))
+    with pytest.raises(ValueError, match="more than the source of a package"):
+        source_file.read(path, ())
+
+
+def test_headers_for_all_files_are_not_given_to_each_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a-1.tar.gz"
+    seen: list[int] = []
+
+    def issym(member: tarfile.TarInfo) -> bool:
+        seen.append(len(member.pax_headers))
+        return False
+
+    with tarfile.open(path, "w:gz") as archive:
+        for number in range(3):
+            header = tarfile.TarInfo.create_pax_global_header({f"k{number}": "v"})
+            archive.fileobj.write(header)
+            archive.offset += len(header)
+            archive.addfile(tarfile.TarInfo(f"a-1/{number}"))
+    monkeypatch.setattr("devenv.fetch.source_file.Member.issym", issym)
+    source_file.read(path, ())
+    assert seen == [1, 1, 1]
+
+
+def test_a_sources_version_with_too_many_digits_is_one_error(tmp_path: Path) -> None:
+    path = sdist(tmp_path, "a", "1", {}, "Metadata-Version: 2.1\nName: a\nVersion: " + "1" * 5000 + "\n")
+    with pytest.raises(LockError, match="cannot be read as the source"):
+        declared.check(source("a", "1"), "source", path)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import tempfile
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -123,3 +124,31 @@ def test_a_damaged_archive_is_one_error(data: st.DataObject) -> None:
         whole.write_bytes((raw[:at] + bytes([data.draw(st.integers(0, 255))]) + raw[at + 1 :])[:cut])
         with contextlib.suppress(LockError):
             facts(whole, "a-1.tar.gz")
+
+
+@pytest.mark.parametrize(
+    ("pyproject", "info"),
+    [
+        ("", "Metadata-Version: " + "1" * 5000 + ".2\nName: a\nVersion: 1\n"),
+        ("tool = 3\n[build-system]\nrequires = []\nbuild-backend = 'hatchling.build'\n", STATIC),
+        ("[tool]\nhatch = 3\n[build-system]\nrequires = []\nbuild-backend = 'hatchling.build'\n", STATIC),
+    ],
+)
+def test_values_of_other_kinds_are_no_crash(pyproject: str, info: str, tmp_path: Path) -> None:
+    assert read(tmp_path, {"pyproject.toml": pyproject}, info).requires is not None
+
+
+def test_a_key_of_many_parts_is_refused_before_it_takes_the_memory(tmp_path: Path) -> None:
+    with pytest.raises(LockError) as caught:
+        read(tmp_path, {"pyproject.toml": "a" + ".a" * 2000 + " = 1"})
+    assert "dots" in (caught.value.detail or "")
+
+
+def test_a_setup_script_is_parsed_without_its_warnings_and_only_up_to_a_size(tmp_path: Path) -> None:
+    pyproject = "[build-system]\nrequires = []\nbuild-backend = 'setuptools.build_meta'\n"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = read(tmp_path, {"pyproject.toml": pyproject, "setup.py": "1if 2 else 3\n'\\d'"}, STATIC)
+    assert found.metadata
+    large = "x\n" * (200 << 10)
+    assert read(tmp_path, {"pyproject.toml": pyproject, "setup.py": large}, STATIC).metadata is None

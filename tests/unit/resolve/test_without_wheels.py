@@ -203,7 +203,7 @@ def test_without_an_engine_it_is_said_what_it_is_for(world: World) -> None:
     assert told.value.hint == "start it"
 
 
-@pytest.mark.parametrize("line", ["x @ https://h/x.whl", "not a requirement !"])
+@pytest.mark.parametrize("line", ["x @ https://h/x.whl", "not a requirement !", "x; " + "(" * 20_000])
 def test_build_requirements_that_cannot_be_locked_are_refused(line: str, world: World) -> None:
     text = f'[build-system]\nrequires = ["{line}"]\nbuild-backend = "x"\n'
     world.archive("a", "1", {"pyproject.toml": text})
@@ -328,3 +328,19 @@ def test_uv_is_shown_a_version_as_a_wheel_of_metadata(tmp_path: Path) -> None:
     assert offering.unsettled((("a-b", "1.0"),)) == []
     with zipfile.ZipFile(tmp_path / "a_b-1.0-py3-none-any.whl") as archive:
         assert b"Requires-Dist: x" in archive.read("a_b-1.0.dist-info/METADATA")
+
+
+@pytest.mark.parametrize(
+    ("file", "python"),
+    [
+        (f"a-{'1' * 5000}.tar.gz", ""),
+        ("a- 2.tar.gz", ""),
+        (f"a-2{'.0' * 200}.tar.gz", ""),
+        ("a-1.tar.gz", f">={'1' * 5000}"),
+    ],
+)
+def test_odd_lines_of_an_index_are_no_crash(file: str, python: str, world: World) -> None:
+    world.archive("a", "1")
+    listed = (Listed(file, "", None, python), *world.listed("a"))
+    tools = dataclasses.replace(world.tools(), sources=type("Page", (), {"listed": lambda _, name: listed})())
+    assert [source.version for source in WithoutWheels(tools).resolve(Wishes(requirements=["a"])).sources] == ["1"]
