@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import signal
 import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -26,7 +27,12 @@ _TIME_S = 1_700_000_000
 _LONGEST_S = 1800
 _MOST_BYTES = 2 << 30
 _MOST_MEMBERS = 200_000
+_MOST_BLOCKS = 4 << 21
+"""Of 512 bytes, in one file that git writes: a commit of a few kilobytes may stand for any number of files."""
+_MOST_PATH = 4096
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_NOT_FOUND = 127
+"""How the shell ends that finds no such program."""
 _HEAD = "refs/devenv/HEAD"
 _CONFIG = (
     "core.hooksPath=/dev/null", "core.fsmonitor=false", "core.attributesFile=/dev/null", "credential.helper=",
@@ -103,12 +109,18 @@ class _Git:
 
     def _run(self, *arguments: str) -> str:
         try:
-            return run(("git", *arguments), env=self._env, timeout_s=_LONGEST_S, cancel=self._cancel).out
-        except FileNotFoundError:
-            raise FetchError("this machine has no git, which brings repositories", hint="install git") from None
+            limited = ("sh", "-c", f'ulimit -f {_MOST_BLOCKS} && exec "$@"', "sh", "git", *arguments)
+            return run(limited, env=self._env, timeout_s=_LONGEST_S, cancel=self._cancel).out
         except TimeoutExpired:
             raise FetchError(f"the repository of {self._wanted.name} sends too slowly", hint="run it again") from None
         except ProcessError as error:
+            if error.outcome.code == _NOT_FOUND:
+                raise FetchError("this machine has no git, which brings repositories", hint="install git") from None
+            if error.outcome.code == -signal.SIGXFSZ:
+                raise FetchError(
+                    f"the commit of {self._wanted.name} holds more than the source of a package does",
+                    hint="name another commit",
+                ) from None
             raise FetchError(
                 f"git cannot bring {self._wanted.name} at {self._wanted.revision} from {self._wanted.url}",
                 detail="\n".join(error.outcome.err.strip().splitlines()[-5:]),
@@ -133,7 +145,7 @@ def _bounded(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     left = _MOST_BYTES
     for number, member in enumerate(archive):
         left -= member.size
-        if number >= _MOST_MEMBERS or left < 0:
+        if number >= _MOST_MEMBERS or left < 0 or len(member.name) > _MOST_PATH:
             raise ValueError("it holds more than the source of a package does")
         if member.isreg() or member.issym():
             yield member

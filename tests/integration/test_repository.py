@@ -267,3 +267,26 @@ def test_a_login_comes_from_netrc_and_is_kept_nowhere(
     assert path.read_bytes() == bring(named(served), tmp_path / "other")[1].read_bytes()
     assert "hunter2" not in caplog.text + repr(told.value)
     assert b"hunter2" not in path.read_bytes()
+
+
+def test_a_small_commit_that_stands_for_more_than_there_is_disk_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = Served(tmp_path / "large")
+    large.commit({f"zeros{number}": "0" * (1 << 20) for number in range(4)})
+    large.publish()
+    monkeypatch.setattr("devenv.fetch.repository._MOST_BLOCKS", 4000)
+    handler = functools.partial(Quiet, directory=str(large.bare.parent))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        large.url = f"http://127.0.0.1:{server.server_address[1]}/odd.git"
+        with pytest.raises(FetchError, match="more than the source of a package"):
+            bring(named(large, "main"), tmp_path)
+        server.shutdown()
+
+
+def test_without_git_it_is_said_what_it_is_for(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sh").symlink_to("/bin/sh")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(FetchError, match="this machine has no git"):
+        bring(named(served), tmp_path)
