@@ -62,7 +62,8 @@ def editor_key(lock: Lock) -> str | None:
 def source_key(lock: Lock, source: Source) -> str:
     """The key of a wheel made from source: the archive, its build requirements, compiler and headers, how it is made.
 
-    Not the base's packages, and no other package: equal sources are built once for all presets of a release.
+    The base's packages and uv count, because they run as root in the build and a stranger's lock names them. No other
+    package does: equal sources are built once for all presets of a base.
     """
     assert lock.sources is not None
     keys: dict[str, str] = {}
@@ -75,6 +76,8 @@ def _source_key(lock: Lock, source: Source, needed: list[str]) -> str:
     assert lock.sources is not None
     return digest([
         SOURCE_FORMAT,
+        root_key(lock),
+        lock.uv.sha256,
         lock.platform,
         lock.base.distribution,
         lock.base.release,

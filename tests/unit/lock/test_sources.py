@@ -172,3 +172,12 @@ def test_builds_that_all_need_each_earlier_one_have_a_key_at_once() -> None:
     for number in range(40):
         made.append(source(f"a{number}", needs=tuple(each.file for each in made)))
     assert len(source_key(locked(*made), made[-1])) == len(source_key(locked(made[0]), made[0]))
+
+
+def test_what_runs_as_root_in_a_build_is_in_the_key() -> None:
+    one = source("a")
+    mine = locked(one)
+    own_uv = mine.model_copy(update={"uv": mine.uv.model_copy(update={"sha256": "e" * 64})})
+    base = mine.base.model_copy(update={"packages": (*mine.base.packages, deb("evil"))})
+    keys = [source_key(each, one) for each in (mine, own_uv, mine.model_copy(update={"base": base}))]
+    assert len(set(keys)) == len(keys)
