@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 MOST_TOKENS = 4096
 """Of an answer, where the client names no number."""
 _MOST_PIXELS = 50_000_000
+"""Of all pictures of a request together: packed, a large one takes next to nothing."""
+_FORMATS = ("PNG", "JPEG", "WEBP")
 
 
 class RequestError(Exception):
@@ -57,7 +59,8 @@ def chat(body: bytes) -> Request:
     messages = value.get("messages")
     if not isinstance(messages, list) or not messages:
         raise RequestError("'messages' is a list of messages")
-    return Request(messages=tuple(map(_message, messages)), **_common(value))
+    pictures = _Pictures()
+    return Request(messages=tuple(_message(each, pictures) for each in messages), **_common(value))
 
 
 def text(body: bytes) -> Request:
@@ -100,40 +103,50 @@ def _sampling(value: Mapping[str, Any]) -> Sampling:
         )
     except (TypeError, ValueError, OverflowError):
         raise RequestError("max_tokens, temperature and top_p are numbers; stop is a text or a list") from None
+    if "" in sampling.stop:
+        raise RequestError("'stop' has an empty text")
     if sampling.max_tokens < 1 or not 0 <= sampling.temperature <= 2 or not 0 < sampling.top_p <= 1:
         raise RequestError("max_tokens is 1 or more, temperature 0 to 2, top_p more than 0 and at most 1")
     return sampling
 
 
-def _message(value: Any) -> Mapping[str, Any]:
+def _message(value: Any, pictures: _Pictures) -> Mapping[str, Any]:
     content = value.get("content") if isinstance(value, dict) else None
     if not isinstance(content, str | list) or not isinstance(value.get("role"), str):
         raise RequestError("a message has a 'role' and a 'content'")
     parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
-    return {"role": value["role"], "content": [_part(part) for part in parts]}
+    return {"role": value["role"], "content": [_part(part, pictures) for part in parts]}
 
 
-def _part(value: Any) -> Mapping[str, Any]:
+def _part(value: Any, pictures: _Pictures) -> Mapping[str, Any]:
     kind = value.get("type") if isinstance(value, dict) else None
     if kind == "text" and isinstance(value.get("text"), str):
         return {"type": "text", "text": value["text"]}
     if kind == "image_url" and isinstance(value.get("image_url"), dict):
-        return {"type": "image", "image": _picture(value["image_url"].get("url"))}
+        return {"type": "image", "image": pictures.read(value["image_url"].get("url"))}
     raise RequestError("a part of a message is a text or an image_url")
 
 
-def _picture(url: Any) -> Image:
-    from PIL import Image, UnidentifiedImageError
+class _Pictures:
+    """Reads the pictures of one request."""
 
-    if not isinstance(url, str) or not url.startswith("data:"):
-        raise RequestError("pictures come as data URIs (data:image/png;base64,…): this server fetches nothing")
-    try:
-        data = base64.b64decode(url.partition(",")[2], validate=True)
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            picture = Image.open(io.BytesIO(data))
-            if picture.width * picture.height > _MOST_PIXELS:
-                raise RequestError(f"a picture has more than {_MOST_PIXELS:,} pixels")
-            return picture.convert("RGB")
-    except (binascii.Error, UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombWarning):
-        raise RequestError("a picture cannot be read: base64 of a PNG, JPEG or WebP") from None
+    def __init__(self) -> None:
+        self._left = _MOST_PIXELS
+
+    def read(self, url: Any) -> Image:
+        """The picture in a data URI. Raises RequestError."""
+        from PIL import Image, UnidentifiedImageError
+
+        if not isinstance(url, str) or not url.startswith("data:"):
+            raise RequestError("pictures come as data URIs (data:image/png;base64,…): this server fetches nothing")
+        try:
+            data = base64.b64decode(url.partition(",")[2], validate=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", Image.DecompressionBombWarning)
+                picture = Image.open(io.BytesIO(data), formats=_FORMATS)
+                self._left -= picture.width * picture.height
+                if self._left < 0:
+                    raise RequestError(f"the pictures have more than {_MOST_PIXELS:,} pixels")
+                return picture.convert("RGB")
+        except (binascii.Error, UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombWarning):
+            raise RequestError("a picture cannot be read: base64 of a PNG, JPEG or WebP") from None

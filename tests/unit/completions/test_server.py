@@ -58,9 +58,9 @@ def _chat(content: Any, **more: Any) -> dict[str, Any]:
     return {"model": NAME, "messages": [{"role": "user", "content": content}], **more}
 
 
-def _url(size: tuple[int, int] = (5, 4)) -> str:
+def _url(size: tuple[int, int] = (5, 4), kind: str = "PNG") -> str:
     data = io.BytesIO()
-    Image.new("RGBA", size).save(data, "PNG")
+    Image.new("RGB" if kind == "EPS" else "RGBA", size).save(data, kind)
     return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()
 
 
@@ -110,6 +110,8 @@ def test_health_and_the_model_need_no_body() -> None:
     (_chat(_picture("data:image/png;base64,!!")), "cannot be read"),
     (_chat(_picture("data:image/png;base64," + base64.b64encode(b"x" * 99).decode())), "cannot be read"),
     (_chat(_picture(_url((8000, 7000)))), "more than 50,000,000 pixels"),
+    (_chat([*_picture(_url((6000, 5000))), *_picture(_url((6000, 5000)))]), "more than 50,000,000 pixels"),
+    (_chat(_picture(_url(kind="EPS"))), "cannot be read"), (_chat("x", stop=["a", ""]), "an empty text"),
     (_chat("x", max_tokens=0), "max_tokens is 1 or more"), (_chat("x", max_tokens="many"), "are numbers"),
     (_chat("x", temperature=3), "temperature 0 to 2"), (_chat("x", n=2), "neither 'n'"), (_chat("x", model=1), "'model'"),
 ])  # fmt: skip
