@@ -313,6 +313,12 @@ def test_rows_of_a_hub(rows: list[dict[str, Any]]) -> None:
     assert all(isinstance(one.path, str) and isinstance(one.size, int) for one in found)
 
 
+@pytest.mark.parametrize("size", [-1, 10**400])
+def test_a_hubs_file_of_no_size(size: int) -> None:
+    with pytest.raises(FetchError, match="does not speak the hub's API"):
+        listing("huggingface", "a/b", [size], lambda row: HubFile(path="x", size=row))
+
+
 def resolved(monkeypatch: pytest.MonkeyPatch, *rows: HubFile) -> None:
     told = SimpleNamespace(files=lambda *_: rows)
     monkeypatch.setattr(model, "hub", lambda *_: told)

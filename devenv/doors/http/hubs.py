@@ -314,6 +314,8 @@ def _checked(file: HubFile) -> HubFile:
     texts = (file.path, file.sha256 or "", file.git or "")
     if not isinstance(file.size, int) or not all(isinstance(text, str) for text in texts):
         raise TypeError("a file's name, size or hash is of another type")
+    if not 0 <= file.size < 1 << 63:
+        raise ValueError("a file has a size that none can have")
     for text in texts:
         text.encode()
     return file
