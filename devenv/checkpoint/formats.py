@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
+import re
 
 from devenv.checkpoint.checkpoint import Checkpoint, size
 from devenv.doors.http.hubs import HubFile
@@ -57,9 +58,9 @@ def choose(checkpoint: Checkpoint, *, with_code: bool) -> Chosen:
     if not weights:
         raise _no_weights(checkpoint, paths)
     deny = [pattern for pattern in (*_OTHERS, *_SHOWN, *(() if with_code else _CODE)) if _any(paths, pattern)]
-    deny += sorted(file.path for file in top if file not in weights)
+    deny += sorted(_pattern(file.path) for file in top if file not in weights)
     folders = {path.rpartition("/")[0] for path in paths if path.endswith(".safetensors") and "/" in path}
-    deny += sorted(f"{folder}/*.safetensors" for folder in folders)
+    deny += sorted({f"{_pattern(folder)}/*.safetensors" for folder in folders})
     left = [file for file in checkpoint.about.files if not any(_matches(file.path, pattern) for pattern in deny)]
     return Chosen(weights=tuple(weights), others=tuple(file for file in left if file not in weights), deny=tuple(deny))
 
@@ -98,6 +99,11 @@ def _no_weights(checkpoint: Checkpoint, paths: list[str]) -> UsageError:
         )
     what = "no weights in safetensors" if "config.json" in paths else "no config.json and no safetensors"
     return UsageError(f"{id_} has {what}", hint="name a repository in Transformers' form")
+
+
+def _pattern(path: str) -> str:
+    """A pattern for that path alone, or nearly: a preset's patterns are plain, and names may have any character."""
+    return re.sub(r"[^A-Za-z0-9._/+ -]", "?", path)
 
 
 def _any(paths: list[str], pattern: str) -> bool:

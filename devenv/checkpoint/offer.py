@@ -24,6 +24,7 @@ from devenv.preset import scaffold
 from devenv.preset.base_option import OtherBase, other_base
 from devenv.preset.load import default_name
 from devenv.preset.project_root import PROJECT_FILE
+from devenv.preset.yaml.nodes import display
 
 if TYPE_CHECKING:
     from devenv.compat.matrix import Matrix
@@ -101,6 +102,11 @@ def write(made: Offer, around: Surroundings, *, force: bool) -> tuple[Path, ...]
     was_there = os.path.lexists(check)
     try:
         program = files.read(presets_dir() / "completions" / "completion.py", most_bytes=files.STATE_BYTES)
+        if was_there and not force and files.read(check, most_bytes=files.STATE_BYTES) != program:
+            raise PresetError(
+                f"{display(check)} exists already, with other content",
+                hint="move it away, or overwrite it with 'devenv init --force'",
+            )
         files.write_below(around.folder, text.CHECK, program)
     except OSError as error:
         raise scaffold.unwritable(around.folder, error) from None

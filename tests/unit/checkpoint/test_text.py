@@ -22,7 +22,7 @@ from devenv.plan.plan import plan
 from devenv.preset.base_option import other_base
 from devenv.preset.load import load
 from devenv.render.render import render
-from tests.unit.checkpoint.conftest import GPT2, LLAMA, QWEN_VL, checkpoint
+from tests.unit.checkpoint.conftest import FILES, GPT2, LLAMA, QWEN_VL, checkpoint
 from tests.unit.checkpoint.test_serving import H100
 from tests.unit.handmade import settings
 
@@ -149,3 +149,27 @@ def test_a_gpu_that_is_too_small_is_named() -> None:
     assert "the largest GPU here has 8.0 GiB, which is not enough" in words
     assert report.here(_offer(*KINDS["llama"]), small) == ""
     assert report.warnings(_offer(*KINDS["llama"]), H100) == ()
+
+
+def test_an_own_check_is_not_overwritten(tmp_path: Path) -> None:
+    own = tmp_path / text.CHECK
+    own.parent.mkdir()
+    own.write_text("mine")
+    with pytest.raises(PresetError, match="exists already, with other content"):
+        write(_offer(*KINDS["llama"]), _around(tmp_path), force=False)
+    assert own.read_text() == "mine"
+    write(_offer(*KINDS["llama"]), _around(tmp_path), force=True)
+    assert own.read_text() != "mine"
+
+
+def test_names_of_any_script_in_a_repository_are_patterns_of_the_preset(tmp_path: Path) -> None:
+    folders = ("\N{GRINNING FACE}", "a\x7f\x85b", '"]\nname: evil', "[x]")
+    looked = checkpoint(files={**FILES, **{f"{folder}/x.safetensors": 9 for folder in folders}})
+    chosen = formats.choose(looked, with_code=False)
+    assert {file.path for file in (*chosen.weights, *chosen.others)} == set(FILES)
+    made = dataclasses.replace(_offer(*KINDS["llama"]), checkpoint=looked, chosen=chosen)
+    write(made, _around(tmp_path), force=False)
+    found = load(tmp_path / "devenv.yaml").preset
+    assert found.model is not None
+    assert found.model.deny == chosen.deny
+    assert found.name != "evil"
