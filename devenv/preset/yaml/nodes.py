@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,8 @@ Place = tuple[str | int, ...]
 """A value's place in a preset: keys and list indices from the top."""
 
 _EXCERPT_CHARACTERS = 160
+_LOGIN = re.compile(r"(?<=://)[^/@\s\"']+(?=@)")
+"""Of an address: it stays in the file alone."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +38,9 @@ class Mark:
     def excerpt(self) -> str:
         """The line and a caret below the column."""
         start = max(0, self.column - 1 - _EXCERPT_CHARACTERS // 2)
-        shown = "".join(_printable(c) for c in self.text[start : start + _EXCERPT_CHARACTERS])
-        before = "".join(_printable(c) for c in self.text[start : self.column - 1])
+        text = _LOGIN.sub(lambda login: "*" * len(login[0]), self.text)
+        shown = "".join(_printable(c) for c in text[start : start + _EXCERPT_CHARACTERS])
+        before = "".join(_printable(c) for c in text[start : self.column - 1])
         lead = "…" if start else ""
         number = str(self.line)
         indent = " " * (len(lead) + sum(_width(character) for character in before))

@@ -9,7 +9,7 @@ import yaml
 
 from devenv.errors import PresetError
 from devenv.preset.yaml import parse as document
-from devenv.preset.yaml.nodes import Node
+from devenv.preset.yaml.nodes import Mark, Node
 from devenv.preset.yaml.problems import Problems
 from devenv.preset.yaml.text import Source
 
@@ -180,3 +180,11 @@ def test_excerpts() -> None:
     line, caret = long.splitlines()
     assert len(line) < 180
     assert line[caret.index("^")] == "@"
+
+
+def test_an_excerpt_shows_no_login_of_an_address() -> None:
+    line = 'pip: ["a @ git+https://me:hunter2@h/a.git", x]'
+    shown = Mark(path=Path("devenv.yaml"), line=3, column=line.index("x]") + 1, text=line).excerpt()
+    assert "hunter2" not in shown
+    first, second = shown.splitlines()
+    assert second.index("^") == first.index("x]")
