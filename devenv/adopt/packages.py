@@ -142,7 +142,7 @@ def _requirement(fact: Fact, environment: Mapping[str, str]) -> tuple[Requiremen
     """The requirement of a fact; None where its condition does not hold in the image."""
     try:
         asked = _parsed(fact.value)
-    except InvalidRequirement:
+    except (InvalidRequirement, RecursionError):
         return None
     return (asked, fact) if holds(asked, environment) else None
 

@@ -289,7 +289,7 @@ def _is_version(text: str) -> bool:
 def _requirement_name(entry: str) -> str:
     try:
         return canonicalize_name(Requirement(entry).name)
-    except InvalidRequirement:
+    except (InvalidRequirement, RecursionError):
         return ""
 
 

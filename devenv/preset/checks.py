@@ -199,7 +199,7 @@ def _pinned_twice(top: Node, problems: Problems) -> None:
     for node in top.entries["pip"].items if "pip" in top.entries else ():
         try:
             requirement = Requirement(node.value) if isinstance(node.value, str) else None
-        except InvalidRequirement:
+        except (InvalidRequirement, RecursionError):
             continue
         name = canonicalize_name(requirement.name) if requirement else ""
         if requirement and (requirement.specifier or requirement.url) and name in pinned:

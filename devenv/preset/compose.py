@@ -21,7 +21,7 @@ def _pip(node: Node) -> str | None:
         return None
     try:
         return canonicalize_name(Requirement(node.value).name)
-    except InvalidRequirement:
+    except (InvalidRequirement, RecursionError):
         return None
 
 
@@ -29,7 +29,7 @@ def _marker(node: Node) -> Marker | None:
     """A requirement's condition, such as `python_version < "3.12"`."""
     try:
         return Requirement(node.value).marker if isinstance(node.value, str) else None
-    except InvalidRequirement:
+    except (InvalidRequirement, RecursionError):
         return None
 
 

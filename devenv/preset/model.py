@@ -15,7 +15,7 @@ from devenv.preset.repository import repository
 def _requirement(text: str) -> str:
     try:
         parsed = Requirement(text)
-    except InvalidRequirement as error:
+    except (InvalidRequirement, RecursionError) as error:
         raise ValueError(f"not a PEP 508 requirement: {str(error).splitlines()[0]}") from None
     if parsed.url and own_wheel(text) is None and repository(text) is None:
         raise ValueError(

@@ -36,6 +36,8 @@ _COMPILES = frozenset({
     "pybind11", "scikit-build", "scikit-build-core", "setuptools-rust", "torch",
 })  # fmt: skip
 _EXTRAS, _GROUPS = "extras", "groups"
+_DEEPEST = 100
+"""Groups in groups."""
 
 
 def build_requirements(build: Mapping[str, Any]) -> tuple[str, ...]:
@@ -46,7 +48,7 @@ def build_requirements(build: Mapping[str, Any]) -> tuple[str, ...]:
     for item in _listed(build.get("requires")) or ("setuptools",):
         try:
             requirement = Requirement(str(item))
-        except InvalidRequirement:
+        except (InvalidRequirement, RecursionError):
             continue
         names.add(canonicalize_name(requirement.name))
         if not requirement.url:
@@ -142,26 +144,31 @@ def _dependencies(
 
 
 def _group(
-    name: str, groups: Mapping[str, Any], mark: Mark, problems: Problems, above: tuple[str, ...] = ()
-) -> Iterator[object]:
-    """A group's entries, and those of the groups that it includes."""
-    if name in above:
+    name: str, groups: Mapping[str, Any], mark: Mark, problems: Problems, above: tuple[str, ...] = (),
+    *, done: set[str] | None = None,
+) -> Iterator[object]:  # fmt: skip
+    """A group's entries, and those of the groups that it includes, each one once."""
+    done = set() if done is None else done
+    if name in done:
+        return
+    if name in above or len(above) > _DEEPEST:
         problems.add(f"the dependency group {quote(name)} of {_FILE} includes itself", mark, hint="correct the file")
         return
     if name not in groups:
         problems.add(f"{_FILE} has no dependency group {quote(name)}", mark, hint=_has(groups))
     for item in _listed(groups.get(name)):
         if isinstance(item, dict) and isinstance(item.get("include-group"), str):
-            yield from _group(item["include-group"], groups, mark, problems, (*above, name))
+            yield from _group(item["include-group"], groups, mark, problems, (*above, name), done=done)
         else:
             yield item
+    done.add(name)
 
 
 def _requirements(items: tuple[object, ...], what: str, mark: Mark, problems: Problems) -> Iterator[str]:
     for item in items:
         try:
             yield str(Requirement(str(item)))
-        except InvalidRequirement:
+        except (InvalidRequirement, RecursionError):
             problems.add(f"{_FILE}, {what}: {quote(str(item))} is not a requirement", mark, hint="correct the file")
 
 
@@ -190,7 +197,7 @@ def _with_step(setup: Node | None, node: Node) -> Node:
 def _name(text: str) -> str:
     try:
         return canonicalize_name(Requirement(text).name)
-    except InvalidRequirement:
+    except (InvalidRequirement, RecursionError):
         return ""
 
 

@@ -40,7 +40,7 @@ def named(entry: str) -> str | None:
         return entry
     try:
         url = Requirement(entry).url or ""
-    except InvalidRequirement:
+    except (InvalidRequirement, RecursionError):
         return None
     return unquote(re.sub("^file:(//)?", "", url.partition("#")[0])) if url.startswith("file:") else None
 

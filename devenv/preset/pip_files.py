@@ -104,5 +104,5 @@ def _text(name: str, by: Path, folder: Path, mark: Mark, problems: Problems) -> 
 def _name(text: str) -> str:
     try:
         return canonicalize_name(Requirement(text).name)
-    except InvalidRequirement:
+    except (InvalidRequirement, RecursionError):
         return text

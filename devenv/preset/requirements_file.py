@@ -83,7 +83,7 @@ def line(text: str, mark: Mark) -> Entry:
         return _path(body, mark)
     try:
         return Entry(kind="requirement", text=str(Requirement(body)), mark=mark)
-    except InvalidRequirement as error:
+    except (InvalidRequirement, RecursionError) as error:
         return Entry(kind="refused", text=body, mark=mark, why=f"not a PEP 508 requirement: {_first(error)}")
 
 
@@ -231,7 +231,7 @@ def _repository(body: str, mark: Mark) -> Entry:
     try:
         if repository(text):
             return Entry(kind="requirement", text=str(Requirement(text)), mark=mark)
-    except InvalidRequirement:
+    except (InvalidRequirement, RecursionError):
         pass
     why = "a repository's address that cannot be locked"
     if _VCS.match(text):

@@ -15,7 +15,7 @@ def from_git(text: str, details: Mapping[str, Any]) -> str | None:
     lock cannot have it."""
     try:
         asked = Requirement(text)
-    except InvalidRequirement:
+    except (InvalidRequirement, RecursionError):
         return None
     revision = next((details[key] for key in ("rev", "tag", "branch") if key in details), "")
     folder = details.get("subdirectory", "")
@@ -28,5 +28,5 @@ def from_git(text: str, details: Mapping[str, Any]) -> str | None:
     found = f"{asked.name}{extras} @ {address}" + (f" ; {asked.marker}" if asked.marker else "")
     try:
         return found if repository(found) else None
-    except InvalidRequirement:
+    except (InvalidRequirement, RecursionError):
         return None

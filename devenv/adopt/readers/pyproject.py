@@ -159,5 +159,5 @@ def _text(value: Any) -> str:
 def _name(text: str) -> str:
     try:
         return canonicalize_name(Requirement(text).name)
-    except InvalidRequirement:
+    except (InvalidRequirement, RecursionError):
         return ""

@@ -110,3 +110,23 @@ def test_a_build_without_a_table_is_one_of_setuptools() -> None:
     assert build_requirements({"requires": ["poetry>=1"], "build-backend": "poetry.core.masonry.api"}) == (
         "poetry-core",
     )
+
+
+def test_groups_that_include_each_earlier_one_twice_are_read_once(write: Write, loads: Loads) -> None:
+    twice = (f'a{n} = [{{include-group = "a{n - 1}"}}, {{include-group = "a{n - 1}"}}]' for n in range(1, 60))
+    write("pyproject.toml", "\n".join(("[project]", "name = 'a'", "[dependency-groups]", "a0 = ['rich']", *twice)))
+    assert loads("extends: root\nproject: {groups: [a59]}\n").preset.pip[0] == "rich"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "project = {dependencies = ['a; " + "(" * 20_000 + "']}",
+        "build-system = {requires = ['a; " + "(" * 20_000 + "']}\nproject = {dependencies = ['?']}",
+        "project = {}\n[dependency-groups]\n"
+        + "".join(f"g{n} = [{{include-group = 'g{n + 1}'}}]\n" for n in range(5000)),
+    ],
+)
+def test_what_is_nested_too_deep_is_a_mistake(text: str, write: Write, mistakes: Mistakes) -> None:
+    write("pyproject.toml", text)
+    assert mistakes("extends: root\nproject: {groups: [g0]}\n")
