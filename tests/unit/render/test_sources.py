@@ -40,6 +40,7 @@ def test_each_has_a_stage_with_its_own_files_only(planned: Plan) -> None:
     assert f"from={TOOL.stage},source=/,target=/run/built/{TOOL.stage}" in stage
     assert "sh /run/build/source.sh 3.11 Odd.Name-1.zip Odd.Name 1 own.api:Backend tools ." in stage
     assert "target=/run/wheels" not in stage
+    assert "\nRUN --network=none " in stage, "its code has none whatever network the build is given"
 
 
 def test_only_what_is_compiled_gets_the_compiler(planned: Plan) -> None:
