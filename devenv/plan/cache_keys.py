@@ -12,8 +12,6 @@ ROOT_FORMAT = 1
 """Raise it when first_stage.py makes another first-stage root of the same packages."""
 SOURCE_FORMAT = 1
 """Raise it when the same inputs give another wheel."""
-_NOT_COMPILED_IN = frozenset({"linux-libc-dev", "libpython3-stdlib", "media-types"})
-"""The compiler's packages that change without any effect on the compiled editor."""
 
 
 def root_key(lock: Lock) -> str:
@@ -39,9 +37,10 @@ def base_key(lock: Lock, *, user: tuple[str, int, str, int]) -> str | None:
 
 
 def editor_key(lock: Lock) -> str | None:
-    """The key of the compiled editor: release, compiler and headers, Node, its own sources, how it is made.
+    """The key of the compiled editor: base, compiler and headers, Node, its own sources, how it is made.
 
-    Not the base's packages, apt or pip. A registry image has a part of the compiler, so there its digest counts.
+    Not apt or pip. All that runs while it is compiled counts, also what compiles nothing into it: a stranger's lock
+    names the base's packages and the compiler, and other projects get the editor of the same key.
     """
     if lock.editor is None:
         return None
@@ -51,7 +50,8 @@ def editor_key(lock: Lock) -> str | None:
         lock.base.distribution,
         lock.base.release,
         lock.base.digest,
-        [deb.sha256 for deb in editor.toolchain if deb.name not in _NOT_COMPILED_IN],
+        root_key(lock),
+        [deb.sha256 for deb in editor.toolchain],
         lock.node.sha256 if lock.node else None,
         [editor.version, editor.source, editor.archive.sha256, [tarball.sha256 for tarball in editor.packages]],
         _templates("dockerfile", "node.j2", "editor.j2"),
@@ -87,7 +87,7 @@ def _source_key(lock: Lock, source: Source, needed: list[str]) -> str:
         [source.name, source.commit or source.version, source.sha256, source.backend, source.backend_path],
         sorted(wheel.sha256 for wheel in source.requires),
         needed,
-        [deb.sha256 for deb in lock.sources.toolchain_of(source) if deb.name not in _NOT_COMPILED_IN],
+        [deb.sha256 for deb in lock.sources.toolchain_of(source)],
         _templates("dockerfile", "source.j2"),
         _templates("build", "debs.sh", "source.sh", "source.py"),
     ])  # fmt: skip
