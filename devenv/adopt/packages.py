@@ -12,6 +12,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from devenv.adopt.facts.facts import Fact, Facts, Kind
+from devenv.preset.requirement import parsed
 from devenv.preset.yaml.nodes import Mark
 from devenv.preset.yaml.problems import Problems, quote
 
@@ -135,14 +136,14 @@ def gather(facts: Facts, python: str, arch: str, problems: Problems) -> Packages
 @functools.lru_cache(maxsize=1 << 15)
 def _parsed(text: str) -> Requirement:
     """A requirement, which nobody changes: each is looked at once for every base."""
-    return Requirement(text)
+    return parsed(text)
 
 
 def _requirement(fact: Fact, environment: Mapping[str, str]) -> tuple[Requirement, Fact] | None:
     """The requirement of a fact; None where its condition does not hold in the image."""
     try:
         asked = _parsed(fact.value)
-    except (InvalidRequirement, RecursionError):
+    except InvalidRequirement:
         return None
     return (asked, fact) if holds(asked, environment) else None
 

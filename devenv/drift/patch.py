@@ -7,13 +7,13 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name, is_normalized_name
+from packaging.utils import is_normalized_name
 from packaging.version import InvalidVersion, Version
 
 from devenv.drift.entries import chain
 from devenv.drift.items import Item
 from devenv.errors import PresetError
+from devenv.preset import requirement
 from devenv.preset.model import APT, CONTAINER_PATH, NPM
 from devenv.preset.yaml import edit
 
@@ -158,11 +158,11 @@ class _Maker:
                 one, "its name or version is none of a Python package", "look into the container before you trust it"
             )
         elif one.change == "removed":
-            self._gone("pip", one, _requirement_name)
+            self._gone("pip", one, requirement.name_of)
         elif key := next((key for key in _KEYS if _KEYS[key] == one.name and self._versions.get(key)), None):
             self._leave(one, f"its version is that of '{key}:'", f"write {one.now} there, if that goes with the rest")
-        elif one.asked_for or self._entry("pip", one.name, _requirement_name, self._composed):
-            self._pin("pip", one, f"{one.name}=={one.now}", _requirement_name)
+        elif one.asked_for or self._entry("pip", one.name, requirement.name_of, self._composed):
+            self._pin("pip", one, f"{one.name}=={one.now}", requirement.name_of)
 
     def _apt(self, one: Item) -> None:
         if one.change == "edited":
@@ -284,13 +284,6 @@ def _is_version(text: str) -> bool:
     except InvalidVersion:
         return False
     return text == text.strip()
-
-
-def _requirement_name(entry: str) -> str:
-    try:
-        return canonicalize_name(Requirement(entry).name)
-    except (InvalidRequirement, RecursionError):
-        return ""
 
 
 def _apt_name(entry: str) -> str:

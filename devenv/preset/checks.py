@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import InvalidRequirement
 from packaging.utils import canonicalize_name
 
 from devenv.preset import timezones
 from devenv.preset.model import COMPONENTS, TIMEZONE
+from devenv.preset.requirement import parsed
 from devenv.preset.yaml.nodes import Node
 from devenv.preset.yaml.problems import Problems, nearest, quote
 
@@ -198,8 +199,8 @@ def _pinned_twice(top: Node, problems: Problems) -> None:
         pinned["jupyterlab"] = "jupyter.version"
     for node in top.entries["pip"].items if "pip" in top.entries else ():
         try:
-            requirement = Requirement(node.value) if isinstance(node.value, str) else None
-        except (InvalidRequirement, RecursionError):
+            requirement = parsed(node.value) if isinstance(node.value, str) else None
+        except InvalidRequirement:
             continue
         name = canonicalize_name(requirement.name) if requirement else ""
         if requirement and (requirement.specifier or requirement.url) and name in pinned:

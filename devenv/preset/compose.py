@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Callable, Mapping
 
 from packaging.markers import Marker
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
+from packaging.requirements import InvalidRequirement
 
+from devenv.preset.requirement import name_of, parsed
 from devenv.preset.yaml.nodes import Node, Place
 from devenv.preset.yaml.problems import Problems, quote
 
@@ -17,19 +17,14 @@ Identity = Callable[[Node], str | None]
 
 
 def _pip(node: Node) -> str | None:
-    if not isinstance(node.value, str):
-        return None
-    try:
-        return canonicalize_name(Requirement(node.value).name)
-    except (InvalidRequirement, RecursionError):
-        return None
+    return name_of(node.value) or None if isinstance(node.value, str) else None
 
 
 def _marker(node: Node) -> Marker | None:
     """A requirement's condition, such as `python_version < "3.12"`."""
     try:
-        return Requirement(node.value).marker if isinstance(node.value, str) else None
-    except (InvalidRequirement, RecursionError):
+        return parsed(node.value).marker if isinstance(node.value, str) else None
+    except InvalidRequirement:
         return None
 
 

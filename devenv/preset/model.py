@@ -5,19 +5,19 @@ from __future__ import annotations
 import ipaddress
 from typing import Annotated, Literal, Self
 
-from packaging.requirements import InvalidRequirement, Requirement
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from devenv.preset.own_wheel import own_wheel
 from devenv.preset.repository import repository
+from devenv.preset.requirement import parsed
 
 
 def _requirement(text: str) -> str:
     try:
-        parsed = Requirement(text)
-    except (InvalidRequirement, RecursionError) as error:
+        asked = parsed(text)
+    except ValueError as error:
         raise ValueError(f"not a PEP 508 requirement: {str(error).splitlines()[0]}") from None
-    if parsed.url and own_wheel(text) is None and repository(text) is None:
+    if asked.url and own_wheel(text) is None and repository(text) is None:
         raise ValueError(
             "direct references (name @ url) cannot be locked, except a git repository by http or https (git+https://…@"
             "REVISION) and the address of a wheel with its hash (https://…/FILE.whl#sha256=…), both without a login; "

@@ -11,11 +11,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import InvalidRequirement
 from packaging.utils import canonicalize_name
 
 from devenv.doors import files
 from devenv.doors.untrusted import from_toml
+from devenv.preset.requirement import name_of, parsed
 from devenv.preset.yaml.nodes import Mark, Node, display
 from devenv.preset.yaml.problems import Problems, quote
 
@@ -47,8 +48,8 @@ def build_requirements(build: Mapping[str, Any]) -> tuple[str, ...]:
     requires, names = [], set()
     for item in _listed(build.get("requires")) or ("setuptools",):
         try:
-            requirement = Requirement(str(item))
-        except (InvalidRequirement, RecursionError):
+            requirement = parsed(str(item))
+        except InvalidRequirement:
             continue
         names.add(canonicalize_name(requirement.name))
         if not requirement.url:
@@ -58,7 +59,7 @@ def build_requirements(build: Mapping[str, Any]) -> tuple[str, ...]:
     if backend not in _BACKENDS:
         raise ValueError(f"its build backend is {backend}")
     if "poetry" in names:  # the old name of its backend, with all of Poetry
-        requires = [one for one in requires if canonicalize_name(Requirement(one).name) != "poetry"]
+        requires = [one for one in requires if name_of(one) != "poetry"]
     return (*requires, *(one for one in _BACKENDS[backend] if one not in names))
 
 
@@ -167,19 +168,19 @@ def _group(
 def _requirements(items: tuple[object, ...], what: str, mark: Mark, problems: Problems) -> Iterator[str]:
     for item in items:
         try:
-            yield str(Requirement(str(item)))
-        except (InvalidRequirement, RecursionError):
+            yield str(parsed(str(item)))
+        except InvalidRequirement:
             problems.add(f"{_FILE}, {what}: {quote(str(item))} is not a requirement", mark, hint="correct the file")
 
 
 def _with(pip: Node | None, asked: tuple[str, ...], node: Node) -> Node:
     """The entries of `pip` and these requirements. A package that has an entry keeps that one alone."""
     items = pip.items if pip else ()
-    known = {name for item in items if (name := _name(str(item.value)))}
+    known = {name for item in items if (name := name_of(str(item.value)))}
     added: dict[str, Node] = {}
     for text in asked:
-        if _name(text) not in known:
-            added.setdefault(f"{_name(text)};{Requirement(text).marker}", Node(value=text, mark=node.mark))
+        if name_of(text) not in known:
+            added.setdefault(f"{name_of(text)};{parsed(text).marker}", Node(value=text, mark=node.mark))
     value = (*items, *added.values())
     return dataclasses.replace(pip, value=value) if pip else Node(value=value, mark=node.mark, key=node.key)
 
@@ -192,13 +193,6 @@ def _with_step(setup: Node | None, node: Node) -> Node:
     }
     steps = {STEP: Node(value=own, mark=node.mark, key=node.key), **(setup.entries if setup else {})}
     return dataclasses.replace(setup, value=steps) if setup else Node(value=steps, mark=node.mark, key=node.key)
-
-
-def _name(text: str) -> str:
-    try:
-        return canonicalize_name(Requirement(text).name)
-    except (InvalidRequirement, RecursionError):
-        return ""
 
 
 def _table(value: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -8,10 +8,11 @@ import re
 from pathlib import Path
 from urllib.parse import unquote
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import InvalidRequirement
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from devenv.doors import files
+from devenv.preset.requirement import parsed
 
 MOST_BYTES = 1 << 30
 """Limits a wheel's size, because a wheel is hashed whenever its preset is loaded."""
@@ -39,8 +40,8 @@ def named(entry: str) -> str | None:
     if entry.endswith(".whl") and "://" not in entry and not re.search(r"\s@\s", entry):
         return entry
     try:
-        url = Requirement(entry).url or ""
-    except (InvalidRequirement, RecursionError):
+        url = parsed(entry).url or ""
+    except InvalidRequirement:
         return None
     return unquote(re.sub("^file:(//)?", "", url.partition("#")[0])) if url.startswith("file:") else None
 
@@ -63,14 +64,14 @@ def reference(path: Path) -> str:
 
 def own_wheel(requirement: str) -> OwnWheel | None:
     """The wheel that a requirement refers to; None for a package of an index. Raises ValueError."""
-    parsed = Requirement(requirement)
-    found = _URL.fullmatch(parsed.url or "") or _ADDRESS.fullmatch(parsed.url or "")
+    asked = parsed(requirement)
+    found = _URL.fullmatch(asked.url or "") or _ADDRESS.fullmatch(asked.url or "")
     if found is None:
         return None
     url = found.groupdict().get("url")
     path = None if url else Path(unquote(found["path"]))
     file = unquote(url).rpartition("/")[2] if url else path.name if path else ""
     name, version, _, _ = parse_wheel_filename(file if FILE.fullmatch(file) else "")
-    if url and name != canonicalize_name(parsed.name):
-        raise ValueError(f"the address is that of {name}, not of {parsed.name}")
+    if url and name != canonicalize_name(asked.name):
+        raise ValueError(f"the address is that of {name}, not of {asked.name}")
     return OwnWheel(path=path, url=url, file=file, name=name, version=str(version), sha256=found["sha256"])

@@ -9,11 +9,11 @@ import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
+from packaging.requirements import Requirement
 
 from devenv.doors import files
 from devenv.preset import own_wheel
+from devenv.preset.requirement import name_of
 from devenv.preset.requirements_file import MOST_BYTES, Entry, entries, without_logins
 from devenv.preset.yaml.nodes import Mark, Node, display
 from devenv.preset.yaml.problems import Problems, quote
@@ -102,7 +102,4 @@ def _text(name: str, by: Path, folder: Path, mark: Mark, problems: Problems) -> 
 
 
 def _name(text: str) -> str:
-    try:
-        return canonicalize_name(Requirement(text).name)
-    except (InvalidRequirement, RecursionError):
-        return text
+    return name_of(text) or text

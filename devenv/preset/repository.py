@@ -6,8 +6,9 @@ import dataclasses
 import hashlib
 import re
 
-from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from devenv.preset.requirement import parsed
 
 _URL = re.compile(
     r"git\+(?P<url>https?://[^@/?#\s]+/[A-Za-z0-9._~%/+-]+?)"
@@ -35,13 +36,13 @@ class Repository:
 
 
 def repository(requirement: str) -> Repository | None:
-    """The repository that a requirement refers to; None for all others."""
-    parsed = Requirement(requirement)
-    found = _URL.fullmatch(parsed.url or "")
+    """The repository that a requirement refers to; None for all others. Raises InvalidRequirement."""
+    asked = parsed(requirement)
+    found = _URL.fullmatch(asked.url or "")
     if found is None or {"", ".", ".."} & set((found["folder"] or "x").split("/")):
         return None
     return Repository(
-        name=canonicalize_name(parsed.name),
+        name=canonicalize_name(asked.name),
         url=found["url"],
         revision=found["revision"] or "HEAD",
         folder=found["folder"] or "",

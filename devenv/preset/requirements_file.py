@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import InvalidRequirement
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from devenv.preset.repository import repository
+from devenv.preset.requirement import parsed
 from devenv.preset.yaml.nodes import Mark, display
 from devenv.preset.yaml.problems import Problems, quote
 
@@ -82,8 +83,8 @@ def line(text: str, mark: Mark) -> Entry:
     if _is_path(body):
         return _path(body, mark)
     try:
-        return Entry(kind="requirement", text=str(Requirement(body)), mark=mark)
-    except (InvalidRequirement, RecursionError) as error:
+        return Entry(kind="requirement", text=str(parsed(body)), mark=mark)
+    except InvalidRequirement as error:
         return Entry(kind="refused", text=body, mark=mark, why=f"not a PEP 508 requirement: {_first(error)}")
 
 
@@ -230,8 +231,8 @@ def _repository(body: str, mark: Mark) -> Entry:
     text = f"{egg[1]}{egg[2] or ''} @ {body.replace(egg[2] or '[]', '')}" if egg and _VCS.match(body) else body
     try:
         if repository(text):
-            return Entry(kind="requirement", text=str(Requirement(text)), mark=mark)
-    except (InvalidRequirement, RecursionError):
+            return Entry(kind="requirement", text=str(parsed(text)), mark=mark)
+    except InvalidRequirement:
         pass
     why = "a repository's address that cannot be locked"
     if _VCS.match(text):

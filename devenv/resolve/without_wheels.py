@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from email.parser import HeaderParser
 from pathlib import Path
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import InvalidRequirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import parse_sdist_filename
 from packaging.version import Version
@@ -28,6 +28,7 @@ from devenv.fetch.source_file import KINDS
 from devenv.fetch.sources import Listed, Sources
 from devenv.fetch.store import Store
 from devenv.lock.model import Source, Wheel
+from devenv.preset.requirement import parsed
 from devenv.resolve.context import Built
 from devenv.resolve.offered import Offering
 from devenv.resolve.source_facts import SourceFacts, facts
@@ -249,10 +250,10 @@ class WithoutWheels:
 def _checked(requirements: Sequence[str], source: Source) -> tuple[str, ...]:
     for line in requirements:
         try:
-            parsed = Requirement(line)
-        except (InvalidRequirement, RecursionError):
-            parsed = None
-        if parsed is None or parsed.url:
+            asked = parsed(line)
+        except InvalidRequirement:
+            asked = None
+        if asked is None or asked.url:
             raise LockError(
                 f"the build of {source.name} {source.version} requires {line[:200]!r}, which cannot be locked",
                 hint="take another version",

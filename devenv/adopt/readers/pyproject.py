@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from devenv.adopt.facts.document import Document
@@ -13,6 +12,7 @@ from devenv.adopt.facts.toml import Places, Table, listed, mapping, table
 from devenv.adopt.readers import index, poetry, requirements
 from devenv.adopt.readers.git_source import from_git
 from devenv.adopt.readers.project_build import read as read_build
+from devenv.preset.requirement import name_of
 from devenv.preset.yaml.problems import quote
 
 DEFAULT_GROUPS = ("dev",)
@@ -59,7 +59,7 @@ class _Reader:
             self._requirement("tool.uv", item)
         for key in ("constraint-dependencies", "override-dependencies"):
             for item in map(_text, listed(uv.get(key))):
-                if _name(item):
+                if name_of(item):
                     self._reading.take(Kind.CONSTRAINT, item, self._places.of("tool.uv", item))
         poetry.read(mapping(self._data, "tool", "poetry"), self._places, self._reading)
         if project or "build-system" in self._data:
@@ -108,7 +108,7 @@ class _Reader:
         if not text:
             return
         mark = self._places.of(header, text)
-        name = _name(text)
+        name = name_of(text)
         if name in self._repositories and (taken := from_git(text, self._repositories[name])):
             requirements.one(taken, mark, self._reading)
             return
@@ -154,10 +154,3 @@ def _for_linux(marker: str) -> bool:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
-
-
-def _name(text: str) -> str:
-    try:
-        return canonicalize_name(Requirement(text).name)
-    except (InvalidRequirement, RecursionError):
-        return ""

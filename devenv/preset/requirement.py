@@ -1,0 +1,22 @@
+"""Requirements of Python packages (PEP 508) that others wrote."""
+
+from __future__ import annotations
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+
+def parsed(text: str) -> Requirement:
+    """A requirement. Raises InvalidRequirement, also for parentheses that are nested too deep for packaging."""
+    try:
+        return Requirement(text)
+    except RecursionError as error:
+        raise InvalidRequirement(str(error)) from None
+
+
+def name_of(text: str) -> str:
+    """The normalised name of a requirement's package; empty for what is no requirement."""
+    try:
+        return canonicalize_name(parsed(text).name)
+    except InvalidRequirement:
+        return ""
