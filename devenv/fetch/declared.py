@@ -34,8 +34,7 @@ def claims(lock: Lock) -> Iterator[tuple[Artifact, Kind]]:
     editor = lock.editor
     for debs in lock.debs().values():
         yield from ((deb, "deb") for deb in debs)
-    wheels = (*lock.wheels, *lock.required, lock.uv, *((lock.node,) if lock.node else ()))
-    yield from ((wheel, "wheel") for wheel in wheels)
+    yield from ((wheel, "wheel") for wheel in lock.every_wheel)
     yield from ((source, "source") for source in lock.sourced if not source.commit)
     yield from ((tarball, "tarball") for tarball in (*lock.npm.packages, *(editor.packages if editor else ())))
     if editor:

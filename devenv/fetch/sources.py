@@ -292,8 +292,7 @@ def _page(index: str, name: str) -> str:
 
 
 def kinds(lock: Lock) -> dict[str, str]:
-    """The kind of each file of the lock, by sha256: `deb`, `wheel`, `source`, `commit`, `tarball` or
-    `file`."""
+    """The kind of each file of the lock, by sha256: `deb`, `wheel`, `source`, `commit`, `tarball` or `file`."""
     editor = lock.editor
     found: dict[str, str] = {}
     found.update({extension.sha256: "file" for extension in lock.extensions})
@@ -303,8 +302,7 @@ def kinds(lock: Lock) -> dict[str, str]:
     found.update({tarball.sha256: "tarball" for tarball in lock.npm.packages})
     found.update({deb.sha256: "deb" for debs in lock.debs().values() for deb in debs})
     found.update({source.sha256: "commit" if source.commit else "source" for source in lock.sourced})
-    wheels = (*lock.wheels, *lock.required, lock.uv, *((lock.node,) if lock.node else ()))
-    found.update({wheel.sha256: "wheel" for wheel in wheels})
+    found.update({wheel.sha256: "wheel" for wheel in lock.every_wheel})
     return found
 
 

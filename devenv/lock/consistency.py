@@ -37,7 +37,7 @@ def _records(lock: Lock) -> Iterator[tuple[Loc, Artifact]]:
         (("apt",), lock.apt),
         (("wheels",), lock.wheels),
         (("sources", "packages"), lock.sourced),
-        (("sources", "toolchain"), lock.sources.toolchain if lock.sources else ()),
+        (("sources", "toolchain"), lock.debs()["sources"]),
         (("editor", "packages"), editor.packages if editor else ()),
         (("editor", "toolchain"), editor.toolchain if editor else ()),
         (("npm", "packages"), lock.npm.packages),

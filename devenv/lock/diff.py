@@ -39,11 +39,10 @@ def _versions(lock: Lock) -> dict[tuple[str, str], frozenset[tuple[str, str]]]:
     add("base", lock.base.packages)
     add("apt", lock.apt)
     add("pip", lock.installed)
-    add("build", (*lock.required, *(source for source in lock.sourced if source.layer is None)))
+    add("build", lock.for_builds)
     add("tool", (lock.uv, *((lock.node,) if lock.node else ())))
     add("editor", (editor.archive, *editor.packages) if editor else ())
-    add("toolchain", editor.toolchain if editor else ())
-    add("toolchain", lock.sources.toolchain if lock.sources else ())
+    add("toolchain", (*lock.debs()["toolchain"], *lock.debs()["sources"]))
     add("npm", lock.npm.packages)
     add("extension", lock.extensions)
     if lock.model:

@@ -222,7 +222,7 @@ class Lock(Stored):
             "toolchain": editor.toolchain if editor else (),
             "wheels": (*self.wheels, self.uv, *((self.node,) if self.node else ())),
             "sources": self.sourced,
-            "sources' toolchain": self.sources.toolchain if self.sources else (),
+            "sources' toolchain": self.debs()["sources"],
             "editor": (editor.archive, *editor.packages) if editor else (),
             "npm": self.npm.packages,
             "extensions": self.extensions,
@@ -246,10 +246,8 @@ class Lock(Stored):
     def artifacts(self) -> tuple[Artifact, ...]:
         """Every locked file, each once, sorted by hash."""
         editor = (self.editor.archive, *self.editor.packages, *self.editor.toolchain) if self.editor else ()
-        node = (self.node,) if self.node else ()
-        sources = (*self.sourced, *self.required, *(self.sources.toolchain if self.sources else ()))
         artifacts = (
-            *self.base.packages, *self.apt, *self.wheels, *sources, self.uv, *node, *editor,
+            *self.base.packages, *self.apt, *self.sourced, *self.debs()["sources"], *self.every_wheel, *editor,
             *self.npm.packages, *self.extensions,
         )  # fmt: skip
         return tuple(
@@ -270,6 +268,16 @@ class Lock(Stored):
     def required(self) -> tuple[Wheel, ...]:
         """The wheels that only the builds of sources need, each once."""
         return tuple({wheel.sha256: wheel for source in self.sourced for wheel in source.requires}.values())
+
+    @property
+    def for_builds(self) -> tuple[Wheel | Source, ...]:
+        """The Python packages that only the builds of sources need."""
+        return (*self.required, *(source for source in self.sourced if source.layer is None))
+
+    @property
+    def every_wheel(self) -> tuple[Wheel, ...]:
+        """The wheels in the image, those for builds, and those of devenv's own tools."""
+        return (*self.wheels, *self.required, self.uv, *((self.node,) if self.node else ()))
 
     def debs(self) -> dict[str, tuple[Deb, ...]]:
         """The Debian packages, by the section that they were resolved in."""

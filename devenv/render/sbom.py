@@ -110,8 +110,7 @@ def maker(lock: Lock) -> str:
 def _build_requirements(lock: Lock) -> tuple[Artifact, ...]:
     """What only the builds of packages without wheels need."""
     installed = {package.sha256 for package in lock.installed}
-    every = (*lock.required, *(source for source in lock.sourced if source.layer is None))
-    return tuple(each for each in every if each.sha256 not in installed)
+    return tuple(each for each in lock.for_builds if each.sha256 not in installed)
 
 
 def _once(artifacts: tuple[Artifact, ...]) -> list[Artifact]:

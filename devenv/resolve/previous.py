@@ -71,7 +71,7 @@ class Earlier:
 
     def required(self) -> tuple[Wheel | Source, ...]:
         """The same, of the build requirements of packages without wheels."""
-        return self._preferred(lambda lock: (*lock.required, *(each for each in lock.sourced if each.layer is None)))
+        return self._preferred(lambda lock: lock.for_builds)
 
     def commit(self, place: Repository) -> Source | None:
         """The earlier lock's source of a package in a repository that is named in the same way, unless it is to be
