@@ -21,7 +21,8 @@ from devenv.lock.model import Artifact, Lock
 from devenv.plan.cache_keys import root_key
 from devenv.plan.plan import Plan
 from devenv.plan.tree_digest import unusable, walk, within
-from devenv.render.artifacts import SUMS, artifact_files
+from devenv.render.artifacts import artifact_files
+from devenv.render.lists import SUMS
 from devenv.render.render import CONTEXT_MARKER, Rendered
 
 if TYPE_CHECKING:

@@ -20,6 +20,7 @@ from devenv.fetch.store import Store
 from devenv.lock.model import Lock, Source
 from devenv.plan.cache_keys import source_key
 from devenv.plan.plan import GID, GROUP, UID, USER
+from devenv.render.lists import first_files
 from devenv.render.render import render_sources
 from devenv.render.sources import source_files
 from devenv.resolve.context import Built
@@ -61,9 +62,6 @@ def _context(lock: Lock, store: Store) -> Iterable[tuple[str, What]]:
     """The files that the stages of these sources need."""
     for name, data in render_sources(lock, (USER, UID, GROUP, GID)).items():
         yield name, (data, 0o644)
-    debs = ((f"artifacts/base/{deb.file}", deb) for deb in lock.base.packages)
-    uv = ((f"artifacts/uv/{lock.uv.file}", lock.uv),)
-    for some in (debs, uv, source_files(lock)):
-        yield from in_store(some, store)
+    yield from in_store((*first_files(lock), *source_files(lock)), store)
     if lock.base.kind == "bootstrap":
         yield ROOT, (first_root(lock, store), 0o644)

@@ -8,23 +8,19 @@ from typing import Any
 
 from devenv.lock.model import Artifact, LockedEditor
 from devenv.plan.plan import Plan
+from devenv.render.lists import SUMS, first_files, first_lists, pinned, sums
 from devenv.render.sources import source_files, source_lists
-
-SUMS = "SHA256SUMS"
-"""Beside artifacts: their hashes and names, as sha256sum reads them, packages in the order of their unpacking."""
 
 
 def artifact_files(plan: Plan) -> Iterator[tuple[str, Artifact]]:
     """The path of each locked artifact in the build context."""
     lock = plan.lock
-    for deb in lock.base.packages:
-        yield f"artifacts/base/{deb.file}", deb
+    yield from first_files(lock)
     for deb in lock.apt:
         yield f"artifacts/apt/{deb.layer or 0}/{deb.file}", deb
     for wheel in lock.wheels:
         yield f"artifacts/wheels/{wheel.layer}/{wheel.file}", wheel
     yield from source_files(lock)
-    yield f"artifacts/uv/{lock.uv.file}", lock.uv
     if lock.node:
         yield f"artifacts/node/{lock.node.file}", lock.node
     if lock.editor:
@@ -43,27 +39,20 @@ def artifact_lists(plan: Plan) -> dict[str, bytes]:
     """The lists that installers read beside the artifacts: names, order and hashes."""
     lock = plan.lock
     # Hashes of files that no installer checks itself: the build checks them again.
-    sums: dict[str, list[tuple[str, Artifact]]] = {
-        "base": [(deb.file, deb) for deb in lock.base.packages],
-        "uv": [(lock.uv.file, lock.uv)],
-    }
+    checked: dict[str, list[tuple[str, Artifact]]] = {}
     if lock.node:
-        sums["node"] = [(lock.node.file, lock.node)]
+        checked["node"] = [(lock.node.file, lock.node)]
     if lock.editor:
-        sums["editor"] = [(_archive_name(lock.editor), lock.editor.archive)]
-        sums["toolchain"] = [(deb.file, deb) for deb in lock.editor.toolchain]
-    sums["extensions"] = [(extension.file, extension) for extension in lock.extensions]
-    sums |= {f"apt/{layer}": [(deb.file, deb) for deb in plan.debs(layer)] for layer in plan.layers}
-    lists = {
-        f"artifacts/{folder}/{SUMS}": "".join(f"{one.sha256}  {file}\n" for file, one in entries)
-        for folder, entries in sums.items() if entries or folder == "base"
+        checked["editor"] = [(_archive_name(lock.editor), lock.editor.archive)]
+        checked["toolchain"] = [(deb.file, deb) for deb in lock.editor.toolchain]
+    checked["extensions"] = [(extension.file, extension) for extension in lock.extensions]
+    checked |= {f"apt/{layer}": [(deb.file, deb) for deb in plan.debs(layer)] for layer in plan.layers}
+    lists = first_lists(lock)
+    lists |= {f"artifacts/{folder}/{SUMS}": sums(entries) for folder, entries in checked.items() if entries}
+    lists |= {
+        f"artifacts/wheels/{layer}/requirements.txt": pinned(plan.wheels(layer))
+        for layer in plan.layers if plan.wheels(layer)
     }  # fmt: skip
-    for layer in plan.layers:
-        if not plan.wheels(layer):
-            continue
-        lists[f"artifacts/wheels/{layer}/requirements.txt"] = "".join(
-            f"{wheel.name}=={wheel.version} --hash=sha256:{wheel.sha256}\n" for wheel in plan.wheels(layer)
-        )
     lists |= source_lists(lock)
     if lock.npm.packages:
         wanted = lock.npm.package_lock.get("packages", {}).get("", {}).get("dependencies", {})

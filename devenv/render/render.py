@@ -20,7 +20,8 @@ from devenv.plan.plan import EDITOR_SETTINGS, WORKSPACE, Plan
 from devenv.plan.role import HEALTHY, health, in_role, serves
 from devenv.plan.services import SERVE, WORKBENCH
 from devenv.plan.tree_digest import walk
-from devenv.render.artifacts import SUMS, artifact_lists
+from devenv.render.artifacts import artifact_lists
+from devenv.render.lists import first_lists
 from devenv.render.sbom import provenance, sbom
 from devenv.render.services import supervised
 from devenv.render.sources import Stages, source_lists
@@ -141,14 +142,10 @@ def render_sources(lock: Lock, user: tuple[str, int, str, int]) -> dict[str, byt
     stages = Stages(lock=lock, user=name, uid=uid, group=group, gid=gid)
     env = _environment(online=False)
     root = templates_dir() / "build"
-    lists = source_lists(lock) | {
-        f"artifacts/uv/{SUMS}": f"{lock.uv.sha256}  {lock.uv.file}\n",
-        f"artifacts/base/{SUMS}": "".join(f"{deb.sha256}  {deb.file}\n" for deb in lock.base.packages),
-    }
     return {
         "Dockerfile": _render(env, "dockerfile/Sources.j2", plan=stages, **_stages(lock)),
         **{f"build/{path.relative_to(root).as_posix()}": path.read_bytes() for path in walk(root)},
-        **{name: text.encode() for name, text in lists.items()},
+        **{name: text.encode() for name, text in (first_lists(lock) | source_lists(lock)).items()},
     }
 
 

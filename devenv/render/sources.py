@@ -6,13 +6,14 @@ import dataclasses
 from collections.abc import Iterator
 
 from devenv.lock.model import Artifact, Lock
+from devenv.render.lists import SUMS, pinned, sums
 
 FOLDER = "artifacts/sources"
 
 
 def source_files(lock: Lock) -> Iterator[tuple[str, Artifact]]:
     """The place of each file in the build context: the archives, their build requirements, the toolchain."""
-    for deb in lock.sources.toolchain if lock.sources else ():
+    for deb in lock.debs()["sources"]:
         yield f"{FOLDER}/toolchain/{deb.file}", deb
     for source in lock.sourced:
         yield f"{FOLDER}/{source.stage}/{source.file}", source
@@ -23,14 +24,11 @@ def source_files(lock: Lock) -> Iterator[tuple[str, Artifact]]:
 def source_lists(lock: Lock) -> dict[str, str]:
     """The lists that the builds read: names and hashes."""
     lists = {}
-    if lock.sources and lock.sources.toolchain:
-        lines = (f"{deb.sha256}  {deb.file}\n" for deb in lock.sources.toolchain)
-        lists[f"{FOLDER}/toolchain/SHA256SUMS"] = "".join(lines)
+    if toolchain := lock.debs()["sources"]:
+        lists[f"{FOLDER}/toolchain/{SUMS}"] = sums((deb.file, deb) for deb in toolchain)
     for source in lock.sourced:
-        lists[f"{FOLDER}/{source.stage}/SHA256SUMS"] = f"{source.sha256}  {source.file}\n"
-        lists[f"{FOLDER}/{source.stage}/requires/requirements.txt"] = "".join(
-            f"{wheel.name}=={wheel.version} --hash=sha256:{wheel.sha256}\n" for wheel in source.requires
-        )
+        lists[f"{FOLDER}/{source.stage}/{SUMS}"] = sums([(source.file, source)])
+        lists[f"{FOLDER}/{source.stage}/requires/requirements.txt"] = pinned(source.requires)
     return lists
 
 
