@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import fnmatch
 import re
 
 from devenv.checkpoint.checkpoint import Checkpoint, size
 from devenv.doors.http.hubs import HubFile
 from devenv.errors import UsageError
+from devenv.resolve.model import matches
 
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
 _OTHERS = (
@@ -61,7 +61,7 @@ def choose(checkpoint: Checkpoint, *, with_code: bool) -> Chosen:
     deny += sorted(_pattern(file.path) for file in top if file not in weights)
     folders = {path.rpartition("/")[0] for path in paths if path.endswith(".safetensors") and "/" in path}
     deny += sorted({f"{_pattern(folder)}/*.safetensors" for folder in folders})
-    left = [file for file in checkpoint.about.files if not any(_matches(file.path, pattern) for pattern in deny)]
+    left = [file for file in checkpoint.about.files if not any(matches(file.path, pattern) for pattern in deny)]
     return Chosen(weights=tuple(weights), others=tuple(file for file in left if file not in weights), deny=tuple(deny))
 
 
@@ -107,11 +107,4 @@ def _pattern(path: str) -> str:
 
 
 def _any(paths: list[str], pattern: str) -> bool:
-    return any(_matches(path, pattern) for path in paths)
-
-
-def _matches(path: str, pattern: str) -> bool:
-    """As `devenv.resolve.model.wanted` does."""
-    return fnmatch.fnmatchcase(path, pattern) or (
-        "/" not in pattern and fnmatch.fnmatchcase(path.rpartition("/")[2], pattern)
-    )
+    return any(matches(path, pattern) for path in paths)

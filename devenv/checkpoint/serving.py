@@ -7,9 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
-
 from devenv.checkpoint.support import Release
 from devenv.compat.verdict import cuda_of, pinned
 from devenv.compat.versions import numbers
@@ -77,9 +74,9 @@ def _named(argument: str, folder: Path, why: str) -> Serving:
             f"{argument} has a model of its own", hint=f"name a preset without one: {', '.join((*ON_GPU, ON_CPU))}"
         )
     if version := pinned(preset, "vllm"):
-        release = Release(engine="vllm", version=version, transformers=_version(preset, "transformers"))
+        release = Release(engine="vllm", version=version, transformers=pinned(preset, "transformers"))
     elif SERVER in preset.files:
-        own = _version(preset, "transformers")
+        own = pinned(preset, "transformers")
         release = Release(engine="transformers", version=own, transformers=own)
     else:
         raise UsageError(
@@ -104,12 +101,3 @@ def check_format(capability: str | None, machine: Machine, what: str) -> None:
             f"{what} need a GPU of compute capability {capability}; {best.name} has {best.capability}",
             hint="name the repository that they were made from, or another format of it",
         )
-
-
-def _version(preset: Preset, name: str) -> str | None:
-    """The exact version of a package among the preset's own."""
-    for text in preset.pip:
-        requirement = Requirement(text)
-        if canonicalize_name(requirement.name) == name:
-            return next((one.version for one in requirement.specifier if one.operator == "=="), None)
-    return None

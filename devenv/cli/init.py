@@ -106,7 +106,6 @@ def _adopt(app: App, source: Path, folder: Path, force: bool) -> None:
     from devenv.compat.matrix import read
     from devenv.preset import scaffold
 
-    scaffold.require_free(folder, force=force)
     adopted = adopt(source, folder, settings=app.settings, matrix=read(app.dirs.config))
     for words in adopted.warnings:
         app.console.warn(words)

@@ -160,6 +160,8 @@ def _target(app: App, name: str | None, service: str | None, *, all_users: bool)
 
 
 def interactive(app: App, running: Running, command: tuple[str, ...], *, workdir: str | None = None) -> int:
+    """Run a command as the user on this terminal; it ends when this process ends. Its exit status. Raises UsageError,
+    NotReadyError, EngineError."""
     from devenv.container.exec import Lifeline, working_folder
 
     condition.require_running(running)

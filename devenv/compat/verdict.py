@@ -50,7 +50,7 @@ def clashes(preset: Preset, matrix: Matrix) -> tuple[Clash, ...]:
 
 
 def pinned(preset: Preset, name: str) -> str | None:
-    """The exact version of `torch` or `vllm` that a preset asks for, by its key or among `pip`."""
+    """The exact version of a package that a preset asks for, by its own key (`torch`, `vllm`) or among `pip`."""
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 

@@ -88,18 +88,20 @@ def _deb(path: Path) -> tuple[str, ...]:
 
 def _wheel(path: Path) -> tuple[str, ...]:
     """Name and Version of METADATA, as the core metadata specification has them."""
-    with zipfile.ZipFile(path) as archive:
+    metadata = HeaderParser().parsestr(_metadata(path))
+    return metadata["Name"], metadata["Version"]
+
+
+def _metadata(wheel: Path) -> str:
+    with zipfile.ZipFile(wheel) as archive:
         found = [name for name in archive.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", name)]
-        metadata = HeaderParser().parsestr(_in_zip(archive, found[0]).decode(errors="replace"))
-        return metadata["Name"], metadata["Version"]
+        return _in_zip(archive, found[0]).decode(errors="replace")
 
 
 def wheel_metadata(path: Path) -> str:
     """The METADATA of a wheel. Raises LockError for a damaged one."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            found = [name for name in archive.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", name)]
-            return _in_zip(archive, found[0]).decode(errors="replace")
+        return _metadata(path)
     except _faults() as error:
         raise LockError(
             f"{path.name} cannot be read as a Python wheel: {error}", hint="run the command again"

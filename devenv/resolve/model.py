@@ -104,15 +104,16 @@ def model_name(id_: str) -> str:
 
 
 def wanted(path: str, wish: Model) -> bool:
-    """Whether the preset selects a file. A pattern without '/' matches the name in any folder."""
-    if any(_matches(path, one) for one in wish.deny):
+    """Whether the preset selects a file."""
+    if any(matches(path, one) for one in wish.deny):
         return False
     if wish.allow:
-        return any(_matches(path, one) for one in wish.allow)
+        return any(matches(path, one) for one in wish.allow)
     return path not in OWN
 
 
-def _matches(path: str, pattern: str) -> bool:
+def matches(path: str, pattern: str) -> bool:
+    """Whether a pattern of `allow` or `deny` is for a file. One without '/' matches the name in any folder."""
     return fnmatch.fnmatchcase(path, pattern) or ("/" not in pattern and fnmatch.fnmatchcase(Path(path).name, pattern))
 
 

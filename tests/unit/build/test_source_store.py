@@ -23,6 +23,7 @@ from devenv.plan.cache_keys import source_key
 from devenv.resolve.context import Built
 from tests.unit.handmade import lock, preset, sha, wheel
 from tests.unit.sdists import link, wheel_file
+from tests.unit.share.exported import tar
 
 A = Source(
     name="a",
@@ -38,15 +39,7 @@ LOCK: Lock = lock(preset(), sources=LockedSources(packages=(A,)))
 
 
 def result(root: Path, files: dict[str, bytes], *more: tarfile.TarInfo) -> Path:
-    path = root / "result.tar"
-    with tarfile.open(path, "w") as archive:
-        for name, data in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            archive.addfile(member, io.BytesIO(data))
-        for member in more:
-            archive.addfile(member)
-    return path
+    return tar(root / "result.tar", files, *more)
 
 
 def made(root: Path, name: str, version: str, says: str | None = None) -> bytes:
