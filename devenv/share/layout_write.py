@@ -9,17 +9,15 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import shutil
 import tarfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from devenv.doors import files
+from devenv.doors import files, space
 from devenv.doors.file_lock import hold
 from devenv.doors.http.registry.manifest import MOST_BYTES, OCI_INDEX, Descriptor, Manifest
 from devenv.doors.http.registry.upload import Blob
-from devenv.doors.terminal.console import bytes_text
 from devenv.errors import ShareError
 from devenv.share.layout_index import BLOBS, DOCKER, INDEX, LAYOUT, LAYOUT_TEXT, Named, attached_to
 from devenv.share.parts import Parts, Splitting, index_name, part_name, sync
@@ -86,12 +84,7 @@ def disk(path: Path) -> Iterator[None]:
 
 def require_space(folder: Path, wanted: int) -> None:
     """Raise ShareError where less is free."""
-    free = shutil.disk_usage(folder).free
-    if wanted > free:
-        raise ShareError(
-            f"not enough disk space: {bytes_text(wanted)} to write, {bytes_text(free)} free", where=str(folder),
-            hint="free disk space, or name another place",
-        )  # fmt: skip
+    space.require_space(folder, wanted, to="write", hint="free disk space, or name another place")
 
 
 def content(blob: Blob) -> Iterator[bytes]:

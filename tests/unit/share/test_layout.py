@@ -17,7 +17,6 @@ from devenv.doors.http.registry.manifest import Descriptor, digest_of
 from devenv.doors.settings.signature_rules import SignatureRule
 from devenv.doors.terminal.progress import Silent
 from devenv.errors import CancelledError, ShareError
-from devenv.share import layout_write
 from devenv.share.formats import LAYER
 from devenv.share.layout import InLayout
 from devenv.share.layout_files import is_layout
@@ -159,7 +158,7 @@ def test_a_full_disk_is_said_before_anything_is_written(
 ) -> None:
     place = exported.write(tmp_path / "whole.tar", mine)
     usage = shutil.disk_usage(tmp_path)._replace(free=1000)
-    monkeypatch.setattr(layout_write.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     for name in ("shop", "shop.tar"):
         with pytest.raises(ShareError, match="not enough disk space"):
             exported.write(tmp_path / name, mine)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -20,7 +19,7 @@ from devenv.doors.http.registry.blob_ranges import BlobRanges
 from devenv.doors.http.registry.faults import unreached, wrong
 from devenv.doors.http.registry.manifest import Descriptor
 from devenv.doors.http.retry import Tries
-from devenv.doors.terminal.console import bytes_text
+from devenv.doors.space import require_space
 from devenv.doors.terminal.progress import Progress
 from devenv.doors.thread import in_thread
 from devenv.errors import ShareError
@@ -223,12 +222,8 @@ def _is_placed(folder: Path, blob: Descriptor) -> bool:
 def _require_space(folder: Path, left: list[Descriptor]) -> None:
     """Raise ShareError where less is free than these blobs still need."""
     kept = sum(part.stat().st_blocks * 512 for blob in left if (part := _part(folder, blob)).is_file())
-    needed, free = sum(blob.size for blob in left) - kept, shutil.disk_usage(folder).free
-    if needed > free:
-        raise ShareError(
-            f"not enough disk space: {bytes_text(needed)} to download, {bytes_text(free)} free", where=str(folder),
-            hint="free disk space ('devenv prune'), or put the cache elsewhere with XDG_CACHE_HOME",
-        )  # fmt: skip
+    hint = "free disk space ('devenv prune'), or put the cache elsewhere with XDG_CACHE_HOME"
+    require_space(folder, sum(blob.size for blob in left) - kept, to="download", hint=hint)
 
 
 def _part(folder: Path, blob: Descriptor) -> Path:
