@@ -60,7 +60,8 @@ def _chat(content: Any, **more: Any) -> dict[str, Any]:
 
 def _url(size: tuple[int, int] = (5, 4), kind: str = "PNG") -> str:
     data = io.BytesIO()
-    Image.new("RGB" if kind == "EPS" else "RGBA", size).save(data, kind)
+    mode = "RGB" if kind == "EPS" else "1" if size[0] > 1000 else "RGBA"  # a bit a pixel: a large one is quickly made
+    Image.new(mode, size).save(data, kind)
     return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()
 
 
