@@ -2,7 +2,8 @@
 
     python tinycheckpoints.py qwen2|gpt2|qwen2_vl FOLDER
 
-qwen2 has a chat template, gpt2 has none, qwen2_vl takes pictures. What they say means nothing.
+qwen2 has a chat template, gpt2 has none, qwen2_vl takes pictures. What they say means nothing. A head is 64 wide, a size
+that vLLM's kernels take.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ CHAT = (
     "{% endfor %}{% endif %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 SIZES = {
-    "vocab_size": VOCABULARY, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2,
+    "vocab_size": VOCABULARY, "hidden_size": 128, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2,
     "num_key_value_heads": 1, "max_position_embeddings": 512,
 }  # fmt: skip
 
@@ -44,12 +45,12 @@ def main() -> int:
         model = transformers.Qwen2ForCausalLM(transformers.Qwen2Config(**SIZES, **ends))
     elif kind == "gpt2":
         model = transformers.GPT2LMHeadModel(
-            transformers.GPT2Config(vocab_size=VOCABULARY, n_embd=32, n_layer=2, n_head=2, n_positions=512, **ends)
+            transformers.GPT2Config(vocab_size=VOCABULARY, n_embd=128, n_layer=2, n_head=2, n_positions=512, **ends)
         )
     else:
         model = transformers.Qwen2VLForConditionalGeneration(transformers.Qwen2VLConfig(
-            text_config={**SIZES, **ends, "rope_parameters": {"rope_type": "default", "mrope_section": [2, 3, 3]}},
-            vision_config={"depth": 2, "embed_dim": 32, "hidden_size": 32, "num_heads": 2, "mlp_ratio": 2, "patch_size": 14},
+            text_config={**SIZES, **ends, "rope_parameters": {"rope_type": "default", "mrope_section": [8, 12, 12]}},
+            vision_config={"depth": 2, "embed_dim": 128, "hidden_size": 128, "num_heads": 2, "mlp_ratio": 2, "patch_size": 14},
             image_token_id=token["<|image_pad|>"], video_token_id=token["<|video_pad|>"],
             vision_start_token_id=token["<|vision_start|>"], vision_end_token_id=token["<|vision_end|>"],
         ))  # fmt: skip

@@ -93,13 +93,8 @@ def prepare(options: argparse.Namespace) -> None:
             [options.torch / "bin/python3", ROOT / "tools/trials/fullmodel.py", "make", weights, "--shapes", options.shapes],
             stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
-    taken = complete_libraries(options.root / SITE / "nvidia", next(options.torch.glob("lib/python3*/site-packages")))
-    shutil.rmtree(options.root / "etc/devenv", ignore_errors=True)  # made again below
-    tar = subprocess.Popen(["tar", "c", "-C", str(options.root), "."], stdout=subprocess.PIPE)
-    image = subprocess.run(
-        ["docker", "import", "-", BASE], stdin=tar.stdout, capture_output=True, text=True, check=True
-    )
-    say("base image", seconds=round(time.monotonic() - began, 1), id=image.stdout.strip(), libraries=taken)
+    taken, image = import_base(options.root, options.torch)
+    say("base image", seconds=round(time.monotonic() - began, 1), id=image, libraries=taken)
     if filling is not None:
         told = filling.communicate()[0]
         if filling.returncode:
@@ -113,6 +108,17 @@ def prepare(options: argparse.Namespace) -> None:
     say("weights import", seconds=round(time.monotonic() - began, 1), code=done.returncode, said=done.stderr[-600:])
 
 
+def import_base(root: Path, torch: Path) -> tuple[list[str], str]:
+    """The image BASE of what `pack` wrote; names of the packages that completed it, and the image's id."""
+    taken = complete_libraries(root / SITE / "nvidia", next(torch.glob("lib/python3*/site-packages")))
+    shutil.rmtree(root / "etc/devenv", ignore_errors=True)  # made again by `own_layer`
+    tar = subprocess.Popen(["tar", "c", "-C", str(root), "."], stdout=subprocess.PIPE)
+    image = subprocess.run(
+        ["docker", "import", "-", BASE], stdin=tar.stdout, capture_output=True, text=True, check=True
+    )
+    return taken, image.stdout.strip()
+
+
 def complete_libraries(there: Path, site: Path) -> list[str]:
     """Put into the image what `pack` left behind; the names of the packages it came from, with their versions."""
     for path in (site / "nvidia").rglob("*.so*"):
@@ -124,30 +130,37 @@ def complete_libraries(there: Path, site: Path) -> list[str]:
 
 
 def finish(work: Path, weights: Path, parent: str) -> str:
-    """Lay devenv's own files on the base image as its Dockerfile does; the name by which `up` finds the result."""
-    from devenv.build.context import assemble, own_files
+    """The preset of this trial with a lock for these weights, and its image; the name by which `up` finds it."""
     from devenv.lock.drift import inputs
     from devenv.lock.model import read
-    from devenv.plan.plan import plan
     from devenv.preset.load import load
-    from devenv.render.render import render
 
     project = work / "project"
     project.mkdir(exist_ok=True)
     (project / "preset.yaml").write_text(PRESET.format(parent=parent, revision=REVISION))
-    loaded = load(project / "preset.yaml")
     old = read(ROOT / "presets" / parent / "devenv.lock")
     lock = old.model_copy(
         update={
             "preset": "t-vllm",
-            "inputs": inputs(loaded.preset),
+            "inputs": inputs(load(project / "preset.yaml").preset),
             "open": None,
             "model": ocr_trial.locked_model(weights),
         }
     )
     (project / "devenv.lock").write_text(lock.dump())
-    decided = plan(loaded, lock)
-    folder = assemble(decided, render(decided), None, work / "context")
+    return own_layer(project / "preset.yaml", work / "context")
+
+
+def own_layer(preset: Path, context: Path) -> str:
+    """Lay devenv's own files on the base image as the preset's Dockerfile does; the name by which `up` finds the result."""
+    from devenv.build.context import assemble, own_files
+    from devenv.lock.model import read
+    from devenv.plan.plan import plan
+    from devenv.preset.load import load
+    from devenv.render.render import render
+
+    decided = plan(load(preset), read(preset.with_name("devenv.lock")))
+    folder = assemble(decided, render(decided), None, context)
     for name, (own, mode) in own_files(decided):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
