@@ -56,7 +56,7 @@ NVIDIA = ("cu13/lib/libcublas*", "cu13/lib/libcufft*", "cu13/lib/libcu[rs]*", "c
           "nvshmem/lib/*.so*")  # fmt: skip
 UNUSED = ("tokenspeed_triton", "tilelang", "z3", "PyNvVideoCodec", "nvidia_cutlass_dsl/cu12", "nvidia/cu13/bin/nvdisasm",
           "nvidia_cutlass_dsl/dsl_packages/cutlass/_mlir/_mlir_libs/_cutlass_ir.cu12.*")  # fmt: skip
-PIECE = "57M"
+PIECE = "54M"
 
 
 def pack(options: argparse.Namespace) -> None:
