@@ -6,7 +6,10 @@ BASE_PACKAGES = ("?essential", "apt", "ca-certificates")
 """apt's expression for the smallest root that can install more."""
 
 SYSTEM_PACKAGES = ("nginx", "procps", "python3", "runit", "sudo")
-"""In every base: the gateway, the supervisor, the interpreter. On a registry image, those that it lacks."""
+"""In every base: the gateway, the supervisor, the interpreter."""
+
+IMAGE_PACKAGES = (*SYSTEM_PACKAGES, "ca-certificates")
+"""On a registry image, those that it lacks. A small one has no certificates, and the start adds the host's to them."""
 
 TOOLCHAIN_PACKAGES = ("g++", "libkrb5-dev", "make", "python3")
 """The compiler of code-server's native parts; never in the image. Independent of presets: one editor serves all."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from devenv.doors.dirs import templates_digest
 from devenv.errors import LockError
-from devenv.lock.builtin_packages import SYSTEM_PACKAGES, TOOLCHAIN_PACKAGES
+from devenv.lock.builtin_packages import IMAGE_PACKAGES, SYSTEM_PACKAGES, TOOLCHAIN_PACKAGES
 from devenv.lock.model import Lock
 from devenv.preset.model import Archive, Preset
 from devenv.preset.own_wheel import own_wheel
@@ -32,7 +32,7 @@ def inputs(preset: Preset) -> dict[str, Any]:
     found = {
         "base": preset.base.bootstrap or f"image {preset.base.image}",
         "python": preset.python,
-        "system": sorted(SYSTEM_PACKAGES),
+        "system": sorted(IMAGE_PACKAGES if preset.base.image else SYSTEM_PACKAGES),
         "apt": sorted(set(preset.packages())),
         "apt_components": sorted(set(preset.apt_components)),
         "cuda": preset.cuda,

@@ -14,6 +14,7 @@ from devenv.fetch.sources import Sources, archives
 from devenv.lock import drift
 from devenv.lock.builtin_packages import (
     BASE_PACKAGES,
+    IMAGE_PACKAGES,
     SOURCE_PACKAGES,
     SYSTEM_PACKAGES,
     TOOLCHAIN_PACKAGES,
@@ -219,7 +220,7 @@ class _Work:
         if self.preset.base.image is not None:
             facts = self._facts(self.preset.base.image)
             image = locked_image(self.preset.base.image, facts)
-            system = self._apt(image).resolve(SYSTEM_PACKAGES, status=facts.dpkg_status, keep=self.earlier.debs())
+            system = self._apt(image).resolve(IMAGE_PACKAGES, status=facts.dpkg_status, keep=self.earlier.debs())
             self._resolved.add("base")
             return image.model_copy(update={"packages": system})
         apt = self._apt()

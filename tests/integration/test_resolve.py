@@ -378,7 +378,7 @@ def test_a_base_image_is_locked_by_digest_with_only_what_it_lacks(small: Small, 
 
     made = make(preset(base={"image": "debian:bookworm"}), mine, tmp_path, image_facts=look)
     assert (made.base.kind, made.base.image, made.base.digest) == ("image", "debian:bookworm", facts.digest)
-    assert names(made.base.packages) == {"nginx", "procps", "python3", "runit"}
+    assert names(made.base.packages) == {"ca-certificates", "nginx", "procps", "python3", "runit"}
     assert names(made.apt) == {"git", "git-man"}
     assert asked[0] == "debian:bookworm"
     assert all(one == f"debian:bookworm@{facts.digest}" for one in asked[1:])

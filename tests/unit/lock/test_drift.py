@@ -71,6 +71,11 @@ def test_devenvs_own_packages_are_pins(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {one.section for one in drift.compare(made, preset())} == {"system"}
 
 
+def test_a_registry_image_needs_certificates_too() -> None:
+    wish = preset(base={"image": "debian:bookworm-slim"})
+    assert [*drift.inputs(wish)["system"]] == ["ca-certificates", *drift.inputs(preset())["system"]]
+
+
 def test_a_stale_lock_is_refused_with_what_differs_and_the_remedy() -> None:
     drift.require_fit(lock(preset()), preset())
     with pytest.raises(LockError) as caught:

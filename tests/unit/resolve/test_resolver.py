@@ -258,6 +258,15 @@ def test_a_missing_package_is_not_taken_for_a_missing_python(stage: Stage, tmp_p
         run(wish, tmp_path, image_facts=lambda _: has_it)
 
 
+def test_a_registry_image_gets_what_it_lacks_for_the_start(stage: Stage, tmp_path: Path) -> None:
+    small = ImageFacts(
+        digest="sha256:" + "a" * 64, os_release="ID=debian\nVERSION_CODENAME=bookworm\n",
+        dpkg_status="Package: libc6\nStatus: install ok installed\nVersion: 2.36-9\n",
+    )  # fmt: skip
+    made = run(preset(base={"image": "debian:bookworm-slim"}), tmp_path, image_facts=lambda _: small)
+    assert {"ca-certificates", "nginx", "python3"} <= {one.name for one in made.base.packages}
+
+
 def test_a_missing_engine_is_said_at_the_package_that_needs_it(
     stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
