@@ -20,6 +20,8 @@ _PYTHONS = (
     (re.compile(r"jammy|ubuntu-?:?22\.04"), "3.10"),
     (re.compile(r"bullseye|debian:11"), "3.9"),
     (re.compile(r"focal|ubuntu-?:?20\.04"), "3.8"),
+    (re.compile(r"buster|debian:10"), "3.7"),
+    (re.compile(r"bionic|ubuntu-?:?18\.04"), "3.6"),
 )
 """A release's part of an image's name, and the Python that the distribution has."""
 _OLDEST = "3.10"

@@ -34,7 +34,8 @@ def test_the_python_is_that_of_the_release(image: str, python: str | None, vllm:
     ("alpine:3.22", "neither Debian nor Ubuntu"), ("python:3.12-alpine", "neither Debian nor Ubuntu"),
     ("nvidia/cuda:13.0.1-runtime-ubi9", "neither Debian nor Ubuntu"), ("rockylinux:9", "neither Debian nor Ubuntu"),
     ("gcr.example/distroless/python3", "neither Debian nor Ubuntu"), ("ubuntu:20.04", "has Python 3.8"),
-    ("debian:bullseye", "has Python 3.9"), ("No Image", "is not an image's name"), ("a;b", "is not an image's name"),
+    ("debian:bullseye", "has Python 3.9"), ("debian:buster-slim", "has Python 3.7"), ("debian:10", "has Python 3.7"),
+    ("nvidia/cuda:11.2.2-devel-ubuntu18.04", "has Python 3.6"), ("No Image", "is not an image's name"), ("a;b", "is not an image's name"),
     ("x" * 400, "is not an image's name"),
 ])  # fmt: skip
 def test_what_cannot_work_says_why(image: str, words: str, vllm: Preset) -> None:
