@@ -167,8 +167,9 @@ def _wish(fact: Fact, environment: Mapping[str, str], changes: list[Change]) -> 
         changes.append(Change(asked=fact.value, written="", why="the standard library has it", mark=fact.mark))
         return None
     if asked.url:
-        text = f"{asked.name} @ {asked.url}"
-        return Wish(name=name, text=text, specifier=SpecifierSet(), extras=(), mark=fact.mark, other=True)
+        extras = tuple(sorted(canonicalize_name(extra) for extra in asked.extras))
+        text = f"{requirement(asked.name, extras, SpecifierSet())} @ {asked.url}"
+        return Wish(name=name, text=text, specifier=SpecifierSet(), extras=extras, mark=fact.mark, other=True)
     if name in RENAMED:
         new = RENAMED[name]
         keep = asked.specifier if name in {"tensorflow-gpu", "psycopg2"} else SpecifierSet()

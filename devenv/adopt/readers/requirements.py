@@ -71,7 +71,11 @@ def _entry(entry: Entry, reading: Reading) -> None:
 def _project(mark: Mark, reading: Reading) -> None:
     """`-e .`: the project's own package, with what its pyproject.toml says of the build."""
     if not reading.project.has("pyproject.toml"):
-        reading.take(Kind.PROJECT, "setuptools", mark)
+        if reading.project.has("setup.py"):
+            reading.take(Kind.PROJECT, "setuptools", mark)
+        else:
+            why = "there is no pyproject.toml and no setup.py, so the folder is no package"
+            reading.leave("-e .", why, mark, remedy="remove the line, or write a pyproject.toml")
         return
     document = reading.project.document(reading.project.root / "pyproject.toml", reading.problems, asked=mark)
     if document is not None:

@@ -228,11 +228,29 @@ def test_the_projects_own_package_is_installed_editable_at_start(make: Make) -> 
 
 
 def test_a_requirements_file_that_names_the_project(make: Make) -> None:
-    assert make({"requirements.txt": "rich\n-e .\n"}).pip == ("rich", "setuptools")
+    assert make({"requirements.txt": "rich\n-e .\n", "setup.py": ""}).pip == ("rich", "setuptools")
     build = '[build-system]\nrequires = ["flit_core>=3"]\nbuild-backend = "flit_core.buildapi"\n'
     made = make({"requirements.txt": "rich\n-e .\n", "pyproject.toml": build})
     assert made.pip == ("rich", "flit_core>=3")
     assert list(made.loaded.preset.setup) == ["project"]
+
+
+def test_extras_of_packages_by_address_are_kept(make: Make) -> None:
+    hash_ = "a" * 64
+    made = make({
+        "requirements.txt": "a[Web,x] @ git+https://github.com/o/a@v1\nrequests[socks]\n"
+        f"b[y] @ https://files.example.org/b-1-py3-none-any.whl#sha256={hash_}\n"
+        "./folder\n",
+    })  # fmt: skip
+    assert made.pip == (
+        "a[web,x] @ git+https://github.com/o/a@v1", "requests[socks]",
+        f"b[y] @ https://files.example.org/b-1-py3-none-any.whl#sha256={hash_}",
+    )  # fmt: skip
+
+
+def test_a_folder_without_a_package_is_not_installed(make: Make) -> None:
+    made = make({"requirements.txt": "rich\n-e .\n"})
+    assert (made.pip, made.left, made.loaded.preset.setup) == (("rich",), ("-e .",), {})
 
 
 def test_everything_of_a_project(make: Make) -> None:
@@ -329,6 +347,7 @@ def test_a_project_elsewhere_leaves_its_files_behind(
     other.mkdir()
     (other / "requirements.txt").write_text("rich\n-e .\nacme-1-py3-none-any.whl\n")
     (other / "acme-1-py3-none-any.whl").write_text("")
+    (other / "setup.py").write_text("")
     adopted = adopt(folder / ".." / "other", folder, settings=settings, matrix=read())
     assert adopted.read == (other / "requirements.txt",)
     choice = adopted.choice

@@ -30,6 +30,7 @@ def test_what_a_line_may_say(facts: Read) -> None:
             "more/base.txt": "-r ../shared.txt\nhttpx\n",
             "shared.txt": "click\n",
             "limits.txt": "rich<14\nunused==1\n",
+            "setup.py": "",
         },
     )
     assert values(found, Kind.PIP) == [
