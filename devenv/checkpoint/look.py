@@ -67,11 +67,11 @@ def _on(asked: Hub, named: Named, web: Web) -> Checkpoint:
         about = asked.about(named.id, revision)
     except MissingError as error:
         near = [name for name in asked.near(named.id) if name != named.id]
-        hint = f"did you mean {' or '.join(near)}? Where the name is right: " if near else ""
+        first = f"did you mean {' or '.join(near)}?" if near else "check the name."
         other = next(name for name in NAMES if name != asked.name)
         raise FetchError(
             error.message, where=error.where, detail=error.detail,
-            hint=f"{hint}{error.hint}; or ask the other hub: --source {other}",
+            hint=f"{first} Where the name is right: {error.hint}; or ask the other hub: --source {other}",
         ) from None  # fmt: skip
     if about.is_gated and not asked.headers():
         raise asked.denied(named.id)

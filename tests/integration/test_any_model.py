@@ -118,6 +118,7 @@ def test_a_revision_is_pinned_by_its_commit(world: World) -> None:
     assert "when this file was made" not in (world.folder / "devenv.yaml").read_text()
     said = world.init("--force", model=f"{ID}@v9", status=8)
     assert f"{ID} has no revision v9 on Hugging Face" in said
+    assert "name a commit, a tag or a branch" in said
 
 
 def test_a_name_that_the_hub_does_not_know_comes_with_near_ones(world: World) -> None:
@@ -127,6 +128,11 @@ def test_a_name_that_the_hub_does_not_know_comes_with_near_ones(world: World) ->
     assert "did you mean acme/Tiny-1.1 or acme/Tiny-1.0-Chat?" in said
     assert "--source modelscope" in said
     assert not (world.folder / "devenv.yaml").exists()
+
+
+def test_a_name_without_near_ones_is_to_be_checked_first(world: World) -> None:
+    said = world.init(model="acme/Other", status=8)
+    assert "hint: check the name. Where the name is right: accept its licence at" in said
 
 
 @pytest.mark.parametrize("model", ["gpt2", "a/b/c", "a/b@", "a/b@../x", "https://a/b", "a/b@x y", "../x", "a/\x1b[2J"])

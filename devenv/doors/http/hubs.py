@@ -150,7 +150,8 @@ class _HuggingFace:
                 return api.model_info(id_, revision=revision, files_metadata=True, timeout=30)
         except theirs.RevisionNotFoundError:
             raise FetchError(
-                f"{id_} has no revision {revision} on Hugging Face", hint="use a commit from the model's history"
+                f"{id_} has no revision {revision} on Hugging Face",
+                hint="name a commit, a tag or a branch that the model's page lists",
             ) from None
         except theirs.RepositoryNotFoundError as error:  # gated ones too; without a token a private one is "not found"
             raise self.denied(id_, missing=_status(error) == 404) from None
@@ -202,7 +203,7 @@ class _HuggingFace:
             f"Hugging Face has no {id_} for you" if missing else f"Hugging Face denies access to {id_}",
             where=page,
             hint=(
-                f"check the name, accept the licence at {page}, and check that the token may read this model"
+                f"accept the licence at {page}, and check that the token may read this model"
                 if with_token
                 else f"accept its licence at {page}, make a token there, and set it: export HF_TOKEN=…"
             ),
