@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from packaging.utils import canonicalize_name
+
 from devenv.errors import BuildError
 from devenv.lock.model import Lock, Source
 
@@ -16,6 +18,7 @@ _HEADER = re.compile(r"fatal error: ([\w./+-]+): No such file")
 _PROGRAM = re.compile(
     r"command '([\w.+-]+)' failed: No such file|No such file or directory: '([\w.+-]+)'|sh: \d+: ([\w.+-]+): not"
 )
+_OTHER = re.compile(r"devenv: the build of \S+ \S+ made the wheel of (\S+)")
 _MODULE = re.compile(r"ModuleNotFoundError: No module named '([\w.]+)'")
 _NETWORK = re.compile(
     r"(?i)temporary failure in name resolution|name or service not known|network is unreachable|failed to resolve"
@@ -45,7 +48,7 @@ def explained(error: BuildError, source: Source) -> BuildError:
     at = f": {file}:{last[2]} failed" if last else ""
     return BuildError(
         f"{source.name} {source.version} cannot be built from {source.file}{at}",
-        detail=error.detail, hint=_hint(text) or error.hint,
+        detail=error.detail, hint=_hint(text, source) or error.hint,
     )  # fmt: skip
 
 
@@ -55,7 +58,9 @@ def of_image(error: BuildError, lock: Lock) -> BuildError:
     return explained(error, found) if found else error
 
 
-def _hint(text: str) -> str | None:
+def _hint(text: str, source: Source) -> str | None:
+    if (other := _OTHER.search(text)) and canonicalize_name(other[1]) != source.name:
+        return f"the package there is {other[1]}: name it {other[1]} in the place of {source.name}"
     if header := _HEADER.search(text):
         return f"add the Debian package with {header[1]} to 'apt:' (its name ends with -dev): builds get it, too"
     if program := _PROGRAM.search(text):

@@ -138,6 +138,8 @@ def failure(text: str) -> BuildError:
         ("error: command 'swig' failed: No such file or directory", "", "runs 'swig': add the Debian package"),
         ("FileNotFoundError: [Errno 2] No such file or directory: 'cmake'", "", "runs 'cmake'"),
         ("/bin/sh: 1: pg_config: not found", "", "runs 'pg_config'"),
+        ("devenv: the build of a @7747368 made the wheel of acme 1.2", "", "the package there is acme: name it acme"),
+        ("devenv: the build of a 1 made the wheel of A 2", "", "run again"),
         ("ModuleNotFoundError: No module named 'torch'", "", "its build needs 'torch' and does not say so"),
     ],
 )
