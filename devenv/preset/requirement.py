@@ -10,6 +10,10 @@ def parsed(text: str) -> Requirement:
     """A requirement. Raises InvalidRequirement, also for parentheses that are nested too deep for packaging."""
     try:
         return Requirement(text)
+    except InvalidRequirement:
+        if text.startswith("git+"):
+            raise InvalidRequirement("it has no name; write NAME @ git+https://HOST/PATH@REVISION") from None
+        raise
     except RecursionError as error:
         raise InvalidRequirement(str(error)) from None
 

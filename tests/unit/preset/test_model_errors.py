@@ -41,6 +41,7 @@ Mistakes = Callable[[str], list[PresetError]]
         ("pip: [a, §5]", "entry 2 of 'pip' takes text, not the number 5", "put it in quotes: '5'"),
         ("pip: [§null]", "entry 1 of 'pip' takes text, not null", None),
         ("pip: [a, §'b ==']", "entry 2 of 'pip': not a PEP 508 requirement: ", None),
+        ("pip: [§'git+https://x/y']", "entry 1 of 'pip': not a PEP 508 requirement: it has no name; write NAME @ git+https", None),
         ("pip: [§'a; rm -rf /']", "entry 1 of 'pip': not a PEP 508 requirement: ", None),
         ("pip: [§'a @ http://x/y.whl']", "entry 1 of 'pip': direct references (name @ url) cannot be locked", None),
         ("apt: [§'git;reboot']", "entry 1 of 'apt' cannot be 'git;reboot'", "it takes an apt package"),
