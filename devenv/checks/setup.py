@@ -6,6 +6,7 @@ command and of all before it, so a changed command and those after it run again.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from devenv.checks.readiness import log_tail
@@ -22,6 +23,20 @@ from devenv.plan.tree_digest import digest
 
 LOG = "setup"
 """The log's name, in the place of a service's."""
+_REMEDIES = (
+    (
+        re.compile(
+            r"No such file or directory: '\S*(gcc|g\+\+|cc)'|command '\S*(gcc|g\+\+|cc)' failed: No such"
+            r"|Python\.h: No such"
+        ),
+        "it compiles: add g++ and python3-dev to 'apt', then devenv lock",
+    ),
+    (
+        re.compile(r"requires a different Python: \S+ not in"),
+        "set 'python' to one that the package takes (and a 'base' that has it), then devenv lock",
+    ),
+)
+"""Parts of a step's output, and what to do."""
 _READ = 'for mark; do cat "$mark" 2> /dev/null || :; echo; done'
 # What the command prints goes to the file alone: a process that it leaves in the background would hold a pipe open.
 _RUN = """
@@ -92,11 +107,13 @@ def _run(
     cancel.check()
     if code != 0:
         how = f"timed out after {step.timeout_s} s" if code == TIMED_OUT else f"ended with status {code}"
+        said = log_tail(engine, running.facts.name, LOG) or err.strip()
+        remedy = next((f"{remedy}; or " for pattern, remedy in _REMEDIES if pattern.search(said)), "")
         raise NotReadyError(
-            f"setup step {step.name!r} {how}",
-            detail=log_tail(engine, running.facts.name, LOG) or err.strip() or None,
-            hint=f"run it again: devenv up; the container keeps running, see its log: devenv logs {running.name} {LOG}",
-        )
+            f"setup step {step.name!r} {how}", detail=said or None,
+            hint=f"{remedy}run it again: devenv up; the container keeps running, see its log: "
+            f"devenv logs {running.name} {LOG}",
+        )  # fmt: skip
 
 
 def _restart_services(running: Running, engine: Engine) -> None:

@@ -22,6 +22,7 @@ class FakeEngine:
 
     def __init__(self, **fails: int) -> None:
         self.fails = fails
+        self.last = "the last line\n"
         self.marks: dict[str, str] = {}
         self.ran: list[str] = []
         self.restarted: list[str] = []
@@ -38,7 +39,7 @@ class FakeEngine:
             return 0, "", ""
         if command[0] == "tail":
             assert command[-1] == "/var/log/devenv/setup/current"
-            return 0, "the last line\n", ""
+            return 0, self.last, ""
         if tell is None:
             return 0, "".join(self.marks.get(mark, "") + "\n" for mark in command[4:]), ""
         assert user == "dev"
@@ -86,6 +87,23 @@ def test_a_failed_one_is_an_error_with_its_last_lines_and_runs_again() -> None:
     engine.fails.clear()
     assert _setup(engine, _step("a"), _step("b"), _step("c"))
     assert engine.ran == ["b", "c"]
+
+
+COMPILER, PYTHON = "add g++ and python3-dev to 'apt'", "set 'python' to one that the package takes"
+
+
+@pytest.mark.parametrize(("said", "remedy"), [
+    ("error: [Errno 2] No such file or directory: 'x86_64-linux-gnu-gcc'", COMPILER),
+    ("error: command 'g++' failed: No such file or directory", COMPILER),
+    ("a.c:1:10: fatal error: Python.h: No such file or directory", COMPILER),
+    ("ERROR: Package 'a' requires a different Python: 3.11.2 not in '>=3.13'", PYTHON),
+])  # fmt: skip
+def test_one_whose_output_tells_why_has_a_remedy(said: str, remedy: str) -> None:
+    engine = FakeEngine(a=1)
+    engine.last = said
+    with pytest.raises(NotReadyError) as told:
+        _setup(engine, _step("a"))
+    assert remedy in (told.value.hint or "")
 
 
 def test_running_out_of_time_is_said() -> None:
