@@ -134,6 +134,12 @@ def _dependencies(
             hint="name them in 'pip' ({file: requirements.txt} follows a file), and write the setup step of "
             "docs/how-to/own-preset.md in the place of 'project'",
         )  # fmt: skip
+    elif not project and set(_table(_table(_table(data, "tool"), "poetry"), "dependencies")) - {"python"}:
+        problems.add(
+            f"{_FILE} lists the project's dependencies in Poetry's own table, which 'project' does not read", mark,
+            hint="let init write them into 'pip', with the step that installs the package: devenv init --force "
+            f"--from {_FILE}",
+        )  # fmt: skip
     yield from _requirements(_listed(project.get("dependencies")), "dependencies", mark, problems)
     extras, groups = _table(project, "optional-dependencies"), _table(data, "dependency-groups")
     for name in wished.get(_EXTRAS, ()):

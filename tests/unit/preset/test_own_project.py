@@ -84,6 +84,7 @@ def test_a_setup_py_alone_is_built_by_setuptools(write: Write, loads: Loads) -> 
         ("project: editable", "x =", "is not valid TOML"),
         ("project: editable", "[project]\ndependencies = ['a b']", "dependencies: 'a b' is not a requirement"),
         ("project: editable", "[project]\ndynamic = ['dependencies']", "does not list the project's dependencies"),
+        ("project: editable", "[tool.poetry.dependencies]\npython = '^3.11'\nrich = '*'", "in Poetry's own table"),
         ("project: editable", "[build-system]\nrequires = ['maturin']\nbuild-backend = 'maturin'", "compiles"),
         ("project: editable", "[build-system]\nrequires = []\nbuild-backend = 'own'", "its build backend is own"),
     ],
