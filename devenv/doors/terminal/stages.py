@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _PLAIN_EVERY_S = 5.0
 _BYTES_EVERY_S = 0.5
+_PAUSE_S = 3.0
+"""Without a byte for so long a stage does something else."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,8 @@ class Stage:
         self.done_bytes = 0
         self.told = 0.0  # when its bytes were last reported
         self._stages = stages
+        self._moved = self.started
+        self._moving_s = 0.0
         self._open: dict[str, None] = {}
 
     @property
@@ -50,10 +54,14 @@ class Stage:
     def start(self, task: str, total_bytes: int | None) -> None:
         """See `Progress`."""
         self._open[task] = None
+        self._moved = time.monotonic()
         self.total_bytes += total_bytes or 0
 
     def advance(self, task: str, bytes_: int) -> None:  # noqa: ARG002
         """See `Progress`."""
+        now = time.monotonic()
+        self._moving_s += min(now - self._moved, _PAUSE_S)
+        self._moved = now
         self.done_bytes += bytes_
         self._stages.tick(self)
         self._stages.tell_bytes(self)
@@ -74,11 +82,13 @@ class Stage:
 
         parts = []
         if self.total_bytes or self.done_bytes:
-            rate = self.done_bytes / max(self.seconds, 0.001)
+            rate = self.done_bytes / max(self._moving_s, 0.001)
             of = f" of {bytes_text(self.total_bytes)}" if self.total_bytes else ""
-            parts.append(f"{bytes_text(self.done_bytes)}{of}, {bytes_text(rate)}/s")
             left = self.total_bytes - self.done_bytes
-            if self.ended is None and left > 0 and rate > 0:
+            is_moving = self.ended is None and time.monotonic() - self._moved < _PAUSE_S
+            shown = f", {bytes_text(rate)}/s" if is_moving or self.ended is not None else ""
+            parts.append(f"{bytes_text(self.done_bytes)}{of}{shown}")
+            if is_moving and left > 0 and rate > 0:
                 parts.append(f"{left / rate:.0f} s left")
         if self.note:
             parts.append(self.note)
