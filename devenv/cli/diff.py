@@ -64,8 +64,9 @@ def diff(app: App, name: str | None, patch_file: str | None, path: str | None, a
     else:
         _tell(app, drift)
     if drift.items:
+        many = f"{len(drift.items)} difference{'s' if len(drift.items) != 1 else ''}"
         raise DriftError(
-            f"{drift.environment} is not as its lock says: {len(drift.items)} differences",
+            f"{drift.environment} is not as its lock says: {many}",
             hint=f"write what makes it reproducible: devenv diff {drift.environment} --patch",
         )
 

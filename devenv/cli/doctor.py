@@ -101,4 +101,5 @@ def _print(app: App, found: Diagnosis) -> None:
     if found.is_able:
         name = f"can run {found.loaded.preset.name}" if found.loaded else "can run environments"
         warnings = [finding.level for finding in found.findings].count(WARNING)
-        app.console.note(f"this machine {name}" + (f"; {warnings} warnings" if warnings else ""))
+        many = f"; {warnings} warning{'s' if warnings > 1 else ''}" if warnings else ""
+        app.console.note(f"this machine {name}{many}")

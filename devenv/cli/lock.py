@@ -118,7 +118,8 @@ def _check(app: App, locked: Lock, found: tuple[drift.Drift, ...], path: Path, c
         rows_ = [(pin.section, pin.locked, pin.wanted) for pin in found]
         app.console.table("", ("section", "locked", "preset"), rows_, stdout=True)
     if found:
-        raise DriftError(f"the lock does not fit the preset: {len(found)} pins differ", where=str(path),
+        many = f"{len(found)} pin{' differs' if len(found) == 1 else 's differ'}"
+        raise DriftError(f"the lock does not fit the preset: {many}", where=str(path),
                          hint=f"bring it up to date: {command}")  # fmt: skip
     app.console.note(f"{path} fits" + (f"; {_OPEN}" if locked.open else ""))
 
@@ -135,8 +136,8 @@ def _print(app: App, done: Relocked) -> None:
     old = done.earlier is not None
     for change in changed if old else ():
         app.console.note(f"  {change.kind:<9} {change.name}: {change.old or '—'} → {change.new or '—'}")
-    many = f": {len(changed)} changes" if old and changed else ": nothing changed" if old else ""
-    app.console.note(f"{done.path}{many}")
+    many = f"{len(changed)} change{'s' if len(changed) > 1 else ''}" if changed else "nothing changed"
+    app.console.note(f"{done.path}: {many}" if old else str(done.path))
     if new.open:
         app.console.note(_OPEN)
 

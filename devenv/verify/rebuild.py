@@ -70,8 +70,9 @@ class Verdict:
                 f"{reference} holds preset files that differ from those it was built from",
                 hint="compare it with your own preset: devenv verify PRESET --image IMAGE",
             )
+        many = f"{len(self.differences)} difference{'s' if len(self.differences) != 1 else ''}"
         raise DriftError(
-            f"{reference} is not what its preset and lock give: {len(self.differences)} differences",
+            f"{reference} is not what its preset and lock give: {many}",
             hint="build it again: devenv build --no-cache; if it still differs, report which files do",
         )
 

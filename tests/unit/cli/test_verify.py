@@ -59,7 +59,7 @@ def test_the_layer_of_a_snapshot_is_named_and_is_success(
 def test_more_than_the_layer_is_a_difference(verdict: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     verdict["differences"] = (Difference(path="/x", layer="own", what="only in the image"),)
     assert cli.run(["verify", "x"]) == 12
-    assert "1 differences" in capsys.readouterr().err
+    assert ": 1 difference\n" in capsys.readouterr().err
 
 
 def test_without_a_snapshot_nothing_is_said_of_one(verdict: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
