@@ -31,6 +31,7 @@ _GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "ps": ("lifecycle:ps", "List the environments on this engine."),
         "status": ("lifecycle:status", "Show one environment: services, URLs, volumes, memory."),
         "open": ("open:open_", "Open an environment in a browser or in an editor."),
+        "ssh-config": ("ssh:ssh_config", "Let SSH clients reach environments."),
         "logs": ("inside:logs", "Show a service's log."),
         "shell": ("inside:shell", "Open a shell in the container."),
         "exec": ("inside:exec_", "Run a command in the container."),
@@ -79,6 +80,8 @@ _GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     },
 }
 _COMMANDS = {name: entry for commands in _GROUPS.values() for name, entry in commands.items()}
+_FOR_PROGRAMS = {"ssh-proxy": "ssh:ssh_proxy"}
+"""What only other programs call: no help, no completion."""
 
 
 class _Lazy(click.Group):
@@ -88,16 +91,17 @@ class _Lazy(click.Group):
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        if cmd_name not in _COMMANDS:
+        place = _FOR_PROGRAMS.get(cmd_name) or _COMMANDS.get(cmd_name, ("",))[0]
+        if not place:
             return None
-        module, _, function = _COMMANDS[cmd_name][0].partition(":")
+        module, _, function = place.partition(":")
         command: click.Command = getattr(importlib.import_module(f"devenv.cli.{module}"), function)
         return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and not args[0].startswith("-") and args[0] not in _COMMANDS:
+        if args and not args[0].startswith("-") and args[0] not in {*_COMMANDS, *_FOR_PROGRAMS}:
             import difflib
 
             near = difflib.get_close_matches(args[0], _COMMANDS, n=1)

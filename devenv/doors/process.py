@@ -12,6 +12,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from devenv.doors.cancellation import Cancellation
 
@@ -147,6 +148,12 @@ def detached(command: Sequence[str], *, watch_s: float) -> bool:
         return process.wait(watch_s) == 0
     except TimeoutExpired:
         return True
+
+
+def become(command: Sequence[str], *, env: Mapping[str, str | None]) -> NoReturn:
+    """Go on as another program, in this process; `env` as for `run`. Raises FileNotFoundError."""
+    log.info("%s", shlex.join(command))
+    os.execvpe(command[0], list(command), _variables(env) or os.environ)  # noqa: S606 (no shell is meant)
 
 
 def interactive(

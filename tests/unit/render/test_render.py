@@ -211,6 +211,7 @@ def test_programs_are_executable_and_the_rest_is_not() -> None:
         "image/usr/local/lib/devenv/ide",
         "image/usr/local/lib/devenv/jupyter",
         "image/usr/local/lib/devenv/log",
+        "image/usr/local/lib/devenv/ssh-server",
     }
 
 
