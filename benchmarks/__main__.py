@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = options.names or [name for name in BENCHMARKS if options.cold or _usual(name)]
     if not options.cold and (named := _REMOVES & {*names}):
         sys.exit(f"{', '.join(sorted(named))} removes devenv's images and the builder's cache: say --cold as well")
-    bench = Bench(rounds=options.rounds, cold=options.cold)
+    bench = Bench(rounds=options.rounds, cold=options.cold, shared=options.preset)
     ran_on = machine.describe()
     results: list[Result] = []
     failed = []
@@ -99,6 +99,9 @@ def _parser() -> argparse.ArgumentParser:
         "--cold", action="store_true",
         help="also what begins with nothing: removes devenv's images and the builder's whole cache; takes many minutes",
     )  # fmt: skip
+    parser.add_argument(
+        "--preset", default="python", help="share: the preset whose image is pushed and pulled (default: %(default)s)"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout instead of the tables")
     parser.add_argument("--no-record", action="store_true", help="leave docs/benchmarks.md as it is")
     return parser

@@ -57,8 +57,9 @@ def docker(*arguments: str) -> str:
 class Bench:
     """One session: the devenv beside this Python, this user's store and images, and a state folder of its own."""
 
-    def __init__(self, *, rounds: int, cold: bool = False) -> None:
+    def __init__(self, *, rounds: int, cold: bool = False, shared: str = "python") -> None:
         self.rounds = rounds
+        self.shared = shared
         self.cold = cold
         self.folder = Path(tempfile.mkdtemp(prefix=PREFIX))
         self.cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "devenv"

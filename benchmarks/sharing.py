@@ -63,13 +63,17 @@ def sharing(bench: Bench) -> Result:
         mine, plain = take_turns(min(bench.rounds, _ROUNDS), ours, theirs)
     finally:
         remove_images(f"devenv/{_NAME}")
-    return _result(mine, plain)
+    return _result(bench.shared, mine, plain)
 
 
 def _make(bench: Bench, project: Path, more: str = "") -> str:
     """The tag of an image that nobody has read yet; with `more` in its preset, of the image of before with that."""
     place = project / "devenv.yaml"
-    text = place.read_text() if more else f"extends: python\nname: {_NAME}\nenv: {{ROUND: '{secrets.token_hex(8)}'}}\n"
+    text = (
+        place.read_text()
+        if more
+        else f"extends: {bench.shared}\nname: {_NAME}\nenv: {{ROUND: '{secrets.token_hex(8)}'}}\n"
+    )
     place.write_text(f"{text}{more}\n", encoding="utf-8")
     bench.devenv("lock", cwd=project)
     return bench.devenv("build", cwd=project).out.strip()
@@ -114,7 +118,9 @@ def _registry(folder: Path) -> Iterator[str]:
             one.terminate()
 
 
-def _result(mine: tuple[tuple[float, float, float, float], ...], plain: tuple[tuple[float, float], ...]) -> Result:
+def _result(
+    preset: str, mine: tuple[tuple[float, float, float, float], ...], plain: tuple[tuple[float, float], ...]
+) -> Result:
     push = Series(name="`devenv push`, the first time", samples=tuple(one[0] for one in mine))
     pull = Series(name="`devenv pull`", samples=tuple(one[1] for one in mine))
     more = Series(name="sent for one more package / its layers", samples=tuple(one[2] / one[3] for one in mine))
@@ -135,6 +141,6 @@ def _result(mine: tuple[tuple[float, float, float, float], ...], plain: tuple[tu
                 row(pulls, "×"), row(more, "×"),
             )),
         ),
-        remarks=("An image of the preset `python` with one variable more, 0.9 GB; the registry is on this machine.",),
+        remarks=(f"An image of the preset `{preset}` with one variable more; the registry is on this machine.",),
         data={"series": [one.as_json() for one in (push, docker_push, pushes, pull, docker_pull, pulls, more)]},
     )  # fmt: skip
