@@ -126,7 +126,7 @@ def _pull(remote: Remote, tag: str, session: Session) -> Image:
             with remote.place.opened(session) as images:
                 images.bring(remote.layers, folder, stage, placed=checks.begin)
             stage.message("unpacking")
-            load(remote.config, layers, tag, engine, checks)
+            load(remote.config, layers, tag, engine, checks, stage=stage)
         except ShareError:
             if checks.failed:  # no later run would take them either
                 for path in layers:

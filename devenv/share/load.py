@@ -11,11 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from devenv.doors.terminal.console import bytes_text
 from devenv.errors import ShareError
 from devenv.share.tars import members
 
 if TYPE_CHECKING:
     from devenv.doors.docker.engine import Engine
+    from devenv.doors.terminal.progress import Progress
 
 _CHUNK_BYTES = 1 << 20
 _AT_ONCE = 4
@@ -53,12 +55,18 @@ class Checks:
         self._begun[layer].result()
 
 
-def load(config: bytes, layers: Sequence[Path], reference: str, engine: Engine, checks: Checks) -> None:
+def load(
+    config: bytes, layers: Sequence[Path], reference: str, engine: Engine, checks: Checks, *, stage: Progress
+) -> None:
     """Put an image onto the engine under a tag; the engine compares each layer with the configuration. Raises
     ShareError for a layer that no build of devenv's makes, EngineError."""
+    total = sum(layer.stat().st_size for layer in layers)
     for layer in layers:
         checks.passed(layer)
-    engine.load(_archive(config, layers, reference))
+    engine.load(
+        _archive(config, layers, reference),
+        lambda done: stage.message(f"unpacking, {bytes_text(done)} of {bytes_text(total)}"),
+    )
 
 
 def check(layer: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,10 +14,12 @@ from devenv.doors.docker.changes import Changes
 from devenv.doors.docker.sdk import guarded
 from devenv.doors.process import is_gone, this_process
 from devenv.doors.untar import MOST_BYTES, unpack
+from devenv.doors.untrusted import from_json
 
 _READING = "dev.devenv.reading"
 """The label of containers that are there to be read, and never started."""
 _MOST_READING_S = 3600
+_LOADING_S = 3600
 # os-release is usually a link to this one, and an archive of a link holds no content.
 _BASE_FILES = ("/usr/lib/os-release", "/var/lib/dpkg/status")
 
@@ -60,9 +62,28 @@ class Images(Changes):
         return cast("Mapping[str, Any]", self._api.inspect_image(reference))
 
     @guarded
-    def load(self, archive: Iterator[bytes]) -> None:
-        """Load images from an archive as `docker save` writes it."""
-        self._client.images.load(archive)
+    def load(self, archive: Iterator[bytes], tell: Callable[[int], None] = lambda _: None) -> None:
+        """Load images from an archive as `docker save` writes it. `tell` gets the bytes of layers, as they lie in the
+        archive, that were unpacked so far, where the engine says it."""
+        import docker.errors
+        import requests.exceptions
+
+        # Not by the SDK, which gives up after a minute: a large layer is written to the disk without a word.
+        answer = self._api.post(
+            f"{self._api.base_url}/v{self._api.api_version}/images/load", params={"quiet": "0"}, data=archive,
+            headers={"Content-Type": "application/x-tar"}, stream=True, timeout=_LOADING_S,
+        )  # fmt: skip
+        try:
+            answer.raise_for_status()
+        except requests.exceptions.HTTPError as error:
+            docker.errors.create_api_error_from_http_exception(error)
+        unpacked: dict[str, int] = {}
+        for row in map(from_json, answer.iter_lines(decode_unicode=True)):
+            if "error" in row:
+                raise docker.errors.ImageLoadError(str(row["error"]))
+            if done := (row.get("progressDetail") or {}).get("current"):
+                unpacked[str(row.get("id"))] = int(done)
+                tell(sum(unpacked.values()))
 
     @guarded
     def tag(self, reference: str, name: str) -> None:

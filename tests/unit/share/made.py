@@ -7,7 +7,7 @@ import dataclasses
 import io
 import json
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -130,9 +130,10 @@ class Engine(handmade.Described):
     def image_facts(self, reference: str) -> dict[str, Any]:
         return {"Id": self.images.get(reference), "Config": {"Env": ["PATH=/usr/bin"]}}
 
-    def load(self, archive: Iterator[bytes]) -> None:
+    def load(self, archive: Iterator[bytes], tell: Callable[[int], None]) -> None:
         data = b"".join(archive)
         self.loaded.append(data)
+        tell(len(data))
         with tarfile.open(fileobj=io.BytesIO(data)) as members:
             (told,) = json.loads(content(members, "manifest.json"))
         for tag in told["RepoTags"]:

@@ -120,11 +120,11 @@ def test_another_run_waits_until_what_came_was_used(
     """It may have the same layer, which the first of the two removes."""
     remote, act, locked = look(make(snapshot=True).place, given), getattr(bring, used), []
 
-    def using(*words: Any) -> None:
+    def using(*words: Any, **named: Any) -> None:
         with given.dirs.blobs.with_name("blobs.lock").open("rb") as lock, pytest.raises(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         locked.append(True)
-        act(*words)
+        act(*words, **named)
 
     monkeypatch.setattr(bring, used, using)
     decided = bring.decided(remote, "pull", given)
@@ -214,7 +214,7 @@ def test_layers_stay_where_another_could_not_be_brought(make: Make, given: Sessi
 
 
 def test_an_engine_that_takes_nothing_is_an_error(make: Make, given: Session, engine: Engine) -> None:
-    engine.load = lambda archive: None  # type: ignore[method-assign]
+    engine.load = lambda archive, tell: None  # type: ignore[method-assign]
     with pytest.raises(ShareError, match="the engine has not taken"):
         _brought(bring.decided(look(make().place, given), "pull", given), given)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from devenv.doors.terminal.progress import Silent
 from devenv.errors import ShareError
 from devenv.share.load import Checks, check, load
 from tests.unit.share.made import Engine, content, member, packed, tar
@@ -37,7 +38,7 @@ def test_an_engine_gets_the_image_under_its_tag(tmp_path: Path) -> None:
     config = b'{"a": 1}'
     with Checks() as checks:
         checks.begin(layers[1])  # as it arrived first
-        load(config, layers, "devenv/demo:1", engine, checks)
+        load(config, layers, "devenv/demo:1", engine, checks, stage=Silent())
     with tarfile.open(fileobj=io.BytesIO(engine.loaded[0])) as archive:
         (told,) = json.loads(content(archive, "manifest.json"))
         assert (told["RepoTags"], content(archive, told["Config"])) == (["devenv/demo:1"], config)
@@ -65,7 +66,7 @@ def test_a_hostile_layer_reaches_no_engine(made: tuple[tarfile.TarInfo, bytes], 
     hostile = _layer(tmp_path, packed(tar(member("a", b"x"), made, member("b", b"x"))))
     with Checks() as checks:
         with pytest.raises(ShareError, match=why) as caught:
-            load(b"{}", [_layer(tmp_path, packed(SOUND)), hostile], "devenv/demo:1", engine, checks)
+            load(b"{}", [_layer(tmp_path, packed(SOUND)), hostile], "devenv/demo:1", engine, checks, stage=Silent())
         assert checks.failed
     assert hostile.name in caught.value.message
     assert engine.loaded == []

@@ -13,6 +13,7 @@ from typing import Any
 import docker
 import docker.errors
 import pytest
+import requests
 import requests.exceptions
 import urllib3.exceptions
 
@@ -409,3 +410,43 @@ def test_an_images_labels(config: dict[str, Any], labels: dict[str, str]) -> Non
     client = SimpleNamespace(api=SimpleNamespace(inspect_image=lambda _: {"Config": config}))
     made = engine.Engine(client, version="28.0", endpoint=Endpoint(address="unix:///x"))
     assert made.image_labels("devenv/demo:1") == labels
+
+
+class _Loads:
+    """An API that answers a request for loading."""
+
+    base_url, api_version = "http+unix://x", "1.45"
+
+    def __init__(self, *rows: bytes, status: int = 200) -> None:
+        self.rows, self.status = rows, status
+
+    def post(self, url: str, *, data: Iterator[bytes], timeout: float, **_: Any) -> requests.Response:
+        self.url, self.body, self.timeout = url, b"".join(data), timeout
+        answer = requests.Response()
+        answer.status_code = self.status
+        answer.raw = io.BytesIO(b"".join(one + b"\r\n" for one in self.rows))
+        return answer
+
+
+def test_a_large_layer_may_be_unpacked_in_silence_and_what_is_unpacked_is_told() -> None:
+    api, told = _Loads(
+        b'{"status":"Loading layer","progressDetail":{"current":5,"total":9},"id":"a"}',
+        b'{"status":"Loading layer","progressDetail":{"current":9,"total":9},"id":"a"}',
+        b'{"status":"Loading layer","progressDetail":{"current":2,"total":2},"id":"b"}',
+        b'{"stream":"Loaded image: devenv/x:1\\n"}',
+    ), list[int]()  # fmt: skip
+    own = engine.Engine(SimpleNamespace(api=api), version="26", endpoint=Endpoint(address=""))
+    own.load(iter([b"ab", b"c"]), told.append)
+    assert (api.url, api.body, told) == ("http+unix://x/v1.45/images/load", b"abc", [5, 9, 11])
+    assert api.timeout > 600
+
+
+def test_an_image_that_the_engine_does_not_take_is_an_error() -> None:
+    api = _Loads(b'{"errorDetail":{"message":"no space left on device"},"error":"no space left on device"}')
+    own = engine.Engine(SimpleNamespace(api=api), version="26", endpoint=Endpoint(address=""))
+    with pytest.raises(EngineError, match="the engine's disk is full"):
+        own.load(iter([b""]))
+    refusing = _Loads(b'{"message":"unexpected EOF"}', status=500)
+    own = engine.Engine(SimpleNamespace(api=refusing), version="26", endpoint=Endpoint(address=""))
+    with pytest.raises(EngineError, match="unexpected EOF"):
+        own.load(iter([b""]))
