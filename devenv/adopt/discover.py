@@ -10,7 +10,7 @@ from pathlib import Path
 
 from devenv.adopt.facts.document import Document
 from devenv.adopt.facts.facts import Reading
-from devenv.adopt.facts.toml import mapping, table
+from devenv.adopt.facts.toml import table
 from devenv.adopt.readers import (
     cog,
     conda,
@@ -26,6 +26,7 @@ from devenv.adopt.readers import (
     workbench,
 )
 from devenv.errors import UsageError
+from devenv.preset.toml import mapping
 from devenv.preset.yaml.nodes import display
 from devenv.preset.yaml.problems import Problems
 

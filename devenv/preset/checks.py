@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 
 from packaging.requirements import InvalidRequirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion
 
 from devenv.preset import timezones
 from devenv.preset.model import COMPONENTS, TIMEZONE
@@ -194,20 +196,33 @@ def _components(top: Node, problems: Problems) -> None:
 
 
 def _pinned_twice(top: Node, problems: Problems) -> None:
-    pinned: dict[str, str] = {key: key for key in ("torch", "vllm") if key in top.entries}
-    if "version" in _entries(top, "jupyter"):
-        pinned["jupyterlab"] = "jupyter.version"
+    """A range that allows the pinned version is no second pin: the project's own package may ask for `torch>=2.4`."""
+    pinned: dict[str, tuple[str, Node]] = {
+        key: (key, top.entries[key]) for key in ("torch", "vllm") if key in top.entries
+    }
+    if "version" in (jupyter := _entries(top, "jupyter")):
+        pinned["jupyterlab"] = "jupyter.version", jupyter["version"]
     for node in top.entries["pip"].items if "pip" in top.entries else ():
         try:
             requirement = parsed(node.value) if isinstance(node.value, str) else None
         except InvalidRequirement:
             continue
         name = canonicalize_name(requirement.name) if requirement else ""
-        if requirement and (requirement.specifier or requirement.url) and name in pinned:
+        if requirement is None or name not in pinned or not (requirement.specifier or requirement.url):
+            continue
+        key, version = pinned[name]
+        if requirement.url or not _allows(requirement.specifier, version.value):
             problems.add(
-                f"{quote(name)} is pinned by '{pinned[name]}' already", node.mark,
-                hint=f"change '{pinned[name]}', and remove this entry",
+                f"{quote(name)} is pinned by '{key}' already", node.mark,
+                hint=f"change '{key}', and remove this entry",
             )  # fmt: skip
+
+
+def _allows(specifier: SpecifierSet, version: object) -> bool:
+    try:
+        return specifier.contains(str(version), prereleases=True)
+    except InvalidVersion:
+        return False
 
 
 def _node(top: Node, problems: Problems) -> None:

@@ -52,8 +52,8 @@ def anchor(top: Node, folder: Path, shipped: Path, problems: Problems) -> Node:
     top = _change(top, "files", lambda files: _each_value(files, either))
     top = _change(top, "workspace", tree)
     top = _change(top, "pip", lambda every: pip_files.expanded(every, folder, problems))
-    top = own_project.expanded(top, folder, problems)
     top = _change(top, "pip", lambda every: _each_item(every, lambda one: _wheel(one, file, problems)))
+    top = own_project.expanded(top, folder, problems)
     top = _change(top, "code_server", lambda editor: _archive(editor, file))
     return _change(top, "extensions", lambda every: _each_item(every, lambda one: _archive(one, file)))
 

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from devenv.doors import dirs, files
 from devenv.errors import PresetError
-from devenv.preset import checks, compose, host_paths, model_errors
+from devenv.preset import checks, compose, host_paths, model_errors, own_project
 from devenv.preset.model import Preset
 from devenv.preset.project_root import MISSPELT, PROJECT_FILE, SHIPPED_FILE, above, has_own
 from devenv.preset.yaml import parse
@@ -93,6 +93,8 @@ def load(path: Path) -> LoadedPreset:
     preset = None
     cross = len(problems)
     checks.check(top, problems)
+    own_project.check_python(top, problems)
+    top = _less(top, own_project.KEY)
     cross = len(problems) - cross
     try:
         preset = Preset.model_validate(top.plain())

@@ -68,6 +68,8 @@ def _explain(finding: ErrorDetails, top: Node, problems: Problems) -> None:
         place = place[:-1]
     node, rest = top.at(place)
     name = label(_in_file(place, top))
+    if place[:1] == ("pip",) and len(place) == 2 and not rest and isinstance(node.value, str) and node.number is None:
+        name = quote(node.value)  # of a file that 'pip' or 'project' follows, where it is no entry of a list
     if kind == "missing":
         where = f" in {label(_in_file(place[:-1], top))}" if len(place) > 1 else ""
         hint = _needed(place) or ("or begin with 'extends: NAME'" if len(place) == 1 else None)

@@ -25,7 +25,8 @@ _PIP_FILE = {
 }
 _PROJECT = {
     "description": "The package of this file's folder, installed editable at the start. What its pyproject.toml "
-    "requires is added to 'pip'; with `extras` and `groups` also what these require.",
+    "requires is added to 'pip'; with `extras` and `groups` also what these require, less the packages `without`. "
+    "`install: false`: its requirements alone, of a project that is no package.",
     "anyOf": [
         {"const": "editable"},
         {
@@ -33,6 +34,8 @@ _PROJECT = {
             "properties": {
                 "extras": {"type": "array", "items": {"type": "string", "minLength": 1}},
                 "groups": {"type": "array", "items": {"type": "string", "minLength": 1}},
+                "without": {"type": "array", "items": {"type": "string", "minLength": 1}},
+                "install": {"type": "boolean"},
             },
             "additionalProperties": False,
         },

@@ -43,6 +43,8 @@ class Kind(enum.StrEnum):
     """A shell command that prepares the environment after its first start."""
     VOLUME = "volume"
     """`name`: a volume; `value`: its mount point."""
+    GROUP = "group"
+    """A dependency group of pyproject.toml that is taken."""
     PROJECT = "project"
     """The project's own package: the requirements of its build, separated by line breaks."""
 

@@ -6,9 +6,10 @@ from packaging.utils import canonicalize_name
 
 from devenv.adopt.facts.document import Document
 from devenv.adopt.facts.facts import Kind, Reading
-from devenv.adopt.facts.toml import Places, listed, mapping, table
+from devenv.adopt.facts.toml import places_of, table
 from devenv.adopt.facts.tree import at, jsonc_tree, text
 from devenv.adopt.readers import index, requirements
+from devenv.preset.toml import listed, mapping
 from devenv.preset.yaml.nodes import Node
 
 _ELSEWHERE = ("git", "path", "file", "url")
@@ -18,7 +19,7 @@ _REMEDY = "make a wheel of it and name its path in 'pip', or name a released ver
 def read(document: Document, reading: Reading) -> None:
     """The Pipfile: what the project asks for."""
     data = table(document, reading.problems)
-    places = Places(document)
+    places = places_of(document)
     requires = mapping(data, "requires")
     for key in ("python_full_version", "python_version"):
         if isinstance(version := requires.get(key), str):

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from devenv.adopt.facts.document import Document
 from devenv.adopt.facts.facts import Kind, Reading
-from devenv.adopt.facts.toml import Places, Table, listed, mapping, table
+from devenv.adopt.facts.toml import places_of, table
 from devenv.adopt.readers import index, requirements
-from devenv.adopt.readers.git_source import from_git
+from devenv.preset import poetry_table
+from devenv.preset.poetry_table import pep440
+from devenv.preset.toml import Places, Table, listed, mapping
 from devenv.preset.yaml.problems import quote
 
 
 def read(data: Table, places: Places, reading: Reading) -> None:
     """The dependencies of `[tool.poetry]`, with its groups that are not optional."""
     _table(mapping(data, "dependencies"), "tool.poetry.dependencies", places, reading)
+    if "dev-dependencies" in data:
+        reading.take(Kind.GROUP, "dev", places.of("tool.poetry.dev-dependencies", ""))
     _table(mapping(data, "dev-dependencies"), "tool.poetry.dev-dependencies", places, reading)
     for name, group in mapping(data, "group").items():
         header = f"tool.poetry.group.{name}.dependencies"
         if mapping(group).get("optional") is True:
-            mark, remedy = places.of(header, name), "add its packages to 'pip' if you need them"
-            reading.leave(f"group {quote(name)}", "it is optional", mark, remedy=remedy)
+            remedy = "add its name to 'project', or its packages to 'pip', if you need them"
+            reading.leave(f"group {quote(name)}", "it is optional", places.of(header, name), remedy=remedy)
         else:
+            reading.take(Kind.GROUP, name, places.of(header, name))
             _table(mapping(group, "dependencies"), header, places, reading)
     for source in map(mapping, listed(data.get("source"))):
         if isinstance(address := source.get("url"), str):
@@ -37,7 +40,7 @@ def read_lock(document: Document, reading: Reading, *, alone: bool) -> None:
     data = table(document, reading.problems)
     offset = 0
     if alone and isinstance(python := mapping(data, "metadata").get("python-versions"), str):
-        _python(python, "metadata", Places(document), reading)
+        _python(python, "metadata", places_of(document), reading)
     seen: set[str] = set()
     for package in map(mapping, listed(data.get("package"))):
         name, version = package.get("name"), package.get("version")
@@ -84,73 +87,14 @@ def _python(value: str, header: str, places: Places, reading: Reading) -> None:
 
 
 def _dependency(name: str, wish: Any, header: str, places: Places, reading: Reading) -> None:
-    details = wish if isinstance(wish, dict) else {"version": wish}
     mark = places.of(header, name)
-    kind = next((key for key in ("git", "path", "url", "file") if key in details), None)
-    listed_extras = ",".join(one for one in listed(details.get("extras")) if isinstance(one, str))
-    named = f"{name}[{listed_extras}]" if listed_extras else name
-    if kind == "git" and not details.get("optional") and (taken := from_git(f"{named}{_condition(details)}", details)):
-        requirements.one(taken, mark, reading)
-        return
-    if kind:
-        remedy = "make a wheel of it and name its path in 'pip', or name a released version"
-        reading.leave(name, f"it comes from a {kind} source", mark, remedy=remedy)
-        return
-    if details.get("optional") is True:
-        return
-    version = details.get("version", "*")
-    specifier = pep440(version) if isinstance(version, str) else None
-    if specifier is None:
-        problem = f"{quote(name)}: {quote(str(version))} is not a version range of Poetry"
-        reading.problems.add(problem, mark, hint="correct it")
-        return
-    requirements.one(f"{named}{specifier}{_condition(details)}", mark, reading)
-
-
-def _condition(details: dict[str, Any]) -> str:
-    parts = []
-    if isinstance(markers := details.get("markers"), str):
-        parts.append(f"({markers})")
-    if isinstance(python := details.get("python"), str) and (specifier := pep440(python)):
-        parts += [f"python_version {one.operator} '{one.version}'" for one in SpecifierSet(specifier)]
-    if isinstance(platform := details.get("platform"), str):
-        parts.append(f"sys_platform == '{platform}'")
-    return " ; " + " and ".join(parts) if parts else ""
-
-
-def pep440(text: str) -> str | None:
-    """`^1.2`, `~1.2`, `1.2.*`, `1.2`, `*`, `>=1,<2` of Poetry as a specifier; None for another form. Of alternatives
-    (`^3.8 || ^3.10`) the last counts."""
-    parts = [part.strip() for part in re.split(r"\|\|?", text)[-1].split(",")]
-    found = []
-    for part in parts:
-        if part in {"", "*"}:
-            continue
-        for word in re.findall(r"[^\s]+(?:\s+(?=[0-9])[^\s]+)?", part) if " " in part else [part]:
-            one = _clause(re.sub(r"\s+", "", word))
-            if one is None:
-                return None
-            found.append(one)
-    return ",".join(found)
-
-
-def _clause(part: str) -> str | None:
-    sign, version = re.fullmatch(r"(\^|~(?!=)|~=|===?|!=|<=?|>=?|=)?(.*)", part, re.DOTALL).groups()  # type: ignore[union-attr]
-    numbers = re.match(r"v?([0-9]+(?:\.[0-9]+)*)", version)
-    if not numbers or len(version) > 100:
-        return None
-    release = [int(number[:9]) for number in numbers[1].split(".")]
-    if sign == "^":
-        at = next((place for place, number in enumerate(release) if number), len(release) - 1)
-        upper = [*release[:at], release[at] + 1]
-        found = f">={version},<{'.'.join(map(str, upper))}"
-    elif sign == "~":
-        upper = [release[0] + 1] if len(release) == 1 else [release[0], release[1] + 1]
-        found = f">={version},<{'.'.join(map(str, upper))}"
-    else:
-        found = f"{'==' if sign in (None, '=') else sign}{version}"
     try:
-        SpecifierSet(found)
-    except InvalidSpecifier:
-        return None
-    return found
+        text, elsewhere = poetry_table.requirement(name, wish)
+    except ValueError as error:
+        reading.problems.add(f"{quote(name)}: {error}", mark, hint="correct it")
+        return
+    if elsewhere and mapping(wish).get("optional") is not True:
+        remedy = "make a wheel of it and name its path in 'pip', or name a released version"
+        reading.leave(name, f"it comes from a {elsewhere} source", mark, remedy=remedy)
+    elif mapping(wish).get("optional") is not True:
+        requirements.one(text, mark, reading)

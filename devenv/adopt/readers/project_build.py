@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from devenv.adopt.facts.facts import Kind, Reading
-from devenv.adopt.facts.toml import Places, Table, mapping
 from devenv.preset.own_project import build_requirements
+from devenv.preset.toml import Places, Table, mapping
 
 REMEDY = "install it in a setup step (docs/how-to/own-preset.md, 'Commands after the first start')"
 

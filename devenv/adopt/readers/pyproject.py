@@ -8,11 +8,13 @@ from packaging.utils import canonicalize_name
 
 from devenv.adopt.facts.document import Document
 from devenv.adopt.facts.facts import Kind, Reading
-from devenv.adopt.facts.toml import Places, Table, listed, mapping, table
+from devenv.adopt.facts.toml import places_of, table
 from devenv.adopt.readers import index, poetry, requirements
-from devenv.adopt.readers.git_source import from_git
 from devenv.adopt.readers.project_build import read as read_build
-from devenv.preset.requirement import name_of
+from devenv.preset.git_source import from_git
+from devenv.preset.pyproject import source_kind, uv_sources
+from devenv.preset.requirement import name_of, parsed
+from devenv.preset.toml import Table, listed, mapping
 from devenv.preset.yaml.problems import quote
 
 DEFAULT_GROUPS = ("dev",)
@@ -34,8 +36,9 @@ class _Reader:
     def __init__(self, document: Document, reading: Reading) -> None:
         self._reading = reading
         self._data = table(document, reading.problems)
-        self._places = Places(document)
+        self._places = places_of(document)
         self._repositories: dict[str, Table] = {}
+        self._extras: set[str] = set()
         self._elsewhere = self._sources()
 
     def read(self) -> None:
@@ -47,15 +50,17 @@ class _Reader:
             self._reading.take(Kind.PYTHON, python, self._places.of("project", python))
         for item in listed(project.get("dependencies")):
             self._requirement("project", item)
-        for name, items in mapping(project, "optional-dependencies").items():
-            self._optional(name, listed(items))
         if "dependencies" in listed(project.get("dynamic")):
             mark = self._places.of("project", "dynamic")
             remedy = "name the file that lists them: devenv init --from requirements.txt"
             self._reading.leave("dynamic dependencies", "only the build of the project knows them", mark, remedy=remedy)
         self._groups()
+        for name, items in mapping(project, "optional-dependencies").items():
+            if name not in self._extras:
+                self._optional(name, listed(items))
         uv = mapping(self._data, "tool", "uv")
         for item in listed(uv.get("dev-dependencies")):
+            self._reading.take(Kind.GROUP, "dev", self._places.of("tool.uv", "dev-dependencies"))
             self._requirement("tool.uv", item)
         for key in ("constraint-dependencies", "override-dependencies"):
             for item in map(_text, listed(uv.get(key))):
@@ -72,10 +77,11 @@ class _Reader:
         done: set[str] = set()
         for name in groups:
             if name in chosen:
+                self._reading.take(Kind.GROUP, name, self._places.of("dependency-groups", name))
                 self._group(name, groups, (), done)
             elif name not in done:
                 mark = self._places.of("dependency-groups", name)
-                remedy = "add its packages to 'pip' if you need them"
+                remedy = "add its name to 'project', or its packages to 'pip', if you need them"
                 self._reading.leave(f"group {quote(name)}", "it is not installed by default", mark, remedy=remedy)
 
     def _group(self, name: str, groups: Table, open_: tuple[str, ...], done: set[str]) -> None:
@@ -100,7 +106,7 @@ class _Reader:
     def _optional(self, name: str, items: tuple[Any, ...]) -> None:
         mark = self._places.of("project.optional-dependencies", name)
         names = ", ".join(map(_text, items[:4])) + (", …" if len(items) > 4 else "")
-        remedy = "add its packages to 'pip' if you need them"
+        remedy = "add its name to 'project', or its packages to 'pip', if you need them"
         self._reading.leave(f"extra {quote(name)} ({names})", "extras are a choice", mark, remedy=remedy)
 
     def _requirement(self, header: str, item: Any) -> None:
@@ -109,14 +115,23 @@ class _Reader:
             return
         mark = self._places.of(header, text)
         name = name_of(text)
-        if name in self._repositories and (taken := from_git(text, self._repositories[name])):
+        if name in self._reading.own:
+            self._own(text)
+        elif name in self._repositories and (taken := from_git(text, self._repositories[name])):
             requirements.one(taken, mark, self._reading)
-            return
-        if name in self._elsewhere:
+        elif name in self._elsewhere:
             remedy = "make a wheel of it and name its path in 'pip', or name a released version"
             self._reading.leave(text, f"'tool.uv.sources' takes it from {self._elsewhere[name]}", mark, remedy=remedy)
-            return
-        requirements.one(text, mark, self._reading)
+        else:
+            requirements.one(text, mark, self._reading)
+
+    def _own(self, text: str) -> None:
+        """The project itself, which no index has to give, with extras that the file lists."""
+        extras = mapping(self._data, "project", "optional-dependencies")
+        for name in sorted((set(extras) & parsed(text).extras) - self._extras):
+            self._extras.add(name)
+            for item in listed(extras[name]):
+                self._requirement("project.optional-dependencies", item)
 
     def _sources(self) -> dict[str, str]:
         """Package → the kind of place that is no index; indexes give what their address says."""
@@ -126,14 +141,14 @@ class _Reader:
             addresses[_text(entry.get("name"))] = _text(entry.get("url"))
         used: set[str] = set()
         found: dict[str, str] = {}
-        for name, value in mapping(uv, "sources").items():
+        for name, (kind, source) in uv_sources(self._data).items():
+            found[name] = "a folder or file" if kind == "path" else f"a {kind} source"
+            if kind == "git":
+                self._repositories[name] = source
+        for value in mapping(uv, "sources").values():
             for source in map(mapping, listed(value) or (value,)):
-                kind = next((key for key in ("git", "path", "url", "workspace") if key in source), None)
-                if kind == "git":
-                    self._repositories[canonicalize_name(name)] = source
-                if kind:
-                    found[canonicalize_name(name)] = "a folder or file" if kind == "path" else f"a {kind} source"
-                elif _for_linux(_text(source.get("marker"))) and "extra" not in source and "group" not in source:
+                for_all = "extra" not in source and "group" not in source
+                if for_all and not source_kind(source) and _for_linux(_text(source.get("marker"))):
                     used.add(_text(source.get("index")))
         for name, address in addresses.items():
             if name in used or not name:

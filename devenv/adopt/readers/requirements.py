@@ -9,7 +9,7 @@ from packaging.utils import canonicalize_name
 
 from devenv.adopt.facts.document import Document
 from devenv.adopt.facts.facts import Kind, Reading
-from devenv.adopt.facts.toml import Places, table
+from devenv.adopt.facts.toml import places_of, table
 from devenv.adopt.readers import index, project_build
 from devenv.preset import requirements_file
 from devenv.preset.requirements_file import Entry
@@ -79,7 +79,7 @@ def _project(mark: Mark, reading: Reading) -> None:
         return
     document = reading.project.document(reading.project.root / "pyproject.toml", reading.problems, asked=mark)
     if document is not None:
-        project_build.read(table(document, reading.problems), Places(document), reading, asked=True)
+        project_build.read(table(document, reading.problems), places_of(document), reading, asked=True)
 
 
 def _wheel(entry: Entry, reading: Reading) -> None:

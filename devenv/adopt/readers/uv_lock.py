@@ -8,8 +8,9 @@ from packaging.utils import canonicalize_name
 
 from devenv.adopt.facts.document import Document
 from devenv.adopt.facts.facts import Kind, Reading
-from devenv.adopt.facts.toml import Places, Table, listed, mapping, table
+from devenv.adopt.facts.toml import places_of, table
 from devenv.adopt.readers import requirements
+from devenv.preset.toml import Table, listed, mapping
 
 _OWN = ("editable", "virtual", "directory")
 
@@ -33,7 +34,7 @@ def read(document: Document, reading: Reading, *, alone: bool) -> None:
     if not alone:
         return
     if isinstance(python := data.get("requires-python"), str):
-        reading.take(Kind.PYTHON, python, Places(document).of("", python))
+        reading.take(Kind.PYTHON, python, places_of(document).of("", python))
     for package in packages:
         if any(kind in mapping(package, "source") for kind in _OWN):
             groups = mapping(package, "dev-dependencies").get("dev")

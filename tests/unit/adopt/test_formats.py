@@ -21,6 +21,7 @@ from devenv.adopt.readers import (
     uv_lock,
     workbench,
 )
+from devenv.preset import poetry_table
 from tests.unit.adopt.conftest import Read, values
 
 PROJECT = """\
@@ -63,7 +64,7 @@ def test_pyproject(facts: Read) -> None:
     assert values(found, Kind.PROJECT) == ["hatchling\neditables"]
     assert [fact.mark.line for fact in found.of(Kind.PIP)] == [9, 10, 18, 19]
     assert [(loss.what.split(" ")[0], loss.mark.line) for loss in found.left] == [
-        ("index", 28), ("helper", 11), ("extra", 15), ("group", 20),
+        ("index", 28), ("helper", 11), ("group", 20), ("extra", 15),
     ]  # fmt: skip
     assert "pw" not in repr(found).replace("***", "")
 
@@ -121,7 +122,7 @@ def test_poetry(facts: Read) -> None:
     ],
 )  # fmt: skip
 def test_ranges_of_poetry(text: str, specifier: str | None) -> None:
-    assert poetry.pep440(text) == specifier
+    assert poetry_table.pep440(text) == specifier
 
 
 UV_LOCK = """\

@@ -101,7 +101,7 @@ Mistakes = Callable[[str], list[PresetError]]
          "the variable 'DEVENV_X' is set by devenv itself"),
         ("jupyter: {version: 4.1.2}\npip: [x, §JupyterLab==4.0]",
          "'jupyterlab' is pinned by 'jupyter.version' already"),
-        ("torch: 2.5.1\npip: [§torch>=2]",
+        ("torch: 2.5.1\npip: [§torch>=2.6]",
          "'torch' is pinned by 'torch' already"),
         ("§npm: [x@1.0.0]",
          "'npm' packages need 'node'"),

@@ -47,7 +47,7 @@ def test_what_the_package_and_its_build_require_is_locked_and_it_is_installed_at
     step = loaded.preset.setup["project"]
     assert step.run == ("pip", "install", "--no-deps", "--no-build-isolation", "-e", ".")
     assert step.once == "container"
-    assert loaded.origins["pip", 2].where == "devenv.yaml:2:10"
+    assert loaded.origins["pip", 2].where == "pyproject.toml:7:32"
     assert load(write("devenv.yaml", dump(loaded.preset))).preset == loaded.preset, "a dump loads again"
 
 
@@ -79,12 +79,10 @@ def test_a_setup_py_alone_is_built_by_setuptools(write: Write, loads: Loads) -> 
         ("project: {extras: web}", PYPROJECT, "'extras' takes a list of names"),
         ("project: {extras: [no]}", PYPROJECT, "pyproject.toml has no extra 'no'"),
         ("project: {groups: [no]}", PYPROJECT, "pyproject.toml has no dependency group 'no'"),
-        ("project: {groups: [round]}", PYPROJECT, "the dependency group 'round' of pyproject.toml includes itself"),
+        ("project: {install: 1}", PYPROJECT, "'install' takes true or false"),
+        ("project: {without: httpx}", PYPROJECT, "'without' takes a list of names"),
         ("project: editable", None, "there is no pyproject.toml and no setup.py beside this file, so it is no package"),
         ("project: editable", "x =", "is not valid TOML"),
-        ("project: editable", "[project]\ndependencies = ['a b']", "dependencies: 'a b' is not a requirement"),
-        ("project: editable", "[project]\ndynamic = ['dependencies']", "does not list the project's dependencies"),
-        ("project: editable", "[tool.poetry.dependencies]\npython = '^3.11'\nrich = '*'", "in Poetry's own table"),
         ("project: editable", "[build-system]\nrequires = ['maturin']\nbuild-backend = 'maturin'", "compiles"),
         ("project: editable", "[build-system]\nrequires = []\nbuild-backend = 'own'", "its build backend is own"),
     ],
@@ -97,6 +95,100 @@ def test_mistakes_have_their_place(
     (found,) = mistakes(f"extends: root\n{preset}\n")
     assert message in found.message
     assert (found.where or "").startswith("devenv.yaml:2:")
+
+
+@pytest.mark.parametrize(
+    ("pyproject", "line", "message"),
+    [
+        ("dependencies = [\n  'rich',\n  'a b',\n]", 4, "dependencies: 'a b' is not a requirement"),
+        ("dependencies = ['rich', 'a @ git+ssh://git@example.org/a.git']", 2, "'a @ git+ssh://***@example.org/a.git'"),
+        ("dependencies = ['rich', 'a @ ../a']", 2, "'a @ ../a'"),
+        ("dynamic = ['dependencies']", 2, "does not list the project's dependencies"),
+        ("[dependency-groups]\ndev = [{include-group = 'dev'}]", 3, "the dependency group 'dev'"),
+        ("[tool.poetry.dependencies]\nrich = 'new'", 3, "'rich': 'new' is not a version range of Poetry"),
+        (
+            "dependencies = ['helper']\n[tool.uv.sources]\nhelper = {path = '../helper'}", 2,
+            "'helper' comes from a path source, which a lock cannot fix",
+        ),
+        ("requires-python = '>=3.12'", 2, "the project's package needs Python >=3.12, and the preset has 3.11"),
+        (
+            "[tool.poetry.dependencies]\npython = '^2.7 || ~3.9'", 3,
+            "the project's package needs Python >=2.7,<3 || >=3.9,<3.10, and the preset has 3.11",
+        ),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_the_packages_file_has_its_place_there(
+    write: Write, mistakes: Mistakes, pyproject: str, line: int, message: str
+) -> None:
+    write("pyproject.toml", f"[project]\n{pyproject}\n")
+    (found,) = mistakes(
+        "extends: root\nproject: {groups: [dev]}\n" if "dev" in pyproject else "extends: root\nproject: editable\n"
+    )
+    assert message in found.message
+    assert (found.where or "").startswith(f"pyproject.toml:{line}:"), found.where
+
+
+@pytest.mark.parametrize("python", ["^3.9", "~3.9 || ^3.11", "*", ">=3.11.4"])
+def test_a_python_that_the_preset_has(write: Write, loads: Loads, python: str) -> None:
+    write("pyproject.toml", f"[tool.poetry.dependencies]\npython = '{python}'\nrich = '^13'\n")
+    assert loads("extends: root\nproject: editable\n").preset.pip[0] == "rich<14,>=13"
+
+
+def test_a_project_that_is_not_installed(write: Write, loads: Loads) -> None:
+    write("pyproject.toml", PYPROJECT.replace("[project]", "[project]\nrequires-python = '>=3.12'"))
+    loaded = loads("extends: root\nproject: {install: false, without: [Tomli]}\n")
+    assert (loaded.preset.pip, dict(loaded.preset.setup)) == (("httpx>=0.27",), {})
+
+
+def test_tables_of_poetry_and_uv(write: Write, loads: Loads) -> None:
+    write("pyproject.toml", """\
+[tool.poetry]
+name = "Acme"
+[tool.poetry.dependencies]
+python = "^3.11"
+rich = "^13.7"
+web = {version = "^1", optional = true}
+[tool.poetry.extras]
+ui = ["web"]
+[tool.poetry.group.test.dependencies]
+pytest = "*"
+[dependency-groups]
+dev = ["acme[ui]", "rich[jupyter]<13.9", "helper", "own"]
+[tool.uv]
+dev-dependencies = ["ruff"]
+[tool.uv.sources]
+own = {git = "https://example.org/o/own", rev = "v1"}
+helper = {path = "../helper"}
+""")  # fmt: skip
+    write("helper-1-py3-none-any.whl", "")
+    loaded = loads("extends: root\nproject: {groups: [dev, test], install: false}\npip: [helper-1-py3-none-any.whl]\n")
+    assert loaded.preset.pip[1:] == (
+        "rich[jupyter]<13.9,<14,>=13.7", "web<2,>=1", "own @ git+https://example.org/o/own@v1", "ruff", "pytest",
+    )  # fmt: skip
+
+
+def test_an_entry_that_the_package_excludes(write: Write, mistakes: Mistakes, loads: Loads) -> None:
+    write("pyproject.toml", PYPROJECT)
+    (found,) = mistakes("extends: root\nproject: editable\npip: [rich, httpx==0.20]\n")
+    assert (found.where, found.message) == (
+        "devenv.yaml:3:13", "'httpx==0.20' is not what pyproject.toml:7:17 asks for: httpx>=0.27",
+    )  # fmt: skip
+    assert "project: {without: [httpx]}" in str(found.hint)
+    loads("extends: root\nproject: {without: [httpx]}\npip: [rich, httpx==0.20]\n")
+
+
+def test_a_pinned_package_that_the_package_asks_for_as_a_range(write: Write, loads: Loads, mistakes: Mistakes) -> None:
+    write("pyproject.toml", "[project]\nname = 'a'\ndependencies = ['torch>=2.4']\n")
+    loaded = loads("extends: root\ntorch: 2.10.0\nproject: editable\n")
+    assert load(write("devenv.yaml", dump(loaded.preset))).preset == loaded.preset, "a dump loads again"
+    (found,) = mistakes("extends: root\ntorch: 2.2.0\nproject: editable\n")
+    assert found.where == "pyproject.toml:3:17"
+
+
+def test_more_requirements_than_anyone_has_are_a_mistake(write: Write, mistakes: Mistakes) -> None:
+    write("pyproject.toml", f"[project]\ndependencies = {[f'a{number}' for number in range(5001)]}\n")
+    (found,) = mistakes("extends: root\nproject: editable\n")
+    assert found.message == "more than 5,000 requirements"
 
 
 def test_nothing_above_the_folder_is_read(write: Write, mistakes: Mistakes) -> None:
@@ -126,6 +218,9 @@ def test_groups_that_include_each_earlier_one_twice_are_read_once(write: Write, 
         "build-system = {requires = ['a; " + "(" * 20_000 + "']}\nproject = {dependencies = ['?']}",
         "project = {}\n[dependency-groups]\n"
         + "".join(f"g{n} = [{{include-group = 'g{n + 1}'}}]\n" for n in range(5000)),
+        "dependency-groups = {g0 = ['x[e0]']}\n[project.optional-dependencies]\n"
+        + "".join(f"e{n} = ['x[e{n + 1}]']\n" for n in range(2000))
+        + "[project]\nname = 'x'\n",
     ],
 )
 def test_what_is_nested_too_deep_is_a_mistake(text: str, write: Write, mistakes: Mistakes) -> None:
