@@ -21,6 +21,7 @@ from devenv.preset import scaffold
 from devenv.preset.load import LoadedPreset, default_name, find, load
 from devenv.preset.model import Preset
 from devenv.preset.project_root import PROJECT_FILE
+from devenv.preset.pyproject import FILE
 from devenv.preset.yaml.nodes import Mark, display
 from devenv.preset.yaml.problems import Problems
 
@@ -61,7 +62,7 @@ def adopt(source: Path, folder: Path, *, settings: Settings, matrix: Matrix) -> 
         facts = _foreign(facts)
     presets = {name: _shipped(find(name, folder)) for name in _PRESETS}
     machine = Machine(arch=settings.arch, releases=_releases(settings))
-    follow = [path for path in found.read if discover.is_requirements(path)]
+    follow = [path for path in found.read if discover.is_requirements(path) or path == folder / FILE]
     known = Known(presets=presets, matrix=matrix)
     choice = choose(facts, known, machine, problems, follow=follow, folder=folder)
     text = yaml_text(choice, default_name(folder / PROJECT_FILE), scaffold.SCHEMA_FILE.as_posix(), found.read)

@@ -6,12 +6,13 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from devenv.adopt import accelerator, bases, notebooks, packages, pip_entries, places, releases
+from devenv.adopt import accelerator, bases, follow_project, notebooks, packages, pip_entries, places, releases
 from devenv.adopt.accelerator import Accelerator, Setting
 from devenv.adopt.facts.facts import Facts, Kind, Loss
 from devenv.adopt.packages import Change, Entry, Wish
 from devenv.compat.matrix import Matrix
 from devenv.preset.model import Preset
+from devenv.preset.pyproject import FILE
 from devenv.preset.yaml.nodes import Mark
 from devenv.preset.yaml.problems import Problems
 
@@ -24,7 +25,7 @@ class Choice:
     why: str
     settings: Mapping[str, Setting]
     lists: Mapping[str, tuple[Entry, ...]]
-    """`pip`, `apt`, `env`, `ports`, `volumes`, `setup`."""
+    """`project`, `pip`, `apt`, `env`, `ports`, `volumes`, `setup`."""
     changes: tuple[Change, ...]
     left: tuple[Loss, ...]
     marks: Mapping[str, Mark]
@@ -50,8 +51,9 @@ class Known:
 def choose(
     facts: Facts, known: Known, machine: Machine, problems: Problems, *, follow: Sequence[Path] = (), folder: Path
 ) -> Choice:
-    """The content; mistakes, and what cannot be true together, go to `problems`. `follow`: the requirements files that
-    were read, which the preset names instead of their packages where it can; `folder`: where the preset will lie."""
+    """The content; mistakes, and what cannot be true together, go to `problems`. `follow`: the requirements files and
+    the pyproject.toml that were read, which the preset names instead of their packages where it can; `folder`: where
+    the preset will lie."""
     chosen = bases.choose(facts, lambda python: _misfits(facts, python, machine.arch), problems, machine.releases)
     python = chosen.base.python
     found = packages.gather(facts, python, machine.arch, problems)
@@ -67,20 +69,42 @@ def choose(
     for kind, key in ((Kind.MEMORY, "memory"), (Kind.SHM, "shm_size")):
         for fact in facts.of(kind)[:1]:
             settings[key] = Setting(value=fact.value, comment=fact.mark.where)
+    there = packages.environment(python, machine.arch)
+    project = None
+    if folder / FILE in follow:
+        groups = {fact.value for fact in facts.of(Kind.GROUP)}
+        project = follow_project.followed(
+            wishes, _keys(device.replaced, settings, parent), own, groups, (folder, there)
+        )
+    if project is not None:
+        wishes = {name: wish for name, wish in wishes.items() if name not in project.covered}
+    files = [path for path in follow if path.name != FILE]
     lists = {
+        "project": (project.entry,) if project is not None else (),
         "pip": pip_entries.entries(
-            wishes, device.replaced, added, own, (follow, folder, packages.environment(python, machine.arch))
+            wishes, device.replaced, added, own if project is None else None, (files, folder, there)
         ),
         "apt": places.apt(facts),
         "env": places.variables(facts, parent, left),
         "ports": places.ports(facts, parent, settings, left),
         "volumes": places.volumes(facts, left),
-        "setup": places.setup(facts, chosen, left),
+        "setup": places.setup(facts, chosen, left, follows=project is not None),
     }
     return Choice(
         extends=device.extends, why=device.why, settings=settings, lists=lists, changes=tuple(dict.fromkeys(changes)),
         left=tuple(left), marks=marks,
     )  # fmt: skip
+
+
+def _keys(replaced: set[str], settings: Mapping[str, Setting], parent: Preset) -> dict[str, str]:
+    """The packages that keys of the new preset bring, with their versions."""
+    lab = parent.jupyter.version if parent.jupyter else ""
+    keys = {"torch": parent.torch or "", "vllm": parent.vllm or "", "jupyterlab": lab}
+    for name, key in (("torch", "torch"), ("vllm", "vllm"), ("jupyterlab", "jupyter")):
+        if key in settings:
+            value = settings[key].value
+            keys[name] = value if isinstance(value, str) else (value or {}).get("version", "")
+    return {name: keys.get(name, "") for name in replaced}
 
 
 def _misfits(facts: Facts, python: str, arch: str) -> int:

@@ -86,6 +86,12 @@ def requirement(name: str, extras: tuple[str, ...], specifier: SpecifierSet) -> 
     return f"{name}{'[' + ','.join(extras) + ']' if extras else ''}{_ordered(specifier)}"
 
 
+def text_of(asked: Requirement) -> str:
+    """A requirement's text without its condition, as wishes have it."""
+    extras = tuple(sorted(canonicalize_name(extra) for extra in asked.extras))
+    return f"{requirement(asked.name, extras, asked.specifier)}{f' @ {asked.url}' if asked.url else ''}"
+
+
 def holds(asked: Requirement, environment: Mapping[str, str]) -> bool:
     """Whether a requirement's condition holds. One that cannot be evaluated does not."""
     try:
@@ -168,8 +174,7 @@ def _wish(fact: Fact, environment: Mapping[str, str], changes: list[Change]) -> 
         return None
     if asked.url:
         extras = tuple(sorted(canonicalize_name(extra) for extra in asked.extras))
-        text = f"{requirement(asked.name, extras, SpecifierSet())} @ {asked.url}"
-        return Wish(name=name, text=text, specifier=SpecifierSet(), extras=extras, mark=fact.mark, other=True)
+        return Wish(name=name, text=text_of(asked), specifier=SpecifierSet(), extras=extras, mark=fact.mark, other=True)
     if name in RENAMED:
         new = RENAMED[name]
         keep = asked.specifier if name in {"tensorflow-gpu", "psycopg2"} else SpecifierSet()
@@ -182,9 +187,8 @@ def _wish(fact: Fact, environment: Mapping[str, str], changes: list[Change]) -> 
 def _plain(fact: Fact) -> Wish:
     asked = _parsed(fact.value)
     extras = tuple(sorted(canonicalize_name(extra) for extra in asked.extras))
-    text = requirement(asked.name, extras, asked.specifier)
     name = canonicalize_name(asked.name)
-    return Wish(name=name, text=text, specifier=asked.specifier, extras=extras, mark=fact.mark)
+    return Wish(name=name, text=text_of(asked), specifier=asked.specifier, extras=extras, mark=fact.mark)
 
 
 def _both(first: Wish, second: Wish, changes: list[Change], problems: Problems) -> Wish:

@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from devenv.adopt.facts.facts import Fact
-from devenv.adopt.packages import Entry, Wish, holds, requirement
+from devenv.adopt.packages import Entry, Wish, holds, text_of
 from devenv.preset.pip_files import KEY, expanded
 from devenv.preset.yaml.nodes import Mark, Node
 from devenv.preset.yaml.problems import Problems
@@ -62,15 +62,10 @@ def _covered(path: Path, folder: Path, environment: Mapping[str, str], singles: 
         if not holds(asked, environment):
             continue
         wish = singles.get(canonicalize_name(asked.name))
-        if wish is None or not (wish.other or wish.text == _text(asked)):
+        if wish is None or not (wish.other or wish.text == text_of(asked)):
             return set()
         covered.add(wish.name)
     return set() if len(problems) else covered
-
-
-def _text(asked: Requirement) -> str:
-    extras = tuple(sorted(canonicalize_name(extra) for extra in asked.extras))
-    return requirement(asked.name, extras, asked.specifier)
 
 
 def _name(text: str) -> str:

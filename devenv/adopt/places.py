@@ -90,8 +90,9 @@ def volumes(facts: Facts, left: list[Loss]) -> tuple[Entry, ...]:
     return tuple(found.values())
 
 
-def setup(facts: Facts, chosen: Chosen, left: list[Loss]) -> tuple[Entry, ...]:
-    """Commands after the first start: the project's own package, editable, then those of the files in their order."""
+def setup(facts: Facts, chosen: Chosen, left: list[Loss], *, follows: bool) -> tuple[Entry, ...]:
+    """Commands after the first start: the project's own package, editable, then those of the files in their order.
+    `follows`: the preset's key `project` installs the package."""
     found = []
     for fact in facts.of(Kind.PROJECT)[:1]:
         if chosen.refused:
@@ -99,6 +100,7 @@ def setup(facts: Facts, chosen: Chosen, left: list[Loss]) -> tuple[Entry, ...]:
             left.append(
                 Loss(what="the project's own package", why="it may refuse this Python", mark=fact.mark, remedy=remedy)
             )
+        if chosen.refused or follows:
             continue
         command = "pip, install, --no-deps, --no-build-isolation, -e, ."
         found.append(

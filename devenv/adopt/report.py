@@ -20,6 +20,8 @@ def lines(adopted: Adopted) -> Iterator[str]:
     yield f"extends {choice.extends}{f': {choice.why}' if choice.why else ''}"
     if taken := counted(choice.lists):
         yield f"taken: {taken}"
+    for entry in choice.lists.get("project", ()):
+        yield f"follows pyproject.toml: {entry.name}: {entry.value}"
     for change in choice.changes:
         what = f"{change.asked} → {change.written}" if change.written else f"without {change.asked}"
         yield f"changed: {what}: {change.why} ({change.mark.where})"

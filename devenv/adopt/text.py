@@ -37,6 +37,9 @@ def _lines(choice: Choice, name: str, schema: str, read: Sequence[Path]) -> Iter
     yield f"name: {scalar(name)}"
     for key, setting in choice.settings.items():
         yield from _setting(key, setting)
+    for entry in choice.lists.get("project", ()):
+        yield ""
+        yield _commented(f"{entry.name}: {entry.value}", entry.comment)
     for key in ("pip", "apt"):
         yield from _list(key, choice.lists.get(key, ()))
     for key in ("env", "ports", "volumes"):
@@ -153,8 +156,10 @@ def scalar(value: str) -> str:
 def counted(lists: Mapping[str, Sequence[Entry]]) -> str:
     """What was taken, in words: `12 Python packages, 1 port`."""
     nouns = {
-        "pip": "Python package", "apt": "Debian package", "env": "variable", "ports": "port", "volumes": "volume",
-        "setup": "setup step",
+        "project": "Python package", "pip": "Python package", "apt": "Debian package", "env": "variable",
+        "ports": "port", "volumes": "volume", "setup": "setup step",
     }  # fmt: skip
-    counts = {key: sum(entry.count for entry in entries) for key, entries in lists.items()}
-    return ", ".join(f"{count} {nouns[key]}{'s' if count > 1 else ''}" for key, count in counts.items() if count)
+    counts: dict[str, int] = {}
+    for key, entries in lists.items():
+        counts[nouns[key]] = counts.get(nouns[key], 0) + sum(entry.count for entry in entries)
+    return ", ".join(f"{count} {noun}{'s' if count > 1 else ''}" for noun, count in counts.items() if count)

@@ -12,6 +12,7 @@ from devenv.adopt.adopt import adopt
 from devenv.compat.matrix import read
 from devenv.doors.settings.settings import Settings
 from devenv.errors import PresetError, UsageError
+from devenv.preset.load import load
 from tests.unit.adopt.conftest import Files, Made
 
 Mistakes = Callable[..., list[PresetError]]
@@ -180,7 +181,10 @@ def test_conditions_are_evaluated_for_the_image(make: Make) -> None:
         "b; extra == 'x'",
     )
     project = f'[project]\nname = "x"\ndependencies = {list(lines)}\n[tool.uv]\npackage = false\n'
-    assert make({"pyproject.toml": project}).pip == ("a==2",)
+    made = make({"pyproject.toml": project})
+    assert (made.entries, made.adopted.choice.lists["project"][0].count) == ((), 1)
+    made.loaded.path.with_name("pyproject.toml").unlink()
+    assert make({"requirements.txt": "\n".join((*lines, "sklearn"))}).pip == ("a==2", "scikit-learn")
 
 
 @pytest.mark.parametrize(
@@ -201,6 +205,71 @@ def test_a_requirements_file_is_followed_where_a_preset_can(make: Make, text: st
     assert list(made.entries) == entries
     if entries[0].startswith("file"):
         assert "requirements.txt # " in made.adopted.text
+
+
+HATCH = '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "entries"),
+    [
+        (f'[project]\nname = "x"\ndependencies = ["rich>=13"]\n{HATCH}', "editable", ()),
+        (
+            f'[project]\nname = "x"\ndependencies = ["rich", "x[a]"]\n{HATCH}[dependency-groups]\ndev = ["ruff"]\nb = ["q"]\n[project.optional-dependencies]\na = ["click", "x[b]"]\nb = ["x[a]", "anyio"]',
+            "{groups: [dev]}", (),
+        ),
+        ('[dependency-groups]\ndev = ["rich"]', "{install: false, groups: [dev]}", ()),
+        ('[project]\nname = "x"\ndependencies = ["rich"]\n[tool.uv]\ndev-dependencies = ["ruff"]',
+         "{install: false, groups: [dev]}", ()),
+        (
+            ('[tool.poetry]\nname = "x"\n[tool.poetry.dependencies]\npython = "^3.11"\nrich = "^13"\n'
+            '[tool.poetry.group.test.dependencies]\npytest = "*"\n[build-system]\nrequires = ["poetry-core"]\n'
+            'build-backend = "poetry.core.masonry.api"'), "{groups: [test]}", (),
+        ),
+        (
+            ('[project]\nname = "x"\ndependencies = ["rich", "own", "helper"]\n[tool.uv.sources]\nhelper = {path = "../h"}\n'
+            f'own = {{git = "https://example.org/o/own", rev = "v1"}}\n{HATCH}'), "{without: [helper]}", (),
+        ),
+        (f'[project]\nname = "x"\ndependencies = ["sklearn", "rich"]\n{HATCH}', "{without: [sklearn]}", ("scikit-learn",)),
+        (f'[project]\nname = "x"\ndependencies = ["torch>=2.4", "rich"]\n{HATCH}', "editable", ()),
+        (f'[project]\nname = "x"\ndependencies = ["torch==2.6.0+cu124"]\n{HATCH}', "{without: [torch]}", ("torchvision",)),
+        (f'[project]\nname = "x"\nrequires-python = ">=3.14"\ndependencies = ["rich"]\n{HATCH}', "{install: false}", ()),
+        ('[project]\nname = "x"\ndependencies = ["rich"]\n[build-system]\nrequires = ["maturin"]\nbuild-backend = "maturin"',
+         "{install: false}", ()),
+    ],
+)  # fmt: skip
+def test_a_pyproject_is_followed(make: Make, text: str, value: str, entries: tuple[str, ...]) -> None:
+    made = make({"pyproject.toml": text})
+    assert f"\nproject: {value} # " in made.adopted.text
+    assert made.entries == entries
+    installed = "install: false" not in value
+    assert [*made.loaded.preset.setup] == (["project"] if installed else [])
+    before = made.loaded.preset.pip
+    path = made.loaded.path.with_name("pyproject.toml")
+    path.write_text(text.replace('"rich', '"pip-audit>=2", "rich') if '"rich' in text else text)
+    after = load(made.loaded.path).preset.pip
+    assert ("pip-audit>=2" in after) is ('"rich' in text), (before, after)
+
+
+def test_versions_that_a_lock_pins_stay_and_others_are_followed(make: Make) -> None:
+    lock = '[[package]]\nname = "rich"\nversion = "13.9.4"\nsource = { registry = "https://i" }\n'
+    text = f'[project]\nname = "x"\ndependencies = ["rich>=13", "httpx"]\n{HATCH}'
+    made = make({"pyproject.toml": text, "uv.lock": lock})
+    assert "\nproject: editable # 1 package; the lock follows pyproject.toml\n" in made.adopted.text
+    assert made.entries == ("rich==13.9.4",)
+    made.loaded.path.with_name("pyproject.toml").write_text(text.replace("rich>=13", "rich>=14"))
+    with pytest.raises(PresetError, match=r"'rich==13\.9\.4' is not what pyproject\.toml:3:17 asks for: rich>=14"):
+        load(made.loaded.path)
+
+
+def test_what_a_preset_cannot_follow_is_copied(make: Make) -> None:
+    text = '[project]\nname = "x"\ndependencies = ["rich"]\n[tool.uv]\npackage = false\n'
+    assert make({"app/pyproject.toml": text}, source="app/pyproject.toml").entries == ("rich",)
+    assert make({"requirements.txt": "rich\n-e .\n", "pyproject.toml": HATCH}).entries == (
+        "rich",
+        "hatchling",
+        "editables",
+    )
 
 
 def test_constraints_limit_what_is_asked_for(make: Make) -> None:
