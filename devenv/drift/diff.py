@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from devenv.drift.observe import ImageFiles, observed
 from devenv.errors import LockError, UsageError
 from devenv.lock.model import Lock, parse
 from devenv.plan.plan import WORKSPACE
+from devenv.preset.own_project import COMMAND
 from devenv.secrets.search import secret_path
 from devenv.up.session import Session
 
@@ -60,7 +61,8 @@ def diff(running: Running, session: Session, begun: Begun | None = None) -> Drif
         with observed(running, engine, begun=begun, meanwhile=beside.read) as found:
             classified = classify(found, beside.lock, is_secret=lambda path: secret_path(path) is not None)
         items = [
-            *classified.items, *_editor(running, engine), *given_to(running, beside.preset, engine, begun.facts)
+            *without_own_project(classified.items, beside.preset), *_editor(running, engine),
+            *given_to(running, beside.preset, engine, begun.facts),
         ]  # fmt: skip
     return Drift(
         environment=running.name, image=running.facts.image, lock=beside.lock, preset=beside.preset,
@@ -104,6 +106,20 @@ def record_of(running: Running, image: ImageFiles) -> tuple[Lock, Mapping[str, A
     except ValueError:
         preset = None
     return lock, preset if isinstance(preset, dict) else {}
+
+
+def without_own_project(items: Iterable[Item], preset: Mapping[str, Any]) -> list[Item]:
+    """Less the project's own package, where a setup step of the preset installs it: its code lies in /workspace, and
+    what it requires is locked. One that stands in the place of a locked package stays."""
+    setup = preset.get("setup")
+    steps = setup.values() if isinstance(setup, dict) else ()
+    if not any(isinstance(step, dict) and step.get("run") == [*COMMAND] for step in steps):
+        return [*items]
+    return [
+        one for one in items
+        if (one.kind, one.change, one.origin, one.was, one.note)
+        != ("python", "editable", f"file://{WORKSPACE}", "", "")
+    ]  # fmt: skip
 
 
 def _editor(running: Running, engine: Engine) -> list[Item]:

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from devenv.drift.diff import Drift, VolumeSize
+from devenv.drift.diff import Drift, VolumeSize, without_own_project
 from devenv.drift.items import Item
 from devenv.drift.patch import Left, patch
 from devenv.drift.report import as_json, patch_json, row
@@ -65,3 +65,15 @@ def test_the_document_of_a_patch() -> None:
         }],
     }  # fmt: skip
     assert isinstance(found.left[0], Left)
+
+
+def test_what_the_presets_own_setup_step_installs_is_no_difference() -> None:
+    own = item(change="editable", name="acme", now="1", origin="file:///workspace")
+    others = [
+        item(change="editable", name="b", origin="file:///home/dev/b"), item(name="rich", now="1"),
+        item(change="editable", name="rich", was="1", now="2", origin="file:///workspace"),
+    ]  # fmt: skip
+    step = {"run": ["pip", "install", "--no-deps", "--no-build-isolation", "-e", "."], "once": "container"}
+    assert without_own_project([own, *others], {"setup": {"project": step}}) == others
+    for preset in ({}, {"setup": {"data": {"run": ["make"]}}}, {"setup": 1}):
+        assert without_own_project([own], preset) == [own]
