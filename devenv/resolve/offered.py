@@ -62,7 +62,7 @@ class Offering:
     def improves(self, result: Resolved) -> bool:
         """Whether there may be a better solution than this one, and it is to be asked for."""
         # An old version without the extra is no answer, where newer ones only need a package without wheels.
-        older = {name: version for name, version in result.lacking if name not in self._given_up}
+        older = {name: version for name, version, _ in result.lacking if name not in self._given_up}
         if older.items() - self._floors.items():
             self._floors |= older
             return True

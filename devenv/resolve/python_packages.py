@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name, parse_wheel_filename
@@ -21,6 +22,7 @@ from devenv.lock.model import Deb, Lock, LockedBase, LockedSources, Source, Whee
 from devenv.preset.model import Preset
 from devenv.preset.own_wheel import own_wheel
 from devenv.preset.repository import Repository, repository
+from devenv.preset.yaml.problems import quote
 from devenv.resolve.context import Built, Context
 from devenv.resolve.previous import Earlier
 from devenv.resolve.wheels import Offers, Resolved, own_file, own_uv, resolve_wheels, tags
@@ -128,6 +130,8 @@ class PythonPackages:
         given = {name: packages.prepare_commit(name, *self._commit(place)) for name, place in places.items()}
         pinned = [_pinned(text, given) for text in self._preset.requirements() if repository(text)]
         found = packages.resolve(Wishes(requirements=[*names, *pinned], keep=self._earlier.wheels(), given=given))
+        for words in without_extras(found.lacking, self._preset.requirements()):
+            self._context.note(f"warning: {words}")
         return found.wheels, found.sources
 
     def _commit(self, place: Repository) -> tuple[str, str]:
@@ -157,6 +161,16 @@ class PythonPackages:
         })  # fmt: skip
         fetch(lock, store=context.store, settings=context.settings, progress=context.progress, cancel=context.cancel)
         return context.make_wheel(lock, sources[-1])
+
+
+def without_extras(lacking: Iterable[tuple[str, str, str]], requirements: Iterable[str]) -> Iterator[str]:
+    """In words, which extras that the preset asks for its packages do not have; those of others are not its mistake."""
+    asked = {(canonicalize_name(one.name), canonicalize_name(extra)) for one in map(Requirement, requirements)
+             for extra in one.extras}  # fmt: skip
+    for name, version, extra in dict.fromkeys(lacking):
+        if (canonicalize_name(name), canonicalize_name(extra)) in asked:
+            own = re.sub(r"[+.]devenv\.[0-9a-f]+$", "", version)  # of a repository: see prepare_commit
+            yield f"{name} {own} has no extra {quote(extra)}, so the lock has the package without it"
 
 
 def _pinned(text: str, given: Mapping[str, str]) -> str:

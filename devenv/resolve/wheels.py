@@ -31,7 +31,7 @@ _UV_ARCH = {"amd64": "x86_64", "arm64": "aarch64"}
 _UV_GLIBC = (17, 28, *range(31, 41))
 """The manylinux_2_N platforms that uv knows."""
 _NO_WHEEL = re.compile(r"Wheels are required for `([A-Za-z0-9._-]+)`")
-_LACKING = re.compile(r"The package `([A-Za-z0-9._-]+)==([^`]+)` does not have an extra named")
+_LACKING = re.compile(r"The package `([A-Za-z0-9._-]+)==([^`]+)` does not have an extra named `([^`]+)`")
 _FIXED: Mapping[str, str | None] = {
     "UV_PYTHON_DOWNLOADS": "never",
     "UV_CONSTRAINT": None,  # named as arguments
@@ -67,11 +67,11 @@ class Offers:
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Resolved:
     """`wheels` by name; `sources`: (package, version) of the offered packages that are needed; `lacking`: (package,
-    version) of wheels that do not have a requested extra."""
+    version, extra) where a version does not have a requested extra."""
 
     wheels: tuple[Wheel, ...] = ()
     sources: tuple[tuple[str, str], ...] = ()
-    lacking: tuple[tuple[str, str], ...] = ()
+    lacking: tuple[tuple[str, str, str], ...] = ()
 
 
 class NoWheelError(LockError):
@@ -155,7 +155,7 @@ def own_file(wheel: OwnWheel, store: Store, web: Web) -> Wheel:
 
 def _resolved(
     question: _Question, without: Sequence[str], settings: Settings, cancel: Cancellation
-) -> tuple[Sequence[Mapping[str, Any]], tuple[tuple[str, str], ...]]:
+) -> tuple[Sequence[Mapping[str, Any]], tuple[tuple[str, str, str], ...]]:
     """uv's choice, as the packages of a pylock.toml, and those without a requested extra. `without`: excluded versions
     (`torch!=2.10.0+cpu`)."""
     with tempfile.TemporaryDirectory() as folder:
@@ -191,7 +191,7 @@ def _resolved(
             raise _unresolved(error.outcome.err, question.requirements, without, own) from None
         data = tomllib.loads(output.read_text(encoding="utf-8"))
     packages: Sequence[Mapping[str, Any]] = data.get("packages", ())
-    return packages, tuple((match[1], match[2]) for match in _LACKING.finditer(outcome.err))
+    return packages, tuple((match[1], match[2], match[3]) for match in _LACKING.finditer(outcome.err))
 
 
 def _unresolved(

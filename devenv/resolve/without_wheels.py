@@ -58,10 +58,12 @@ class Wishes:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """`wheels` by name, and `sources` in the order of their builds; `layer` is None in those that only builds need."""
+    """`wheels` by name, and `sources` in the order of their builds; `layer` is None in those that only builds need.
+    `lacking`: see Resolved."""
 
     wheels: tuple[Wheel, ...]
     sources: tuple[Source, ...] = ()
+    lacking: tuple[tuple[str, str, str], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +150,7 @@ class WithoutWheels:
         for prepared in mine:
             for source in (*prepared.below, prepared.source):
                 ordered.setdefault(source.file, top.get(source.file, source))
-        return Found(wheels=result.wheels, sources=tuple(ordered.values()))
+        return Found(wheels=result.wheels, sources=tuple(ordered.values()), lacking=result.lacking)
 
     def _sources_of(self, name: str) -> dict[str, Listed]:
         """The versions of a package that have a source and no wheel for the image."""

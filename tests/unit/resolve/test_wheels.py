@@ -321,5 +321,5 @@ def test_a_missing_extra_is_reported_and_a_floor_is_a_constraint(
         ("pandas[excel]",), python="3.11", glibc="2.36", settings=mine, store=Store(tmp_path / "store"), web=Web(mine),
         offers=wheels.Offers(floors={"pandas": "1.5.2"}),
     )  # fmt: skip
-    assert found.lacking == (("pandas", "1.5.3"),)
+    assert found.lacking == (("pandas", "1.5.3", "excel"),)
     assert written == ["pandas>1.5.2"]

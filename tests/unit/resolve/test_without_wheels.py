@@ -18,6 +18,7 @@ from devenv.fetch.store import Store
 from devenv.lock.model import Source
 from devenv.resolve.context import Built
 from devenv.resolve.offered import Offering
+from devenv.resolve.python_packages import without_extras
 from devenv.resolve.wheels import NoWheelError, Offers, Resolved
 from devenv.resolve.without_wheels import Tools, Wishes, WithoutWheels
 from tests.unit.handmade import wheel
@@ -237,7 +238,7 @@ def test_an_old_version_without_the_extra_is_no_answer(world: World) -> None:
             error = NoWheelError("no")
             error.names = ("needed",)
             raise error
-        return Resolved(wheels=(wheel("p", "1"),), lacking=(("p", "1"),))
+        return Resolved(wheels=(wheel("p", "1"),), lacking=(("p", "1", "x"),))
 
     world.resolve = resolve  # type: ignore[method-assign]
     assert [one.name for one in world.run("p[x]").sources] == ["needed"]
@@ -248,10 +249,20 @@ def test_an_extra_that_no_version_has_stays_as_it_was(world: World) -> None:
     def resolve(wishes: Wishes, offers: Offers) -> Resolved:
         if offers.floors:
             raise NoWheelError("no")
-        return Resolved(wheels=(wheel("p", "1"),), lacking=(("p", "1"),))
+        return Resolved(wheels=(wheel("p", "1"),), lacking=(("p", "1", "typo"),))
 
     world.resolve = resolve  # type: ignore[method-assign]
-    assert [one.version for one in world.run("p[typo]").wheels] == ["1"]
+    found = world.run("p[typo]")
+    assert ([one.version for one in found.wheels], found.lacking) == (["1"], (("p", "1", "typo"),))
+
+
+def test_an_extra_that_a_package_does_not_have_is_reported() -> None:
+    lacking = [("acme", "1.0+devenv.0123456789ab", "nosuch"), ("rich", "14", "no"), ("other", "1", "x")] * 2
+    asked = ("Acme[NoSuch] @ git+https://example.org/o/acme@v1", "rich[no,jupyter]>=13", "other")
+    assert [*without_extras(lacking, asked)] == [
+        "acme 1.0 has no extra 'nosuch', so the lock has the package without it",
+        "rich 14 has no extra 'no', so the lock has the package without it",
+    ]
 
 
 def commit(world: World, name: str, metadata: str = "") -> tuple[str, str]:
