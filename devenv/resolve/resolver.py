@@ -145,7 +145,7 @@ class _Work:
     def lock(self) -> Lock:
         """Every section in turn, each after those that it needs."""
         # First, because it is quick: when no hub can be reached, no other work is lost.
-        model = self._model()
+        model, recorded = self._model()
         self._say("base system")
         base = self._base()
         status = _Once(lambda: self._status(base))
@@ -169,6 +169,8 @@ class _Work:
             sources=sources, uv=uv, node=self.node, editor=editor, npm=npm_, extensions=extensions, model=model,
             open=("model",) if self.preset.model and model is None else None,
         )  # fmt: skip
+        for words in recorded:  # not before: a lock that fails records nothing
+            self._note(words)
         archives = {section: self._archives(section, debs, base) for section, debs in made.debs().items() if debs}
         known = {section: dates for section, dates in archives.items() if dates}
         return made.model_copy(update={"archives": known}) if known else made
@@ -179,24 +181,23 @@ class _Work:
             return earlier
         return self._apt(base).made(debs) if section in self._resolved else {}
 
-    def _model(self) -> LockedModel | None:
+    def _model(self) -> tuple[LockedModel | None, tuple[str, ...]]:
+        """The model, and what is worth a line about it."""
         if self.preset.model is None:
-            return None
+            return None, ()
         afresh = self.earlier.upgrades("model", ()) or self.earlier.upgrades(ALL, ())
         taken: LockedModel | None = self.earlier.take(
             "model", lambda lock: lock.model, fits=lambda lock: lock.model is not None
         )
         if (taken is not None and not afresh) or not self._ask_hubs:
-            return taken
+            return taken, ()
         from devenv.resolve.pin_model import record
 
         self._say("model")
         found = record(
             self.preset, self.inputs["model"], settings=self.settings, web=self.web, store=self.store, known=not afresh
         )
-        for words in (found.words(), *found.remarks()):
-            self._note(words)
-        return found.model
+        return found.model, (found.words(), *found.remarks())
 
     def _say(self, text: str) -> None:
         self.progress.message(f"resolving: {text}")

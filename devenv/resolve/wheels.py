@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from devenv.compat.build_variant import built_for, suits
+from devenv.compat.wheels import wheels_of
 from devenv.doors.cancellation import Cancellation
 from devenv.doors.http.partial_file import Wanted
 from devenv.doors.http.web import Origin, Web
@@ -199,7 +200,12 @@ def _unresolved(
 ) -> LockError:
     hint = "see 'pip:' in the preset; indexes come from pip's and uv's own settings"
     special = [one for one in requirements if "==" in one and built_for(one.partition("==")[2])]
-    if missing := next((one for one in special if one in text), None):
+    said = " ".join(text.split())
+    if other := next((one for one in special if _is_for_other_pythons(one, said)), None):
+        row = wheels_of("torch", other.partition("==")[2].partition("+")[0]) if other.startswith("torch==") else None
+        known = f", only for Python {row.python}" if row else ""
+        hint = f"{other} has no wheel for this Python{known}: change 'python:' or the base, or take another version"
+    elif missing := next((one for one in special if one in text), None):
         kind = built_for(missing.partition("==")[2])
         hint = (
             f"no index of yours has PyTorch's build for {'the CPU' if kind == 'cpu' else f'CUDA {kind}'}: PyTorch has "
@@ -219,6 +225,13 @@ def _unresolved(
     failed = NoWheelError("the Python packages cannot be resolved", detail=printed or None, hint=hint)
     failed.names = tuple(dict.fromkeys(match[1] for match in _NO_WHEEL.finditer(text)))
     return failed
+
+
+def _is_for_other_pythons(requirement: str, said: str) -> bool:
+    """Whether uv says of an exact requirement that its index has it, and not for the image's Python."""
+    one = re.escape(requirement)
+    clauses = (rf"{one} has no wheels with a matching Python", rf"{one} depends on Python", rf"Python\S* and {one} ")
+    return re.search("|".join(clauses), said) is not None
 
 
 def own_uv() -> str:

@@ -329,6 +329,19 @@ def test_the_hub_is_asked_first_and_what_was_recorded_is_said(hub_asked: list[st
     assert _tiny().digest in said[0]
 
 
+def test_a_lock_that_fails_says_of_no_model_that_it_is_recorded(
+    hub_asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def packages(*_: Any) -> Any:
+        raise LockError("no")
+
+    monkeypatch.setattr(python_packages.PythonPackages, "packages", packages)
+    said: list[str] = []
+    with pytest.raises(LockError):
+        run(preset(model=_MODEL), tmp_path, note=said.append)
+    assert (said, hub_asked[0]) == ([], "hub")
+
+
 def test_without_asking_hubs_the_model_stays_as_it_was(hub_asked: list[str], tmp_path: Path) -> None:
     wish = preset(model=_MODEL)
     opened = run(wish, tmp_path, ask_hubs=False)

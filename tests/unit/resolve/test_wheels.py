@@ -256,6 +256,23 @@ def test_a_build_that_no_index_of_the_user_has_says_what_helps(
     assert "extra-index-url" in (caught.value.hint or "")
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        "Because torch==2.13.0+cpu has no wheels with a matching Python\n   version tag (e.g., `cp38`) and you …",
+        "Because the requested Python version (3.8.9) does not satisfy Python>=3.10 and torch==2.13.0+cpu depends …",
+    ],
+)
+def test_a_build_that_has_no_wheel_for_the_python_says_so(
+    error: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(LockError) as caught:
+        resolve(Uv(error=error), tmp_path, monkeypatch, ("rich", "torch==2.13.0+cpu"))
+    hint = caught.value.hint or ""
+    assert "torch==2.13.0+cpu has no wheel for this Python, only for Python >=3.10,<3.15: change 'python:'" in hint
+    assert "no index of yours" not in hint
+
+
 def test_a_wheel_by_address_is_brought_and_checked_by_its_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "acme-1.2-py3-none-any.whl"
     with zipfile.ZipFile(file, "w") as archive:
