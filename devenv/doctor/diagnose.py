@@ -113,7 +113,10 @@ def diagnose(
 
     needed = needs_of(loaded, settings, elsewhere=endpoint is None, has_image=has_image) if loaded else Needs()
     matrix = read(settings.dirs.config) if gpus or (loaded and loaded.preset.has_versions) else None
-    findings = examine(machine, loaded.preset if loaded else None, needed, matrix, gpus=gpus, mode=mode)
+    findings = examine(
+        machine, loaded.preset if loaded else None, needed, matrix, gpus=gpus, mode=mode,
+        own_gpu=loaded is not None and loaded.is_own("gpu"),
+    )  # fmt: skip
     other = None
     if loaded and loaded.preset.alternatives and blockers(findings):
         other = instead(loaded, machine, matrix or read(settings.dirs.config), needed_by, gpus=gpus, mode=mode)

@@ -74,10 +74,12 @@ def examine(
     gpus: str | None = None,
     mode: str = "auto",
     full: bool = True,
+    own_gpu: bool = False,
 ) -> tuple[Finding, ...]:
     """Everything, in the order in which it is read. `matrix` may be None where neither preset nor `gpus` name a version
-    or a GPU. Without `full`, only cheap findings that can stop `up`."""
-    return tuple(_examine(machine, preset, needed, matrix, gpus=gpus, mode=mode, full=full))
+    or a GPU. Without `full`, only cheap findings that can stop `up`. `own_gpu`: the wish for one stands in the user's
+    own preset."""
+    return tuple(_examine(machine, preset, needed, matrix, gpus=gpus, mode=mode, full=full, own_gpu=own_gpu))
 
 
 def _examine(
@@ -89,6 +91,7 @@ def _examine(
     gpus: str | None,
     mode: str,
     full: bool,
+    own_gpu: bool,
 ) -> Iterator[Finding]:
     yield from host.engine(machine, full=full)
     yield from host.disk(machine, needed)
@@ -105,7 +108,7 @@ def _examine(
             from devenv.compat.verdict import cuda_of
 
             cuda = cuda_of(preset, matrix)
-        yield from gpu.examine(machine, wish, matrix, cuda=cuda, gpus=gpus, mode=mode)
+        yield from gpu.examine(machine, wish, matrix, cuda=cuda, gpus=gpus, mode=mode, own=own_gpu)
     said = ".".join(preset.cuda.split(".")[:2]) if preset and preset.cuda else ""
     if said and needed.cuda and said != needed.cuda:
         yield warning(

@@ -20,8 +20,13 @@ if TYPE_CHECKING:
 _CHECK = "see what the driver reports: nvidia-smi"
 
 
-def presence(machine: Machine, *, required: bool) -> Finding:
-    """Whether this machine has an NVIDIA GPU whose driver answers; if not, which other GPUs it has."""
+_ELSE = "use a machine with an NVIDIA GPU, or a preset for the CPU: devenv presets"
+_ON_CPU = "; if the work can be done on the CPU, write 'gpu: {required: false}' in your preset"
+
+
+def presence(machine: Machine, *, required: bool, own: bool = False) -> Finding:
+    """Whether this machine has an NVIDIA GPU whose driver answers; if not, which other GPUs it has. `own`: the wish for
+    one stands in the user's own preset."""
     nvidia = machine.nvidia
     bad = blocker if required else warning
     if nvidia.gpus:
@@ -48,18 +53,10 @@ def presence(machine: Machine, *, required: bool) -> Finding:
         makers = " and ".join(machine.other_gpus)
         made = {"AMD": "ROCm", "Apple": "Metal"}.get(machine.other_gpus[0], "its own software")
         what = f"the GPU here is from {makers}; devenv supports only those of NVIDIA ({made} is not supported)"
-        return (
-            bad("gpu.vendor", what, "use a machine with an NVIDIA GPU, or a preset for the CPU: devenv presets")
-            if (required)
-            else ok("gpu.vendor", what)
-        )
+        return bad("gpu.vendor", what, _ELSE + _ON_CPU * own) if (required) else ok("gpu.vendor", what)
     if not required:
         return ok("gpu.present", "no GPU, and none is needed")
-    return blocker(
-        "gpu.present",
-        "this machine has no GPU",
-        "use a machine with an NVIDIA GPU, or a preset for the CPU: devenv presets",
-    )
+    return blocker("gpu.present", "this machine has no GPU", _ELSE + _ON_CPU * own)
 
 
 def examine(
@@ -70,8 +67,10 @@ def examine(
     cuda: str | None,
     gpus: str | None,
     mode: str = "auto",
+    own: bool = False,
 ) -> Iterator[Finding]:
-    """`gpus` is the value of `--gpus` (None without it); `cuda` the CUDA of the preset's wheels."""
+    """`gpus` is the value of `--gpus` (None without it); `cuda` the CUDA of the preset's wheels; `own`: see
+    `presence`."""
     if machine.engine and machine.engine.remote:
         return
     if gpus == "none":
@@ -81,7 +80,7 @@ def examine(
             )
         return
     required = bool(wish and wish.required) or gpus is not None
-    there = presence(machine, required=required)
+    there = presence(machine, required=required, own=own and gpus is None)
     yield there
     if not machine.nvidia.gpus or there.level == BLOCKER or not (wish or gpus is not None):
         return

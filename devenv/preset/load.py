@@ -44,6 +44,11 @@ class LoadedPreset:
     shipped: bool
     """One of devenv's own presets."""
 
+    def is_own(self, key: str) -> bool:
+        """Whether a file of the user's gives the key, and not one of devenv's."""
+        mark = self.origins.get((key,))
+        return mark is not None and not is_shipped(mark.path)
+
 
 def shipped() -> tuple[str, ...]:
     """The names of the shipped presets."""

@@ -126,7 +126,10 @@ def _look(loaded: LoadedPreset, needed: Needs, session: Session, asked: Asked, *
     settings, engine = session.settings, session.engine()
     machine = quick(settings, session.answers.facts(engine), with_gpu=with_gpu)
     matrix = read(settings.dirs.config) if with_gpu else None
-    findings = examine(machine, loaded.preset, needed, matrix, gpus=asked.gpus, mode=asked.mode or "auto", full=False)
+    findings = examine(
+        machine, loaded.preset, needed, matrix, gpus=asked.gpus, mode=asked.mode or "auto", full=False,
+        own_gpu=loaded.is_own("gpu"),
+    )  # fmt: skip
 
     def other() -> str:
         if not loaded.preset.alternatives:

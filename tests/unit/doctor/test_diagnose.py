@@ -15,6 +15,7 @@ from devenv.doors.docker import address
 from devenv.doors.machine import gather
 from devenv.doors.machine.model import to_json
 from devenv.errors import EngineError, MachineError, UsageError
+from devenv.preset.load import load
 from tests.unit import examples
 from tests.unit.doctor.test_cases import healthy
 from tests.unit.handmade import settings
@@ -35,6 +36,18 @@ def test_a_machine_that_cannot_is_refused_with_the_remedy_and_a_count(tmp_path: 
     assert not found.is_able
     with pytest.raises(MachineError, match=r"this machine cannot run demo: .* \(and 1 more\)"):
         found.refuse()
+
+
+@pytest.mark.parametrize(("text", "own"), [("extends: python\ngpu: {}\n", True), ("extends: vllm\n", False)])
+def test_a_preset_of_the_users_own_can_do_without_a_gpu(text: str, own: bool, tmp_path: Path) -> None:
+    path = tmp_path / "devenv.yaml"
+    path.write_text(text)
+    found = diagnose(load(path), healthy(NO_GPU), settings(tmp_path), endpoint=None)
+    with pytest.raises(MachineError) as caught:
+        found.refuse()
+    assert ("write 'gpu: {required: false}' in your preset" in str(caught.value.hint)) is own
+    path.write_text(text + "gpu: {required: false}\n" if not own else "extends: python\ngpu: {required: false}\n")
+    assert diagnose(load(path), healthy(NO_GPU), settings(tmp_path), endpoint=None).is_able
 
 
 def test_without_a_preset_the_machine_alone_is_examined(tmp_path: Path) -> None:
