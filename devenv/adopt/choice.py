@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from devenv.adopt import accelerator, bases, follow_project, notebooks, packages, pip_entries, places, releases
@@ -62,6 +62,7 @@ def choose(
     parent = known.presets[device.extends]
     settings = {**_base(chosen, parent), **device.settings}
     changes, left = [*found.changes, *device.changes, *_of_python(chosen)], list(facts.left)
+    changes += _of_conda(facts, chosen, device, parent)
     marks = device.marks | ({"python": chosen.asked.mark} if chosen.asked is not None else {})
     added = device.added | _releases(wishes, device, python, problems)
     changes += _notebooks(wishes, parent, python, settings, (device.replaced, added))
@@ -94,6 +95,26 @@ def choose(
         extends=device.extends, why=device.why, settings=settings, lists=lists, changes=tuple(dict.fromkeys(changes)),
         left=tuple(left), marks=marks,
     )  # fmt: skip
+
+
+def _of_conda(facts: Facts, chosen: bases.Chosen, device: Accelerator, parent: Preset) -> Iterator[Change]:
+    """What became of conda's packages that stand for Python and CUDA (such facts have the package as their name)."""
+    for fact in facts.of(Kind.PYTHON):
+        if fact.name and (fact != chosen.asked or not chosen.why):
+            written = f"Python {chosen.base.python}"
+            yield Change(asked=fact.name, written=written, why="taken as the version of Python", mark=fact.mark)
+    cuda = device.settings["cuda"].value if "cuda" in device.settings else parent.cuda
+    for fact in facts.of(Kind.CUDA):
+        if not fact.name:
+            continue
+        if fact.value == "cpu" or not isinstance(cuda, str):
+            written = "builds for the CPU" if device.extends == "pytorch-cpu" else ""
+            why = "PyTorch's builds are without CUDA" if written else "packages bring the CUDA that they need"
+        else:
+            written = f"CUDA {cuda}"
+            fits = cuda.startswith(fact.value) or not fact.value
+            why = "taken as the version of CUDA" if fits else "the CUDA of the chosen PyTorch"
+        yield Change(asked=fact.name, written=written, why=why, mark=fact.mark)
 
 
 def _keys(replaced: set[str], settings: Mapping[str, Setting], parent: Preset) -> dict[str, str]:

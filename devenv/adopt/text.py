@@ -18,6 +18,8 @@ _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./+=~<>!\[\]-]*(,[A-Za-z0-9_.<>=!~-]+)*
 _WORDS = frozenset({"null", "true", "false", "yes", "no", "on", "off"})
 _FLAGS = frozenset({"true", "false"})
 _WIDTH = 118
+_MOST_NAMED = 20
+"""Losses of one reason: an exported environment of conda has hundreds of libraries."""
 
 
 def yaml_text(choice: Choice, name: str, schema: str, read: Sequence[Path]) -> str:
@@ -125,7 +127,8 @@ def losses(left: Sequence[Loss]) -> Iterator[str]:
     for loss in left:
         groups.setdefault((loss.why, loss.remedy), []).append(loss)
     for (why, remedy), group in groups.items():
-        what = ", ".join(f"{loss.what} ({loss.mark.where})" for loss in group)
+        what = ", ".join(f"{loss.what} ({loss.mark.where})" for loss in group[:_MOST_NAMED])
+        what += f" and {len(group) - _MOST_NAMED} more" if len(group) > _MOST_NAMED else ""
         yield f"{what}: {why}; {remedy}"
 
 

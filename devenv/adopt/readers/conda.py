@@ -50,14 +50,18 @@ def package(spec: str, mark: Mark, reading: Reading) -> None:
     specifier = _specifier(version)
     if name == "python":
         if specifier:
-            reading.take(Kind.PYTHON, specifier, mark)
+            reading.take(Kind.PYTHON, specifier, mark, name=spec)
+        else:
+            why = "the base has its own Python" if specifier == "" else "its version has no counterpart here"
+            reading.leave(spec[:100], why, mark, remedy="write 'python' in devenv.yaml for another one")
     elif name in {"cudatoolkit", "pytorch-cuda", "cuda-toolkit", "cuda", "cuda-version"}:
         numbers = re.search(r"[0-9]+\.[0-9]+", version)
-        reading.take(Kind.CUDA, numbers[0] if numbers else "", mark, firm=name == "pytorch-cuda")
+        reading.take(Kind.CUDA, numbers[0] if numbers else "", mark, name=spec, firm=name == "pytorch-cuda")
     elif name == "cpuonly":
-        reading.take(Kind.CUDA, "cpu", mark)
+        reading.take(Kind.CUDA, "cpu", mark, name=spec)
     elif name in known.ignored or re.match(r"_|lib(?!rosa)", name) or re.search(r"_(linux|win|osx)-|-64$", name):
-        pass  # comes with wheels, or with the base
+        why = "compilers and libraries of conda come with the wheels, or with the base"
+        reading.leave(spec[:100], why, mark, remedy="add those that your own code is built with to 'apt'")
     elif name in known.debian:
         reading.take(Kind.APT, known.debian[name], mark)
     elif name in known.renamed or name in known.same:

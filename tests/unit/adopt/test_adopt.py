@@ -151,6 +151,27 @@ def test_what_was_compiled_for_numpy_1_gets_it(make: Make) -> None:
     assert [one for one in make({"requirements.txt": "pandas==2.3.3"}).pip if "numpy" in one] == []
 
 
+def test_what_became_of_condas_python_and_cuda(make: Make) -> None:
+    def changes(*packages: str) -> list[tuple[str, str, str]]:
+        text = "dependencies:" + "".join(f"\n  - {package}" for package in packages)
+        return [(one.asked, one.written, one.why) for one in make({"environment.yml": text}).adopted.choice.changes]
+
+    assert changes("python=3.11", "rich", "cudatoolkit=11.3") == [
+        ("python=3.11", "Python 3.11", "taken as the version of Python"),
+        ("cudatoolkit=11.3", "", "packages bring the CUDA that they need"),
+    ]
+    assert changes("pytorch=2.6.0", "pytorch-cuda=12.4") == [
+        ("pytorch-cuda=12.4", "CUDA 12.4", "taken as the version of CUDA")
+    ]
+    assert changes("pytorch=2.6.0", "cudatoolkit=11.3")[-1] == (
+        "cudatoolkit=11.3", "CUDA 12.4", "the CUDA of the chosen PyTorch",
+    )  # fmt: skip
+    assert changes("pytorch", "cpuonly")[-1] == ("cpuonly", "builds for the CPU", "PyTorch's builds are without CUDA")
+    assert [asked for asked, *_ in changes("python=3.7", "rich")] == ["Python ==3.7.*"]
+    made = make({"environment.yml": "dependencies: [python, rich, gcc_linux-64=9]"})
+    assert made.left == ("python", "gcc_linux-64=9")
+
+
 def test_jupyterlab(make: Make) -> None:
     def version(text: str) -> str | None:
         jupyter = make({"requirements.txt": text}).loaded.preset.jupyter

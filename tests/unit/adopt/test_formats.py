@@ -225,7 +225,7 @@ variables:
     assert values(found, Kind.PIP) == ["numpy==1.26.*", "pandas<3,>=2", "torch==2.5.1", "rich>=13", "httpx"]
     assert [(fact.value, fact.firm) for fact in found.of(Kind.CUDA)] == [("12.4", True)]
     assert (values(found, Kind.APT), values(found, Kind.ENV)) == (["ffmpeg"], ["4"])
-    assert [loss.what for loss in found.left] == ["some-strange-thing", "variable A!"]
+    assert [loss.what for loss in found.left] == ["mkl", "libgcc-ng", "some-strange-thing", "variable A!"]
     assert found.of(Kind.PIP)[3].mark.where == "environment.yml:14:9"
 
 
