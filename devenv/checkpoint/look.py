@@ -15,6 +15,7 @@ from devenv.doors.settings.settings import Settings
 from devenv.doors.untrusted import from_json
 from devenv.errors import FetchError, UsageError
 from devenv.preset.model import COMMIT, REPOSITORY, REVISION
+from devenv.resolve.model import nobody_answers
 
 _BRANCH = r"[0-9A-Za-z][0-9A-Za-z._/-]{0,99}"
 _LARGEST = 16 << 20
@@ -50,15 +51,15 @@ def look(
     """The checkpoint on the first hub of the user's order that answers; `asked`: only these hubs. `note` gets what is
     worth a line. Raises FetchError, UsageError."""
     order = hub_order(NAMES, [name for name in asked if name in NAMES], settings.hubs.order, name=named.id)
-    silent: list[UnreachedError] = []
+    silent: dict[str, UnreachedError] = {}
     for name in order:
         try:
             return _on(hub(name, settings.hubs), named, web)
         except UnreachedError as error:
-            silent.append(error)
+            silent[name] = error
             if name != order[-1]:
                 note(f"{error.message}; asking {order[order.index(name) + 1]}")
-    raise silent[0]
+    raise nobody_answers(silent)
 
 
 def _on(asked: Hub, named: Named, web: Web) -> Checkpoint:

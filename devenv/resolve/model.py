@@ -50,7 +50,7 @@ def resolve_model(wish: Model, *, settings: Settings, web: Web, store: Store, as
     asking = sorted((one for one in sources if one.hub in order), key=lambda one: order.index(one.hub))
     found, silent = _ask(asking, wish, settings, web, store)
     if not found:
-        raise _nobody(silent)
+        raise nobody_answers(silent)
     first, *others = (one for one in asking if one.hub in found)
     for other in others:
         _check_same(first, found[first.hub], other, found[other.hub])
@@ -84,8 +84,8 @@ def _why(silent: Mapping[str, FetchError]) -> tuple[str, ...]:
     return tuple(error.message + (f" ({error.detail})" if error.detail else "") for error in silent.values())
 
 
-def _nobody(silent: Mapping[str, FetchError]) -> FetchError:
-    """The error when no hub could be reached."""
+def nobody_answers(silent: Mapping[str, FetchError]) -> FetchError:
+    """The error when no hub could be reached, by the names of those that were asked."""
     first, *rest = silent.values()
     if not rest:
         return UnreachedError(first.message, detail=first.detail, hint=first.hint)

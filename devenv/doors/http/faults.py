@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from email.utils import parsedate_to_datetime
 
@@ -55,10 +56,22 @@ def reading_fault(error: Exception) -> Again:
     return Again(f"the connection broke: {_words(error)}")
 
 
+def plain_reason(error: BaseException) -> str:
+    """Why a hub's client got no answer, on one line: clients put the system's message into the text of their own
+    error, behind the names of their classes."""
+    text = " ".join(_words(error).split())
+    if system := re.findall(r"\[Errno -?[0-9]+\] ([^'\"()\[\]]+)", text):
+        return str(system[-1]).strip()
+    if "Max retries exceeded" in text:
+        return "the connection timed out" if "timed out" in text.lower() else "no connection"
+    return text
+
+
 def _words(error: BaseException) -> str:
     """The innermost reason, because the library wraps the system's message in its own."""
     while True:
-        wrapped = (cause for cause in (error.__cause__, *error.args) if isinstance(cause, BaseException))
+        causes = (getattr(error, "reason", None), error.__cause__, *error.args)
+        wrapped = (cause for cause in causes if isinstance(cause, BaseException))
         if (inner := next(wrapped, None)) is None:
             return str(error) or type(error).__name__
         error = inner

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from devenv.doors.http.faults import plain_reason
 from devenv.doors.http.hub_clients import huggingface_trusts, modelscope_trusts
 from devenv.doors.http.hub_words import LOOKED_AT, nearest, short_text
 from devenv.doors.settings.config_yaml import HubSettings
@@ -346,7 +347,7 @@ def _unreached(name: str, id_: str, error: Exception) -> FetchError:
     kind = FetchError if answered else UnreachedError
     return kind(
         f"cannot ask {name} for {id_}",
-        detail=(str(error).splitlines() or [type(error).__name__])[0],
+        detail=plain_reason(error),
         hint="check the network and the proxy settings, or name an address that can be reached: "
         + ("HF_ENDPOINT" if name == "huggingface" else "MODELSCOPE_ENDPOINT"),
     )

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from urllib3 import exceptions as theirs
 
-from devenv.doors.http.faults import reading_fault, request_fault, retry_after_s, status_fault
+from devenv.doors.http.faults import plain_reason, reading_fault, request_fault, retry_after_s, status_fault
 from devenv.doors.http.partial_file import Again, Denied, Refused
 
 _REFUSED = ConnectionRefusedError(111, "Connection refused")
@@ -86,3 +86,16 @@ def test_statuses(status: int, kind: type, more: dict[str, Any]) -> None:
 )  # fmt: skip
 def test_how_long_a_server_asks_to_wait(text: str, seconds: float) -> None:
     assert retry_after_s(text, 60) == seconds
+
+
+def test_why_a_hubs_client_got_no_answer() -> None:
+    retries = theirs.MaxRetryError(None, "/api", _connection("Failed", _REFUSED))  # type: ignore[arg-type]
+    assert plain_reason(OSError(retries)) == "Connection refused"
+    text = (
+        "_DownloadHTTPSConnectionPool(host='h', port=443): Max retries exceeded with url: /api (Caused by "
+        "NameResolutionError(\"<_X object at 0x7f>: Failed to resolve 'h' ([Errno -2] Name or service not known)\"))"
+    )
+    assert plain_reason(OSError(text)) == "Name or service not known"
+    assert plain_reason(OSError("X(…): Max retries exceeded (Caused by Y('timed out'))")) == "the connection timed out"
+    assert plain_reason(OSError("X(…): Max retries exceeded")) == "no connection"
+    assert plain_reason(ValueError("503 Server Error\nmore")) == "503 Server Error more"
