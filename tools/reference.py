@@ -177,6 +177,7 @@ A *variable* is {variable}.
 _NAMED: tuple[tuple[Any, str], ...] = (
     (model.PipRequirement, "a PEP 508 requirement without an address, or the path of a wheel"),
     (model.HostPath, "a path relative to this file"),
+    (model.EditorExtension, "PUBLISHER.NAME, PUBLISHER.NAME@VERSION, or [Extension](#extension)"),
 )
 _KEYS = {model.SLUG: "names", model.ENV_NAME: "variables", model.CONTAINER_PATH: "container paths"}
 
@@ -308,7 +309,8 @@ def _together() -> Iterator[str]:
     yield f"- A volume cannot be mounted on, above or below {mounts}, nor on, above or below another volume."
     yield f"- `files` cannot go on or below {hidden}: something is mounted there at start."
     yield "- `torch`, `vllm` and `jupyter.version` pin their package; `pip` cannot pin it a second time."
-    yield "- `npm` packages and `code_server` from npm need `node`.\n"
+    yield "- `npm` packages and `code_server` from npm need `node`."
+    yield "- An extension by name needs `code_server`.\n"
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Iterator[str]:

@@ -42,7 +42,10 @@ def inputs(preset: Preset) -> dict[str, Any]:
         "code_server": editor and _joined(editor.version, editor.source, editor.archive),
         "toolchain": sorted(TOOLCHAIN_PACKAGES) if editor and editor.source == "npm" else [],
         "extensions": sorted(
-            _joined(extension.id, extension.version, extension.archive) for extension in preset.extensions
+            extension.lower()
+            if isinstance(extension, str)
+            else _joined(extension.id, extension.version, extension.archive)
+            for extension in preset.extensions
         ),
         "model": _model(preset),
         TEMPLATES: templates_digest(),

@@ -117,6 +117,7 @@ class Plan:
     caches: tuple[tuple[str, str], ...] = ()  # variable → folder below /mnt/NAME/.cache/KEY
     cache_key: str = ""  # of the Python packages: others cannot use the caches; empty without caches
     role: str = ""  # workbench | serve: a container's; empty: the image's own plan, which has all services
+    extensions: tuple[str, ...] = ()  # editor extensions that the preset names, as devcontainer.json takes them
     other_ports: tuple[int, ...] = ()  # container ports that only the other role publishes
 
     @property
@@ -184,6 +185,7 @@ def plan(loaded: LoadedPreset, lock: Lock) -> Plan:
         lock=lock,
         carried=carried,
         python=preset.python,
+        extensions=tuple(one for one in preset.extensions if isinstance(one, str)),
         layers=tuple(sorted({*(each.layer or 0 for each in (*lock.installed, *lock.apt))})),
         services=services,
         ports=published(preset, services),

@@ -10,6 +10,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion
 
 from devenv.preset import timezones
+from devenv.preset.extension import NAMED
 from devenv.preset.model import COMPONENTS, TIMEZONE
 from devenv.preset.requirement import parsed
 from devenv.preset.yaml.nodes import Node
@@ -42,6 +43,7 @@ def check(top: Node, problems: Problems) -> None:
     _components(top, problems)
     _pinned_twice(top, problems)
     _node(top, problems)
+    _extensions(top, problems)
 
 
 def _entries(top: Node, key: str) -> dict[str, Node]:
@@ -235,3 +237,13 @@ def _node(top: Node, problems: Problems) -> None:
     if cause is not None:
         what = "'npm' packages need" if cause is npm else "'code_server' from npm needs"
         problems.add(f"{what} 'node'", cause.place, hint="add the version of Node.js, such as node: '22.20.0'")
+
+
+def _extensions(top: Node, problems: Problems) -> None:
+    every = top.entries["extensions"].items if "extensions" in top.entries else ()
+    named = [node for node in every if isinstance(node.value, str) and re.fullmatch(NAMED, node.value)]
+    if named and "code_server" not in top.entries:
+        problems.add(
+            "an extension by name needs 'code_server': its version decides which version of the extension fits",
+            named[0].mark, hint="add code_server: {version: …}, or 'extends: python', which has one",
+        )  # fmt: skip

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from packaging.markers import Marker
 from packaging.requirements import InvalidRequirement
 
+from devenv.preset.extension import named
 from devenv.preset.requirement import name_of, parsed
 from devenv.preset.yaml.nodes import Node, Place
 from devenv.preset.yaml.problems import Problems, quote
@@ -40,6 +41,8 @@ def _npm(node: Node) -> str | None:
 
 
 def _extension(node: Node) -> str | None:
+    if isinstance(node.value, str):
+        return named(node.value).key or None
     found = node.entries.get("id")
     return found.value.lower() if found and isinstance(found.value, str) else None
 

@@ -5,25 +5,10 @@ from __future__ import annotations
 import ipaddress
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from devenv.preset.own_wheel import own_wheel
-from devenv.preset.repository import repository
-from devenv.preset.requirement import parsed
-
-
-def _requirement(text: str) -> str:
-    try:
-        asked = parsed(text)
-    except ValueError as error:
-        raise ValueError(f"not a PEP 508 requirement: {str(error).splitlines()[0]}") from None
-    if asked.url and own_wheel(text) is None and repository(text) is None:
-        raise ValueError(
-            "direct references (name @ url) cannot be locked, except a git repository by http or https (git+https://…@"
-            "REVISION) and the address of a wheel with its hash (https://…/FILE.whl#sha256=…), both without a login; "
-            "name a version, or the path of a wheel"
-        )
-    return text
+from devenv.preset.extension import FILE_ENTRY, NAME_ENTRY, NAMED, shape
+from devenv.preset.pip_entry import checked
 
 
 def _no_dots(path: str) -> str:
@@ -66,7 +51,7 @@ ZONES_PACKAGE = "tzdata"
 """The Debian package that has the time zones."""
 
 Slug = Annotated[str, Field(pattern=SLUG)]
-PipRequirement = Annotated[str, AfterValidator(_requirement)]
+PipRequirement = Annotated[str, AfterValidator(checked)]
 AptPackage = Annotated[str, Field(pattern=APT)]
 NpmPackage = Annotated[str, Field(pattern=NPM)]
 Version = Annotated[str, Field(pattern=VERSION)]
@@ -142,7 +127,7 @@ class CodeServer(_Strict):
 
 
 class Extension(_Strict):
-    """An editor extension: a .vsix file with its hash. The image contains it."""
+    """An editor extension by its file: a .vsix with its hash."""
 
     id: Annotated[str, Field(pattern=EXTENSION)]
     """The extension's id, PUBLISHER.NAME, such as `ms-python.python`."""
@@ -150,6 +135,11 @@ class Extension(_Strict):
     """The version of the extension."""
     archive: Archive
     """The extension's .vsix file."""
+
+
+EditorExtension = Annotated[
+    Annotated[Extension, Tag(FILE_ENTRY)] | Annotated[str, Field(pattern=NAMED), Tag(NAME_ENTRY)], Discriminator(shape)
+]
 
 
 class Jupyter(_Strict):
@@ -338,8 +328,9 @@ class Preset(_Strict):
     """The version of Node.js. `npm` and code-server from npm need it."""
     code_server: CodeServer | None = None
     """VS Code in the browser."""
-    extensions: tuple[Extension, ...] = ()
-    """Editor extensions in the image, added to inherited ones."""
+    extensions: tuple[EditorExtension, ...] = ()
+    """Editor extensions in the image, added to inherited ones: names in the registry of extensions of your settings
+    (`charliermarsh.ruff`, `ms-python.python@2026.4.0`), or .vsix files."""
     jupyter: Jupyter | None = None
     """JupyterLab in the browser."""
     services: dict[Slug, Service] = {}

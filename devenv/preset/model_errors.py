@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from devenv.preset import model
+from devenv.preset.extension import FILE_ENTRY, NAME_ENTRY, NAMED
 from devenv.preset.yaml.nodes import Node, Place
 from devenv.preset.yaml.problems import Problems, given, nearest, quote
 
@@ -32,6 +33,7 @@ EXPECTED: Mapping[str, str] = {
     model.ARGUMENT: "one argument, on one line and not empty",
     model.LISTEN: "'127.0.0.1:PORT' or 'unix:/run/devenv/NAME'",
     model.EXTENSION: "an extension's id, PUBLISHER.NAME",
+    NAMED: "an extension's name, PUBLISHER.NAME or PUBLISHER.NAME@1.2.3, or a mapping with 'id', 'version', 'archive'",
     model.REPOSITORY: "a repository of a hub, OWNER/NAME, such as 'acme/tiny-1.0'",
     model.COMMIT: "a commit: 40 hexadecimal digits, lower-case; the hub's page of the model's history shows it",
     model.REVISION: "a commit or a tag: letters, digits and . _ -",
@@ -61,7 +63,7 @@ def explain(error: ValidationError, top: Node, problems: Problems, *, without_to
 
 
 def _explain(finding: ErrorDetails, top: Node, problems: Problems) -> None:
-    place: Place = finding["loc"]
+    place: Place = tuple(step for step in finding["loc"] if step not in (FILE_ENTRY, NAME_ENTRY))
     kind, context, value = finding["type"], finding.get("ctx", {}), finding["input"]
     is_key = bool(place) and place[-1] == "[key]"
     if is_key:
@@ -130,7 +132,8 @@ def _conversion(kind: str, value: object, place: Place) -> str | None:
     if kind == "tuple_type" and not isinstance(value, dict):
         return "begin each entry with '- ' on a line of its own"
     if kind == "model_type":
-        return _choices(fields(place))
+        entry = len(place) == 2 and place[0] == "extensions"
+        return f"it takes {EXPECTED[NAMED]}" if entry else _choices(fields(place))
     return "write 'key: value' lines below it, indented" if kind == "dict_type" else None
 
 

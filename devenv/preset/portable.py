@@ -35,7 +35,10 @@ def portable(preset: Preset) -> str:
         "alternatives": (),  # for the choice before there is an image
         "code_server": editor and editor.model_copy(update={"archive": _moved(editor.archive)}),
         "extensions": tuple(
-            extension.model_copy(update={"archive": _moved(extension.archive)}) for extension in preset.extensions
+            extension
+            if isinstance(extension, str)
+            else extension.model_copy(update={"archive": _moved(extension.archive)})
+            for extension in preset.extensions
         ),
     }
     return dump(preset.model_copy(update=changes))
@@ -57,7 +60,8 @@ def carried(text: str) -> Carried:
     try:
         data = from_yaml(text)
         editor, extensions = data.get("code_server") or {}, data.get("extensions") or ()
-        found = [(entry.get("archive") or {}).get("path") for entry in (editor, *extensions)]
+        pinned = (editor, *(entry for entry in extensions if not isinstance(entry, str)))
+        found = [(entry.get("archive") or {}).get("path") for entry in pinned]
         names, workspace = dict(data.get("files") or {}), data.get("workspace")
         wheels = [one for one in data.get("pip") or () if own_wheel.named(one)]
     except (AttributeError, TypeError, ValueError) as error:

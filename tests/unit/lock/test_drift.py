@@ -65,6 +65,16 @@ def test_an_extension_is_known_by_its_hash_too() -> None:
     assert [one.section for one in found] == ["extensions"]
 
 
+def test_an_extension_by_name_is_known_without_regard_to_case() -> None:
+    before = preset(extensions=("A.B", "c.d@1.0.0"))
+    assert drift.inputs(before)["extensions"] == ["a.b", "c.d@1.0.0"]
+    assert drift.compare(lock(before), preset(extensions=("c.D@1.0.0", "a.b"))) == ()
+    (changed,) = drift.compare(lock(before), preset(extensions=("a.b", "c.d@2.0.0")))
+    assert (changed.locked, changed.wanted) == ("c.d@1.0.0", "c.d@2.0.0")
+    (pinned,) = drift.compare(lock(before), preset(extensions=("a.b@1.0.0", "c.d@1.0.0")))
+    assert (pinned.locked, pinned.wanted) == ("a.b", "a.b@1.0.0")
+
+
 def test_devenvs_own_packages_are_pins(monkeypatch: pytest.MonkeyPatch) -> None:
     made = lock(preset())
     monkeypatch.setattr(drift, "SYSTEM_PACKAGES", ("nginx", "another"))

@@ -70,6 +70,26 @@ def test_extensions_are_replaced_by_id(write: Write, project: Path) -> None:
     assert found[0].archive.path == str(project / "new.vsix")
 
 
+def test_extensions_by_name_and_by_file_are_one_list(write: Write, project: Path) -> None:
+    write("one.vsix", "x")
+    file = f"{{id: A.One, version: 2.0.0, archive: {{path: one.vsix, sha256: {'0' * 64}}}}}"
+    write(
+        "p.yaml", f"{ROOT}code_server: {{version: 4.139.1}}\nnode: 24.19.0\nextensions: [a.one, a.two@1.0.0, a.three]\n"
+    )
+    leaf = write("devenv.yaml", f"extends: p.yaml\nextensions: [{file}, A.TWO, a.four@1.2.3]\n")
+    first, *others = load(leaf).preset.extensions
+    assert not isinstance(first, str)
+    assert first.id == "A.One"
+    assert others == ["A.TWO", "a.three", "a.four@1.2.3"]
+
+
+@pytest.mark.parametrize("again", ["A.B", "a.b@1.0.0", "{id: a.B, version: 1.0.0}"])
+def test_an_extension_is_given_once(write: Write, again: str) -> None:
+    with pytest.raises(PresetError) as caught:
+        load(write("devenv.yaml", f"{ROOT}code_server: {{version: 4.139.1}}\nextensions: [a.b, {again}]\n"))
+    assert "'a.b' is given twice in 'extensions'" in [one.message for one in caught.value.problems]
+
+
 def test_mappings_merge_deeply_and_command_lines_are_replaced(child: Callable[[str], LoadedPreset]) -> None:
     preset = child("services: {web: {command: [serve, --new], env: {Y: '3'}}}\nsmoke: {first: {run: [c]}}\n").preset
     web = preset.services["web"]

@@ -16,6 +16,7 @@ node: 24.19.0
 code_server: {version: 4.139.1}
 extensions:
   - {id: acme.tool, version: 1.2.3, archive: {path: tool.vsix, sha256: %s}}
+  - acme.named@1.0.0
 files:
   /usr/share/b: b
   /usr/share/a.txt: a.txt

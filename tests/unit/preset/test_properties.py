@@ -59,7 +59,8 @@ parts: dict[str, st.SearchStrategy[Any]] = {
     "extensions": st.lists(
         st.fixed_dictionaries({"id": st.sampled_from(["a.b", "C.d_e"]), "version": versions, "archive": archives}),
         unique_by=lambda one: one["id"],
-    ),
+    )
+    | st.just(["a.b", "c.d@1.0.0-rc.1"]),
     "jupyter": st.fixed_dictionaries({"version": versions}),
     "services": st.dictionaries(slugs.filter(lambda name: name not in checks.RESERVED_NAMES), services, max_size=3),
     "volumes": st.sampled_from([{}, {"a": "/data"}, {"a": "/data/a", "b": "/data/b"}]),

@@ -57,6 +57,7 @@ def test_what_may_be_left_out_or_null(check: Callable[[Any], list[str]]) -> None
     assert check({"extends": "root"}) == []
     assert check({"extends": "root", "services": {"web": {"port": 80}}, "cuda": None, "env": {"A": None}}) == []
     assert check({"base": {"image": "x"}, "python": "3.11"}) == []
+    assert check({"extends": "root", "extensions": ["charliermarsh.ruff", "ms-python.python@2026.4.0"]}) == []
     assert check({"python": "3.11"}) != []
 
 
@@ -64,7 +65,8 @@ def test_what_may_be_left_out_or_null(check: Callable[[Any], list[str]]) -> None
     "wrong",
     [
         {"revison": "x"}, {"env": {"A B": "x"}}, {"env": {"A": 5}}, {"base": {}}, {"python": 3.11}, {"ports": {"a": 0}},
-        {"base": {"image": "x", "bootstrap": "debian/x"}}, {"extensions": [{"id": "a.b"}]}, {"apt": ["a;b"]},
+        {"base": {"image": "x", "bootstrap": "debian/x"}}, {"extensions": [{"id": "a.b"}]}, {"extensions": ["ruff"]},
+        {"apt": ["a;b"]},
         {"services": {"a": {"x": 1}}},
     ],
 )  # fmt: skip
