@@ -46,9 +46,11 @@ class PresetError(DevenvError):
 
 
 class LockError(DevenvError):
-    """The lock is missing, stale, unreadable or cannot be resolved."""
+    """The lock is missing, stale, unreadable or cannot be resolved. Where several parts cannot be, `problems` holds
+    each as its own error."""
 
     exit_code = 4
+    problems: tuple[LockError, ...] = ()
 
 
 class RenderError(DevenvError):

@@ -102,6 +102,7 @@ def _rows(environ: Mapping[str, str], root: Path, cwd: Path | None) -> Iterator[
         ("debian", _debian(settings)),
         ("python", _python(settings)),
         ("npm", _npm(settings)),
+        ("extensions", iter([("registry", settings.extension_registry)])),
         ("hubs", _hubs(environ, settings)),
         ("registries", _registries(settings)),
         ("signatures", _signatures(settings)),

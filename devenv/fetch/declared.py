@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal, cast
 
 from devenv.errors import LockError
-from devenv.fetch import deb_file, source_file
+from devenv.fetch import deb_file, source_file, vsix_file
 from devenv.fetch.store import Store
 from devenv.lock.model import Artifact, Deb, Lock
 
@@ -129,9 +129,8 @@ def _tarball(path: Path) -> tuple[str, ...]:
 
 def _extension(path: Path) -> tuple[str, ...]:
     """PUBLISHER.NAME and version of the extension's package.json."""
-    with zipfile.ZipFile(path) as archive:
-        package = json.loads(_in_zip(archive, "extension/package.json"))
-    return f"{package['publisher']}.{package['name']}", package["version"]
+    found = vsix_file.manifest(path)
+    return found.id, found.version
 
 
 def _in_zip(archive: zipfile.ZipFile, name: str) -> bytes:

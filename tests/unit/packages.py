@@ -8,6 +8,9 @@ import json
 import lzma
 import tarfile
 import zipfile
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
 
 import zstandard
 
@@ -61,6 +64,9 @@ def tarball(name: str, version: str, folder: str = "package") -> bytes:
     )
 
 
-def vsix(publisher: str, name: str, version: str) -> bytes:
-    told = {"publisher": publisher, "name": name, "version": version}
-    return packed(**{"extension/package.json": json.dumps(told)})
+def vsix(
+    publisher: str, name: str, version: str, files: Mapping[str, str] = MappingProxyType({}), **more: Any
+) -> bytes:
+    told = {"publisher": publisher, "name": name, "version": version, **more}
+    inner = {f"extension/{path}": text for path, text in files.items()}
+    return packed(**{"extension/package.json": json.dumps(told), **inner})

@@ -16,11 +16,13 @@ _CHUNK_BYTES = 1 << 18
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """A file's known facts: `digests` as (algorithm, hex), and the size in bytes where it is known."""
+    """A file's known facts: `digests` as (algorithm, hex), and the size in bytes where it is known. `by`: who states
+    them, for messages."""
 
     name: str
     digests: tuple[tuple[str, str], ...] = ()
     size_bytes: int | None = None
+    by: str = "the lock"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,12 +39,13 @@ class Stopped(Exception):  # noqa: N818 (not an error: someone asked)
 
 
 class Refused(Exception):  # noqa: N818
-    """This source will not give the file, even after more tries."""
+    """This source will not give the file, even after more tries. `other`: it has another file of that name."""
 
-    def __init__(self, why: str, *, gone: bool = False, offline: bool = False) -> None:
+    def __init__(self, why: str, *, gone: bool = False, offline: bool = False, other: bool = False) -> None:
         super().__init__(why)
         self.gone = gone
         self.offline = offline
+        self.other = other
 
 
 class Denied(Refused):
@@ -129,17 +132,17 @@ class Partial:
         """Compare with the wanted file; wrong bytes are removed at once."""
         expected = self.wanted.size_bytes
         wrong = [
-            f"{name} {self._hashes[name].hexdigest()}, the lock has {value}"
+            f"{name} {self._hashes[name].hexdigest()}, {self.wanted.by} has {value}"
             for name, value in self.wanted.digests
             if self._hashes[name].hexdigest() != value
         ]
         if expected is not None and self._size != expected:
-            wrong.append(f"{self._size} bytes, the lock has {expected}")
+            wrong.append(f"{self._size} bytes, {self.wanted.by} has {expected}")
         if wrong:
             self.restart()
             if resumed:
                 raise Again("the resumed download has wrong content")
-            raise Refused("has another file of that name: " + "; ".join(wrong))
+            raise Refused("has another file of that name: " + "; ".join(wrong), other=True)
         return Got(sha256=self._hashes["sha256"].hexdigest(), size_bytes=self._size, url=url)
 
     def _count(self, chunk: bytes) -> None:

@@ -40,13 +40,14 @@ class Origin:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Unusable:
-    """A source without the file. `gone`: it has no such file; `offline`: not reached;
+    """A source without the file. `gone`: it has no such file; `offline`: not reached; `other`: it has another file;
     `passing`: it was tried several times, because the fault may pass."""
 
     url: str
     why: str
     gone: bool = False
     offline: bool = False
+    other: bool = False
     passing: bool = False
 
 
@@ -171,14 +172,19 @@ class Web:
                 try:
                     return act(origin)
                 except Refused as refused:
-                    reasons.append(
-                        Unusable(url=origin.url, why=str(refused), gone=refused.gone, offline=refused.offline)
+                    why = Unusable(
+                        url=origin.url,
+                        why=str(refused),
+                        gone=refused.gone,
+                        offline=refused.offline,
+                        other=refused.other,
                     )
+                    reasons.append(why)
                     break
                 except Again as again:
                     now = reached()
-                    if why := tries.failed(again, further=now > furthest):
-                        reasons.append(Unusable(url=origin.url, why=why, offline=again.offline, passing=True))
+                    if words := tries.failed(again, further=now > furthest):
+                        reasons.append(Unusable(url=origin.url, why=words, offline=again.offline, passing=True))
                         break
                     furthest = max(furthest, now)
         raise NowhereError(wanted, tuple(reasons))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from devenv.errors import UsageError
 HUBS = ("huggingface", "modelscope")
 REGISTRY = "registry"
 """As a place of weights: the registry that an environment comes from."""
+EXTENSION_REGISTRY = "DEVENV_EXTENSION_REGISTRY"
+_HTTP = re.compile(r"https?://[!-~]+")
 _TRUE = ("1", "ON", "YES", "TRUE")
 """As `huggingface_hub` reads it."""
 _DISTRIBUTIONS = ("debian", "ubuntu")
@@ -27,12 +30,14 @@ _ADDRESSES = {
     ),
     "snapshots": (frozenset(_DISTRIBUTIONS), "DEVENV_APT_SNAPSHOT_"),
 }
+_OTHERS = ("region", "weights", "registries", "extension_registry", "require_signature")
 _KNOWN = "; ".join(
     [
         f"{section}: {{{', '.join(f'{name}: URL' for name in sorted(names))}}}"
         for section, (names, _) in _ADDRESSES.items()
     ]
     + [
+        "extension_registry: URL",
         "region: cn",
         f"weights: {{dir: FOLDER, sources: [{', '.join((*HUBS, REGISTRY))}]}}",
         "registries: {HOST: {ca: FILE, insecure: true}}",
@@ -84,6 +89,8 @@ class OwnSettings:
     hubs: HubSettings
     registries: tuple[RegistrySettings, ...]
     signature_rules: tuple[SignatureRule, ...]
+    extension_registry: str | None = None
+    """Of editor extensions: an address, without a trailing slash."""
 
 
 def read(environ: Mapping[str, str], home: Path, path: Path) -> OwnSettings:
@@ -106,7 +113,23 @@ def read(environ: Mapping[str, str], home: Path, path: Path) -> OwnSettings:
     return OwnSettings(
         hubs=_hubs(environ, home, path, data), registries=registries, **addresses,
         signature_rules=_signature_rules(data, lambda name: _below(home, name)),
+        extension_registry=_extension_registry(environ, data),
     )  # fmt: skip
+
+
+def _extension_registry(environ: Mapping[str, str], data: Mapping[str, Any]) -> str | None:
+    if value := environ.get(EXTENSION_REGISTRY):
+        return extension_registry(value, EXTENSION_REGISTRY)
+    return str(data["extension_registry"]).rstrip("/") if "extension_registry" in data else None
+
+
+def extension_registry(text: str, named: str) -> str:
+    """The address of a registry of extensions as the user wrote it; `named` is the place. Raises UsageError."""
+    if not _HTTP.fullmatch(text):
+        raise UsageError(
+            "a registry of extensions is an address, http or https", where=named, hint="such as https://host/path"
+        )
+    return text.rstrip("/")
 
 
 def _below(home: Path, path: str) -> Path:
@@ -178,7 +201,7 @@ def _checked(path: Path) -> dict[str, Any]:
         raise refuse(f"cannot be read: {files.reason(error)}") from None
     except ValueError as error:
         raise refuse(f"not YAML: {error}") from None
-    if not isinstance(data, dict) or set(data) - {*_ADDRESSES, "region", "weights", "registries", "require_signature"}:
+    if not isinstance(data, dict) or set(data) - {*_ADDRESSES, *_OTHERS}:
         raise refuse(unknown)
     for section, (names, _) in _ADDRESSES.items():
         urls = data.get(section, {})
@@ -193,8 +216,8 @@ def _checked(path: Path) -> dict[str, Any]:
     listed = isinstance(sources, list) and all(source in (*HUBS, REGISTRY) for source in sources)
     if not isinstance(weights.get("dir", ""), str) or not listed:
         raise refuse("weights: a folder (dir), and a list of hubs and 'registry' (sources)")
-    if (why := _wrong_registries(data.get("registries", {}))) is not None:
-        raise refuse(f"registries: {why}")
+    if (why := _wrong_registries(data)) is not None:
+        raise refuse(why)
     try:
         _signature_rules(data, _absolute)
     except ValueError as error:
@@ -216,8 +239,16 @@ def _absolute(path: str) -> Path:
     return Path(path)
 
 
-def _wrong_registries(registries: Any) -> str | None:
-    """Why this section cannot be used; None when it can."""
+def _wrong_registries(data: Mapping[str, Any]) -> str | None:
+    """Why the registries cannot be used; None when they can."""
+    extensions = data.get("extension_registry", "http://host")
+    if not isinstance(extensions, str) or not _HTTP.fullmatch(extensions):
+        return "extension_registry must be an address, http or https"
+    why = _wrong_hosts(data.get("registries", {}))
+    return f"registries: {why}" if why else None
+
+
+def _wrong_hosts(registries: Any) -> str | None:
     if not isinstance(registries, dict):
         return "a host for each registry"
     for host, one in registries.items():

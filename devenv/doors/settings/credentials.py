@@ -63,6 +63,7 @@ def _of_settings(settings: Settings) -> Found:
         yield from _of_address("the proxy", proxy)
     for source in settings.apt:
         yield from _of_address("an apt archive", source.uri)
+    yield from _of_address("the registry of extensions", settings.extension_registry)
     yield from _of_headers("an npm registry", npm.auth)
     yield from _of_headers("an apt archive", settings.apt_auth)
     if pip.netrc is not None:

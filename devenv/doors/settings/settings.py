@@ -69,6 +69,8 @@ class Settings:
     """A CA bundle the user named for all programs."""
     folders: tuple[Path, ...] = ()
     """Folders that may hold locked files, searched before any mirror."""
+    extension_registry: str | None = dataclasses.field(default=None, repr=False)
+    """The registry of editor extensions, without a trailing slash. Its address may have a login."""
     hubs: HubSettings = dataclasses.field(default_factory=lambda: HubSettings(dir=Path("weights")))
     registries: tuple[RegistrySettings, ...] = ()
     docker_config: Path | None = None
@@ -117,6 +119,7 @@ class Settings:
             keyrings=root / "usr/share/keyrings",
             git_user={key: value for text in git for key, value in tool_configs.git_user(text).items()},
             ca_bundle=_existing(bundle),
+            extension_registry=own.extension_registry,
             hubs=own.hubs,
             registries=own.registries,
             docker_config=Path(environ.get("DOCKER_CONFIG") or home / ".docker") / "config.json",

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from devenv.errors import DevenvError, PresetError
+from devenv.errors import DevenvError, LockError, PresetError
 
 if TYPE_CHECKING:
     from devenv.doors.terminal.stages import Events, Stages
@@ -82,8 +82,9 @@ class Console:
         self._tell(f"{self._paint('warning:', '33')} {printable(text)}")
 
     def error(self, error: DevenvError) -> None:
-        """An error as place, message, excerpt and hint; a preset's mistakes one after another."""
-        problems = error.problems if isinstance(error, PresetError) and error.problems else (error,)
+        """An error as place, message, excerpt and hint; several mistakes one after another."""
+        several = error.problems if isinstance(error, PresetError | LockError) else ()
+        problems = several or (error,)
         for problem in problems:
             where = f"{printable(problem.where, one_line=True)}: " if problem.where else ""
             self._tell(f"{self._paint('error:', '31;1')} {where}{printable(problem.message)}")

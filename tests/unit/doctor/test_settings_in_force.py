@@ -54,6 +54,7 @@ def test_every_kind_has_its_place(tmp_path: Path) -> None:
         "home/.npmrc": "registry=https://npm/\n@acme:registry=https://acme/npm/\n",
         "home/.gitconfig": "[user]\nemail = ann@example.org\n",
         "home/.config/devenv/config.yaml": "mirrors: {ubuntu: https://mirror/ubuntu}\nregion: cn\n"
+            "extension_registry: https://vsx/\n"
             "registries: {'r.example:5000': {ca: /ca.pem}, plain.example: {insecure: true}}\n"
             "require_signature: {r.example: {allowed_signers: /signers, keys: [/a.pem]}}\n",
         "home/.docker/config.json": json.dumps({
@@ -71,6 +72,7 @@ def test_every_kind_has_its_place(tmp_path: Path) -> None:
         ("debian", "mirror of ubuntu", "https://mirror/ubuntu", config),
         ("npm", "registry", "https://npm/", ("/home/.npmrc",)),
         ("npm", "registry of @acme", "https://acme/npm/", ("/home/.npmrc",)),
+        ("extensions", "registry", "https://vsx", config),
         ("registries", "CA of r.example:5000", "/ca.pem", config),
         ("registries", "without TLS, plain.example", "allowed", config),
         ("signatures", "required for r.example, by", "/signers, /a.pem", config),
@@ -106,6 +108,7 @@ def test_no_secret_is_shown(tmp_path: Path) -> None:
         "PIP_CONSTRAINT": "https://u:SECRET@c/c.txt", "HTTPS_PROXY": "http://u:SECRET@proxy:80",
         "all_proxy": "u:SECRET@proxy:80", "HF_TOKEN": "SECRET", "DOCKER_HOST": "tcp://u:SECRET@engine:1",
         "HF_ENDPOINT": "https://u:SECRET@hub", "DEVENV_APT_MIRROR_DEBIAN": "https://u:SECRET@mirror/debian",
+        "DEVENV_EXTENSION_REGISTRY": "https://u:SECRET@extensions/",
     }  # fmt: skip
     text = repr(_settings(tmp_path, environ))
     assert "SECRET" not in text

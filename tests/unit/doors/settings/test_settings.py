@@ -33,6 +33,26 @@ def test_a_bare_machine_has_defaults(tmp_path: Path) -> None:
     assert dict(found.pip.uv_env) == {"UV_NATIVE_TLS": "true", "UV_SYSTEM_CERTS": "true"}
 
 
+def test_the_registry_of_extensions(tmp_path: Path) -> None:
+    assert read(tmp_path).extension_registry is None
+    put(tmp_path, {"home/.config/devenv/config.yaml": "extension_registry: https://vsx.example.org/x/\n"})
+    assert read(tmp_path).extension_registry == "https://vsx.example.org/x"
+    env = {"DEVENV_EXTENSION_REGISTRY": "http://me:secret@other/"}
+    assert read(tmp_path, env).extension_registry == "http://me:secret@other"
+    assert "secret" not in repr(read(tmp_path, env))
+
+
+@pytest.mark.parametrize("wrong", ["vsx.example.org", "file:///x", "https://", "[https://a]", "'https://a b'", "3"])
+def test_what_is_no_address_of_a_registry_of_extensions(tmp_path: Path, wrong: str) -> None:
+    put(tmp_path, {"home/.config/devenv/config.yaml": f"extension_registry: {wrong}\n"})
+    with pytest.raises(UsageError, match="extension_registry must be an address"):
+        read(tmp_path)
+    if not wrong.startswith("["):
+        with pytest.raises(UsageError, match="is an address") as caught:
+            read(tmp_path / "other", {"DEVENV_EXTENSION_REGISTRY": wrong.strip("'")})
+        assert caught.value.where == "DEVENV_EXTENSION_REGISTRY"
+
+
 def test_pips_files_in_pips_order_and_the_environment_last(tmp_path: Path) -> None:
     put(tmp_path, {
         "etc/pip.conf": "[global]\nindex-url=https://global/simple\nextra-index-url=\n  https://x/simple\n  https://y/simple\n",

@@ -13,7 +13,7 @@ from devenv.cli import app
 from devenv.cli.app import _Printable
 from devenv.doors.files import RefusedError
 from devenv.doors.terminal.console import Console, bytes_text, printable
-from devenv.errors import PresetError
+from devenv.errors import LockError, PresetError
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,10 @@ def test_json_is_json_whatever_stdout_can_carry(encoding: str, monkeypatch: pyte
 def test_all_mistakes_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     Console().error(PresetError("2 mistakes", problems=(PresetError("one"), PresetError("two"))))
     assert capsys.readouterr().err == "error: one\nerror: two\n2 mistakes\n"
+    error = LockError("2 extensions cannot be locked")
+    error.problems = (LockError("one", hint="first"), LockError("two"))
+    Console().error(error)
+    assert capsys.readouterr().err == "error: one\nhint: first\nerror: two\n2 mistakes\n"
 
 
 def test_quiet_keeps_warnings_and_errors(capsys: pytest.CaptureFixture[str]) -> None:
