@@ -41,16 +41,18 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """The values of the options that several commands have. `folders`: those to search for locked files."""
+    """The values of the options that several commands have. `folders`: those to search for locked files; `registry`:
+    of editor extensions."""
 
     verbose: bool = False
     quiet: bool = False
     json: bool = False
     folders: tuple[Path, ...] = ()
     weights_dir: str | None = None
+    registry: str | None = None
 
 
-_SHARED = ("json", "folders", "weights_dir")
+_SHARED = ("json", "folders", "weights_dir", "registry")
 """The values of `Options` that a command's own options give."""
 
 
@@ -85,6 +87,11 @@ class App:
         from devenv.doors.settings.settings import Settings
 
         settings = dataclasses.replace(Settings.read(self.dirs), folders=self.options.folders)
+        if self.options.registry is not None:
+            from devenv.doors.settings.config_yaml import extension_registry
+
+            address = extension_registry(self.options.registry, "--registry")
+            settings = dataclasses.replace(settings, extension_registry=address)
         if self.options.weights_dir is None:
             return settings
         from devenv.doors.settings.config_yaml import weights_dir

@@ -32,14 +32,20 @@ _OPEN = (
 @click.option("--check", is_flag=True, help="Only check whether the lock fits the preset; exit 12 when it does not.")
 @click.option(
     "--upgrade", multiple=True, is_flag=False, flag_value="*", metavar="[NAME]",
-    help="Upgrade NAME (a package, or base, apt, pip, npm, node, code_server, uv, model); without a NAME everything. "
-    "'parent' follows the lock of the preset that this one extends. Repeat it for several, or separate by commas.",
+    help="Upgrade NAME (a package, or base, apt, pip, npm, node, code_server, extensions, uv, model); without a NAME "
+    "everything. 'parent' follows the lock of the preset that this one extends. Repeat it for several, or separate "
+    "by commas.",
 )  # fmt: skip
 @click.option(
     "--without-model",
     is_flag=True,
     help="Contact no hub: a model that is not pinned yet stays so, and the first 'up' or 'prefetch' records it.",
 )
+@click.option(
+    "--registry", metavar="URL",
+    help="Take editor extensions from this registry (a server with Open VSX's API); also DEVENV_EXTENSION_REGISTRY, or "
+    "'extension_registry: URL' in config.yaml.",
+)  # fmt: skip
 @json_option
 @pass_app
 def lock(app: App, preset: str | None, check: bool, upgrade: tuple[str, ...], without_model: bool) -> None:

@@ -63,6 +63,9 @@ _REMEDIES = {
     "commit": "check the repository's address in the preset, or name a folder that has the file: --from DIR",
     "tarball": "check npm's registry setting, take another version in the preset, "
     "or name a folder that has it: --from DIR",
+    "extension": "name a registry of extensions that has it (extension_registry: in devenv's config.yaml, or "
+    "DEVENV_EXTENSION_REGISTRY), take another version: 'devenv lock --upgrade extensions', "
+    "or name a folder that has it: --from DIR",
     "file": "put the file where the preset expects it, or correct its 'path', 'url' or 'sha256'",
 }
 
@@ -228,7 +231,7 @@ def _tell(failed: list[tuple[Artifact, FetchError]], kind_of: Mapping[str, str])
         return
     failed.sort(key=lambda pair: pair[0].file)
     gone = [(a, e) for a, e in failed if isinstance(e, NowhereError) and e.gone]
-    for kind in ("file", "tarball", "source", "wheel", "deb"):
+    for kind in ("file", "extension", "tarball", "source", "wheel", "deb"):
         some = [(a, e) for a, e in gone if kind_of[a.sha256] == kind]
         if some and len(gone) == len(failed):
             raise GoneError(tuple(a for a, _ in some), tuple(e for _, e in some), kind)

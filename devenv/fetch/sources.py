@@ -21,7 +21,8 @@ from devenv.doors.settings.settings import Settings
 from devenv.doors.settings.tool_configs import header_for
 from devenv.doors.untrusted import from_json
 from devenv.errors import DevenvError, FetchError, UsageError
-from devenv.lock.model import Artifact, Deb, Lock
+from devenv.fetch.open_vsx import OpenVsx
+from devenv.lock.model import Artifact, Deb, Lock, Vsix
 from devenv.preset.model import Archive, Preset
 from devenv.preset.own_wheel import own_wheel
 from devenv.preset.repository import Repository, repository
@@ -52,7 +53,8 @@ def archives(preset: Preset) -> dict[str, Archive]:
         for wheel in map(own_wheel, preset.pip)
         if wheel
     )
-    named = (editor, *(extension.archive for extension in preset.extensions), *wheels)
+    extensions = (extension.archive for extension in preset.extensions if not isinstance(extension, str))
+    named = (editor, *extensions, *wheels)
     return {archive.sha256: archive for archive in named if archive is not None}
 
 
@@ -185,6 +187,16 @@ class Sources:
         else:
             yield from self.address(archive)
 
+    def extension(self, vsix: Vsix) -> Iterator[Place]:
+        """The preset's own file, else the user's registry of extensions."""
+        registry = self._settings.extension_registry
+        if vsix.platform is None:
+            yield from self.file(vsix)
+        elif registry is None:
+            yield Unusable(url=vsix.file, why="your settings name no registry of extensions")
+        else:
+            yield from OpenVsx(registry, self._web).places(vsix.name, vsix.version, vsix.platform)
+
     def local(self, artifact: Artifact) -> Path | None:
         """The file in one of the user's own folders."""
         return self._folders.find(artifact)
@@ -205,6 +217,9 @@ class Sources:
                 return self.package(artifact)
             case "tarball":
                 return self.tarball(artifact.name, artifact.version)
+            case "extension":
+                assert isinstance(artifact, Vsix)
+                return self.extension(artifact)
             case _:
                 return self.file(artifact)
 
@@ -292,10 +307,11 @@ def _page(index: str, name: str) -> str:
 
 
 def kinds(lock: Lock) -> dict[str, str]:
-    """The kind of each file of the lock, by sha256: `deb`, `wheel`, `source`, `commit`, `tarball` or `file`."""
+    """The kind of each file of the lock, by sha256: `deb`, `wheel`, `source`, `commit`, `tarball`, `extension` (of a
+    registry) or `file`."""
     editor = lock.editor
     found: dict[str, str] = {}
-    found.update({extension.sha256: "file" for extension in lock.extensions})
+    found.update({vsix.sha256: "extension" if vsix.platform else "file" for vsix in lock.extensions})
     if editor is not None:
         found[editor.archive.sha256] = "tarball" if editor.source == "npm" else "file"
         found.update({tarball.sha256: "tarball" for tarball in editor.packages})

@@ -134,5 +134,12 @@ class LockedSources(Stored):
         return tuple(each for each in self.packages if each.file in wanted)
 
 
-class File(Artifact):
-    """Any other pinned file (a release tarball, an editor extension)."""
+TARGETS = {"amd64": "linux-x64", "arm64": "linux-arm64"}
+"""Debian's name of a processor → the name that registries of extensions have for Linux on it."""
+
+
+class Vsix(Artifact):
+    """An editor extension; `file` is `PUBLISHER.NAME-VERSION.vsix`."""
+
+    platform: Literal["linux-x64", "linux-arm64", "universal"] | None = None
+    """The build of a registry of extensions; None: a file that the preset names."""

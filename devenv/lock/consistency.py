@@ -12,6 +12,7 @@ from urllib.parse import unquote
 from packaging.utils import canonicalize_name
 
 from devenv.compat.build_variant import suits
+from devenv.lock.artifact import TARGETS, Vsix
 from devenv.lock.builtin_packages import NODE_WHEEL
 from devenv.lock.model import Artifact, Deb, Lock, Source, Tarball, Wheel
 
@@ -70,6 +71,9 @@ def _misnamed(one: Artifact, lock: Lock) -> str | None:
         case Tarball():
             same = one.file == f"{one.name.removeprefix('@').replace('/', '+')}-{one.version}.tgz"
             return None if same else f"{one.file} is not {one.name} {one.version}"
+        case Vsix():
+            if one.platform not in (None, "universal", TARGETS[lock.platform.partition("/")[2]]):
+                return f"{one.file} is for {one.platform}, the lock is for {lock.platform}"
     # An editor extension, or code-server itself.
     return None if one.file.startswith(f"{one.name}-{one.version}") else f"{one.file} is not {one.name} {one.version}"
 
@@ -179,8 +183,25 @@ def _against_pins(lock: Lock) -> Iterator[tuple[Loc, str]]:
     yield from _listed(pins.get("pip"), "pip", "==", {canonicalize_name(one.name): one for one in lock.installed})
     tarballs = {one.name: one for one in lock.npm.packages if _top(lock, one)}
     yield from _listed(pins.get("npm"), "npm", "@", tarballs)
-    yield from _listed(pins.get("extensions"), "extensions", " ", {one.name: one for one in lock.extensions})
+    yield from _extensions(lock)
     yield from _model(lock)
+
+
+def _extensions(lock: Lock) -> Iterator[tuple[Loc, str]]:
+    """An extension that the preset names comes from a registry; a file is the one that it pins."""
+    pins = lock.inputs.get("extensions")
+    files = [pin for pin in pins if " " in str(pin)] if isinstance(pins, list) else []
+    yield from _listed(files, "extensions", " ", {one.name: one for one in lock.extensions})
+    found = {one.name.lower(): one for one in lock.extensions}
+    for pin in pins if isinstance(pins, list) else ():
+        name, _, version = str(pin).partition("@")
+        if " " in str(pin):
+            continue
+        one = found.get(name)
+        if one is None:
+            yield ("inputs", "extensions"), f"the lock is for {pin}, but has no {name}"
+        elif (version and one.version != version) or one.platform is None:
+            yield ("inputs", "extensions"), f"the lock is for {pin}, it has {one.name} {one.version}"
 
 
 def _model(lock: Lock) -> Iterator[tuple[Loc, str]]:

@@ -18,13 +18,13 @@ from devenv.errors import LockError
 from devenv.lock.artifact import (
     Artifact,
     Deb,
-    File,
     Hex,
     LockedSources,
     Size,
     Source,
     Stored,
     Tarball,
+    Vsix,
     Wheel,
     Word,
     no_dots,
@@ -35,8 +35,8 @@ from devenv.lock.text import dumped
 from devenv.preset.model import REPOSITORY, REVISION
 
 __all__ = (
-    "Artifact", "Deb", "File", "Lock", "LockedBase", "LockedEditor", "LockedModel", "LockedNpm", "LockedSources",
-    "ModelFile", "ModelSource", "Source", "Tarball", "Wheel", "files_digest", "parse", "read",
+    "Artifact", "Deb", "Lock", "LockedBase", "LockedEditor", "LockedModel", "LockedNpm", "LockedSources",
+    "ModelFile", "ModelSource", "Source", "Tarball", "Vsix", "Wheel", "files_digest", "parse", "read",
 )  # fmt: skip
 
 FORMAT = 1
@@ -204,7 +204,7 @@ class Lock(Stored):
     node: Wheel | None = None
     editor: LockedEditor | None = None
     npm: LockedNpm = LockedNpm()
-    extensions: Annotated[tuple[File, ...], FailFast()] = ()
+    extensions: Annotated[tuple[Vsix, ...], FailFast()] = ()
     archives: dict[Literal["base", "apt", "toolchain", "sources"], dict[Word, _Instant]] | None = None
     """The dates of the archives that packages of a section came from, by suite (the `Date` of the Release file,
     `20261122T100000Z`). A snapshot service is asked for that date once mirrors have dropped the packages."""

@@ -108,6 +108,11 @@ def render(plan: Plan, *, self_contained: bool = False, with_context: bool = Tru
             f"{commits[0].name} is in a git repository, which a build over the network does not fetch",
             hint="use 'devenv render --with-artifacts', or devenv itself",
         )
+    if online and (named := [vsix for vsix in plan.lock.extensions if vsix.platform]):
+        raise RenderError(
+            f"{named[0].name} is in a registry of extensions, which a build over the network does not ask",
+            hint="use 'devenv render --with-artifacts', or devenv itself; or pin its .vsix file in the preset",
+        )
     env = _environment(online=online)
     tools = plan.lock.base.reference or _plain_image(plan)
     dockerfile = _render(env, "dockerfile/Dockerfile.j2", plan=plan, tools=tools, **_stages(plan.lock))
@@ -202,7 +207,10 @@ def devcontainer(plan: Plan, *, self_contained: bool, online: bool = False) -> d
         "containerEnv": {"DEVENV_NAME": plan.preset},
         "customizations": {
             "devenv": {"madeBy": MARK, "preset": plan.preset, "lock": plan.lock.digest},
-            "vscode": {"settings": EDITOR_SETTINGS},
+            "vscode": {
+                **({"extensions": list(plan.extensions)} if plan.extensions else {}),
+                "settings": EDITOR_SETTINGS,
+            },
         },
         "forwardPorts": list(published.values()),
         # true: the editor's client refuses a machine without a GPU; 'optional': it uses one where it exists.

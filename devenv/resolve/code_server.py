@@ -1,4 +1,4 @@
-"""code-server: the npm package with its dependencies, or a release tarball; and editor extensions."""
+"""code-server: the npm package with its dependencies, or a release tarball."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from devenv.errors import LockError
 from devenv.fetch import declared
 from devenv.fetch.sources import Sources
 from devenv.fetch.store import Store, bring
-from devenv.lock.model import Artifact, Deb, File, LockedEditor
-from devenv.preset.model import Archive, CodeServer, Extension
+from devenv.lock.model import Artifact, Deb, LockedEditor
+from devenv.preset.model import Archive, CodeServer
 from devenv.resolve import npm
 
 PACKAGE = "code-server"
@@ -38,7 +38,7 @@ def resolve_editor(
     if wish.source == "release":
         assert wish.archive is not None
         file = f"{PACKAGE}-{wish.version}-linux-{arch}.tar.gz"
-        archive = Artifact(**_pinned(wish.archive, PACKAGE, wish.version, file, store=store, web=web, sources=sources))
+        archive = Artifact(**pinned(wish.archive, PACKAGE, wish.version, file, store=store, web=web, sources=sources))
         declared.check(archive, "release", store.path(archive.sha256))
         return LockedEditor(version=wish.version, source="release", archive=archive)
     integrity = _integrity(wish.version, sources)
@@ -53,17 +53,6 @@ def resolve_editor(
         packages=npm.lock_tarballs(needed, store=store, web=web, sources=sources, progress=progress),
         toolchain=toolchain,
     )
-
-
-def resolve_extensions(wishes: tuple[Extension, ...], *, store: Store, web: Web, sources: Sources) -> tuple[File, ...]:
-    """Lock the extensions, each by the hash that the preset gives; sorted by name."""
-    found = [
-        File(**_pinned(w.archive, w.id, w.version, f"{w.id}-{w.version}.vsix", store=store, web=web, sources=sources))
-        for w in wishes
-    ]
-    for one in found:
-        declared.check(one, "extension", store.path(one.sha256))
-    return tuple(sorted(found, key=lambda one: one.name.lower()))
 
 
 def _integrity(version: str, sources: Sources) -> str:
@@ -98,9 +87,10 @@ def _texts(archive: Path) -> tuple[str, ...]:
     return tuple(found.values())
 
 
-def _pinned(
+def pinned(
     archive: Archive, name: str, version: str, file: str, *, store: Store, web: Web, sources: Sources
 ) -> Mapping[str, object]:
+    """The facts of a file that the preset pins, now in the store. Raises FetchError."""
     if archive.path is not None:
         store.adopt(Path(archive.path), archive.sha256)
     else:

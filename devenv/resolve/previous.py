@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from devenv.errors import LockError
-from devenv.lock.model import Deb, Lock, LockedBase, LockedNpm, Source, Wheel
+from devenv.lock.model import Deb, Lock, LockedBase, LockedNpm, Source, Vsix, Wheel
 from devenv.preset.repository import Repository
 
 P = TypeVar("P", Wheel, Source)
@@ -15,7 +15,7 @@ ALL = "*"
 """As a name to upgrade: everything."""
 PARENT = "parent"
 """As a name to upgrade: follow the parent's lock again where the pins are the same."""
-SECTIONS = ("base", "apt", "pip", "npm", "node", "code_server", "uv", "model")
+SECTIONS = ("base", "apt", "pip", "npm", "node", "code_server", "extensions", "uv", "model")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +36,7 @@ class Earlier:
         known = {*SECTIONS, ALL, PARENT}
         for lock in self._locks():
             known |= {each.name for each in (*_debs(lock), *lock.installed, *lock.required, *lock.npm.packages)}
+            known |= extension_names(lock.extensions)
         for name in sorted(self.upgrade - known):
             import difflib
 
@@ -108,6 +109,15 @@ class Earlier:
         locks = self._locks() if "npm" not in self.upgrade else ()
         return next((lock.npm for lock in locks if lock.npm.packages), None)
 
+    def extensions(self) -> dict[str, Vsix]:
+        """The editor extensions whose versions are preferred, by id in lower case."""
+        found: dict[str, Vsix] = {}
+        for lock in self._locks() if "extensions" not in self.upgrade else ():
+            for vsix in lock.extensions:
+                if not extension_names((vsix,)) & self.upgrade:
+                    found.setdefault(vsix.name.lower(), vsix)
+        return found
+
     def layered(self, package: P) -> P:
         """The wheel or source in its layer: an ancestor's when it has the same file, else the preset's own."""
         if self.parent is not None:
@@ -139,6 +149,11 @@ class Earlier:
             return ()
         order = (self.parent, self.previous) if PARENT in self.upgrade else (self.previous, self.parent)
         return tuple(lock for lock in order if lock is not None and lock.platform == self.platform)
+
+
+def extension_names(extensions: Iterable[Vsix]) -> set[str]:
+    """Their ids, as they are and in lower case: what --upgrade takes."""
+    return {spelling for vsix in extensions for spelling in (vsix.name, vsix.name.lower())}
 
 
 def _debs(lock: Lock) -> tuple[Deb, ...]:

@@ -25,7 +25,7 @@ from devenv.doors.settings.settings import Settings
 from devenv.errors import FetchError
 from devenv.fetch.fetch import FetchReport, GoneError, fetch
 from devenv.fetch.store import Store
-from devenv.lock.model import File, Lock
+from devenv.lock.model import Lock, Vsix
 from devenv.preset.model import Archive
 from tests.integration.mirror import FAULTS, LASTING, PASSING, Mirror, World, make_world, serve, settings, two_mirrors
 from tests.waiting import until
@@ -300,7 +300,7 @@ def test_files_of_the_presets_own_come_from_their_path_or_address(
     mirrors[0].files["/far.vsix"] = far
     shas = [hashlib.sha256(body).hexdigest() for body in (near, far)]
     extensions = tuple(
-        File(name=f"a.{n}", version="1", file=f"{n}.vsix", size=len(body), sha256=sha)
+        Vsix(name=f"a.{n}", version="1", file=f"{n}.vsix", size=len(body), sha256=sha)
         for n, body, sha in zip("xy", (near, far), shas, strict=True)
     )
     lock = world.lock.model_copy(update={"extensions": extensions})

@@ -28,7 +28,7 @@ from devenv.fetch.store import Store
 from devenv.lock import drift
 from devenv.lock.builtin_packages import NODE_WHEEL
 from devenv.lock.diff import changes
-from devenv.lock.model import Lock
+from devenv.lock.model import Lock, parse
 from devenv.preset.load import LoadedPreset
 from devenv.preset.model import Preset
 from devenv.preset.own_wheel import reference
@@ -37,6 +37,7 @@ from devenv.resolve.context import Context
 from devenv.resolve.resolver import refresh_missing, resolve
 from devenv.resolve.wheels import own_uv
 from tests.integration.mirror import Mirror, settings
+from tests.integration.openvsx import Registry
 from tests.unit.packages import tarball, vsix
 
 pytestmark = pytest.mark.skipif(shutil.which("apt-get") is None, reason="apt resolves Debian packages")
@@ -146,6 +147,9 @@ class Small:
             "lib/vscode/extensions/npm-shrinkwrap.json": {"node_modules/t": {**left, "dev": True}},
         }
         files = {path: json.dumps({"lockfileVersion": 3, "packages": packages}) for path, packages in wraps.items()}
+        own = {"publisher": "vscode", "name": "git", "version": "10.0.0"}
+        files["lib/vscode/package.json"] = json.dumps({"name": "code-oss", "version": f"1.{version.partition('.')[2]}"})
+        files["lib/vscode/extensions/git/package.json"] = json.dumps(own)
         self.tarball("code-server", version, files)
 
 
@@ -416,6 +420,41 @@ def test_files_that_the_preset_pins_are_locked_by_their_hash(small: Small, mine:
     (tmp_path / "cs.tar.gz").write_bytes(b"changed")
     with pytest.raises(FetchError, match="not the file that was pinned"):
         make(one, mine, tmp_path / "other")
+
+
+def test_extensions_by_name_fit_the_editor_of_the_lock(small: Small, mine: Settings, tmp_path: Path) -> None:
+    named = preset(extensions=("a.top", "a.other@1.0.0"))
+    with Registry() as registry:
+        registry.add("a.top", "1.0.0", engine="^1.139.0", needs=("vscode.git", "a.base"))
+        registry.add("a.top", "2.0.0", engine="^1.140.0", needs=("a.base",))
+        registry.add("A.Base", platform="linux-x64")
+        registry.add("a.other")
+        mine = dataclasses.replace(mine, extension_registry=registry.url)
+        made = make(named, mine, tmp_path)
+        assert [f"{one.name} {one.version}" for one in made.extensions] == [
+            "A.Base 1.0.0", "a.other 1.0.0", "a.top 1.0.0",
+        ]  # fmt: skip
+        assert made.inputs["extensions"] == ["a.other@1.0.0", "a.top"]
+        assert parse(made.dump(), tmp_path / "devenv.lock") == made
+        registry.seen.clear()
+        registry.add("a.top", "1.1.0", engine="^1.139.0")
+        assert make(named, mine, tmp_path, previous=made) == made
+        assert registry.seen == [], "what fits is not resolved again"
+        kept = make(preset(extensions=("a.top",)), mine, tmp_path, previous=made)
+        assert [one.version for one in kept.extensions] == ["1.0.0", "1.0.0"], "as an earlier lock has it"
+        for name in ("a.top", "extensions", "*"):
+            newer = make(named, mine, tmp_path, previous=made, upgrade=(name,))
+            assert [f"{one.name} {one.version}" for one in newer.extensions] == ["a.other 1.0.0", "a.top 1.1.0"]
+        small.code_server("4.140.0")
+        later = preset(extensions=("a.top", "a.other@1.0.0"), code_server={"version": "4.140.0"})
+        moved = make(later, mine, tmp_path, previous=made, upgrade=("a.top",))
+        assert [f"{one.name} {one.version}" for one in moved.extensions][-1] == "a.top 2.0.0"
+        assert [(one.kind, one.name, one.old, one.new) for one in changes(made, moved) if one.kind == "extension"] == [
+            ("extension", "a.top", "1.0.0", "2.0.0"),
+        ]  # fmt: skip
+    with pytest.raises(LockError, match=r"the lock has no 'a\.tpo' to upgrade") as caught:
+        make(named, mine, tmp_path, previous=made, upgrade=("a.tpo",))
+    assert caught.value.hint == "did you mean 'a.top'?"
 
 
 def test_a_wheel_of_ones_own_is_locked_with_what_it_needs(small: Small, mine: Settings, tmp_path: Path) -> None:

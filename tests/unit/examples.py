@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from devenv.lock.model import Artifact, Deb, File, Lock, LockedBase, LockedEditor, LockedNpm, Tarball, Wheel
+from devenv.lock.model import Artifact, Deb, Lock, LockedBase, LockedEditor, LockedNpm, Tarball, Vsix, Wheel
 from devenv.preset.load import LoadedPreset
 from devenv.preset.model import Preset
 
@@ -77,8 +77,13 @@ def npm() -> LockedNpm:
     )
 
 
-def extension() -> File:
-    return File(**_common("Acme.Tool", "1.2.3", "Acme.Tool-1.2.3.vsix"))
+def extension() -> Vsix:
+    return Vsix(**_common("Acme.Tool", "1.2.3", "Acme.Tool-1.2.3.vsix"))
+
+
+def named_extension() -> Vsix:
+    """An extension from a registry."""
+    return Vsix(**_common("Acme.Named", "1.0.0", "Acme.Named-1.0.0.vsix"), platform="linux-x64")
 
 
 def preset(**changes: Any) -> Preset:

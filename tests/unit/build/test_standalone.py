@@ -21,7 +21,7 @@ from devenv.build.standalone import differences, folder, free
 from devenv.doors.dirs import templates_dir
 from devenv.errors import RenderError
 from devenv.fetch.sources import kinds
-from devenv.lock.model import File, LockedBase
+from devenv.lock.model import LockedBase, Vsix
 from devenv.plan.plan import Plan, plan
 from devenv.preset.model import Archive
 from devenv.render import render
@@ -140,8 +140,8 @@ def test_a_file_pinned_by_path_goes_along_and_one_by_address_is_fetched(tmp_path
     vsix = tmp_path / "tool.vsix"
     vsix.write_bytes(b"\x00\xffzip")
     sha256 = hashlib.sha256(b"\x00\xffzip").hexdigest()
-    here = File(name="Acme.Tool", version="1.2.3", file="Acme.Tool-1.2.3.vsix", size=5, sha256=sha256)
-    there = File(name="Acme.Far", version="1.0", file="Acme.Far-1.0.vsix", size=5, sha256="e" * 64)
+    here = Vsix(name="Acme.Tool", version="1.2.3", file="Acme.Tool-1.2.3.vsix", size=5, sha256=sha256)
+    there = Vsix(name="Acme.Far", version="1.0", file="Acme.Far-1.0.vsix", size=5, sha256="e" * 64)
     named = {
         sha256: Archive(path=str(vsix), sha256=sha256),
         "e" * 64: Archive(url="https://example.org/far.vsix", sha256="e" * 64),

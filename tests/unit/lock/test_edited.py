@@ -30,11 +30,12 @@ def _shipped() -> Lock:
 
 
 def _full() -> Lock:
-    """The shipped lock with npm packages and an extension of its own as well."""
+    """The shipped lock with npm packages and extensions of its own as well."""
     lock = _shipped()
-    npm, extension = examples.npm(), examples.extension()
-    pins = {"npm": ["@acme/cli@3.1.0"], "extensions": [f"Acme.Tool 1.2.3 sha256 {extension.sha256}"]}
-    return lock.model_copy(update={"npm": npm, "extensions": (extension,), "inputs": {**lock.inputs, **pins}})
+    npm, extension, named = examples.npm(), examples.extension(), examples.named_extension()
+    asked = [f"Acme.Tool 1.2.3 sha256 {extension.sha256}", "acme.named@1.0.0"]
+    pins = {"npm": ["@acme/cli@3.1.0"], "extensions": asked}
+    return lock.model_copy(update={"npm": npm, "extensions": (named, extension), "inputs": {**lock.inputs, **pins}})
 
 
 LOCK = _full()
@@ -194,6 +195,15 @@ REFUSED: dict[str, Edit] = {
     "pin of node edited": _repins("node", "24", "22"),
     "pin of the base edited": _repins("base", "bookworm", "trixie"),
     "pin of an extension edited": _repins("extensions", "1.2.3", "1.2.4"),
+    "pin of an extension by name edited": _repins("extensions", "named@1.0.0", "named@1.0.1"),
+    "an extension by name is another one": _repins("extensions", "acme.named@1.0.0", "acme.other"),
+    "an extension by name is a file": _repins("extensions", "acme.named@1.0.0", "acme.tool"),
+    "an extension for another processor": lambda document, dice: (
+        document["extensions"][0].update(platform="linux-arm64") or '"Acme.Named"'
+    ),
+    "an extension for another system": lambda document, dice: (
+        document["extensions"][0].update(platform="win32-x64") or '"Acme.Named"'
+    ),
     "an archive's date that is no date": _top("archives", "base", "bookworm", value="20261399T000000Z"),
     "a record that is a text": lambda document, dice: document["apt"].append("less"),
     "packages that are an object": _top("apt", value={}),

@@ -16,7 +16,7 @@ from devenv.lock.model import LockedBase, LockedModel, ModelFile, ModelSource, f
 from devenv.plan.plan import plan
 from devenv.render.artifacts import artifact_files
 from devenv.render.render import Rendered, render
-from tests.unit.examples import deb, editor_release, extension, loaded, lock, npm, sha
+from tests.unit.examples import deb, editor_release, extension, loaded, lock, named_extension, npm, sha
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "data" / "devContainer.base.schema.json").read_text())
 HOSTILE = "a'b\"c $HOME `id` $(id) \\ #{x} {{ y }} {% z %} ;&|"
@@ -294,6 +294,28 @@ def test_devcontainer_json_satisfies_the_specification(self_contained: bool) -> 
     assert "source=devenv-demo-vol-cache,target=/cache,type=volume" in document["mounts"]
     assert ("docker buildx build" in document["initializeCommand"]) is self_contained
     assert ("devenv build" in document["initializeCommand"]) is not self_contained
+
+
+def test_devcontainer_json_names_the_extensions_that_the_preset_names() -> None:
+    wishes = ("Acme.Named@1.0.0", "acme.other", {"id": "Acme.Tool", "version": "1.2.3",
+              "archive": {"path": "/x.vsix", "sha256": "0" * 64}})  # fmt: skip
+    rendered = _render({"extensions": (named_extension(), extension())}, extensions=wishes)
+    code = json.loads(rendered.files[".devcontainer/devcontainer.json"])["customizations"]["vscode"]
+    assert code["extensions"] == ["Acme.Named@1.0.0", "acme.other"]
+    assert code["settings"]["python.defaultInterpreterPath"] == "/opt/venv/bin/python"
+    assert (
+        "extensions" not in json.loads(_render().files[".devcontainer/devcontainer.json"])["customizations"]["vscode"]
+    )
+    assert "Acme.Named-1.0.0.vsix extension /opt/code-server/lib/vscode/extensions/acme.named-1.0.0" in _dockerfile(
+        rendered
+    )
+
+
+def test_a_build_over_the_network_does_not_ask_a_registry_of_extensions() -> None:
+    made = plan(loaded(extensions=("acme.named",)), lock(extensions=(named_extension(),)))
+    with pytest.raises(RenderError, match=r"Acme\.Named is in a registry of extensions") as caught:
+        render(made, online=True)
+    assert "--with-artifacts" in str(caught.value.hint)
 
 
 def test_the_schema_would_catch_a_mistake() -> None:
