@@ -197,9 +197,9 @@ class _Maker:
 
     def _extension(self, one: Item) -> None:
         self._leave(
-            one, "an extension is locked by its .vsix file, and the editor keeps none",
-            f"put the .vsix beside the preset and name it in 'extensions:' (id {one.name}, version {one.now}); until "
-            "then it stays on the environment's volume",
+            one, "a registry of extensions has it, or its .vsix file, and the environment does not say which",
+            f"add {one.name}@{one.now} to 'extensions:' where your settings name a registry that has it, or pin its .vsix "
+            "file; until then it stays on the environment's volume",
         )  # fmt: skip
 
     def _kernel(self, one: Item) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from devenv.preset.model import Preset
 from devenv.preset.yaml.nodes import Mark
 from devenv.resolve.extensions import MOST, Surroundings, resolve_extensions
 from devenv.resolve.vscode import Editor
+from tests.integration.conftest import Cli
 from tests.integration.openvsx import Registry
 from tests.unit import examples
 from tests.unit.packages import vsix
@@ -305,3 +307,32 @@ def _fetch_only(vsix: Vsix, lock: Any, store: Store, mine: Settings) -> None:
             return (vsix,)
 
     fetch(lock, store=Only(store.root), settings=mine, policy=QUICK)
+
+
+@pytest.mark.engine
+def test_an_extension_by_name_is_in_the_editor_with_what_it_needs(
+    cli: Cli, up_python: Mapping[str, Any], registry: Registry, tmp_path: Path
+) -> None:
+    registry.add("t.base")
+    registry.add("t.top", "1.1.0", "linux-x64", needs=("T.Base", "vscode.git"))
+    registry.add("t.top", "1.1.0", "linux-arm64", needs=("T.Base", "vscode.git"))
+    project = tmp_path / "t-named"
+    project.mkdir()
+    (project / "devenv.yaml").write_text("extends: python\nextensions: [T.Top@1.1.0]\nsmoke: {kernel: null}\n")
+    missing = cli("lock", cwd=project, env={"DEVENV_EXTENSION_REGISTRY": ""})
+    assert (missing.code, "devenv.yaml:2:14: T.Top is an extension by name" in missing.err) == (4, True)
+    cli.ok("lock", "--registry", registry.url, cwd=project)
+    asked = len(registry.seen)
+    try:
+        cli.ok("up", cwd=project)
+        listed = cli.ok(
+            "exec", "code-server", "--extensions-dir", "/opt/code-server/lib/vscode/extensions", "--list-extensions",
+            "--show-versions", cwd=project,
+        )  # fmt: skip
+        assert {"t.base@1.0.0", "t.top@1.1.0"} <= set(listed.out.split())
+        assert len(registry.seen) == asked, "what is locked and here is not asked for again"
+        cli.ok("render", cwd=project)
+        document = json.loads((project / ".devcontainer" / "devcontainer.json").read_text())
+        assert document["customizations"]["vscode"]["extensions"] == ["T.Top@1.1.0"]
+    finally:
+        cli("down", "--volumes", "t-named")

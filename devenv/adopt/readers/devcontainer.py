@@ -163,8 +163,8 @@ def _editor(top: Node, reading: Reading) -> None:
     listed = at(code, "extensions") or at(top, "extensions")
     if listed is not None and listed.items:
         names = ", ".join(text(item) for item in listed.items if text(item))
-        reading.leave(f"editor extensions: {names[:300]}", "an extension needs its file with a hash", listed.mark,
-                      remedy="see docs/how-to/editor-extensions.md")  # fmt: skip
+        reading.leave(f"editor extensions: {names[:300]}", "names need a registry of extensions in your settings", listed.mark,
+                      remedy="name them in 'extensions:', see docs/how-to/editor-extensions.md")  # fmt: skip
     settings = at(code, "settings") or at(top, "settings")
     if settings is not None and settings.entries:
         own = {key: value for key, value in settings.entries.items() if isinstance(value.value, str)}

@@ -77,7 +77,7 @@ def test_what_is_gone_is_removed_where_the_file_has_it() -> None:
     (item("npm", "tool", "edited"), "edited"),
     (item("npm", "tool", "editable", origin="/home/dev/tool"), "link to /home/dev/tool"),
     (item("npm", "tool", now="latest; x"), "no package with an exact version"),
-    (item("extension", "a.b", now="1"), ".vsix"),
+    (item("extension", "a.b", now="1"), "a registry of extensions has it"),
     (item("settings", "/mnt/t/.code-server/User/settings.json", "changed"), "volume"),
     (item("file", "/x", "removed", paths=("/x",)), "cannot remove"),
     (item("kernel", "k", "removed", paths=("/x",)), "cannot remove"),
