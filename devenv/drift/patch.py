@@ -198,8 +198,8 @@ class _Maker:
     def _extension(self, one: Item) -> None:
         self._leave(
             one, "a registry of extensions has it, or its .vsix file, and the environment does not say which",
-            f"add {one.name}@{one.now} to 'extensions:' where your settings name a registry that has it, or pin its .vsix "
-            "file; until then it stays on the environment's volume",
+            f"add {one.name}@{one.now} to 'extensions:' where your settings name a registry that has it, or pin its "
+            ".vsix file; until then it stays on the environment's volume",
         )  # fmt: skip
 
     def _kernel(self, one: Item) -> None:

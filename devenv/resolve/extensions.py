@@ -16,13 +16,17 @@ from devenv.fetch.open_vsx import UNIVERSAL, Build, OpenVsx
 from devenv.fetch.sources import Sources
 from devenv.fetch.store import Store, bring
 from devenv.lock.artifact import TARGETS
-from devenv.lock.model import Vsix
+from devenv.lock.model import LockedEditor, Vsix
 from devenv.preset.extension import Named, is_id, named
+from devenv.preset.load import LoadedPreset
 from devenv.preset.model import EditorExtension, Extension
 from devenv.preset.yaml.nodes import Mark
 from devenv.preset.yaml.problems import quote
 from devenv.resolve.code_server import pinned
+from devenv.resolve.context import Context
+from devenv.resolve.previous import Earlier, extension_names
 from devenv.resolve.vscode import Editor
+from devenv.resolve.vscode import editor as editor_facts
 
 MOST = 100
 """Extensions by name, with all that they need."""
@@ -45,6 +49,41 @@ class Surroundings:
     note: Callable[[str], None]
     keep: Mapping[str, Vsix] = dataclasses.field(default_factory=dict)
     marks: Mapping[int, Mark] = dataclasses.field(default_factory=dict)
+
+
+def lock_extensions(
+    loaded: LoadedPreset, editor: LockedEditor | None, context: Context, *, web: Web, sources: Sources, earlier: Earlier
+) -> tuple[Vsix, ...]:
+    """The preset's extensions: those of an earlier lock while nothing that decides them changed, else resolved again.
+
+    `editor` is that of the lock in the making. Raises LockError, FetchError.
+    """
+    wishes, settings, store = loaded.preset.extensions, context.settings, context.store
+    # What fits depends on the editor, but a file that the preset pins stays what it is.
+    by_name = any(isinstance(wish, str) for wish in wishes)
+    taken: tuple[Vsix, ...] | None = earlier.take(
+        "extensions code_server" if by_name else "extensions", lambda lock: lock.extensions
+    )
+    if taken and not earlier.upgrades("extensions", extension_names(taken)):
+        return taken
+
+    def vscode() -> Editor:
+        assert editor is not None  # the preset was checked
+        archive, from_npm = editor.archive, editor.source == "npm"
+        wanted = Wanted(name=archive.file, digests=(("sha256", archive.sha256),), size_bytes=archive.size)
+        bring(
+            store, web, wanted,
+            lambda: sources.tarball(archive.name, archive.version) if from_npm else sources.file(archive),
+        )  # fmt: skip
+        return editor_facts(editor, store)
+
+    marks = {number: mark for number in range(len(wishes)) if (mark := loaded.origins.get(("extensions", number)))}
+    around = Surroundings(
+        editor=vscode, registry=settings.extension_registry, arch=settings.arch,
+        config=str(settings.dirs.config / "config.yaml"), store=store, web=web, sources=sources, note=context.note,
+        keep=earlier.extensions(), marks=marks,
+    )  # fmt: skip
+    return resolve_extensions(wishes, around)
 
 
 def resolve_extensions(wishes: tuple[EditorExtension, ...], around: Surroundings) -> tuple[Vsix, ...]:

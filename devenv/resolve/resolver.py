@@ -7,12 +7,10 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 from devenv.compat.build_variant import ANY as ANY_CUDA
-from devenv.doors.http.partial_file import Wanted
 from devenv.doors.http.web import Web
 from devenv.errors import EngineError, LockError
 from devenv.fetch import npm_program
 from devenv.fetch.sources import Sources, archives
-from devenv.fetch.store import bring
 from devenv.lock import drift
 from devenv.lock.builtin_packages import (
     BASE_PACKAGES,
@@ -22,19 +20,17 @@ from devenv.lock.builtin_packages import (
     TOOLCHAIN_PACKAGES,
     is_for_builds,
 )
-from devenv.lock.model import Artifact, Deb, Lock, LockedBase, LockedEditor, LockedModel, LockedNpm, Vsix, Wheel
+from devenv.lock.model import Artifact, Deb, Lock, LockedBase, LockedEditor, LockedModel, LockedNpm, Wheel
 from devenv.preset.load import LoadedPreset
 from devenv.resolve import npm
 from devenv.resolve.apt import Apt, installed, minor_version, without
 from devenv.resolve.base_image import ImageFacts, locked_image
 from devenv.resolve.code_server import resolve_editor
 from devenv.resolve.context import Context
-from devenv.resolve.extensions import Surroundings, resolve_extensions
+from devenv.resolve.extensions import lock_extensions
 from devenv.resolve.keyring import keyring
-from devenv.resolve.previous import ALL, Earlier, extension_names
+from devenv.resolve.previous import ALL, Earlier
 from devenv.resolve.python_packages import PythonPackages, System
-from devenv.resolve.vscode import Editor
-from devenv.resolve.vscode import editor as facts
 
 _IMAGE_HINT = "start an engine, because it reads the base image; without one, use 'bootstrap'"
 
@@ -116,8 +112,8 @@ class _Work:
     ) -> None:
         settings, store = context.settings, context.store
         self._context = context
+        self._loaded = loaded
         self.preset = loaded.preset
-        self._origins = loaded.origins
         self._image_mark = loaded.origins.get(("base", "image"))
         self._python_mark = loaded.origins.get(("python",))
         self.settings = settings
@@ -167,7 +163,10 @@ class _Work:
         editor = self._editor(base, status)
         self._say("npm packages")
         npm_ = self._npm()
-        extensions = self._extensions(editor)
+        self._say("editor extensions")
+        extensions = lock_extensions(
+            self._loaded, editor, self._context, web=self.web, sources=self.sources, earlier=self.earlier
+        )
         made = Lock(
             preset=self.preset.name, platform=self.platform, inputs=self.inputs, base=base, apt=apt, wheels=wheels,
             sources=sources, uv=uv, node=self.node, editor=editor, npm=npm_, extensions=extensions, model=model,
@@ -349,32 +348,6 @@ class _Work:
             )
             self._resolved.add("sources")
         return self._toolchain
-
-    def _extensions(self, editor: LockedEditor | None) -> tuple[Vsix, ...]:
-        by_name = any(isinstance(one, str) for one in self.preset.extensions)
-        # What fits depends on the editor, but a file that the preset pins stays what it is.
-        sections = "extensions code_server" if by_name else "extensions"
-        taken: tuple[Vsix, ...] | None = self.earlier.take(sections, lambda lock: lock.extensions)
-        if taken and not self.earlier.upgrades("extensions", extension_names(taken)):
-            return taken
-        self._say("editor extensions")
-        marks = {n: mark for n in range(len(self.preset.extensions)) if (mark := self._origins.get(("extensions", n)))}
-        around = Surroundings(
-            editor=lambda: self._vscode(editor), registry=self.settings.extension_registry, arch=self.settings.arch,
-            config=str(self.settings.dirs.config / "config.yaml"), store=self.store, web=self.web,
-            sources=self.sources, note=self._note, keep=self.earlier.extensions(), marks=marks,
-        )  # fmt: skip
-        return resolve_extensions(self.preset.extensions, around) if self.preset.extensions else ()
-
-    def _vscode(self, editor: LockedEditor | None) -> Editor:
-        assert editor is not None  # the preset was checked
-        archive, from_npm = editor.archive, editor.source == "npm"
-        wanted = Wanted(name=archive.file, digests=(("sha256", archive.sha256),), size_bytes=archive.size)
-        bring(
-            self.store, self.web, wanted,
-            lambda: self.sources.tarball(archive.name, archive.version) if from_npm else self.sources.file(archive),
-        )  # fmt: skip
-        return facts(editor, self.store)
 
     def _npm(self) -> LockedNpm:
         taken: LockedNpm | None = self.earlier.take("npm node", lambda lock: lock.npm)

@@ -163,7 +163,8 @@ def _editor(top: Node, reading: Reading) -> None:
     listed = at(code, "extensions") or at(top, "extensions")
     if listed is not None and listed.items:
         names = ", ".join(text(item) for item in listed.items if text(item))
-        reading.leave(f"editor extensions: {names[:300]}", "names need a registry of extensions in your settings", listed.mark,
+        why = "names need a registry of extensions in your settings"
+        reading.leave(f"editor extensions: {names[:300]}", why, listed.mark,
                       remedy="name them in 'extensions:', see docs/how-to/editor-extensions.md")  # fmt: skip
     settings = at(code, "settings") or at(top, "settings")
     if settings is not None and settings.entries:
