@@ -77,7 +77,18 @@ root = {
     "python": st.sampled_from(["3.11", "3.10", "3.9"]),
     "node": versions,
 }
-wholes = st.fixed_dictionaries(root, optional={key: value for key, value in parts.items() if key != "node"})
+
+
+def complete(whole: dict[str, Any]) -> dict[str, Any]:
+    """Extensions by name need an editor."""
+    if "code_server" in whole or not any(isinstance(one, str) for one in whole.get("extensions", ())):
+        return whole
+    return {key: value for key, value in whole.items() if key != "extensions"}
+
+
+wholes = st.fixed_dictionaries(root, optional={key: value for key, value in parts.items() if key != "node"}).map(
+    complete
+)
 layers = st.fixed_dictionaries({"extends": st.just("root.yaml")}, optional={**parts, "cuda": st.none() | versions})
 
 
