@@ -20,7 +20,7 @@ from typing import IO, Any, cast
 from devenv.doors.docker.container_files import ContainerFiles
 from devenv.doors.docker.forward import Forward
 from devenv.doors.docker.own_files import OwnFiles
-from devenv.doors.docker.sdk import guarded
+from devenv.doors.docker.sdk import checked, guarded
 from devenv.errors import EngineError
 
 Members = Iterator[tuple[tarfile.TarInfo, IO[bytes] | None]]
@@ -117,18 +117,10 @@ class Changes(ContainerFiles):
 
     def _archive(self, place: str, params: Mapping[str, str]) -> Any:
         """The engine's answer to a request for a tar. Raises what the SDK raises."""
-        import docker.errors
-        import requests.exceptions
-
-        answer = self._api.get(
+        return checked(self._api.get(
             f"{self._api.base_url}/v{self._api.api_version}/{place}", params=params,
             headers={"Accept-Encoding": "identity"}, stream=True, timeout=_SILENT_S,
-        )  # fmt: skip
-        try:
-            answer.raise_for_status()
-        except requests.exceptions.HTTPError as error:
-            docker.errors.create_api_error_from_http_exception(error)
-        return answer
+        ))  # fmt: skip
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from devenv.doors.docker import faults
 from devenv.doors.docker.changes import Changes
-from devenv.doors.docker.sdk import guarded
+from devenv.doors.docker.sdk import checked, guarded
 from devenv.doors.process import is_gone, this_process
 from devenv.doors.untar import MOST_BYTES, unpack
 from devenv.doors.untrusted import from_json
@@ -66,17 +66,12 @@ class Images(Changes):
         """Load images from an archive as `docker save` writes it. `tell` gets the bytes of layers, as they lie in the
         archive, that were unpacked so far, where the engine says it."""
         import docker.errors
-        import requests.exceptions
 
         # Not by the SDK, which gives up after a minute: a large layer is written to the disk without a word.
-        answer = self._api.post(
+        answer = checked(self._api.post(
             f"{self._api.base_url}/v{self._api.api_version}/images/load", params={"quiet": "0"}, data=archive,
             headers={"Content-Type": "application/x-tar"}, stream=True, timeout=_LOADING_S,
-        )  # fmt: skip
-        try:
-            answer.raise_for_status()
-        except requests.exceptions.HTTPError as error:
-            docker.errors.create_api_error_from_http_exception(error)
+        ))  # fmt: skip
         unpacked: dict[str, int] = {}
         for row in map(from_json, answer.iter_lines(decode_unicode=True)):
             if "error" in row:

@@ -33,6 +33,18 @@ def guarded(call: _Call) -> _Call:
     return cast("_Call", act)
 
 
+def checked(answer: Any) -> Any:
+    """An answer to a request of our own. Raises what the SDK raises for its own requests."""
+    import docker.errors
+    import requests.exceptions
+
+    try:
+        answer.raise_for_status()
+    except requests.exceptions.HTTPError as error:
+        docker.errors.create_api_error_from_http_exception(error)
+    return answer
+
+
 class Part:
     """What every part of the engine has: the SDK's low-level client."""
 
