@@ -144,12 +144,14 @@ class App:
 
     def select(
         self, name: str | None, *, all_users: bool = False, look: bool = False, here_only: str = "",
-        hint: str = "devenv ps",
+        devcontainers: bool = False, hint: str = "devenv ps",
     ) -> Running:  # fmt: skip
         """The environment `name`, or without a name the one that is meant in this folder; see `Environments`."""
         if name is not None:
-            return self.environments.named(name, all_users=all_users, look=look, hint=hint)
-        return self.environments.meant(Path.cwd(), all_users=all_users, here_only=here_only)
+            return self.environments.named(name, all_users=all_users, look=look, devcontainers=devcontainers, hint=hint)
+        return self.environments.meant(
+            Path.cwd(), all_users=all_users, here_only=here_only, devcontainers=devcontainers
+        )
 
     def is_own(self, running: Running) -> bool:
         """Whether devenv made the container, for this user."""
@@ -159,9 +161,9 @@ class App:
         """The token of this user's environment; None for another user's, even under the same name."""
         return self.environments.known_token(running)
 
-    def locked(self, name: str) -> AbstractContextManager[None]:
+    def locked(self, running: Running) -> AbstractContextManager[None]:
         """Lock the environment for one command; prints a note when another command has the lock."""
-        return self.environment(name).locked(
+        return self.environments.state_of(running).locked(
             lambda: self.console.note("another devenv command is using this environment; waiting")
         )
 

@@ -11,7 +11,7 @@ import click
 
 from devenv.checks.restart import restart as restart_service
 from devenv.cli.app import App, all_users_option, json_option, pass_app
-from devenv.container import condition, container
+from devenv.container import condition
 from devenv.container import logs as log
 from devenv.container.labels import Running
 from devenv.doors import process
@@ -87,7 +87,7 @@ def exec_(app: App, name: str | None, workdir: str | None, words: tuple[str, ...
         hint += f"; to run a program named {name!r} in the container: devenv exec -- {name} -- …"
     if not words:
         raise UsageError("no command is given", hint="devenv exec NAME -- COMMAND")
-    running = app.select(name, all_users=all_users, hint=hint)
+    running = app.select(name, all_users=all_users, devcontainers=True, hint=hint)
     sys.exit(interactive(app, running, words, workdir=workdir))
 
 
@@ -97,7 +97,7 @@ def exec_(app: App, name: str | None, workdir: str | None, words: tuple[str, ...
 @pass_app
 def shell(app: App, name: str | None, all_users: bool) -> None:
     """Open a login shell in the container. The shell and its jobs end when this command ends, for whatever reason."""
-    sys.exit(interactive(app, app.select(name, all_users=all_users), ("bash", "-l")))
+    sys.exit(interactive(app, app.select(name, all_users=all_users, devcontainers=True), ("bash", "-l")))
 
 
 @click.command()
@@ -112,9 +112,10 @@ def restart(app: App, words: tuple[str, ...], all_users: bool) -> None:
     """
     if len(words) > 2:
         raise UsageError(f"too many arguments: {' '.join(words)}", hint="devenv restart NAME SERVICE")
-    running, name = app.select(words[0] if len(words) == 2 else None, all_users=all_users), words[-1]
-    with app.locked(running.name):
-        running = app.select(running.name, all_users=all_users)
+    named, name = words[0] if len(words) == 2 else None, words[-1]
+    running = app.select(named, all_users=all_users, devcontainers=True)
+    with app.locked(running):
+        running = app.select(running.name, all_users=all_users, devcontainers=True)
         with app.console.stages() as stages:
             restart_service(running, name, app.engine, token=app.known_token(running), stages=stages)
     if app.json:
@@ -133,7 +134,7 @@ def smoke(app: App, name: str | None, all_users: bool) -> None:
     from devenv.checks.smoke import smoke as run_smoke
     from devenv.up.report import smoke_json
 
-    running = condition.require_running(app.select(name, all_users=all_users))
+    running = condition.require_running(app.select(name, all_users=all_users, devcontainers=True))
     with app.console.stages() as stages, stages.stage("smoke") as stage:
         report = run_smoke(running, app.engine, progress=stage)
         stage.failed = not report.passed
@@ -148,12 +149,13 @@ def smoke(app: App, name: str | None, all_users: bool) -> None:
 def _target(app: App, name: str | None, service: str | None, *, all_users: bool) -> tuple[Running, str | None]:
     """`logs NAME SERVICE`, `logs NAME`, or `logs SERVICE` when there is only one environment."""
     if name is not None and service is None:
-        environments = container.everything(app.engine)
+        environments = app.environments.every()
         mine = [running for running in environments if all_users or app.is_own(running)]
-        if any(running.name == name for running in environments) or len(mine) != 1:
-            return app.select(name, all_users=all_users), None
+        made = [running for running in mine if not running.is_devcontainer]
+        if any(running.name == name for running in environments) or len(made or mine) != 1:
+            return app.select(name, all_users=all_users, devcontainers=True), None
         name, service = None, name
-    running = app.select(name, all_users=all_users)
+    running = app.select(name, all_users=all_users, devcontainers=True)
     if service is not None and service not in log.OTHERS:
         condition.require_service(running, service)
     return running, service

@@ -9,7 +9,8 @@ import click
 
 from devenv.checks import readiness
 from devenv.cli.app import App, all_users_option, json_option, pass_app
-from devenv.container import condition, container, labels, life, once, usage
+from devenv.container import condition, labels, life, once, usage
+from devenv.container.state import is_name
 from devenv.doors.docker.engine import LABEL
 from devenv.doors.terminal.console import bytes_text, printable
 from devenv.errors import NotReadyError
@@ -20,8 +21,8 @@ from devenv.plan.services import WORKBENCH
 @json_option
 @pass_app
 def ps(app: App) -> None:
-    """List the environments on this engine, running or not, and the commands of 'devenv run'."""
-    every, runs = container.everything(app.engine), once.every(app.engine)
+    """List the environments on this engine, running or not, dev containers, and the commands of 'devenv run'."""
+    every, runs = app.environments.every(), once.every(app.engine)
     if app.json:
         own = {one.name: [run.name for run in runs if run.labels.get(labels.RUN) == one.name] for one in every}
         app.console.json([{**_short(app, running), "runs": own[running.name]} for running in every])
@@ -52,11 +53,11 @@ def ps(app: App) -> None:
 @pass_app
 def status(app: App, name: str | None) -> None:
     """Show one environment: its services now, URLs, volumes, memory."""
-    running = app.select(name, look=True)
+    running = app.select(name, look=True, devcontainers=True)
     token = app.known_token(running)
     live = running.facts.state == "running"
     services = readiness.states(running, token or "") if live else {}
-    if live and app.is_own(running):
+    if live and not running.is_devcontainer and app.is_own(running):
         _warn_of_token(app, running, services)
     memory = usage.memory(running, app.engine) if live else None
     gpus = [] if running.gpu is None else usage.gpus(running, app.engine)
@@ -98,7 +99,7 @@ def start(app: App, name: str | None) -> None:
     """Start a stopped or paused environment and wait until its services answer."""
     from devenv.up.start import start as start_again
 
-    name = app.select(name).name
+    name = app.select(name, devcontainers=True).name
     with app.console.stages() as stages:
         now, token = start_again(name, app.environments, app.session(stages))
     if app.json:
@@ -118,7 +119,8 @@ def start(app: App, name: str | None) -> None:
 def down(app: App, names: tuple[str, ...], volumes: bool, ports: bool, all_users: bool) -> None:
     """Remove environments' containers and networks. Volumes, token and ports stay, except with the options.
 
-    With --volumes, name the environment: without a name, only the environment of this project is removed.
+    With --volumes, name the environment: without a name, only the environment of this project is removed. Of what a dev
+    container client made, the container is removed, and the volumes always stay.
     """
     removal = life.Removal(volumes=volumes, ports=ports, all_users=all_users)
     for name in (chosen := _chosen(app, names, all_users=all_users, without_container=True, with_volumes=volumes)):
@@ -136,11 +138,11 @@ def _chosen(
             if with_volumes
             else ""
         )
-        return [app.select(None, all_users=all_users, here_only=here_only).name]
+        return [app.select(None, all_users=all_users, here_only=here_only, devcontainers=True).name]
     for name in names:
         # Its volumes and state may outlive its container.
-        if not (without_container and app.environments.is_left(name, all_users=all_users)):
-            app.select(name, all_users=all_users)
+        if not (without_container and is_name(name) and app.environments.is_left(name, all_users=all_users)):
+            app.select(name, all_users=all_users, devcontainers=True)
     return list(dict.fromkeys(names))
 
 
@@ -164,6 +166,7 @@ def _short(app: App, running: labels.Running) -> dict[str, Any]:
         "started_at": running.facts.started_at,
         "urls": running.urls(token) if running.facts.state == "running" and not running.unreadable else {},
         "own": app.is_own(running),
+        "devcontainer": running.is_devcontainer,
         "unreadable": running.unreadable or None,
     }
 
@@ -172,6 +175,7 @@ def _state(app: App, running: labels.Running) -> str:
     if running.unreadable:
         return f"unreadable: {running.unreadable}"
     state = running.facts.state if running.role == WORKBENCH else f"{running.facts.state}, {running.role}"
+    state += ", dev container" if running.is_devcontainer else ""
     return state if app.is_own(running) else f"{state}, another user's"
 
 

@@ -43,7 +43,7 @@ def open_(
     """
     if sum(map(bool, (service, page, editor, terminal))) > 1:
         raise UsageError("more than one thing to open", hint="name one: SERVICE, --ide, --jupyter, --vscode, …")
-    running = condition.require_running(app.select(name))
+    running = condition.require_running(app.select(name, devcontainers=True))
     if terminal:
         sys.exit(interactive(app, running, ("bash", "-l")))
     if editor:
@@ -53,15 +53,16 @@ def open_(
 
 
 def _show(app: App, running: Running, service: str | None) -> None:
-    environment = app.environment(running.name)
-    token = environment.kept_token()
+    environment = app.environments.state_of(running)
+    token = app.environments.kept_token(running)
     urls = running.urls(token)
     service = service or next(iter(urls), "ide")
     if service not in urls:
         raise UsageError(
             f"{running.name} has no page {service!r}; it has: {', '.join(urls) or 'none'}", hint="devenv status"
         )
-    readiness.check_token(running, readiness.states(running, token), environment.token_file)
+    if not running.is_devcontainer:
+        readiness.check_token(running, readiness.states(running, token), environment.token_file)
     app.console.data(urls[service])
     # A redirecting page that only this user can read, because the process list shows a browser's arguments.
     page = environment.page(service, urls[service])

@@ -127,7 +127,7 @@ def subject_of(
         running = there
     if running:
         taken = of_environment(running, known, session, message=message, weights=weights)
-        with app.locked(running.name), taken as found:
+        with app.locked(running), taken as found:
             yield found
     elif name is not None and is_name(name) and kept.exists(name):
         yield of_snapshot(kept.get(name), session, weights=weights)

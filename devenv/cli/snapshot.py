@@ -54,7 +54,7 @@ def snapshot(
             app.console.note(f"keeping {mount}{f' ({bytes_text(size)})' if size >= 0 else ''}")
     with app.console.stages() as stages:
         session = app.session(stages)
-        with app.locked(running.name):
+        with app.locked(running):
             wanted = Wanted(
                 name=name or naming.next_name(running.name, kept), message=message, allow=allow, lock=not no_lock,
                 volumes=mounts,

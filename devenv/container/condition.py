@@ -17,7 +17,8 @@ _EVERY_S = 0.1
 
 def remedy(running: Running) -> str | None:
     """How to continue with the container, in words; None for one that runs and can be reached."""
-    start, up = f"devenv start {running.name}", "'devenv up' makes its container again, and its volumes are kept"
+    maker = "devcontainer up" if running.is_devcontainer else "devenv up"
+    start, up = f"devenv start {running.name}", f"'{maker}' makes its container again, and its volumes are kept"
     return {
         "running": f"it is disconnected from its network; {start}" if running.facts.is_cut_off else None,
         "restarting": f"its programs end, and the engine starts it again and again; to see why: {start}",
@@ -63,7 +64,7 @@ def settled(running: Running, engine: Engine, note: Callable[[str], None]) -> Ru
         remove(running, engine)
     else:
         return running
-    return container.find(running.name, engine)
+    return container.again(running, engine)
 
 
 def remove(running: Running, engine: Engine) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from devenv.container import network as networks
-from devenv.container.labels import Running, describe
+from devenv.container.labels import Running, describe, of_devcontainer
 from devenv.container.ports import choose_ports, kept_ports
 from devenv.container.state import Environment
 from devenv.doors.docker.engine import LABEL, Engine
@@ -87,6 +87,14 @@ def find(name: str, engine: Engine) -> Running | None:
     """The environment's container, running or not."""
     facts = engine.container(f"devenv-{name}")
     return describe(facts) if facts else None
+
+
+def again(running: Running, engine: Engine) -> Running | None:
+    """The same container as it is now, or None."""
+    facts = engine.container(running.facts.name)
+    if facts is None:
+        return None
+    return of_devcontainer(facts) if running.is_devcontainer else describe(facts)
 
 
 def everything(engine: Engine) -> tuple[Running, ...]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import re
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
@@ -16,7 +17,8 @@ from devenv.container.state import Environment, is_name
 from devenv.doors.docker.engine import LABEL, labels_json
 from devenv.doors.docker.values import ContainerFacts
 from devenv.doors.untrusted import from_json, value_of
-from devenv.plan.plan import Plan, PlannedCheck
+from devenv.plan import told
+from devenv.plan.plan import WORKSPACE, Plan, PlannedCheck
 from devenv.plan.services import SERVE, WORKBENCH, PlannedService
 
 FORMAT = 1
@@ -29,7 +31,8 @@ RUN = f"{LABEL}run"
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
     """A container of ours, as its labels describe it: enough for every command without the preset. `unreadable` is
-    the reason why devenv did not make it; empty when it did."""
+    the reason why devenv did not make it; empty when it did. `is_devcontainer`: a dev container client made it, from a
+    devcontainer.json of devenv's."""
 
     name: str
     facts: ContainerFacts
@@ -43,6 +46,7 @@ class Running:
     gpu: Access | None = None
     role: str = WORKBENCH
     unreadable: str = ""
+    is_devcontainer: bool = False
 
     def port(self, inside: int) -> int | None:
         """The host port of a container port."""
@@ -70,14 +74,9 @@ def written(plan: Plan, project: str, name: str, gpu: Access | None) -> tuple[tu
     """The labels of a container, without those of `sealed`."""
     return (
         (f"{LABEL}name", name),
-        (f"{LABEL}preset", plan.preset),
-        (f"{LABEL}lock", plan.lock.digest),
-        (f"{LABEL}image", plan.image),
-        (f"{LABEL}editor", plan.editor_image or ""),
+        *told.of_image(plan),
         (f"{LABEL}project", project),
-        (f"{LABEL}services", labels_json([service.document() for service in plan.services])),
-        (f"{LABEL}smoke", labels_json([_check(check) for check in plan.smoke])),
-        (f"{LABEL}ports", labels_json(plan.ports)),
+        *told.of_services(plan),
         *(((f"{LABEL}role", SERVE),) if plan.role == SERVE else ()),
         *(((f"{LABEL}gpu", labels_json(to_json(gpu))),) if gpu else ()),
         *(((f"{LABEL}model", plan.model.locked.key),) if plan.model else ()),
@@ -94,13 +93,6 @@ def once(like: Iterable[tuple[str, str]], environment: Environment) -> tuple[tup
     kept = {f"{LABEL}{one}" for one in ("preset", "lock", "image", "editor", "project", "gpu", "model", "format")}
     own = {RUN: environment.name, f"{LABEL}owner": str(environment.folder)}
     return (*own.items(), *((name, value) for name, value in like if name in kept))
-
-
-def _check(check: PlannedCheck) -> dict[str, Any]:
-    """A check for the label. Default values are left out, so that older containers keep their digest, and the role,
-    which is the container's."""
-    given = dataclasses.asdict(check).items()
-    return {name: value for name, value in given if name != "role" and (name, value) != ("expect", "result")}
 
 
 def describe(facts: ContainerFacts) -> Running:
@@ -123,6 +115,46 @@ def describe(facts: ContainerFacts) -> Running:
     )
 
 
+def of_devcontainer(facts: ContainerFacts) -> Running:
+    """Read the labels of a container that a dev container client made. The environment has the container's name, and
+    its project is the folder that is mounted at /workspace, whatever a label says."""
+    folder = next((one.source for one in facts.mounts if one.kind == "bind" and one.target == WORKSPACE), "")
+    running = dataclasses.replace(
+        describe(facts), name=facts.name, project=folder, spec_digest="", gpu=None, role=WORKBENCH,
+        is_devcontainer=True,
+    )  # fmt: skip
+    return dataclasses.replace(running, unreadable=_unreadable_devcontainer(running))
+
+
+_WORD = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_PATH = re.compile(r"/[!-~]{0,500}")
+
+
+def _unreadable_devcontainer(running: Running) -> str:
+    """Why this container is not one of a devcontainer.json of devenv's; empty when it is. The file may be of a
+    stranger's repository, so that what it names is checked as a preset is."""
+    labels = running.facts.labels
+    version = labels.get(told.DEVCONTAINER, "")
+    if not _is_known(version, told.DEVCONTAINER_FORMAT):
+        return "a newer devenv wrote its devcontainer.json"
+    if not running.project:
+        return f"no folder is mounted at {WORKSPACE}"
+    for label in _LISTS:
+        if not _is_list(labels.get(f"{LABEL}{label}")):
+            return f"its label {LABEL}{label} cannot be read"
+    for service in running.services:
+        paths = (service.url, service.health_path or "/")
+        if not _WORD.fullmatch(service.name) or not all(_PATH.fullmatch(path) for path in paths):
+            return f"its label {LABEL}services names what no preset can name"
+    if not all(_WORD.fullmatch(name) for name, _ in running.named_ports):
+        return f"its label {LABEL}ports names what no preset can name"
+    return ""
+
+
+_LISTS = ("services", "smoke", "ports")
+"""The labels that hold lists."""
+
+
 def _unreadable(facts: ContainerFacts) -> str:
     """Why devenv did not make this container; empty when it did. Anyone who may use the engine can set labels."""
     name = facts.labels.get(f"{LABEL}name", "")
@@ -132,16 +164,16 @@ def _unreadable(facts: ContainerFacts) -> str:
         return f"the container of {name} is called devenv-{name}"
     if not any(mount.kind == "bind" and mount.target == HOST_MOUNT for mount in facts.mounts):
         return f"no folder of its owner is mounted at {HOST_MOUNT}"
-    if not _is_known(facts.labels.get(f"{LABEL}format", str(FORMAT))):
+    if not _is_known(facts.labels.get(f"{LABEL}format", str(FORMAT)), FORMAT):
         return "a newer devenv made it"
-    for label in ("services", "smoke", "ports"):
+    for label in _LISTS:
         if not _is_list(facts.labels.get(f"{LABEL}{label}")):
             return f"its label {LABEL}{label} cannot be read"
     return ""
 
 
-def _is_known(format_: str) -> bool:
-    return format_.isascii() and format_.isdigit() and 0 < int(format_[:9]) <= FORMAT
+def _is_known(format_: str, newest: int) -> bool:
+    return format_.isascii() and format_.isdigit() and 0 < int(format_[:9]) <= newest
 
 
 def _is_list(label: str | None) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from devenv.build import own_images
 from devenv.build.delta import BELOW_LABEL
-from devenv.container import container, network, once
+from devenv.container import container, devcontainer, network, once
 from devenv.container.labels import RUN
 from devenv.container.state import environment, is_name
 from devenv.doors.dirs import Dirs
@@ -84,14 +84,17 @@ def _locks(dirs: Dirs, *, everything: bool) -> Iterator[Path]:
 
 def _unused(engine: Engine, *, everything: bool) -> Iterator[tuple[str, int]]:
     """Tag and size of devenv's images that no environment uses, bases last."""
-    users = (*(one.facts for one in container.everything(engine)), *once.every(engine))
+    clients = [one.facts for one in devcontainer.everything(engine)]
+    users = (*(one.facts for one in container.everything(engine)), *clients, *once.every(engine))
     used = {one.image for one in users}
+    # A dev container's image is often one that its client made from ours.
+    named = {one.labels.get(f"{LABEL}image", "") for one in clients}
     editors = {one.labels.get(f"{LABEL}editor", "") for one in users}
     every = engine.images("")
     below = {_below(one, engine) for one in used}
     left = Counter(image for _, image, _ in every)
     for tag, image, size_bytes in sorted(every, key=lambda one: one[0].startswith(BASE_TAG)):
-        if not tag.startswith(("devenv/", f"{LOCAL}devenv")) or image in used or tag in editors | below:
+        if not tag.startswith(("devenv/", f"{LOCAL}devenv")) or image in used or tag in editors | below | named:
             continue
         # The compiled editor, and the last tag of a base, take long to make again.
         lasts = tag.startswith(EDITOR_TAG) or (tag.startswith(BASE_TAG) and left[image] == 1)

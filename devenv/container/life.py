@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterable
 
-from devenv.container import condition, network, once, owner
+from devenv.container import condition, container, devcontainer, network, once, owner
 from devenv.container.container import STOP_TIMEOUT_S
 from devenv.container.environments import Environments
+from devenv.container.labels import Running
+from devenv.doors.docker.engine import Engine
+from devenv.errors import NotReadyError, UsageError
 
 Note = Callable[[str], None]
 
@@ -24,8 +28,10 @@ class Removal:
 
 def stop(name: str, environments: Environments, *, note: Note, all_users: bool = False) -> None:
     """Stop an environment; everything in it is kept. Raises UsageError, EngineError."""
-    with environments.state(name).locked(lambda: _waiting(note)):
-        one = environments.now(name, all_users=all_users)
+    made = environments.devcontainer(name, all_users=all_users)
+    state = environments.state_of(made) if made else environments.state(name)
+    with state.locked(lambda: _waiting(note)):
+        one = container.again(made, environments.engine()) if made else environments.now(name, all_users=all_users)
         if one and not condition.can_start(one):
             note(f"{name} is {one.facts.state}: {condition.remedy(one)}")
             return
@@ -35,15 +41,22 @@ def stop(name: str, environments: Environments, *, note: Note, all_users: bool =
 
 
 def down(name: str, environments: Environments, removal: Removal, *, note: Note) -> None:
-    """Remove an environment's container and network. Raises UsageError, before anything is removed, for what is another
-    user's; NotReadyError while 'devenv run' has volumes that are to go, EngineError."""
-    state, engine = environments.state(name), environments.engine()
+    """Remove an environment's container and network; of a dev container the container alone, because the volumes are
+    its client's. Raises UsageError, before anything is removed, for what is another user's; NotReadyError while another
+    container has volumes that are to go, EngineError."""
+    engine = environments.engine()
+    if made := environments.devcontainer(name, all_users=removal.all_users):
+        _down_devcontainer(made, environments, removal, note)
+        return
+    state = environments.state(name)
     with state.locked(lambda: _waiting(note)):
         one = environments.now(name, all_users=removal.all_users)
         lost = owner.removable(state, engine, one, all_users=removal.all_users) if removal.volumes else ()
         if removal.volumes:
             once.remove_left(state, engine)
             once.check_unused(state, engine)
+            engine.remove_readers()  # one of a killed run that filled the volumes still has them
+            _check_unused(lost, state.container, engine)
         if one:
             condition.remove(one, engine)
         if not network.remove(state, engine, everybodys=removal.all_users or one is not None):
@@ -51,11 +64,36 @@ def down(name: str, environments: Environments, removal: Removal, *, note: Note)
         if removal.ports:
             state.keep_ports({})
         if removal.volumes:
-            engine.remove_readers()  # one of a killed run that filled the volumes still has them
             for volume in lost:
                 engine.remove_volume(volume)
             state.forget()
     note(f"{name} is down" + ("; its volumes are removed" if removal.volumes else "; its volumes are kept"))
+
+
+def _down_devcontainer(one: Running, environments: Environments, removal: Removal, note: Note) -> None:
+    engine, state, kept = environments.engine(), environments.state_of(one), devcontainer.volumes(one)
+    if removal.volumes:
+        raise UsageError(
+            f"a dev container client made {one.name!r}, so its volumes are not devenv's to remove",
+            hint=f"devenv down {one.name}" + (f"; then: docker volume rm {' '.join(kept)}" if kept else ""),
+        )
+    with state.locked(lambda: _waiting(note)):
+        if now := container.again(one, engine):
+            condition.remove(now, engine)
+        shutil.rmtree(state.folder, ignore_errors=True)
+    note(f"{one.name} is down; its volumes are kept" + (f": {', '.join(kept)}" if kept else ""))
+
+
+def _check_unused(volumes: Iterable[str], own: str, engine: Engine) -> None:
+    """Raise NotReadyError while a container other than `own` has one of the volumes."""
+    for volume in volumes:
+        others = [one.name for one in engine.containers_with(volume) if one.name != own]
+        if others:
+            raise NotReadyError(
+                f"the volume {volume} is in use by another container: {', '.join(others)}",
+                hint=f"remove it first: docker rm --force {others[0]}; or keep the volumes: 'devenv down' without "
+                "--volumes",
+            )
 
 
 def _waiting(note: Note) -> None:

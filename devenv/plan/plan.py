@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from devenv.doors.dirs import templates_digest
 from devenv.doors.docker.local_tag import EDITOR_TAG
 from devenv.errors import PresetError
 from devenv.lock.model import Deb, Lock, LockedModel, Source, Wheel
 from devenv.plan.cache_keys import base_key, editor_key
-from devenv.plan.services import BOTH, PlannedService, planned_services, published
+from devenv.plan.services import BOTH, RESERVED, PlannedService, planned_services, published
 from devenv.plan.tree_digest import digest, tree, walk
 from devenv.preset import portable
 from devenv.preset.model import Gateway, Preset
@@ -42,6 +42,12 @@ class PlannedCheck:
     timeout_s: int
     expect: str = "result"  # result | plumbing: it proves only that everything runs, not the result
     role: str = BOTH  # workbench | serve | both
+
+    def document(self) -> dict[str, Any]:
+        """The check as JSON. Default values are left out, so that older containers keep their digest, and the role,
+        which is the container's."""
+        given = dataclasses.asdict(self).items()
+        return {name: value for name, value in given if name != "role" and (name, value) != ("expect", "result")}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +135,11 @@ class Plan:
     def gated(self) -> tuple[PlannedService, ...]:
         """The services that the gateway serves."""
         return tuple(service for service in self.services if service.auth == "token" and service.port is not None)
+
+    @property
+    def own_services(self) -> tuple[PlannedService, ...]:
+        """The preset's services, without those that devenv itself gives."""
+        return tuple(service for service in self.services if service.name not in RESERVED)
 
     def has(self, service: str) -> bool:
         """Whether there is a service of that name."""

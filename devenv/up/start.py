@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from devenv.checks import readiness
 from devenv.checks.gpu import prove
-from devenv.container import condition
+from devenv.container import condition, container
 from devenv.container.environments import Environments
 from devenv.container.labels import Running
 from devenv.errors import NotReadyError
@@ -15,22 +15,27 @@ from devenv.up.up import wake
 def start(name: str, environments: Environments, session: Session) -> tuple[Running, str]:
     """Start a stopped or paused environment and wait until its services answer; the environment and its token. Raises
     NotReadyError for one that only `up` can continue, UsageError, EngineError, CancelledError."""
-    state, engine, stages = environments.state(name), session.engine(), session.stages
-    token = state.kept_token()
+    engine, stages = session.engine(), session.stages
+    running = environments.named(name, devcontainers=True)
+    state, is_client = environments.state_of(running), running.is_devcontainer
+    token = "" if is_client else environments.kept_token(running)
     with state.locked(session.waiting_for("is using this environment"), session.cancel):
-        running = _startable(environments.named(name), session)
-        if running.facts.state == "running":
+        running = _startable(environments.named(name, devcontainers=True), session)
+        if running.facts.state == "running" and not is_client:
             readiness.check_token(running, readiness.states(running, token), state.token_file)
         with stages.stage("boot") as stage:
             stage.cached = running.facts.state == "running" and not running.facts.is_cut_off
             watch = wake(running, state, session)
             readiness.wait_up(watch)
+        if is_client:  # each boot of it has a token and ports of its own
+            running = container.again(running, engine) or running
+            token = environments.kept_token(running)
         with stages.stage("ready") as stage:
             readiness.wait_ready(running, token, watch, progress=stage, engine=engine)
         if running.gpu:
             with stages.stage("gpu"):
                 prove(running, engine)
-    return environments.named(name), token
+    return environments.named(name, devcontainers=True), token
 
 
 def _startable(running: Running, session: Session) -> Running:

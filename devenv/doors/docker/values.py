@@ -134,13 +134,16 @@ def health_options(check: HealthCheck | None) -> dict[str, Any] | None:
 
 def container_facts(raw: Mapping[str, Any]) -> ContainerFacts:
     """From the engine's answer to `inspect`."""
-    bindings = raw["HostConfig"].get("PortBindings") or {}
-    ports = [
+    network_settings = raw.get("NetworkSettings") or {}
+    chosen = network_settings.get("Ports") or {}
+    # Where the engine was to choose a port, it is known while the container runs.
+    ports = {
         (int(inside.split("/")[0]), int(entry["HostPort"]))
-        for inside, entries in bindings.items()
-        for entry in entries or ()
+        for inside, entries in (raw["HostConfig"].get("PortBindings") or {}).items()
+        for asked in entries or ()
+        for entry in ([asked] if asked.get("HostPort", "") not in ("", "0") else chosen.get(inside) or ())
         if entry.get("HostPort")
-    ]
+    }
     mounts = tuple(
         Mount(
             kind=m["Type"],
@@ -151,7 +154,7 @@ def container_facts(raw: Mapping[str, Any]) -> ContainerFacts:
         for m in raw.get("Mounts") or ()
     )
     network = str(raw["HostConfig"].get("NetworkMode") or "")
-    connected = (raw.get("NetworkSettings") or {}).get("Networks") or {}
+    connected = network_settings.get("Networks") or {}
     return ContainerFacts(
         id=raw["Id"],
         name=raw["Name"].lstrip("/"),

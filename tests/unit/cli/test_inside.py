@@ -15,8 +15,8 @@ from devenv import cli
 from devenv.checks import readiness
 from devenv.cli import inside
 from devenv.cli.app import App
-from devenv.container import container
 from devenv.container import exec as lifeline
+from devenv.container.environments import Environments
 from devenv.container.state import environment
 from devenv.doors import process
 
@@ -31,6 +31,7 @@ class Demo:
     )
     services: tuple[Any, ...] = ()
     status: int = 0
+    is_devcontainer: bool = False
 
     def urls(self, token: str) -> dict[str, str]:
         return {"ide": f"http://127.0.0.1:1/?tkn={token}"}
@@ -43,7 +44,7 @@ def one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Demo:
     demo = environment("demo", tmp_path)
     demo.token()
     monkeypatch.setattr(App, "select", lambda *_, **__: found)
-    monkeypatch.setattr(App, "environment", lambda *_: demo)
+    monkeypatch.setattr(Environments, "state", lambda *_: demo)
     monkeypatch.setattr(readiness, "states", lambda *_: {"ide": "ready"})
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER", "WSL_DISTRO_NAME"):
         monkeypatch.delenv(name, raising=False)
@@ -203,7 +204,7 @@ def test_a_program_in_the_place_of_a_name_is_told_how_to_run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(App, "engine", None)
-    monkeypatch.setattr(container, "everything", lambda _: ())
+    monkeypatch.setattr(Environments, "every", lambda _: ())
     assert cli.run(["exec", "cat", "--", "-x"]) == 2
     assert "devenv exec -- cat -- …" in capsys.readouterr().err
 

@@ -12,7 +12,7 @@ import pytest
 from devenv import cli
 from devenv.build import own_images
 from devenv.cli.app import App
-from devenv.container import container
+from devenv.container import container, devcontainer
 from devenv.container.labels import RUN
 from devenv.doors.dirs import Dirs
 from devenv.doors.docker.local_tag import BASE_TAG, BELOW_TAG, EDITOR_TAG
@@ -24,7 +24,7 @@ MINE, OTHERS, BUSY = "devenv/mine:1", "devenv/others:1", "devenv/busy:1"
 IMAGES = {
     MINE: "1", OTHERS: "2", BUSY: "3", "devenv/used:1": "4", "elsewhere:1": "5", f"{EDITOR_TAG}old": "6",
     f"{BASE_TAG}last": "7", "devenv/below:1": "8", f"{BELOW_TAG}killed": "8",
-    "devenv/ran:1": "10",
+    "devenv/ran:1": "10", "devenv/client:1": "12",
 }  # fmt: skip
 
 # Name, the environment in its label, and whether it is another user's.
@@ -83,7 +83,9 @@ def removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(App, "engine", engine)
     monkeypatch.setattr("devenv.cli.app.Dirs", SimpleNamespace(of=lambda _: dirs))
     used = SimpleNamespace(facts=SimpleNamespace(image="4", labels={}))
+    client = SimpleNamespace(facts=SimpleNamespace(image="11", labels={"dev.devenv.image": "devenv/client:1"}))
     monkeypatch.setattr(container, "everything", lambda _: (used,))
+    monkeypatch.setattr(devcontainer, "everything", lambda _: (client,))
     return gone
 
 
@@ -107,6 +109,7 @@ def test_what_a_snapshot_of_a_used_image_is_laid_over_stays(
 ) -> None:
     _prune(capsys, "--all", "--all-users")
     assert "devenv/below:1" not in removed
+    assert "devenv/client:1" not in removed, "a dev container client made an image from it, which a container has"
     assert f"{BELOW_TAG}killed" in removed  # a further tag of the same image, of a run that was killed
 
 

@@ -77,8 +77,8 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     )
 
     @contextlib.contextmanager
-    def locked(name: str) -> Iterator[None]:
-        made.locks.append(name)
+    def locked(running: Any) -> Iterator[None]:
+        made.locks.append(running.name)
         yield
 
     @contextlib.contextmanager

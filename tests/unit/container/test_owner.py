@@ -40,6 +40,9 @@ class FakeEngine(Engine):
     def container(self, name: str) -> ContainerFacts | None:
         return self.made.get(name)
 
+    def containers_with(self, volume: str) -> tuple[ContainerFacts, ...]:
+        return tuple(one for one in self.made.values() if volume in {mount.source for mount in one.mounts})
+
     def volumes(self, label: str) -> tuple[tuple[str, Mapping[str, str]], ...]:
         key, _, value = label.partition("=")
         return tuple((name, labels) for name, labels in self.kept.items() if labels.get(key) == value)
@@ -91,6 +94,7 @@ class FakeEngine(Engine):
             "wires",
             "networks",
             "remove_network",
+            "containers_with",
         )
         if name.startswith("__") or name in known:
             return super().__getattribute__(name)
