@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from devenv.errors import RenderError
 from devenv.plan.plan import plan
-from devenv.render.render import render
+from devenv.render.render import render, render_configuration
 
 if TYPE_CHECKING:
     from devenv.fetch.store import Store
@@ -29,6 +29,8 @@ class Kind(Enum):
     """Every input of the build."""
     ONLINE = auto()
     """The build context without artifacts, which the build downloads."""
+    CONFIGURATION = auto()
+    """One of several dev container configurations alone; devenv builds the image."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +62,7 @@ class RenderedFolder:
         """Write it; returns the changed files for people. `fetch` brings the lock's files into a store and returns it;
         it is called only where they are needed. Raises RenderError before that for a folder with files of the user's.
         """
-        if self.kind is Kind.FILES:
+        if self.kind in (Kind.FILES, Kind.CONFIGURATION):
             return self.rendered.write(self.target)
         from devenv.build.context import assemble
         from devenv.build.standalone import changes, free
@@ -88,17 +90,29 @@ class RenderedFolder:
         raise RenderError(f"cannot replace {self.target}: it {why}", hint="choose another folder with -o")
 
 
-def render_folder(loaded: LoadedPreset, lock: Lock, place: Path, kind: Kind) -> RenderedFolder:
-    """The folder of a preset and its lock, to be written to `place`, or `place`/.devcontainer for the kind ONLINE.
-    Raises RenderError."""
-    decided = plan(loaded, lock)
+def render_folder(
+    loaded: LoadedPreset, lock: Lock, place: Path, kind: Kind, *, configuration: str = ""
+) -> RenderedFolder:  # fmt: skip
+    """The folder of a preset and its lock, to be written to `place`, or `place`/.devcontainer for the kind ONLINE;
+    `configuration`: the name of the one to write. Raises RenderError."""
+    decided = _for_others(plan(loaded, lock), loaded, place)
     if kind is Kind.ONLINE:
         from devenv.build import standalone
         from devenv.fetch.sources import archives
 
         target = standalone.place(place)
         rendered = standalone.folder(decided, archives(loaded.preset))
+    elif kind is Kind.CONFIGURATION:
+        target, rendered = place, render_configuration(decided, configuration)
     else:
         target, whole = place, kind is Kind.WITH_ARTIFACTS
         rendered = render(decided, self_contained=whole, with_context=whole)
     return RenderedFolder(loaded=loaded, plan=decided, rendered=rendered, target=target, kind=kind)
+
+
+def _for_others(decided: Plan, loaded: LoadedPreset, place: Path) -> Plan:
+    """The plan with a preset's file named from `place`, where clients run their commands, and not by a path that only
+    this machine has."""
+    if decided.argument and not loaded.shipped and loaded.path.is_relative_to(place.resolve()):
+        return dataclasses.replace(decided, argument=str(loaded.path.relative_to(place.resolve())))
+    return decided

@@ -23,10 +23,8 @@ from devenv.fetch import deb_file
 from devenv.plan.plan import Plan
 from devenv.preset.model import Archive
 from devenv.render.artifacts import artifact_files
-from devenv.render.render import CONTEXT_MARKER, MARK, MAX_BYTES, Rendered, render
-
-FOLDER = ".devcontainer"
-"""Its place in a project: editors and the reference client look there."""
+from devenv.render.devcontainer import FOLDER, MARK, is_ours
+from devenv.render.render import CONTEXT_MARKER, MAX_BYTES, Rendered, render
 
 # The same module makes the first-stage root here and in the online build.
 _MODULES = (errors, deb_file, first_stage)
@@ -126,4 +124,4 @@ def free(rendered: Rendered, target: Path) -> bool:
     plain = target / "devcontainer.json"
     if not found or rendered.owns(target):
         return True
-    return found == [plain] and MARK.encode() in (_there(target, plain.name) or b"")
+    return found == [plain] and is_ours(_there(target, plain.name) or b"")

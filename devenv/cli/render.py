@@ -31,10 +31,18 @@ if TYPE_CHECKING:
     help="Write a small folder .devcontainer to commit, without artifacts: 'docker buildx build' and dev container "
     "clients build the image from it over the network, without devenv.",
 )  # fmt: skip
+@click.option(
+    "--configuration", metavar="NAME",
+    help="Write .devcontainer/NAME/devcontainer.json alone: one of several configurations, which dev container clients "
+    "offer by name.",
+)  # fmt: skip
 @from_option
 @json_option
 @pass_app
-def render(app: App, preset: str | None, output: Path | None, check: bool, with_artifacts: bool, online: bool) -> None:
+def render(
+    app: App, preset: str | None, output: Path | None, check: bool, with_artifacts: bool, online: bool,
+    configuration: str | None,
+) -> None:  # fmt: skip
     """Write Dockerfile, .devcontainer/devcontainer.json and compose.yaml of PRESET.
 
     PRESET is a shipped name, a file, a folder, or nothing: then devenv.yaml here or above. The lock must exist.
@@ -42,13 +50,24 @@ def render(app: App, preset: str | None, output: Path | None, check: bool, with_
     from devenv.build.rendered_folder import Kind, render_folder
     from devenv.lock.files import read_fitting
     from devenv.preset.load import find, load
+    from devenv.render.devcontainer import is_configuration
 
     if online and with_artifacts:
         raise UsageError("--online and --with-artifacts exclude each other", hint="choose one of them")
+    if configuration is not None and (online or with_artifacts):
+        raise UsageError("--configuration goes with neither --online nor --with-artifacts", hint="choose one of them")
+    if configuration is not None and not is_configuration(configuration):
+        raise UsageError(
+            f"{configuration!r} is not a name for a configuration",
+            hint="use lower-case letters, digits, dashes, dots and underscores, such as 'gpu'",
+        )
     kind = Kind.ONLINE if online else Kind.WITH_ARTIFACTS if with_artifacts else Kind.FILES
+    if configuration:
+        kind = Kind.CONFIGURATION
     loaded = load(find(preset, Path.cwd()))
     lock = read_fitting(loaded, app.dirs)
-    folder = render_folder(loaded, lock, (output or loaded.project or Path.cwd()).absolute(), kind)
+    place = (output or loaded.project or Path.cwd()).absolute()
+    folder = render_folder(loaded, lock, place, kind, configuration=configuration or "")
     if check:
         _check(app, folder)
         return
@@ -86,6 +105,7 @@ def _check(app: App, folder: RenderedFolder) -> None:
         app.console.data(difference)
     if difference:
         raise DriftError(
-            f"rendered files in {folder.target} are not what the preset and lock give", hint="devenv render"
+            f"rendered files in {folder.target} are not what the preset and lock give",
+            hint="write them again, with the same options: devenv render",
         )
     app.console.note(f"{folder.target}: up to date")

@@ -16,11 +16,12 @@ from devenv.doors import files
 from devenv.doors.dirs import templates_dir
 from devenv.errors import RenderError
 from devenv.lock.model import Lock
-from devenv.plan.plan import EDITOR_SETTINGS, WORKSPACE, Plan
+from devenv.plan.plan import WORKSPACE, Plan
 from devenv.plan.role import HEALTHY, health, in_role, serves
 from devenv.plan.services import SERVE, WORKBENCH
 from devenv.plan.tree_digest import walk
 from devenv.render.artifacts import artifact_lists
+from devenv.render.devcontainer import MARK, RUN_TMPFS, devcontainer, is_ours, place
 from devenv.render.lists import first_lists
 from devenv.render.sbom import provenance, sbom
 from devenv.render.services import supervised
@@ -28,9 +29,6 @@ from devenv.render.sources import Stages, source_lists
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-
-MARK = "devenv render"
-"""Every rendered file names devenv as its author: only such files are overwritten."""
 
 MAX_BYTES = 256 << 20
 """The size limit of a file rendered into a folder; archives that a preset pins are such files."""
@@ -56,11 +54,16 @@ class Rendered:
         there = {name: _read(target, name) for name in self.files}
         changed = [name for name, data in self.files.items() if there[name] != data]
         for name in changed:
-            if (old := there[name]) and MARK.encode() not in old:
+            if (old := there[name]) and not _is_ours(name, old):
                 raise RenderError(
                     f"{target / name} exists, and devenv did not write it",
-                    hint="move it away or choose another folder with -o",
+                    hint=_BESIDE if name == place() else "move it away or choose another folder with -o",
                 )
+        if place() in self.files and (old := _read(target, _HIDDEN)) and not is_ours(old):
+            raise RenderError(
+                f"{target / _HIDDEN} exists, and devenv did not write it; dev container clients would no longer use it",
+                hint=_BESIDE,
+            )
         try:
             for name in changed:
                 files.write_below(target, name, self.files[name])
@@ -121,7 +124,7 @@ def render(plan: Plan, *, self_contained: bool = False, with_context: bool = Tru
     serving = (in_role(plan, SERVE),) if serves(plan) else ()
     document = devcontainer(bench, self_contained=self_contained, online=online)
     people = {
-        "devcontainer.json" if online else ".devcontainer/devcontainer.json": _json(document),
+        "devcontainer.json" if online else place(): _json(document),
         **({".dockerignore": _render(env, "dockerignore.j2")} if self_contained else {}),
         "Dockerfile": dockerfile,
         "compose.yaml": _render(
@@ -139,6 +142,13 @@ def render(plan: Plan, *, self_contained: bool = False, with_context: bool = Tru
         context=MappingProxyType(dict(sorted(context.items()))),
         modes=MappingProxyType(modes),
     )
+
+
+def render_configuration(plan: Plan, name: str) -> Rendered:
+    """One of several dev container configurations of a project: a devcontainer.json alone."""
+    document = devcontainer(in_role(plan, WORKBENCH), self_contained=False)
+    files = {place(name): _json(document)}
+    return Rendered(files=MappingProxyType(files), context=MappingProxyType({}), modes=MappingProxyType({}))
 
 
 def render_sources(lock: Lock, user: tuple[str, int, str, int]) -> dict[str, bytes]:
@@ -184,52 +194,6 @@ def _context(env: Environment, plan: Plan, dockerfile: bytes) -> tuple[dict[str,
         if data.startswith(b"#!"):
             modes[name] = 0o755
     return context | artifact_lists(plan), modes
-
-
-def devcontainer(plan: Plan, *, self_contained: bool, online: bool = False) -> dict[str, Any]:
-    """devcontainer.json: the same container for editors that speak the dev container specification."""
-    published = dict(plan.ports)
-    argument = f" {shlex.quote(plan.argument)}" if plan.argument else ""
-    # Not "build", because clients then ask a registry for the last stage's root, and ours is made from scratch.
-    build = f"devenv build{argument}"
-    if self_contained:
-        where = ".devcontainer" if online else "--network none ."
-        build = f"docker buildx build --load --tag {plan.image} {where}"
-    image: dict[str, Any] = {
-        "image": plan.image,
-        "initializeCommand": f"docker image inspect {plan.image} >/dev/null 2>&1 || {build}",
-    }
-    return {
-        "name": plan.preset,
-        **image,
-        # The engine chooses the host port ('docker port' prints it): two environments cannot share a fixed one.
-        "appPort": [f"127.0.0.1::{port}" for port in published.values()],
-        "containerEnv": {"DEVENV_NAME": plan.preset},
-        "customizations": {
-            "devenv": {"madeBy": MARK, "preset": plan.preset, "lock": plan.lock.digest},
-            "vscode": {
-                **({"extensions": list(plan.extensions)} if plan.extensions else {}),
-                "settings": EDITOR_SETTINGS,
-            },
-        },
-        "forwardPorts": list(published.values()),
-        # true: the editor's client refuses a machine without a GPU; 'optional': it uses one where it exists.
-        **({"hostRequirements": {"gpu": plan.gpu == "required" or "optional"}} if plan.gpu else {}),
-        "init": True,
-        "mounts": [f"source={name},target={path},type=volume" for name, path in _volumes(plan)],
-        "overrideCommand": False,
-        **({"postCreateCommand": " && ".join(shlex.join(step.run) for step in plan.setup)} if plan.setup else {}),
-        "portsAttributes": {str(port): {"label": name} for name, port in published.items()},
-        "remoteUser": plan.user,
-        "runArgs": [f"--shm-size={plan.shm_size_bytes}", f"--tmpfs={RUN_TMPFS}"],
-        "updateRemoteUserUID": True,
-        "workspaceFolder": WORKSPACE,
-        "workspaceMount": f"source=${{localWorkspaceFolder}},target={WORKSPACE},type=bind",
-    }
-
-
-RUN_TMPFS = "/run/devenv:nosuid,nodev,mode=0755"
-"""A mount for what only one boot knows (the token, sockets): memory, so that no snapshot of the container has it."""
 
 
 def _volumes(plan: Plan) -> tuple[tuple[str, str], ...]:
@@ -310,6 +274,15 @@ def _docker_quote(value: str) -> str:
 
 def _identifier(name: str) -> str:
     return name.replace("-", "_")
+
+
+_HIDDEN = ".devcontainer.json"
+"""The other place of a project's only configuration: clients use it where the first does not exist."""
+_BESIDE = "render one beside it, which clients offer by its name: devenv render --configuration NAME"
+
+
+def _is_ours(name: str, data: bytes) -> bool:
+    return is_ours(data) if name.endswith("devcontainer.json") else MARK.encode() in data
 
 
 def _json(value: object) -> bytes:
