@@ -191,6 +191,24 @@ def test_labels_of_others(label: str, data: st.DataObject) -> None:
     assert found.gpu is None or all(isinstance(one.uuid, str) for one in found.gpu.devices)
 
 
+@given(st.sampled_from(["services", "smoke", "ports", "devcontainer"]), st.data())
+def test_labels_of_a_repository_s_devcontainer_json(label: str, data: st.DataObject) -> None:
+    whole: dict[str, Any] = {**LABELS, "devcontainer": 1}
+    place = data.draw(st.sampled_from(spots(whole[label])))
+    changed = data.draw(values.map(lambda value: json.dumps(put(whole[label], place, value))) | texts(values))
+    facts = ContainerFacts(
+        id="1", name="quiet_ada", state="running", exit_code=0, image="i", started_at="", ports=((9000, 9000),),
+        mounts=(Mount(kind="bind", source="/home/me/project", target="/workspace"),),
+        labels={f"dev.devenv.{name}": text for name, text in ({n: json.dumps(v) for n, v in whole.items()} | {label: changed}).items()},
+    )  # fmt: skip
+    found = container_labels.of_devcontainer(facts)
+    assert (found.name, found.project) == ("quiet_ada", "/home/me/project")
+    for url in [] if found.unreadable else found.urls("token").values():
+        assert url.startswith("http://127.0.0.1:9000/")
+        assert url.isascii()
+        assert url.isprintable()
+
+
 @pytest.mark.parametrize(
     ("container", "labels"),
     [

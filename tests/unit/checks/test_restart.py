@@ -23,6 +23,7 @@ class _Demo:
     facts: Any
     services: tuple[Any, ...]
     name: str = "demo"
+    is_devcontainer: bool = False
 
 
 def _restart(monkeypatch: pytest.MonkeyPatch, service: str, *, token: str | None = "t", **changes: Any) -> list[Any]:

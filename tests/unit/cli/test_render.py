@@ -173,3 +173,41 @@ def test_a_lock_that_is_no_file_is_exit_4(
     lock.symlink_to(target) if target else os.mkfifo(lock)
     assert run(["render", str(tmp_path)]) == 4
     assert says in " ".join(capsys.readouterr().err.split())
+
+
+def test_one_of_several_configurations(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file of devenv's beside one of somebody else's."""
+    (tmp_path / ".devcontainer.json").write_text("{}\n")
+    assert run(["render", "python", "-o", str(tmp_path)]) == 5
+    assert "dev container clients would no longer use it" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == [".devcontainer.json"]
+    given = ["render", "python", "-o", str(tmp_path), "--configuration", "cpu"]
+    assert run([*given, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["files"] == [".devcontainer/cpu/devcontainer.json"]
+    assert run([*given, "--check"]) == 0
+    file = tmp_path / ".devcontainer/cpu/devcontainer.json"
+    file.write_text(file.read_text().replace('"init": true', '"init": false'))
+    assert run([*given, "--check"]) == 12
+    assert '-  "init": false' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    (["--configuration", "../x"], "'../x' is not a name for a configuration"),
+    (["--configuration", ""], "'' is not a name for a configuration"),
+    (["--configuration", "x", "--online"], "--configuration goes with neither"),
+    (["--configuration", "x", "--with-artifacts"], "--configuration goes with neither"),
+])  # fmt: skip
+def test_names_of_configurations(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["render", "python", *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_preset_s_file_is_named_as_the_client_finds_it(tmp_path: Path) -> None:
+    from devenv.build.rendered_folder import Kind, render_folder
+    from tests.unit.examples import loaded, lock
+
+    for path, named in ((tmp_path / "a b" / "gpu.yaml", "'a b/gpu.yaml'"), (Path("/else/gpu.yaml"), "/else/gpu.yaml")):
+        of = loaded(shipped=False, path=path)
+        folder = render_folder(of, lock(), tmp_path, Kind.CONFIGURATION, configuration="gpu")
+        document = json.loads(folder.rendered.files[".devcontainer/gpu/devcontainer.json"])
+        assert document["initializeCommand"].endswith(f"|| devenv build {named}")

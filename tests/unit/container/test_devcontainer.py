@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from devenv.container import devcontainer, labels
+from devenv.container import condition, devcontainer, labels
 from devenv.container.environments import Environments
 from devenv.container.life import Removal, down, stop
 from devenv.doors.docker.engine import labels_json
-from devenv.doors.docker.values import ContainerFacts, Mount
+from devenv.doors.docker.values import ContainerFacts, Mount, container_facts
 from devenv.errors import NotReadyError, UsageError
 from devenv.plan.services import PlannedService
 from tests.unit.container.test_owner import FakeEngine, facts
@@ -211,3 +211,25 @@ def test_volumes_that_another_container_has_stay(tmp_path: Path) -> None:
     down("demo", environments, Removal(), note=said.append)
     assert said == ["demo is down; its volumes are kept"]
     assert engine.kept == volumes
+
+
+def test_a_port_that_the_engine_chose_is_known_while_the_container_runs() -> None:
+    def ports(asked: Any, chosen: Any) -> tuple[tuple[int, int], ...]:
+        return container_facts({
+            "Id": "1", "Name": "/quiet_ada", "Image": "i", "State": {"Status": "running"}, "Config": {},
+            "HostConfig": {"PortBindings": {"8443/tcp": asked}}, "NetworkSettings": {"Ports": chosen},
+        }).ports  # fmt: skip
+
+    given = {"8443/tcp": [{"HostIp": "127.0.0.1", "HostPort": "49001"}], "9/tcp": [{"HostPort": "1"}]}
+    for left_open in ("", "0"):
+        assert ports([{"HostIp": "127.0.0.1", "HostPort": left_open}], given) == ((8443, 49001),)
+        assert ports([{"HostIp": "127.0.0.1", "HostPort": left_open}], {}) == ()
+    assert ports([{"HostIp": "127.0.0.1"}], {"8443/tcp": None}) == ()
+    assert ports([{"HostIp": "127.0.0.1", "HostPort": "8444"}], {}) == ((8443, 8444),), (
+        "it keeps its port while stopped"
+    )
+
+
+def test_what_only_its_client_can_make_again_is_said(tmp_path: Path) -> None:
+    one = labels.of_devcontainer(dataclasses.replace(made(tmp_path), state="dead"))
+    assert "'devcontainer up' makes its container again" in (condition.remedy(one) or "")

@@ -16,6 +16,8 @@ from devenv.up.session import Session
 from devenv.up.start import start
 from tests.unit import handmade
 from tests.unit.container.test_condition import OneContainer, made
+from tests.unit.container.test_devcontainer import TOKEN, Engine
+from tests.unit.container.test_devcontainer import made as client_made
 
 
 def _both(tmp_path: Path, status: str) -> tuple[Environments, Session, OneContainer]:
@@ -71,3 +73,22 @@ def test_a_container_whose_run_is_cut_off_is_not_cached(tmp_path: Path, monkeypa
     start("demo", environments, session)
     assert woken == [True]
     assert session.stages.reports()[0].cached is False
+
+
+def test_a_dev_container_is_waited_for_with_the_token_and_the_ports_of_this_boot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine((dataclasses.replace(client_made(tmp_path), state="exited", ports=()),))
+    session = handmade.session(handmade.settings(tmp_path), engine)
+    environments = Environments(engine=session.engine, folder=tmp_path / "envs")
+
+    def boot(*_: Any) -> None:
+        engine.made["quiet_ada"] = client_made(tmp_path)
+
+    waited: list[Any] = []
+    monkeypatch.setattr(room, "wake", boot)
+    monkeypatch.setattr(readiness, "wait_up", lambda *_: None)
+    monkeypatch.setattr(readiness, "wait_ready", lambda one, token, *_, **__: waited.append((one.facts.ports, token)))
+    one, token = start("quiet_ada", environments, session)
+    assert (one.name, token) == ("quiet_ada", TOKEN)
+    assert waited == [(((8443, 49001),), TOKEN)]
