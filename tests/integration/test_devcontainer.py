@@ -146,7 +146,14 @@ def test_the_client_knows_the_user_of_an_environment_that_devenv_made(up_python:
     box = ("--container-id", up_python["container_id"])
     done = _client("exec", *box, "sh", "-c", "id -un; command -v python")
     assert done.stdout.split() == ["dev", "/opt/venv/bin/python"], done.stderr[-2000:]
-    assert _told("set-up", *box)["outcome"] == "success"
+
+
+def test_the_client_sets_such_an_environment_up(cli: Cli, up_python: Mapping[str, Any]) -> None:
+    """One of its own, because the client writes into it."""
+    up = cli.ok("up", "python", "--name", "t-set-up", "--json").json()
+    assert _told("set-up", "--container-id", up["container_id"])["outcome"] == "success"
+    assert cli("smoke", "t-set-up", "--json").json()["passed"] is True
+    cli.ok("down", "--volumes", "t-set-up")
 
 
 def _row(cli: Cli, box: Mapping[str, Any]) -> dict[str, Any]:
