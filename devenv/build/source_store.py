@@ -46,8 +46,10 @@ def keep(result: Path, lock: Lock, source: Source, store: Store) -> Built:
         if found.wheel is None:
             raise _AskedError
 
+    key = source_key(lock, source)
+    is_empty = store.kept(KEPT, key) is not None and kept(store, key) is None  # a cleaner took the file alone
     try:
-        place = store.derive(KEPT, source_key(lock, source), put)
+        place = store.derive(KEPT, key, put, anew=is_empty)
     except _AskedError:
         return made[0]
     return Built(wheel=next(place.glob("*.whl")))

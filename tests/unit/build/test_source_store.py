@@ -59,6 +59,17 @@ def test_a_wheel_is_kept_by_its_inputs_and_takes_its_stages_place(tmp_path: Path
     assert list(kept_wheels(other, store)) == list(kept_wheels(LOCK, store))
 
 
+def test_a_folder_that_lost_its_wheel_gets_it_again(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    made_one = result(tmp_path, {"a-1-py3-none-any.whl": made(tmp_path, "a", "1")})
+    first = keep(made_one, LOCK, A, store).wheel
+    assert first is not None
+    first.unlink()
+    assert kept(store, source_key(LOCK, A)) is None
+    assert keep(made_one, LOCK, A, store).wheel == first
+    assert first.is_file()
+
+
 def test_what_was_changed_in_the_store_is_not_used(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     built = keep(result(tmp_path, {"a-1-py3-none-any.whl": made(tmp_path, "a", "1")}), LOCK, A, store)
