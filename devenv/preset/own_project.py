@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from packaging.requirements import InvalidRequirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from devenv.preset import pyproject
@@ -21,7 +21,7 @@ from devenv.preset.pyproject import Asked
 from devenv.preset.requirement import name_of, parsed
 from devenv.preset.toml import listed
 from devenv.preset.yaml.nodes import Node
-from devenv.preset.yaml.problems import Problems, quote
+from devenv.preset.yaml.problems import Problems, plain, quote
 
 KEY = "project"
 EDITABLE = "editable"
@@ -42,6 +42,10 @@ _INSTALL = "install"
 _ALONE = "for its requirements alone write 'project: {install: false}'"
 _PATCHES = 25
 """Releases of one minor version that there may be."""
+_LONGEST = 1000
+"""Characters of a range of Pythons, each part of which is compared with each release."""
+_MOST_BUILD = 100
+"""What a build may require."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +63,10 @@ def build_requirements(build: Mapping[str, Any]) -> tuple[str, ...]:
     the reason why it cannot be installed in a container without a compiler and a network."""
     backend = str(build.get("build-backend", "setuptools")).partition(".")[0]
     requires, names = [], set()
-    for item in listed(build.get("requires")) or ("setuptools",):
+    wished = listed(build.get("requires")) or ("setuptools",)
+    if len(wished) > _MOST_BUILD:
+        raise ValueError(f"its build requires more than {_MOST_BUILD} packages")
+    for item in wished:
         try:
             requirement = parsed(str(item))
         except InvalidRequirement:
@@ -70,7 +77,7 @@ def build_requirements(build: Mapping[str, Any]) -> tuple[str, ...]:
     if names & _COMPILES:
         raise ValueError("its build compiles, or needs a network")
     if backend not in _BACKENDS:
-        raise ValueError(f"its build backend is {backend}")
+        raise ValueError(f"its build backend is {quote(backend)}")
     if "poetry" in names:  # the old name of its backend, with all of Poetry
         requires = [one for one in requires if name_of(one) != "poetry"]
     return (*requires, *(one for one in _BACKENDS[backend] if one not in names))
@@ -107,9 +114,12 @@ def check_python(top: Node, problems: Problems) -> None:
     project, python = top.entries.get(KEY), top.entries.get("python")
     if project is None or python is None or not isinstance(project.value, str) or not isinstance(python.value, str):
         return
-    if not any(_fits(one, python.value) for one in project.value.split("||")):
+    if len(project.value) > _LONGEST:
+        problems.add("the range of Pythons of the project's package is too long", project.mark, hint="correct the file")
+    elif not any(_fits(one, python.value) for one in project.value.split("||")):
         problems.add(
-            f"the project's package needs Python {project.value}, and the preset has {python.value}", project.mark,
+            f"the project's package needs Python {plain(project.value)}, and the preset has {python.value}",
+            project.mark,
             hint=f"choose another Python (docs/how-to/own-preset.md, 'Another Python'), or correct the range; {_ALONE}",
         )  # fmt: skip
 
@@ -118,9 +128,9 @@ def _fits(text: str, python: str) -> bool:
     """Whether any release of a minor version is in a range; a text that is none is the build's to judge."""
     try:
         specifier = SpecifierSet(text.strip())
-    except InvalidSpecifier:
+        return any(specifier.contains(f"{python}.{patch}") for patch in range(_PATCHES))
+    except ValueError:  # InvalidSpecifier, and that of a number that is too long for Python
         return True
-    return any(specifier.contains(f"{python}.{patch}") for patch in range(_PATCHES))
 
 
 def _wished(node: Node, problems: Problems) -> _Wished | None:
@@ -193,7 +203,7 @@ def _agrees(own: Sequence[Node], asked: Asked, problems: Problems) -> None:
     ):
         return
     problems.add(
-        f"{quote(str(own[0].value))} is not what {asked.mark.where} asks for: {wanted}", own[0].mark,
+        f"{quote(str(own[0].value))} is not what {asked.mark.where} asks for: {plain(str(wanted))}", own[0].mark,
         hint=f"change one of them; to go without the file's: {_without(asked.name)}",
     )  # fmt: skip
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from devenv.doors import files
@@ -24,7 +25,9 @@ _MOST_BYTES = 1 << 20
 _DEEPEST = 100
 """Groups in groups, and extras in extras."""
 _MOST = 5000
-"""Requirements, each of which is looked for in the file's text."""
+"""Requirements, groups and extras, each of which is looked for in the file's text."""
+_NAMED = 20
+"""Groups or extras that a hint names."""
 _POETRY = "tool.poetry.dependencies"
 
 
@@ -54,6 +57,11 @@ class Pyproject:
         names = (self._project.get("name"), self._poetry.get("name"))
         self._own = {canonicalize_name(name) for name in names if isinstance(name, str)}
         self._sources = uv_sources(data)
+        tables = mapping(self._poetry, "extras"), mapping(self._project, "optional-dependencies")
+        self._extras = {canonicalize_name(extra): extra for every in tables for extra in every}
+        self._groups: dict[str, list[str]] = {}
+        for group in self.groups():
+            self._groups.setdefault(canonicalize_name(group), []).append(group)
 
     @property
     def build(self) -> Table:
@@ -92,11 +100,11 @@ class Pyproject:
         yield from self._of_poetry(_POETRY, mapping(self._poetry, "dependencies"), walk)
 
     def _extra(self, name: str, walk: _Walk) -> Iterator[Asked]:
-        known = {**mapping(self._poetry, "extras"), **mapping(self._project, "optional-dependencies")}
-        by_name = {canonicalize_name(extra): extra for extra in known}
-        extra = by_name.get(canonicalize_name(name))
+        extra = self._extras.get(canonicalize_name(name))
+        walk.step(walk.mark)
         if extra is None:
-            walk.problems.add(f"{FILE} has no extra {quote(name)}", walk.mark, hint=_has(known))
+            hint = None if walk.problems.full else _has(self._extras.values())
+            walk.problems.add(f"{FILE} has no extra {quote(name)}", walk.mark, hint=hint)
         elif extra not in walk.extras:
             walk.extras.add(extra)
             items = mapping(self._project, "optional-dependencies").get(extra)
@@ -107,31 +115,37 @@ class Pyproject:
             yield from self._of_poetry(_POETRY, chosen, walk, optional=True)
 
     def _group(self, name: str, walk: _Walk, above: tuple[str, ...]) -> Iterator[Asked]:
-        """A group's requirements, and those of the groups that it includes, each one once."""
-        if name in walk.groups:
+        """A group's requirements, and those of the groups that it includes, each one once. Names of groups are compared
+        as those of packages are (PEP 735)."""
+        walk.step(walk.mark)
+        key = canonicalize_name(name)
+        if key in walk.groups:
             return
-        groups = self.groups()
-        if name in above or len(above) > _DEEPEST:
+        if key in above or len(above) > _DEEPEST:
             mark = self._places.of("dependency-groups", name)
             problem = f"the dependency group {quote(name)} of {FILE} includes itself"
             walk.problems.add(problem, mark, hint="correct the file")
             return
-        if name not in groups:
+        if key not in self._groups:
             mark = self._places.of("dependency-groups", name) if above else walk.mark
-            walk.problems.add(f"{FILE} has no dependency group {quote(name)}", mark, hint=_has(groups))
-        for item in listed(mapping(self._data, "dependency-groups").get(name)):
-            if isinstance(item, dict) and isinstance(item.get("include-group"), str):
-                yield from self._group(item["include-group"], walk, (*above, name))
-            else:
-                yield from self._each("dependency-groups", f"group {name}", [item], walk)
-        if name == "dev":
-            yield from self._each(
-                "tool.uv", "dev-dependencies", mapping(self._data, "tool", "uv").get("dev-dependencies"), walk
-            )
+            hint = None if walk.problems.full else _has(one for every in self._groups.values() for one in every)
+            walk.problems.add(f"{FILE} has no dependency group {quote(name)}", mark, hint=hint)
+        for spelled in self._groups.get(key, ()):
+            items = mapping(self._data, "dependency-groups").get(spelled)
+            for item in listed(items):
+                if isinstance(item, dict) and isinstance(item.get("include-group"), str):
+                    yield from self._group(item["include-group"], walk, (*above, key))
+                else:
+                    yield from self._each("dependency-groups", f"group {spelled}", [item], walk)
+            if not isinstance(items, list):
+                yield from self._each("dependency-groups", f"group {spelled}", items, walk)
+            header = f"tool.poetry.group.{spelled}.dependencies"
+            yield from self._of_poetry(header, mapping(self._poetry, "group", spelled, "dependencies"), walk)
+        if key == "dev":
+            every = mapping(self._data, "tool", "uv").get("dev-dependencies")
+            yield from self._each("tool.uv", "dev-dependencies", every, walk)
             yield from self._of_poetry("tool.poetry.dev-dependencies", mapping(self._poetry, "dev-dependencies"), walk)
-        header = f"tool.poetry.group.{name}.dependencies"
-        yield from self._of_poetry(header, mapping(self._poetry, "group", name, "dependencies"), walk)
-        walk.groups.add(name)
+        walk.groups.add(key)
 
     def groups(self) -> tuple[str, ...]:
         """The names of all groups."""
@@ -144,9 +158,15 @@ class Pyproject:
         return tuple(dict.fromkeys(name for every in tables for name in every))
 
     def _each(self, header: str, what: str, items: object, walk: _Walk) -> Iterator[Asked]:
+        if not isinstance(items, list | None):
+            problem = f"{FILE}, {what}: it takes a list of requirements"
+            walk.problems.add(problem, self._places.of(header, what.rpartition(" ")[2]), hint="correct the file")
         for item in listed(items):
-            text = str(item)
+            text = without_logins(str(item))  # again: a text of TOML can be written with escapes
             mark = self._places.of(header, text)
+            if not isinstance(item, str):
+                _refuse(text, mark, what, walk)
+                continue
             source, details = self._sources.get(name_of(text), ("", {}))
             taken = from_git(text, details) if source == "git" else None
             yield from self._one(taken or text, mark, what, walk, elsewhere="" if taken else source)
@@ -167,13 +187,11 @@ class Pyproject:
                 yield from self._one(text, mark, header, walk, elsewhere=elsewhere)
 
     def _one(self, text: str, mark: Mark, what: str, walk: _Walk, *, elsewhere: str) -> Iterator[Asked]:
-        walk.count += 1
-        if walk.count > _MOST:
-            walk.problems.stop(f"more than {_MOST:,} requirements", mark, hint="split the project")
+        walk.step(mark)
         try:
             requirement = parsed(text)
         except InvalidRequirement:
-            walk.problems.add(f"{FILE}, {what}: {quote(text)} is not a requirement", mark, hint="correct the file")
+            _refuse(text, mark, what, walk)
             return
         if canonicalize_name(requirement.name) not in self._own:
             yield Asked(requirement=requirement, mark=mark, elsewhere=elsewhere)
@@ -194,8 +212,18 @@ class _Walk:
         self.problems = problems
         self.extras: set[str] = set()
         self.groups: set[str] = set()
-        self.count = 0
         self.depth = 0
+        self._count = 0
+
+    def step(self, mark: Mark) -> None:
+        """Count one requirement, group or extra; stops at the limit."""
+        self._count += 1
+        if self._count > _MOST:
+            self.problems.stop(f"more than {_MOST:,} requirements, groups and extras", mark, hint="split the project")
+
+
+def _refuse(text: str, mark: Mark, what: str, walk: _Walk) -> None:
+    walk.problems.add(f"{FILE}, {what}: {quote(text)} is not a requirement", mark, hint="correct the file")
 
 
 def read(folder: Path, mark: Mark, problems: Problems) -> Pyproject | None:
@@ -234,19 +262,27 @@ def uv_sources(data: Table) -> dict[str, tuple[str, Table]]:
 
 def _joined(every: Iterable[Asked]) -> tuple[Asked, ...]:
     """One for each package and condition: ranges of several places hold together, an address counts alone."""
-    found: dict[tuple[str, str], Asked] = {}
+    found: dict[tuple[str, str], list[Asked]] = {}
     for asked in every:
-        key = asked.name, str(asked.requirement.marker or "")
-        before = found.get(key)
-        if before is None or (asked.requirement.url and not before.requirement.url):
-            found[key] = asked
-        elif not before.requirement.url:
-            both = Requirement(str(before.requirement))
-            both.specifier &= asked.requirement.specifier
-            both.extras |= asked.requirement.extras
-            found[key] = dataclasses.replace(before, requirement=both, elsewhere=before.elsewhere or asked.elsewhere)
-    return tuple(found.values())
+        same = found.setdefault((asked.name, str(asked.requirement.marker or "")), [])
+        if asked.requirement.url and not (same and same[0].requirement.url):
+            same.clear()
+        if not (same and same[0].requirement.url):
+            same.append(asked)
+    return tuple(map(_both, found.values()))
+
+
+def _both(same: Sequence[Asked]) -> Asked:
+    """One for all of a package, made at once: each that is joined alone would read all those before again."""
+    if len(same) == 1:
+        return same[0]
+    both = Requirement(str(same[0].requirement))
+    both.specifier = SpecifierSet(",".join(str(one.requirement.specifier) for one in same if one.requirement.specifier))
+    both.extras = set().union(*(one.requirement.extras for one in same))
+    elsewhere = next((one.elsewhere for one in same if one.elsewhere), "")
+    return dataclasses.replace(same[0], requirement=both, elsewhere=elsewhere)
 
 
 def _has(names: Iterable[str]) -> str:
-    return f"it has: {', '.join(sorted(names)) or 'none'}"
+    known = sorted(names)
+    return f"it has: {', '.join(known[:_NAMED]) or 'none'}" + (", …" if len(known) > _NAMED else "")

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
+
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+_HUGE = re.compile(r"[0-9]{1000}")
+"""Python makes no number of more than 4,300 digits, and packaging makes numbers of a version's parts late."""
+
 
 def parsed(text: str) -> Requirement:
-    """A requirement. Raises InvalidRequirement, also for parentheses that are nested too deep for packaging."""
+    """A requirement. Raises InvalidRequirement, also for parentheses that are nested too deep for packaging, and for
+    numbers that are too long for it."""
+    if _HUGE.search(text):
+        raise InvalidRequirement("a number in it has more than 999 digits")
     try:
         return Requirement(text)
     except InvalidRequirement:

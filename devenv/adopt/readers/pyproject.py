@@ -39,6 +39,7 @@ class _Reader:
         self._places = places_of(document)
         self._repositories: dict[str, Table] = {}
         self._extras: set[str] = set()
+        self._spelled: dict[str, str] = {}
         self._elsewhere = self._sources()
 
     def read(self) -> None:
@@ -73,10 +74,12 @@ class _Reader:
     def _groups(self) -> None:
         groups = mapping(self._data, "dependency-groups")
         said = mapping(self._data, "tool", "uv").get("default-groups")
-        chosen = set(groups) if said == "all" else {_text(name) for name in listed(said)} or set(DEFAULT_GROUPS)
+        names = {_text(name) for name in listed(said)} or set(DEFAULT_GROUPS)
+        chosen = set(map(canonicalize_name, groups if said == "all" else names))
+        self._spelled = {canonicalize_name(name): name for name in groups}
         done: set[str] = set()
         for name in groups:
-            if name in chosen:
+            if canonicalize_name(name) in chosen:
                 self._reading.take(Kind.GROUP, name, self._places.of("dependency-groups", name))
                 self._group(name, groups, (), done)
             elif name not in done:
@@ -84,7 +87,8 @@ class _Reader:
                 remedy = "add its name to 'project', or its packages to 'pip', if you need them"
                 self._reading.leave(f"group {quote(name)}", "it is not installed by default", mark, remedy=remedy)
 
-    def _group(self, name: str, groups: Table, open_: tuple[str, ...], done: set[str]) -> None:
+    def _group(self, asked: str, groups: Table, open_: tuple[str, ...], done: set[str]) -> None:
+        name = self._spelled.get(canonicalize_name(asked), asked)  # as PEP 735 compares them
         mark = self._places.of("dependency-groups", open_[-1] if open_ else name)
         if name in open_:
             circle = " → ".join((*open_, name))

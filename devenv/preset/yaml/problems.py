@@ -96,5 +96,10 @@ def given(value: object) -> str:
 
 def quote(text: str) -> str:
     """Text in quotes, shortened, with control characters escaped."""
+    return f"'{plain(text)}'"
+
+
+def plain(text: str) -> str:
+    """As `quote`, without the quotes."""
     short = text if len(text) <= 60 else text[:57] + "…"
-    return "'" + "".join(c if c.isprintable() else repr(c)[1:-1] for c in short) + "'"
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in short)

@@ -42,8 +42,8 @@ dependencies = [
 docs = ["sphinx"]
 
 [dependency-groups]
-dev = ["pytest", {include-group = "lint"}]
-lint = ["ruff==0.14.0"]
+dev = ["pytest", {include-group = "My_Lint"}]
+my-lint = ["ruff==0.14.0"]
 big = ["ray"]
 
 [tool.uv.sources]

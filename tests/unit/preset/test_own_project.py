@@ -84,7 +84,7 @@ def test_a_setup_py_alone_is_built_by_setuptools(write: Write, loads: Loads) -> 
         ("project: editable", None, "there is no pyproject.toml and no setup.py beside this file, so it is no package"),
         ("project: editable", "x =", "is not valid TOML"),
         ("project: editable", "[build-system]\nrequires = ['maturin']\nbuild-backend = 'maturin'", "compiles"),
-        ("project: editable", "[build-system]\nrequires = []\nbuild-backend = 'own'", "its build backend is own"),
+        ("project: editable", "[build-system]\nrequires = []\nbuild-backend = 'own'", "its build backend is 'own'"),
     ],
 )
 def test_mistakes_have_their_place(
@@ -188,7 +188,7 @@ def test_a_pinned_package_that_the_package_asks_for_as_a_range(write: Write, loa
 def test_more_requirements_than_anyone_has_are_a_mistake(write: Write, mistakes: Mistakes) -> None:
     write("pyproject.toml", f"[project]\ndependencies = {[f'a{number}' for number in range(5001)]}\n")
     (found,) = mistakes("extends: root\nproject: editable\n")
-    assert found.message == "more than 5,000 requirements"
+    assert found.message == "more than 5,000 requirements, groups and extras"
 
 
 def test_nothing_above_the_folder_is_read(write: Write, mistakes: Mistakes) -> None:
@@ -226,3 +226,52 @@ def test_groups_that_include_each_earlier_one_twice_are_read_once(write: Write, 
 def test_what_is_nested_too_deep_is_a_mistake(text: str, write: Write, mistakes: Mistakes) -> None:
     write("pyproject.toml", text)
     assert mistakes("extends: root\nproject: {groups: [g0]}\n")
+
+
+def test_names_of_groups_are_compared_as_those_of_packages_are(write: Write, loads: Loads) -> None:
+    groups = "dev-Tools = [{include-group = 'My_Lint'}]\nmy-lint = ['rich']\nempty = []\n"
+    write("pyproject.toml", f"[project]\nname = 'a'\n[dependency-groups]\n{groups}")
+    assert loads("extends: root\nproject: {groups: [Dev_tools, empty], install: false}\n").preset.pip[-1] == "rich"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[project]\nname = 'a'\ndependencies = 'rich'", "dependencies: it takes a list of requirements"),
+        ("[project]\nname = 'a'\ndependencies = [true]", "'True' is not a requirement"),
+        (f"[project]\nname = 'a'\ndependencies = ['rich=={'9' * 5000}']", "is not a requirement"),
+        (f"[project]\nname = 'a'\nrequires-python = '>={'9' * 5000}'", "range of Pythons"),
+        (f"[project]\nname = 'a'\nrequires-python = '{'>=4||' * 1000}>=4'", "range of Pythons"),
+        (f"[build-system]\nrequires = {[f'a{number}' for number in range(101)]}", "more than 100 packages"),
+        ("[build-system]\nrequires = []\nbuild-backend = '" + "x" * 1000 + "'", "its build backend is 'xxx"),
+        ("[project]\nname = 'a'\ndependencies = [\"b @ https://me:secret\\u0040h/b.whl\"]", "https://***@h/b.whl"),
+    ],
+)
+def test_a_hostile_file_has_a_short_mistake(text: str, message: str, write: Write, mistakes: Mistakes) -> None:
+    write("pyproject.toml", f"{text}\n")
+    (found,) = mistakes("extends: root\npip: [rich==14.1.0]\nproject: editable\n")
+    assert message in found.message
+    assert len(found.message) < 400
+
+
+EXTRAS = [f"e{number}" for number in range(5001)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[dependency-groups]\ng = [" + "{include-group = 'no'}," * 5001 + "]",
+        f"[dependency-groups]\ng = ['a[{','.join(EXTRAS)}]']\n[project.optional-dependencies]\n"
+        + "".join(f"{name} = []\n" for name in EXTRAS),
+    ],
+)
+def test_groups_and_extras_count_as_requirements_do(text: str, write: Write, mistakes: Mistakes) -> None:
+    write("pyproject.toml", f"[project]\nname = 'a'\n{text}\n")
+    assert any("more than 5,000" in one.message for one in mistakes("extends: root\nproject: {groups: [g]}\n"))
+
+
+def test_ranges_of_many_places_are_joined_at_once(write: Write, loads: Loads, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("packaging.specifiers.SpecifierSet.__and__")
+    wanted = [f"rich[e{number % 2}]>={number}" for number in range(3)]
+    write("pyproject.toml", f"[project]\nname = 'a'\ndependencies = {[*wanted, 'rich']}\n")
+    assert loads("extends: root\nproject: {install: false}\n").preset.pip[-1] == "rich[e0,e1]>=0,>=1,>=2"
