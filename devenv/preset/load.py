@@ -98,7 +98,7 @@ def load(path: Path) -> LoadedPreset:
     preset = None
     cross = len(problems)
     checks.check(top, problems)
-    own_project.check_python(top, problems)
+    own_project.check(top, path.parent, problems)
     top = _less(top, own_project.KEY)
     cross = len(problems) - cross
     try:

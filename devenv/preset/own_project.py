@@ -16,11 +16,12 @@ from packaging.requirements import InvalidRequirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+from devenv.doors import files
 from devenv.preset import pyproject
 from devenv.preset.pyproject import Asked
 from devenv.preset.requirement import name_of, parsed
 from devenv.preset.toml import listed
-from devenv.preset.yaml.nodes import Node
+from devenv.preset.yaml.nodes import Node, display
 from devenv.preset.yaml.problems import Problems, plain, quote
 
 KEY = "project"
@@ -84,8 +85,8 @@ def build_requirements(build: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def expanded(top: Node, folder: Path, problems: Problems) -> Node:
-    """A file's tree with what its `project` stands for; the value of `project` is the Python that the package asks for,
-    for `check_python`. `folder`: where the file lies."""
+    """A file's tree with what its `project` stands for; the value of `project` is the Python that an installed package
+    asks for, for `check`. `folder`: where the file lies."""
     node = top.entries.get(KEY)
     if node is None:
         return top
@@ -104,15 +105,23 @@ def expanded(top: Node, folder: Path, problems: Problems) -> Node:
         hint = f"{_ALONE}, and install it in a setup step (docs/how-to/own-preset.md, 'Commands after the first start')"
         problems.add(f"the project's package cannot be installed editable: {error}", node.mark, hint=hint)
     rest["setup"] = _with_step(rest.get("setup"), node)
-    if python := file.python():
-        rest[KEY] = Node(value=python[0], mark=python[1], key=node.key)
+    python, mark = file.python() or ("", node.mark)
+    rest[KEY] = Node(value=python, mark=mark, key=node.place)
     return dataclasses.replace(top, value=rest)
 
 
-def check_python(top: Node, problems: Problems) -> None:
-    """A composed tree, whose `project` is what `expanded` made of it: pip refuses a package on another Python."""
+def check(top: Node, folder: Path, problems: Problems) -> None:
+    """A composed tree, whose `project` is what `expanded` made: it is the package in the preset's own `folder`, not
+    that of one that it extends, and pip refuses a package on another Python."""
     project, python = top.entries.get(KEY), top.entries.get("python")
-    if project is None or python is None or not isinstance(project.value, str) or not isinstance(python.value, str):
+    if project is None or not isinstance(project.value, str):
+        return
+    if "workspace" not in top.entries and not files.is_same(str(project.place.path.parent), folder):
+        problems.add(
+            f"'project' installs what /workspace holds, and that is not the folder of {display(project.place.path)}",
+            project.place, hint=f"write it in the devenv.yaml beside the package; {_ALONE}",
+        )  # fmt: skip
+    if python is None or not isinstance(python.value, str):
         return
     if len(project.value) > _LONGEST:
         problems.add("the range of Pythons of the project's package is too long", project.mark, hint="correct the file")

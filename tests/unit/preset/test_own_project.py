@@ -275,3 +275,14 @@ def test_ranges_of_many_places_are_joined_at_once(write: Write, loads: Loads, mo
     wanted = [f"rich[e{number % 2}]>={number}" for number in range(3)]
     write("pyproject.toml", f"[project]\nname = 'a'\ndependencies = {[*wanted, 'rich']}\n")
     assert loads("extends: root\nproject: {install: false}\n").preset.pip[-1] == "rich[e0,e1]>=0,>=1,>=2"
+
+
+def test_a_package_that_the_workspace_does_not_hold(write: Write, mistakes: Mistakes, loads: Loads) -> None:
+    write("sub/pyproject.toml", "[project]\nname = 'a'\n")
+    write("sub/base.yaml", "extends: root\nproject: editable\n")
+    (found,) = mistakes("extends: sub/base.yaml\n")
+    assert (found.where, "/workspace" in found.message) == ("sub/base.yaml:2:1", True)
+    write("pyproject.toml", "[project]\nname = 'b'\n")
+    assert loads("extends: sub/base.yaml\nproject: editable\n")
+    write("sub/base.yaml", "extends: root\nproject: {install: false}\n")
+    assert loads("extends: sub/base.yaml\n")
