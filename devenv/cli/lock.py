@@ -56,6 +56,8 @@ def lock(app: App, preset: str | None, check: bool, upgrade: tuple[str, ...], wi
     from devenv.resolve.relock import earlier, relock
 
     names = tuple(name for option in upgrade for name in option.split(",") if name)
+    if check and names:
+        raise UsageError("--check changes nothing, but --upgrade does", hint="choose one of them")
     if without_model and "model" in names:
         raise UsageError("--without-model contacts no hub, but --upgrade model needs one", hint="choose one of them")
     loaded = load(find(preset, Path.cwd()))

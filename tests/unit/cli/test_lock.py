@@ -134,6 +134,7 @@ def test_a_hub_that_cannot_be_reached_tells_that_the_model_can_be_left_open(
     assert "devenv lock --without-model" in capsys.readouterr().err
     assert not (project / "devenv.lock").exists()
     assert run(["lock", "--without-model", "--upgrade", "model"]) == 2
+    assert run(["lock", "--check", "--upgrade"]) == 2
 
 
 def test_a_folder_in_the_locks_place_is_said_before_anything_is_resolved(
