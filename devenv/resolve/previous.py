@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
+from packaging.utils import canonicalize_name
+
 from devenv.errors import LockError
 from devenv.lock.model import Deb, Lock, LockedBase, LockedNpm, Source, Vsix, Wheel
 from devenv.preset.repository import Repository
@@ -37,7 +39,10 @@ class Earlier:
         for lock in self._locks():
             known |= {each.name for each in (*_debs(lock), *lock.installed, *lock.required, *lock.npm.packages)}
             known |= extension_names(lock.extensions)
-        for name in sorted(self.upgrade - known):
+        spelled = {name: canonicalize_name(name) for name in self.upgrade - known}  # as the preset may have it
+        upgrade = frozenset(spelled[name] if spelled.get(name) in known else name for name in self.upgrade)
+        object.__setattr__(self, "upgrade", upgrade)
+        for name in sorted(upgrade - known):
             import difflib
 
             near = difflib.get_close_matches(name, sorted(known), 1)

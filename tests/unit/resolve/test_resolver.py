@@ -201,6 +201,11 @@ def test_a_name_that_is_not_locked_cannot_be_upgraded(stage: Stage, tmp_path: Pa
     assert caught.value.hint == "did you mean 'ruamel-yaml'?"
 
 
+def test_a_name_to_upgrade_is_one_however_it_is_spelled(stage: Stage, tmp_path: Path) -> None:
+    run(preset(), tmp_path, previous=lock(preset()), upgrade=("Ruamel.YAML",))
+    assert stage.asked == ["wheels"]
+
+
 def test_what_mirrors_dropped_is_resolved_anew_and_all_else_stays(stage: Stage, tmp_path: Path) -> None:
     old = lock(preset(), wheels=(wheel("own", layer=1), wheel("rich", layer=0)))
     one = loaded(preset(), tmp_path / "devenv.yaml", tmp_path / "a/preset.yaml")
