@@ -35,6 +35,11 @@ _REMEDIES = (
         re.compile(r"requires a different Python: \S+ not in"),
         "set 'python' to one that the package takes (and a 'base' that has it), then devenv lock",
     ),
+    (
+        re.compile(r"file:///workspace does not appear to be a Python project"),
+        "the package's own code is not part of what was shared: get it, and name its folder in an environment of "
+        "another name: devenv up … --workspace FOLDER --name NAME",
+    ),
 )
 """Parts of a step's output, and what to do."""
 _READ = 'for mark; do cat "$mark" 2> /dev/null || :; echo; done'

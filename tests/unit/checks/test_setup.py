@@ -97,6 +97,7 @@ COMPILER, PYTHON = "add g++ and python3-dev to 'apt'", "set 'python' to one that
     ("error: command 'g++' failed: No such file or directory", COMPILER),
     ("a.c:1:10: fatal error: Python.h: No such file or directory", COMPILER),
     ("ERROR: Package 'a' requires a different Python: 3.11.2 not in '>=3.13'", PYTHON),
+    ("ERROR: file:///workspace does not appear to be a Python project: neither 'setup.py' nor", "--workspace FOLDER"),
 ])  # fmt: skip
 def test_one_whose_output_tells_why_has_a_remedy(said: str, remedy: str) -> None:
     engine = FakeEngine(a=1)
