@@ -37,8 +37,10 @@ _REMEDIES = (
     ),
     (
         re.compile(r"file:///workspace does not appear to be a Python project"),
-        "the package's own code is not part of what was shared: get it, and name its folder in an environment of "
-        "another name: devenv up … --workspace FOLDER --name NAME",
+        (
+            "the package's own code is not part of what was shared: get it, and name its folder in an environment of "
+            "another name: devenv up … --workspace FOLDER --name NAME"
+        ),
     ),
 )
 """Parts of a step's output, and what to do."""
