@@ -7,6 +7,9 @@ from collections.abc import Iterable
 
 from devenv.lock.model import Artifact, Lock
 
+_Files = frozenset[tuple[str, str]]
+"""(version, sha256) of a package's files."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
@@ -22,13 +25,20 @@ def changes(old: Lock | None, new: Lock) -> tuple[Change, ...]:
     """Every added, removed or changed package; by kind and name."""
     before, after = _versions(old) if old else {}, _versions(new)
     return tuple(
-        Change(kind=kind, name=name, old=_shown(before.get((kind, name))), new=_shown(after.get((kind, name))))
+        _change(kind, name, before.get((kind, name)), after.get((kind, name)))
         for kind, name in sorted(before.keys() | after.keys())
         if before.get((kind, name)) != after.get((kind, name))
     )
 
 
-def _versions(lock: Lock) -> dict[tuple[str, str], frozenset[tuple[str, str]]]:
+def _change(kind: str, name: str, before: _Files | None, after: _Files | None) -> Change:
+    old, new = _shown(before), _shown(after)
+    if old == new:  # another file of the same version
+        old, new = _shown(before, hashes=True), _shown(after, hashes=True)
+    return Change(kind=kind, name=name, old=old, new=new)
+
+
+def _versions(lock: Lock) -> dict[tuple[str, str], _Files]:
     editor = lock.editor
     found: dict[tuple[str, str], set[tuple[str, str]]] = {}
 
@@ -52,5 +62,9 @@ def _versions(lock: Lock) -> dict[tuple[str, str], frozenset[tuple[str, str]]]:
     return {key: frozenset(value) for key, value in found.items()}
 
 
-def _shown(versions: frozenset[tuple[str, str]] | None) -> str | None:
-    return ", ".join(sorted({version for version, _ in versions})) if versions else None
+def _shown(versions: _Files | None, *, hashes: bool = False) -> str | None:
+    if not versions:
+        return None
+    return ", ".join(
+        sorted({f"{version} (sha256 {sha256[:12]}…)" if hashes else version for version, sha256 in versions})
+    )

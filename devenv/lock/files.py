@@ -65,10 +65,19 @@ def command(loaded: LoadedPreset) -> str:
     return f"devenv lock {loaded.preset.name if loaded.shipped else shlex.quote(str(loaded.path))}"
 
 
-def write(lock: Lock, path: Path) -> None:
-    """Write the lock's text, whole or not at all. Raises LockError."""
+def _holds(path: Path, data: bytes) -> bool:
     try:
-        files.write_below(path.parent, path.name, lock.dump().encode())
+        return files.read(path, most_bytes=len(data)) == data
+    except OSError:
+        return False
+
+
+def write(lock: Lock, path: Path) -> None:
+    """Write the lock's text, whole or not at all; the same text is not written again. Raises LockError."""
+    data = lock.dump().encode()
+    try:
+        if not _holds(path, data):
+            files.write_below(path.parent, path.name, data)
     except OSError as error:
         raise LockError(
             f"cannot write the lock: {error.strerror}",

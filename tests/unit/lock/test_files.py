@@ -78,6 +78,17 @@ def test_a_lock_is_written_whole_with_the_users_own_mode(tmp_path: Path) -> None
     assert [one.name for one in path.parent.iterdir()] == ["devenv.lock"]
 
 
+def test_the_same_text_is_not_written_again(tmp_path: Path) -> None:
+    path = tmp_path / "devenv.lock"
+    files.write(lock(preset()), path)
+    before = path.stat().st_ino
+    files.write(lock(preset()), path)
+    assert path.stat().st_ino == before
+    path.write_text("other")
+    files.write(lock(preset()), path)
+    assert read(path) == lock(preset())
+
+
 def test_a_lock_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "devenv.lock").mkdir()
