@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from devenv.cli.app import App, json_option, pass_app
-from devenv.container import condition, container, ssh
+from devenv.container import condition, ssh
 from devenv.doors import process
 from devenv.errors import EngineError, UsageError
 
@@ -47,7 +47,7 @@ def ssh_config(app: App, name: str | None, install: bool, remove: bool, key: Pat
     chosen = keys.choose(key)
     entries = _written(app, keys, chosen)
     if name is not None:
-        entries = {name: entries[app.select(name).name]}
+        entries = {name: entries[app.select(name, devcontainers=True).name]}
     changed = install and ssh.change_config(_config(), keys.include)
     if app.json:
         _print_json(app, keys, entries)
@@ -66,7 +66,7 @@ def ssh_config(app: App, name: str | None, install: bool, remove: bool, key: Pat
 @pass_app
 def ssh_proxy(app: App, name: str) -> None:
     """Be one SSH connection to NAME's container, on standard input and output: the ProxyCommand of 'ssh-config'."""
-    running = condition.require_running(app.select(name))
+    running = condition.require_running(app.select(name, devcontainers=True))
     variables = {**app.endpoint.variables(), ssh.VARIABLE: _keys(app).line()}
     try:
         process.become(ssh.command(running.facts.name), env=variables)
@@ -99,10 +99,12 @@ def _config() -> Path:
 
 def _written(app: App, keys: ssh.Keys, key: Path) -> dict[str, str]:
     """Write the entries of all environments of this user; name → entry. Warns of those that no client can reach."""
-    mine = sorted((one for one in container.everything(app.engine) if app.is_own(one)), key=lambda one: one.name)
+    mine = sorted(filter(app.is_own, app.environments.every()), key=lambda one: (one.is_devcontainer, one.name))
     if not mine:
         raise UsageError("you have no environment on this engine", hint="make one: devenv up rapidocr")
-    entries = {one.name: _entry(app, one.name, key) for one in mine}
+    entries: dict[str, str] = {}
+    for one in mine:  # an environment goes before a dev container of its name
+        entries.setdefault(one.name, _entry(app, one.name, key))
     ssh.write_entries(keys, entries.values())
     for one in mine:
         if one.facts.state == "running" and app.engine.exec(one.facts.name, ssh.test())[0]:

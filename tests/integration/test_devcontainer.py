@@ -161,7 +161,7 @@ def _row(cli: Cli, box: Mapping[str, Any]) -> dict[str, Any]:
     return dict(row)
 
 
-def test_devenv_s_commands_act_on_it(devcontainer: Mapping[str, Any], rendered: Path, cli: Cli) -> None:
+def test_devenv_s_commands_act_on_it(devcontainer: Mapping[str, Any], rendered: Path, cli: Cli, tmp_path: Path) -> None:
     row = _row(cli, devcontainer)
     name = row["name"]
     assert (row["devcontainer"], row["own"], row["unreadable"]) == (True, True, None)
@@ -173,6 +173,11 @@ def test_devenv_s_commands_act_on_it(devcontainer: Mapping[str, Any], rendered: 
     assert cli.ok("exec", name, "--", "id", "-un").out == "dev\n"
     assert cli("smoke", name, "--json").json()["passed"] is True
     assert "==> /var/log/devenv/jupyter/current <==" in cli.ok("logs", name).out
+    (tmp_path / "hosts").write_text(cli.ok("ssh-config", name).out)
+    reached = ["ssh", "-F", str(tmp_path / "hosts"), f"devenv-{name}", "id -un; pwd"]
+    assert (
+        subprocess.run(reached, capture_output=True, text=True, check=False, env=cli.env).stdout == "dev\n/home/dev\n"
+    )
     refused = cli("snapshot", name)
     assert (refused.code, "a dev container client made" in refused.err) == (2, True)
     cli.ok("stop", name)
