@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 from devenv.container.labels import Running
 from devenv.doors.cancellation import Cancellation
@@ -35,7 +36,9 @@ _REFUSED = ("HTTP 401", "HTTP 403")
 
 # What the entrypoint and its `finish` script print (templates/image/usr/local/lib/devenv).
 _UP = "devenv: up"
-_EXIT = re.compile(r"devenv: service (?P<name>\S+) ended: status (?P<status>-?\d+) signal (?P<signal>\d+)")
+_EXIT = re.compile(
+    r"devenv: service (?P<name>\S+) ended: status (?P<status>-?\d+) signal (?P<signal>\d+)(?: count (?P<count>\d+))?"
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +53,8 @@ class Watch:
     """Follows what one container prints: `up` is set when it is booted, `exits` holds services that failed. `waiting`
     are those that may still be started again; `note` is told when one is.
 
-    Made before the container starts, so that no line is missed; `up` is given for one that runs already.
+    Made before the container starts, so that no line is missed; `up` is given for one that runs already. `known`: how
+    often a service had ended before, because lines of then may come late.
     """
 
     def __init__(
@@ -61,7 +65,9 @@ class Watch:
         up: bool = False,
         note: Callable[[str], None] = lambda _: None,
         cancel: Cancellation | None = None,
+        known: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
+        self._known = known
         self.up = threading.Event()
         self.failed = threading.Event()
         self.exits: dict[str, str] = {}
@@ -88,11 +94,14 @@ class Watch:
                 if line.strip() == _UP:
                     self._began = time.monotonic()
                     self.up.set()
-                elif found := _EXIT.match(line):
+                elif (found := _EXIT.match(line)) and self._is_new(found):
                     how = f"signal {found['signal']}" if found["status"] == "-1" else f"exit status {found['status']}"
                     self._ended(found["name"], how)
         # The container ended, for whatever reason: check() asks the engine why.
         self.failed.set()
+
+    def _is_new(self, found: re.Match[str]) -> bool:
+        return found["count"] is None or int(found["count"]) > self._known.get(found["name"], 0)
 
     def _ended(self, service: str, how: str) -> None:
         now = time.monotonic()

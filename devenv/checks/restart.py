@@ -12,6 +12,7 @@ from devenv.doors.terminal.stages import Stages
 from devenv.errors import NotReadyError
 
 _SERVICES = "/run/devenv/sv"
+_ENDS = "/run/devenv/exit"
 _GRACE_S = 10
 """A service that does not end within this time is killed."""
 
@@ -35,5 +36,12 @@ def restart(running: Running, service: str, engine: Engine, *, token: str | None
     if not asked or token is None:
         return
     with stages.stage("ready") as stage:
-        watch = readiness.Watch(running.facts.name, engine, up=True)
+        watch = readiness.Watch(running.facts.name, engine, up=True, known={service: _ends(running, service, engine)})
         readiness.wait_ready(dataclasses.replace(running, services=asked), token, watch, progress=stage, engine=engine)
+
+
+def _ends(running: Running, service: str, engine: Engine) -> int:
+    """How often the service has ended in this boot, the end that the restart made included."""
+    code, out, _ = engine.exec(running.facts.name, ["cat", f"{_ENDS}/{service}"], user="dev")
+    count = out.split()[-1:] if code == 0 else []
+    return int(count[0]) if count and count[0].isdecimal() else 0

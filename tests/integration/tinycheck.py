@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from ocr import guard, modes, prompts, smoke
 from ocr.backends import Settings, weights
+from ocr.backends import transformers as own
 from ocr.backends.decoding import GuardProcessor
 from ocr.backends.transformers import TransformersBackend
 from ocr.engine import Request
@@ -23,6 +24,8 @@ from ocr.engine import Request
 
 def loader(folder: Path) -> TransformersBackend:
     """Our loader gives what Transformers' own gives: the same names, numbers and buffers, whatever the chunk."""
+    # float32 on every processor: in bfloat16 the sums of a batch are rounded otherwise, and random weights decide closely.
+    own.fast_bfloat16 = lambda: False
     backend = TransformersBackend(Settings(model=folder))
     model_class, config = backend._classes()
     for chunk in (1000, weights.CHUNK):

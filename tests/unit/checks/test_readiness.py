@@ -14,6 +14,7 @@ from devenv.doors.docker.values import ContainerFacts
 from devenv.doors.terminal.progress import Silent
 from devenv.errors import EngineError, NotReadyError
 from devenv.plan.services import ANY_STATUS, PlannedService
+from tests.waiting import until
 
 
 def _service(name: str, port: int, *, timeout_s: int = 30, status: int = 200) -> PlannedService:
@@ -199,6 +200,21 @@ def test_a_token_that_was_changed_is_said_by_its_file(tmp_path: Path) -> None:
         readiness.check_token(running, {"ide": "HTTP 401", "open": "ready"}, tmp_path / "token")
     assert caught.value.where == str(tmp_path / "token")
     assert "--new-token" in str(caught.value.hint)
+
+
+def test_an_end_from_before_whose_line_comes_late_is_no_failure() -> None:
+    """The engine may send what a service said before the watch began."""
+    line = "devenv: service web ended: status -1 signal 15 count {}"
+    late: Any = FakeEngine([(0, line.format(3))])
+    watch = readiness.Watch("devenv-demo", late, up=True, known={"web": 3})
+    until(lambda: bool(watch._said))
+    late.stopped.set()
+    until(watch.failed.is_set)  # the stream ended, so the line was read
+    assert watch.exits == {}
+    for number, known in ((4, 3), (1, 0)):
+        watch = readiness.Watch("devenv-demo", FakeEngine([(0, line.format(number))]), up=True, known={"web": known})  # type: ignore[arg-type]
+        until(watch.failed.is_set)
+        assert watch.exits == {"web": "signal 15"}
 
 
 @pytest.mark.parametrize("state", ["exited", "dead", "removing"])

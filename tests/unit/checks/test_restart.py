@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from types import SimpleNamespace
 from typing import Any
-from unittest.mock import MagicMock
 
 import pytest
 
@@ -35,9 +34,9 @@ def _restart(monkeypatch: pytest.MonkeyPatch, service: str, *, token: str | None
 
     def run(_: str, command: list[str], **__: Any) -> tuple[int, str, str]:
         done.append(command[-1])
-        return status, "timeout", ""
+        return status, "-1 15 3\n" if command[0] == "cat" else "timeout", ""
 
-    monkeypatch.setattr(readiness, "Watch", MagicMock())
+    monkeypatch.setattr(readiness, "Watch", lambda *_, known, **__: done.append(known))
     monkeypatch.setattr(
         readiness, "wait_ready", lambda one, *_, **__: done.append([each.name for each in one.services])
     )
@@ -48,9 +47,9 @@ def _restart(monkeypatch: pytest.MonkeyPatch, service: str, *, token: str | None
 
 
 def test_what_has_a_port_is_waited_for_and_behind_the_gateway_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert _restart(monkeypatch, "web") == ["/run/devenv/sv/web", ["web"]]
+    assert _restart(monkeypatch, "web") == ["/run/devenv/sv/web", "/run/devenv/exit/web", {"web": 3}, ["web"]]
     assert _restart(monkeypatch, "worker") == ["/run/devenv/sv/worker"]
-    assert _restart(monkeypatch, "gateway") == ["/run/devenv/sv/gateway", ["web"]]
+    assert _restart(monkeypatch, "gateway")[-2:] == [{"gateway": 3}, ["web"]]
 
 
 def test_another_users_service_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
