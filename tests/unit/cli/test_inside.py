@@ -274,7 +274,7 @@ def test_one_service_is_restarted_and_waited_for(
     assert cli.run(["restart", *words]) == 0
     command, *rest = services
     assert command == ["sv", "-w", "10", "force-restart", f"/run/devenv/sv/{service}"]
-    assert rest == ([waited] if waited else [])
+    assert rest == ([["cat", f"/run/devenv/exit/{service}"], waited] if waited else [])
 
 
 @pytest.mark.parametrize("words", [["../../etc"], ["demo", "nope"], ["demo", "web", "more"], []])
