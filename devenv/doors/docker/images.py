@@ -73,7 +73,8 @@ class Images(Changes):
             headers={"Content-Type": "application/x-tar"}, stream=True, timeout=_LOADING_S,
         ))  # fmt: skip
         unpacked: dict[str, int] = {}
-        for row in map(from_json, answer.iter_lines(decode_unicode=True)):
+        # A line's end (CR LF) that comes in two pieces counts as two, so that an empty line follows.
+        for row in map(from_json, filter(None, answer.iter_lines())):
             if "error" in row:
                 raise docker.errors.ImageLoadError(str(row["error"]))
             if done := (row.get("progressDetail") or {}).get("current"):

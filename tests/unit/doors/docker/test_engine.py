@@ -441,6 +441,14 @@ def test_a_large_layer_may_be_unpacked_in_silence_and_what_is_unpacked_is_told()
     assert api.timeout > 600
 
 
+def test_a_line_s_end_may_come_in_two_pieces() -> None:
+    """requests reads 512 bytes at once."""
+    first = b'{"status":"Loading layer","progressDetail":{"current":5,"total":9},"id":"a"}'
+    api, told = _Loads(first.ljust(511), b'{"stream":"Loaded image: devenv/x:1\\n"}'), list[int]()
+    engine.Engine(SimpleNamespace(api=api), version="26", endpoint=Endpoint(address="")).load(iter([b""]), told.append)
+    assert told == [5]
+
+
 def test_an_image_that_the_engine_does_not_take_is_an_error() -> None:
     api = _Loads(b'{"errorDetail":{"message":"no space left on device"},"error":"no space left on device"}')
     own = engine.Engine(SimpleNamespace(api=api), version="26", endpoint=Endpoint(address=""))
