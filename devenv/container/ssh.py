@@ -111,9 +111,9 @@ class Keys:
         return public(path)
 
     def _make(self) -> None:
-        secret_file.write(self.folder / "making", "")  # the folder, 0700
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         fresh = self.folder / "fresh"
-        for path in (fresh, fresh.with_suffix(".pub"), self.folder / "making"):
+        for path in (fresh, fresh.with_suffix(".pub")):
             path.unlink(missing_ok=True)
         make = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "devenv", "-f", str(fresh)]
         try:
@@ -129,13 +129,14 @@ class Keys:
 def public(path: Path) -> str:
     """The public key that belongs to a key's file, in one line: PATH.pub, or PATH itself where it is one. Raises
     UsageError for what is none, and for kinds that OpenSSH's server no longer takes."""
-    file = path if path.suffix == ".pub" else path.with_name(f"{path.name}.pub")
+    private = path.with_suffix("") if path.suffix == ".pub" else path
+    file = private.with_name(f"{private.name}.pub")
     try:
         text = files.read_text(file, most_bytes=_KEY_BYTES).strip()
     except OSError as error:
         raise UsageError(
             f"cannot read the public key: {files.reason(error)}", where=str(file),
-            hint=f"write it: ssh-keygen -y -f {shlex.quote(str(path))} > {shlex.quote(str(file))}",
+            hint=f"write it: ssh-keygen -y -f {shlex.quote(str(private))} > {shlex.quote(str(file))}",
         ) from None  # fmt: skip
     if why := _unusable(text):
         raise UsageError(why, where=str(file), hint="make a key that works: ssh-keygen -t ed25519; or leave --key out")

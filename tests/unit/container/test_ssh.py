@@ -52,9 +52,10 @@ def test_what_is_no_key_that_works_is_one_error(tmp_path: Path, text: str, why: 
     assert "ssh-keygen -t ed25519" in str(caught.value.hint)
 
 
-def test_a_key_without_its_public_half_says_how_to_get_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["my key", "my key.pub"])
+def test_a_key_without_its_public_half_says_how_to_get_it(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match="the file does not exist") as caught:
-        ssh.public(tmp_path / "my key")
+        ssh.public(tmp_path / name)
     assert caught.value.hint == f"write it: ssh-keygen -y -f '{tmp_path}/my key' > '{tmp_path}/my key.pub'"
 
 
