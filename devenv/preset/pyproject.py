@@ -142,14 +142,14 @@ class Pyproject:
             header = f"tool.poetry.group.{spelled}.dependencies"
             yield from self._of_poetry(header, mapping(self._poetry, "group", spelled, "dependencies"), walk)
         if key == "dev":
-            every = mapping(self._data, "tool", "uv").get("dev-dependencies")
+            every = self._uv.get("dev-dependencies")
             yield from self._each("tool.uv", "dev-dependencies", every, walk)
             yield from self._of_poetry("tool.poetry.dev-dependencies", mapping(self._poetry, "dev-dependencies"), walk)
         walk.groups.add(key)
 
     def groups(self) -> tuple[str, ...]:
         """The names of all groups."""
-        dev = mapping(self._data, "tool", "uv").get("dev-dependencies") or self._poetry.get("dev-dependencies")
+        dev = self._uv.get("dev-dependencies") or self._poetry.get("dev-dependencies")
         tables = (
             mapping(self._data, "dependency-groups"),
             mapping(self._poetry, "group"),
