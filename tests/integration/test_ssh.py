@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
+import socket
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -78,21 +80,28 @@ def test_files_go_both_ways(client: Client, tmp_path: Path) -> None:
     assert client.run("ssh", HOST, "ls docs | wc -l").stdout.strip() == str(len(list(docs.iterdir())))
 
 
+def _page(path: Path) -> bytes:
+    """What a web server behind a socket answers; nothing before it listens."""
+    with socket.socket(socket.AF_UNIX) as link, contextlib.suppress(OSError):
+        link.connect(str(path))
+        link.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        return b"".join(iter(lambda: link.recv(1 << 16), b""))
+    return b""
+
+
 def test_a_terminal_and_forwarded_ports(client: Client, tmp_path: Path) -> None:
     shown = client.run("ssh", "-tt", HOST, "tty; python -c 'print(6 * 7)'").stdout
     assert shown.startswith("/dev/pts/")
     assert "42" in shown
-    socket = tmp_path / "page"
+    socket_ = tmp_path / "page"
     with subprocess.Popen(
-        client.command("ssh", "-N", "-L", f"{socket}:127.0.0.1:8899", HOST), env=client.cli.env
+        client.command("ssh", "-N", "-L", f"{socket_}:127.0.0.1:8899", HOST), env=client.cli.env
     ) as one:
         try:
-            until(socket.exists)
+            until(socket_.exists)
             serve = "exec -a http python -m http.server 8899 --bind 127.0.0.1 -d /etc/devenv > /dev/null 2>&1 &"
             client.run("ssh", HOST, f"bash -c {shlex.quote(serve)}")
-            page = ["curl", "-fsS", "--retry", "9", "--retry-all-errors", "--unix-socket", str(socket), "http://x/"]
-            done = subprocess.run(page, capture_output=True, text=True, check=True)
-            assert "preset.yaml" in done.stdout
+            until(lambda: b"preset.yaml" in _page(socket_))
         finally:
             one.terminate()
 
