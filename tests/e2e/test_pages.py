@@ -12,8 +12,10 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from playwright.sync_api import TimeoutError as Late
 
 from tests.integration.conftest import Cli, docker
+from tests.integration.openvsx import Registry
 
 pytestmark = pytest.mark.engine
+EDITOR = Path(__file__).parents[2] / "presets" / "python" / "editor"
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +127,31 @@ def project(up_python: Mapping[str, Any], tmp_path: Path) -> Iterator[Mapping[st
     docker("exec", "devenv-t-python", "rm", *made)
 
 
+@pytest.fixture
+def by_name(cli: Cli, up_python: Mapping[str, Any], tmp_path: Path) -> Iterator[Mapping[str, Any]]:
+    """An environment whose editor has that extension from a registry, by name, and not from the preset."""
+    told = json.loads((EDITOR / "package.json").read_text())
+    name, version, engine = told.pop("name"), told.pop("version"), told.pop("engines")["vscode"]
+    told.pop("publisher")
+    (tmp_path / "shop.py").write_text(SHOP)
+    (tmp_path / "devenv.yaml").write_text(
+        "name: t-by-name\nextends: python\nextensions: [acme.python]\n"
+        "files: {/opt/code-server/lib/vscode/extensions/devenv-python: null}\n"
+    )
+    tmp_path.chmod(0o777)
+    with Registry() as registry:
+        files = {path.name: path.read_text() for path in EDITOR.glob("*.js")}
+        registry.add(f"acme.{name}", version, engine=engine, files=files, **told)
+        cli.ok("lock", "--registry", registry.url, cwd=tmp_path)
+    try:
+        told = cli.ok("up", "--json", cwd=tmp_path).json()
+        found = docker("exec", "devenv-t-by-name", "ls", "/opt/code-server/lib/vscode/extensions").split()
+        assert [one for one in found if "python-" in one] == [f"acme.{name}-{version}"]
+        yield told
+    finally:
+        cli("down", "--volumes", "t-by-name")
+
+
 def _open(page: Page, urls: Mapping[str, str], name: str, shown: str) -> None:
     """Open a file from the explorer, again while VS Code does not know its kind yet and shows plain text."""
     page.goto(urls["ide"])
@@ -140,8 +167,9 @@ def _open(page: Page, urls: Mapping[str, str], name: str, shown: str) -> None:
     raise AssertionError(f"{name} never opened")
 
 
-def test_a_python_file_completes_lints_and_debugs(page: Page, project: Mapping[str, Any]) -> None:
-    _open(page, project["urls"], "shop.py", ".squiggly-error")
+@pytest.mark.parametrize("environment", ["project", "by_name"])
+def test_a_python_file_completes_lints_and_debugs(page: Page, environment: str, request: pytest.FixtureRequest) -> None:
+    _open(page, request.getfixturevalue(environment)["urls"], "shop.py", ".squiggly-error")
     _run_command(page, "Problems: Focus on Problems View")
     problems = page.locator(".markers-panel-container")
     for found in ("Undefined name `nowhere`", "reportArgumentType", "F401"):
