@@ -14,7 +14,7 @@ from devenv.container.state import is_name
 from devenv.doors.docker.engine import LABEL
 from devenv.doors.terminal.console import bytes_text, printable
 from devenv.errors import NotReadyError
-from devenv.plan.services import WORKBENCH
+from devenv.plan.inside import WORKBENCH
 
 
 @click.command()

@@ -16,7 +16,7 @@ from devenv.cli.meant import decided_by, filling, name_of, snapshot
 from devenv.container.gpu import MODES
 from devenv.doors.terminal.console import Console, printable
 from devenv.errors import CancelledError, DevenvError
-from devenv.plan.services import ROLES, WORKBENCH
+from devenv.plan.inside import ROLES, WORKBENCH
 from devenv.preset.load import find
 from devenv.up.decide import decide
 from devenv.up.image import make_image
