@@ -16,7 +16,8 @@ PRESET ?= rapidocr
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
-up: $(USER_STAMP) engine ## Do all the set-up and bring an environment up: make up [PRESET=rapidocr]
+up: ## Do all the set-up and bring an environment up: make up [PRESET=rapidocr]
+	@$(MAKE) --no-print-directory -j2 $(USER_STAMP) engine
 	$(BIN)/devenv up $(PRESET) --relock
 
 down: $(USER_STAMP) ## Remove that environment's container (its volumes stay)
@@ -84,8 +85,10 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || tools/python-venv.sh $(PYTHON)
 	$(PYTHON) -m venv $(VENV)
 
+# Python compiles what it imports: compiling all of every package takes as long as the downloads.
 $(USER_STAMP): pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --editable .
+	@echo "Installing devenv into $(VENV) …"
+	@$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --editable .
 	@touch $@
 
 # Tests run with the package versions with which they last passed. New releases come in by 'make upgrade', not in CI.
