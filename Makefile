@@ -1,6 +1,6 @@
 # Every target does its own set-up. Start with: make up
 .DEFAULT_GOAL := help
-.PHONY: help up down engine test test-engine test-fast test-loopback test-unit check lint format lock upgrade bench docs golden release clean
+.PHONY: help up down engine test test-engine test-fast test-loopback test-unit check lint format lock upgrade bench bench-check docs golden release clean
 
 # Else every process of the tests compiles the package again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -69,6 +69,10 @@ golden: $(DEV_STAMP) ## Rewrite the golden files, and the templates' digest in t
 bench: $(DEV_STAMP) engine ## Measure; prints the tables of docs/benchmarks.md
 	tools/test-tools.sh
 	$(BIN)/python -m benchmarks
+
+bench-check: $(DEV_STAMP) engine ## Measure for some minutes, and say what is slower than docs/benchmarks.md has it
+	tools/test-tools.sh
+	$(BIN)/python -m benchmarks --check --rounds 3
 
 docs: $(DEV_STAMP) ## Rewrite the generated reference
 	$(BIN)/python tools/reference.py
