@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME…] [--cold] [--check] [--json]`: measure, print tables, record them in docs/benchmarks.md."""
+"""`python -m benchmarks [NAME…] [--cold] [--check] [--json]`: measure, print, and record in docs/benchmarks.md."""
 
 from __future__ import annotations
 
