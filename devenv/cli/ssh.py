@@ -40,6 +40,8 @@ def ssh_config(app: App, name: str | None, install: bool, remove: bool, key: Pat
     if remove:
         _remove(app, keys, others=bool(install or name or key or new_key))
         return
+    keys.check()
+    ssh.check_command(*_command(app))
     if new_key:
         if key:
             raise UsageError("--key and --new-key do not go together", hint="leave one of them out")
@@ -78,10 +80,11 @@ def _keys(app: App) -> ssh.Keys:
     return ssh.Keys(folder=app.dirs.state / "ssh", engine=app.endpoint.address)
 
 
-def _entry(app: App, name: str, key: Path) -> str:
+def _command(app: App) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The beginning of a connection's command, and its variables."""
     places = {one: value for one in _PLACES if (value := os.environ.get(one))}
     engine = {one: value for one, value in app.endpoint.variables().items() if value}
-    return ssh.entry(name, proxy=(*_program(), "ssh-proxy"), variables=places | engine, key=key)
+    return (*_program(), "ssh-proxy"), places | engine
 
 
 def _program() -> tuple[str, ...]:
@@ -103,8 +106,9 @@ def _written(app: App, keys: ssh.Keys, key: Path) -> dict[str, str]:
     if not mine:
         raise UsageError("you have no environment on this engine", hint="make one: devenv up rapidocr")
     entries: dict[str, str] = {}
+    proxy, variables = _command(app)
     for one in mine:  # an environment goes before a dev container of its name
-        entries.setdefault(one.name, _entry(app, one.name, key))
+        entries.setdefault(one.name, ssh.entry(one.name, proxy=proxy, variables=variables, key=key))
     ssh.write_entries(keys, entries.values())
     for one in mine:
         if one.facts.state == "running" and app.engine.exec(one.facts.name, ssh.test())[0]:

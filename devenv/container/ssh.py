@@ -9,7 +9,10 @@ from __future__ import annotations
 import base64
 import binascii
 import dataclasses
+import errno
 import hashlib
+import json
+import os
 import re
 import shlex
 import struct
@@ -30,7 +33,16 @@ _KINDS = {
 _LEAST_RSA_BITS = 2048
 _KEY_BYTES = 16 << 10
 _CONFIG_BYTES = 1 << 20
+_CONTROL = r"\x00-\x1f\x7f\ud800-\udfff"
+_NOT_IN_FILE = re.compile(rf'[\\"{_CONTROL}]|\$\{{')
+"""What a file's name cannot have for every version of the client: escapes came with 8.7, and ${…} is a variable."""
+_NOT_IN_INCLUDE = re.compile(rf"{_NOT_IN_FILE.pattern}|[*?\[%]")
+"""Patterns too, and placeholders, which came with 9.9."""
+_NOT_IN_COMMAND = re.compile(rf"[\\{_CONTROL}]")
+"""The client looks for quotes in it before the shell does, with another meaning of the backslash."""
+_PLAIN_HOST = re.compile(r"[a-z0-9._-]+")
 _ABOVE = "# devenv's environments as hosts; 'devenv ssh-config --remove' takes these two lines out."
+_OWN_INCLUDE = r'Include "[^"\n]*/devenv/ssh/hosts/\*\.conf"'
 
 
 def host(name: str) -> str:
@@ -39,8 +51,12 @@ def host(name: str) -> str:
 
 
 def address(name: str) -> str:
-    """The URI with which VS Code opens the environment's files by Remote - SSH."""
-    return f"vscode-remote://ssh-remote+{host(name)}{WORKSPACE}"
+    """The URI with which VS Code opens the environment's files by Remote - SSH. Editors lower-case such an address, so
+    another host than a plain one stands in it as JSON in hexadecimal digits."""
+    plain = host(name)
+    told = json.dumps({"hostName": plain}, separators=(",", ":"))
+    authority = plain if _PLAIN_HOST.fullmatch(plain) else told.encode().hex()
+    return f"vscode-remote://ssh-remote+{authority}{WORKSPACE}"
 
 
 def command(container: str) -> list[str]:
@@ -77,14 +93,21 @@ class Keys:
         folder = self.folder / "hosts"
         return f'Include "{folder}/*.conf"'
 
+    def check(self) -> None:
+        """Raise UsageError for a folder that the client's settings cannot name."""
+        hint = "set XDG_STATE_HOME to a folder without such characters in its path"
+        _require(str(self.folder), _NOT_IN_INCLUDE, hint=hint)
+
     def choose(self, key: Path | None) -> Path:
         """The file of the key that may log in, which is remembered: `key`, else the one of before, else a new one of
         devenv's own. Raises UsageError, NotReadyError."""
         if key is not None:
+            _require(_private(key), _NOT_IN_FILE, hint="move the key to another folder, or leave --key out")
             public(key)
             secret_file.write(self.folder / "key", f"{key.absolute()}\n")
             return key
         if kept := self.chosen():
+            _require(_private(kept), _NOT_IN_FILE, hint="move the key, and name it: devenv ssh-config --key FILE")
             return kept
         if not files.is_there(self.own):
             self._make()
@@ -176,6 +199,14 @@ def _fields(blob: bytes) -> list[bytes]:
     return found
 
 
+def check_command(proxy: Sequence[str], variables: Mapping[str, str]) -> None:
+    """Raise UsageError for a program, or a value of a variable, that a ProxyCommand cannot have."""
+    for word in proxy:
+        _require(word, _NOT_IN_COMMAND, hint="install devenv in a folder without such characters in its path")
+    for variable, value in variables.items():
+        _require(value, _NOT_IN_COMMAND, hint=f"set {variable} to a value without such characters")
+
+
 def entry(name: str, *, proxy: Sequence[str], variables: Mapping[str, str], key: Path) -> str:
     """A host for ~/.ssh/config. `proxy` begins the command of a connection, the name follows; `variables`: which engine
     and which state it is.
@@ -203,25 +234,37 @@ def installed(text: str, line: str) -> str:
 
 
 def removed(text: str) -> str:
-    """A client's settings without it."""
-    return re.sub(rf"^{re.escape(_ABOVE)}\nInclude [^\n]*\n\n?", "", text, flags=re.M)
+    """A client's settings without devenv's lines, wherever they are."""
+    text = re.sub(rf"^{re.escape(_ABOVE)}\n{_OWN_INCLUDE}(\n\n?|\Z)", "", text, flags=re.M)
+    return re.sub(rf"^({re.escape(_ABOVE)}|{_OWN_INCLUDE})(\n|\Z)", "", text, flags=re.M)
 
 
 def change_config(path: Path, line: str | None) -> bool:
     """Put the line `Include …` into the client's settings, or with None take it out; whether that changed anything.
 
-    Links stay links, and modes stay as they are. Raises UsageError for a file that cannot be read or written.
+    Links stay links, and modes stay as they are. Raises UsageError for a file that cannot be read or written, and for a
+    link to a file that does not exist: only its owner knows whether that file is still to come.
     """
-    there = path.resolve()  # a link into a folder of settings that is kept in git
+    there = _followed(path)  # a link into a folder of settings that is kept in git
     try:
-        text = files.read_text(there, most_bytes=_CONFIG_BYTES) if files.is_there(path) else ""
+        text = files.read_text(there, most_bytes=_CONFIG_BYTES) if files.is_there(there) else ""
         new = removed(text) if line is None else installed(text, line)
         if new == text:
             return False
+        if path.is_symlink() and not files.is_there(there):
+            raise UsageError(
+                f"it is a link to {there}, which does not exist", where=str(path),
+                hint="make that file, or remove the link; then run the command again",
+            )  # fmt: skip
         there.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         mode = there.stat().st_mode & 0o777 if there.exists() else 0o600
         atomic.write(there, new, mode=mode)
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise UsageError(
+                "it is a link that leads back to itself", where=str(path),
+                hint="remove the link, and run the command again",
+            ) from None  # fmt: skip
         remedy = f"put this line at its top yourself: {line}" if line else "take devenv's two lines out yourself"
         raise UsageError(f"cannot change it: {files.reason(error)}", where=str(path), hint=remedy) from None
     return True
@@ -230,7 +273,7 @@ def change_config(path: Path, line: str | None) -> bool:
 def includes(path: Path, line: str) -> bool:
     """Whether the client's settings have the line `Include …` where `change_config` puts it."""
     try:
-        return line in files.read_text(path.resolve(), most_bytes=_CONFIG_BYTES).splitlines()
+        return line in files.read_text(_followed(path), most_bytes=_CONFIG_BYTES).splitlines()
     except OSError:
         return False
 
@@ -239,6 +282,17 @@ def _private(key: Path) -> str:
     """The file of a private key, which the client reads; for a key in hardware or an agent the public one will do."""
     private = key.with_suffix("") if key.suffix == ".pub" else key
     return str((private if files.is_there(private) else key).absolute())
+
+
+def _followed(path: Path) -> Path:
+    """Where links lead; a loop of links stays what it is, and opening it is an OSError."""
+    return Path(os.path.realpath(path))
+
+
+def _require(text: str, odd: re.Pattern[str], *, hint: str) -> None:
+    """Raise UsageError for a text with something `odd`, which the client would read otherwise."""
+    if found := odd.search(text):
+        raise UsageError(f"ssh's configuration cannot hold {text!r}, because it has {found[0]!r}", hint=hint)
 
 
 def _word(text: str) -> str:

@@ -11,6 +11,7 @@ import pytest
 from devenv.container import ssh
 from devenv.errors import NotReadyError, UsageError
 
+INCLUDE, ELSEWHERE = (f'Include "/{one}/devenv/ssh/hosts/*.conf"' for one in "ab")
 OTHERS = "# mine\nHost box\n  User me\n"
 
 
@@ -103,12 +104,21 @@ def test_engines_have_files_of_their_own(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", OTHERS, "Include other\n" + OTHERS])
 def test_the_line_is_put_first_once_and_taken_out_again(text: str) -> None:
-    new = ssh.installed(text, 'Include "/a/*.conf"')
-    assert new.splitlines()[1] == 'Include "/a/*.conf"'
+    new = ssh.installed(text, INCLUDE)
+    assert new.splitlines()[1] == INCLUDE
     assert new.endswith(text)
-    assert ssh.installed(new, 'Include "/a/*.conf"') == new
-    assert ssh.installed(new, 'Include "/b/*.conf"').count('Include "/') == 1
+    assert ssh.installed(new, INCLUDE) == new
+    assert ssh.installed(new, ELSEWHERE).count('Include "/') == 1
     assert ssh.removed(new) == text
+
+
+@pytest.mark.parametrize("mine", ["Include mine.conf\n", "\n", "# mine\n", 'Include "/x/hosts/*.conf"\n', "Include \n"])
+@pytest.mark.parametrize("rest", ["", "\n" + OTHERS])
+def test_a_line_of_the_users_between_devenvs_two_lines_stays(mine: str, rest: str) -> None:
+    mark, line = ssh.installed("", INCLUDE).splitlines()
+    assert ssh.removed(f"{mark}\n{mine}{line}\n{rest}") == mine + rest
+    assert ssh.removed(f"{mark}\n{mine}{line}") == mine
+    assert ssh.removed(f"{mark}\n{mine}") == mine
 
 
 def test_settings_stay_a_link_with_their_mode(tmp_path: Path) -> None:
@@ -118,19 +128,19 @@ def test_settings_stay_a_link_with_their_mode(tmp_path: Path) -> None:
     real.write_text(OTHERS)
     real.chmod(0o640)
     link.symlink_to(real)
-    assert ssh.change_config(link, "Include x")
-    assert not ssh.change_config(link, "Include x")
+    assert ssh.change_config(link, INCLUDE)
+    assert not ssh.change_config(link, INCLUDE)
     assert (link.is_symlink(), real.stat().st_mode & 0o777) == (True, 0o640)
-    assert ssh.includes(link, "Include x")
+    assert ssh.includes(link, INCLUDE)
     assert ssh.change_config(link, None)
     assert real.read_text() == OTHERS
-    assert not ssh.includes(link, "Include x")
+    assert not ssh.includes(link, INCLUDE)
 
 
 def test_new_settings_are_the_users_alone(tmp_path: Path) -> None:
     path = tmp_path / ".ssh" / "config"
     assert not ssh.change_config(path, None)
-    assert ssh.change_config(path, "Include x")
+    assert ssh.change_config(path, INCLUDE)
     assert (path.parent.stat().st_mode & 0o777, path.stat().st_mode & 0o777) == (0o700, 0o600)
 
 
@@ -138,6 +148,69 @@ def test_settings_that_cannot_be_read_stay_as_they_are(tmp_path: Path) -> None:
     path = tmp_path / "config"
     path.write_bytes(b"Host \xff\n")
     with pytest.raises(UsageError, match="it is not UTF-8 text") as caught:
-        ssh.change_config(path, "Include x")
-    assert caught.value.hint == "put this line at its top yourself: Include x"
+        ssh.change_config(path, INCLUDE)
+    assert caught.value.hint == f"put this line at its top yourself: {INCLUDE}"
     assert path.read_bytes() == b"Host \xff\n"
+
+
+@pytest.mark.parametrize("remove", [False, True])
+def test_a_loop_of_links_is_one_error(remove: bool, tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.symlink_to("other")
+    (tmp_path / "other").symlink_to("config")
+    with pytest.raises(UsageError, match="it is a link that leads back to itself") as caught:
+        ssh.change_config(path, None if remove else INCLUDE)
+    assert caught.value.hint == "remove the link, and run the command again"
+    assert not ssh.includes(path, INCLUDE)
+
+
+def test_a_link_to_a_file_still_to_come_is_one_error(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.symlink_to(tmp_path / "dotfiles" / "ssh")
+    with pytest.raises(UsageError, match="dotfiles/ssh, which does not exist") as caught:
+        ssh.change_config(path, INCLUDE)
+    assert caught.value.hint == "make that file, or remove the link; then run the command again"
+    assert [one.name for one in tmp_path.iterdir()] == ["config"]
+    assert not ssh.change_config(path, None)
+
+
+@pytest.mark.parametrize("odd", ['"', "\\", "[", "*", "?", "%", "${", "\n", "\udcff"])
+def test_a_state_folder_that_the_client_cannot_name_is_refused(odd: str) -> None:
+    with pytest.raises(UsageError, match="ssh's configuration cannot hold") as caught:
+        ssh.Keys(folder=Path(f"/s/a{odd}b/devenv/ssh"), engine="x").check()
+    assert caught.value.hint == "set XDG_STATE_HOME to a folder without such characters in its path"
+
+
+def test_other_folders_are_taken() -> None:
+    ssh.Keys(folder=Path("/s/a b'c#d$e~f{g}é\u3000]/devenv/ssh"), engine="x").check()
+
+
+@pytest.mark.parametrize("odd", ['"', "\\", "${HOME}", "\t"])
+def test_a_key_that_the_client_cannot_name_is_refused_and_not_remembered(odd: str, tmp_path: Path) -> None:
+    keys, key = ssh.Keys(folder=tmp_path / "ssh", engine="x"), tmp_path / f"a{odd}b"
+    key.with_name(f"{key.name}.pub").write_text(ED25519)
+    with pytest.raises(UsageError, match="ssh's configuration cannot hold"):
+        keys.choose(key)
+    assert not keys.folder.exists()
+    keys.folder.mkdir()
+    (keys.folder / "key").write_text(f"{key}\n")  # by an older devenv
+    with pytest.raises(UsageError, match="ssh's configuration cannot hold"):
+        keys.choose(None)
+
+
+def test_a_command_that_the_client_cannot_hold_is_refused() -> None:
+    ssh.check_command(("/a 'b\" c/devenv", "ssh-proxy"), {"XDG_CONFIG_HOME": "/[x]/${y}"})
+    with pytest.raises(UsageError) as caught:
+        ssh.check_command(("/a\\/devenv", "ssh-proxy"), {})
+    assert "install devenv in a folder" in str(caught.value.hint)
+    with pytest.raises(UsageError) as caught:
+        ssh.check_command(("devenv",), {"XDG_CONFIG_HOME": "/a\nb"})
+    assert "set XDG_CONFIG_HOME" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(("name", "authority"), [
+    ("ocr", "devenv-ocr"), ("a_b.c-1", "devenv-a_b.c-1"),
+    ("My_App", b'{"hostName":"devenv-My_App"}'.hex()), ("a+b", b'{"hostName":"devenv-a+b"}'.hex()),
+])  # fmt: skip
+def test_an_editor_s_address_survives_lower_case(name: str, authority: str) -> None:
+    assert ssh.address(name) == f"vscode-remote://ssh-remote+{authority}/workspace"
