@@ -131,15 +131,21 @@ def restart(app: App, words: tuple[str, ...], all_users: bool) -> None:
 @pass_app
 def smoke(app: App, name: str | None, all_users: bool) -> None:
     """Run the smoke test again in a running environment."""
+    from devenv.checks.smoke import Report
     from devenv.checks.smoke import smoke as run_smoke
     from devenv.up.report import smoke_json
 
     running = condition.require_running(app.select(name, all_users=all_users, devcontainers=True))
-    with app.console.stages() as stages, stages.stage("smoke") as stage:
-        report = run_smoke(running, app.engine, progress=stage)
-        stage.failed = not report.passed
+    if running.checks:
+        with app.console.stages() as stages, stages.stage("smoke") as stage:
+            report = run_smoke(running, app.engine, progress=stage)
+            stage.failed = not report.passed
+    else:
+        report = Report(checks=())
     if app.json:
         app.console.json(smoke_json(report))
+    elif not running.checks:
+        app.console.note(f"no smoke checks: the preset of {running.name} has none")
     else:
         for check in report.checks:
             app.console.data(printable(check.line, one_line=True))

@@ -101,7 +101,7 @@ def describe(facts: ContainerFacts) -> Running:
     """Read a container's labels. Without a name label, the environment has the container's name."""
     labels = facts.labels
     name = labels.get(f"{LABEL}name", "")
-    return Running(
+    running = Running(
         name=name if facts.name == f"devenv-{name}" and is_name(name) else facts.name,
         facts=facts,
         preset=labels.get(f"{LABEL}preset", ""),
@@ -113,8 +113,8 @@ def describe(facts: ContainerFacts) -> Running:
         named_ports=_named_ports(labels.get(f"{LABEL}ports")),
         gpu=_gpu(labels.get(f"{LABEL}gpu")),
         role=SERVE if labels.get(f"{LABEL}role") == SERVE else WORKBENCH,
-        unreadable=_unreadable(facts),
     )
+    return dataclasses.replace(running, unreadable=_unreadable(running))
 
 
 def of_devcontainer(facts: ContainerFacts) -> Running:
@@ -141,9 +141,8 @@ def _unreadable_devcontainer(running: Running) -> str:
         return "a newer devenv wrote its devcontainer.json"
     if not running.project:
         return f"no folder is mounted at {WORKSPACE}"
-    for label in _LISTS:
-        if not _is_list(labels.get(f"{LABEL}{label}")):
-            return f"its label {LABEL}{label} cannot be read"
+    if label := _damaged(running):
+        return f"its label {label} cannot be read"
     for service in running.services:
         paths = (service.url, service.health_path or "/")
         if not _WORD.fullmatch(service.name) or not all(_PATH.fullmatch(path) for path in paths):
@@ -153,12 +152,9 @@ def _unreadable_devcontainer(running: Running) -> str:
     return ""
 
 
-_LISTS = ("services", "smoke", "ports")
-"""The labels that hold lists."""
-
-
-def _unreadable(facts: ContainerFacts) -> str:
+def _unreadable(running: Running) -> str:
     """Why devenv did not make this container; empty when it did. Anyone who may use the engine can set labels."""
+    facts = running.facts
     name = facts.labels.get(f"{LABEL}name", "")
     if not is_name(name):
         return f"its label {LABEL}name names no environment"
@@ -168,9 +164,8 @@ def _unreadable(facts: ContainerFacts) -> str:
         return f"no folder of its owner is mounted at {HOST_MOUNT}"
     if not _is_known(facts.labels.get(f"{LABEL}format", str(FORMAT)), FORMAT):
         return "a newer devenv made it"
-    for label in _LISTS:
-        if not _is_list(facts.labels.get(f"{LABEL}{label}")):
-            return f"its label {LABEL}{label} cannot be read"
+    if label := _damaged(running):
+        return f"its label {label} cannot be read"
     return ""
 
 
@@ -178,11 +173,16 @@ def _is_known(format_: str, newest: int) -> bool:
     return format_.isascii() and format_.isdigit() and 0 < int(format_[:9]) <= newest
 
 
-def _is_list(label: str | None) -> bool:
-    try:
-        return isinstance(from_json(label or ""), list)
-    except ValueError:
-        return False
+def _damaged(running: Running) -> str:
+    """The first label whose list, or an entry of it, cannot be read; a test without a check that it has would pass."""
+    for label, values in (("services", running.services), ("smoke", running.checks), ("ports", running.named_ports)):
+        text = running.facts.labels.get(f"{LABEL}{label}", "")
+        with contextlib.suppress(ValueError):
+            value = from_json(text)
+            if isinstance(value, list) and len(value) == len(values):
+                continue
+        return f"{LABEL}{label}"
+    return ""
 
 
 def _gpu(label: str | None) -> Access | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,6 +31,7 @@ class Demo:
         default_factory=lambda: SimpleNamespace(state="running", name="devenv-demo", is_cut_off=False)
     )
     services: tuple[Any, ...] = ()
+    checks: tuple[Any, ...] = ()
     status: int = 0
     is_devcontainer: bool = False
 
@@ -75,6 +77,15 @@ def test_without_a_screen_no_browser_is_looked_for(
     assert "no browser here" in printed.err
     assert "\nssh -N -L 1:127.0.0.1:1 me@10.0.0.7\n" in printed.err
     assert browsers == []
+
+
+def test_an_environment_without_smoke_checks_is_not_shown_as_tested(
+    one: Demo, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["smoke", one.name]) == 0
+    assert capsys.readouterr() == ("", f"no smoke checks: the preset of {one.name} has none\n")
+    assert cli.run(["smoke", one.name, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"passed": True, "checks": []}
 
 
 @pytest.mark.parametrize("editor", ["code", "cursor"])
