@@ -65,9 +65,9 @@ class RenderedFolder:
         if self.kind in (Kind.FILES, Kind.CONFIGURATION):
             return self.rendered.write(self.target)
         from devenv.build.context import assemble
-        from devenv.build.standalone import changes, free
+        from devenv.build.standalone import changes
 
-        self._require_own(free(self.rendered, self.target) if self.kind is Kind.ONLINE else self._is_free())
+        self.require_free()
         if self.kind is Kind.ONLINE:
             changed = changes(self.rendered, self.target)
             assemble(self.plan, self.rendered, None, self.target, with_files=True)
@@ -76,6 +76,15 @@ class RenderedFolder:
         changed = tuple(self.target / name for name in self.names if not (self.target / name).is_file())
         assemble(self.plan, self.rendered, store, self.target, with_files=True)
         return changed
+
+    def require_free(self) -> None:
+        """Raise RenderError unless `write` may replace what lies in `target`."""
+        if self.kind in (Kind.FILES, Kind.CONFIGURATION):
+            self.rendered.require_free(self.target)
+            return
+        from devenv.build.standalone import free
+
+        self._require_own(free(self.rendered, self.target) if self.kind is Kind.ONLINE else self._is_free())
 
     def _is_free(self) -> bool:
         return not self.target.is_dir() or not any(self.target.iterdir()) or self.rendered.owns(self.target)

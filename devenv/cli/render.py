@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from devenv.cli.app import App, from_option, json_option, pass_app
-from devenv.errors import DriftError, UsageError
+from devenv.errors import DriftError, RenderError, UsageError
 
 if TYPE_CHECKING:
     from devenv.build.rendered_folder import RenderedFolder
@@ -106,6 +106,15 @@ def _check(app: App, folder: RenderedFolder) -> None:
     if difference:
         raise DriftError(
             f"rendered files in {folder.target} are not what the preset and lock give",
-            hint="write them again, with the same options: devenv render",
+            hint=_remedy(folder),
         )
     app.console.note(f"{folder.target}: up to date")
+
+
+def _remedy(folder: RenderedFolder) -> str:
+    """What to do about differences, which `render` may refuse to write."""
+    try:
+        folder.require_free()
+    except RenderError as error:
+        return f"'devenv render' cannot write them: {error.message}; {error.hint}"
+    return "write them again, with the same options: devenv render"

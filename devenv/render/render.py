@@ -49,21 +49,11 @@ class Rendered:
     def write(self, target: Path) -> tuple[Path, ...]:
         """Write `files` below `target`, each whole or not at all; returns the changed ones.
 
-        Raises RenderError for an existing file that devenv did not write, and for a link that leads out of `target`.
+        Raises RenderError for an existing file that devenv did not write, and for a link to anything else than a file
+        of devenv's in `target`.
         """
-        there = {name: _read(target, name) for name in self.files}
-        changed = [name for name, data in self.files.items() if there[name] != data]
-        for name in changed:
-            if (old := there[name]) and not _is_ours(name, old):
-                raise RenderError(
-                    f"{target / name} exists, and devenv did not write it",
-                    hint=_BESIDE if name == place() else "move it away or choose another folder with -o",
-                )
-        if place() in self.files and (old := _read(target, _HIDDEN)) and not is_ours(old):
-            raise RenderError(
-                f"{target / _HIDDEN} exists, and devenv did not write it; dev container clients would no longer use it",
-                hint=_BESIDE,
-            )
+        changed = self._changed(target)
+        self.require_free(target)
         try:
             for name in changed:
                 files.write_below(target, name, self.files[name])
@@ -73,6 +63,23 @@ class Rendered:
                 hint=files.hint(error),
             ) from None
         return tuple(target / name for name in changed)
+
+    def require_free(self, target: Path) -> None:
+        """Raise RenderError unless `write` may replace what lies below `target`."""
+        for name in self._changed(target):
+            if _is_someones(target, name):
+                raise RenderError(
+                    f"{target / name} exists, and devenv did not write it",
+                    hint=_BESIDE if name == place() else _ELSEWHERE,
+                )
+        if place() in self.files and _is_someones(target, _HIDDEN):
+            raise RenderError(
+                f"{target / _HIDDEN} exists, and devenv did not write it; dev container clients would no longer use it",
+                hint=_BESIDE,
+            )
+
+    def _changed(self, target: Path) -> list[str]:
+        return [name for name, data in self.files.items() if _read(target, name) != data]
 
     def owns(self, target: Path) -> bool:
         """Whether devenv wrote the whole folder `target` before, and may replace all of it."""
@@ -281,6 +288,17 @@ _HIDDEN = ".devcontainer.json"
 _BESIDE = "render one beside it, which clients offer by its name: devenv render --configuration NAME"
 
 
+_ELSEWHERE = "move it away or choose another folder with -o"
+
+
+def _is_someones(target: Path, name: str) -> bool:
+    """Whether what lies there is not devenv's to replace; an empty file is, a link to none is not."""
+    data = _read(target, name)
+    if not data:
+        return (target / name).is_symlink()
+    return not _is_ours(name, data)
+
+
 def _is_ours(name: str, data: bytes) -> bool:
     return is_ours(data) if name.endswith("devcontainer.json") else MARK.encode() in data
 
@@ -298,5 +316,5 @@ def _read(target: Path, name: str) -> bytes | None:
     except OSError as error:
         raise RenderError(
             f"cannot read {target / name}: {files.reason(error)}",
-            hint=files.hint(error) or "move it away or choose another folder with -o",
+            hint=files.hint(error) or _ELSEWHERE,
         ) from None

@@ -211,3 +211,51 @@ def test_a_preset_s_file_is_named_as_the_client_finds_it(tmp_path: Path) -> None
         folder = render_folder(of, lock(), tmp_path, Kind.CONFIGURATION, configuration="gpu")
         document = json.loads(folder.rendered.files[".devcontainer/gpu/devcontainer.json"])
         assert document["initializeCommand"].endswith(f"|| devenv build {named}")
+
+
+@pytest.mark.parametrize("name", [".devcontainer/devcontainer.json", ".devcontainer.json", "compose.yaml"])
+@pytest.mark.parametrize("target", ["missing", "empty", "theirs"])
+def test_a_link_to_no_file_of_devenvs_is_somebody_elses(
+    name: str, target: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = tmp_path / "project"
+    (project / name).parent.mkdir(parents=True)
+    (project / "empty").touch()
+    (project / "theirs").write_text("{}")
+    link = project / name
+    link.symlink_to(project / target)
+    assert run(["render", "python", "-o", str(project)]) == 5
+    assert "devenv did not write it" in " ".join(capsys.readouterr().err.split())
+    assert link.readlink() == project / target
+    assert not (project / "Dockerfile").exists()
+
+
+def test_a_link_to_a_file_of_devenvs_is_devenvs(tmp_path: Path) -> None:
+    assert run(["render", "python", "-o", str(tmp_path)]) == 0
+    file = tmp_path / ".devcontainer/devcontainer.json"
+    text = file.read_text()
+    file.rename(tmp_path / "kept.json")
+    (tmp_path / "kept.json").write_text(text.replace('"init": true', '"init": false'))
+    file.symlink_to("../kept.json")
+    assert run(["render", "python", "-o", str(tmp_path)]) == 0
+    assert file.read_text() == text
+
+
+@pytest.mark.parametrize(("option", "name", "words"), [
+    ((), ".devcontainer.json", "clients would no longer use it; render one beside it"),
+    ((), ".devcontainer/devcontainer.json", "did not write it; render one beside it"),
+    ((), "compose.yaml", "did not write it; move it away"),
+    (("--online",), ".devcontainer/devcontainer.json", "it is not empty; choose another folder"),
+    (("--with-artifacts",), "thesis.txt", "it is not empty; choose another folder"),
+])  # fmt: skip
+def test_check_says_when_render_would_refuse(
+    option: tuple[str, ...], name: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = tmp_path / "project"
+    (project / name).parent.mkdir(parents=True)
+    (project / name).write_text("{}\n")
+    assert run(["render", "python", "-o", str(project), *option, "--check"]) == 12
+    told = " ".join(capsys.readouterr().err.split())
+    assert "hint: 'devenv render' cannot write them: " in told
+    assert words in told
+    assert "write them again" not in told
