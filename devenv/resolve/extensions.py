@@ -295,7 +295,10 @@ class _Walk:
                 f"{client.shown} states no usable sha256 of {what}", f"use another registry; {_FILE_INSTEAD}"
             )
         store, file = self._around.store, f"{build.id}-{build.version}.vsix"
-        wanted = Wanted(name=file, digests=(("sha256", sha256),), by="the registry's sha256 document")
+        wanted = Wanted(
+            name=file, digests=(("sha256", sha256),), most_bytes=vsix_file.MOST_PACKED_BYTES,
+            by="the registry's sha256 document",
+        )  # fmt: skip
         try:
             bring(store, self._around.web, wanted, lambda: (client.place(build.file),))
         except NowhereError as error:

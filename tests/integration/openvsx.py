@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import dataclasses
 import hashlib
 import http.server
@@ -16,7 +17,19 @@ from urllib.parse import parse_qs, urlsplit
 from tests.integration.mirror import QuietServer
 from tests.unit.packages import vsix
 
-LIES = ("file", "hash", "no-hash", "local-file", "engine", "name", "portal", "404", "other-host-hash")
+LIES = (
+    "file",
+    "hash",
+    "no-hash",
+    "local-file",
+    "engine",
+    "name",
+    "portal",
+    "404",
+    "endless",
+    "huge",
+    "other-host-hash",
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +60,7 @@ class Registry:
         self.login = login
         self.away = away
         self.prefix = prefix
+        self.huge_bytes = 0
         self.seen: list[tuple[str, str]] = []
         """Host and path of each request."""
         self.leaked: list[str] = []
@@ -188,8 +202,22 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         elif name.endswith(".sha256"):
             body = b"another" if lie == "hash" else release.body
             self._answer(200, hashlib.sha256(body).hexdigest().encode())
+        elif lie == "endless":
+            self._endless()
+        elif lie == "huge":
+            self._answer(200, bytes(registry.huge_bytes))
         else:
             self._answer(200, release.body + b"!" if lie == "file" else release.body)
+
+    def _endless(self) -> None:
+        """A body without length and end."""
+        self.send_response(200)
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            while True:
+                self.wfile.write(bytes(1 << 16))
 
     def _json(self, value: Any) -> None:
         self._answer(200, json.dumps(value).encode(), {"Content-Type": "application/json"})

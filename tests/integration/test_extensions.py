@@ -16,6 +16,7 @@ from devenv.doors.http.retry import Policy
 from devenv.doors.http.web import Web
 from devenv.doors.settings.settings import Settings
 from devenv.errors import FetchError, LockError
+from devenv.fetch import vsix_file
 from devenv.fetch.fetch import fetch
 from devenv.fetch.sources import Sources
 from devenv.fetch.store import Store
@@ -209,6 +210,28 @@ def test_a_registry_that_lies(lie: str, words: str, registry: Registry, resolvin
     assert error.hint
     if lie in ("file", "hash"):
         assert "the registry's sha256 document has" in str(error.detail)
+
+
+@pytest.mark.parametrize(("lie", "words"), [
+    ("endless", "sends more bytes than the limit of 1000000"), ("huge", "has 1000001 bytes, more than the limit of"),
+])  # fmt: skip
+def test_a_file_is_not_read_endlessly(
+    lie: str, words: str, registry: Registry, resolving: Resolving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vsix_file, "MOST_PACKED_BYTES", 1_000_000)
+    registry.add("a.b")
+    registry.lies["a.b"], registry.huge_bytes = lie, 1_000_001
+    with pytest.raises(FetchError, match=r"cannot get a\.b-1\.0\.0\.vsix") as caught:
+        resolving("a.b")
+    assert words in str(caught.value.detail)
+    assert not [one for one in resolving.root.rglob("*.part") if one.stat().st_size]
+
+
+def test_another_extension_in_a_second_member_of_the_name(registry: Registry, resolving: Resolving) -> None:
+    registry.add("a.b", files={"./package.json": '{"publisher": "a", "name": "c", "version": "1.0.0"}'})
+    error = resolving.error("a.b")
+    assert error.message == "a.b-1.0.0.vsix cannot be read as an editor extension"
+    assert "'extension/./package.json' is not in normal form" in str(error.detail)
 
 
 def test_a_member_of_a_pack_is_not_left_out_for_a_lie(registry: Registry, resolving: Resolving) -> None:

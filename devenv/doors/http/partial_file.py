@@ -16,12 +16,13 @@ _CHUNK_BYTES = 1 << 18
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """A file's known facts: `digests` as (algorithm, hex), and the size in bytes where it is known. `by`: who states
-    them, for messages."""
+    """A file's known facts: `digests` as (algorithm, hex), and the size in bytes where it is known, else where there is
+    one the limit. `by`: who states them, for messages."""
 
     name: str
     digests: tuple[tuple[str, str], ...] = ()
     size_bytes: int | None = None
+    most_bytes: int | None = None
     by: str = "the lock"
 
 
@@ -92,7 +93,8 @@ class Partial:
         while chunk := self._handle.read(_CHUNK_BYTES):
             self._count(chunk)
         self._tell()
-        if self.wanted.size_bytes is not None and self._size > self.wanted.size_bytes:
+        limits = (self.wanted.size_bytes, self.wanted.most_bytes)
+        if any(limit is not None and self._size > limit for limit in limits):
             self.restart()
 
     def __exit__(self, *_: object) -> None:

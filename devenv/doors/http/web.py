@@ -218,8 +218,14 @@ class Web:
             if expected is not None and length.isdigit() and have + int(length) != expected:
                 file.restart()
                 raise Refused(f"has another size: {have + int(length)} bytes, the lock has {expected}")
+            most = file.wanted.most_bytes
+            if most is not None and length.isdigit() and have + int(length) > most:
+                raise Refused(f"has {have + int(length)} bytes, more than the limit of {most}")
             for chunk in answer.pieces():
                 file.write(chunk)
+                if most is not None and file.size() > most:
+                    file.restart()
+                    raise Refused(f"sends more bytes than the limit of {most}")
                 if expected is not None and file.size() > expected:
                     file.restart()
                     raise Refused(f"sends more than the {expected} bytes that the lock has")
