@@ -21,6 +21,8 @@ c.ServerApp.allow_remote_access = True
 c.ServerApp.allow_root = True
 c.ServerApp.open_browser = False
 c.ServerApp.root_dir = "/workspace"
+# Kernels on sockets in memory, and not on five TCP ports each, which editors offer to forward.
+c.ConnectionFileMixin.transport = "ipc"
 c.ServerApp.terminado_settings = {"shell_command": ["/bin/bash", "-l"]}
 c.ServerApp.jpserver_extensions = {"jupyter_lsp": False, "notebook_shim": False}
 c.IdentityProvider.token = Path("/run/devenv/token").read_text().strip()
