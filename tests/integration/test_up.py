@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import http.client
 import json
 import os
 import shutil
@@ -442,9 +444,16 @@ def _serves(cli: Cli, project: Path, bench: Mapping[str, Any]) -> None:
     docker("exec", box, "sv", "down", "/run/devenv/sv/model")
     check = "/usr/local/lib/devenv/healthy || echo status $?"
     until(lambda: docker("exec", box, "sh", "-c", check) == "model: HTTP 502\nstatus 1\n")
-    back = cli.ok("up", "--json", cwd=project)
+    (project / "folder").mkdir()
+    back = cli.ok("up", "--json", "--base-path", "/team/box", cwd=project)
     assert "its role changes from serve to workbench" in back.err
-    assert back.json()["urls"] == bench["urls"], "it kept its ports"
+    name, entry = next(name for name in bench["urls"] if name.startswith("a-service")), back.json()["forward_to"]
+    url = bench["urls"][name]
+    assert docker("port", box, "9000").strip() == url.split("/")[2], "it kept its ports"
+    assert back.json()["urls"][name] == f"{entry}/team/box/{name}/{url.rpartition('/')[2]}"
+    with contextlib.closing(http.client.HTTPConnection(entry.removeprefix("http://"), timeout=10)) as link:
+        link.request("GET", f"/{name}/folder", headers={"Authorization": f"Bearer {url.partition('token=')[2]}"})
+        assert link.getresponse().headers["Location"] == f"/team/box/{name}/folder/"
 
 
 def test_nothing_of_ours_stays_running_inside(cli: Cli, up_python: Mapping[str, Any]) -> None:

@@ -11,20 +11,24 @@ from devenv.plan.plan import plan
 from devenv.render.render import render
 from tests.unit.examples import loaded, lock
 
-CONF = render(plan(loaded(), lock())).context["image/etc/devenv/gateway.conf"].decode()
+_FILES = render(plan(loaded(), lock())).context
+CONF = _FILES["image/etc/devenv/gateway.conf"].decode()
+ENTRY = _FILES["image/etc/devenv/entry.conf"].decode()
 HERE = "127.0.0.1:8443"
 
 
-def _map(variable: str, source: str) -> str:
+def _map(variable: str, source: str, conf: str = CONF) -> str:
     """The value that a map of the rendered configuration gives to `source`."""
-    (body,) = re.findall(rf"map \S[^{{]* \${variable} {{\n(.*?)\n    }}", CONF, re.DOTALL)
+    (body,) = re.findall(rf"map \S[^{{]* \${variable} {{\n(.*?)\n *}}", conf, re.DOTALL)
     default = ""
-    for key, value in re.findall(r"^ +('[^']*'|\S+) (\S+);$", body, re.MULTILINE):
-        pattern = key.strip("'")
+    for key, given in re.findall(r"^ +('[^']*'|\S+) ('[^']*'|\S+);$", body, re.MULTILINE):
+        pattern, value = key.strip("'"), given.strip("'")
         if pattern == "default":
             default = value
         elif pattern.startswith("~"):
-            if re.search(pattern[1:].replace("(?<", "(?P<"), source):
+            if found := re.search(pattern[1:].replace("(?<", "(?P<"), source):
+                for name, part in found.groupdict().items():
+                    value = value.replace(f"${name}", part or "")
                 return str(value)
         elif source == pattern or (pattern.startswith(".") and (source == pattern[1:] or source.endswith(pattern))):
             return str(value)
@@ -75,7 +79,61 @@ def test_a_name_that_a_web_page_can_have_is_not(name: str) -> None:
     ],
 )
 def test_a_page_of_another_port_cannot_use_the_cookie(fetch: str, origin: str, foreign: bool) -> None:
-    verdict = _map("devenv_foreign", f"{origin} {HERE}")
+    verdict = _map("devenv_foreign_here", f"{origin} {HERE}")
     if verdict == "$devenv_fetched":
         verdict = _map("devenv_fetched", fetch)
     assert verdict == str(int(foreign))
+
+
+@pytest.mark.parametrize(
+    ("inner", "service", "uri"),
+    [
+        ("/ide/", "ide", "/"),
+        ("/ide/?folder=/workspace", "ide", "/?folder=/workspace"),
+        ("//ide/a%2Fb?c", "ide", "/a%2Fb?c"),
+        ("/jupyter/lab?a", "jupyter", "$devenv_base/jupyter/lab?a"),
+        ("/ide/../jupyter/lab", "ide", "/../jupyter/lab"),  # service and address never differ
+        ("/ide", "", "/"),
+        ("/idea/", "", "/"),
+        ("/x/ide/", "", "/"),
+        ("/?/ide/", "", "/"),
+        ("", "", "/"),
+    ],
+)
+def test_behind_a_proxy_the_first_part_of_the_path_is_the_service(inner: str, service: str, uri: str) -> None:
+    assert _map("devenv_at", inner, ENTRY) == service
+    assert _map("devenv_uri", inner, ENTRY) == uri
+
+
+@pytest.mark.parametrize(
+    ("inner", "to"),
+    [
+        ("", "$devenv_base/ide/"),
+        ("/", "$devenv_base/ide/"),
+        ("/?token=x", "$devenv_base/ide/?token=x"),
+        ("/ide", "$devenv_base/ide/"),
+        ("/jupyter?token=x", "$devenv_base/jupyter/?token=x"),
+        ("/jupyter/", ""),
+        ("/evil.example", ""),
+        ("//evil.example/", ""),
+    ],
+)
+def test_behind_a_proxy_redirects_stay_under_the_base_path(inner: str, to: str) -> None:
+    assert _map("devenv_go", inner, ENTRY) == to
+
+
+@pytest.mark.parametrize(
+    ("sent", "given"),
+    [
+        ("", ""),
+        ("a=b", "a=b"),
+        ("_xsrf=1", "_xsrf=1"),
+        ("_xsrf=1; _xsrf=2", "_xsrf=1"),
+        ("a=b; _xsrf=1; c=d; _xsrf=2; e=f", "a=b; _xsrf=1; c=d; e=f"),
+        ("_xsrf=1; a=b; _xsrf=2; _xsrf=3; c=d", "_xsrf=1; a=b; c=d"),
+        ("x_xsrf=0; _xsrf=1; y_xsrf=2; _xsrf=3", "x_xsrf=0; _xsrf=1; y_xsrf=2"),
+    ],
+)
+def test_jupyter_gets_the_cookie_that_its_own_pages_take(sent: str, given: str) -> None:
+    once = _map("devenv_cookies_2", sent, ENTRY).replace("$http_cookie", sent)
+    assert _map("devenv_cookies", once, ENTRY).replace("$devenv_cookies_2", once) == given
