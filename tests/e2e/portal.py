@@ -18,13 +18,15 @@ HOST, BASE = "portal.example", "/user/me@lab/env.1"
 
 class Portal:
     """Listens on a port of 127.0.0.1 and forwards what lies below BASE to the port `to`. `strips`: it takes BASE away,
-    asks by an address, and names both in headers, as jupyter-server-proxy does; else it keeps them."""
+    asks by an address, names both in headers, and puts BASE before redirects, as jupyter-server-proxy does; else it changes
+    nothing."""
 
     def __init__(self, folder: Path) -> None:
         certificate = Authority().folder(folder)
         self.to = 0
         self.urls: Mapping[str, str] = {}  # of the environment, as devenv prints them
         self.strips = False
+        self._writers: set[asyncio.StreamWriter] = set()
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
         self._loop = asyncio.new_event_loop()
@@ -46,17 +48,21 @@ class Portal:
         return f"{self.origin}{BASE}"
 
     def close(self) -> None:
-        """Stop listening."""
-
-        def end() -> None:
-            self._server.close()
-            for task in asyncio.all_tasks(self._loop):
-                task.cancel()
-            self._loop.call_soon(self._loop.stop)
-
-        self._loop.call_soon_threadsafe(end)
+        """Stop listening, and end all connections."""
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+    async def _end(self) -> None:
+        self._server.close()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for writer in self._writers:
+            writer.transport.abort()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0.1)  # until the transports are closed
 
     def ask(
         self, path: str, headers: Mapping[str, str] | None = None, *, method: str = "GET"
@@ -73,17 +79,32 @@ class Portal:
             return answer, body
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
         with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             there = await asyncio.open_connection("127.0.0.1", self.to)
+            self._writers.add(there[1])
             try:
                 there[1].write("\r\n".join([*self._forwarded(head), "", ""]).encode("latin-1"))
-                ways = [asyncio.ensure_future(_pipe(*way)) for way in ((reader, there[1]), (there[0], writer))]
+                ways = [
+                    asyncio.ensure_future(_pipe(reader, there[1])),
+                    asyncio.ensure_future(self._answer(there[0], writer)),
+                ]
                 await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
                 await asyncio.wait(ways[1:], timeout=20)
             finally:
                 there[1].close()
+                self._writers.discard(there[1])
         writer.close()
+        self._writers.discard(writer)
+
+    async def _answer(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            head = (await source.readuntil(b"\r\n\r\n")).decode("latin-1")
+            if self.strips:
+                head = head.replace("\r\nLocation: /", f"\r\nLocation: {BASE}/")
+            target.write(head.encode("latin-1"))
+        await _pipe(source, target)
 
     def _forwarded(self, head: str) -> Iterator[str]:
         """The head of a request, on its way to the environment. Each connection has one request."""
