@@ -154,3 +154,14 @@ def test_behind_a_proxy_the_token_is_taken_out_of_the_same_address(clean: str, h
 def test_jupyter_gets_the_cookie_that_its_own_pages_take(sent: str, given: str) -> None:
     once = _map("devenv_cookies_2", sent, ENTRY).replace("$http_cookie", sent)
     assert _map("devenv_cookies", once, ENTRY).replace("$devenv_cookies_2", once) == given
+
+
+def test_no_service_has_a_name_that_is_a_word_of_maps() -> None:
+    services = {name: {"command": ("m",), "port": 9000 + at, "listen": f"127.0.0.1:{9100 + at}"}
+                for at, name in enumerate(("default", "hostnames", "include", "volatile"))}  # fmt: skip
+    conf = render(plan(loaded(services=services), lock())).context["image/etc/devenv/entry.conf"].decode()
+    assert _map("devenv_pass", "default", conf) == "$devenv_pass_default"
+    assert _map("devenv_upstream", "ide", conf) == "devenv_ide"
+    for body in re.findall(r"^map .*?^}", conf, re.MULTILINE | re.DOTALL):
+        keys = [line.split()[0] for line in body.splitlines()[1:-1]]
+        assert (keys.count("default"), {"hostnames", "include", "volatile"} & {*keys}) == (1, set())
