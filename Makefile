@@ -1,6 +1,6 @@
 # Every target does its own set-up. Start with: make up
 .DEFAULT_GOAL := help
-.PHONY: help up down engine test test-engine test-fast test-loopback test-unit check lint format lock upgrade bench docs golden release clean
+.PHONY: help up down engine test test-engine test-fast test-loopback test-unit check lint format lock upgrade bench bench-check docs golden release clean
 
 # Else every process of the tests compiles the package again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -16,7 +16,8 @@ PRESET ?= rapidocr
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
-up: $(USER_STAMP) engine ## Do all the set-up and bring an environment up: make up [PRESET=rapidocr]
+up: ## Do all the set-up and bring an environment up: make up [PRESET=rapidocr]
+	@$(MAKE) --no-print-directory -j2 $(USER_STAMP) engine
 	$(BIN)/devenv up $(PRESET) --relock
 
 down: $(USER_STAMP) ## Remove that environment's container (its volumes stay)
@@ -69,6 +70,10 @@ bench: $(DEV_STAMP) engine ## Measure; prints the tables of docs/benchmarks.md
 	tools/test-tools.sh
 	$(BIN)/python -m benchmarks
 
+bench-check: $(DEV_STAMP) engine ## Measure for some minutes, and say what is slower than docs/benchmarks.md has it
+	tools/test-tools.sh
+	$(BIN)/python -m benchmarks --check --rounds 3
+
 docs: $(DEV_STAMP) ## Rewrite the generated reference
 	$(BIN)/python tools/reference.py
 
@@ -84,8 +89,10 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || tools/python-venv.sh $(PYTHON)
 	$(PYTHON) -m venv $(VENV)
 
+# Python compiles what it imports: compiling all of every package takes as long as the downloads.
 $(USER_STAMP): pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --editable .
+	@echo "Installing devenv into $(VENV) …"
+	@$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --editable .
 	@touch $@
 
 # Tests run with the package versions with which they last passed. New releases come in by 'make upgrade', not in CI.

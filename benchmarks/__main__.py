@@ -1,14 +1,14 @@
-"""`python -m benchmarks [NAME…] [--cold] [--json]`: measure, print the tables, record them in docs/benchmarks.md."""
+"""`python -m benchmarks [NAME…] [--cold] [--check] [--json]`: measure, print, and record in docs/benchmarks.md."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import document, machine
+from benchmarks import document, guard, machine
 from benchmarks.changes import changes
 from benchmarks.cold import cold
 from benchmarks.command import Bench, FailedError, tell
@@ -45,7 +45,8 @@ _DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the chosen benchmarks; 1 when one of them could not be measured or a goal was missed."""
     options = _parser().parse_args(arguments)
-    names = options.names or [name for name in BENCHMARKS if options.cold or _usual(name)]
+    names = options.names or ([*guard.QUICK] if options.check else [n for n in BENCHMARKS if options.cold or _usual(n)])
+    before = guard.recorded(_DOCUMENT.read_text(encoding="utf-8")) if options.check else {}
     if not options.cold and (named := _REMOVES & {*names}):
         sys.exit(f"{', '.join(sorted(named))} removes devenv's images and the builder's cache: say --cold as well")
     bench = Bench(rounds=options.rounds, cold=options.cold, shared=options.preset)
@@ -63,11 +64,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 continue
             results.append(one)
             # At once: what took minutes is not lost with what comes after it.
-            if not options.no_record:
+            if not (options.no_record or options.check):
                 document.write(_DOCUMENT, {one.name: f"{one.markdown()}\n\n{_on(ran_on)}"})
     finally:
         bench.sweep()
-        _report(results, ran_on, as_json=options.json)
+        if not options.check:
+            _report(results, ran_on, as_json=options.json)
+    if options.check:
+        return _check(results, before, ran_on) or int(bool(failed))
     return 1 if failed or any(not goal.met for one in results for goal in one.goals) else 0
 
 
@@ -77,6 +81,16 @@ def _usual(name: str) -> bool:
         tell("devcontainer: left out, its image is made by --cold")
         return False
     return name not in _REMOVES
+
+
+def _check(results: Sequence[Result], before: Mapping[tuple[str, str], float], ran_on: str) -> int:
+    """Print every figure beside the recorded one; 1 when something became slower."""
+    lines, slower = guard.compare(results, before)
+    print("\n".join([ran_on, *lines]))
+    if slower:
+        print("\nslower than recorded (a tenth for ratios; more for seconds, which depend on the machine):")
+        print("\n".join(slower))
+    return int(bool(slower))
 
 
 def _report(results: Sequence[Result], ran_on: str, *, as_json: bool) -> None:
@@ -103,6 +117,10 @@ def _parser() -> argparse.ArgumentParser:
         "--preset", default="python", help="share: the preset whose image is pushed and pulled (default: %(default)s)"
     )
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout instead of the tables")
+    parser.add_argument(
+        "--check", action="store_true",
+        help=f"compare with the recorded figures, and record nothing; without names: {', '.join(guard.QUICK)}",
+    )  # fmt: skip
     parser.add_argument("--no-record", action="store_true", help="leave docs/benchmarks.md as it is")
     return parser
 

@@ -19,7 +19,7 @@ from devenv.errors import BuildError
 from devenv.fetch.store import Store
 from devenv.lock.model import Lock, Source
 from devenv.plan.cache_keys import source_key
-from devenv.plan.plan import GID, GROUP, UID, USER
+from devenv.plan.inside import GID, GROUP, UID, USER
 from devenv.render.lists import first_files
 from devenv.render.render import render_sources
 from devenv.render.sources import source_files

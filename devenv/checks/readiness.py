@@ -27,7 +27,7 @@ from devenv.doors.docker.engine import Engine
 from devenv.doors.terminal.progress import Progress
 from devenv.doors.thread import in_thread
 from devenv.errors import EngineError, NotReadyError
-from devenv.plan.services import ANY_STATUS, RESERVED, PlannedService
+from devenv.plan.inside import ANY_STATUS, RESERVED, PlannedService
 
 _EVERY_S = 0.05
 _LOG_LINES = 20

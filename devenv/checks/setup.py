@@ -17,8 +17,7 @@ from devenv.doors.cancellation import Cancellation
 from devenv.doors.docker.engine import Engine
 from devenv.doors.terminal.progress import Progress
 from devenv.errors import NotReadyError
-from devenv.plan.plan import PlannedStep
-from devenv.plan.services import RESERVED
+from devenv.plan.inside import RESERVED, PlannedStep
 from devenv.plan.tree_digest import digest
 
 LOG = "setup"

@@ -14,7 +14,7 @@ from devenv.doors.terminal.stages import Stages
 from devenv.doors.thread import in_thread
 from devenv.doors.untrusted import last_object
 from devenv.errors import SmokeError
-from devenv.plan.plan import PlannedCheck
+from devenv.plan.inside import PlannedCheck
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

@@ -17,7 +17,7 @@ from devenv.container.labels import Running
 from devenv.doors import process
 from devenv.doors.terminal.console import printable
 from devenv.errors import EngineError, UsageError
-from devenv.plan.plan import WORKSPACE
+from devenv.plan.inside import WORKSPACE
 
 
 @click.command()

@@ -15,7 +15,7 @@ from devenv.doors.docker.engine import LABEL
 from devenv.doors.terminal.console import bytes_text, printable
 from devenv.errors import NotReadyError
 from devenv.plan.base_path import ENTRY
-from devenv.plan.services import WORKBENCH
+from devenv.plan.inside import WORKBENCH
 
 
 @click.command()

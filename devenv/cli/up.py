@@ -17,7 +17,7 @@ from devenv.container.gpu import MODES
 from devenv.doors.terminal.console import Console, printable
 from devenv.errors import CancelledError, DevenvError
 from devenv.plan.base_path import NONE, parse
-from devenv.plan.services import ROLES, WORKBENCH
+from devenv.plan.inside import ROLES, WORKBENCH
 from devenv.preset.load import find
 from devenv.up.decide import decide
 from devenv.up.image import make_image

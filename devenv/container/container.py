@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from devenv.container import network as networks
 from devenv.container.labels import Running, describe, of_devcontainer
 from devenv.container.ports import choose_ports, kept_ports
@@ -10,7 +12,9 @@ from devenv.doors.docker.engine import LABEL, Engine
 from devenv.doors.docker.values import ContainerSpec
 from devenv.doors.machine.ports import port_is_free
 from devenv.errors import EngineError, NotReadyError
-from devenv.plan.plan import Plan
+
+if TYPE_CHECKING:
+    from devenv.plan.plan import Plan
 
 STOP_TIMEOUT_S = 5
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from devenv.plan.plan import EDITOR_SETTINGS, USER, WORKSPACE
+from devenv.plan.inside import EDITOR_SETTINGS, USER, WORKSPACE
 
 if TYPE_CHECKING:
     from devenv.container.labels import Running

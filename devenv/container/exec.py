@@ -20,7 +20,7 @@ from devenv.container.labels import Running
 from devenv.doors.docker.engine import Engine
 from devenv.doors.docker.held_stdin import Held
 from devenv.errors import UsageError
-from devenv.plan.plan import WORKSPACE
+from devenv.plan.inside import WORKSPACE
 
 _PYTHON = "/opt/venv/bin/python"  # in every image
 _BEGIN = '{ echo $$ > "$0"; } 2> /dev/null; exec devenv-exec "$@"'

@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import re
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from devenv.container.gpu import Access, to_json
 from devenv.container.gpu import from_json as gpu_from_json
@@ -19,8 +19,10 @@ from devenv.doors.docker.values import ContainerFacts
 from devenv.doors.untrusted import from_json, value_of
 from devenv.plan import base_path, told
 from devenv.plan.base_path import BasePath
-from devenv.plan.plan import WORKSPACE, Plan, PlannedCheck
-from devenv.plan.services import SERVE, WORKBENCH, PlannedService
+from devenv.plan.inside import SERVE, WORKBENCH, WORKSPACE, PlannedCheck, PlannedService
+
+if TYPE_CHECKING:
+    from devenv.plan.plan import Plan
 
 FORMAT = 1
 """To be raised when an older devenv would misread what is written; containers without the label have this one."""

@@ -15,9 +15,9 @@ from devenv.container.labels import HOST_MOUNT
 from devenv.container.state import Environment
 from devenv.doors.docker.values import ContainerSpec, Mount
 from devenv.plan import base_path
+from devenv.plan.inside import SERVE
 from devenv.plan.plan import Plan
 from devenv.plan.role import RESTART, health
-from devenv.plan.services import SERVE
 
 RUNTIME_MOUNT = "/run/devenv"
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from devenv.doors import atomic, files, process, secret_file
 from devenv.errors import NotReadyError, UsageError
-from devenv.plan.plan import USER, WORKSPACE
+from devenv.plan.inside import USER, WORKSPACE
 
 _SERVER = "/usr/local/lib/devenv/ssh-server"
 VARIABLE = "DEVENV_SSH_KEY"

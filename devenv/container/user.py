@@ -8,7 +8,7 @@ from pathlib import Path
 
 from devenv.doors.settings.settings import Settings
 from devenv.errors import NotReadyError
-from devenv.plan.plan import UID
+from devenv.plan.inside import UID
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

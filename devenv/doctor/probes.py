@@ -10,7 +10,7 @@ from devenv.doors.http.web import Origin
 from devenv.doors.settings.apt_archives import apt_sources
 from devenv.doors.settings.settings import Settings
 from devenv.doors.settings.tool_configs import header_for
-from devenv.plan.services import IDE_PORT, JUPYTER_PORT, SERVE
+from devenv.plan.inside import IDE_PORT, JUPYTER_PORT, SERVE
 from devenv.preset.model import Preset
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from devenv.container.labels import HOST_MOUNT, Running
 from devenv.drift.items import Item
+from devenv.plan.inside import SERVE
 from devenv.plan.role import RESTART
-from devenv.plan.services import SERVE
 
 # Of `docker inspect`, HostConfig: what devenv leaves to the engine, with the values that mean so.
 _LEFT: Mapping[str, tuple[Any, ...]] = {

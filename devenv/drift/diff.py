@@ -18,7 +18,7 @@ from devenv.drift.items import Item, in_order
 from devenv.drift.observe import ImageFiles, observed
 from devenv.errors import LockError, UsageError
 from devenv.lock.model import Lock, parse
-from devenv.plan.plan import WORKSPACE
+from devenv.plan.inside import WORKSPACE
 from devenv.preset.own_project import COMMAND
 from devenv.secrets.search import secret_path
 from devenv.up.session import Session

@@ -19,7 +19,7 @@ from devenv.drift.begin import Begun
 from devenv.drift.entries import Entry, Spool
 from devenv.drift.paths import is_metadata, is_unread
 from devenv.errors import EngineError
-from devenv.plan.plan import UID, USER
+from devenv.plan.inside import UID, USER
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from devenv.drift.items import Item, Pool
 from devenv.drift.observe import Difference, ImageFiles, Observed
 from devenv.drift.packages import SITE, Package, explained
 from devenv.lock.model import Lock, Source, Wheel
-from devenv.plan.plan import UID, VENV
+from devenv.plan.inside import UID, VENV
 
 _INFO = re.compile(
     r"^(?P<site>.*/(?:site|dist)-packages)/(?P<info>(?P<name>[^/]+?)(?:-(?P<version>[^/-]+)[^/]*)?\.(?:dist|egg)-info)(?:/|$)"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import hashlib
 import json
 import os
 import re
@@ -43,14 +45,26 @@ def claims(lock: Lock) -> Iterator[tuple[Artifact, Kind]]:
 
 
 def check_all(lock: Lock, store: Store) -> None:
-    """Check every file of a lock, all in the store; once for each lock. Raises LockError."""
+    """Check every file of a lock, all in the store; once, whichever locks have it. Raises LockError."""
 
     def check_each(note: Path) -> None:
+        known: set[str] = set()
+        for other in store.every_kept("declared"):
+            with contextlib.suppress(OSError):  # removed meanwhile
+                known.update(other.read_text().split())
+        wanted = {_key(artifact, kind): (artifact, kind) for artifact, kind in claims(lock)}
+        new = [claim for key, claim in wanted.items() if key not in known]
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-            list(pool.map(lambda claim: check(claim[0], claim[1], store.path(claim[0].sha256)), claims(lock)))
-        note.touch()
+            list(pool.map(lambda claim: check(claim[0], claim[1], store.path(claim[0].sha256)), new))
+        note.write_text("".join(f"{key}\n" for key in sorted(wanted)))
 
     store.derive("declared", lock.digest, check_each)
+
+
+def _key(artifact: Artifact, kind: Kind) -> str:
+    """Stands for a file's content and all that a lock says of it."""
+    said = (kind, artifact.sha256, artifact.name, artifact.version, artifact.arch if isinstance(artifact, Deb) else "")
+    return hashlib.sha256("\0".join(said).encode()).hexdigest()
 
 
 def check(artifact: Artifact, kind: Kind, path: Path) -> None:

@@ -139,7 +139,16 @@ class Store:
     def kept(self, kind: str, key: str) -> Path | None:
         """The derived file or folder when it is here, with the times that it had when it was made."""
         path = self.derived(kind, key)
-        return path if path.exists() and _is_stamped(path, key) else None
+        try:
+            return path if path.exists() and _is_stamped(path, key) else None
+        except FileNotFoundError:  # removed meanwhile
+            return None
+
+    def every_kept(self, kind: str) -> Iterator[Path]:
+        """Everything derived of that kind that is here."""
+        for path in sorted(self.root.joinpath("derived", kind).glob("*")):
+            if kept := self.kept(kind, path.name):
+                yield kept
 
     def derive(self, kind: str, key: str, make: Callable[[Path], None], *, anew: bool = False) -> Path:
         """The derived file or folder; made by `make(temporary path)` when it is not here, or `anew`. One maker at a

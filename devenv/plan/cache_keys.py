@@ -55,7 +55,8 @@ def editor_key(lock: Lock) -> str | None:
         lock.node.sha256 if lock.node else None,
         [editor.version, editor.source, editor.archive.sha256, [tarball.sha256 for tarball in editor.packages]],
         _templates("dockerfile", "node.j2", "editor.j2"),
-        _templates("build", "debs.sh", "editor.sh", "link.py", "node.sh", "parallel.cjs", "registry.mjs", "unpack.py"),
+        _templates("build", "debs.sh", "editor.sh", "link.py", "node.sh", "parallel.cjs", "registry.mjs", "trim.mjs",
+                   "unpack.py"),
     ])  # fmt: skip
 
 

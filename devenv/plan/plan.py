@@ -5,14 +5,26 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from devenv.doors.dirs import templates_digest
 from devenv.doors.docker.local_tag import EDITOR_TAG
 from devenv.errors import PresetError
 from devenv.lock.model import Deb, Lock, LockedModel, Source, Wheel
 from devenv.plan.cache_keys import base_key, editor_key
-from devenv.plan.services import BOTH, RESERVED, PlannedService, planned_services, published
+from devenv.plan.inside import (
+    GID,
+    GROUP,
+    RESERVED,
+    UID,
+    USER,
+    VENV,
+    WORKSPACE,
+    PlannedCheck,
+    PlannedService,
+    PlannedStep,
+)
+from devenv.plan.services import planned_services, published
 from devenv.plan.tree_digest import digest, tree, walk
 from devenv.preset import portable
 from devenv.preset.model import Gateway, Preset
@@ -21,44 +33,6 @@ from devenv.preset.sizes import bytes_of
 if TYPE_CHECKING:
     from devenv.plan.base_path import BasePath
     from devenv.preset.load import LoadedPreset
-
-USER = "dev"
-UID = 1000
-GROUP = "devenv"
-GID = 990
-WORKSPACE = "/workspace"
-VENV = "/opt/venv"
-EDITOR_SETTINGS = {
-    "python.defaultInterpreterPath": f"{VENV}/bin/python", "terminal.integrated.defaultProfile.linux": "bash",
-}  # fmt: skip
-"""What VS Code on a desktop is told about the environment."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedCheck:
-    """One smoke check."""
-
-    name: str
-    run: tuple[str, ...]
-    timeout_s: int
-    expect: str = "result"  # result | plumbing: it proves only that everything runs, not the result
-    role: str = BOTH  # workbench | serve | both
-
-    def document(self) -> dict[str, Any]:
-        """The check as JSON. Default values are left out, so that older containers keep their digest, and the role,
-        which is the container's."""
-        given = dataclasses.asdict(self).items()
-        return {name: value for name, value in given if name != "role" and (name, value) != ("expect", "result")}
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedStep:
-    """One of the commands after the first start."""
-
-    name: str
-    run: tuple[str, ...]
-    timeout_s: int
-    once: str = "environment"  # environment | container: the lifetime of the step
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,8 +6,8 @@ import dataclasses
 
 from devenv.doors.docker.values import HealthCheck
 from devenv.errors import UsageError
+from devenv.plan.inside import BOTH, SERVE
 from devenv.plan.plan import Plan
-from devenv.plan.services import BOTH, SERVE
 
 HEALTHY = "/usr/local/lib/devenv/healthy"
 """The program of the health check; images with services of the model have it."""

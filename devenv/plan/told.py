@@ -3,8 +3,12 @@ from a devcontainer.json of devenv's. `devenv/container/labels.py` reads them.""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from devenv.doors.docker.engine import LABEL, labels_json
-from devenv.plan.plan import Plan
+
+if TYPE_CHECKING:
+    from devenv.plan.plan import Plan
 
 DEVCONTAINER = f"{LABEL}devcontainer"
 """On a container that a dev container client made: the format of its labels. It has no `name`, so older versions of

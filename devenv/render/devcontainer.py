@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from devenv.plan import told
-from devenv.plan.plan import EDITOR_SETTINGS, WORKSPACE, Plan
+from devenv.plan.inside import EDITOR_SETTINGS, WORKSPACE
+from devenv.plan.plan import Plan
 
 MARK = "devenv render"
 """Every rendered file names devenv as its author: only such files are overwritten."""

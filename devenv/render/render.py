@@ -16,9 +16,9 @@ from devenv.doors import files
 from devenv.doors.dirs import templates_dir
 from devenv.errors import RenderError
 from devenv.lock.model import Lock
-from devenv.plan.plan import WORKSPACE, Plan
+from devenv.plan.inside import SERVE, WORKBENCH, WORKSPACE
+from devenv.plan.plan import Plan
 from devenv.plan.role import HEALTHY, health, in_role, serves
-from devenv.plan.services import SERVE, WORKBENCH
 from devenv.plan.tree_digest import walk
 from devenv.render.artifacts import artifact_lists
 from devenv.render.devcontainer import MARK, RUN_TMPFS, devcontainer, is_ours, place

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from devenv.plan.base_path import ENTRY_PORT
+from devenv.plan.inside import SERVE, WORKBENCH
 from devenv.plan.plan import Plan
 from devenv.plan.role import in_role, serves
-from devenv.plan.services import SERVE, WORKBENCH
 
 
 class Render(Protocol):

@@ -21,6 +21,9 @@ from devenv.resolve import npm
 PACKAGE = "code-server"
 _ANOTHER = "use a later version in 'code_server', or 'source: release'"
 _MOST_BYTES = 16 << 20
+_AGENTS = ("@github/copilot-sdk", "@microsoft/mxc-sdk", "@vscode/sqlite3")
+"""Packages, by the beginnings of their names, that only the editor's AI agents load (templates/build/trim.mjs has the
+same ones). The settings switch these off, and without GitHub's account they do nothing."""
 _SHRINKWRAPS = tuple(f"package/{folder}npm-shrinkwrap.json" for folder in ("", "lib/vscode/", "lib/vscode/extensions/"))
 
 
@@ -45,7 +48,8 @@ def resolve_editor(
     own = npm.lock_tarballs(
         {(PACKAGE, wish.version): integrity}, store=store, web=web, sources=sources, progress=progress
     )[0]
-    needed = npm.shrinkwraps(_texts(store.path(own.sha256)), arch)
+    listed = npm.shrinkwraps(_texts(store.path(own.sha256)), arch)
+    needed = {package: integrity for package, integrity in listed.items() if is_needed(package[0])}
     return LockedEditor(
         version=wish.version,
         source="npm",
@@ -53,6 +57,11 @@ def resolve_editor(
         packages=npm.lock_tarballs(needed, store=store, web=web, sources=sources, progress=progress),
         toolchain=toolchain,
     )
+
+
+def is_needed(package: str) -> bool:
+    """Whether the editor takes a package of its shrinkwraps, by its name."""
+    return not package.startswith(_AGENTS)
 
 
 def _integrity(version: str, sources: Sources) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from devenv.doors import files
 from devenv.errors import ShareError
-from devenv.plan.plan import WORKSPACE
+from devenv.plan.inside import WORKSPACE
 from devenv.preset import portable
 from devenv.preset.yaml.text import MAX_BYTES
 from devenv.secrets.both import FileScanner, scanner_for

@@ -20,8 +20,8 @@ from devenv.doors.files import is_text
 from devenv.errors import UsageError
 from devenv.plan import base_path
 from devenv.plan.base_path import BasePath
+from devenv.plan.inside import WORKBENCH
 from devenv.plan.role import in_role
-from devenv.plan.services import WORKBENCH
 from devenv.up import preflight
 from devenv.up.decide import Decided, completed
 from devenv.up.image import find_image

@@ -20,7 +20,7 @@ from devenv.doors.docker.engine import Engine
 from devenv.doors.docker.values import ContainerSpec
 from devenv.doors.thread import outcome
 from devenv.errors import NotReadyError
-from devenv.plan.services import SERVE
+from devenv.plan.inside import SERVE
 from devenv.up import prepare
 from devenv.up.decide import Decided
 from devenv.up.fill import create

@@ -17,7 +17,7 @@ from devenv.doors.docker.local_tag import VERIFY_TAG
 from devenv.doors.file_lock import hold
 from devenv.errors import DriftError, FetchError, UsageError
 from devenv.lock.model import Lock
-from devenv.plan.plan import WORKSPACE
+from devenv.plan.inside import WORKSPACE
 from devenv.preset import portable
 from devenv.preset.yaml.text import MAX_BYTES
 from devenv.up.decide import Decided

@@ -8,7 +8,7 @@ export PATH="/opt/node/bin:$PATH" HOME=/tmp/home PYTHONDONTWRITEBYTECODE=1 JOBS=
 export npm_config_nodedir=/run/node/node-headers npm_config_registry=http://127.0.0.1:4873/ npm_config_cache=/tmp/npm
 # The shrinkwrap has peers that npm would otherwise want to resolve anew, which needs a registry's full answers.
 export npm_config_legacy_peer_deps=true npm_config_audit=false npm_config_fund=false npm_config_update_notifier=false
-# What is compiled here waits for terminals and files: to optimise it further only takes longer, sqlite alone a minute.
+# What is compiled here waits for terminals and files: to optimise it further only takes longer.
 export CFLAGS=-Og CXXFLAGS=-Og npm_config_loglevel=info
 # By the names that the packages themselves give: `cc` and `c++` are links that only configuring makes.
 export CC=gcc CXX=g++
@@ -18,6 +18,9 @@ while [ ! -e /tmp/registry-ready ]; do kill -0 "$registry" || exit 1; sleep 0.02
 mkdir /opt/code-server
 tar -xzf /run/editor/code-server.tgz -C /opt/code-server --strip-components=1 --no-same-owner
 cd /opt/code-server
+# AI agents: switched off in the settings, and useless without an account. They are half of the editor.
+rm -rf lib/vscode/extensions/copilot
+node /run/build/trim.mjs /opt/code-server /run/editor/npm
 # Not --foreground-scripts: modules then compile one after the other.
 NODE_OPTIONS=--require=/run/build/parallel.cjs npm ci --omit=dev
 kill "$registry"

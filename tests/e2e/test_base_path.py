@@ -125,6 +125,15 @@ def test_jupyterlab_works_under_the_path(kind: Portal) -> None:
     assert kind.ask(f"{BASE}/ide/../jupyter/api", session)[0].status != 200
 
 
+def test_the_editors_notebooks_find_jupyter_below_the_path(portal: Portal) -> None:
+    client = "/opt/code-server/lib/vscode/extensions/devenv-python/jupyter.js"
+    code = (
+        f"require('{client}').Kernel.connect('n.ipynb', () => {{}}).then((kernel) => process.exit(kernel.id ? 7 : 1))"
+    )
+    done = docker("exec", f"devenv-{NAME}", "sh", "-c", 'devenv-exec node -e "$1" || echo $?', "sh", code)
+    assert done == "7\n"
+
+
 def test_the_named_origin_is_the_only_one_and_on_its_port_alone(portal: Portal) -> None:
     token = portal.urls["ide"].partition("token=")[2]
     bearer = {"Authorization": f"Bearer {token}"}

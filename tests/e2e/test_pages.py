@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 from playwright.sync_api import TimeoutError as Late
 
-from tests.integration.conftest import Cli
+from tests.integration.conftest import Cli, docker
+from tests.integration.openvsx import Registry
 
 pytestmark = pytest.mark.engine
+EDITOR = Path(__file__).parents[2] / "presets" / "python" / "editor"
 
 
 def _lab(urls: Mapping[str, str], workspace: str) -> str:
@@ -62,6 +66,119 @@ def test_vs_code_shows_the_workbench_and_its_terminal_runs_a_command(
     _run_command(page, "Terminal: Create New Terminal")
     expect(page.locator(".terminal.xterm.focus")).to_be_visible(timeout=60_000)
     _type_until(page, cli, "echo $((6*7)) $(id -un) $(which python)", "/tmp/from-ide", "42 dev /opt/venv/bin/python")
+
+
+SHOP = """\
+import json
+
+
+def total(prices: list[int]) -> int:
+    result = sum(prices)
+    return result
+
+
+print(total([40, 2]), nowhere, total("words"))
+import os
+"""
+NOTEBOOK = {
+    "cells": [
+        {"cell_type": "code", "id": "a", "metadata": {}, "execution_count": None, "outputs": [],
+         "source": ["import sys\n", "print(6 * 7, sys.prefix)"]},
+        {"cell_type": "code", "id": "b", "metadata": {}, "execution_count": None, "outputs": [],
+         "source": ["class Table:\n", "    def _repr_html_(self): return '<b>fat</b>'\n", "Table()"]},
+        {"cell_type": "code", "id": "c", "metadata": {}, "execution_count": None, "outputs": [], "source": ["1 / 0"]},
+        {"cell_type": "code", "id": "d", "metadata": {}, "execution_count": None, "outputs": [],
+         "source": ["print('never')"]},
+    ],
+    "metadata": {}, "nbformat": 4, "nbformat_minor": 5,
+}  # fmt: skip
+
+
+@pytest.fixture
+def project(up_python: Mapping[str, Any], tmp_path: Path) -> Iterator[Mapping[str, Any]]:
+    """The shared environment with a program and a notebook in its workspace."""
+    made = {"/workspace/shop.py": SHOP, "/workspace/cells.ipynb": json.dumps(NOTEBOOK)}
+    for path, text in made.items():
+        (tmp_path / "file").write_text(text)
+        docker("cp", str(tmp_path / "file"), f"devenv-t-python:{path}")
+    docker("exec", "devenv-t-python", "chown", "dev:dev", *made)
+    yield up_python
+    docker("exec", "devenv-t-python", "rm", *made)
+
+
+@pytest.fixture
+def by_name(cli: Cli, up_python: Mapping[str, Any], tmp_path: Path) -> Iterator[Mapping[str, Any]]:
+    """An environment whose editor has that extension from a registry, by name, and not from the preset."""
+    told = json.loads((EDITOR / "package.json").read_text())
+    name, version, engine = told.pop("name"), told.pop("version"), told.pop("engines")["vscode"]
+    told.pop("publisher")
+    (tmp_path / "shop.py").write_text(SHOP)
+    (tmp_path / "devenv.yaml").write_text(
+        "name: t-by-name\nextends: python\nextensions: [acme.python]\n"
+        "files: {/opt/code-server/lib/vscode/extensions/devenv-python: null}\n"
+    )
+    tmp_path.chmod(0o777)
+    with Registry() as registry:
+        files = {path.name: path.read_text() for path in EDITOR.glob("*.js")}
+        registry.add(f"acme.{name}", version, engine=engine, files=files, **told)
+        cli.ok("lock", "--registry", registry.url, cwd=tmp_path)
+    try:
+        told = cli.ok("up", "--json", cwd=tmp_path).json()
+        found = docker("exec", "devenv-t-by-name", "ls", "/opt/code-server/lib/vscode/extensions").split()
+        assert [one for one in found if "python-" in one] == [f"acme.{name}-{version}"]
+        yield told
+    finally:
+        cli("down", "--volumes", "t-by-name")
+
+
+def _open(page: Page, urls: Mapping[str, str], name: str, shown: str) -> None:
+    """Open a file from the explorer, again while VS Code does not know its kind yet and shows plain text."""
+    page.goto(urls["ide"])
+    row = page.locator(".explorer-folders-view .monaco-list-row", has_text=name)
+    for _ in range(10):
+        row.dblclick(timeout=60_000)
+        try:
+            page.locator(shown).first.wait_for(timeout=5000)
+        except Late:
+            _run_command(page, "View: Close All Editors")
+        else:
+            return
+    raise AssertionError(f"{name} never opened")
+
+
+@pytest.mark.parametrize("environment", ["project", "by_name"])
+def test_a_python_file_completes_lints_and_debugs(page: Page, environment: str, request: pytest.FixtureRequest) -> None:
+    _open(page, request.getfixturevalue(environment)["urls"], "shop.py", ".squiggly-error")
+    _run_command(page, "Problems: Focus on Problems View")
+    problems = page.locator(".markers-panel-container")
+    for found in ("Undefined name `nowhere`", "reportArgumentType", "F401"):
+        expect(problems).to_contain_text(found, timeout=30_000)
+
+    page.locator(".editor-instance .view-line", has_text="return result").click()
+    page.keyboard.press("F9")
+    page.keyboard.press("F5")
+    expect(page.locator(".debug-call-stack")).to_contain_text("total", timeout=60_000)
+    expect(page.locator(".debug-toolbar")).to_be_visible()
+    _run_command(page, "Debug Console: Focus on Debug Console View")
+    page.keyboard.type("result * 1000\n")
+    expect(page.locator(".repl")).to_contain_text("42000", timeout=30_000)
+    page.keyboard.press("Shift+F5")
+    expect(page.locator(".debug-toolbar")).not_to_be_visible(timeout=30_000)
+
+    page.locator(".editor-instance .view-line", has_text="import json").click()
+    page.keyboard.press("End")
+    page.keyboard.type("\njson.JSONDec")
+    expect(page.locator(".suggest-widget")).to_contain_text("JSONDecoder", timeout=30_000)
+
+
+def test_a_notebook_in_the_editor_has_the_environments_kernel(page: Page, project: Mapping[str, Any]) -> None:
+    _open(page, project["urls"], "cells.ipynb", ".notebook-editor .kernel-label >> text=Python (this environment)")
+    _run_command(page, "Notebook: Run All")
+    output = page.frame_locator(".notebook-editor iframe, iframe.webview").frame_locator("iframe").locator("body")
+    expect(output).to_contain_text("42 /opt/venv", timeout=60_000)
+    expect(output.locator("b")).to_have_text("fat")
+    expect(output).to_contain_text("ZeroDivisionError: division by zero")
+    expect(output).not_to_contain_text("never")
 
 
 def test_jupyterlab_runs_a_notebook_cell(page: Page, up_python: Mapping[str, Any]) -> None:

@@ -143,7 +143,11 @@ class Small:
         skipped = {"version": "9.9.9", "integrity": "sha512-x", "os": ["darwin"]}
         wraps = {
             "npm-shrinkwrap.json": {"node_modules/left": left, "node_modules/mac": skipped},
-            "lib/vscode/npm-shrinkwrap.json": {"node_modules/@scope/right": right, "node_modules/left": left},
+            "lib/vscode/npm-shrinkwrap.json": {
+                "node_modules/@scope/right": right,
+                "node_modules/left": left,
+                "node_modules/@github/copilot-sdk-linux-x64": {"version": "1.0.0", "integrity": "sha512-x"},
+            },
             "lib/vscode/extensions/npm-shrinkwrap.json": {"node_modules/t": {**left, "dev": True}},
         }
         files = {path: json.dumps({"lockfileVersion": 3, "packages": packages}) for path, packages in wraps.items()}

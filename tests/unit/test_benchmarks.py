@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 
 from benchmarks import __main__ as command_line
-from benchmarks import byhand, changes, cold, document, exporting, measure, warm
+from benchmarks import byhand, changes, cold, document, exporting, guard, measure, warm
 from benchmarks.command import Done, FailedError
 from benchmarks.measure import Series
 from benchmarks.result import Goal, Result, Table, number, row
@@ -272,3 +273,26 @@ def test_the_search_for_secrets_is_taken_from_the_list_of_stages(text: str, seco
     assert changes.seconds_of_secrets(text) == seconds
     with pytest.raises(FailedError, match="no stage"):
         changes.seconds_of_secrets("  ✓ read  1.4 s")
+
+
+def test_the_guard_names_what_became_slower() -> None:
+    def result(*goals: Goal) -> Result:
+        return Result(name="warm", title="Warm", goals=goals, tables=(), remarks=(), data={})
+
+    ratio, seconds = Goal(text="r", figure=1.0, limit=9, unit="×"), Goal(text="t", figure=0.3, limit=9, unit="ms")
+    was = guard.recorded(document.replace("<!-- warm -->x<!-- /warm -->", {"warm": result(ratio, seconds).markdown()}))
+    assert was == {("warm", "r"): 1.0, ("warm", "t"): 0.3}
+
+    def slower(one: Goal) -> list[str]:
+        return guard.compare([result(one)], was)[1]
+
+    assert slower(dataclasses.replace(ratio, figure=1.09)) == []
+    assert slower(dataclasses.replace(ratio, figure=1.11)) == ["warm: r: 1.11 × (recorded 1.00 ×, +11 %)"]
+    assert slower(dataclasses.replace(seconds, figure=0.4)) == [], "another machine"
+    assert slower(dataclasses.replace(seconds, figure=0.5)) == ["warm: t: 500 ms (recorded 300 ms, +67 %)"]
+    assert slower(dataclasses.replace(ratio, text="new", figure=99)) == []
+
+
+def test_the_document_has_the_figures_that_the_guard_reads() -> None:
+    names = {name for name, _ in guard.recorded(DOCUMENT.read_text())}
+    assert names >= set(guard.QUICK)

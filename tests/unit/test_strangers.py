@@ -33,8 +33,7 @@ from devenv.lock import consistency
 from devenv.lock.diff import changes
 from devenv.lock.drift import compare, require_fit
 from devenv.lock.model import Lock, parse
-from devenv.plan.plan import PlannedCheck
-from devenv.plan.services import PlannedService
+from devenv.plan.inside import PlannedCheck, PlannedService
 from devenv.preset.model import Model
 from devenv.render.sbom import provenance, sbom
 from devenv.resolve import model, npm

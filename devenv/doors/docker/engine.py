@@ -8,12 +8,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from devenv.doors.docker.address import Endpoint
+from devenv.doors.docker.address import Endpoint, ask
 from devenv.doors.docker.client import connected
 from devenv.doors.docker.held_stdin import Held
 from devenv.doors.docker.images import Images
 from devenv.doors.docker.output import Tell, both, frames, last, lines, overheard
-from devenv.doors.docker.sdk import guarded
+from devenv.doors.docker.sdk import filtered, guarded
 from devenv.doors.docker.values import ContainerFacts, ContainerSpec, container_facts, health_options, host_options
 from devenv.doors.docker.volumes import Networks, Volumes
 from devenv.errors import EngineError
@@ -25,9 +25,8 @@ LABEL = "dev.devenv."
 class Engine(Images, Volumes, Networks):
     """A connection to one Docker Engine. Every method raises EngineError."""
 
-    def __init__(self, client: Any, *, version: str, endpoint: Endpoint) -> None:
-        self._client = client
-        self._api = client.api
+    def __init__(self, client: Any | None, *, version: str, endpoint: Endpoint) -> None:
+        self._connected = client
         self.version = version
         self.endpoint = endpoint
 
@@ -39,13 +38,13 @@ class Engine(Images, Volumes, Networks):
     @guarded
     def info(self) -> Mapping[str, Any]:
         """The engine's own description (`GET /info`)."""
-        info: Mapping[str, Any] = self._api.info()
+        info: Mapping[str, Any] = self._read("/info", lambda: self._api.info())  # noqa: PLW0108 - `_api` connects
         return info
 
     @guarded
     def release(self) -> Mapping[str, Any]:
         """Its version and those of its parts (`GET /version`)."""
-        release: Mapping[str, Any] = self._api.version()
+        release: Mapping[str, Any] = self._read("/version", lambda: self._api.version())  # noqa: PLW0108
         return release
 
     # containers
@@ -53,12 +52,8 @@ class Engine(Images, Volumes, Networks):
     @guarded
     def container(self, name: str) -> ContainerFacts | None:
         """The container `name`, or None."""
-        import docker.errors
-
-        try:
-            return container_facts(self._api.inspect_container(name))
-        except docker.errors.NotFound:
-            return None
+        facts = self._read(f"/containers/{name}/json", lambda: self._api.inspect_container(name))
+        return container_facts(facts) if facts else None
 
     @guarded
     def inspection(self, name: str) -> Mapping[str, Any]:
@@ -69,21 +64,18 @@ class Engine(Images, Volumes, Networks):
     @guarded
     def containers(self, label: str) -> tuple[ContainerFacts, ...]:
         """Every container, running or not, that carries `label`."""
-        import docker.errors
-
-        found = []
-        for row in self._api.containers(all=True, filters={"label": label}):
-            try:
-                found.append(container_facts(self._api.inspect_container(row["Id"])))
-            except docker.errors.NotFound:
-                continue  # removed meanwhile
-        return tuple(sorted(found, key=lambda one: one.name))
+        return self._containers(label=label)
 
     @guarded
     def containers_with(self, volume: str) -> tuple[ContainerFacts, ...]:
         """Every container, running or not, that has this volume mounted."""
-        rows = self._api.containers(all=True, filters={"volume": volume})
-        found = [self.container(row["Id"]) for row in rows]
+        return self._containers(volume=volume)
+
+    def _containers(self, **filters: str) -> tuple[ContainerFacts, ...]:
+        rows = self._read(
+            "/containers/json", lambda: self._api.containers(all=True, filters=filters), filtered(filters)
+        )
+        found = [self.container(row["Id"]) for row in rows]  # None: removed meanwhile
         return tuple(sorted((one for one in found if one), key=lambda one: one.name))
 
     @guarded
@@ -132,8 +124,12 @@ class Engine(Images, Volumes, Networks):
     @guarded
     def stats(self, name: str) -> Mapping[str, Any]:
         """One sample of the container's CPU and memory."""
-        facts: Mapping[str, Any] = self._api.stats(name, stream=False, one_shot=True)
-        return facts
+
+        def again() -> Any:
+            return self._api.stats(name, stream=False, one_shot=True)
+
+        facts: Mapping[str, Any] | None = self._read(f"/containers/{name}/stats", again, {"stream": 0, "one-shot": 1})
+        return facts or again()
 
     @guarded
     def pids(self, name: str) -> frozenset[int]:
@@ -189,7 +185,11 @@ def connect(endpoint: Endpoint) -> Engine:
 
     Raises EngineError when there is none, it is too old, or this user may not use it.
     """
-    client, version = connected(endpoint)
+    client, version = None, ""
+    try:
+        version = str(ask(endpoint, "/version")["Version"])
+    except (OSError, ValueError, LookupError, TypeError, EngineError):
+        client, version = connected(endpoint)
     numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
     if numbers and numbers < MIN_ENGINE:
         raise EngineError(

@@ -30,17 +30,20 @@ class Images(Changes):
     @guarded
     def image_id(self, reference: str) -> str | None:
         """The image's id (config digest), or None when it is not here."""
-        import docker.errors
+        facts = self._image(reference)
+        return str(facts["Id"]) if facts else None
 
-        try:
-            return str(self._api.inspect_image(reference)["Id"])
-        except docker.errors.ImageNotFound:
-            return None
+    def _image(self, reference: str) -> Mapping[str, Any] | None:
+        facts: Mapping[str, Any] | None = self._read(
+            f"/images/{reference}/json", lambda: self._api.inspect_image(reference)
+        )
+        return facts
 
     @guarded
     def image_facts(self, reference: str) -> Mapping[str, Any]:
         """The engine's description of an image (`docker image inspect`). Raises EngineError when it is not here."""
-        facts: Mapping[str, Any] = self._api.inspect_image(reference)
+        # What is not here is asked for again: the SDK's error says so.
+        facts: Mapping[str, Any] = self._image(reference) or self._api.inspect_image(reference)
         return facts
 
     def image_labels(self, reference: str) -> Mapping[str, str]:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, TypeVar, cast
+from urllib.parse import quote, urlencode
 
 from devenv.doors.docker import faults
+from devenv.doors.docker.address import Endpoint, ask
+from devenv.doors.docker.client import connected
+from devenv.errors import EngineError
 
 _Call = TypeVar("_Call", bound=Callable[..., Any])
 
@@ -16,21 +22,25 @@ def guarded(call: _Call) -> _Call:
 
     @functools.wraps(call)
     def act(*args: Any, **kwargs: Any) -> Any:
-        import docker.errors
-        import requests.exceptions
-        import urllib3.exceptions
-
-        known = (
-            docker.errors.DockerException, requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError
-        )  # fmt: skip
         try:
             return call(*args, **kwargs)
-        except known as error:
-            if faults.is_local(error):
+        except Exception as error:
+            if not _is_known(error) or faults.is_local(error):
                 raise
             raise faults.failed(error) from None
 
     return cast("_Call", act)
+
+
+def _is_known(error: Exception) -> bool:
+    """Whether an engine, or the way to it, fails like that."""
+    import docker.errors
+    import requests.exceptions
+    import urllib3.exceptions
+
+    return isinstance(error, (
+        docker.errors.DockerException, requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError
+    ))  # fmt: skip
 
 
 def checked(answer: Any) -> Any:
@@ -46,7 +56,35 @@ def checked(answer: Any) -> Any:
 
 
 class Part:
-    """What every part of the engine has: the SDK's low-level client."""
+    """What every part of the engine has: its address, and the SDK's client, connected when it is first needed."""
 
-    _api: Any
-    _client: Any
+    endpoint: Endpoint
+    _connected: Any = None
+
+    @property
+    def _client(self) -> Any:
+        if self._connected is None:
+            self._connected, _ = connected(self.endpoint)
+        return self._connected
+
+    @property
+    def _api(self) -> Any:
+        return self._client.api
+
+    def _read(self, path: str, again: Callable[[], Any], query: Mapping[str, Any] = MappingProxyType({})) -> Any:
+        """The engine's answer to one GET, or None where it has no such thing. What fails is asked `again` through the
+        SDK: importing that takes longer than all answers, but it knows what the failures mean."""
+        try:
+            return ask(self.endpoint, quote(path, safe="/:") + (f"?{urlencode(query)}" if query else ""))
+        except (OSError, ValueError, EngineError):
+            import docker.errors
+
+            try:
+                return again()
+            except docker.errors.NotFound:
+                return None
+
+
+def filtered(filters: Mapping[str, str]) -> dict[str, Any]:
+    """The query for things, also stopped ones, that fit the engine's filters."""
+    return {"all": 1, "filters": json.dumps({name: [wanted] for name, wanted in filters.items()})}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from devenv.doors.docker.sdk import Part, guarded
+from devenv.doors.docker.sdk import Part, filtered, guarded
 from devenv.doors.docker.values import NetworkFacts
 
 
@@ -20,18 +20,17 @@ class Volumes(Part):
     @guarded
     def volume(self, name: str) -> tuple[str, Mapping[str, str]] | None:
         """(the host's folder that a volume holds, empty for one of the engine's own; its labels), or None."""
-        import docker.errors
-
-        try:
-            facts = self._api.inspect_volume(name)
-        except docker.errors.NotFound:
+        facts = self._read(f"/volumes/{name}", lambda: self._api.inspect_volume(name))
+        if facts is None:
             return None
         return str((facts.get("Options") or {}).get("device", "")), facts.get("Labels") or {}
 
     @guarded
     def volumes(self, label: str) -> tuple[tuple[str, Mapping[str, str]], ...]:
         """(name, labels) of every volume that carries `label`."""
-        found = self._api.volumes(filters={"label": label})["Volumes"] or ()
+        filters = {"label": label}
+        told = self._read("/volumes", lambda: self._api.volumes(filters=filters), filtered(filters))
+        found = told["Volumes"] or ()
         return tuple(sorted((one["Name"], one.get("Labels") or {}) for one in found))
 
     @guarded
@@ -51,7 +50,7 @@ class Networks(Part):
     @guarded
     def networks(self, **filters: str) -> tuple[NetworkFacts, ...]:
         """Every network that fits the engine's own filters: `driver`, `label`, `name` (a part of it)."""
-        found = self._api.networks(filters=filters)
+        found = self._read("/networks", lambda: self._api.networks(filters=filters), filtered(filters))
         facts = (NetworkFacts(id=one["Id"], name=one["Name"], labels=one.get("Labels") or {}) for one in found)
         return tuple(sorted(facts, key=lambda one: one.name))
 

@@ -13,7 +13,7 @@ from devenv.container.labels import Running
 from devenv.doors.docker.values import ContainerFacts
 from devenv.doors.terminal.progress import Silent
 from devenv.errors import EngineError, NotReadyError
-from devenv.plan.services import ANY_STATUS, PlannedService
+from devenv.plan.inside import ANY_STATUS, PlannedService
 from tests.waiting import until
 
 

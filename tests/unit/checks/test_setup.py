@@ -12,8 +12,7 @@ import pytest
 from devenv.checks.setup import setup
 from devenv.doors.terminal.progress import Silent
 from devenv.errors import NotReadyError
-from devenv.plan.plan import PlannedStep
-from devenv.plan.services import PlannedService
+from devenv.plan.inside import PlannedService, PlannedStep
 from tests.unit.checks.test_readiness import _running, _service
 
 

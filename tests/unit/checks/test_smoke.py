@@ -8,7 +8,7 @@ import pytest
 from devenv.checks.smoke import PLUMBING, smoke
 from devenv.doors.terminal.progress import Silent
 from devenv.errors import SmokeError
-from devenv.plan.plan import PlannedCheck
+from devenv.plan.inside import PlannedCheck
 from tests.unit.checks.test_readiness import _running
 
 

@@ -15,7 +15,7 @@ from devenv.container.state import Environment, environment
 from devenv.doors.docker.engine import Engine, labels_json
 from devenv.doors.docker.values import ContainerFacts
 from devenv.errors import EngineError, NotReadyError
-from devenv.plan.services import PlannedService
+from devenv.plan.inside import PlannedService
 from tests.unit.container.test_owner import facts
 
 SERVICE = PlannedService(

@@ -17,7 +17,8 @@ from devenv.container.state import Environment, environment
 from devenv.doors.docker.engine import labels_json
 from devenv.doors.docker.values import ContainerFacts, ContainerSpec, Mount
 from devenv.plan.base_path import parse, under
-from devenv.plan.plan import Plan, PlannedCheck, plan
+from devenv.plan.inside import PlannedCheck
+from devenv.plan.plan import Plan, plan
 from devenv.plan.role import in_role
 from tests.unit.examples import deb, loaded, lock, wheel
 

@@ -16,7 +16,7 @@ from devenv.container.life import Removal, down, stop
 from devenv.doors.docker.engine import labels_json
 from devenv.doors.docker.values import ContainerFacts, Mount, container_facts
 from devenv.errors import NotReadyError, UsageError
-from devenv.plan.services import PlannedService
+from devenv.plan.inside import PlannedService
 from tests.unit.container.test_owner import FakeEngine, facts
 from tests.unit.container.test_owner import labels as volume_labels
 

@@ -11,7 +11,7 @@ import pytest
 
 from devenv.container.user import User, check_workspace, container_user
 from devenv.errors import NotReadyError
-from devenv.plan.plan import UID
+from devenv.plan.inside import UID
 
 
 def _user(uid: int) -> User:

@@ -151,3 +151,17 @@ def test_every_file_of_a_lock_is_held_to_its_name(tmp_path: Path) -> None:
     other = made.model_copy(update={"uv": made.uv.model_copy(update={"version": "99"})})
     with pytest.raises(LockError, match="and not uv 99"):
         check_all(other, store)
+
+
+def test_a_file_of_another_lock_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path)
+    made = _filled(store)
+    check_all(made, store)
+    read: list[str] = []
+    monkeypatch.setattr(declared, "check", lambda artifact, *_: read.append(artifact.name))
+    renamed = made.uv.model_copy(update={"version": "99"})
+    check_all(made.model_copy(update={"uv": renamed}), store)
+    assert read == ["uv"], "the same file, of which this lock says something else"
+    next(store.every_kept("declared")).write_text("edited")
+    (note,) = store.every_kept("declared")
+    assert note.read_text() != "edited"

@@ -13,9 +13,9 @@ from devenv.container import labels
 from devenv.doors.docker.values import ContainerFacts, Mount
 from devenv.errors import RenderError
 from devenv.lock.model import LockedModel, ModelFile, ModelSource, files_digest
+from devenv.plan.inside import WORKBENCH
 from devenv.plan.plan import plan
 from devenv.plan.role import in_role
-from devenv.plan.services import WORKBENCH
 from devenv.render.devcontainer import is_configuration, is_ours, place
 from devenv.render.render import Rendered, render, render_configuration
 from tests.unit.examples import loaded, lock, sha

@@ -58,7 +58,7 @@ class Layers:
 
 class _Engine(Changes):
     def __init__(self, upper: str, lower: str) -> None:
-        self._api = self
+        self._connected = self.api = self
         self.data: Any = {"Data": {"UpperDir": upper, "LowerDir": lower}}
         self.rows: Any = [{"Path": "/told", "Kind": 1}]
 
@@ -264,7 +264,7 @@ class _Sender(Changes):
     base_url, api_version = "http://x", "1.44"
 
     def __init__(self, *chunks: bytes, error: Exception | None = None, missing: str = "") -> None:
-        self._api, self.raw = self, self
+        self._connected, self.api, self.raw = self, self, self
         self._chunks, self._error, self._missing = list(chunks), error, missing
         self.is_closed = False
 
@@ -362,7 +362,7 @@ class _Sizes(Changes):
     base_url, api_version = "http://x", "1.44"
 
     def __init__(self, answer: Any) -> None:
-        self._api, self._answer = self, answer
+        self._connected, self.api, self._answer = self, self, answer
 
     def get(self, address: str, **options: Any) -> Any:
         assert options["timeout"] < 60

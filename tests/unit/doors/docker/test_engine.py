@@ -17,12 +17,23 @@ import requests
 import requests.exceptions
 import urllib3.exceptions
 
-from devenv.doors.docker import container_files, engine
+from devenv.doors.docker import container_files, engine, sdk
 from devenv.doors.docker.address import Endpoint, Tls
 from devenv.doors.docker.faults import unreachable
 from devenv.doors.docker.output import KEPT_BYTES, both, frames, last, lines, overheard
 from devenv.doors.docker.values import ContainerSpec, HealthCheck
 from devenv.errors import EngineError, UsageError
+
+
+@pytest.fixture(autouse=True)
+def _no_engine_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So all of it goes through the SDK."""
+
+    def ask(*_: Any) -> None:
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(engine, "ask", ask)
+    monkeypatch.setattr(sdk, "ask", ask)
 
 
 class _Client:
@@ -458,3 +469,41 @@ def test_an_image_that_the_engine_does_not_take_is_an_error() -> None:
     own = engine.Engine(SimpleNamespace(api=refusing), version="26", endpoint=Endpoint(address=""))
     with pytest.raises(EngineError, match="unexpected EOF"):
         own.load(iter([b""]))
+
+
+def test_what_is_only_read_needs_no_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def ask(where: Endpoint, path: str) -> Any:
+        asked.append(path)
+        one = {"Id": "1", "Name": "/devenv-x", "Image": "sha256:0", "Config": {}, "State": {"Status": "running"},
+               "HostConfig": {}}  # fmt: skip
+        answers = {
+            "/version": {"Version": "28.2.2"},
+            "/containers/1/json": one,
+            "/images/a/b:1/json": {"Id": "sha256:9"},
+        }
+        return [{"Id": "1"}, {"Id": "gone"}] if path.startswith("/containers/json?") else answers.get(path)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("the SDK was used")
+
+    monkeypatch.setattr(engine, "ask", ask)
+    monkeypatch.setattr(sdk, "ask", ask)
+    monkeypatch.setattr(docker, "DockerClient", refuse)
+    own = engine.connect(Endpoint(address="unix:///x"))
+    assert own.version == "28.2.2"
+    assert [one.name for one in own.containers("l=1")] == ["devenv-x"]
+    assert own.image_id("a/b:1") == "sha256:9"
+    assert own.volume("a b") is None
+    assert asked[1].startswith("/containers/json?all=1&filters=%7B%22label%22%3A+%5B%22l%3D1%22%5D%7D")
+    assert asked[-1] == "/volumes/a%20b"
+
+
+def test_a_read_that_fails_is_asked_again_through_the_sdk() -> None:
+    def missing(*_: Any) -> None:
+        raise docker.errors.NotFound("no such volume")
+
+    api = SimpleNamespace(inspect_volume=missing, inspect_image=lambda _: {"Id": "sha256:1"})
+    own = engine.Engine(SimpleNamespace(api=api), version="26", endpoint=Endpoint(address="unix:///x"))
+    assert (own.volume("x"), own.image_id("x")) == (None, "sha256:1")
