@@ -9,13 +9,16 @@ const http = require("node:http");
 const { createRequire } = require("node:module");
 
 const SOCKET = "/run/devenv/jupyter.sock";
+// Where a reverse proxy shows the pages at a path, the server answers below it.
+const PROXY = process.env.DEVENV_BASE_PATH;
+const BASE = PROXY ? `${new URL(PROXY, "http://localhost").pathname.replace(/\/$/, "")}/jupyter` : "";
 const ws = () => createRequire("/opt/npm/node_modules/")("ws");
 const headers = () => ({ Authorization: `token ${readFileSync("/run/devenv/token", "utf8").trim()}` });
 
 /** The JSON answer of the server to one request. */
 function ask(method, path, body) {
     return new Promise((resolve, reject) => {
-        const options = { socketPath: SOCKET, method, path, headers: { ...headers(), "Content-Type": "application/json" } };
+        const options = { socketPath: SOCKET, method, path: `${BASE}${path}`, headers: { ...headers(), "Content-Type": "application/json" } };
         const request = http.request(options, (answer) => {
             const parts = [];
             answer.on("data", (part) => parts.push(part));
@@ -66,7 +69,7 @@ class Kernel {
     static async connect(path, ended) {
         const { kernel } = await ask("POST", "/api/sessions", { ...titled(path), kernel: { name: "python3" } });
         const session = randomUUID();
-        const address = `ws+unix://${SOCKET}:/api/kernels/${kernel.id}/channels?session_id=${session}`;
+        const address = `ws+unix://${SOCKET}:${BASE}/api/kernels/${kernel.id}/channels?session_id=${session}`;
         const socket = new (ws())(address, { headers: headers(), maxPayload: 0 });
         await new Promise((resolve, reject) => socket.once("open", resolve).once("error", reject));
         return new Kernel(kernel.id, session, socket, ended);
