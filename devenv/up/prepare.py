@@ -167,6 +167,7 @@ def _verdict(decided: Decided, running: Running | None, session: Session, asked:
 def token(environment: Environment, wishes: Wishes) -> Token:
     """The existing token, or a new one. Raises NotReadyError."""
     is_new = wishes.new_token or not environment.token_file.exists()
+    environment.session()
     return Token(environment.new_token() if wishes.new_token else environment.token(), is_new)
 
 

@@ -206,6 +206,12 @@ def test_stop_kills_nothing_and_start_keeps_ports_and_files(cli: Cli, tmp_path: 
         cli.ok("down", "t-stop")
         again = cli.ok("up", "python", "--name", "t-stop", "--json").json()
         assert again["urls"] == first["urls"], "ports and token are the environment's for its life"
+        assert get(page, session)[0] == 401, "but another program may have had the port, and the cookies, meanwhile"
+        session = _session(again["urls"]["ide"])
+        cli.ok("stop", "t-stop")
+        cli.ok("start", "t-stop")
+        assert get(page, session)[0] == 401
+        session = _session(again["urls"]["ide"])
         assert cli.ok("exec", "--name", "t-stop", "cat", "/mnt/t-stop/note").out == "kept\n", "the volume survived down"
         anew = cli.ok("up", "python", "--name", "t-stop", "--new-token", "--json").json()
         assert anew["container_id"] == again["container_id"]
