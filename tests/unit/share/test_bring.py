@@ -124,7 +124,7 @@ def test_another_run_waits_until_what_came_was_used(
         with given.dirs.blobs.with_name("blobs.lock").open("rb") as lock, pytest.raises(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         locked.append(True)
-        act(*words, **named)
+        return act(*words, **named)
 
     monkeypatch.setattr(bring, used, using)
     decided = bring.decided(remote, "pull", given)
