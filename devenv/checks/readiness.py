@@ -162,7 +162,7 @@ def wait_ready(running: Running, token: str, watch: Watch, *, progress: Progress
 
     Raises NotReadyError: at once for a service that fails, at its own `timeout_s` for one that never answers.
     """
-    asked = [one for one in running.services if one.port is not None and one.health_path is not None]
+    asked = [one for one in running.probed if one.port is not None and one.health_path is not None]
     began = time.monotonic()
     stop = threading.Event()
     waiting = watch.waiting = {one.name for one in asked}
@@ -220,7 +220,7 @@ def answers(running: Running, service: PlannedService, token: str, *, timeout_s:
 
 def states(running: Running, token: str, *, ask: Callable[..., tuple[bool, str]] = answers) -> dict[str, str]:
     """Every published service's state now, probed in parallel: `ready`, or its answer."""
-    asked = [one for one in running.services if one.port is not None]
+    asked = [one for one in running.probed if one.port is not None]
     with ThreadPoolExecutor(max_workers=max(1, len(asked))) as pool:
         told = list(pool.map(lambda one: ask(running, one, token, timeout_s=2), asked))
     return {one.name: "ready" if passed else said for one, (passed, said) in zip(asked, told, strict=True)}

@@ -14,6 +14,7 @@ from devenv.container.state import is_name
 from devenv.doors.docker.engine import LABEL
 from devenv.doors.terminal.console import bytes_text, printable
 from devenv.errors import NotReadyError
+from devenv.plan.base_path import ENTRY
 from devenv.plan.inside import WORKBENCH
 
 
@@ -71,6 +72,7 @@ def status(app: App, name: str | None) -> None:
     lines += [f"  remedy     {text}"] if (text := condition.remedy(running)) else []
     urls = running.urls(token) if live else {}
     lines += [f"  {key.ljust(10)} {services.get(key, '-').ljust(8)} {url}" for key, url in urls.items()]
+    lines += _proxy_line(running, services) if live else []
     lines += [f"  volume     {m.source} at {m.target}" for m in running.facts.mounts if m.kind == "volume"]
     lines += [f"  project    {running.project} at /workspace"] if running.project else []
     lines += [f"  memory     {bytes_text(memory)}"] if memory is not None else []
@@ -165,6 +167,7 @@ def _short(app: App, running: labels.Running) -> dict[str, Any]:
         "container_id": running.facts.id,
         "started_at": running.facts.started_at,
         "urls": running.urls(token) if running.facts.state == "running" and not running.unreadable else {},
+        **running.proxy_json(),
         "own": app.is_own(running),
         "devcontainer": running.is_devcontainer,
         "unreadable": running.unreadable or None,
@@ -182,6 +185,12 @@ def _state(app: App, running: labels.Running) -> str:
 def _ide(app: App, running: labels.Running) -> str:
     urls = running.urls(app.known_token(running)) if running.facts.state == "running" and not running.unreadable else {}
     return next(iter(urls.values()), "-")
+
+
+def _proxy_line(running: labels.Running, services: Mapping[str, str]) -> list[str]:
+    if running.base_path is None:
+        return []
+    return [f"  proxy      {services.get(ENTRY, '-').ljust(8)} {running.base_path.text} to {running.entry}"]
 
 
 def _warn_of_token(app: App, running: labels.Running, services: Mapping[str, str]) -> None:

@@ -67,7 +67,12 @@ def _show(app: App, running: Running, service: str | None) -> None:
     # A redirecting page that only this user can read, because the process list shows a browser's arguments.
     page = environment.page(service, urls[service])
     if not _started(["xdg-open", page.as_uri()]):
-        ports = sorted({int(url.split("/")[2].rpartition(":")[2]) for url in urls.values()})
+        ports = sorted(
+            {int(url.split("/")[2].rpartition(":")[2]) for url in urls.values() if url.startswith(desktop.HERE)}
+        )
+        if not urls[service].startswith(desktop.HERE):
+            app.console.note("no browser here: open the address above")
+            return
         app.console.note(
             f"no browser here: open the address above; on another machine, first bring the ports there with\n"
             f"{desktop.tunnel(ports, f'{getpass.getuser()}@{_host()}')}"

@@ -16,6 +16,7 @@ from devenv.cli.meant import decided_by, filling, name_of, snapshot
 from devenv.container.gpu import MODES
 from devenv.doors.terminal.console import Console, printable
 from devenv.errors import CancelledError, DevenvError
+from devenv.plan.base_path import NONE, parse
 from devenv.plan.inside import ROLES, WORKBENCH
 from devenv.preset.load import find
 from devenv.up.decide import decide
@@ -66,6 +67,11 @@ __all__ = ["build", "up"]
     "--gpu-mode", type=click.Choice(["auto", *MODES]), default=None,
     help="How the container gets the GPUs; default: chosen for this machine. Remembered.",
 )  # fmt: skip
+@click.option(
+    "--base-path", metavar="URL",
+    help="The address at which a reverse proxy shows it: https://HOST/PATH, or /PATH under any known host; none: "
+    "no proxy. Remembered.",
+)  # fmt: skip
 @source_option
 @weights_dir_option
 @json_option
@@ -86,6 +92,7 @@ def up(
     way: Way | None,
     gpus: str | None,
     gpu_mode: str | None,
+    base_path: str | None,
     sources: tuple[str, ...],
     json_events: bool,
 ) -> None:
@@ -96,11 +103,14 @@ def up(
     """
     events = app.console.event if json_events else None
     with _telling_of_failure(events), app.console.stages(events) as stages:
+        if base_path not in (None, NONE):
+            parse(base_path)  # a mistake in it is told before anything is locked
         session = app.session(stages, sources)
         asked = Asked(gpus=gpus, mode=gpu_mode)
         named = None if name is None else app.environment(name)
         wishes = Wishes(
-            fresh=fresh, relock=relock, take_over=take_over, new_token=new_token, gpus=asked, role=role
+            fresh=fresh, relock=relock, take_over=take_over, new_token=new_token, gpus=asked, role=role,
+            base_path=base_path,
         )  # fmt: skip
         if kept := snapshot(app, preset):
             from devenv.snapshot.bring_back import bring, known_project
@@ -190,6 +200,10 @@ def tell(console: Console, result: Result, stages: Any, token: str) -> None:
     width = max((len(one) for one in urls), default=0)
     for service, url in urls.items():
         console.data(f"{service.ljust(width)}  {url}")
+    if result.running.entry and (base := result.running.base_path):
+        console.note(
+            f"the reverse proxy of {base.text} has to forward to {result.running.entry}, with or without the path"
+        )
 
 
 def _serving(result: Result) -> str:

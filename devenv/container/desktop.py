@@ -17,6 +17,10 @@ EDITORS = {"vscode": ("code", "VS Code"), "cursor": ("cursor", "Cursor")}
 """Editor → its command, and its name for people."""
 
 
+HERE = "http://127.0.0.1:"
+"""How the addresses of pages on this machine begin; a reverse proxy shows them at others."""
+
+
 def labels() -> tuple[tuple[str, str], ...]:
     """What tells dev container clients the user of a container, and the editor's settings."""
     told = [{"remoteUser": USER, "customizations": {"vscode": {"settings": EDITOR_SETTINGS}}}]

@@ -17,7 +17,8 @@ from devenv.container.state import Environment, is_name
 from devenv.doors.docker.engine import LABEL, labels_json
 from devenv.doors.docker.values import ContainerFacts
 from devenv.doors.untrusted import from_json, value_of
-from devenv.plan import told
+from devenv.plan import base_path, told
+from devenv.plan.base_path import BasePath
 from devenv.plan.inside import SERVE, WORKBENCH, WORKSPACE, PlannedCheck, PlannedService
 
 if TYPE_CHECKING:
@@ -26,8 +27,16 @@ if TYPE_CHECKING:
 FORMAT = 1
 """To be raised when an older devenv would misread what is written; containers without the label have this one."""
 HOST_MOUNT = "/run/devenv-host"
+_BASE_PATH = f"{LABEL}base-path"
 RUN = f"{LABEL}run"
 """On a container for one command: the environment that it is like. It has no `name`, so it is no environment."""
+
+
+_ENTRY = PlannedService(
+    name=base_path.ENTRY, command=(), port=base_path.ENTRY_PORT, auth="none", listen=None, url="/", health_path="/",
+    health_status=302, env=(), timeout_s=30,
+)  # fmt: skip
+"""How the gateway answers behind a reverse proxy: it redirects to the first service."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +58,7 @@ class Running:
     role: str = WORKBENCH
     unreadable: str = ""
     is_devcontainer: bool = False
+    base_path: BasePath | None = None
 
     def port(self, inside: int) -> int | None:
         """The host port of a container port."""
@@ -59,15 +69,34 @@ class Running:
         """Its owner's folder that it reads."""
         return next((mount.source for mount in self.facts.mounts if mount.target == HOST_MOUNT), "")
 
+    @property
+    def entry(self) -> str:
+        """The address that a reverse proxy forwards to; empty without a base path."""
+        outside = self.port(base_path.ENTRY_PORT) if self.base_path else None
+        return f"http://127.0.0.1:{outside}" if outside else ""
+
+    @property
+    def probed(self) -> tuple[PlannedService, ...]:
+        """The services, and the gateway itself where a reverse proxy forwards to it."""
+        return (*self.services, *((_ENTRY,) if self.base_path else ()))
+
+    def proxy_json(self) -> dict[str, str | None]:
+        """`base_path` and `forward_to` of every document about an environment; null without a reverse proxy."""
+        return {"base_path": self.base_path.text if self.base_path else None, "forward_to": self.entry or None}
+
     def urls(self, token: str | None) -> dict[str, str]:
         """The page of every published service, with the token, and of every further port. Another user's `token` is
         None."""
-        urls = {}
+        urls, entry = {}, self.entry
         for service in self.services:
             if service.port is not None and (outside := self.port(service.port)):
-                urls[service.name] = f"http://127.0.0.1:{outside}{service.url.replace('{token}', token or 'TOKEN')}"
+                opening = service.url.replace("{token}", token or "TOKEN")
+                under = self.base_path if entry and service.auth == "token" else None
+                urls[service.name] = (
+                    under.page(service.name, opening, entry) if under else f"http://127.0.0.1:{outside}{opening}"
+                )
         for name, inside in self.named_ports:
-            if name not in urls and (outside := self.port(inside)):
+            if name not in (*urls, base_path.ENTRY) and (outside := self.port(inside)):
                 urls[name] = f"http://127.0.0.1:{outside}/"
         return urls
 
@@ -80,6 +109,7 @@ def written(plan: Plan, project: str, name: str, gpu: Access | None) -> tuple[tu
         (f"{LABEL}project", project),
         *told.of_services(plan),
         *(((f"{LABEL}role", SERVE),) if plan.role == SERVE else ()),
+        *(((_BASE_PATH, plan.base_path.text),) if plan.base_path else ()),
         *(((f"{LABEL}gpu", labels_json(to_json(gpu))),) if gpu else ()),
         *(((f"{LABEL}model", plan.model.locked.key),) if plan.model else ()),
     )
@@ -113,6 +143,7 @@ def describe(facts: ContainerFacts) -> Running:
         named_ports=_named_ports(labels.get(f"{LABEL}ports")),
         gpu=_gpu(labels.get(f"{LABEL}gpu")),
         role=SERVE if labels.get(f"{LABEL}role") == SERVE else WORKBENCH,
+        base_path=base_path.known(labels.get(_BASE_PATH, "")),
     )
     return dataclasses.replace(running, unreadable=_unreadable(running))
 
@@ -123,7 +154,7 @@ def of_devcontainer(facts: ContainerFacts) -> Running:
     folder = next((one.source for one in facts.mounts if one.kind == "bind" and one.target == WORKSPACE), "")
     running = dataclasses.replace(
         describe(facts), name=facts.name, project=folder, spec_digest="", gpu=None, role=WORKBENCH,
-        is_devcontainer=True,
+        is_devcontainer=True, base_path=None,
     )  # fmt: skip
     return dataclasses.replace(running, unreadable=_unreadable_devcontainer(running))
 

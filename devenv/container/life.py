@@ -10,6 +10,7 @@ from devenv.container import condition, container, devcontainer, network, once, 
 from devenv.container.container import STOP_TIMEOUT_S
 from devenv.container.environments import Environments
 from devenv.container.labels import Running
+from devenv.container.state import Environment
 from devenv.doors.docker.engine import Engine
 from devenv.errors import NotReadyError, UsageError
 
@@ -37,6 +38,7 @@ def stop(name: str, environments: Environments, *, note: Note, all_users: bool =
             return
         if one:
             environments.engine().stop(one.facts.name, timeout_s=STOP_TIMEOUT_S)
+            _end_sessions(state, made)
     note(f"{name} is stopped")
 
 
@@ -59,6 +61,7 @@ def down(name: str, environments: Environments, removal: Removal, *, note: Note)
             _check_unused(lost, state.container, engine)
         if one:
             condition.remove(one, engine)
+            _end_sessions(state, made)
         if not network.remove(state, engine, everybodys=removal.all_users or one is not None):
             note(f"kept the network {state.network}: another container is connected to it")
         if removal.ports:
@@ -68,6 +71,12 @@ def down(name: str, environments: Environments, removal: Removal, *, note: Note)
                 engine.remove_volume(volume)
             state.forget()
     note(f"{name} is down" + ("; its volumes are removed" if removal.volumes else "; its volumes are kept"))
+
+
+def _end_sessions(state: Environment, made: Running | None) -> None:
+    """Not of a dev container, whose sessions are its boot's, nor of another user's environment."""
+    if made is None and state.token_file.exists():
+        state.end_sessions()
 
 
 def _down_devcontainer(one: Running, environments: Environments, removal: Removal, note: Note) -> None:

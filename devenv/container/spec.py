@@ -14,6 +14,7 @@ from devenv.container.gpu import Access
 from devenv.container.labels import HOST_MOUNT
 from devenv.container.state import Environment
 from devenv.doors.docker.values import ContainerSpec, Mount
+from devenv.plan import base_path
 from devenv.plan.inside import SERVE
 from devenv.plan.plan import Plan
 from devenv.plan.role import RESTART, health
@@ -54,6 +55,7 @@ def decide(
     variables = {
         "DEVENV_GID": str(gid), "DEVENV_NAME": environment.name, "DEVENV_UID": str(uid),
         **({"DEVENV_ROLE": SERVE} if serves else {}),
+        **({base_path.VARIABLE: plan.base_path.text} if plan.base_path else {}),
         **_caches(plan, environment, gpu), **dict(gpu.environment if gpu else ()),
         **dict(plan.model.variables(environment.name) if plan.model else ()),
     }  # fmt: skip

@@ -86,6 +86,19 @@ class Environment:
         """Replace the token with a new one."""
         return secret_file.new_secret(self.token_file)
 
+    def session(self) -> None:
+        """Make what the gateway's cookies depend on beside the token, unless it is there: for `up`."""
+        secret_file.secret(self._session_file)
+
+    def end_sessions(self) -> None:
+        """From the next start on no browser is logged in any more: open tabs sent their cookies to the port meanwhile,
+        whoever had it."""
+        secret_file.new_secret(self._session_file)
+
+    @property
+    def _session_file(self) -> Path:
+        return self.host_folder / "session"
+
     def kept_token(self) -> str:
         """The token that `up` made. Raises NotReadyError when there is none."""
         if not files.is_there(self.token_file):

@@ -44,6 +44,11 @@ class PlannedService:
     timeout_s: int
     role: str = WORKBENCH  # workbench | serve | both
 
+    @property
+    def knows_base(self) -> bool:
+        """Whether the service itself answers under the path of a reverse proxy; others never see it."""
+        return self.name == "jupyter"
+
     def document(self) -> dict[str, Any]:
         """The service as JSON. The usual role is left out, so that what has no other keeps its digest."""
         return {name: value for name, value in dataclasses.asdict(self).items() if (name, value) != ("role", WORKBENCH)}

@@ -31,6 +31,7 @@ from devenv.preset.model import Gateway, Preset
 from devenv.preset.sizes import bytes_of
 
 if TYPE_CHECKING:
+    from devenv.plan.base_path import BasePath
     from devenv.preset.load import LoadedPreset
 
 
@@ -99,6 +100,7 @@ class Plan:
     role: str = ""  # workbench | serve: a container's; empty: the image's own plan, which has all services
     extensions: tuple[str, ...] = ()  # editor extensions that the preset names, as devcontainer.json takes them
     other_ports: tuple[int, ...] = ()  # container ports that only the other role publishes
+    base_path: BasePath | None = None  # a container's: the address at which a reverse proxy shows its pages
 
     @property
     def editor_image(self) -> str | None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Protocol
 
+from devenv.plan.base_path import ENTRY_PORT
 from devenv.plan.inside import SERVE, WORKBENCH
 from devenv.plan.plan import Plan
 from devenv.plan.role import in_role, serves
@@ -35,6 +36,7 @@ def _of_role(plan: Plan, folder: str, render: Render) -> Iterator[tuple[str, byt
         gateway = ("/usr/sbin/nginx", "-e", "stderr", "-c", f"{folder}/gateway.conf", "-g", "daemon off;")
         commands.append(("gateway", gateway, ()))
         yield f"image{folder}/gateway.conf", render("service/gateway.conf.j2", plan=plan)
+        yield f"image{folder}/entry.conf", render("service/entry.conf.j2", plan=plan, entry_port=ENTRY_PORT)
     for name, command, variables in commands:
         top = f"image{folder}/sv/{name}"
         yield f"{top}/run", render("service/run.j2", command=command, variables=variables)

@@ -15,7 +15,7 @@ from devenv.doors.terminal.console import bytes_text
 from devenv.doors.untrusted import from_json
 from devenv.errors import DriftError, ShareError
 from devenv.share.arriving import arriving
-from devenv.share.load import Checks, check, load
+from devenv.share.load import check, loading
 from devenv.share.model_source import model_from
 from devenv.share.recipe import LAYER, VOLUMES
 from devenv.share.tars import decompressed, written
@@ -116,27 +116,17 @@ def _pulled(found: Decided, remote: Remote) -> str:
 def _pull(remote: Remote, tag: str, session: Session) -> Image:
     assert remote.config is not None
     engine = session.engine()
-    with (
-        session.stages.stage("load" if remote.place.near else "pull") as stage,
-        arriving(session) as folder,
-        Checks() as checks,
-    ):
-        layers = [folder / layer.hex for layer in remote.layers]
-        try:
-            with remote.place.opened(session) as images:
-                images.bring(remote.layers, folder, stage, placed=checks.begin)
-            stage.message("unpacking")
-            load(remote.config, layers, tag, engine, checks, stage=stage)
-        except ShareError:
-            if checks.failed:  # no later run would take them either
-                for path in layers:
-                    path.unlink(missing_ok=True)
-            raise
+    with session.stages.stage("load" if remote.place.near else "pull") as stage, arriving(session) as folder:
+        with (
+            remote.place.opened(session) as images,
+            loading(remote.config, remote.layers, tag, engine, folder, stage=stage, cancel=session.cancel) as incoming,
+        ):
+            images.bring(remote.layers, folder, stage, placed=incoming.placed, grew=incoming.grew)
         built = engine.image_id(tag)
         if built is None:
             raise ShareError(f"the engine has not taken {remote.place}", hint="run the command again with -v")
-        for path in layers:
-            path.unlink(missing_ok=True)
+        for layer in remote.layers:
+            (folder / layer.hex).unlink(missing_ok=True)
         stage.message(bytes_text(remote.size))
     return Image(reference=tag, id=built, cached=False)
 
@@ -169,7 +159,8 @@ def _unpack(
         with remote.place.opened(session) as images:
             images.bring([blob], folder, progress)
         try:
-            check(packed)
+            with packed.open("rb") as source:
+                check(blob.hex, source)
             with packed.open("rb") as source:
                 found = written(decompressed(source), part)
             if sha256 and found != sha256:

@@ -19,10 +19,11 @@ from devenv.share.layout_files import LayoutFiles, Opened, layout_files
 from devenv.share.layout_index import BLOBS, INDEX, Named, attached_to
 from devenv.share.layout_write import Writer, disk, require_space, writer
 from devenv.share.parts import sync
-from devenv.share.place import Placed, no_hook
+from devenv.share.place import no_hook
 from devenv.share.signatures.policy import policy_of_files
 
 if TYPE_CHECKING:
+    from devenv.doors.http.registry.pull import Grew, Placed
     from devenv.doors.terminal.progress import Progress
     from devenv.share.signatures.check import Signer
     from devenv.up.session import Session
@@ -117,9 +118,10 @@ class Layout:
         return b"".join(self.chunks(wanted))
 
     def bring(
-        self, wanted: Iterable[Descriptor], folder: Path, progress: Progress, *, placed: Placed = no_hook
-    ) -> None:
-        """Copy blobs to a folder, verified, each under its sha256 in hex; `placed` as in `Images`."""
+        self, wanted: Iterable[Descriptor], folder: Path, progress: Progress, *, placed: Placed = no_hook,
+        grew: Grew = no_hook,
+    ) -> None:  # fmt: skip
+        """Copy blobs to a folder, verified, each under its sha256 in hex; hooks as in `Images`."""
         every = {one.digest: one for one in wanted}.values()
         with disk(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -132,7 +134,7 @@ class Layout:
                 try:
                     for one in every:
                         if one in left:
-                            self._copy(one, folder, progress)
+                            self._copy(one, folder, progress, grew)
                         placed(folder / one.hex)
                 finally:
                     progress.finish(_TASK)
@@ -260,13 +262,15 @@ class Layout:
         except ValueError as error:
             raise self._refused(f"its manifest {wanted.digest} cannot be used: {error}") from None
 
-    def _copy(self, wanted: Descriptor, folder: Path, progress: Progress) -> None:
+    def _copy(self, wanted: Descriptor, folder: Path, progress: Progress, grew: Grew) -> None:
         fresh = folder / f".{wanted.hex}"
         fresh.unlink(missing_ok=True)
         try:
             with fresh.open("xb") as file:
                 for chunk in self.chunks(wanted):
                     file.write(chunk)
+                    file.flush()
+                    grew(folder / wanted.hex, fresh, file.tell())
                     progress.advance(_TASK, len(chunk))
                 sync(file)
             fresh.replace(folder / wanted.hex)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from devenv.doors.http.registry.client import Registry
-from devenv.doors.http.registry.pull import pull
+from devenv.doors.http.registry.pull import Grew, Placed, pull
 from devenv.doors.http.registry.push import push
 from devenv.doors.http.registry.reference import Reference
 from devenv.doors.http.registry.referrers import attach, referrers
@@ -27,11 +27,9 @@ if TYPE_CHECKING:
 
 _MOST_ATTACHED = 1000
 
-Placed = Callable[[Path], object]
 
-
-def no_hook(_: Path) -> None:
-    """Nothing follows when a file is whole."""
+def no_hook(*_: object) -> None:
+    """Nothing follows when a file has grown, or is whole."""
 
 
 class Images(Protocol):
@@ -47,10 +45,11 @@ class Images(Protocol):
         """A small blob, verified."""
 
     def bring(
-        self, wanted: Iterable[Descriptor], folder: Path, progress: Progress, *, placed: Placed = no_hook
-    ) -> None:
-        """Have these blobs in a folder, verified, each under its sha256 in hex. `placed` is called with each file once
-        it is whole, in any thread; what it raises ends the work."""
+        self, wanted: Iterable[Descriptor], folder: Path, progress: Progress, *, placed: Placed = no_hook,
+        grew: Grew = no_hook,
+    ) -> None:  # fmt: skip
+        """Have these blobs in a folder, verified, each under its sha256 in hex. `placed` and `grew` are called as by
+        `pull`."""
 
     def signers(self, manifest: Manifest, project: Path | None) -> tuple[Signer, ...]:
         """Who signed a manifest, as far as this machine and the project require it. Raises ShareError when it is not
@@ -132,9 +131,10 @@ class _Repository:
         return self._repository.blob(wanted, most_bytes=most_bytes)
 
     def bring(
-        self, wanted: Iterable[Descriptor], folder: Path, progress: Progress, *, placed: Placed = no_hook
-    ) -> None:
-        pull(self._repository, wanted, folder, progress, placed=placed)
+        self, wanted: Iterable[Descriptor], folder: Path, progress: Progress, *, placed: Placed = no_hook,
+        grew: Grew = no_hook,
+    ) -> None:  # fmt: skip
+        pull(self._repository, wanted, folder, progress, placed=placed, grew=grew)
 
     def signers(self, manifest: Manifest, project: Path | None) -> tuple[Signer, ...]:
         return require(self._repository, manifest, self._reference, project)

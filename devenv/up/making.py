@@ -12,6 +12,7 @@ from devenv.build.build import Image
 from devenv.container import container, owner
 from devenv.container.labels import Running
 from devenv.container.state import Environment
+from devenv.plan.base_path import under
 from devenv.plan.role import in_role
 from devenv.up import preflight, prepare
 from devenv.up.decide import Decided
@@ -42,7 +43,8 @@ def making(
     Raises MachineError before anything is downloaded, NotReadyError, EngineError, BuildError, CancelledError, …
     """
     wishes.gpus.check()
-    in_role(decided.plan, wishes.role)  # raises before anything is downloaded
+    # Raises before anything is downloaded.
+    under(in_role(decided.plan, wishes.role), prepare.shown_at(environment, wishes))
     engine = session.engine()
     rootless = preflight.usable(decided.loaded, session).rootless
     waiting = session.waiting_for("is using this environment")
@@ -62,5 +64,6 @@ def making(
         has_news = prepare.host_settings(decided, environment, session)
         user, beside = prepare.user(project, session, rootless=rootless)
         target = Target(environment=environment, project=project, user=user, beside=beside, gpu=gpu)
-        decided = dataclasses.replace(decided, plan=in_role(decided.plan, wishes.role))
+        shown = under(in_role(decided.plan, wishes.role), prepare.shown_at(environment, wishes))
+        decided = dataclasses.replace(decided, plan=shown)
         yield Made(decided=decided, image=image, target=target, running=running, has_news=has_news)

@@ -18,6 +18,8 @@ from devenv.doors.docker.engine import Engine
 from devenv.doors.docker.values import ContainerSpec
 from devenv.doors.files import is_text
 from devenv.errors import UsageError
+from devenv.plan import base_path
+from devenv.plan.base_path import BasePath
 from devenv.plan.inside import WORKBENCH
 from devenv.plan.role import in_role
 from devenv.up import preflight
@@ -26,13 +28,16 @@ from devenv.up.image import find_image
 from devenv.up.preflight import Asked
 from devenv.up.session import Session
 
+_BASE_PATH = "base_path.json"
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
     """A run's wishes beyond the preset: a `fresh` container, a new lock for what no mirror has (`relock`),
     volumes and state that others left under its name (`take_over`), another token from now on, which GPUs, and what
-    new volumes begin with (`fill`: mount point to a tar). `role`: what the container is for. `once`: for one command in
-    a container of its own, which publishes nothing and changes nothing that is remembered."""
+    new volumes begin with (`fill`: mount point to a tar). `role`: what the container is for. `base_path`: where a
+    reverse proxy shows its pages, `none`, or None for the remembered one. `once`: for one command in a container of its
+    own, which publishes nothing and changes nothing that is remembered."""
 
     fresh: bool = False
     relock: bool = False
@@ -41,6 +46,7 @@ class Wishes:
     fill: Mapping[str, Path] = dataclasses.field(default_factory=dict)
     gpus: Asked = dataclasses.field(default_factory=Asked)
     role: str = WORKBENCH
+    base_path: str | None = None
     once: bool = False
 
 
@@ -122,9 +128,27 @@ def machine(
     given = _verdict(decided, None if wishes.fresh else running, session, asked)
     if not wishes.once:
         preflight.remember(environment, asked)
+        if wishes.base_path is not None:
+            remember(environment, shown_at(environment, wishes))
     has_ports = bool(in_role(decided.plan, wishes.role).ports)
     network.wanted(environment, engine, has_ports=has_ports and not wishes.once)
     return decided, given
+
+
+def shown_at(environment: Environment, wishes: Wishes) -> BasePath | None:
+    """Where a reverse proxy shows the pages: as now asked for, else as remembered. Raises UsageError."""
+    if wishes.once or wishes.base_path == base_path.NONE:
+        return None
+    if wishes.base_path is not None:
+        return base_path.parse(wishes.base_path)
+    kept = environment.kept(_BASE_PATH)
+    return base_path.known(kept) if isinstance(kept, str) else None
+
+
+def remember(environment: Environment, base: BasePath | None) -> None:
+    """Keep the base path for the environment's life, as its ports."""
+    if environment.kept(_BASE_PATH) != (base.text if base else None):
+        environment.keep(_BASE_PATH, base.text if base else None)
 
 
 def _verdict(decided: Decided, running: Running | None, session: Session, asked: Asked) -> Access | None:
@@ -143,6 +167,7 @@ def _verdict(decided: Decided, running: Running | None, session: Session, asked:
 def token(environment: Environment, wishes: Wishes) -> Token:
     """The existing token, or a new one. Raises NotReadyError."""
     is_new = wishes.new_token or not environment.token_file.exists()
+    environment.session()
     return Token(environment.new_token() if wishes.new_token else environment.token(), is_new)
 
 

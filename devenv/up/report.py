@@ -29,6 +29,7 @@ def up_json(result: Result, stages: Sequence[StageReport], token: str) -> dict[s
         "image": image_json(result.image),
         "container_id": result.running.facts.id,
         "urls": result.running.urls(token),
+        **result.running.proxy_json(),
         "gpu": gpu_json(result.running.gpu, result.proof),
         "model": result.running.facts.labels.get("dev.devenv.model"),
         "recorded": recorded_json(decided.recorded, decided.place),

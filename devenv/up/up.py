@@ -189,6 +189,8 @@ def _changes(running: Running, decided: Decided, spec: ContainerSpec, token: Tok
     why = "ports, volumes, services, checks, GPUs or the user changed"
     if running.role != wishes.role:
         why = f"its role changes from {running.role} to {wishes.role}"
+    elif running.base_path != decided.plan.base_path:
+        why = "its base path changes"
     elif running.lock_digest != decided.lock.digest:
         why = "the lock changed"
     elif running.facts.labels.get("dev.devenv.image") != decided.plan.image or running.facts.image != spec.image:

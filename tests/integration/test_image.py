@@ -214,14 +214,13 @@ def test_jupyter_behind_the_gateway_keeps_foreign_pages_out(box: Box, host: Path
     assert _ask(port, "/api/events/subscribe?token=wrong", upgrade).status == 401
 
 
-def test_no_session_outlives_the_container(box: Box, host: Path) -> None:
-    """Whoever took the port of a stopped one was sent the cookies of open tabs."""
+def test_a_session_lives_over_a_restart_of_the_container(box: Box, host: Path) -> None:
     name = box("-v", f"{host}:/run/devenv-host:ro", "-e", "DEVENV_NAME=my-env", "-p", "127.0.0.1::8443")
     value = _value(_gateway(name))
     docker("restart", "-t", "3", name)
     port = _gateway(name)
-    assert _ask(port, "/", {"Cookie": f"{COOKIE}={value}"}).status == 401
-    assert _value(port) != value
+    assert _ask(port, "/", {"Cookie": f"{COOKIE}={value}"}).status in (200, 302, 502)
+    assert _value(port) == value
 
 
 @pytest.mark.parametrize(("peers", "status"), [("", 403), ("any", 401)])
@@ -291,8 +290,10 @@ def test_the_user_gets_the_hosts_numbers(box: Box, host: Path, tmp_path: Path, u
 
 
 @pytest.mark.parametrize(
-    "arguments", [("-e", "DEVENV_UID=0"), ("-e", "DEVENV_GID=0"), ("-e", "DEVENV_UID=x;id"), ("-u", "1234")]
-)
+    "arguments",
+    [("-e", "DEVENV_UID=0"), ("-e", "DEVENV_GID=0"), ("-e", "DEVENV_UID=x;id"), ("-u", "1234"),
+     ("-e", 'DEVENV_BASE_PATH=/"; } evil {')],
+)  # fmt: skip
 def test_root_is_refused_and_so_is_nonsense(up_python: Mapping[str, Any], arguments: tuple[str, ...]) -> None:
     command = ["docker", "run", "--rm", *arguments, up_python["image"]["id"], "true"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -114,6 +114,36 @@ def test_what_follows_a_file_can_end_the_download(fake: FakeRegistry, opened: Op
         pull(opened(), [wanted], tmp_path, Silent(), placed=placed)
 
 
+def test_what_reads_along_hears_of_each_byte_and_can_end_the_download(
+    fake: FakeRegistry, opened: Opened, tmp_path: Path
+) -> None:
+    wanted, seen, read = fake.add(BIG), [0], bytearray()
+
+    def grew(target: Path, part: Path, size: int) -> None:
+        assert target == tmp_path / wanted.hex
+        assert size > seen[-1]
+        read.extend(part.read_bytes()[seen[-1] : size])
+        seen.append(size)
+
+    pull(opened(), [wanted], tmp_path, Silent(), grew=grew, piece_bytes=500_000)
+    assert bytes(read) == BIG
+
+    def refused(*_: object) -> None:
+        raise ShareError("enough")
+
+    other = fake.add(SMALL)
+    with pytest.raises(ShareError, match="enough"):
+        pull(opened(), [other], tmp_path, Silent(), grew=refused)
+
+
+def test_what_reads_along_hears_that_bytes_were_wrong(fake: FakeRegistry, opened: Opened, tmp_path: Path) -> None:
+    wanted, seen = fake.add(BIG), []
+    (tmp_path / f"{wanted.hex}.part").write_bytes(bytes(len(BIG) - 1))
+    pull(opened(), [wanted], tmp_path, Silent(), grew=lambda *found: seen.append(found[-1]))
+    again = seen.index(0)
+    assert seen[again - 1] == seen[-1] == len(BIG)
+
+
 # ---- logins
 
 

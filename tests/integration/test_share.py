@@ -310,6 +310,18 @@ def test_an_altered_layer_is_refused_by_name(team: Team, first: Any) -> None:
     assert _images() == []
 
 
+def test_wrong_bytes_of_an_earlier_pull_are_not_what_the_engine_gets(team: Team, first: Any) -> None:
+    """It has got them already when they turn out to be wrong."""
+    _remove_images()
+    layer = max(team.manifest(first["digest"]).layers, key=lambda layer: layer.size)
+    blobs = Path(team.ben.env["XDG_CACHE_HOME"]) / "devenv/blobs"
+    blobs.mkdir(parents=True, exist_ok=True)
+    (blobs / f"{layer.hex}.part").write_bytes(os.urandom(layer.size - 1))
+    done = team.ben.ok("pull", team.ref("1"))
+    assert _is_containerd() or docker("images", "-q", "--no-trunc", done.out.strip()).strip() == first["identity"]
+    assert not [*blobs.glob("*")]
+
+
 @contextlib.contextmanager
 def _altered(team: Team, blob: Descriptor) -> Iterator[None]:
     """The registry's disk has another byte in the middle of it."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import http.client
 import json
 import os
 import shutil
@@ -13,6 +15,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -26,6 +29,14 @@ BOX = "devenv-t-python"
 
 def _token(url: str) -> str:
     return url.partition("token=")[2]
+
+
+def _session(url: str) -> Mapping[str, str]:
+    """The headers of a page that was opened with a printed address."""
+    parts = urlsplit(url)
+    with contextlib.closing(http.client.HTTPConnection(parts.netloc, timeout=10)) as link:
+        link.request("GET", f"{parts.path}?{parts.query}")
+        return {"Cookie": str(link.getresponse().headers["Set-Cookie"]).partition(";")[0]}
 
 
 def test_the_report_has_the_documented_keys(up_python: Mapping[str, Any]) -> None:
@@ -179,6 +190,8 @@ def test_another_environment_of_the_same_preset_lives_beside_it(cli: Cli, up_pyt
 
 def test_stop_kills_nothing_and_start_keeps_ports_and_files(cli: Cli, tmp_path: Path) -> None:
     first = cli.ok("up", "python", "--name", "t-stop", "--json").json()
+    session = _session(first["urls"]["ide"])
+    page = first["urls"]["ide"].partition("?")[0] + "?folder=/workspace"
     try:
         cli.ok("exec", "--name", "t-stop", "sh", "-c", "echo kept > ~/note; echo kept > /mnt/t-stop/note")
         docker("stop", "devenv-t-stop")
@@ -188,15 +201,24 @@ def test_stop_kills_nothing_and_start_keeps_ports_and_files(cli: Cli, tmp_path: 
         docker("network", "rm", "devenv-t-stop")  # as 'docker network prune' does
         started = cli.ok("start", "t-stop", "--json").json()
         assert started["urls"] == first["urls"]
+        assert get(page, session)[0] == 200, "open pages stay logged in"
         assert cli.ok("exec", "--name", "t-stop", "cat", "/home/dev/note").out == "kept\n"
         cli.ok("down", "t-stop")
         again = cli.ok("up", "python", "--name", "t-stop", "--json").json()
         assert again["urls"] == first["urls"], "ports and token are the environment's for its life"
+        assert get(page, session)[0] == 401, "but another program may have had the port, and the cookies, meanwhile"
+        session = _session(again["urls"]["ide"])
+        cli.ok("stop", "t-stop")
+        cli.ok("start", "t-stop")
+        assert get(page, session)[0] == 401
+        session = _session(again["urls"]["ide"])
         assert cli.ok("exec", "--name", "t-stop", "cat", "/mnt/t-stop/note").out == "kept\n", "the volume survived down"
         anew = cli.ok("up", "python", "--name", "t-stop", "--new-token", "--json").json()
         assert anew["container_id"] == again["container_id"]
         assert get(anew["urls"]["ide"])[0] in (200, 302)
         assert get(again["urls"]["ide"])[0] == 401, "the old token opens nothing"
+        assert get(page, session)[0] == 401, "and what was opened with it neither"
+        assert get(page, _session(anew["urls"]["ide"]))[0] == 200
         assert cli.ok("exec", "--name", "t-stop", "cat", "/mnt/t-stop/note").out == "kept\n"
         (token,) = (Path(cli.env["XDG_STATE_HOME"]) / "devenv" / "envs" / "t-stop" / "host").glob("token")
         for text, words in (("", "the file is empty"), ("changed\n", "another token")):
@@ -442,9 +464,16 @@ def _serves(cli: Cli, project: Path, bench: Mapping[str, Any]) -> None:
     docker("exec", box, "sv", "down", "/run/devenv/sv/model")
     check = "/usr/local/lib/devenv/healthy || echo status $?"
     until(lambda: docker("exec", box, "sh", "-c", check) == "model: HTTP 502\nstatus 1\n")
-    back = cli.ok("up", "--json", cwd=project)
+    (project / "folder").mkdir()
+    back = cli.ok("up", "--json", "--base-path", "/team/box", cwd=project)
     assert "its role changes from serve to workbench" in back.err
-    assert back.json()["urls"] == bench["urls"], "it kept its ports"
+    name, entry = next(name for name in bench["urls"] if name.startswith("a-service")), back.json()["forward_to"]
+    url = bench["urls"][name]
+    assert docker("port", box, "9000").strip() == url.split("/")[2], "it kept its ports"
+    assert back.json()["urls"][name] == f"{entry}/team/box/{name}/{url.rpartition('/')[2]}"
+    with contextlib.closing(http.client.HTTPConnection(entry.removeprefix("http://"), timeout=10)) as link:
+        link.request("GET", f"/{name}/folder", headers={"Authorization": f"Bearer {url.partition('token=')[2]}"})
+        assert link.getresponse().headers["Location"] == f"/team/box/{name}/folder/"
 
 
 def test_nothing_of_ours_stays_running_inside(cli: Cli, up_python: Mapping[str, Any]) -> None:

@@ -14,21 +14,24 @@ _BUFFER_BYTES = 1 << 20
 
 class Digest:
     """sha256 of a part from its beginning on. Bytes that are next come directly from the worker that wrote them;
-    all others are read back by `follow`."""
+    all others are read back by `follow`. `grew` gets the number of hashed bytes; what it raises goes to the caller."""
 
-    def __init__(self, part: Part) -> None:
+    def __init__(self, part: Part, grew: Callable[[int], object] = lambda _: None) -> None:
         self._part = part
+        self._grew = grew
         self._size = part.size
         self._guard = threading.Lock()
         self._changed = threading.Condition()
         self._buffer = memoryview(b"")
-        self.restart()
+        self._sha256 = hashlib.sha256()
+        self._at = 0
 
     def restart(self) -> None:
         """Begin again, when the hashed bytes were removed."""
         with self._guard:
             self._sha256 = hashlib.sha256()
             self._at = 0
+            self._grew(0)
 
     def take(self, offset: int, chunk: bytes) -> None:
         """Hash these bytes, which are in the part now."""
@@ -37,6 +40,7 @@ class Digest:
                 if offset == self._at:
                     self._sha256.update(chunk)
                     self._at += len(chunk)
+                    self._grew(self._at)
                     if self._at < self._size:
                         return
             finally:
@@ -74,4 +78,5 @@ class Digest:
                 raise OSError(errno.EIO, "the unfinished file became shorter", str(self._part.path))
             self._sha256.update(self._buffer[:count])
             self._at += count
+            self._grew(self._at)
             return True

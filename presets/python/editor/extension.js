@@ -10,10 +10,10 @@ const notebooks = require("./notebooks");
 /** Whether one of these extensions is there and enabled. */
 const has = (...ids) => ids.some((id) => vscode.extensions.getExtension(id));
 
-async function activate(context) {
+function activate(context) {
     if (!has("ms-python.debugpy")) debug.register(context);
     if (!has("ms-toolsai.jupyter")) notebooks.register(context);
-    await languages.register(context, {
+    languages.register(context, {
         types: !has("ms-python.vscode-pylance", "ms-pyright.pyright", "detachhead.basedpyright"),
         lint: !has("charliermarsh.ruff"),
     });

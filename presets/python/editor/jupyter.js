@@ -9,13 +9,16 @@ const http = require("node:http");
 const { createRequire } = require("node:module");
 
 const SOCKET = "/run/devenv/jupyter.sock";
+// Where a reverse proxy shows the pages at a path, the server answers below it.
+const PROXY = process.env.DEVENV_BASE_PATH;
+const BASE = PROXY ? `${new URL(PROXY, "http://localhost").pathname.replace(/\/$/, "")}/jupyter` : "";
 const ws = () => createRequire("/opt/npm/node_modules/")("ws");
 const headers = () => ({ Authorization: `token ${readFileSync("/run/devenv/token", "utf8").trim()}` });
 
 /** The JSON answer of the server to one request. */
 function ask(method, path, body) {
     return new Promise((resolve, reject) => {
-        const options = { socketPath: SOCKET, method, path, headers: { ...headers(), "Content-Type": "application/json" } };
+        const options = { socketPath: SOCKET, method, path: `${BASE}${path}`, headers: { ...headers(), "Content-Type": "application/json" } };
         const request = http.request(options, (answer) => {
             const parts = [];
             answer.on("data", (part) => parts.push(part));
@@ -31,21 +34,49 @@ function ask(method, path, body) {
     });
 }
 
+const titled = (path) => ({ path, name: path.split("/").pop(), type: "notebook" });
+
+/** The server's sessions of notebooks: which path has which kernel. */
+async function sessions() {
+    return (await ask("GET", "/api/sessions")).filter((one) => one.type === "notebook");
+}
+
+/** Restart the kernel of a path; false where it has none. */
+async function restart(path) {
+    const found = (await sessions()).find((one) => one.path === path);
+    if (found) await ask("POST", `/api/kernels/${found.kernel.id}/restart`);
+    return Boolean(found);
+}
+
+/** End the kernel of a path; false where it has none. */
+async function shutDown(path) {
+    const found = (await sessions()).find((one) => one.path === path);
+    if (found) await ask("DELETE", `/api/sessions/${found.id}`);
+    return Boolean(found);
+}
+
+/** Let the kernels of a file, or of all below a folder, follow it to another place. */
+async function move(before, after) {
+    for (const one of await sessions()) {
+        if (one.path !== before && !one.path.startsWith(`${before}/`)) continue;
+        await ask("PATCH", `/api/sessions/${one.id}`, titled(after + one.path.slice(before.length)));
+    }
+}
+
 /** The kernel of one notebook, the same that JupyterLab has for that file. */
 class Kernel {
     /** `path`: of the notebook, below the server's folder. `ended`: called once, when the connection is gone. */
     static async connect(path, ended) {
-        const name = path.split("/").pop();
-        const { kernel } = await ask("POST", "/api/sessions", { path, name, type: "notebook", kernel: { name: "python3" } });
+        const { kernel } = await ask("POST", "/api/sessions", { ...titled(path), kernel: { name: "python3" } });
         const session = randomUUID();
-        const address = `ws+unix://${SOCKET}:/api/kernels/${kernel.id}/channels?session_id=${session}`;
+        const address = `ws+unix://${SOCKET}:${BASE}/api/kernels/${kernel.id}/channels?session_id=${session}`;
         const socket = new (ws())(address, { headers: headers(), maxPayload: 0 });
         await new Promise((resolve, reject) => socket.once("open", resolve).once("error", reject));
         return new Kernel(kernel.id, session, socket, ended);
     }
 
     constructor(id, session, socket, ended) {
-        Object.assign(this, { id, session, socket, ended, listeners: new Map() });
+        Object.assign(this, { id, session, socket, ended, listeners: new Map(), running: new Set(), shown: new Map() });
         socket.on("message", (data, binary) => {
             if (binary) return; // comm messages with buffers, for widgets
             const message = JSON.parse(data);
@@ -69,14 +100,18 @@ class Kernel {
         this.listeners.delete(id);
     }
 
-    /** The content of the reply to one request. */
+    /** The content of the reply to one request, or null where the connection ends before. */
     request(type, content) {
         return new Promise((resolve) => {
-            const id = this.send("shell", type, content, (message) => {
-                if (message.msg_type !== type.replace("_request", "_reply")) return;
+            const end = (_, answer = null) => {
+                if (!this.running.delete(end)) return;
                 this.forget(id);
-                resolve(message.content);
+                resolve(answer);
+            };
+            const id = this.send("shell", type, content, (message) => {
+                if (message.msg_type === type.replace("_request", "_reply")) end(null, message.content);
             });
+            this.running.add(end);
         });
     }
 
@@ -84,17 +119,15 @@ class Kernel {
         return ask("POST", `/api/kernels/${this.id}/interrupt`);
     }
 
-    restart() {
-        return ask("POST", `/api/kernels/${this.id}/restart`);
-    }
-
+    /** End the connection, and with an error what waits for an answer. */
     close() {
         if (!this.ended) return;
         const { ended } = this;
         this.ended = null;
         this.socket.close();
         ended();
+        for (const end of [...this.running]) end(new Error("The kernel ended or was restarted."));
     }
 }
 
-module.exports = { Kernel };
+module.exports = { Kernel, move, restart, shutDown };

@@ -2,121 +2,82 @@
 "use strict";
 
 const vscode = require("vscode");
-const { Kernel } = require("./jupyter");
+const { Kernel, move, restart, shutDown } = require("./jupyter");
+const { Writer } = require("./output");
 
 const TYPE = "jupyter-notebook";
 const ROOT = "/workspace/";
-const kernels = new Map(); // address of a notebook → promise of its kernel
+const kernels = new Map(); // path at the server → promise of its kernel
+
+/** What the server calls a file: its path below /workspace, where the kernel starts in its folder, or another name. */
+function pathOf(uri) {
+    return uri.scheme === "file" && uri.path.startsWith(ROOT) ? uri.path.slice(ROOT.length) : `${uri.scheme}:${uri.path}`;
+}
 
 /** The kernel of a notebook, connected when it is first needed. */
 function kernelOf(notebook) {
-    const key = notebook.uri.toString();
-    if (!kernels.has(key)) {
-        if (!notebook.uri.path.startsWith(ROOT)) throw new Error(`Save the notebook below ${ROOT}: kernels start there.`);
-        const running = new Set();
-        const connected = Kernel.connect(notebook.uri.path.slice(ROOT.length), () => {
-            kernels.delete(key);
-            for (const stop of running) stop(new Error("The kernel ended or was restarted."));
+    const path = pathOf(notebook.uri);
+    if (!kernels.has(path)) {
+        const connected = Kernel.connect(path, () => {
+            for (const [key, value] of kernels) if (value === connected) kernels.delete(key);
         });
-        kernels.set(key, connected.then((kernel) => Object.assign(kernel, { running })));
-        connected.catch(() => kernels.delete(key));
+        kernels.set(path, connected);
+        connected.catch(() => kernels.delete(path));
     }
-    return kernels.get(key);
+    return kernels.get(path);
 }
 
-/** One output's forms as VS Code takes them. Widgets need a program in the page that is not here: their text is shown. */
-function items(data) {
-    return Object.entries(data)
-        .filter(([mime]) => mime !== "application/vnd.jupyter.widget-view+json")
-        .map(([mime, value]) => {
-            if (/^(image\/(?!svg)|application\/pdf)/.test(mime)) return new vscode.NotebookCellOutputItem(Buffer.from(value, "base64"), mime);
-            if (mime.endsWith("json") && typeof value !== "string") return vscode.NotebookCellOutputItem.json(value, mime);
-            return vscode.NotebookCellOutputItem.text(Array.isArray(value) ? value.join("") : String(value), mime);
-        });
+/** The kernel that a notebook is connected to already. */
+const connectedTo = async (notebook) => kernels.get(pathOf(notebook.uri))?.catch(() => undefined);
+
+/** Ask the user on behalf of `input()`; the box goes with the cell's end. */
+async function answer(kernel, message, cancel) {
+    const { prompt, password } = message.content;
+    const value = await vscode.window.showInputBox({ prompt, password, ignoreFocusOut: true }, cancel.token);
+    if (!cancel.token.isCancellationRequested) kernel.send("stdin", "input_reply", { status: "ok", value: value ?? "" }, null, message.header);
 }
 
-/** Puts the messages that answer one cell into its output. The cell counts as running from the first of them. */
-class Writer {
-    constructor(execution) {
-        Object.assign(this, { execution, stream: null, shown: new Map(), clear: false, done: null });
-    }
-
-    async begin() {
-        this.execution.start(Date.now());
-        await this.execution.clearOutput();
-    }
-
-    /** In the order of the messages, though VS Code's calls are asynchronous. */
-    write(message) {
-        this.done = (this.done ?? this.begin()).then(() => this.take(message)).catch((error) => console.error(error));
-        return this.done;
-    }
-
-    async add(output) {
-        this.stream = null;
-        await this.execution.appendOutput(output);
-    }
-
-    async take({ msg_type: type, content }) {
-        const { NotebookCellOutput: Output, NotebookCellOutputItem: Item } = vscode;
-        if (this.clear && ["stream", "display_data", "execute_result", "error"].includes(type)) {
-            this.clear = false;
-            this.stream = null;
-            await this.execution.clearOutput();
+/** What IPython asks of its front end beside the output: a page of text (`name?`), another text for a cell (`%load`). */
+async function front(cell, writer, payload) {
+    for (const one of payload ?? []) {
+        if (one.source === "page") writer.write({ msg_type: "display_data", content: { data: one.data, metadata: {} } });
+        if (one.source !== "set_next_input") continue;
+        const edit = new vscode.WorkspaceEdit();
+        if (one.replace) edit.replace(cell.document.uri, new vscode.Range(0, 0, cell.document.lineCount, 0), one.text);
+        else {
+            const next = new vscode.NotebookCellData(vscode.NotebookCellKind.Code, one.text, "python");
+            edit.set(cell.notebook.uri, [vscode.NotebookEdit.insertCells(cell.index + 1, [next])]);
         }
-        if (type === "execute_input") this.execution.executionOrder = content.execution_count;
-        else if (type === "stream") {
-            const item = content.name === "stderr" ? Item.stderr(content.text) : Item.stdout(content.text);
-            if (this.stream?.name === content.name) return this.execution.appendOutputItems([item], this.stream.output);
-            const output = new Output([item]);
-            await this.add(output);
-            this.stream = { name: content.name, output };
-        } else if (type === "display_data" || type === "execute_result") {
-            const output = new Output(items(content.data), content.metadata);
-            if (content.transient?.display_id) this.shown.set(content.transient.display_id, output);
-            await this.add(output);
-        } else if (type === "update_display_data") {
-            const output = this.shown.get(content.transient?.display_id);
-            if (output) await this.execution.replaceOutputItems(items(content.data), output);
-        } else if (type === "error") {
-            await this.add(new Output([Item.error({ name: content.ename, message: content.evalue, stack: content.traceback.join("\n") })]));
-        } else if (type === "clear_output") {
-            this.clear = content.wait;
-            this.stream = null;
-            if (!content.wait) await this.execution.clearOutput();
-        }
-        return undefined;
+        await vscode.workspace.applyEdit(edit);
     }
 }
 
 /** Run one cell. The kernel has answered when its reply and its `idle` have come, in whichever order. */
 function run(kernel, cell, execution) {
-    const writer = new Writer(execution);
+    const writer = new Writer(execution, kernel.shown);
+    const cancel = new vscode.CancellationTokenSource();
     return new Promise((resolve) => {
         let reply = null;
         let idle = false;
-        const end = (error) => {
+        const end = async (error) => {
             if (!kernel.running.delete(end)) return;
             kernel.forget(id);
+            cancel.cancel();
+            if (!error) await front(cell, writer, reply.payload);
             const last = error
-                ? { msg_type: "error", content: { ename: error.name, evalue: error.message, traceback: [] } }
+                ? { msg_type: "error", content: { ename: error.name, evalue: error.message, traceback: [error.message] } }
                 : { msg_type: "status" };
+            await writer.write(last);
             // A cell after one that failed was not run: it neither succeeded nor failed.
-            const success = error ? false : { ok: true, error: false }[reply.status];
-            writer.write(last).then(() => {
-                execution.end(success, Date.now());
-                resolve();
-            });
+            execution.end(error ? false : { ok: true, error: false }[reply.status], Date.now());
+            resolve();
         };
         const content = { code: cell.document.getText(), silent: false, store_history: true, user_expressions: {}, allow_stdin: true, stop_on_error: true };
-        const id = kernel.send("shell", "execute_request", content, async (message) => {
+        const id = kernel.send("shell", "execute_request", content, (message) => {
             if (message.msg_type === "execute_reply") reply = message.content;
             else if (message.msg_type === "status" && message.content.execution_state === "idle") idle = true;
-            else if (message.msg_type === "input_request") {
-                const { prompt, password } = message.content;
-                const value = (await vscode.window.showInputBox({ prompt, password, ignoreFocusOut: true })) ?? "";
-                kernel.send("stdin", "input_reply", { status: "ok", value }, null, message.header);
-            } else writer.write(message);
+            else if (message.msg_type === "input_request") answer(kernel, message, cancel);
+            else writer.write(message);
             if (reply && idle) end();
         });
         kernel.running.add(end);
@@ -127,12 +88,12 @@ async function runAll(cells, notebook, controller) {
     // All of them wait visibly, and the kernel has them in order: one that fails ends those after it.
     const waiting = cells.map((cell) => [cell, controller.createNotebookCellExecution(cell)]);
     let failed = null;
-    const kernel = await Promise.resolve().then(() => kernelOf(notebook)).catch((error) => void (failed = error));
+    const kernel = await kernelOf(notebook).catch((error) => void (failed = error));
     await Promise.all(
         waiting.map(async ([cell, execution]) => {
             if (kernel) return run(kernel, cell, execution);
             execution.start(Date.now());
-            await execution.replaceOutput(new vscode.NotebookCellOutput([vscode.NotebookCellOutputItem.error(failed)]));
+            await execution.replaceOutput(new vscode.NotebookCellOutput([vscode.NotebookCellOutputItem.stderr(failed.message)]));
             return execution.end(false, Date.now());
         }),
     );
@@ -141,26 +102,50 @@ async function runAll(cells, notebook, controller) {
 /** What the kernel would complete: names that exist only while it runs, such as a table's columns. */
 async function complete(document, position) {
     const notebook = vscode.workspace.notebookDocuments.find((one) => one.getCells().some((cell) => cell.document === document));
-    const kernel = notebook && (await kernels.get(notebook.uri.toString()));
+    const kernel = notebook && (await connectedTo(notebook));
     if (!kernel || kernel.running.size) return [];
     const code = document.getText();
-    const offset = document.offsetAt(position);
     // The protocol counts characters, VS Code UTF-16 units.
-    const place = [...code.slice(0, offset)].length;
-    const { matches = [], cursor_start: begin } = await kernel.request("complete_request", { code, cursor_pos: place });
+    const place = [...code.slice(0, document.offsetAt(position))].length;
+    const { matches = [], cursor_start: begin = 0 } = (await kernel.request("complete_request", { code, cursor_pos: place })) ?? {};
     const start = document.positionAt([...code].slice(0, begin).join("").length);
     return matches.map((label) =>
         Object.assign(new vscode.CompletionItem(label, vscode.CompletionItemKind.Value), { range: new vscode.Range(start, position), sortText: `zz${label}` }),
     );
 }
 
+/** A command on the notebook in front. What waits for its kernel ends with an error. */
+const onActive = (act) => async () => {
+    const notebook = vscode.window.activeNotebookEditor?.notebook;
+    if (!notebook) return;
+    try {
+        if (!(await act(pathOf(notebook.uri)))) vscode.window.showInformationMessage("This notebook has no kernel yet: it starts with the first cell.");
+        (await connectedTo(notebook))?.close();
+    } catch (error) {
+        vscode.window.showErrorMessage(error.message);
+    }
+};
+
+/** A renamed notebook keeps its kernel. */
+async function follow({ files }) {
+    for (const { oldUri, newUri } of files) {
+        const [before, after] = [pathOf(oldUri), pathOf(newUri)];
+        await move(before, after).catch((error) => console.error(error));
+        for (const [path, kernel] of [...kernels]) {
+            if (path !== before && !path.startsWith(`${before}/`)) continue;
+            kernels.delete(path);
+            kernels.set(after + path.slice(before.length), kernel);
+        }
+    }
+}
+
 function register(context) {
     const controller = vscode.notebooks.createNotebookController("devenv", TYPE, "Python (this environment)");
-    controller.supportedLanguages = ["python", "raw"];
+    controller.supportedLanguages = ["python"];
     controller.supportsExecutionOrder = true;
     controller.description = "/opt/venv";
     controller.executeHandler = runAll;
-    controller.interruptHandler = async (notebook) => (await kernels.get(notebook.uri.toString()))?.interrupt();
+    controller.interruptHandler = async (notebook) => (await connectedTo(notebook))?.interrupt();
     const prefer = (notebook) => {
         if (notebook.notebookType === TYPE) controller.updateNotebookAffinity(notebook, vscode.NotebookControllerAffinity.Preferred);
     };
@@ -168,13 +153,12 @@ function register(context) {
     context.subscriptions.push(
         controller,
         vscode.workspace.onDidOpenNotebookDocument(prefer),
-        // The kernel goes on, as when a tab of JupyterLab is closed.
-        vscode.workspace.onDidCloseNotebookDocument(async (notebook) => (await kernels.get(notebook.uri.toString()))?.close()),
+        // The kernel goes on, as when a tab of JupyterLab is closed. A rename closes, too: then the kernel has its new path.
+        vscode.workspace.onDidCloseNotebookDocument(async (notebook) => (await connectedTo(notebook))?.close()),
+        vscode.workspace.onDidRenameFiles(follow),
         vscode.languages.registerCompletionItemProvider({ notebookType: TYPE, language: "python" }, { provideCompletionItems: complete }, "."),
-        vscode.commands.registerCommand("devenv.python.restartKernel", async () => {
-            const notebook = vscode.window.activeNotebookEditor?.notebook;
-            if (notebook) await (await kernels.get(notebook.uri.toString()))?.restart();
-        }),
+        vscode.commands.registerCommand("devenv.python.restartKernel", onActive(restart)),
+        vscode.commands.registerCommand("devenv.python.shutDownKernel", onActive(shutDown)),
     );
 }
 

@@ -120,7 +120,7 @@ def test_editors_find_it_in_the_project_and_need_no_devenv() -> None:
 
 def test_no_file_names_a_public_host() -> None:
     rendered = folder(_plan(), {})
-    own = r"http://(127\.0\.0\.1|localhost|devenv_)"
+    own = r"https?://(127\.0\.0\.1|localhost|\$?devenv_|HOST\b|\*)"
     for name, data in (*rendered.files.items(), *rendered.context.items()):
         if not name.endswith("devenv.lock"):
             assert not re.search(r"https?://", re.sub(own, "", data.decode(errors="replace"))), name

@@ -16,6 +16,7 @@ from devenv.container.gpu import Access, Device
 from devenv.container.state import Environment, environment
 from devenv.doors.docker.engine import labels_json
 from devenv.doors.docker.values import ContainerFacts, ContainerSpec, Mount
+from devenv.plan.base_path import parse, under
 from devenv.plan.inside import PlannedCheck
 from devenv.plan.plan import Plan, plan
 from devenv.plan.role import in_role
@@ -90,6 +91,30 @@ def test_labels_describe_the_container_without_its_preset(env: Environment) -> N
     urls = running.urls("TOKEN")
     assert urls["ide"] == "http://127.0.0.1:8444/?token=TOKEN"
     assert urls["jupyter"] == "http://127.0.0.1:8889/lab?token=TOKEN"
+
+
+def test_pages_behind_a_proxy_have_its_address(env: Environment) -> None:
+    services = {"open": {"command": ("m",), "port": 8600, "auth": "none"}}
+    decided = plan(loaded(services=services, ports={"more": 9000}), lock())
+    assert "DEVENV_BASE_PATH" not in dict(_spec(env, of=decided).environment)
+    for base, front in (
+        (parse("https://portal.example/user/me"), "https://portal.example/user/me"),
+        (parse("/user/me"), "http://127.0.0.1:8441/user/me"),
+    ):
+        spec = _spec(env, of=under(decided, base))
+        running = container_labels.describe(_facts(spec))
+        assert dict(spec.environment)["DEVENV_BASE_PATH"] == base.text
+        assert running.base_path == base
+        assert running.urls("T") == {
+            "ide": f"{front}/ide/?token=T", "jupyter": f"{front}/jupyter/lab?token=T",
+            "open": "http://127.0.0.1:8601/", "more": "http://127.0.0.1:9001/",
+        }  # fmt: skip
+        assert running.proxy_json() == {"base_path": base.text, "forward_to": "http://127.0.0.1:8441"}
+        assert [one.name for one in running.probed] == ["ide", "jupyter", "open", "gateway"]
+        stopped = container_labels.describe(dataclasses.replace(_facts(spec), ports=()))
+        assert (stopped.urls("T"), stopped.entry) == ({}, "")
+        wrong = {**dict(spec.labels), "dev.devenv.base-path": "https://evil.example/\x1b[31m"}
+        assert container_labels.describe(dataclasses.replace(_facts(spec), labels=wrong)).base_path is None
 
 
 def test_every_volume_but_a_models_says_whose_it_is(env: Environment, tmp_path: Path) -> None:

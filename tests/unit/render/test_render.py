@@ -332,7 +332,7 @@ def test_a_self_contained_folder_builds_by_itself() -> None:
 
 def test_no_file_names_a_public_host() -> None:
     rendered = _render(self_contained=True)
-    own = r"http://(127\.0\.0\.1|localhost|devenv_)"
+    own = r"https?://(127\.0\.0\.1|localhost|\$?devenv_|HOST\b|\*)"
     for name, data in (*rendered.files.items(), *rendered.context.items()):
         if not name.endswith("devenv.lock"):
             assert not re.search(r"https?://", re.sub(own, "", data.decode(errors="replace"))), name

@@ -14,6 +14,7 @@ from typing import Any
 import zstandard
 
 from devenv.doors.http.registry.manifest import Descriptor, Manifest, digest_of
+from devenv.doors.http.registry.pull import Grew, Placed
 from devenv.doors.http.registry.upload import Blob, Sent
 from devenv.doors.terminal.progress import Progress
 from devenv.errors import ShareError
@@ -23,7 +24,7 @@ from devenv.preset.load import dump
 from devenv.share import manifests, recipe, remote
 from devenv.share.formats import BUILD, DIFF_ID, LAYER, LOCK, TITLE
 from devenv.share.pack import document
-from devenv.share.place import Placed, no_hook
+from devenv.share.place import no_hook
 from devenv.share.remote import Remote
 from devenv.share.signatures.check import Signer
 from devenv.up.session import Session
@@ -70,8 +71,9 @@ class Memory:
         return data
 
     def bring(
-        self, wanted: Iterable[Descriptor], folder: Path, progress: Progress, *, placed: Placed = no_hook
-    ) -> None:
+        self, wanted: Iterable[Descriptor], folder: Path, progress: Progress, *, placed: Placed = no_hook,
+        grew: Grew = no_hook,
+    ) -> None:  # fmt: skip
         folder.mkdir(parents=True, exist_ok=True)
         for one in wanted:
             (folder / one.hex).write_bytes(self.blob(one, most_bytes=1 << 30))

@@ -113,18 +113,18 @@ def test_a_pulled_image_has_a_tag_that_no_preset_has(make: Make, given: Session,
     assert (again.plan.image, again.check) == (decided.plan.image, None)
 
 
-@pytest.mark.parametrize("used", ["load", "check"])
+@pytest.mark.parametrize("used", ["loading", "check"])
 def test_another_run_waits_until_what_came_was_used(
     used: str, make: Make, given: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may have the same layer, which the first of the two removes."""
     remote, act, locked = look(make(snapshot=True).place, given), getattr(bring, used), []
 
-    def using(*words: Any, **named: Any) -> None:
+    def using(*words: Any, **named: Any) -> Any:
         with given.dirs.blobs.with_name("blobs.lock").open("rb") as lock, pytest.raises(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         locked.append(True)
-        act(*words, **named)
+        return act(*words, **named)
 
     monkeypatch.setattr(bring, used, using)
     decided = bring.decided(remote, "pull", given)

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
 import os
 import tarfile
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 
+from devenv.doors.cancellation import Cancellation
+from devenv.doors.http.registry.manifest import Descriptor
 from devenv.doors.terminal.progress import Silent
-from devenv.errors import ShareError
-from devenv.share.load import Checks, check, load
+from devenv.errors import CancelledError, EngineError, ShareError
+from devenv.share.formats import LAYER
+from devenv.share.incoming import Incoming
+from devenv.share.load import check, loading
 from tests.unit.share.made import Engine, content, member, packed, tar
-
-
-def _layer(folder: Path, data: bytes) -> Path:
-    path = folder / hashlib.sha256(data).hexdigest()
-    path.write_bytes(data)
-    return path
-
+from tests.waiting import until
 
 SOUND = tar(
     member("etc", type=tarfile.DIRTYPE), member("etc/own", b"x" * 5000), member("etc/.wh.gone"),
@@ -32,18 +35,152 @@ SOUND = tar(
 )  # fmt: skip
 
 
+CONFIG = b'{"a": 1}'
+TAG = "devenv/demo:1"
+
+
+class Slow:
+    """Layers that come to a folder when the test says so."""
+
+    def __init__(self, folder: Path, *layers: bytes) -> None:
+        self.engine: Any = Engine()
+        self.folder = folder
+        self.data = {hashlib.sha256(one).hexdigest(): one for one in layers}
+        self.layers = [Descriptor.of(one, LAYER) for one in layers]
+        self.cancel = Cancellation()
+
+    def loading(self) -> contextlib.AbstractContextManager[Incoming]:
+        return loading(CONFIG, self.layers, TAG, self.engine, self.folder, stage=Silent(), cancel=self.cancel)
+
+    def grow(self, incoming: Incoming, number: int, data: bytes) -> None:
+        """The first bytes of a layer are there, or other ones."""
+        target = self.folder / self.layers[number].hex
+        part = target.with_suffix(".part")
+        with part.open("r+b" if part.exists() else "wb") as file:
+            file.write(data)
+        incoming.grew(target, part, len(data))
+
+    def place(self, incoming: Incoming, number: int) -> None:
+        """A layer is whole."""
+        target = self.folder / self.layers[number].hex
+        part = target.with_suffix(".part")
+        part.touch()
+        with part.open("r+b") as file:
+            file.write(self.data[target.name])
+        part.replace(target)
+        incoming.placed(target)
+
+    def load(self, act: Callable[[Incoming], object] = lambda _: None) -> None:
+        """All layers come when `act` has returned."""
+        with self.loading() as incoming:
+            act(incoming)
+            for number in range(len(self.layers)):
+                self.place(incoming, number)
+
+    def grow_long(self, incoming: Incoming) -> None:
+        """The first layer goes on arriving, until that raises an error."""
+        for _ in range(1000):
+            self.grow(incoming, 0, b"x")
+            time.sleep(0.01)
+        pytest.fail("nothing has ended it")
+
+    def is_loaded(self) -> bool:
+        """Whether the engine has all in one archive; nothing of another."""
+        (archive,) = self.engine.loaded
+        with tarfile.open(fileobj=io.BytesIO(archive)) as found:
+            (told,) = json.loads(content(found, "manifest.json"))
+            layers = [content(found, name) for name in told["Layers"]]
+            assert (told["RepoTags"], content(found, told["Config"])) == ([TAG], CONFIG)
+        assert self.engine.image_id(TAG) == f"sha256:{hashlib.sha256(CONFIG).hexdigest()}"
+        return layers == [self.data[one.hex] for one in self.layers]
+
+
 def test_an_engine_gets_the_image_under_its_tag(tmp_path: Path) -> None:
-    engine: Any = Engine()
-    layers = [_layer(tmp_path, packed(one)) for one in (SOUND, tar(member("other")))]
-    config = b'{"a": 1}'
-    with Checks() as checks:
-        checks.begin(layers[1])  # as it arrived first
-        load(config, layers, "devenv/demo:1", engine, checks, stage=Silent())
-    with tarfile.open(fileobj=io.BytesIO(engine.loaded[0])) as archive:
-        (told,) = json.loads(content(archive, "manifest.json"))
-        assert (told["RepoTags"], content(archive, told["Config"])) == (["devenv/demo:1"], config)
-        assert [content(archive, name) for name in told["Layers"]] == [path.read_bytes() for path in layers]
-    assert engine.image_id("devenv/demo:1") == f"sha256:{hashlib.sha256(config).hexdigest()}"
+    slow = Slow(tmp_path, packed(SOUND), packed(tar(member("other"))), packed(SOUND))
+    slow.load()
+    assert slow.is_loaded()
+
+
+def test_an_engine_gets_bytes_before_the_layer_is_whole(tmp_path: Path) -> None:
+    slow, got = Slow(tmp_path, packed(tar(member("x", os.urandom(50_000))))), Event()
+    load = slow.engine.load
+
+    def overheard(archive: Iterator[bytes], tell: Any) -> None:
+        def heard() -> Iterator[bytes]:
+            total = 0
+            for chunk in archive:
+                total += len(chunk)
+                if total > 20_000:
+                    got.set()
+                yield chunk
+
+        load(heard(), tell)
+
+    slow.engine.load = overheard
+    with slow.loading() as incoming:
+        slow.grow(incoming, 0, slow.data[slow.layers[0].hex][:20_000])
+        assert got.wait(10)
+        assert slow.engine.loaded == []
+        slow.place(incoming, 0)
+    assert slow.is_loaded()
+
+
+@pytest.mark.parametrize("wrong", [b"no zstd" * 900, packed(tar(member("../x", b"y")))], ids=["no-zstd", "hostile"])
+def test_wrong_bytes_of_an_earlier_run_do_not_count(wrong: bytes, tmp_path: Path) -> None:
+    """Neither as a layer that may not be used, nor for the engine, which gets another archive."""
+    slow, begun = Slow(tmp_path, packed(tar(member("x", os.urandom(50_000))))), Event()
+    load = slow.engine.load
+
+    def overheard(archive: Iterator[bytes], tell: Any) -> None:
+        def heard() -> Iterator[bytes]:
+            for number, chunk in enumerate(archive):
+                if number > 3:  # behind the configuration and the layer's header
+                    begun.set()
+                yield chunk
+
+        load(heard(), tell)
+
+    slow.engine.load = overheard
+    with slow.loading() as incoming:
+        slow.grow(incoming, 0, wrong)
+        assert begun.wait(10)
+        slow.grow(incoming, 0, b"")
+        slow.place(incoming, 0)
+    assert slow.is_loaded()
+
+
+def test_a_failure_of_the_engine_ends_what_brings_the_layers(tmp_path: Path) -> None:
+    slow, failed = Slow(tmp_path, packed(SOUND)), EngineError("full")
+
+    def load(archive: Iterator[bytes], _: Any) -> None:
+        next(archive)
+        raise failed
+
+    slow.engine.load = load
+    with pytest.raises(EngineError, match="full"):
+        slow.load(slow.grow_long)
+
+
+def test_a_failure_of_the_download_ends_the_load_and_keeps_the_layers(tmp_path: Path) -> None:
+    slow = Slow(tmp_path, packed(SOUND), packed(tar(member("other"))))
+
+    def bring(incoming: Incoming) -> None:
+        slow.place(incoming, 0)
+        raise ShareError("no network")
+
+    with pytest.raises(ShareError, match="no network"):
+        slow.load(bring)
+    assert (tmp_path / slow.layers[0].hex).is_file()
+    until(lambda: not any(one.name.startswith(("load", "check")) for one in threading.enumerate()))
+    assert slow.engine.loaded == []
+
+
+def test_a_cancelled_load_is_not_waited_for(tmp_path: Path) -> None:
+    slow, ended = Slow(tmp_path, packed(SOUND)), Event()
+    slow.engine.load = lambda *_: ended.wait(10)
+    with pytest.raises(CancelledError):
+        slow.load(lambda _: slow.cancel.cancel())
+    ended.set()
 
 
 @pytest.mark.parametrize(
@@ -61,35 +198,31 @@ def test_an_engine_gets_the_image_under_its_tag(tmp_path: Path) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else f"{value[0].name}-{value[0].type.decode()}",
 )
-def test_a_hostile_layer_reaches_no_engine(made: tuple[tarfile.TarInfo, bytes], why: str, tmp_path: Path) -> None:
-    engine: Any = Engine()
-    hostile = _layer(tmp_path, packed(tar(member("a", b"x"), made, member("b", b"x"))))
-    with Checks() as checks:
-        with pytest.raises(ShareError, match=why) as caught:
-            load(b"{}", [_layer(tmp_path, packed(SOUND)), hostile], "devenv/demo:1", engine, checks, stage=Silent())
-        assert checks.failed
-    assert hostile.name in caught.value.message
-    assert engine.loaded == []
+def test_no_engine_uses_a_hostile_layer(made: tuple[tarfile.TarInfo, bytes], why: str, tmp_path: Path) -> None:
+    slow = Slow(tmp_path, packed(SOUND), packed(tar(member("a", b"x"), made, member("b", b"x"))))
+    with pytest.raises(ShareError, match=why) as caught:
+        slow.load()
+    assert slow.layers[1].hex in caught.value.message
+    assert slow.engine.loaded == []
+    assert not [*tmp_path.iterdir()], "no later run would take them either"
 
 
 def test_a_wrong_layer_ends_what_brings_the_others(tmp_path: Path) -> None:
-    sound, hostile = (_layer(tmp_path, packed(one)) for one in (SOUND, tar(member("../x", b"x"))))
-    with Checks() as checks:
-        checks.begin(sound)
-        checks.passed(sound)
-        assert not checks.failed
-        checks.begin(hostile)
-        with pytest.raises(ShareError, match="leaves the image"):
-            checks.passed(hostile)
-        with pytest.raises(ShareError, match="leaves the image"):
-            checks.begin(sound)
+    slow = Slow(tmp_path, packed(SOUND), packed(tar(member("../x", b"x"))))
+
+    def bring(incoming: Incoming) -> None:
+        slow.place(incoming, 1)
+        slow.grow_long(incoming)
+
+    with pytest.raises(ShareError, match="leaves the image"):
+        slow.load(bring)
 
 
-def test_texts_before_a_header_do_not_hide_a_path(tmp_path: Path) -> None:
+def test_texts_before_a_header_do_not_hide_a_path() -> None:
     made, data = member("harmless", b"x")
     made.pax_headers = {"path": "../../etc/cron.d/x"}
     with pytest.raises(ShareError, match="leaves the image"):
-        check(_layer(tmp_path, packed(tar((made, data)))))
+        check("x", io.BytesIO(packed(tar((made, data)))))
 
 
 def _broken_header() -> bytes:
@@ -107,7 +240,13 @@ def _broken_header() -> bytes:
     ],
     ids=["empty", "no-zstd", "no-tar", "cut", "cut-at-the-end", "broken-header", "after-the-end"],
 )  # fmt: skip
-def test_a_layer_that_cannot_be_read_is_named(data: bytes, tmp_path: Path) -> None:
-    layer = _layer(tmp_path, data)
-    with pytest.raises(ShareError, match=f"the layer sha256:{layer.name} cannot be read"):
-        check(layer)
+def test_a_layer_that_cannot_be_read_is_named(data: bytes) -> None:
+    with pytest.raises(ShareError, match="the layer sha256:abc cannot be read"):
+        check("abc", io.BytesIO(data))
+
+
+def test_a_second_frame_hides_nothing() -> None:
+    """An engine reads all frames."""
+    data = packed(tar(member("a"))[:512]) + packed(tar(member("../x", b"x")))
+    with pytest.raises(ShareError, match="leaves the image"):
+        check("x", io.BytesIO(data))

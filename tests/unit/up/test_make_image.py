@@ -108,7 +108,9 @@ def test_the_image_below_a_snapshots_layer_is_made_again(
 def test_what_is_said_to_have_changed_did(spec: str, image: str, fresh: bool, words: str) -> None:
     decided = Decided(loaded=loaded(), lock=lock(), plan=plan(loaded(), lock()))
     facts = SimpleNamespace(labels={"dev.devenv.image": decided.plan.image}, state="running", image="a")
-    running: Any = SimpleNamespace(spec_digest="same", lock_digest=decided.lock.digest, facts=facts, role="workbench")
+    running: Any = SimpleNamespace(
+        spec_digest="same", lock_digest=decided.lock.digest, facts=facts, role="workbench", base_path=None
+    )
     wanted: Any = SimpleNamespace(labels=(("dev.devenv.spec", spec),), image=image)
     assert up._changes(running, decided, wanted, Token("a", True), Wishes(fresh=fresh)).startswith(words)
 

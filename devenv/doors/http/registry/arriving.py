@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
 from devenv.doors.http.pieces import Part
@@ -16,10 +17,12 @@ WHOLE = -1
 class Arriving:
     """Change it only with the download's state held; its bytes are written by the worker that owns the piece."""
 
-    def __init__(self, blob: Descriptor, path: Path, piece_bytes: int) -> None:
+    def __init__(
+        self, blob: Descriptor, path: Path, piece_bytes: int, grew: Callable[[int], object] = lambda _: None
+    ) -> None:
         self.blob = blob
         self.part = Part(blob.size, path, piece_bytes=piece_bytes).__enter__()
-        self.digest = Digest(self.part)
+        self.digest = Digest(self.part, grew)
         self.resumed = self.part.total > 0
         self.working = 0
         self.ranged = True

@@ -6,6 +6,7 @@ import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from devenv.doors.http.registry.repository import Repository
 
 CONNECTIONS = 8
+Placed = Callable[[Path], object]
+Grew = Callable[[Path, Path, int], object]
 _LOCK = ".lock"
 _AT_ONCE = 4
 """Blobs in download at the same time; each is hashed by a thread of its own."""
@@ -35,12 +38,14 @@ _AT_ONCE = 4
 
 def pull(
     repository: Repository, blobs: Iterable[Descriptor], folder: Path, progress: Progress, *,
-    placed: Callable[[Path], object] = lambda _: None, connections: int = CONNECTIONS, piece_bytes: int = PIECE_BYTES,
+    placed: Placed = lambda _: None, grew: Grew = lambda *_: None, connections: int = CONNECTIONS,
+    piece_bytes: int = PIECE_BYTES,
 ) -> int:  # fmt: skip
     """Download these blobs to a folder, each under its sha256 in hex, as in `blobs/sha256` of an OCI layout. A file of
     that name and size was verified, and is not read again. The data received before a failure or kill is kept beside
-    them. `placed` is called with each file once it is whole, in any thread; what it raises ends the download. Returns
-    the number of downloaded bytes.
+    them. `placed` is called with each file once it is whole; `grew` with the file, the path where it arrives, and how
+    many bytes are there from its beginning on, which are not verified yet: fewer than before when those were wrong. Any
+    thread may call them, and what they raise ends the download. Returns the number of downloaded bytes.
 
     Raises ShareError (RegistryError, disk), NotReadyError, CancelledError; after a failure the registry is halted.
     """
@@ -60,7 +65,14 @@ def pull(
             progress.advance(task, present)
             try:
                 download = _Download(
-                    repository, left, folder, progress, task=task, piece_bytes=piece_bytes, placed=placed
+                    repository,
+                    left,
+                    folder,
+                    progress,
+                    task=task,
+                    piece_bytes=piece_bytes,
+                    placed=placed,
+                    grew=grew,
                 )
                 download.run(connections)
             finally:
@@ -72,9 +84,10 @@ def pull(
 class _Download:
     def __init__(
         self, repository: Repository, blobs: list[Descriptor], folder: Path, progress: Progress, *, task: str,
-        piece_bytes: int, placed: Callable[[Path], object],
+        piece_bytes: int, placed: Placed, grew: Grew,
     ) -> None:  # fmt: skip
         self._placed = placed
+        self._grew = grew
         self._repository = repository
         self._registry = repository.registry
         self._folder = folder
@@ -138,7 +151,8 @@ class _Download:
                     self._state.wait(0.5)
 
     def _open(self, blob: Descriptor) -> None:
-        arriving = Arriving(blob, _part(self._folder, blob), self._piece_bytes)
+        part = _part(self._folder, blob)
+        arriving = Arriving(blob, part, self._piece_bytes, partial(self._grew, self._folder / blob.hex, part))
         self._progress.advance(self._task, arriving.part.total)
         self._active.append(arriving)
         in_thread("hash", lambda: self._verify(arriving))
