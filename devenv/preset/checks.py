@@ -236,7 +236,11 @@ def _node(top: Node, problems: Problems) -> None:
     cause = npm if npm is not None and npm.items else editor if from_npm else None
     if cause is not None:
         what = "'npm' packages need" if cause is npm else "'code_server' from npm needs"
-        problems.add(f"{what} 'node'", cause.place, hint="add the version of Node.js, such as node: '22.20.0'")
+        problems.add(
+            f"{what} 'node'",
+            cause.place,
+            hint="add the version of Node.js, such as node: '22.20.0'; or take away what needs it, such as npm: null",
+        )
 
 
 def _extensions(top: Node, problems: Problems) -> None:

@@ -64,7 +64,7 @@ def project(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A preset whose rebuild compiles no editor: that of `python` is compared above."""
     folder = tmp_path_factory.mktemp("t-plain")
     (folder / "devenv.yaml").write_text(
-        "extends: python\nname: t-plain\ncode_server: null\njupyter: null\nnode: null\nsmoke:\n"
+        "extends: python\nname: t-plain\ncode_server: null\njupyter: null\nnode: null\nnpm: null\nsmoke:\n"
         "  kernel: null\n  python:\n    run: [python, --version]\n"
     )
     cli.ok("lock", cwd=folder)

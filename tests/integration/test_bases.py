@@ -248,7 +248,7 @@ def test_a_registry_image_as_base_with_code_server_from_its_release_and_an_exten
 
     _project(
         project,
-        f"extends: python\nname: t-release\nsmoke:\n  kernel: null\nnode: null\nbase:\n  image: {base_image}\n"
+        f"extends: python\nname: t-release\nsmoke:\n  kernel: null\nnode: null\nnpm: null\nbase:\n  image: {base_image}\n"
         f"code_server:\n  version: {version}\n  source: release\n"
         f"  archive:\n    path: {archive.name}\n    sha256: {sha(archive)}\n"
         f"extensions:\n  - id: t.hello\n    version: 1.2.3\n"

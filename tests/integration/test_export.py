@@ -25,6 +25,7 @@ name: {NAME}
 code_server: null
 jupyter: null
 node: null
+npm: null
 smoke:
   kernel: null
   python:

@@ -415,7 +415,7 @@ def test_stop_lets_a_service_finish(cli: Cli, project: Path) -> None:
 
 def test_a_preset_without_services_boots(cli: Cli, project: Path) -> None:
     (project / "devenv.yaml").write_text(
-        "extends: python\nname: t-project\ncode_server: null\njupyter: null\nnode: null\nsmoke:\n"
+        "extends: python\nname: t-project\ncode_server: null\njupyter: null\nnode: null\nnpm: null\nsmoke:\n"
         "  kernel: null\n  python:\n    run: [python, -c, 'print(42)']\n"
     )
     try:

@@ -91,6 +91,7 @@ function showInterpreter(context) {
 
 /** Start the wanted servers; nothing waits for them. */
 function register(context, wanted) {
+    if (!isFile(path.join(NPM, "vscode-languageclient/package.json"))) return; // a preset that took `npm` away
     // It lies outside this folder: VS Code gives it the plain API all the same, and logs a warning once.
     const library = createRequire(`${NPM}/`)("vscode-languageclient/node");
     const typed = wanted.types ? new Server(() => types(library)) : null;
