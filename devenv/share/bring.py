@@ -13,7 +13,7 @@ from devenv.doors import files
 from devenv.doors.http.registry.manifest import Descriptor
 from devenv.doors.terminal.console import bytes_text
 from devenv.doors.untrusted import from_json
-from devenv.errors import DriftError, ShareError
+from devenv.errors import DriftError, EngineError, ShareError
 from devenv.share.arriving import arriving
 from devenv.share.load import check, loading
 from devenv.share.model_source import model_from
@@ -97,7 +97,9 @@ def _pulls(remote: Remote, found: Decided, way: Way | None, session: Session) ->
         return True
     if way is None and engine.image_id(found.plan.image):
         return False
-    to_pull = sum(layer.size for layer in remote.layers if not (session.dirs.blobs / layer.hex).is_file())
+    here = session.dirs.blobs
+    wanted = remote.layers[_known(remote, session) :]
+    to_pull = sum(layer.size for layer in wanted if not (here / layer.hex).is_file())
     to_build = sum(artifact.size for artifact in session.store.missing(found.lock))
     pulls = way == "pull" or remote.place.near or to_pull <= to_build
     session.stages.note(
@@ -113,21 +115,40 @@ def _pulled(found: Decided, remote: Remote) -> str:
     return f"{found.plan.image}-pulled-{remote.identity.removeprefix('sha256:')[:16]}"
 
 
+def _known(remote: Remote, session: Session) -> int:
+    """How many of the first layers the engine has, because another image has them, too."""
+    told = from_json(remote.config or b"{}")
+    diff_ids = (told.get("rootfs") or {}).get("diff_ids") or ()
+    return session.engine().layers_here(diff_ids) if len(diff_ids) == len(remote.layers) else 0
+
+
 def _pull(remote: Remote, tag: str, session: Session) -> Image:
+    if known := _known(remote, session):
+        try:
+            return _pull_after(known, remote, tag, session)
+        except EngineError:
+            session.stages.note("the engine did not take the image with the layers that it has: all are sent")
+    return _pull_after(0, remote, tag, session)
+
+
+def _pull_after(known: int, remote: Remote, tag: str, session: Session) -> Image:
+    """Bring all layers but the first `known` to the engine."""
     assert remote.config is not None
-    engine = session.engine()
+    engine, wanted = session.engine(), remote.layers[known:]
     with session.stages.stage("load" if remote.place.near else "pull") as stage, arriving(session) as folder:
         with (
             remote.place.opened(session) as images,
-            loading(remote.config, remote.layers, tag, engine, folder, stage=stage, cancel=session.cancel) as incoming,
+            loading(
+                remote.config, remote.layers, tag, engine, folder, stage=stage, cancel=session.cancel, known=known
+            ) as incoming,
         ):
-            images.bring(remote.layers, folder, stage, placed=incoming.placed, grew=incoming.grew)
+            images.bring(wanted, folder, stage, placed=incoming.placed, grew=incoming.grew)
         built = engine.image_id(tag)
         if built is None:
             raise ShareError(f"the engine has not taken {remote.place}", hint="run the command again with -v")
         for layer in remote.layers:
             (folder / layer.hex).unlink(missing_ok=True)
-        stage.message(bytes_text(remote.size))
+        stage.message(bytes_text(sum(layer.size for layer in wanted)))
     return Image(reference=tag, id=built, cached=False)
 
 

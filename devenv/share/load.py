@@ -32,15 +32,15 @@ _AT_ONCE = 4
 @contextlib.contextmanager
 def loading(
     config: bytes, layers: Sequence[Descriptor], reference: str, engine: Engine, folder: Path, *, stage: Progress,
-    cancel: Cancellation,
+    cancel: Cancellation, known: int = 0,
 ) -> Iterator[Incoming]:  # fmt: skip
     """Within the `with`, the layers are brought to the folder, with these hooks; after it, the engine has the image
     under a tag. The engine gets each byte as it arrives, uses none before all are there and were checked, and compares
-    each layer with the configuration.
+    each layer with the configuration. It has the first `known` layers already: nobody brings these.
 
     Raises ShareError for a layer that no build of devenv's makes, and removes all of them; EngineError, CancelledError.
     """
-    arriving = {folder / layer.hex: layer.size for layer in sorted(layers, key=lambda one: -one.size)}
+    arriving = {folder / layer.hex: layer.size for layer in sorted(layers[known:], key=lambda one: -one.size)}
     total = sum(arriving.values())
 
     def load() -> None:

@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -238,6 +239,19 @@ def test_what_the_pusher_states_is_read_without_a_layer_and_names_the_snapshot(t
     (kept,) = team.ben.ok("snapshots", "list", "--json").json()
     assert found["snapshot"] == kept["name"]
     assert not [*Path(team.ann.env["XDG_STATE_HOME"]).glob("devenv/blobs/*")]
+
+
+def test_layers_of_other_images_are_not_pulled_again(team: Team, first: Any) -> None:
+    """Of a version with one more package, beside the image of before."""
+    team.ben.ok("pull", team.ref("1"))
+    told = team.ben.ok("pull", team.ref("more")).err
+    if _is_containerd():
+        return
+    match = re.search(r"is pulled: ([0-9.]+) ([kM]?B) to pull", told)
+    assert match, told
+    layers = team.manifest(team.ben.ok("pull", team.ref("more"), "--json").json()["digest"]).layers
+    size = float(match[1]) * {"B": 1, "kB": 1e3, "MB": 1e6}[match[2]]
+    assert size < sum(layer.size for layer in layers) / 2
 
 
 def test_a_recipe_gives_the_same_image_and_that_the_same_push(team: Team, first: Any) -> None:

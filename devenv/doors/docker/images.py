@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -63,6 +63,19 @@ class Images(Changes):
         except (AttributeError, TypeError) as error:
             raise faults.misconfigured(error) from None
         return cast("Mapping[str, Any]", self._api.inspect_image(reference))
+
+    @guarded
+    def layers_here(self, diff_ids: Sequence[str]) -> int:
+        """How many of an image's first layers, by the hashes of their content, an image of this engine has, too. 0 for
+        engines that take no image without all of its layers: with containerd's image store, and podman."""
+        if self._read("/info", lambda: self._api.info()).get("Driver") != "overlay2":  # noqa: PLW0108
+            return 0
+        most = 0
+        for row in self._read("/images/json", lambda: self._api.images()):  # noqa: PLW0108
+            layers = ((self._image(row["Id"]) or {}).get("RootFS") or {}).get("Layers") or ()
+            same = next((n for n, (a, b) in enumerate(zip(layers, diff_ids, strict=False)) if a != b), None)
+            most = max(most, min(len(layers), len(diff_ids)) if same is None else same)
+        return most
 
     @guarded
     def load(self, archive: Iterator[bytes], tell: Callable[[int], None] = lambda _: None) -> None:

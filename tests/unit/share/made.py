@@ -7,7 +7,7 @@ import dataclasses
 import io
 import json
 import tarfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +125,10 @@ class Engine(handmade.Described):
         self._info["Architecture"] = architecture
         self.images: dict[str, str] = {}
         self.loaded: list[bytes] = []
+        self.here = 0
+
+    def layers_here(self, diff_ids: Sequence[str]) -> int:
+        return min(self.here, len(diff_ids))
 
     def image_id(self, reference: str) -> str | None:
         return self.images.get(reference)

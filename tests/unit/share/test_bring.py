@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
-from collections.abc import Callable
+import io
+import json
+import tarfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +19,7 @@ from devenv.build.build import Image
 from devenv.doors.http.registry.manifest import digest_of
 from devenv.doors.http.registry.reference import Reference
 from devenv.doors.terminal.progress import Silent
-from devenv.errors import DriftError, ShareError
+from devenv.errors import DriftError, EngineError, ShareError
 from devenv.lock.model import Lock
 from devenv.plan.plan import plan
 from devenv.share import bring
@@ -26,7 +29,7 @@ from devenv.share.place import InRegistry
 from devenv.up.decide import Decided
 from devenv.up.session import Session
 from tests.unit import examples
-from tests.unit.share.made import SNAPSHOT_TAR, Engine, Shared, look, member, packed, session, shared, tar
+from tests.unit.share.made import SNAPSHOT_TAR, Engine, Shared, content, look, member, packed, session, shared, tar
 
 Make = Callable[..., Shared]
 
@@ -211,6 +214,43 @@ def test_layers_stay_where_another_could_not_be_brought(make: Make, given: Sessi
     with pytest.raises(ShareError, match=last.digest):
         _brought(bring.decided(remote, "pull", given), given)
     assert (given.dirs.blobs / first.hex).is_file()
+
+
+def test_layers_of_other_images_are_not_brought_again(
+    make: Make, given: Session, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote = look((made := make()).place, given)
+    notes = _notes(given, monkeypatch)
+    first, *others = remote.layers
+    assert others
+    engine.here = 1
+    made.place.asked.clear()
+    _brought(bring.decided(remote, "pull", given), given)
+    with tarfile.open(fileobj=io.BytesIO(engine.loaded[-1])) as archive:
+        assert {one.hex for one in others} < {*archive.getnames()}
+        assert first.hex not in archive.getnames()
+        (told,) = json.loads(content(archive, "manifest.json"))
+    assert told["Layers"] == [one.hex for one in remote.layers]
+    assert first.digest not in made.place.asked
+    assert f"{sum(one.size for one in others)} B to pull" in notes[-1]
+
+
+def test_where_the_engine_wants_them_all_the_same_all_are_sent(
+    make: Make, given: Session, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load, notes = engine.load, _notes(given, monkeypatch)
+
+    def picky(archive: Iterator[bytes], tell: Callable[[int], None]) -> None:
+        data = b"".join(archive)
+        if remote.layers[0].hex.encode() not in data.partition(b"manifest.json")[0]:
+            raise EngineError("open …/layer: no such file")
+        load(iter([data]), tell)
+
+    remote = look(make().place, given)
+    engine.here = 1
+    engine.load = picky  # type: ignore[method-assign]
+    _brought(bring.decided(remote, "pull", given), given)
+    assert notes[-1] == "the engine did not take the image with the layers that it has: all are sent"
 
 
 def test_an_engine_that_takes_nothing_is_an_error(make: Make, given: Session, engine: Engine) -> None:

@@ -507,3 +507,14 @@ def test_a_read_that_fails_is_asked_again_through_the_sdk() -> None:
     api = SimpleNamespace(inspect_volume=missing, inspect_image=lambda _: {"Id": "sha256:1"})
     own = engine.Engine(SimpleNamespace(api=api), version="26", endpoint=Endpoint(address="unix:///x"))
     assert (own.volume("x"), own.image_id("x")) == (None, "sha256:1")
+
+
+@pytest.mark.parametrize(("driver", "known"), [("overlay2", 2), ("overlayfs", 0), ("overlay", 0)])
+def test_the_layers_that_an_engine_has(driver: str, known: int) -> None:
+    images = {"1": ["a", "x", "c"], "2": ["a", "b", "x", "d"], "3": None}
+    api = SimpleNamespace(
+        info=lambda: {"Driver": driver}, images=lambda: [{"Id": name} for name in images],
+        inspect_image=lambda name: {"RootFS": {"Layers": images[name]}},
+    )  # fmt: skip
+    own = engine.Engine(SimpleNamespace(api=api), version="26", endpoint=Endpoint(address="unix:///x"))
+    assert own.layers_here(["a", "b", "c"]) == known
