@@ -37,7 +37,7 @@ _GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "exec": ("inside:exec_", "Run a command in the container."),
         "run": ("once:run", "Run one command in a container of its own."),
         "smoke": ("inside:smoke", "Run the smoke test again."),
-        "restart": ("inside:restart", "Restart one service."),
+        "restart": ("inside:restart", "Restart one service, or all."),
         "stop": ("lifecycle:stop", "Stop an environment; it can be started again."),
         "start": ("lifecycle:start", "Start a stopped environment."),
         "down": ("lifecycle:down", "Remove an environment's container; its volumes stay."),

@@ -101,19 +101,28 @@ def shell(app: App, name: str | None, all_users: bool) -> None:
 
 
 @click.command()
-@click.argument("words", nargs=-1, required=True, metavar="[NAME] SERVICE")
+@click.argument("words", nargs=-1, metavar="[NAME] [SERVICE]")
 @all_users_option
 @json_option
 @pass_app
 def restart(app: App, words: tuple[str, ...], all_users: bool) -> None:
-    """Restart one service of a running environment and wait until it answers. Everything else keeps running.
+    """Restart one service of a running environment, or without SERVICE all of it, and wait until it answers.
 
-    'devenv stop NAME' and 'devenv start NAME' restart the whole environment.
+    With a service everything else keeps running. Browsers stay logged in; after 'devenv stop' they need the token.
     """
     if len(words) > 2:
         raise UsageError(f"too many arguments: {' '.join(words)}", hint="devenv restart NAME SERVICE")
-    named, name = words[0] if len(words) == 2 else None, words[-1]
-    running = app.select(named, all_users=all_users, devcontainers=True)
+    running, name = _restarted(app, words, all_users=all_users)
+    if name is None:
+        from devenv.up.start import start as start_again
+
+        with app.console.stages() as stages:
+            start_again(running.name, app.environments, app.session(stages), anew=True)
+        if app.json:
+            app.console.json({"name": running.name, "service": None})
+        else:
+            app.console.note(f"{running.name} is restarted")
+        return
     with app.locked(running):
         running = app.select(running.name, all_users=all_users, devcontainers=True)
         with app.console.stages() as stages:
@@ -122,6 +131,25 @@ def restart(app: App, words: tuple[str, ...], all_users: bool) -> None:
         app.console.json({"name": running.name, "service": name})
     else:
         app.console.note(f"{name} of {running.name} is restarted")
+
+
+def _restarted(app: App, words: tuple[str, ...], *, all_users: bool) -> tuple[Running, str | None]:
+    """The environment and its service, or None for all of it. A single word is a service of the environment here, else
+    the name of an environment."""
+    if len(words) == 2:
+        return app.select(words[0], all_users=all_users, devcontainers=True), words[1]
+    here, missing = None, None
+    try:
+        here = app.select(None, all_users=all_users, devcontainers=True)
+    except UsageError as error:
+        missing = error
+    if here and (not words or words[0] in {service.name for service in here.services} | {"gateway"}):
+        return here, words[0] if words else None
+    if missing and not words:
+        raise missing
+    if here and words[0] not in {one.name for one in app.environments.every()}:
+        return here, words[0]  # no such service: its error lists them
+    return app.select(words[0], all_users=all_users, devcontainers=True), None
 
 
 @click.command()

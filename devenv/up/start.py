@@ -12,9 +12,12 @@ from devenv.up.session import Session
 from devenv.up.up import wake
 
 
-def start(name: str, environments: Environments, session: Session) -> tuple[Running, str]:
-    """Start a stopped or paused environment and wait until its services answer; the environment and its token. Raises
-    NotReadyError for one that only `up` can continue, UsageError, EngineError, CancelledError."""
+def start(name: str, environments: Environments, session: Session, *, anew: bool = False) -> tuple[Running, str]:
+    """Start a stopped or paused environment and wait until its services answer; the environment and its token. `anew`:
+    also one that runs, which is stopped before, and whose browsers stay logged in.
+
+    Raises NotReadyError for one that only `up` can continue, UsageError, EngineError, CancelledError.
+    """
     engine, stages = session.engine(), session.stages
     running = environments.named(name, devcontainers=True)
     state, is_client = environments.state_of(running), running.is_devcontainer
@@ -24,8 +27,8 @@ def start(name: str, environments: Environments, session: Session) -> tuple[Runn
         if running.facts.state == "running" and not is_client:
             readiness.check_token(running, readiness.states(running, token), state.token_file)
         with stages.stage("boot") as stage:
-            stage.cached = running.facts.state == "running" and not running.facts.is_cut_off
-            watch = wake(running, state, session)
+            stage.cached = running.facts.state == "running" and not (anew or running.facts.is_cut_off)
+            watch = wake(running, state, session, restart=anew)
             readiness.wait_up(watch)
         if is_client:  # each boot of it has a token and ports of its own
             running = container.again(running, engine) or running

@@ -172,9 +172,9 @@ def test_the_pages_work_at_the_address_of_a_reverse_proxy(page: Page, portal: Po
     assert not [one for one in failed if portal.url not in one], "all addresses are below the path"
 
 
-def test_a_session_lives_over_a_restart(portal: Portal) -> None:
+def test_a_session_lives_over_a_restart(portal: Portal, cli: Cli) -> None:
     session = _log_in(portal, portal.urls["ide"])
-    docker("restart", "-t", "5", f"devenv-{NAME}")
+    cli.ok("restart", NAME)
 
     def answers() -> bool:
         try:

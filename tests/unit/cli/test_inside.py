@@ -265,6 +265,7 @@ def services(one: Demo, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     monkeypatch.setattr(App, "engine", SimpleNamespace(exec=run_inside))
     monkeypatch.setattr(App, "known_token", lambda *_: "secret")
+    monkeypatch.setattr("devenv.container.environments.Environments.every", lambda _: (one,))
     monkeypatch.setattr(readiness, "Watch", MagicMock())
     monkeypatch.setattr(
         readiness, "wait_ready", lambda waited, *_, **__: done.append([each.name for each in waited.services])
@@ -288,10 +289,21 @@ def test_one_service_is_restarted_and_waited_for(
     assert rest == ([["cat", f"/run/devenv/exit/{service}"], waited] if waited else [])
 
 
-@pytest.mark.parametrize("words", [["../../etc"], ["demo", "nope"], ["demo", "web", "more"], []])
+@pytest.mark.parametrize("words", [["../../etc"], ["demo", "nope"], ["demo", "web", "more"]])
 def test_what_is_no_service_is_not_restarted(services: list[Any], words: list[str]) -> None:
     assert cli.run(["restart", *words]) == 2
     assert services == []
+
+
+@pytest.mark.parametrize("words", [[], ["demo"]])
+def test_without_a_service_all_of_it_is_restarted(
+    services: list[Any], words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun: list[Any] = []
+    monkeypatch.setattr("devenv.up.start.start", lambda name, *_, anew: begun.append((name, anew)))
+    assert cli.run(["restart", *words]) == 0
+    assert (begun, services) == ([("demo", True)], [])
+    assert "demo is restarted" in capsys.readouterr().err
 
 
 def test_a_service_that_does_not_restart_is_an_error(

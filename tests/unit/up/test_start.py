@@ -31,7 +31,7 @@ def test_a_container_is_woken_and_waited_for(
     status: str, cached: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     acts: list[str] = []
-    monkeypatch.setattr(room, "wake", lambda one, *_: acts.append(f"wake {one.facts.state}"))
+    monkeypatch.setattr(room, "wake", lambda one, *_, **__: acts.append(f"wake {one.facts.state}"))
     for name in ("wait_up", "wait_ready"):
         monkeypatch.setattr(readiness, name, lambda *_, name=name, **__: acts.append(name))
     monkeypatch.setattr(readiness, "states", lambda *_: {})
@@ -65,7 +65,7 @@ def test_a_container_whose_run_is_cut_off_is_not_cached(tmp_path: Path, monkeypa
         monkeypatch.setattr(readiness, name, lambda *_, **__: None)
     monkeypatch.setattr(readiness, "states", lambda *_: {})
     woken: list[Any] = []
-    monkeypatch.setattr(room, "wake", lambda one, *_: woken.append(one.facts.is_cut_off))
+    monkeypatch.setattr(room, "wake", lambda one, *_, **__: woken.append(one.facts.is_cut_off))
     environments, session, engine = _both(tmp_path, "running")
     assert engine.made
     engine.made = dataclasses.replace(engine.made, is_cut_off=True)
@@ -82,7 +82,7 @@ def test_a_dev_container_is_waited_for_with_the_token_and_the_ports_of_this_boot
     session = handmade.session(handmade.settings(tmp_path), engine)
     environments = Environments(engine=session.engine, folder=tmp_path / "envs")
 
-    def boot(*_: Any) -> None:
+    def boot(*_: Any, **__: Any) -> None:
         engine.made["quiet_ada"] = client_made(tmp_path)
 
     waited: list[Any] = []
