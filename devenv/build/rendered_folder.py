@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable
 from enum import Enum, auto
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from devenv.errors import RenderError
 from devenv.plan.plan import plan
+from devenv.render import devcontainer
 from devenv.render.render import render, render_configuration
 
 if TYPE_CHECKING:
@@ -100,10 +102,11 @@ class RenderedFolder:
 
 
 def render_folder(
-    loaded: LoadedPreset, lock: Lock, place: Path, kind: Kind, *, configuration: str = ""
+    loaded: LoadedPreset, lock: Lock, place: Path, kind: Kind, *, configuration: str = "",
+    dockerfile: Path | None = None,
 ) -> RenderedFolder:  # fmt: skip
     """The folder of a preset and its lock, to be written to `place`, or `place`/.devcontainer for the kind ONLINE;
-    `configuration`: the name of the one to write. Raises RenderError."""
+    `configuration`: the name of the one to write, and a `dockerfile` of the user's own for it. Raises RenderError."""
     decided = _for_others(plan(loaded, lock), loaded, place)
     if kind is Kind.ONLINE:
         from devenv.build import standalone
@@ -112,11 +115,23 @@ def render_folder(
         target = standalone.place(place)
         rendered = standalone.folder(decided, archives(loaded.preset))
     elif kind is Kind.CONFIGURATION:
-        target, rendered = place, render_configuration(decided, configuration)
+        own = _from(place / devcontainer.place(configuration), dockerfile) if dockerfile else ""
+        target, rendered = place, render_configuration(decided, configuration, dockerfile=own)
     else:
         target, whole = place, kind is Kind.WITH_ARTIFACTS
         rendered = render(decided, self_contained=whole, with_context=whole)
     return RenderedFolder(loaded=loaded, plan=decided, rendered=rendered, target=target, kind=kind)
+
+
+def _from(document: Path, dockerfile: Path) -> str:
+    """The path of a user's Dockerfile as devcontainer.json names it. Raises RenderError for one that is not there."""
+    if not dockerfile.is_file():
+        argument = devcontainer.IMAGE_ARGUMENT
+        raise RenderError(
+            f"{dockerfile} does not exist",
+            hint=f"make it, beginning with the two lines 'ARG {argument}' and 'FROM ${{{argument}}}'",
+        )
+    return Path(os.path.relpath(dockerfile.absolute(), document.parent)).as_posix()
 
 
 def _for_others(decided: Plan, loaded: LoadedPreset, place: Path) -> Plan:

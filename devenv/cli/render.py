@@ -36,12 +36,17 @@ if TYPE_CHECKING:
     help="Write .devcontainer/NAME/devcontainer.json alone: one of several configurations, which dev container clients "
     "offer by name.",
 )  # fmt: skip
+@click.option(
+    "--dockerfile", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
+    help="With --configuration: a Dockerfile of your own on top of the image, which begins with 'ARG ENVIRONMENT' and "
+    "'FROM ${ENVIRONMENT}'. Clients build it.",
+)  # fmt: skip
 @from_option
 @json_option
 @pass_app
 def render(
     app: App, preset: str | None, output: Path | None, check: bool, with_artifacts: bool, online: bool,
-    configuration: str | None,
+    configuration: str | None, dockerfile: Path | None,
 ) -> None:  # fmt: skip
     """Write Dockerfile, .devcontainer/devcontainer.json and compose.yaml of PRESET.
 
@@ -56,6 +61,10 @@ def render(
         raise UsageError("--online and --with-artifacts exclude each other", hint="choose one of them")
     if configuration is not None and (online or with_artifacts):
         raise UsageError("--configuration goes with neither --online nor --with-artifacts", hint="choose one of them")
+    if dockerfile is not None and configuration is None:
+        raise UsageError(
+            "--dockerfile is for one of several configurations", hint="name it, such as: --configuration mine"
+        )
     if configuration is not None and not is_configuration(configuration):
         raise UsageError(
             f"{configuration!r} is not a name for a configuration",
@@ -67,7 +76,7 @@ def render(
     loaded = load(find(preset, Path.cwd()))
     lock = read_fitting(loaded, app.dirs)
     place = (output or loaded.project or Path.cwd()).absolute()
-    folder = render_folder(loaded, lock, place, kind, configuration=configuration or "")
+    folder = render_folder(loaded, lock, place, kind, configuration=configuration or "", dockerfile=dockerfile)
     if check:
         _check(app, folder)
         return

@@ -17,6 +17,8 @@ FOLDER = ".devcontainer"
 """Where clients look for it in a project."""
 RUN_TMPFS = "/run/devenv:nosuid,nodev,mode=0755"
 """A mount for what only one boot knows (the token, sockets): memory, so that no snapshot of the container has it."""
+IMAGE_ARGUMENT = "ENVIRONMENT"
+"""The build argument that names the image to a Dockerfile of the user's own."""
 _ID = "${devcontainerId}"
 """A variable of the specification: another value for each folder and configuration."""
 _MADE = re.compile(rb'"madeBy"\s*:\s*"' + MARK.encode() + rb'"')
@@ -38,8 +40,11 @@ def is_ours(data: bytes) -> bool:
     return _MADE.search(data) is not None
 
 
-def devcontainer(plan: Plan, *, self_contained: bool, online: bool = False) -> dict[str, Any]:
-    """The document for a container of the role `workbench`. `self_contained`, `online`: as for `render`."""
+def devcontainer(
+    plan: Plan, *, self_contained: bool, online: bool = False, dockerfile: str = ""
+) -> dict[str, Any]:  # fmt: skip
+    """The document for a container of the role `workbench`. `self_contained`, `online`: as for `render`. `dockerfile`:
+    one of the user's own, from the document's folder, which builds on the image."""
     ports = dict(plan.ports)
     setup, smoke = " && ".join(_setup(plan)), "; ".join(_smoke(plan))
     # Only devenv can bring weights, and only on the machine that has it.
@@ -47,7 +52,8 @@ def devcontainer(plan: Plan, *, self_contained: bool, online: bool = False) -> d
     needs_model = plan.model is not None or bool(plan.lock.open)
     return {
         "name": plan.preset,
-        "image": plan.image,
+        **({"build": {"dockerfile": dockerfile, "args": {IMAGE_ARGUMENT: plan.image}}} if dockerfile else
+           {"image": plan.image}),
         "initializeCommand": _initialize(plan, self_contained=self_contained, online=online),
         # The engine chooses the host port ('docker port' prints it): two environments cannot share a fixed one.
         "appPort": [f"127.0.0.1::{port}" for port in ports.values()],

@@ -151,9 +151,10 @@ def render(plan: Plan, *, self_contained: bool = False, with_context: bool = Tru
     )
 
 
-def render_configuration(plan: Plan, name: str) -> Rendered:
-    """One of several dev container configurations of a project: a devcontainer.json alone."""
-    document = devcontainer(in_role(plan, WORKBENCH), self_contained=False)
+def render_configuration(plan: Plan, name: str, *, dockerfile: str = "") -> Rendered:
+    """One of several dev container configurations of a project: a devcontainer.json alone. `dockerfile`: one of the
+    user's own on top of the image, from the document's folder."""
+    document = devcontainer(in_role(plan, WORKBENCH), self_contained=False, dockerfile=dockerfile)
     files = {place(name): _json(document)}
     return Rendered(files=MappingProxyType(files), context=MappingProxyType({}), modes=MappingProxyType({}))
 

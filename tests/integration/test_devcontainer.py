@@ -213,10 +213,14 @@ def test_a_smoke_check_that_fails_fails_the_client(rendered: Path, cli: Cli, lef
 
 def test_features_of_others_work_on_the_image(rendered: Path, cli: Cli, left: list[str]) -> None:
     """Five small features that do what popular ones do: a package with apt, a user's shell, variables and PATH, a mount,
-    an entrypoint, lifecycle commands."""
+    an entrypoint, lifecycle commands. The image is one of the user's own on top of devenv's, which the client builds."""
     file = rendered / ".devcontainer" / "features" / "devcontainer.json"
     shutil.copytree(FEATURES, file.parent)
-    document = json.loads((rendered / ".devcontainer" / "devcontainer.json").read_text())
+    own = file.parent / "Dockerfile"
+    own.write_text("ARG ENVIRONMENT\nFROM ${ENVIRONMENT}\nRUN echo line > /etc/of-the-dockerfile\n")
+    cli.ok("render", "python", "-o", str(rendered), "--configuration", "features", "--dockerfile", str(own))
+    document = json.loads(file.read_text())
+    assert document["build"]["dockerfile"] == "Dockerfile"
     names = sorted(one.name for one in FEATURES.iterdir())
     document["features"] = {f"./{name}": {} for name in names}
     file.write_text(json.dumps(document))
@@ -232,6 +236,7 @@ def test_features_of_others_work_on_the_image(rendered: Path, cli: Cli, left: li
             "/run/entered",
             "/opt/venv/bin/python",
         ]
+        assert docker("exec", told["containerId"], "cat", "/etc/of-the-dockerfile") == "line\n"
         assert {"dev", "devenv", "outside"} <= set(done.stdout.splitlines()[6].split())
         row = _row(cli, told)
         assert get(row["urls"]["ide"])[0] == 302

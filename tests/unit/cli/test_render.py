@@ -191,7 +191,24 @@ def test_one_of_several_configurations(tmp_path: Path, capsys: pytest.CaptureFix
     assert '-  "init": false' in capsys.readouterr().out
 
 
+def test_a_dockerfile_of_ones_own_builds_on_the_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = tmp_path / "docker" / "Dockerfile"
+    given = ["render", "python", "-o", str(tmp_path), "--configuration", "mine", "--dockerfile", str(own)]
+    assert run(given) == 5
+    assert "beginning with the two lines 'ARG ENVIRONMENT' and 'FROM ${ENVIRONMENT}'" in capsys.readouterr().err
+    own.parent.mkdir()
+    own.write_text("ARG ENVIRONMENT\nFROM ${ENVIRONMENT}\nRUN true\n")
+    assert run([*given, "--json"]) == 0
+    image = json.loads(capsys.readouterr().out)["image"]
+    document = json.loads((tmp_path / ".devcontainer/mine/devcontainer.json").read_text())
+    assert document["build"] == {"args": {"ENVIRONMENT": image}, "dockerfile": "../../docker/Dockerfile"}
+    assert "image" not in document
+    assert image in document["initializeCommand"]
+    assert run([*given, "--check"]) == 0
+
+
 @pytest.mark.parametrize(("arguments", "said"), [
+    (["--dockerfile", "Dockerfile"], "--dockerfile is for one of several configurations"),
     (["--configuration", "../x"], "'../x' is not a name for a configuration"),
     (["--configuration", ""], "'' is not a name for a configuration"),
     (["--configuration", "x", "--online"], "--configuration goes with neither"),
