@@ -72,6 +72,11 @@ class Endpoint:
     address: str
     tls: Tls | None = None
 
+    @property
+    def is_socket(self) -> bool:
+        """Whether it is a socket of this machine."""
+        return self.address.startswith("unix://")
+
     def variables(self) -> dict[str, str | None]:
         """The environment variables that lead a docker client to this engine only; None removes one."""
         verified = self.tls is not None and self.tls.verify

@@ -186,9 +186,10 @@ def connect(endpoint: Endpoint) -> Engine:
     Raises EngineError when there is none, it is too old, or this user may not use it.
     """
     client, version = None, ""
-    try:
-        version = str(ask(endpoint, "/version")["Version"])
-    except (OSError, ValueError, LookupError, TypeError, EngineError):
+    if endpoint.is_socket:
+        with contextlib.suppress(OSError, ValueError, LookupError, TypeError, EngineError):
+            version = str(ask(endpoint, "/version")["Version"])
+    if not version:
         client, version = connected(endpoint)
     numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
     if numbers and numbers < MIN_ENGINE:

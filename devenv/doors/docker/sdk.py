@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 from collections.abc import Callable, Mapping
@@ -73,16 +74,17 @@ class Part:
 
     def _read(self, path: str, again: Callable[[], Any], query: Mapping[str, Any] = MappingProxyType({})) -> Any:
         """The engine's answer to one GET, or None where it has no such thing. What fails is asked `again` through the
-        SDK: importing that takes longer than all answers, but it knows what the failures mean."""
-        try:
-            return ask(self.endpoint, quote(path, safe="/:") + (f"?{urlencode(query)}" if query else ""))
-        except (OSError, ValueError, EngineError):
-            import docker.errors
+        SDK: importing that takes longer than all answers, but it knows what the failures mean, and elsewhere than on
+        this machine it keeps its connection."""
+        if self.endpoint.is_socket and self._connected is None:
+            with contextlib.suppress(OSError, ValueError, EngineError):
+                return ask(self.endpoint, quote(path, safe="/:") + (f"?{urlencode(query)}" if query else ""))
+        import docker.errors
 
-            try:
-                return again()
-            except docker.errors.NotFound:
-                return None
+        try:
+            return again()
+        except docker.errors.NotFound:
+            return None
 
 
 def filtered(filters: Mapping[str, str]) -> dict[str, Any]:
