@@ -215,12 +215,17 @@ def test_jupyter_behind_the_gateway_keeps_foreign_pages_out(box: Box, host: Path
 
 
 def test_a_session_lives_over_a_restart_of_the_container(box: Box, host: Path) -> None:
+    """As long as the host's secret beside the token does; without one it ends with the boot."""
+    (host / "session").write_text("first\n")
     name = box("-v", f"{host}:/run/devenv-host:ro", "-e", "DEVENV_NAME=my-env", "-p", "127.0.0.1::8443")
     value = _value(_gateway(name))
     docker("restart", "-t", "3", name)
     port = _gateway(name)
     assert _ask(port, "/", {"Cookie": f"{COOKIE}={value}"}).status in (200, 302, 502)
     assert _value(port) == value
+    (host / "session").unlink()
+    docker("restart", "-t", "3", name)
+    assert _ask(_gateway(name), "/", {"Cookie": f"{COOKIE}={value}"}).status == 401
 
 
 @pytest.mark.parametrize(("peers", "status"), [("", 403), ("any", 401)])
