@@ -48,8 +48,7 @@ def resolve_editor(
     own = npm.lock_tarballs(
         {(PACKAGE, wish.version): integrity}, store=store, web=web, sources=sources, progress=progress
     )[0]
-    listed = npm.shrinkwraps(_texts(store.path(own.sha256)), arch)
-    needed = {package: integrity for package, integrity in listed.items() if is_needed(package[0])}
+    needed = npm.shrinkwraps(_texts(store.path(own.sha256)), arch, _AGENTS)
     return LockedEditor(
         version=wish.version,
         source="npm",
@@ -59,9 +58,9 @@ def resolve_editor(
     )
 
 
-def is_needed(package: str) -> bool:
-    """Whether the editor takes a package of its shrinkwraps, by its name."""
-    return not package.startswith(_AGENTS)
+def has_agents(editor: LockedEditor) -> bool:
+    """Whether an earlier lock still has them."""
+    return any(package.name.startswith(_AGENTS) for package in editor.packages)
 
 
 def _integrity(version: str, sources: Sources) -> str:

@@ -32,15 +32,22 @@ _RANGE = re.compile(r"(?i)(?!\.|.*\.(tgz|tar|tar\.gz)$)(npm:(@[\w.~-]+/)?[\w.~-]
 """Versions, ranges and tags, as `^1.2.0 || 3.x` and `npm:other@1.x`; no address, path or repository has this form."""
 
 
-def wanted_tarballs(package_lock: Mapping[str, Any], arch: str) -> dict[tuple[str, str], str]:
+def wanted_tarballs(
+    package_lock: Mapping[str, Any], arch: str, without: tuple[str, ...] = ()
+) -> dict[tuple[str, str], str]:  # fmt: skip
     """(name, version) → integrity of every package that an installation for Linux and glibc takes, without dev ones.
+    `without`: beginnings of names of packages at the top that are left out, with what they alone need.
 
     `package_lock` is a package-lock or shrinkwrap of lockfileVersion 2 or 3. Raises LockError when an entry has no
     integrity.
     """
     found: dict[tuple[str, str], str] = {}
     try:
-        for place, entry in package_lock.get("packages", {}).items():
+        packages = package_lock.get("packages", {})
+        needed = _needed(packages, without) if without and "" in packages else None
+        for place, entry in packages.items():
+            if needed is not None and place not in needed:
+                continue
             if not place or entry.get("dev") or entry.get("link") or entry.get("inBundle") or not _fits(entry, arch):
                 continue
             name = entry.get("name") or place.rpartition("node_modules/")[2]
@@ -55,6 +62,26 @@ def wanted_tarballs(package_lock: Mapping[str, Any], arch: str) -> dict[tuple[st
             found[name, version] = integrity
     except (AttributeError, LookupError, TypeError) as error:
         raise LockError(f"cannot read npm's lock: {error}", hint="devenv reads lockfileVersion 2 and 3") from None
+    return found
+
+
+def _needed(packages: Mapping[str, Any], without: tuple[str, ...]) -> set[str]:
+    """The places that the root needs, found as Node.js finds modules: below the one that asks, else above it."""
+    found, todo = {""}, [""]
+    while todo:
+        place = todo.pop()
+        entry = packages.get(place, {})
+        wanted = {**entry.get("dependencies", {}), **entry.get("optionalDependencies", {}),
+                  **entry.get("peerDependencies", {})}  # fmt: skip
+        for name in wanted:
+            if not place and name.startswith(without):
+                continue
+            above = place
+            while (at := f"{above}/node_modules/{name}".lstrip("/")) not in packages and above:
+                above = above.rpartition("node_modules/")[0].rstrip("/")
+            if at in packages and at not in found:
+                found.add(at)
+                todo.append(at)
     return found
 
 
@@ -208,13 +235,13 @@ def _tail(text: str, count: int = 15) -> str:
     return "\n".join(text.strip().splitlines()[-count:])
 
 
-def shrinkwraps(texts: Iterable[str], arch: str) -> dict[tuple[str, str], str]:
-    """The union of several shrinkwraps' tarballs."""
+def shrinkwraps(texts: Iterable[str], arch: str, without: tuple[str, ...] = ()) -> dict[tuple[str, str], str]:
+    """The union of several shrinkwraps' tarballs; `without` as in `wanted_tarballs`."""
     found: dict[tuple[str, str], str] = {}
     for text in texts:
         try:
             shrinkwrap = from_json(text)
         except ValueError as error:
             raise LockError(f"cannot read npm's lock: {error}") from None
-        found.update(wanted_tarballs(shrinkwrap, arch))
+        found.update(wanted_tarballs(shrinkwrap, arch, without))
     return found

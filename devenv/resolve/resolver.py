@@ -25,7 +25,7 @@ from devenv.preset.load import LoadedPreset
 from devenv.resolve import npm
 from devenv.resolve.apt import Apt, installed, minor_version, without
 from devenv.resolve.base_image import ImageFacts, locked_image
-from devenv.resolve.code_server import is_needed, resolve_editor
+from devenv.resolve.code_server import has_agents, resolve_editor
 from devenv.resolve.context import Context
 from devenv.resolve.extensions import lock_extensions
 from devenv.resolve.keyring import keyring
@@ -309,9 +309,8 @@ class _Work:
             else:
                 toolchain = self._apt(base).resolve(TOOLCHAIN_PACKAGES, status=status(), keep=self.earlier.debs())
                 self._resolved.add("toolchain")
-        if taken is not None and not self.earlier.upgrades("code_server", ()):
-            packages = tuple(one for one in taken.packages if is_needed(one.name))
-            return taken.model_copy(update={"toolchain": toolchain, "packages": packages})
+        if taken is not None and not self.earlier.upgrades("code_server", ()) and not has_agents(taken):
+            return taken.model_copy(update={"toolchain": toolchain})
         return resolve_editor(
             wish, toolchain=toolchain, arch=self.settings.arch, store=self.store, web=self.web,
             sources=self.sources, progress=self.progress,

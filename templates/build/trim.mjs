@@ -16,7 +16,7 @@ for (const [place, entry] of Object.entries(locked.packages)) {
   const name = place.replace(/^.*node_modules\//, '')
   if (agents.test(place) && !isLocked) {
     delete locked.packages[place]
-    for (const one of [own, locked.packages['']]) delete one.dependencies[name]
+    if (place === `node_modules/${name}`) for (const one of [own, locked.packages['']]) delete one.dependencies[name]
   } else if (idle.includes(name)) {
     own.allowScripts = { ...own.allowScripts, [`${name}@${entry.version}`]: false }
   }

@@ -122,6 +122,7 @@ const walk = (folder) => {
   }
 };
 walk("/opt/code-server");
+walk("/opt/npm");
 """
     installed = set(docker("exec", name, "/opt/node/bin/node", "-e", script).split())
     npm = {unquote(one.removeprefix("pkg:npm/")) for one in told if one.startswith("pkg:npm/")}

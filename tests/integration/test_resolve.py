@@ -146,7 +146,8 @@ class Small:
             "lib/vscode/npm-shrinkwrap.json": {
                 "node_modules/@scope/right": right,
                 "node_modules/left": left,
-                "node_modules/@github/copilot-sdk-linux-x64": {"version": "1.0.0", "integrity": "sha512-x"},
+                "": {"dependencies": {"@scope/right": "2", "left": "1", "@github/copilot-sdk": "1"}},
+                "node_modules/@github/copilot-sdk": {"version": "1.0.0", "integrity": "sha512-x"},
             },
             "lib/vscode/extensions/npm-shrinkwrap.json": {"node_modules/t": {**left, "dev": True}},
         }

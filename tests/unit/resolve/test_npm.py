@@ -67,6 +67,18 @@ def test_several_shrinkwraps_make_one_set() -> None:
     assert len(shrinkwraps([json.dumps(first), json.dumps(second)], "amd64")) == 2
 
 
+def test_what_is_left_out_takes_along_what_it_alone_needs() -> None:
+    packages = entries(
+        node_modules__agent={"dependencies": {"a": "1", "b": "1", "c": "1"}},
+        node_modules__agent__node_modules__c={"version": "2.0.0"},
+        node_modules__a={"dependencies": {"d": "1"}}, node_modules__a__node_modules__d={"version": "3.0.0"},
+        node_modules__b={}, node_modules__c={}, node_modules__d={"peerDependencies": {"e": "1"}}, node_modules__e={},
+    )  # fmt: skip
+    packages["packages"][""]["dependencies"] = {"agent": "1", "a": "1", "c": "1"}
+    found = wanted_tarballs(packages, "amd64", ("agent",))
+    assert set(found) == {("a", "1.0.0"), ("c", "1.0.0"), ("d", "3.0.0")}
+
+
 def test_the_strongest_hash_counts() -> None:
     both = f"{sri('sha1')} {sri('sha512')}?opt"
     assert digests(both) == (("sha512", hashlib.sha512(b"x").hexdigest()),)
