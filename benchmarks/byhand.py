@@ -18,6 +18,8 @@ _EVERY_S = 0.02
 _TIMEOUT_S = 120
 _TOKEN = "by-hand"
 _VOLUME = f"{PREFIX}hand"
+_JUPYTER = "/usr/local/lib/devenv/jupyter_server_config.py"
+_READY = f"mkdir /run/devenv/jupyter; echo {_TOKEN} > /run/devenv/token"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,10 +97,16 @@ def script(service: Mapping[str, Any]) -> str:
     command = shlex.join(service["command"])
     if service["listen"] and service["listen"].startswith("unix:"):
         socket = service["listen"].removeprefix("unix:")
+        if service["name"] == "jupyter":
+            swap = f"s#^c.ServerApp.sock = .*#c.ServerApp.ip, c.ServerApp.port = '0.0.0.0', {service['port']}#"
+            return (
+                f"{_READY}; sed \"{swap}\" {_JUPYTER} > /tmp/config.py; sed 's#{_JUPYTER}#/tmp/config.py#' {command} "
+                "> /tmp/run; exec python /tmp/run"
+            )
         swap = f"s#--socket {socket} --socket-mode [0-9]*#--bind-addr 0.0.0.0:{service['port']}#"
         return f'sed "{swap}" {command} > /tmp/run && exec sh /tmp/run'
     exports = "".join(f"export {name}={shlex.quote(value)}; " for name, value in service["env"])
-    return f"mkdir /run/devenv/jupyter; echo {_TOKEN} > /run/devenv/token; {exports}exec {command}"
+    return f"{_READY}; {exports}exec {command}"
 
 
 def _check(image: Image, name: str, command: tuple[str, ...]) -> None:

@@ -119,8 +119,12 @@ def test_a_service_by_hand_runs_its_own_command() -> None:
 
 def test_the_editors_start_script_has_the_socket_that_is_swapped() -> None:
     """Started by hand, it would listen on a socket that nothing uses."""
-    script = Path(__file__).parents[2] / "templates/image/usr/local/lib/devenv/ide"
-    assert "--socket /run/devenv/ide.sock --socket-mode 0600" in script.read_text()
+    programs = Path(__file__).parents[2] / "templates/image/usr/local/lib/devenv"
+    assert "--socket /run/devenv/ide.sock --socket-mode 0600" in (programs / "ide").read_text()
+    assert "\nc.ServerApp.sock = " in (programs / "jupyter_server_config.py").read_text()
+    assert "--config=/usr/local/lib/devenv/jupyter_server_config.py" in (programs / "jupyter").read_text()
+    jupyter = {"name": "jupyter", "command": ["/lib/jupyter"], "listen": "unix:/run/j.sock", "port": 8888, "env": []}
+    assert "c.ServerApp.ip, c.ServerApp.port = '0.0.0.0', 8888" in byhand.script(jupyter)
 
 
 def test_build_steps_are_sorted_shortened_and_without_cached_ones() -> None:
