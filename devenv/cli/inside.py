@@ -138,18 +138,16 @@ def _restarted(app: App, words: tuple[str, ...], *, all_users: bool) -> tuple[Ru
     the name of an environment."""
     if len(words) == 2:
         return app.select(words[0], all_users=all_users, devcontainers=True), words[1]
-    here, missing = None, None
-    try:
+    if not words:
+        return app.select(None, all_users=all_users, devcontainers=True), None
+    (word,) = words
+    if word not in {one.name for one in app.environments.every()}:
+        return app.select(None, all_users=all_users, devcontainers=True), word
+    with contextlib.suppress(UsageError):  # none is meant here
         here = app.select(None, all_users=all_users, devcontainers=True)
-    except UsageError as error:
-        missing = error
-    if here and (not words or words[0] in {service.name for service in here.services} | {"gateway"}):
-        return here, words[0] if words else None
-    if missing and not words:
-        raise missing
-    if here and words[0] not in {one.name for one in app.environments.every()}:
-        return here, words[0]  # no such service: its error lists them
-    return app.select(words[0], all_users=all_users, devcontainers=True), None
+        if word in condition.service_names(here):
+            return here, word
+    return app.select(word, all_users=all_users, devcontainers=True), None
 
 
 @click.command()

@@ -39,9 +39,14 @@ def require_running(running: Running) -> Running:
     return running
 
 
+def service_names(running: Running) -> set[str]:
+    """The services of the environment that a user can name."""
+    return {*(one.name for one in running.services), "gateway"}
+
+
 def require_service(running: Running, service: str) -> None:
     """Raise UsageError for what is no service of the environment."""
-    known = {*(one.name for one in running.services), "gateway"}
+    known = service_names(running)
     if service not in known:
         raise UsageError(f"{running.name} has no service {service!r}; it has: {', '.join(sorted(known))}")
 
