@@ -81,7 +81,7 @@ _GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     },
 }
 _COMMANDS = {name: entry for commands in _GROUPS.values() for name, entry in commands.items()}
-_FOR_PROGRAMS = {"ssh-proxy": "ssh:ssh_proxy"}
+_FOR_PROGRAMS = {"ssh-proxy": "ssh:ssh_proxy", "on-box": "box_side:on_box", "on-link": "box_link:on_link"}
 """What only other programs call: no help, no completion."""
 
 
