@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from devenv.cli.app import App, pass_app
 from devenv.doors import streams
-from devenv.remote import places
+from devenv.remote.talk import places
+
+if TYPE_CHECKING:
+    from devenv.fetch.store import Store
 
 
 @click.group("on-box", hidden=True)
@@ -29,10 +33,14 @@ def hello(app: App) -> None:
 @pass_app
 def serve(app: App) -> None:
     """Answer questions about a project's files and the store, on standard input and output."""
-    from devenv.fetch.store import Store
     from devenv.remote.agent import Agent
 
-    Agent(top=_top(), store=Store(app.dirs.store), heard=sys.stdin.buffer, tell=sys.stdout.buffer).serve()
+    def store() -> Store:
+        from devenv.fetch.store import Store
+
+        return Store(app.dirs.store)
+
+    Agent(top=_top(), store=store, heard=sys.stdin.buffer, tell=sys.stdout.buffer).serve()
 
 
 @on_box.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})

@@ -84,7 +84,7 @@ def told(app: App, box: OnBox) -> None:
 def _captured(app: App, box: OnBox, command: Command, project: Path | None) -> Any:
     """A command that prints its answer when it has it: addresses in it become those here."""
     words = command.words
-    done = box.run(project, (command.name, *words))
+    done = box.run(project, (command.name, *words), _echo)
     name = (
         _environment(box, command, project)
         if done.code == 0 and command.name in ("status", "start", "restart")
@@ -98,14 +98,17 @@ def _captured(app: App, box: OnBox, command: Command, project: Path | None) -> A
     if command.name in ("stop", "down") and done.code == 0:
         for one in _ended(box, done.out, command, project):
             box.links.end(one)
-    if done.err:
-        sys.stderr.write(printable(done.err))
     if done.out:
         text = rewritten(done.out, ports)
         app.console.document(text) if app.json else app.console.data(text)
     if command.name in ("diff", "snapshot") and project and done.code in (0, 12):
         box.synchronise(project)
     sys.exit(done.code)
+
+
+def _echo(text: str) -> None:
+    sys.stderr.write(printable(text))
+    sys.stderr.flush()
 
 
 def _environment(box: OnBox, command: Command, project: Path | None) -> tuple[str, Mapping[str, Any], bool] | None:

@@ -20,7 +20,7 @@ from devenv.preset.load import find, is_shipped
 from devenv.preset.project_root import PROJECT_FILE
 from devenv.remote import supply
 from devenv.remote.follow import Ended, Following
-from devenv.remote.places import relative
+from devenv.remote.talk.places import relative
 
 if TYPE_CHECKING:
     from devenv.cli.app import App
@@ -136,7 +136,7 @@ def _project_of(word: str) -> tuple[Path, str]:
 
 def _prepare(app: App, box: OnBox, asked: Asked) -> None:
     """Bring the project there, and what is quickly sent of its lock. Raises TargetError."""
-    if asked.project:
+    if asked.project and not box.is_synchronised(asked.project):
         done = box.synchronise(asked.project)
         for text in done.conflicts:
             app.console.warn(text)

@@ -15,3 +15,17 @@ if TYPE_CHECKING:
 def hand(app: App, target: KubernetesTarget, command: Command) -> Any:  # noqa: ARG001
     """Do a command on a cluster; returns its result."""
     raise UsageError(f"devenv {command.name} does not work on a cluster yet", hint="devenv up --on here")
+
+
+def rows(app: App, target: KubernetesTarget) -> list[dict[str, Any]]:  # noqa: ARG001
+    """The environments there, in the shape of `ps --json`."""
+    return []
+
+
+def check(app: App, target: KubernetesTarget) -> None:  # noqa: ARG001
+    """Look whether the cluster can be used, and print what it has."""
+    raise UsageError("clusters cannot be checked yet")
+
+
+def forget(app: App, target: KubernetesTarget) -> None:
+    """Remove what devenv keeps there beside environments, before the target is forgotten."""

@@ -40,7 +40,7 @@ _CAUSES = (
      "make this work first: ssh {destination} true"),
     (r"Connection refused", "no SSH server answers there", "start its SSH server, or correct host and port"),
     (r"timed out|Timeout|No route to host|Network is unreachable", "it does not answer",
-     "is it switched on and in your network? try: ssh {destination} true"),
+     "switch it on, or bring your network up; then try: ssh {destination} true"),
     (r"Connection (closed|reset)|Broken pipe|kex_exchange|lost", "the connection broke",
      "run the command again; it goes on with what is there"),
     (r"Bad owner or permissions|Bad configuration option|terminating, \d+ bad", "the client's settings have a mistake",
@@ -95,12 +95,13 @@ class Ssh:
         with contextlib.suppress(process.TimeoutExpired):
             self.control("exit")
 
-    def run(self, words: Sequence[str], *, stdin: str | None = None, timeout_s: float | None = None) -> Outcome:
-        """Run a program there to its end; its status may be any. Raises TargetError without a connection."""
+    def run(self, words: Sequence[str], *, timeout_s: float | None = None, ask: bool = True) -> Outcome:
+        """Run a program there to its end; its status may be any. `ask`: the client may ask on the terminal, if there is
+        one. Raises TargetError without a connection."""
         try:
             done = _started(
                 lambda: process.run(
-                    self.command(words, ask=sys.stdin.isatty()), stdin=stdin, check=False, timeout_s=timeout_s
+                    self.command(words, ask=ask and sys.stdin.isatty()), check=False, timeout_s=timeout_s
                 )
             )
         except process.TimeoutExpired:
@@ -111,18 +112,30 @@ class Ssh:
             raise self.fault(done.err)
         return done
 
+    def printing(self, words: Sequence[str], echo: Callable[[str], None]) -> Outcome:
+        """Run a program there to its end, as `run` does; `echo` gets what it prints to stderr, as it comes. Ctrl-C ends
+        it. Raises TargetError without a connection."""
+        with self.talking(words, ask=True, echo=echo) as talk:
+            talk.tell.close()
+            out = talk.heard.read().decode(errors="replace")
+            done = dataclasses.replace(talk.outcome(timeout_s=60), out=out)
+        if done.code == LOST:
+            raise self.fault(done.err)
+        return done
+
     def interactive(self, words: Sequence[str], *, tty: bool) -> int:
         """Run a program there on this terminal; its exit status, or LOST."""
         return _started(lambda: process.interactive(self.command(words, tty=tty)))
 
     @contextlib.contextmanager
     def talking(
-        self, words: Sequence[str], *, ask: bool = False, forwards: Mapping[int, int] | None = None
-    ) -> Iterator[Talk]:
-        """A program there to talk with. Ctrl-C on the terminal does not reach the client."""
+        self, words: Sequence[str], *, ask: bool = False, forwards: Mapping[int, int] | None = None,
+        echo: Callable[[str], None] | None = None,
+    ) -> Iterator[Talk]:  # fmt: skip
+        """A program there to talk with. Ctrl-C on the terminal reaches the client only where it may `ask` there."""
         with contextlib.ExitStack() as stack:
             command = self.command(words, ask=ask, forwards=forwards)
-            yield _started(lambda: stack.enter_context(streams.talking(command, apart=not ask)))
+            yield _started(lambda: stack.enter_context(streams.talking(command, apart=not ask, echo=echo)))
 
     def fault(self, said: str) -> TargetError:
         """Why there is no connection, from the client's words."""

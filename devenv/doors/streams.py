@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from devenv.doors.process import Outcome
+from devenv.doors.process import variables as process_variables
 
 log = logging.getLogger("devenv.doors.process")
 _KEPT_BYTES = 1 << 16
@@ -51,9 +52,11 @@ class Talk:
 
 
 @contextlib.contextmanager
-def talking(command: Sequence[str], *, apart: bool = False) -> Iterator[Talk]:
-    """Run a program to talk with; it is killed at the end. `apart`: the terminal's Ctrl-C does not reach it. Raises
-    FileNotFoundError."""
+def talking(
+    command: Sequence[str], *, apart: bool = False, echo: Callable[[str], None] | None = None
+) -> Iterator[Talk]:
+    """Run a program to talk with; it is killed at the end. `apart`: the terminal's Ctrl-C does not reach it; `echo`
+    gets what it prints to stderr, as it comes. Raises FileNotFoundError."""
     log.info("%s", shlex.join(command))
     process = subprocess.Popen(
         list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -63,7 +66,7 @@ def talking(command: Sequence[str], *, apart: bool = False) -> Iterator[Talk]:
     assert process.stdout is not None
     assert process.stderr is not None
     said: list[bytes] = []
-    reader = threading.Thread(target=_collect, args=(process.stderr, said), daemon=True)
+    reader = threading.Thread(target=_collect, args=(process.stderr, said, echo), daemon=True)
     reader.start()
     try:
         yield Talk(tell=process.stdin, heard=process.stdout, _process=process, _said=said, _reader=reader)
@@ -78,9 +81,11 @@ def talking(command: Sequence[str], *, apart: bool = False) -> Iterator[Talk]:
             process.stderr.close()
 
 
-def _collect(stream: IO[bytes], said: list[bytes]) -> None:
+def _collect(stream: IO[bytes], said: list[bytes], echo: Callable[[str], None] | None) -> None:
     while piece := os.read(stream.fileno(), 4096):
         said.append(piece)
+        if echo:
+            echo(piece.decode(errors="replace"))
         while len(said) > 1 and sum(map(len, said)) > _KEPT_BYTES:
             said.pop(0)
 
@@ -101,7 +106,7 @@ def background(
             errors = descriptor
         process = subprocess.Popen(
             list(command), cwd=cwd, stdin=nothing, stdout=nothing, stderr=errors, start_new_session=True,
-            env={**os.environ, **(variables or {})},
+            env=process_variables(variables),
         )  # fmt: skip
     process.returncode = 0  # nobody waits for it: else Python warns of a process that still runs
     return process.pid

@@ -10,27 +10,28 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from devenv.doors import beneath
 from devenv.doors.beneath import Entry
 from devenv.errors import DevenvError
-from devenv.fetch.store import Store
-from devenv.lock.model import Artifact
-from devenv.remote import wire
-from devenv.remote.places import There
 from devenv.remote.sync import tree
 from devenv.remote.sync.tree import Scanner
+from devenv.remote.talk import wire
+from devenv.remote.talk.places import There
+
+if TYPE_CHECKING:
+    from devenv.fetch.store import Store
 
 _MOST_NAMES = 100
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
 class Agent:
-    """One conversation. `top`: the folder of all that devenv has on this box."""
+    """One conversation. `top`: the folder of all that devenv has on this box; `store` opens its locked files."""
 
     top: Path
-    store: Store
+    store: Callable[[], Store]
     heard: IO[bytes]
     tell: IO[bytes]
     _scanner: Scanner | None = None
@@ -115,12 +116,15 @@ class Agent:
 
     def _missing(self, header: dict[str, Any]) -> None:
         wanted = [line.split() for line in wire.whole(self.heard, header["bytes"], most=1 << 24).decode().splitlines()]
-        lines = "".join(f"{sha}\n" for sha, size in wanted if not self.store.holds(sha, int(size))).encode()
+        store = self.store()
+        lines = "".join(f"{sha}\n" for sha, size in wanted if not store.holds(sha, int(size))).encode()
         self._rest = iter(())
         self._answer(iter((lines,)), len(lines))
 
     def _store(self, header: dict[str, Any]) -> None:
-        self.store.receive(
+        from devenv.lock.artifact import Artifact
+
+        self.store().receive(
             self._rest,
             Artifact(
                 name="file",

@@ -7,24 +7,26 @@ import functools
 import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from devenv.doors import secret_file
 from devenv.doors.dirs import Dirs
 from devenv.doors.process import Outcome
-from devenv.doors.settings.settings import Settings
 from devenv.doors.settings.targets import SshTarget
 from devenv.doors.ssh import LOST, Ssh
 from devenv.doors.terminal.stages import Stages
 from devenv.errors import TargetError
-from devenv.fetch.store import Store
-from devenv.lock.model import Lock
-from devenv.remote import bring, parcel, places, supply
-from devenv.remote.links import Links
-from devenv.remote.places import There
-from devenv.remote.session import LackingError, session
+from devenv.remote import parcel
+from devenv.remote.links import UP, Links, is_gone
 from devenv.remote.sync.apply import Done
 from devenv.remote.sync.both import Sync
+from devenv.remote.talk import places
+from devenv.remote.talk.places import There
+from devenv.remote.talk.session import LackingError, session
+
+if TYPE_CHECKING:
+    from devenv.doors.settings.settings import Settings
+    from devenv.lock.model import Lock
 
 T = TypeVar("T")
 
@@ -42,7 +44,7 @@ class OnBox:
     @functools.cached_property
     def key(self) -> str:
         """The name of this devenv there."""
-        return parcel.key()
+        return parcel.known_key(self.dirs.state / "targets" / "key")
 
     @property
     def links(self) -> Links:
@@ -64,21 +66,28 @@ class OnBox:
 
     def bring(self) -> None:
         """Have this devenv there. Raises TargetError."""
+        from devenv.fetch.store import Store
+        from devenv.remote import bring
+
         settings = self.make_settings()
         needs = bring.Bringing(
             target=self.target, settings=settings, store=Store(self.dirs.store), stages=self.stages()
         )
         bring.ready(self.ssh, needs)
 
+    def is_there(self) -> bool:
+        """Whether this devenv is there. Raises TargetError."""
+        return self.key in self.ssh.run(places.start(self.key, "on-box", "hello")).out.split()
+
     def there(self, project: Path | None) -> str:
         """The word by which devenv there finds a project's folder; `-` for none."""
         return There.of(self._laptop(), project).text if project else "-"
 
-    def run(self, project: Path | None, words: Sequence[str]) -> Outcome:
-        """Run a command of devenv there to its end. Raises TargetError."""
+    def run(self, project: Path | None, words: Sequence[str], echo: Callable[[str], None] = lambda _: None) -> Outcome:
+        """Run a command of devenv there to its end; `echo` gets what it prints for people. Raises TargetError."""
 
         def once() -> Outcome:
-            done = self.ssh.run(self.guard(project, words))
+            done = self.ssh.printing(self.guard(project, words), echo)
             if done.code == places.LACKING:
                 raise LackingError(f"{self.ssh.name} has not this version of devenv yet")
             return done
@@ -91,7 +100,7 @@ class OnBox:
 
         def once() -> int:
             code = self.ssh.interactive(self.guard(project, words), tty=tty)
-            if code == places.LACKING:
+            if code == places.LACKING and not self.is_there():  # else the command itself ended with that
                 raise LackingError(f"{self.ssh.name} has not this version of devenv yet")
             return code
 
@@ -117,6 +126,13 @@ class OnBox:
             kept=folder / f"{there.id}.deleted",
         )  # fmt: skip
 
+    def is_synchronised(self, project: Path) -> bool:
+        """Whether a link keeps the project the same now, and nothing changed here since it looked."""
+        kept = any(
+            link.project == str(project) and link.state == UP and not is_gone(link) for link in self.links.every()
+        )
+        return kept and self.sync(project).is_as_kept()
+
     def synchronise(self, project: Path) -> Done:
         """Make both sides of a project the same, now. Raises TargetError."""
         sync, stages = self.sync(project), self.stages()
@@ -134,6 +150,9 @@ class OnBox:
     def supply(self, lock: Lock, *, all_of_them: bool) -> int:
         """Send what the box lacks of a lock, if this machine has it and it is little, or `all_of_them`; the number of
         files. Raises TargetError."""
+        from devenv.fetch.store import Store
+        from devenv.remote import supply
+
         known, store = self.links.folder / "has", Store(self.dirs.store)
         if not all_of_them and lock.digest in _lines(known):
             return 0
@@ -151,6 +170,13 @@ class OnBox:
                 return len(wanted)
 
         return self.brought(once)
+
+    def forget(self) -> None:
+        """Forget what was kept here about it, but copies of files that it deleted."""
+        folder = self.links.folder
+        for path in (*folder.glob("*"), *folder.glob("projects/*.state"), *folder.glob("projects/*.lock")):
+            if path.is_file():
+                path.unlink(missing_ok=True)
 
     def _laptop(self) -> str:
         """A name of this machine and user, which tells two laptops apart."""

@@ -13,8 +13,9 @@ from devenv.doors.terminal.console import bytes_text
 from devenv.doors.terminal.stages import Stages
 from devenv.errors import TargetError
 from devenv.fetch.store import Store
-from devenv.remote import parcel, places, probe
+from devenv.remote import parcel, probe
 from devenv.remote.probe import Box
+from devenv.remote.talk import places
 
 _UNPACK = r"""
 import os, shutil, sys, tarfile
@@ -97,5 +98,5 @@ def send(ssh: Ssh, box: Box, python: str, files: dict[str, Path]) -> None:
     if outcome.code != 0:
         raise TargetError(
             f"devenv could not be unpacked on {ssh.name}", detail=outcome.err[-2000:] or None,
-            hint=f"is {box.data} a folder that you may write there?",
+            hint=f"make {box.data} a folder there that you may write",
         )  # fmt: skip

@@ -15,9 +15,9 @@ from devenv.doors.ssh import Ssh, is_refusal
 from devenv.doors.terminal.stages import Stage, Stages
 from devenv.doors.untrusted import from_json
 from devenv.errors import TargetError
-from devenv.remote import places
 from devenv.remote.runs import DONE, INTERRUPT
-from devenv.remote.session import LackingError
+from devenv.remote.talk import places
+from devenv.remote.talk.session import LackingError
 
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 15.0
 GIVE_UP_S = 600.0

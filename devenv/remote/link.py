@@ -14,8 +14,8 @@ from devenv.doors.ssh import Ssh, is_refusal
 from devenv.errors import DevenvError, TargetError
 from devenv.remote import links
 from devenv.remote.links import Link
-from devenv.remote.session import LackingError, Session, session
 from devenv.remote.sync.both import Sync
+from devenv.remote.talk.session import LackingError, Session, session
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
 _ALIVE_EVERY_S = 5.0

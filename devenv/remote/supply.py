@@ -16,7 +16,7 @@ from devenv.lock.files import lock_path
 from devenv.lock.model import Artifact, Lock
 from devenv.lock.model import read as read_lock
 from devenv.preset.load import LoadedPreset, find, load
-from devenv.remote.session import Session, check
+from devenv.remote.talk.session import Session, check
 
 TASK = "locked files"
 AT_ONCE_BYTES = 64 << 20

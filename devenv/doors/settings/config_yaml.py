@@ -30,7 +30,7 @@ _ADDRESSES = {
     ),
     "snapshots": (frozenset(_DISTRIBUTIONS), "DEVENV_APT_SNAPSHOT_"),
 }
-_OTHERS = ("region", "weights", "registries", "extension_registry", "require_signature", "targets", "on")
+_OTHERS = ("region", "weights", "registries", "extension_registry", "require_signature", "targets", "target")
 _KNOWN = "; ".join(
     [
         f"{section}: {{{', '.join(f'{name}: URL' for name in sorted(names))}}}"

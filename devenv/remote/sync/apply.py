@@ -12,8 +12,8 @@ from pathlib import Path
 from devenv.doors import beneath
 from devenv.doors.beneath import Entry
 from devenv.doors.terminal.progress import Progress
-from devenv.remote.session import WINDOW, Session, check
 from devenv.remote.sync.merge import Action, beside
+from devenv.remote.talk.session import WINDOW, Session, check
 
 TASK = "project"
 Agreed = Iterator[tuple[str, Entry | None]]

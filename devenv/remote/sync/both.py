@@ -14,12 +14,12 @@ from devenv.doors.beneath import Entry
 from devenv.doors.file_lock import hold
 from devenv.doors.terminal.progress import Progress, Silent
 from devenv.errors import TargetError
-from devenv.remote.places import There
-from devenv.remote.session import Session
 from devenv.remote.sync import tree
 from devenv.remote.sync.apply import TASK, Applying, Done
 from devenv.remote.sync.merge import merge
 from devenv.remote.sync.tree import Scanner
+from devenv.remote.talk.places import There
+from devenv.remote.talk.session import Session
 
 _MOST_STATE = 256 << 20
 
@@ -47,6 +47,11 @@ class Sync:
         """One pass. Raises TargetError when the connection ends or a disk is full, NotReadyError."""
         with hold(self.file.with_suffix(".lock"), waiting):
             return self._pass(session, progress or Silent())
+
+    def is_as_kept(self) -> bool:
+        """Whether this side is as both were after the last pass."""
+        marker, base, _ = self._read()
+        return bool(marker) and self._scanner.scan() == tree.without_ignored(base, self._scanner.rules_of)
 
     def reconnected(self) -> None:
         """A new conversation began: nothing is known of the other side."""

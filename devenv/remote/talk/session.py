@@ -10,7 +10,7 @@ from typing import Any
 from devenv.doors.ssh import Ssh
 from devenv.doors.streams import Talk
 from devenv.errors import TargetError
-from devenv.remote import places, wire
+from devenv.remote.talk import places, wire
 
 WINDOW = 32
 """So many questions may wait for their answers; what answers them is small."""
