@@ -77,7 +77,8 @@ class Sync:
         ]
         new = {one.path: one.here for one in actions if one.kind == "agree" and one.here}
         todo = [one for one in actions if one.kind != "agree"]
-        total = sum((one.here or one.there or _NOTHING).size for one in todo)
+        moved = (one.here if one.kind == "send" else one.there for one in todo if not one.kind.startswith("remove"))
+        total = sum(one.size for one in moved if one)
         kept = {**base}
         try:
             if todo:
@@ -140,9 +141,6 @@ class Sync:
         if data != before:
             self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             atomic.write(self.file, data.decode(), mode=0o600)
-
-
-_NOTHING = Entry(kind="f", size=0, digest="")
 
 
 def _is_below(path: str, unknown: set[str]) -> bool:
