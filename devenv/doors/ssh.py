@@ -86,9 +86,9 @@ class Ssh:
 
     def cancel(self, forwards: Mapping[int, int]) -> None:
         """Let the open connection no longer listen on these ports."""
-        for here, there in forwards.items():
-            with contextlib.suppress(process.TimeoutExpired):
-                self.control("cancel", "-L", f"127.0.0.1:{here}:127.0.0.1:{there}")
+        ports = [f"127.0.0.1:{here}:127.0.0.1:{there}" for here, there in forwards.items()]
+        with contextlib.suppress(process.TimeoutExpired):
+            self.control("cancel", *(part for port in ports for part in ("-L", port)))
 
     def close(self) -> None:
         """Close the connection, with all that uses it."""
