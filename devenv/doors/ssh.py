@@ -42,7 +42,7 @@ _CAUSES = (
     (r"timed out|Timeout|No route to host|Network is unreachable", "it does not answer",
      "switch it on, or bring your network up; then try: ssh {destination} true"),
     (r"Connection (closed|reset)|Broken pipe|kex_exchange|lost", "the connection broke",
-     "run the command again; it goes on with what is there"),
+     "run the command again; it continues with what is there"),
     (r"Bad owner or permissions|Bad configuration option|terminating, \d+ bad", "the client's settings have a mistake",
      "correct ~/.ssh/config"),
 )  # fmt: skip
