@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devenv.cli.ssh import program
+from devenv.cli.program import program
 from devenv.doors.ssh import Ssh, sockets
 from devenv.doors.terminal.console import printable
 from devenv.errors import TargetError, UsageError

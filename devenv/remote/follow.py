@@ -73,7 +73,7 @@ class Following:
                     now = time.monotonic()
                     if self._offset > offset or lost_at is None:
                         lost_at, wait_s = now, _FIRST_WAIT_S
-                        self.stages.note(f"the connection to {self.ssh.name} broke; it continues there; connecting again")
+                        self.stages.note(f"{self.ssh.name}: the connection broke, up continues there; connecting again")
                     if now - lost_at > self.give_up_s:
                         raise TargetError(
                             f"the connection to {self.ssh.name} broke; the command continues there",

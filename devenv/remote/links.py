@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from devenv.container.state import is_name
+from devenv.container.names import is_name
 from devenv.doors import files, process, secret_file, streams
 from devenv.doors.file_lock import hold
 from devenv.doors.machine.ports import any_free_port, port_is_free
