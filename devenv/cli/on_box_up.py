@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import sys
 from collections.abc import Callable, Mapping
@@ -53,8 +52,11 @@ def up(app: App, box: OnBox, command: Command) -> None:
             box = on_box(app, box.target, stages)
             _prepare(app, box, asked)
             ended = _followed(box, asked, stages)
-            if ended.status == FetchError.exit_code and _supplied(app, box, asked.locked(), stages):
-                ended = _followed(box, asked, stages)
+            if ended.status == FetchError.exit_code:
+                if asked.project:
+                    box.synchronise(asked.project)  # the lock may have been made there
+                if _supplied(app, box, asked.locked(), stages):
+                    ended = _followed(box, asked, stages)
             result = ended.result
             ports: Mapping[int, int] = {}
             if result is not None:
@@ -100,7 +102,7 @@ def _asked(app: App, command: Command) -> Asked:
     line = words(up_command, values)
     return Asked(
         project=project, words=("-q", "up", "--json-events", *line),
-        locked=functools.cache(lambda: None if workspace else _locked(app, word)),
+        locked=lambda: None if workspace else _locked(app, word),
         lock=project / LOCK_FILE if project and word is None else None,
     )  # fmt: skip
 

@@ -73,7 +73,7 @@ class Agent:
         folder = there.path(self.top)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         marker = folder.parent / "marker"
-        if not marker.exists() or not any(folder.iterdir()):
+        if not marker.exists() or not marker.stat().st_size or not any(folder.iterdir()):
             marker.write_text(secrets.token_hex(16))
         self._scanner = Scanner(root=folder)
         self._answer(path=str(folder), marker=marker.read_text(), free=shutil.disk_usage(folder).free)

@@ -95,6 +95,25 @@ class OnBox:
 
         return self.brought(once)
 
+    def printed(
+        self, project: Path | None, words: Sequence[str], shown: tuple[Callable[[str], None], Callable[[str], None]]
+    ) -> int:
+        """Run a command of devenv there, and show each line and each piece of stderr as it comes; its exit status.
+        Raises TargetError."""
+
+        def once() -> int:
+            with self.ssh.talking(self.guard(project, words), ask=True, echo=shown[1]) as talk:
+                for line in talk.heard:
+                    shown[0](line.decode(errors="replace"))
+                outcome = talk.outcome()
+            if outcome.code == places.LACKING:
+                raise LackingError(f"{self.ssh.name} has not this version of devenv yet")
+            if outcome.code == LOST:
+                raise self.ssh.fault(outcome.err)
+            return outcome.code
+
+        return self.brought(once)
+
     def interactive(self, project: Path | None, words: Sequence[str], *, tty: bool) -> int:
         """Run a command of devenv there on this terminal; its exit status. Raises TargetError when the connection
         breaks."""
