@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 import click
 
 from devenv.cli.app import App, pass_app
+from devenv.cli.elsewhere import VARIABLE
 from devenv.doors import streams
+from devenv.doors.settings.targets import HERE
 from devenv.remote.talk import places
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 @click.group("on-box", hidden=True)
 def on_box() -> None:
     """Serve a devenv on another machine."""
+    os.environ[VARIABLE] = HERE  # the targets of this machine's user are not meant
     with contextlib.suppress(OSError):
         os.utime(Path(_program()[0]).parent)  # it is in use
 

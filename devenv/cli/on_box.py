@@ -61,7 +61,9 @@ def on_box(app: App, target: SshTarget, stages: Stages | None = None) -> OnBox:
             made.append(app.console.stages())
         return made[0]
 
-    return OnBox(target=target, ssh=ssh, dirs=app.dirs, make_settings=lambda: app.settings, stages=one)
+    box = OnBox(target=target, ssh=ssh, dirs=app.dirs, make_settings=lambda: app.settings, stages=one)
+    box.links.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return box
 
 
 def project_here() -> Path | None:

@@ -76,6 +76,16 @@ class OnBox:
         )
         bring.ready(self.ssh, needs)
 
+    def _ensure(self) -> None:
+        """Have this devenv there before a command that reads standard input: what a first attempt read would be
+        lost."""
+        known = self.links.folder / "there"
+        if self.key in _lines(known):
+            return
+        if not self.is_there():
+            self.bring()
+        secret_file.write(known, self.key + "\n")
+
     def is_there(self) -> bool:
         """Whether this devenv is there. Raises TargetError."""
         return self.key in self.ssh.run(places.start(self.key, "on-box", "hello")).out.split()
@@ -117,6 +127,8 @@ class OnBox:
     def interactive(self, project: Path | None, words: Sequence[str], *, tty: bool) -> int:
         """Run a command of devenv there on this terminal; its exit status. Raises TargetError when the connection
         breaks."""
+
+        self._ensure()
 
         def once() -> int:
             code = self.ssh.interactive(self.guard(project, words), tty=tty)
@@ -202,7 +214,7 @@ class OnBox:
     def forget(self) -> None:
         """Forget what was kept here about it, but copies of files that it deleted."""
         folder = self.links.folder
-        for path in (*folder.glob("*"), *folder.glob("projects/*.state"), *folder.glob("projects/*.lock")):
+        for path in (*folder.glob("*"), *folder.glob("pages/*"), *folder.glob("projects/*.[sl]*")):  # .state, .lock
             if path.is_file():
                 path.unlink(missing_ok=True)
 
