@@ -18,6 +18,7 @@ from devenv.remote.talk import places
 
 if TYPE_CHECKING:
     from devenv.fetch.store import Store
+    from devenv.weights.store import Weights
 
 
 @click.group("on-box", hidden=True)
@@ -46,7 +47,12 @@ def serve(app: App) -> None:
 
         return Store(app.dirs.store)
 
-    Agent(top=_top(), store=store, heard=sys.stdin.buffer, tell=sys.stdout.buffer).serve()
+    def weights() -> Weights:
+        from devenv.weights.store import Weights
+
+        return Weights(app.settings.hubs.dir)
+
+    Agent(top=_top(), store=store, weights=weights, heard=sys.stdin.buffer, tell=sys.stdout.buffer).serve()
 
 
 @on_box.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})

@@ -27,7 +27,7 @@ from devenv.remote.talk.session import LackingError, session
 
 if TYPE_CHECKING:
     from devenv.doors.settings.settings import Settings
-    from devenv.lock.model import Lock
+    from devenv.lock.model import Lock, LockedModel
 
 T = TypeVar("T")
 
@@ -208,6 +208,20 @@ class OnBox:
                 if len(wanted) == len(lacking):
                     secret_file.write(known, "\n".join([*_lines(known)[-50:], lock.digest]) + "\n")
                 return len(wanted)
+
+        return self.brought(once)
+
+    def supply_weights(self, model: LockedModel) -> int:
+        """Send what the box lacks of a model that is complete in this machine's store; the number of files. Raises
+        TargetError."""
+        from devenv.remote import supply
+        from devenv.weights.store import Weights
+
+        def once() -> int:
+            with session(self.ssh, self.key) as open_, self.stages().stage("send") as stage:
+                sent = supply.send_weights(open_, model, Weights(self.make_settings().hubs.dir), stage)
+                stage.message(f"{sent} files of {model.key}")
+                return sent
 
         return self.brought(once)
 
