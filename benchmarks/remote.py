@@ -41,18 +41,18 @@ def remote(bench: Bench) -> Result:
         there.env |= {"PATH": box.path, "XDG_RUNTIME_DIR": str(runtime)}
         tell("  the image, and devenv on the box")
         bench.devenv("up", "python", "--name", NAME, "--json")
-        bench.down(NAME)
+        bench.down(NAME, "--ports")
         there.devenv("up", "python", "--name", THERE, "--on", HOST, "--json")
-        there.devenv("down", THERE, "--volumes", "--on", HOST)
+        there.devenv("down", THERE, "--volumes", "--ports", "--on", HOST)
 
         def here() -> float:
             seconds = bench.devenv("up", "python", "--name", NAME, "--json").seconds
-            bench.down(NAME)
+            bench.down(NAME, "--ports")
             return seconds
 
         def elsewhere() -> float:
             seconds = there.devenv("up", "python", "--name", THERE, "--on", HOST, "--json").seconds
-            there.devenv("down", THERE, "--volumes", "--on", HOST)
+            there.devenv("down", THERE, "--volumes", "--ports", "--on", HOST)
             return seconds
 
         ups, ons = take_turns(bench.rounds, here, elsewhere)
@@ -69,7 +69,7 @@ def remote(bench: Bench) -> Result:
         forwarded, direct = alternate(
             _PAGES, (lambda: _first_byte(first["urls"]["ide"]), lambda: _first_byte(told["urls"]["ide"]))
         )
-        there.devenv("down", THERE, "--volumes", "--on", HOST)
+        there.devenv("down", THERE, "--volumes", "--ports", "--on", HOST)
         there.sweep()
     return _result(
         Series(name="`devenv up python` here", samples=tuple(ups)),
