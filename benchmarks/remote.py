@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -34,10 +35,11 @@ def remote(bench: Bench) -> Result:
     sys.path.insert(0, str(Path(__file__).parents[1]))
     from tests.integration.loopbackbox import HOST, loopback_box
 
-    with loopback_box() as box:
+    with loopback_box() as box, contextlib.ExitStack() as ends:
         runtime = box.folder / "runtime"
         runtime.mkdir(mode=0o700)
         there = Bench(rounds=bench.rounds)
+        ends.callback(there.sweep)  # its folder of state with it, so that no link stays
         there.env |= {"PATH": box.path, "XDG_RUNTIME_DIR": str(runtime)}
         tell("  the image, and devenv on the box")
         bench.devenv("up", "python", "--name", NAME, "--json")
@@ -70,7 +72,6 @@ def remote(bench: Bench) -> Result:
             _PAGES, (lambda: _first_byte(first["urls"]["ide"]), lambda: _first_byte(told["urls"]["ide"]))
         )
         there.devenv("down", THERE, "--volumes", "--ports", "--on", HOST)
-        there.sweep()
     return _result(
         Series(name="`devenv up python` here", samples=tuple(ups)),
         Series(name="`devenv up python --on`", samples=tuple(ons)),

@@ -18,6 +18,8 @@ from devenv.remote.sync.both import Sync
 from devenv.remote.talk.session import LackingError, Session, session
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
+GIVE_UP_S = 24 * 3600.0
+"""A box that is away for so long may never come back; the next command for it makes the link again."""
 _ALIVE_EVERY_S = 5.0
 _SYNC_EVERY_S, _SYNC_SLOWEST_S = 1.0, 5.0
 
@@ -37,8 +39,8 @@ class Keeper:
     def run(self) -> None:
         """Keep it until its file is gone, or says that another process keeps it."""
         self._write(links.STARTING)
-        wait_s = FIRST_WAIT_S
-        while self._is_mine():
+        wait_s, last = FIRST_WAIT_S, time.monotonic()
+        while self._is_mine() and time.monotonic() - last < GIVE_UP_S:
             began = time.monotonic()
             try:
                 self._connected()
@@ -50,10 +52,10 @@ class Keeper:
                 refused = is_refusal(error.detail or "")
                 self._write(error.message)
             if time.monotonic() - began > LONGEST_WAIT_S:
-                wait_s = FIRST_WAIT_S
+                wait_s, last = FIRST_WAIT_S, time.monotonic()
             self._wait(wait_s)
             # Another attempt without a person would only fill the log of the box.
-            while refused and self._is_mine() and not self.ssh.socket.exists():
+            while refused and self._is_mine() and not self.ssh.socket.exists() and time.monotonic() - last < GIVE_UP_S:
                 time.sleep(FIRST_WAIT_S)
             wait_s = min(wait_s * 2, LONGEST_WAIT_S)
 
