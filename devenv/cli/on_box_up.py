@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from devenv.cli.on_box import linked, on_box, project_here, told
 from devenv.cli.up import telling_of_failure
+from devenv.doors.dirs import presets_dir
 from devenv.doors.terminal.console import Console, printable
 from devenv.errors import FetchError, PresetError, UsageError
 from devenv.plan.inside import WORKBENCH
-from devenv.preset.project_root import PROJECT_FILE
+from devenv.preset.project_root import PROJECT_FILE, SHIPPED_FILE
 from devenv.remote.follow import Ended, Following
 from devenv.remote.talk.places import relative
 
@@ -52,6 +53,8 @@ def up(app: App, box: OnBox, command: Command) -> None:
             box = on_box(app, box.target, stages)
             ended = _ended(app, box, asked, stages)
             result = ended.result
+            if result is not None and ended.status == 0:
+                box.remember(str(result.get("lock_digest")))
             ports: Mapping[int, int] = {}
             if result is not None:
                 urls = result.get("urls")
@@ -98,13 +101,16 @@ def _asked(app: App, command: Command) -> Asked:
 
     word, workspace = command.values.get("preset"), command.values.get("workspace")
     values = {key: value for key, value in command.values.items() if key not in _OURS}
-    project = None
+    project = lock = None
     if workspace is not None:
         if not str(workspace).startswith("/"):
             raise UsageError(f"{workspace} is not a folder there", where="--workspace", hint="write it from /")
         values["preset"] = word or str(workspace)
     elif word is None:
         project = project_here()
+        lock = project / LOCK_FILE if project else None
+    elif (shipped := presets_dir() / word / SHIPPED_FILE).is_file() and "/" not in word:
+        lock = shipped.with_name(LOCK_FILE)  # without reading presets, which takes longer than the rest here
     elif not (word.startswith("-") or _is_elsewhere(word)):
         project, values["preset"] = _project_of(word)
     from devenv.cli.up import up as up_command
@@ -113,7 +119,7 @@ def _asked(app: App, command: Command) -> Asked:
     return Asked(
         project=project, words=("-q", "up", "--json-events", *line),
         locked=lambda: None if workspace else _locked(app, word),
-        lock=project / LOCK_FILE if project and word is None else None,
+        lock=lock,
     )  # fmt: skip
 
 

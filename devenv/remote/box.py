@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import re
 import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -187,6 +188,12 @@ class OnBox:
             return False
         return digest in _lines(self.links.folder / "has")
 
+    def remember(self, digest: str) -> None:
+        """The box needs no file of that lock: it has all, or the image that they make."""
+        known = self.links.folder / "has"
+        if digest not in _lines(known) and re.fullmatch(r"[0-9a-f]{64}", digest):
+            secret_file.write(known, "\n".join([*_lines(known)[-50:], digest]) + "\n")
+
     def supply(self, lock: Lock, *, all_of_them: bool) -> int:
         """Send what the box lacks of a lock, if this machine has it and it is little, or `all_of_them`; the number of
         files. Raises TargetError."""
@@ -206,7 +213,7 @@ class OnBox:
                         supply.send(open_, wanted, store, stage)
                         stage.message(f"{len(wanted)} locked files")
                 if len(wanted) == len(lacking):
-                    secret_file.write(known, "\n".join([*_lines(known)[-50:], lock.digest]) + "\n")
+                    self.remember(lock.digest)
                 return len(wanted)
 
         return self.brought(once)
