@@ -75,6 +75,7 @@ _GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Machine": {
         "doctor": ("doctor:doctor", "Check whether this machine can run a preset, before any download."),
+        "targets": ("targets:targets", "Name other machines and clusters, for --on."),
         "settings": ("settings:settings", "Show the settings in force, and where each came from."),
         "prune": ("prune:prune", "Remove unused images, contexts and stored files."),
     },

@@ -190,13 +190,21 @@ def make_console(options: Options = Options()) -> Console:
 
 
 def pass_app(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Call a command with the App of its options: those of `devenv` itself, and the command's own of `Options`."""
+    """Call a command with the App of its options: those of `devenv` itself, and the command's own of `Options`; or let
+    the target of `--on` do it."""
 
     @click.pass_context
     def call(ctx: click.Context, /, **values: Any) -> Any:
         _refuse_nothing(ctx, values)
-        own = {name: values.pop(name) for name in _SHARED if name in values}
-        return ctx.invoke(command, App(dataclasses.replace(ctx.obj, **own)), **values)
+        on, has_target = values.pop("on", None), any(one.name == "on" for one in ctx.command.params)
+        own = {name: values[name] for name in _SHARED if name in values}
+        app = App(dataclasses.replace(ctx.obj, **own))
+        if has_target:
+            from devenv.cli import elsewhere
+
+            if target := elsewhere.target(app, on):
+                return elsewhere.hand(app, ctx, target, values)
+        return ctx.invoke(command, app, **{name: value for name, value in values.items() if name not in own})
 
     return functools.update_wrapper(call, command)
 

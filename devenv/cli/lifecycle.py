@@ -9,6 +9,7 @@ import click
 
 from devenv.checks import readiness
 from devenv.cli.app import App, all_users_option, json_option, pass_app
+from devenv.cli.elsewhere import on_option
 from devenv.container import condition, labels, life, once, usage
 from devenv.container.state import is_name
 from devenv.doors.docker.engine import LABEL
@@ -20,6 +21,7 @@ from devenv.plan.inside import WORKBENCH
 
 @click.command()
 @json_option
+@on_option
 @pass_app
 def ps(app: App) -> None:
     """List the environments on this engine, running or not, dev containers, and the commands of 'devenv run'."""
@@ -51,6 +53,7 @@ def ps(app: App) -> None:
 @click.command()
 @click.argument("name", required=False)
 @json_option
+@on_option
 @pass_app
 def status(app: App, name: str | None) -> None:
     """Show one environment: its services now, URLs, volumes, memory."""
@@ -84,6 +87,7 @@ def status(app: App, name: str | None) -> None:
 @click.argument("names", nargs=-1)
 @all_users_option
 @json_option
+@on_option
 @pass_app
 def stop(app: App, names: tuple[str, ...], all_users: bool) -> None:
     """Stop environments; everything in them is kept."""
@@ -96,6 +100,7 @@ def stop(app: App, names: tuple[str, ...], all_users: bool) -> None:
 @click.command()
 @click.argument("name", required=False)
 @json_option
+@on_option
 @pass_app
 def start(app: App, name: str | None) -> None:
     """Start a stopped or paused environment and wait until its services answer."""
@@ -117,6 +122,7 @@ def start(app: App, name: str | None) -> None:
 @click.option("--ports", is_flag=True, help="Release its ports; the next 'up' chooses new ones.")
 @all_users_option
 @json_option
+@on_option
 @pass_app
 def down(app: App, names: tuple[str, ...], volumes: bool, ports: bool, all_users: bool) -> None:
     """Remove environments' containers and networks. Volumes, token and ports stay, except with the options.

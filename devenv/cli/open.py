@@ -13,6 +13,7 @@ import click
 
 from devenv.checks import readiness
 from devenv.cli.app import App, pass_app
+from devenv.cli.elsewhere import on_option
 from devenv.cli.inside import interactive
 from devenv.container import condition, desktop
 from devenv.container.labels import Running
@@ -32,6 +33,7 @@ _START_S = 5.0
 @click.option("--vscode", "editor", flag_value="vscode", help="Open /workspace in VS Code on the desktop.")
 @click.option("--cursor", "editor", flag_value="cursor", help="Open /workspace in Cursor on the desktop.")
 @click.option("--terminal", is_flag=True, help="Open a login shell in this terminal, as 'devenv shell' does.")
+@on_option
 @pass_app
 def open_(
     app: App, name: str | None, service: str | None, page: str | None, editor: Literal["vscode", "cursor"] | None,

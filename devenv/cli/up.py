@@ -12,6 +12,7 @@ import click
 
 from devenv.cli import complete, references
 from devenv.cli.app import App, from_option, json_option, pass_app, source_option, weights_dir_option
+from devenv.cli.elsewhere import on_option
 from devenv.cli.meant import decided_by, filling, name_of, snapshot
 from devenv.container.gpu import MODES
 from devenv.doors.terminal.console import Console, printable
@@ -78,6 +79,7 @@ __all__ = ["build", "up"]
 @click.option(
     "--json-events", is_flag=True, help="Print events on stdout, one JSON object a line; the last one has the result."
 )
+@on_option
 @pass_app
 def up(
     app: App,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from devenv.doors import files
-from devenv.doors.settings import signature_rules, tool_configs
+from devenv.doors.settings import signature_rules, targets, tool_configs
 from devenv.doors.settings.signature_rules import SignatureRule
 from devenv.doors.untrusted import from_yaml
 from devenv.errors import UsageError
@@ -30,7 +30,7 @@ _ADDRESSES = {
     ),
     "snapshots": (frozenset(_DISTRIBUTIONS), "DEVENV_APT_SNAPSHOT_"),
 }
-_OTHERS = ("region", "weights", "registries", "extension_registry", "require_signature")
+_OTHERS = ("region", "weights", "registries", "extension_registry", "require_signature", "targets", "on")
 _KNOWN = "; ".join(
     [
         f"{section}: {{{', '.join(f'{name}: URL' for name in sorted(names))}}}"
@@ -42,6 +42,7 @@ _KNOWN = "; ".join(
         f"weights: {{dir: FOLDER, sources: [{', '.join((*HUBS, REGISTRY))}]}}",
         "registries: {HOST: {ca: FILE, insecure: true}}",
         signature_rules.KNOWN,
+        targets.KNOWN,
     ]
 )
 
@@ -216,7 +217,7 @@ def _checked(path: Path) -> dict[str, Any]:
     listed = isinstance(sources, list) and all(source in (*HUBS, REGISTRY) for source in sources)
     if not isinstance(weights.get("dir", ""), str) or not listed:
         raise refuse("weights: a folder (dir), and a list of hubs and 'registry' (sources)")
-    if (why := _wrong_registries(data)) is not None:
+    if (why := _wrong_registries(data) or targets.wrong(data)) is not None:
         raise refuse(why)
     try:
         _signature_rules(data, _absolute)
