@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from devenv.cli import complete
-from devenv.cli.app import App, from_option, pass_app, source_option, weights_dir_option
+from devenv.cli.app import App, WithCommand, from_option, pass_app, source_option, weights_dir_option
 from devenv.cli.inside import attached
 from devenv.cli.meant import meant
 from devenv.container import once as one_off
@@ -28,20 +28,7 @@ from devenv.up.prepare import Wishes, mountable
 __all__ = ["run"]
 
 
-class _Run(click.Command):
-    """All words after the first `--` are the command, options of its own among them."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        at = args.index("--") if "--" in args else len(args)
-        command = tuple(args[at + 1 :])
-        rest = super().parse_args(ctx, args[:at])
-        if ctx.params.get("command"):
-            raise UsageError("'--' has to stand before the command", hint="devenv run [ENV|PRESET] -- COMMAND…")
-        ctx.params["command"] = command
-        return rest
-
-
-@click.command(cls=_Run)
+@click.command(cls=WithCommand)
 @click.argument("target", required=False, metavar="[ENV|PRESET|SNAPSHOT|REF]", shell_complete=complete.names)
 @click.option("--name", help="The environment whose volumes it has; default: that of ENV, else the preset's own name.")
 @click.option(
