@@ -138,6 +138,6 @@ def _probes(plan: Plan, wanted: Wanted) -> dict[str, Any]:
     }
     return {
         "startupProbe": probe(2, math.ceil(longest / 2)),
-        "readinessProbe": probe(5 if wanted.role == SERVE else 10, 2),
+        "readinessProbe": probe(5, 2),
         **(serving if wanted.role == SERVE else {}),
     }
