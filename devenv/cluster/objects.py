@@ -113,14 +113,10 @@ def dry_run(kubectl: Kubectl, things: Sequence[Mapping[str, Any]]) -> None:
         raise refused("bring it up", error, kubectl) from None
 
 
-def apply(kubectl: Kubectl, things: Sequence[Mapping[str, Any]], *, manager: str = MANAGER) -> None:
-    """Server-side apply, with devenv as the field manager; another `manager` of ours takes its fields from whoever has
-    them. Raises TargetError."""
-    forced = [] if manager == MANAGER else ["--force-conflicts"]
+def apply(kubectl: Kubectl, things: Sequence[Mapping[str, Any]]) -> None:
+    """Server-side apply, with devenv as the field manager. Raises TargetError."""
     try:
-        kubectl.run(
-            "apply", "--server-side", f"--field-manager={manager}", *forced, "--filename=-", stdin=documents(things)
-        )
+        kubectl.run("apply", *_SERVER_SIDE, "--filename=-", stdin=documents(things))
     except KubectlError as error:
         raise refused("apply its objects", error, kubectl) from None
 

@@ -65,7 +65,7 @@ def state(pod: Mapping[str, Any]) -> str:
     reason = next((reason for _, reason, _ in _waiting(pod) if reason), "")
     if is_ready(pod):
         return "running"
-    return reason or ("starting" if is_running(pod) else str(pod.get("status", {}).get("phase", "unknown")).lower())
+    return reason or ("starting" if is_running(pod) else str((pod.get("status") or {}).get("phase", "unknown")).lower())
 
 
 def trouble(pod: Mapping[str, Any], events: Iterable[Mapping[str, Any]]) -> Trouble | None:
@@ -74,7 +74,7 @@ def trouble(pod: Mapping[str, Any], events: Iterable[Mapping[str, Any]]) -> Trou
     found = _of_containers(pod) or _of_scheduling(pod, events) or _of_mounts(pod, events)
     if found:
         return found
-    status = pod.get("status", {})
+    status = (pod.get("status") or {})
     if status.get("phase") == "Failed":
         why = f"{status.get('reason') or 'it failed'}: {status.get('message') or ''}".rstrip(": ")
         return Trouble(message=f"the pod ended: {why}", hint="kubectl describe pod", logs="environment")

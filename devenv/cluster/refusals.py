@@ -84,7 +84,7 @@ def first_line(words: str) -> str:
 
 
 def _rest(words: str) -> str | None:
-    lines = _PREFIX.sub("", words).strip().splitlines()
+    lines = dict.fromkeys(line.strip() for line in _PREFIX.sub("", words).strip().splitlines())
     return _short("\n".join(lines)) if len(lines) > 1 else None
 
 

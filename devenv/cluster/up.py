@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import dataclasses
+import json
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -13,10 +14,11 @@ from devenv.checks import smoke
 from devenv.checks.smoke import Report
 from devenv.cluster import forward, objects
 from devenv.cluster.objects import SPEC, Key
+from devenv.cluster.refusals import refused
 from devenv.cluster.wait import Waiting, log_tail
 from devenv.container.state import Environment
 from devenv.doors import secret_file
-from devenv.doors.kubectl import Kubectl
+from devenv.doors.kubectl import Kubectl, KubectlError
 from devenv.doors.terminal.progress import Progress
 from devenv.doors.terminal.stages import Stages
 from devenv.doors.thread import in_thread, outcome
@@ -72,7 +74,7 @@ def up(plan: Plan, wanted: Wanted, environment: Environment, kubectl: Kubectl, s
     with stages.stage("cluster") as stage:
         stage.message(f"{kubectl.context}/{kubectl.namespace}")
         objects.check_rights(kubectl)
-        things = [*objects_of(plan, wanted)]
+        things = [_without_replicas(one, wanted) for one in objects_of(plan, wanted)]
         found = objects.existing(kubectl, [*things, token_secret(wanted, "")])
         objects.check_ours(found.values(), wanted.name, kubectl)
         token = _token(wanted, environment, found)
@@ -148,7 +150,7 @@ def _apply(
         objects.remove(kubectl, [there])
     is_stopped = there is not None and there["spec"].get("replicas") == 0
     ready = [_sealed(one, spec) if one["kind"] == "Deployment" else one for one in new]
-    objects.apply(kubectl, [token_secret(wanted, token), *(_without_replicas(one, wanted) for one in ready)])
+    objects.apply(kubectl, [token_secret(wanted, token), *ready])
     if is_stopped and not other_role:
         scale(kubectl, wanted.top, 1)
 
@@ -170,21 +172,28 @@ def _without_replicas(thing: dict[str, Any], wanted: Wanted) -> dict[str, Any]:
 
 
 def scale(kubectl: Kubectl, name: str, replicas: int) -> None:
-    """Stop a workbench, or start it: its number of pods alone. Raises TargetError."""
-    body = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": {"replicas": replicas}}
-    objects.apply(kubectl, [body], manager=REPLICAS)
+    """Stop a workbench, or start it: its number of pods alone, which `up` never applies. Raises TargetError."""
+    body = json.dumps({"spec": {"replicas": replicas}})
+    try:
+        kubectl.run("patch", "deployment", name, f"--field-manager={REPLICAS}", "--type=merge", f"--patch={body}")
+    except KubectlError as error:
+        raise refused("change the number of pods", error, kubectl) from None
 
 
 def check_storage(kubectl: Kubectl, claims: Sequence[dict[str, Any]]) -> None:
-    """Raise TargetError where claims name no storage class and the cluster has no usual one."""
-    if not any("storageClassName" not in one["spec"] for one in claims):
+    """Raise TargetError for a storage class that the cluster does not have, and where claims name none and it has no
+    usual one."""
+    if not claims or (classes := objects.classes(kubectl)) is None:
         return
-    classes = objects.classes(kubectl)
-    if classes is None or any(is_default for _, is_default in classes):
+    wanted = {one["spec"].get("storageClassName") for one in claims}
+    usual = {name for name, is_default in classes if is_default}
+    unknown = sorted(name for name in wanted if name and name not in {one for one, _ in classes})
+    if not unknown and (usual or None not in wanted):
         return
+    why = f"no storage class {unknown[0]!r}" if unknown else "no default storage class"
     names = ", ".join(name for name, _ in classes)
     raise TargetError(
-        "the cluster has no default storage class, so no volume can be had", where=kubectl.context,
+        f"the cluster has {why}, so no volume can be had", where=kubectl.context,
         hint=f"name one as 'storage_class' in config.yaml, section kubernetes; the cluster's: {names or 'none'}",
     )  # fmt: skip
 
