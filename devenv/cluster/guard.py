@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sys
 import threading
+import time
 from pathlib import Path
 
 from devenv.cluster import forward, pods
@@ -23,6 +24,9 @@ _LOST = re.compile(r"lost connection|network namespace|container not running|not
 _PAUSES_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 _LOOK_S = 0.5
 _POD_S = 10.0
+_NO_POD = "no pod runs"
+_GONE_S = 900.0
+"""How long there may be no pod: it moves, or someone else removed the environment."""
 
 
 def main(folder: Path) -> None:
@@ -45,11 +49,14 @@ def main(folder: Path) -> None:
             threading.Event().wait(_LOOK_S)
 
     threading.Thread(target=look, name="look", daemon=True).start()
-    tries = 0
+    tries, last = 0, time.monotonic()
     try:
         while not cancel.is_set:
             said, was_long = _once(wanted, cancel)
             tries = 0 if was_long else tries + 1
+            last = last if said == _NO_POD else time.monotonic()
+            if time.monotonic() - last > _GONE_S:
+                return
             if said and not cancel.is_set:
                 environment.keep(ALIVE, {"process": me, "said": said[-500:]})
             cancel.wait(_PAUSES_S[min(tries, len(_PAUSES_S) - 1)])
@@ -67,7 +74,7 @@ def _once(wanted: Forward, cancel: Cancellation) -> tuple[str, bool]:
         return str(error), False
     running = [pod for pod in found if pods.is_running(pod)]
     if not running:
-        return "no pod runs", False
+        return _NO_POD, False
     name = max(running, key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")))["metadata"]["name"]
     pairs = [f"{outside}:{inside}" for inside, outside in wanted.ports]
     said, with_part = "", cancel.part()

@@ -64,7 +64,7 @@ def check_rights(kubectl: Kubectl) -> None:
     if missing:
         raise TargetError(
             f"you may not {', '.join(missing)} in the namespace {kubectl.namespace}", where=kubectl.context,
-            hint="ask whoever runs the cluster for the role 'edit' there, or name a namespace of yours: "
+            hint="ask the operators of the cluster for the role 'edit' there, or name a namespace of yours: "
             "--on k8s:CONTEXT/NAMESPACE",
         )  # fmt: skip
 

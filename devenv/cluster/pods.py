@@ -74,7 +74,7 @@ def trouble(pod: Mapping[str, Any], events: Iterable[Mapping[str, Any]]) -> Trou
     found = _of_containers(pod) or _of_scheduling(pod, events) or _of_mounts(pod, events)
     if found:
         return found
-    status = (pod.get("status") or {})
+    status = pod.get("status") or {}
     if status.get("phase") == "Failed":
         why = f"{status.get('reason') or 'it failed'}: {status.get('message') or ''}".rstrip(": ")
         return Trouble(message=f"the pod ended: {why}", hint="kubectl describe pod", logs="environment")

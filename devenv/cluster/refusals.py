@@ -49,7 +49,7 @@ _REMEDIES = (
     ),
     (
         re.compile(r"[Ff]orbidden|cannot \w+ resource"),
-        "ask whoever runs the cluster for the role 'edit' in this namespace",
+        "ask the operators of the cluster for the role 'edit' in this namespace",
     ),
     (re.compile(r"no such host"), "the cluster's name cannot be found: check VPN and kubectl's settings"),
     (

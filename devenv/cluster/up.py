@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from devenv.checks import smoke
+from devenv.checks import gpu, smoke
 from devenv.checks.smoke import Report
 from devenv.cluster import forward, objects
 from devenv.cluster.objects import SPEC, Key
@@ -22,7 +22,7 @@ from devenv.doors.kubectl import Kubectl, KubectlError
 from devenv.doors.terminal.progress import Progress
 from devenv.doors.terminal.stages import Stages
 from devenv.doors.thread import in_thread, outcome
-from devenv.errors import NotReadyError, TargetError
+from devenv.errors import MachineError, NotReadyError, TargetError
 from devenv.plan.inside import SERVE, PlannedService
 from devenv.plan.plan import Plan
 from devenv.plan.role import HEALTHY, in_role
@@ -92,6 +92,8 @@ def up(plan: Plan, wanted: Wanted, environment: Environment, kubectl: Kubectl, s
     inside = _Inside(kubectl, name)
     known = _known(environment, spec, pod)
     untouched = known is not None and _applied(found, wanted, spec)
+    if plan.gpu and wanted.settings.gpus and known is None:
+        _prove(inside, stages)
     serving = wanted.role == SERVE
     smoking = None if serving or known else in_thread("smoke", lambda: _smoke(plan, inside, stages))
     with stages.stage("ready") as stage:
@@ -216,6 +218,20 @@ def _smoke(plan: Plan, inside: _Inside, stages: Stages) -> Report:
         stage.failed = not report.passed
         stage.message(", ".join(f"{one.name} {one.words}" for one in report.checks) or "no checks")
         return report
+
+
+def _prove(inside: _Inside, stages: Stages) -> None:
+    """Let the pod compute on its GPUs. Raises MachineError when it cannot: never a silent fallback to the CPU."""
+    with stages.stage("gpu") as stage:
+        code, out, err = inside([*gpu.COMMAND])
+        proof = gpu.read(out, err, code)
+        if not proof.passed:
+            raise MachineError(
+                f"the pod got its GPU, but cannot compute on it: {proof.problem}", detail=err.strip() or None,
+                hint="the node needs the driver and its container toolkit: 'runtime_class' in config.yaml, section "
+                "kubernetes, may have to name the toolkit's; the pod keeps running: devenv shell",
+            )  # fmt: skip
+        stage.message(f"computed on {', '.join(str(one.get('name')) for one in proof.devices)}")
 
 
 def _wait_ready(plan: Plan, inside: _Inside, progress: Progress) -> None:

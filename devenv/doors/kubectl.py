@@ -131,7 +131,7 @@ def _no_context(context: str | None, error: KubectlError, cancel: Cancellation) 
     if not names:
         return TargetError(
             "kubectl has no context, so no cluster is known", detail=error.words,
-            hint="get a kubeconfig file from whoever runs the cluster, as ~/.kube/config or in KUBECONFIG",
+            hint="get a kubeconfig file from the operators of the cluster, as ~/.kube/config or in KUBECONFIG",
         )  # fmt: skip
     if context is None:
         hint = f"choose one: kubectl config use-context {names[0]}; or name it: --on k8s:{names[0]}"
