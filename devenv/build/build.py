@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from devenv.build.context import BASE
+from devenv.build.image import Image, Step
 from devenv.build.source_failure import of_image
 from devenv.build.source_store import keep, kept, kept_wheels
 from devenv.doors import process
@@ -34,31 +35,6 @@ _STEP = re.compile(r"^#(\d+) \[(?P<name>[^\]]+)\] (?P<text>.*)$")
 _OUTPUT = re.compile(r"^#(\d+) (?P<seconds>\d+\.\d+) (?P<text>.*)$")
 _DAMAGED = re.compile(r"failed to prepare \S+ as \S+: .*/overlay2/.*: no such file or directory")
 _END = re.compile(r"^#(\d+) (?P<how>DONE|CACHED|ERROR|CANCELED)\b ?(?P<text>.*)$")
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Image:
-    """A built image: `id` is its config digest; `cached` when it was already here."""
-
-    reference: str
-    id: str
-    cached: bool
-    steps: tuple[Step, ...] = ()
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """One step of a build, for the report: seconds it took, 0 when cached."""
-
-    name: str
-    seconds: float
-    cached: bool
-
-
-def find(plan: Plan, engine: Engine) -> Image | None:
-    """The plan's image, when this engine has it."""
-    found = engine.image_id(plan.image)
-    return Image(reference=plan.image, id=found, cached=True) if found else None
 
 
 def build(

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from devenv.build import apply_delta, own_images
-from devenv.build.build import Image, buildx
+from devenv.build.image import Image
 from devenv.doors import files
 from devenv.doors.cancellation import Cancellation
 from devenv.doors.docker.engine import LABEL, Engine
@@ -59,6 +59,8 @@ def build(
 ) -> Image:  # fmt: skip
     """Lay the delta over the image `below`; the tags it makes are remembered in `own` (see `own_images`). `reference`:
     the tag, by default that of the plan. Raises ShareError for a damaged layer, BuildError, CancelledError."""
+    from devenv.build.build import buildx  # imported only here, because a warm start builds nothing
+
     reference = reference or tag(plan, delta)
     if delta.bring:
         delta.bring(progress)

@@ -9,8 +9,6 @@ import logging
 import os
 import signal
 import sys
-import tempfile
-import traceback
 from pathlib import Path
 from typing import NoReturn
 
@@ -81,7 +79,7 @@ _GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     },
 }
 _COMMANDS = {name: entry for commands in _GROUPS.values() for name, entry in commands.items()}
-_FOR_PROGRAMS = {"ssh-proxy": "ssh:ssh_proxy"}
+_FOR_PROGRAMS = {"ssh-proxy": "ssh:ssh_proxy", "on-box": "box_side:on_box", "on-link": "box_link:on_link"}
 """What only other programs call: no help, no completion."""
 
 
@@ -96,7 +94,13 @@ class _Lazy(click.Group):
         if not place:
             return None
         module, _, function = place.partition(":")
-        command: click.Command = getattr(importlib.import_module(f"devenv.cli.{module}"), function)
+        # The collector would walk again and again through modules that stay until the end.
+        gc.disable()
+        try:
+            command: click.Command = getattr(importlib.import_module(f"devenv.cli.{module}"), function)
+            gc.freeze()
+        finally:
+            gc.enable()
         return command
 
     def resolve_command(
@@ -186,6 +190,9 @@ def run(arguments: list[str] | None = None) -> int:
 
 
 def _bug(error: Exception) -> int:
+    import tempfile
+    import traceback
+
     with tempfile.NamedTemporaryFile(
         "w", prefix="devenv-bug-", suffix=".log", delete=False, encoding="utf-8", errors="backslashreplace"
     ) as log:

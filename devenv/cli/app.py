@@ -213,7 +213,7 @@ def pass_app(command: Callable[..., Any]) -> Callable[..., Any]:
         on, has_target = values.pop("on", None), any(one.name == "on" for one in ctx.command.params)
         own = {name: values[name] for name in _SHARED if name in values}
         app = App(dataclasses.replace(ctx.obj, **own))
-        if has_target:
+        if has_target and (on is not None or ctx.info_name != "ps"):  # which shows all targets
             from devenv.cli import elsewhere
 
             if target := elsewhere.target(app, on):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from devenv.doctor.diagnose import Diagnosis
-    from devenv.doors.machine.model import EngineFacts
+    from devenv.doors.machine.engine_facts import EngineFacts
     from devenv.preset.load import LoadedPreset
 
 _SIGNS = {"ok": "ok     ", "warning": "warning", "blocker": "BLOCKER"}

@@ -82,7 +82,11 @@ def words(command: click.Command, values: Mapping[str, Any]) -> tuple[str, ...]:
         elif isinstance(one, click.Option):
             options += _option(one, value)
     # An argument may look like an option. The words of `exec` keep their own '--'.
-    apart = [] if not arguments or arguments[0] == "--" or command.allow_interspersed_args is False else ["--"]
+    apart = (
+        []
+        if not arguments or arguments[0] == "--" or command.context_settings.get("allow_interspersed_args") is False
+        else ["--"]
+    )
     return (*options, *apart, *arguments)
 
 

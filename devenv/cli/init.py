@@ -78,8 +78,9 @@ def _serve(app: App, asked: Asked, folder: Path, force: bool) -> None:
     from devenv.checkpoint import offer, report
     from devenv.compat.matrix import read
     from devenv.doors.http.web import Web
+    from devenv.doors.machine.engine_facts import EngineFacts
     from devenv.doors.machine.gather import quick
-    from devenv.doors.machine.model import EngineFacts, Machine
+    from devenv.doors.machine.model import Machine
     from devenv.doors.once import Once
 
     looked = Once[str, Machine]()

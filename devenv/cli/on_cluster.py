@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import sys
 from collections.abc import Callable, Mapping
@@ -44,15 +45,15 @@ def hand(app: App, target: KubernetesTarget, command: Command) -> Any:
 class _At:
     """One command in one namespace."""
 
-    def __init__(self, app: App, kubectl: Kubectl, command: Command) -> None:
+    def __init__(self, app: App, kubectl: Kubectl, command: Command | None) -> None:
         self.app = app
         self.kubectl = kubectl
-        self.command = command
-        self.values: Mapping[str, Any] = command.values
+        self.values: Mapping[str, Any] = command.values if command else {}
+        self.given: frozenset[str] = command.given if command else frozenset()
 
     def refuse_others(self, known: frozenset[str]) -> None:
         """Raise UsageError for options that mean nothing here."""
-        if others := sorted(self.command.given - known):
+        if others := sorted(self.given - known):
             raise UsageError(
                 f"--{others[0].replace('_', '-')} means nothing in a cluster", hint="leave it out, or use: --on here"
             )
@@ -324,3 +325,27 @@ _COMMANDS: Mapping[str, Callable[[_At], None]] = {
     "up": _up, "ps": _ps, "status": _status, "stop": _stop, "start": _start, "down": _down, "logs": _logs,
     "exec": _exec, "shell": _shell, "smoke": _smoke,
 }  # fmt: skip
+
+
+def rows(app: App, target: KubernetesTarget) -> list[dict[str, Any]]:
+    """The environments of the namespace, in the shape of `ps --json`."""
+    from devenv.cluster.life import every
+
+    kubectl = dataclasses.replace(connect(target.context, target.namespace, Cancellation()), retry_s=0)
+    at = _At(app, kubectl, None)
+    return [one.json(at.environment(one.name), kubectl) for one in every(kubectl)]
+
+
+def check(app: App, target: KubernetesTarget) -> None:
+    """Look whether the cluster can be used, and print what it has."""
+    from devenv.cluster.look import look
+
+    found = look(connect(target.context, target.namespace, Cancellation()), app.settings.clusters)
+    if app.json:
+        app.console.json(found.json())
+    else:
+        app.console.data("\n".join(printable(line, one_line=True) for line in found.lines()))
+
+
+def forget(app: App, target: KubernetesTarget) -> None:
+    """Nothing of devenv's is in a cluster beside environments."""

@@ -84,10 +84,10 @@ def _command(app: App) -> tuple[tuple[str, ...], dict[str, str]]:
     """The beginning of a connection's command, and its variables."""
     places = {one: value for one in _PLACES if (value := os.environ.get(one))}
     engine = {one: value for one, value in app.endpoint.variables().items() if value}
-    return (*_program(), "ssh-proxy"), places | engine
+    return (*program(), "ssh-proxy"), places | engine
 
 
-def _program() -> tuple[str, ...]:
+def program() -> tuple[str, ...]:
     """This command line, for a process that has another PATH."""
     here = Path(sys.argv[0])
     found = shutil.which("devenv") if here.name == "devenv" else None

@@ -108,11 +108,51 @@ def use(app: App, name: str, project: bool) -> None:
 
 @targets.command("rm")
 @click.argument("name")
+@click.option("--keep-there", is_flag=True, help="Forget it here only; what devenv brought there stays.")
 @pass_app
-def rm(app: App, name: str) -> None:
-    """Forget a target."""
+def rm(app: App, name: str, keep_there: bool) -> None:
+    """Forget a target, and remove what devenv brought there.
+
+    Projects are made the same on both sides first. Environments there have to be removed before.
+    """
+    target = _named(app, name)
+    if not keep_there:
+        if isinstance(target, SshTarget):
+            from devenv.cli.on_box_check import forget
+
+            forget(app, target)
+        else:
+            from devenv.cli import on_cluster
+
+            on_cluster.forget(app, target)
     book(app).remove(name)
     app.console.note(f"{name} is forgotten")
+
+
+@targets.command("check")
+@click.argument("name")
+@json_option
+@pass_app
+def check(app: App, name: str) -> None:
+    """Look whether a target can be reached and used, and what it has."""
+    target = _targets(app).meant(name)
+    if target is None:
+        raise UsageError("this machine is no target", hint="devenv doctor")
+    if isinstance(target, SshTarget):
+        from devenv.cli.on_box_check import check as look
+
+        look(app, target)
+    else:
+        from devenv.cli import on_cluster
+
+        on_cluster.check(app, target)
+
+
+def _named(app: App, name: str) -> Target:
+    for one in _targets(app).named:
+        if one.name == name:
+            return one
+    raise UsageError(f"{name} is not a target", hint="devenv targets list")
 
 
 def _project() -> Path | None:

@@ -16,7 +16,7 @@ from devenv.cli.elsewhere import on_option
 from devenv.cli.meant import decided_by, filling, name_of, snapshot
 from devenv.container.gpu import MODES
 from devenv.doors.terminal.console import Console, printable
-from devenv.errors import CancelledError, DevenvError
+from devenv.errors import CancelledError, DevenvError, UsageError
 from devenv.plan.base_path import NONE, parse
 from devenv.plan.inside import ROLES, WORKBENCH
 from devenv.preset.load import find
@@ -39,8 +39,9 @@ __all__ = ["build", "up"]
 @click.argument("preset", required=False, shell_complete=complete.names)
 @click.option("--name", help="The environment's name; default: the preset's own.")
 @click.option(
-    "--workspace", type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="The folder mounted at /workspace; default: the project's folder.",
+    "--workspace", type=click.Path(path_type=Path),
+    help="The folder mounted at /workspace; default: the project's folder. With --on a folder there, which is not "
+    "copied.",
 )  # fmt: skip
 @click.option("--fresh", is_flag=True, help="Replace the container even when nothing changed.")
 @click.option(
@@ -103,8 +104,10 @@ def up(
     PRESET is a shipped name, a YAML file, a project folder, a snapshot, an image in a registry (HOST/NAME:TAG), an
     export (DIR, FILE.tar), or nothing: devenv.yaml here or above.
     """
+    if workspace is not None and not workspace.is_dir():
+        raise UsageError(f"{workspace} is not a folder", where="--workspace", hint="name a folder that exists")
     events = app.console.event if json_events else None
-    with _telling_of_failure(events), app.console.stages(events) as stages:
+    with telling_of_failure(events), app.console.stages(events) as stages:
         if base_path not in (None, NONE):
             parse(base_path)  # a mistake in it is told before anything is locked
         session = app.session(stages, sources)
@@ -128,7 +131,7 @@ def up(
             wishes = dataclasses.replace(wishes, fill=filling(remote, environment, session))
             result = bring_up(decided, environment, session, project=project, wishes=wishes)
     token = environment.kept_token()
-    with _telling_of_failure(events):
+    with telling_of_failure(events):
         if events:
             events({"event": "result", **up_json(result, stages.reports(), token)})
         elif app.json:
@@ -139,7 +142,7 @@ def up(
 
 
 @contextlib.contextmanager
-def _telling_of_failure(events: Events | None) -> Iterator[None]:
+def telling_of_failure(events: Events | None) -> Iterator[None]:
     """Report a failure as an event too, with the process's exit status."""
     try:
         yield

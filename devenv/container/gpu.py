@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from devenv.doors.docker.values import DeviceRequest, Mount
-from devenv.doors.machine.model import Gpu, Machine, Mig, Nvidia
-from devenv.doors.machine.nvidia import NEEDED
 from devenv.doors.untrusted import value_of
 from devenv.errors import MachineError, UsageError
+
+if TYPE_CHECKING:
+    from devenv.doors.machine.model import Gpu, Machine, Mig, Nvidia
 
 MODES = ("runtime", "cdi", "direct")
 """In order of preference: NVIDIA's runtime, a CDI spec, and without either the device nodes and libraries."""
@@ -173,6 +174,8 @@ def _cdi_way(machine: Machine) -> Way:
 
 def _direct_way(machine: Machine) -> Way:
     nvidia, engine = machine.nvidia, machine.engine
+    from devenv.doors.machine.nvidia import NEEDED  # imported only here, because most environments have no GPU
+
     paths = {node.path for node in nvidia.nodes}
     if engine and (engine.rootless or engine.user_remapped):
         why = "is rootless" if engine.rootless else "remaps users"

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from devenv.build.build import Image
+from devenv.build.image import Image
 from devenv.container import desktop, labels
 from devenv.container.gpu import Access
 from devenv.container.labels import HOST_MOUNT

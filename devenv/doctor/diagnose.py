@@ -14,7 +14,8 @@ from devenv.errors import EngineError, MachineError, UsageError
 if TYPE_CHECKING:
     from devenv.doctor.alternatives import Instead
     from devenv.doors.docker.address import Endpoint
-    from devenv.doors.machine.model import EngineFacts, Machine
+    from devenv.doors.machine.engine_facts import EngineFacts
+    from devenv.doors.machine.model import Machine
     from devenv.doors.settings.settings import Settings
     from devenv.preset.load import LoadedPreset
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from devenv.doctor.finding import Finding, Needs, blocker, ok, warning
 from devenv.doors.docker.engine import MIN_ENGINE
-from devenv.doors.machine.model import Disk, EngineFacts, Machine
+from devenv.doors.machine.engine_facts import EngineFacts
+from devenv.doors.machine.model import Disk, Machine
 
 _SLOW_STORAGE = {
     "vfs": "copies whole layers",

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from devenv.plan.base_path import BasePath
     from devenv.preset.load import LoadedPreset
 
+_MOST_COPIED_BYTES = 300_000_000
+"""The most bytes of wheels that are installed beside the base and copied."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedFile:
@@ -133,6 +136,15 @@ class Plan:
     def wheels(self, layer: int) -> tuple[Wheel, ...]:
         """The wheels of one layer."""
         return tuple(wheel for wheel in self.lock.wheels if wheel.layer == layer)
+
+    def beside(self, layer: int) -> bool:
+        """Whether a stage of its own installs the layer's wheels, while the base is made, and the image gets a copy.
+
+        A copy of large ones would cost more time, and as much disk again, than it saves. Needs the base's interpreter.
+        """
+        below = [one for one in self.layers if one <= layer]
+        size = sum(wheel.size for one in below for wheel in self.wheels(one))
+        return size <= _MOST_COPIED_BYTES and not any(self.interpreter(one) for one in self.layers)
 
     def sources(self, layer: int) -> tuple[Source, ...]:
         """The packages without wheels of one layer, whose wheels the build makes."""

@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from devenv.build.build import Image
 from devenv.build.delta import Delta
+from devenv.build.image import Image
 from devenv.doors import files
 from devenv.doors.http.registry.manifest import Descriptor
 from devenv.doors.terminal.console import bytes_text

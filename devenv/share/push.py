@@ -35,7 +35,7 @@ from devenv.snapshot.store import Snapshot, Snapshots
 from devenv.verify.rebuild import identity, restore
 
 if TYPE_CHECKING:
-    from devenv.build.build import Image
+    from devenv.build.image import Image
     from devenv.share.along import Along
     from devenv.share.place import Place
     from devenv.up.decide import Decided

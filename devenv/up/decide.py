@@ -18,8 +18,8 @@ from devenv.resolve.ensure import fits, locked
 from devenv.up.session import Session
 
 if TYPE_CHECKING:
-    from devenv.build.build import Image
     from devenv.build.delta import Delta
+    from devenv.build.image import Image
     from devenv.resolve.pin_model import Recorded
     from devenv.up.weights import ModelFrom
 

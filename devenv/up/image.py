@@ -6,9 +6,8 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from devenv.build import delta, own_images
-from devenv.build.build import Image, build
-from devenv.build.build import find as find_plain
-from devenv.doors.docker.buildx import check_buildx
+from devenv.build.image import Image
+from devenv.build.image import find as find_plain
 from devenv.doors.docker.engine import Engine
 from devenv.doors.file_lock import hold
 from devenv.errors import BuildError, EngineError, FetchError, LockError, ShareError
@@ -72,7 +71,9 @@ def _plain(decided: Decided, session: Session, *, no_cache: bool, relock: bool) 
     if not no_cache and (here := find_plain(decided.plan, engine)):
         return decided, here
     # Imported only here, because a warm start does not need them.
+    from devenv.build.build import build
     from devenv.build.context import assemble
+    from devenv.doors.docker.buildx import check_buildx
     from devenv.fetch.fetch import GoneError
     from devenv.render.render import render
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from devenv.build.build import Image
+from devenv.build.image import Image
 from devenv.container import container, owner
 from devenv.container.labels import Running
 from devenv.container.state import Environment

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 from devenv.container.gpu import MODES, Access, access
 from devenv.container.state import Environment
 from devenv.errors import UsageError
-from devenv.weights.local_copies import needed_bytes
-from devenv.weights.store import Weights
 
 if TYPE_CHECKING:
     from devenv.container.labels import Running
     from devenv.doctor.finding import Needs
-    from devenv.doors.machine.model import EngineFacts, Machine
+    from devenv.doors.machine.engine_facts import EngineFacts
+    from devenv.doors.machine.model import Machine
     from devenv.lock.model import Lock
     from devenv.preset.load import LoadedPreset
     from devenv.up.session import Session
@@ -91,8 +90,7 @@ def check(
         return kept
     if asked.gpus == "none" and wish and wish.required:
         session.stages.note("warning: the preset needs a GPU, but --gpus none gives it none")
-    hubs = session.settings.hubs
-    weights_bytes = needed_bytes(lock.model, store=Weights(hubs.dir), caches=hubs.caches)
+    weights_bytes = _missing_weights(lock, session) if lock.model else 0
     if not wants and image_here and not weights_bytes:
         return None
     from devenv.doctor.examine import needs
@@ -107,6 +105,14 @@ def check(
         session.stages.note("no GPU here: it runs on the CPU, as the preset allows")
         return None
     return access(machine, asked.gpus or "all", asked.mode or "auto")
+
+
+def _missing_weights(lock: Lock, session: Session) -> int:
+    from devenv.weights.local_copies import needed_bytes
+    from devenv.weights.store import Weights
+
+    hubs = session.settings.hubs
+    return needed_bytes(lock.model, store=Weights(hubs.dir), caches=hubs.caches)
 
 
 def _kept(running: Running, wants: bool, asked: Asked) -> Access | None:

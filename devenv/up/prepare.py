@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from devenv.build.build import Image
+from devenv.build.image import Image
 from devenv.container import condition, container, network, owner, spec, worktree
 from devenv.container.gpu import Access
 from devenv.container.host_settings import brought

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devenv.build.build import Image
+from devenv.build.image import Image
 from devenv.checks.gpu import Proof
 from devenv.checks.smoke import Report
 from devenv.container.gpu import Access

@@ -12,12 +12,12 @@ from devenv.doors.docker.engine import Engine
 from devenv.doors.machine.engine import Answers
 from devenv.doors.settings.settings import Settings
 from devenv.doors.terminal.stages import Stages
-from devenv.resolve.base_image import ImageFacts, look_into
 
 if TYPE_CHECKING:
     from devenv.doors.terminal.progress import Progress
     from devenv.fetch.store import Store
     from devenv.lock.model import Lock, Source
+    from devenv.resolve.base_image import ImageFacts
     from devenv.resolve.context import Built, Context
 
 
@@ -44,6 +44,8 @@ class Session:
 
     def image_facts(self, reference: str) -> ImageFacts:
         """The facts about a base image for the lock; the engine pulls a missing image."""
+        from devenv.resolve.base_image import look_into
+
         return look_into(reference, self.engine())
 
     def make_wheel(self, lock: Lock, source: Source, progress: Progress) -> Built:

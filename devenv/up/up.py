@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from devenv.build.build import Image
+from devenv.build.image import Image
 from devenv.checks import gpu as proof
 from devenv.checks import passed, readiness, smoke
 from devenv.checks.gpu import Proof

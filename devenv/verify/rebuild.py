@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from devenv.build import delta, own_images
-from devenv.build.build import Image, build
+from devenv.build.build import build
+from devenv.build.image import Image
 from devenv.doors import files
 from devenv.doors.docker.buildx import check_buildx
 from devenv.doors.docker.engine import LABEL, Engine

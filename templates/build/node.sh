@@ -12,4 +12,3 @@ ln -s ../lib/node_modules/npm/bin/npx-cli.js bin/npx
 if [ -e lib/node_modules/corepack/dist/corepack.js ]; then
     ln -s ../lib/node_modules/corepack/dist/corepack.js bin/corepack
 fi
-PATH="/opt/node/bin:$PATH" npm --version

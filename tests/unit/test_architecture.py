@@ -21,7 +21,7 @@ LINE = (
 )  # fmt: skip
 # What may be imported where, and nowhere else: top-level names of modules to folders or modules of ours.
 DOORS = {
-    "subprocess": ("doors.process",),
+    "subprocess": ("doors.process", "doors.streams"),
     "docker": ("doors.docker",),
     "rich": ("doors.terminal",),
     "urllib3": ("doors.http", "doors.docker"),

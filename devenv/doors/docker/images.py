@@ -65,6 +65,16 @@ class Images(Changes):
         return cast("Mapping[str, Any]", self._api.inspect_image(reference))
 
     @guarded
+    def build_cache_bytes(self) -> int | None:
+        """The bytes of the builder's cache that no build uses and no image has, too; None where the engine does not
+        tell them apart (podman)."""
+        told = self._read("/system/df", self._api.df, {"type": "build-cache"})
+        rows = told.get("BuildCache") if isinstance(told, dict) else None
+        if not isinstance(rows, list):
+            return None
+        return sum(int(row["Size"]) for row in rows if not row["InUse"] and not row["Shared"])
+
+    @guarded
     def layers_here(self, diff_ids: Sequence[str]) -> int:
         """How many of an image's first layers, by the hashes of their content, an image of this engine has, too. 0 for
         engines that take no image without all of its layers: with containerd's image store, and podman."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from devenv.doors.docker import address as dockerhost
 from devenv.doors.docker.buildx import check_buildx
-from devenv.doors.machine.model import EngineFacts
+from devenv.doors.machine.engine_facts import EngineFacts
 from devenv.doors.thread import in_thread
 from devenv.errors import EngineError
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devenv.doors.machine import local, nvidia
-from devenv.doors.machine.model import EngineFacts, Machine, Network, Nvidia
+from devenv.doors.machine.engine_facts import EngineFacts
+from devenv.doors.machine.model import Machine, Network, Nvidia
 from devenv.doors.machine.ports import port_is_free
 from devenv.doors.thread import in_thread
 

@@ -6,34 +6,10 @@ import dataclasses
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from devenv.doors.machine.engine_facts import EngineFacts
+
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class EngineFacts:
-    """The Docker Engine, from its `info` and `version`. `problem` and `remedy` when there is no usable one."""
-
-    address: str = ""
-    problem: str = ""
-    remedy: str = ""
-    version: str = ""
-    kind: str = "docker"  # docker | podman
-    remote: bool = False  # on another machine: facts about this machine do not apply to it
-    rootless: bool = False
-    user_remapped: bool = False
-    storage: str = ""  # overlay2, vfs, overlayfs (containerd), …
-    backing: str = ""  # the file system below it
-    root: str = ""  # where it keeps images and volumes
-    cgroup_version: str = ""
-    memory_limit: bool = True
-    buildx: str = ""
-    buildx_problem: str = ""
-    runtimes: tuple[str, ...] = ()
-    cdi_folders: tuple[str, ...] = ()  # where it looks for CDI specs; empty when it does not
-    security: tuple[str, ...] = ()
-    architecture: str = ""
-    memory_bytes: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

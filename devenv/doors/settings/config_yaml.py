@@ -31,7 +31,16 @@ _ADDRESSES = {
     ),
     "snapshots": (frozenset(_DISTRIBUTIONS), "DEVENV_APT_SNAPSHOT_"),
 }
-_OTHERS = ("region", "weights", "registries", "extension_registry", "require_signature", "targets", "on", "kubernetes")
+_OTHERS = (
+    "region",
+    "weights",
+    "registries",
+    "extension_registry",
+    "require_signature",
+    "targets",
+    "target",
+    "kubernetes",
+)
 _KNOWN = "; ".join(
     [
         f"{section}: {{{', '.join(f'{name}: URL' for name in sorted(names))}}}"

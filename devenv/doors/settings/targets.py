@@ -19,7 +19,9 @@ HERE = "here"
 KUBERNETES = "k8s"
 """As a target: the cluster of kubectl's settings; also k8s:CONTEXT and k8s:CONTEXT/NAMESPACE."""
 FILE = "targets.json"
-KNOWN = "targets: {NAME: {ssh: DESTINATION, python: FILE} or {kubernetes: {context: NAME, namespace: NAME}}}; on: NAME"
+KNOWN = (
+    "targets: {NAME: {ssh: DESTINATION, python: FILE} or {kubernetes: {context: NAME, namespace: NAME}}}; target: NAME"
+)
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _UNSAFE = re.compile(r"[\s\x00-\x20\x7f-\x9f'\"`$\\;&<>|(){}*?!#~^]")
@@ -112,11 +114,12 @@ def check_name(name: str) -> str:
 
 
 def wrong(data: Mapping[str, Any]) -> str | None:
-    """Why the sections `targets` and `on` of the user's settings cannot be used; None when they can."""
+    """Why the sections `targets` and `target` of the user's settings cannot be used; None when they can."""
     try:
         parsed(data.get("targets", {}), "")
-        if "on" in data and (not isinstance(data["on"], str) or not data["on"]):
-            return "on: the name of a target"
+        # Not `on`, which YAML reads as true.
+        if "target" in data and (not isinstance(data["target"], str) or not data["target"]):
+            return "target: the name of a target"
     except UsageError as error:
         return f"targets: {error.message}"
     return None
@@ -172,8 +175,8 @@ class Book:
         named |= {one.name: one for one in parsed(kept.get("targets", {}), str(self.path))}
         projects = kept.get("projects", {})
         for on, place in (
-            (chosen, "DEVENV_ON"), (projects.get(str(project)), str(self.path)), (kept.get("on"), str(self.path)),
-            (own.get("on"), str(self.config)),
+            (chosen, "DEVENV_ON"), (projects.get(str(project)), str(self.path)), (kept.get("target"), str(self.path)),
+            (own.get("target"), str(self.config)),
         ):  # fmt: skip
             if on:
                 return Targets(named=tuple(named.values()), on=str(on), on_from=place)
@@ -199,7 +202,7 @@ class Book:
             why = "is written in config.yaml: remove it there" if where else "is not a target"
             raise UsageError(f"{name} {why}", where=where, hint="devenv targets list")
         projects = {project: on for project, on in kept.get("projects", {}).items() if on != name}
-        on = {} if kept.get("on") == name else {"on": kept["on"]} if "on" in kept else {}
+        on = {} if kept.get("target") == name else {"target": kept["target"]} if "target" in kept else {}
         self._write({"targets": others, "projects": projects, **on})
 
     def use(self, name: str | None, project: Path | None) -> None:
@@ -210,7 +213,9 @@ class Book:
             projects = {key: on for key, on in kept.get("projects", {}).items() if key != str(project)}
             self._write({**kept, "projects": projects | ({str(project): name} if name else {})})
             return
-        self._write({**{key: value for key, value in kept.items() if key != "on"}, **({"on": name} if name else {})})
+        self._write(
+            {**{key: value for key, value in kept.items() if key != "target"}, **({"target": name} if name else {})}
+        )
 
     def _read(self) -> dict[str, Any]:
         if not files.is_there(self.path):
@@ -243,4 +248,4 @@ def _own(path: Path) -> dict[str, Any]:
     why = wrong(data) if isinstance(data, dict) else "not settings"
     if why is not None:
         raise UsageError(why, where=str(path), hint=f"write {KNOWN}")
-    return {key: value for key, value in data.items() if key in ("targets", "on")}
+    return {key: value for key, value in data.items() if key in ("targets", "target")}

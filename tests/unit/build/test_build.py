@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from devenv.build import build
+from devenv.build.image import Step
 from devenv.build.source_store import kept
 from devenv.doors.cancellation import Cancellation
 from devenv.doors.docker.address import Endpoint
@@ -326,10 +327,10 @@ def test_what_is_kept_is_exported_while_the_build_goes_on(tmp_path: Path, monkey
             Path(arguments[arguments.index("--output") + 1].partition("dest=")[2]).write_text(stage)
             exported[stage].set()
             return ()
-        on_step(build.Step(name="[bootstrap 1/1] RUN", seconds=1, cached=False))
+        on_step(Step(name="[bootstrap 1/1] RUN", seconds=1, cached=False))
         assert not exported["base"].is_set()
         for stage in ("base", "editor"):
-            on_step(build.Step(name=f"[{stage} 1/1] COPY", seconds=1, cached=False))
+            on_step(Step(name=f"[{stage} 1/1] COPY", seconds=1, cached=False))
             assert exported[stage].wait(30)
         return ()
 
@@ -375,7 +376,7 @@ def test_an_export_that_waits_does_not_begin_after_the_build_has_failed(
         if "--output" in arguments:
             exported.append(arguments[arguments.index("--target") + 1])
             return ()
-        on_step(build.Step(name="[base 1/1] COPY", seconds=1, cached=False))
+        on_step(Step(name="[base 1/1] COPY", seconds=1, cached=False))
         time.sleep(0.2)  # the export waits for whoever holds the lock
         threading.Timer(0.2, other.close).start()
         raise BuildError("the build failed")

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devenv.build import apply_delta, delta, own_images
-from devenv.build.build import Image
 from devenv.build.delta import Delta
+from devenv.build.image import Image
 from devenv.doors.docker.local_tag import BELOW_TAG
 from devenv.drift.entries import Entry
 from devenv.drift.observe import Difference
@@ -244,7 +244,7 @@ def _build(made: Plan, kept: Delta, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         engine.tags[delta.tag(made, kept)] = "sha256:new"
         return ()
 
-    monkeypatch.setattr(delta, "buildx", buildx)
+    monkeypatch.setattr("devenv.build.build.buildx", buildx)
     engine_: Any = engine
     image = delta.build(made, kept, BELOW, engine_, own=tmp_path / "own", progress=SimpleNamespace())  # type: ignore[arg-type]
     assert (image.id, image.reference) == ("sha256:new", f"{made.image}-ba7816bf8f01cfea")
@@ -274,7 +274,7 @@ def test_both_tags_are_remembered_before_they_are_made(
     def killed(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(delta, "buildx", killed)
+    monkeypatch.setattr("devenv.build.build.buildx", killed)
     monkeypatch.setattr(engine, "remove_image", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         delta.build(made, kept, BELOW, engine, own=tmp_path / "own", progress=SimpleNamespace())  # type: ignore[arg-type]

@@ -76,7 +76,7 @@ def removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         images=lambda _: tuple((tag, id_, 10) for tag, id_ in IMAGES.items()), remove_image=remove,
         networks=lambda **_: tuple(_network(*one, dirs.environments) for one in NETWORKS), remove_network=unplug,
         containers=lambda label: _runs(dirs.environments) if label == RUN else (SimpleNamespace(network="devenv-used"),),
-        remove=gone.append,
+        remove=gone.append, build_cache_bytes=lambda: 2_000_000_000,
     )  # fmt: skip
     (dirs.contexts / "demo").mkdir(parents=True)
     own_images.keep(dirs.images, (tag for tag in IMAGES if tag != OTHERS))
@@ -148,3 +148,18 @@ def test_a_dry_run_says_the_same_and_does_nothing(
     assert cli.run(["prune", "--dry-run"]) == 0
     printed = [MINE, BUSY, f"{BELOW_TAG}killed", "devenv-left", "devenv-joined", "run-left"]
     assert [*printed, str(tmp_path / "cache/contexts")] == capsys.readouterr().out.splitlines()
+
+
+def test_what_else_could_go_is_told(removed: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    del removed
+    stored = tmp_path / "cache/store/sha256/ab"
+    stored.mkdir(parents=True)
+    (stored / "abc").write_bytes(b"x" * 8192)
+    (stored / "twin").hardlink_to(stored / "abc")
+    left = _prune(capsys, "--dry-run")["reclaimable"]
+    assert left == {"stored_bytes": 8192, "build_cache_bytes": 2_000_000_000}
+    assert cli.run(["prune"]) == 0
+    said = capsys.readouterr().err
+    assert "of stored files are left: devenv prune --all" in said
+    assert "2.0 GB of the builder's cache" in said
+    assert _prune(capsys, "--all")["reclaimable"]["stored_bytes"] == 0

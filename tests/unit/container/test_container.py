@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from devenv.build.build import Image
+from devenv.build.image import Image
 from devenv.container import container
 from devenv.container import labels as container_labels
 from devenv.container import spec as container_spec

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from devenv.build.build import Image
+from devenv.build.image import Image
 from devenv.container import gpu
 from devenv.container import labels as container_labels
 from devenv.container import spec as container_spec

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from devenv.build.build import Image
+from devenv.build.image import Image
 from devenv.container import labels, once
 from devenv.container.spec import decide
 from devenv.container.state import environment

@@ -53,14 +53,16 @@ def test_nothing_in_the_dockerfile_needs_a_network_or_a_front_end_from_a_registr
         "scratch",
         *["unpacked"] * 2,
         "scratch",
-        "unpacked",
+        *["unpacked"] * 2,
+        "wheels-0",
         "base",
     ]
 
 
 def test_a_bootstrapped_base_has_these_stages() -> None:
     assert _stages(_dockerfile(_render())) == [
-        "unpacked", "bootstrap", "base", "node", "editor-build", "editor", "installer", "environment",
+        "unpacked", "bootstrap", "base", "node", "editor-build", "editor", "installer", "wheels-0", "wheels-1",
+        "environment",
     ]  # fmt: skip
 
 
@@ -76,7 +78,9 @@ def test_an_image_base_is_pinned_by_digest() -> None:
 
 def test_without_editor_and_node_their_stages_and_files_are_gone() -> None:
     rendered = _render({"editor": None, "node": None}, code_server=None, jupyter=None, node=None)
-    assert _stages(_dockerfile(rendered)) == ["unpacked", "bootstrap", "base", "installer", "environment"]
+    assert _stages(_dockerfile(rendered)) == [
+        "unpacked", "bootstrap", "base", "installer", "wheels-0", "wheels-1", "environment",
+    ]  # fmt: skip
     assert not [name for name in rendered.context if "gateway" in name or "jupyter" in name or "code-server" in name]
     assert rendered.context["image/etc/devenv/gated"] == b""
 
@@ -111,11 +115,19 @@ def test_each_wheel_layer_is_a_step_with_hashes() -> None:
 
 
 def test_each_preset_of_the_chain_has_its_debian_packages_and_then_its_wheels() -> None:
-    debs = (deb("python3.11"), deb("libx").model_copy(update={"layer": 2}), deb("git").model_copy(update={"layer": 1}))
+    debs = (deb("curl"), deb("libx").model_copy(update={"layer": 2}), deb("git").model_copy(update={"layer": 1}))
     rendered = _render({"apt": debs})
     text = _dockerfile(rendered)
-    steps = [text.index(f"source=artifacts/{one},") for one in ("apt/0", "wheels/0", "apt/1", "wheels/1", "apt/2")]
-    assert steps == sorted(steps)
+    final = text.partition(" AS environment")[2]
+    steps = (
+        "source=artifacts/apt/0,",
+        "--from=wheels-0 ",
+        "source=artifacts/apt/1,",
+        "--from=wheels-1 ",
+        "artifacts/apt/2,",
+    )
+    places = [final.index(one) for one in steps]
+    assert places == sorted(places)
     assert "source=artifacts/wheels/2" not in text
     assert rendered.context["artifacts/apt/1/SHA256SUMS"] == sums("git_1.0-1_amd64.deb")
 
@@ -124,8 +136,29 @@ def test_a_python_that_is_not_the_bases_gets_bytecode_and_the_wheels() -> None:
     other = (deb("libpython3.13-stdlib"), deb("python3.13"), deb("git").model_copy(update={"layer": 1}))
     text = _dockerfile(_render({"apt": other}, python="3.13"))
     assert text.count("sh /run/build/bytecode.sh python3.13\n") == 1
-    assert text.index("dpkg.sh /run/debs\nsh /run/build/bytecode.sh python3.13") < text.index("wheels.sh devenv 3.13")
+    assert text.index("dpkg.sh /run/debs\nsh /run/build/bytecode.sh python3.13") < text.index("wheels.sh 990 3.13\n")
     assert "bytecode.sh python" not in _dockerfile(_render({"apt": (deb("git"),)}))
+
+
+def test_wheels_are_made_beside_the_base_while_a_copy_of_them_is_cheap() -> None:
+    small = _dockerfile(_render())
+    assert "FROM unpacked AS wheels-0" in small
+    assert "FROM wheels-0 AS wheels-1" in small
+    assert "sh /run/build/wheels.sh 990 3.11 /layer\n" in small
+    first, second = lock().wheels
+    large = _render({"wheels": (first, second.model_copy(update={"size": 300_000_001}))})
+    before, _, final = _dockerfile(large).partition(" AS environment")
+    assert "AS wheels-0" in before
+    assert "wheels-1" not in before
+    assert final.index("COPY --link --from=wheels-0 /layer/ /") < final.index("sh /run/build/wheels.sh 990 3.11\n")
+    below = _dockerfile(_render({"wheels": (first.model_copy(update={"size": 300_000_001}), second)}))
+    assert "AS wheels-" not in below, "what lies over a large layer is installed in its place, too"
+
+
+def test_npm_packages_are_made_beside_the_base() -> None:
+    text = _dockerfile(_render({"npm": npm()}, npm=("@acme/cli@3.1.0",)))
+    assert "FROM node AS npm\n" in text
+    assert "COPY --link --from=npm /opt/npm /opt/npm\n" in text.partition(" AS environment")[2]
 
 
 def test_orders_name_every_package_once() -> None:

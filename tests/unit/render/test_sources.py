@@ -51,7 +51,7 @@ def test_only_what_is_compiled_gets_the_compiler(planned: Plan) -> None:
 
 def test_the_image_gets_the_wheels_of_its_own_packages(planned: Plan) -> None:
     text = dockerfile(planned)
-    final = text[text.index("AS environment") :]
+    final = text[text.index("AS wheels-0") :]
     assert f"from={ODD.stage},source=/,target=/run/built/{ODD.stage}" in final
     assert TOOL.stage not in final
 
@@ -84,7 +84,7 @@ def test_without_sources_there_is_no_trace_of_them() -> None:
 def test_a_layer_may_have_nothing_but_sources(planned: Plan) -> None:
     higher = SOURCES.model_copy(update={"packages": (TOOL, ODD.model_copy(update={"layer": 1}))})
     more = dataclasses.replace(planned, lock=planned.lock.model_copy(update={"sources": higher}), layers=(0, 1))
-    final = dockerfile(more).partition("AS environment")[2]
+    final = dockerfile(more).partition("AS wheels-0")[2]
     assert final.count("sh /run/build/wheels.sh") == 2
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from devenv.build.build import Image
+from devenv.build.image import Image
 from devenv.doors.http.registry.manifest import digest_of
 from devenv.doors.http.registry.reference import Reference
 from devenv.doors.terminal.progress import Silent

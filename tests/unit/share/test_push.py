@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from devenv.build.build import Image
+from devenv.build.image import Image
 from devenv.doors.files import sha256
 from devenv.doors.http.registry.manifest import Descriptor, Manifest, digest_of
 from devenv.doors.settings.credentials import Credential

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from devenv.build.build import Image
 from devenv.build.delta import Delta
+from devenv.build.image import Image
 from devenv.errors import ShareError, UsageError
 from devenv.plan.plan import plan
 from devenv.secrets.known import KnownValues

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from devenv.build import context, own_images
-from devenv.build.build import Image
 from devenv.build.delta import Delta
+from devenv.build.image import Image
 from devenv.doors.dirs import Dirs
 from devenv.doors.terminal.console import Console
 from devenv.doors.terminal.stages import Stages
@@ -42,9 +42,9 @@ def test_a_build_without_a_cache_makes_the_base_anew(
         return Image(reference="devenv/demo:1", id="sha256:1", cached=False)
 
     monkeypatch.setattr(context, "assemble", assemble)
-    monkeypatch.setattr(image, "build", build)
+    monkeypatch.setattr("devenv.build.build.build", build)
     monkeypatch.setattr(image, "find_image", lambda *_: None)
-    monkeypatch.setattr(image, "check_buildx", lambda: "0.13")
+    monkeypatch.setattr("devenv.doors.docker.buildx.check_buildx", lambda: "0.13")
     monkeypatch.setattr(image, "bring_files", bring_files)
     dirs = Dirs(cache=tmp_path, state=tmp_path, config=tmp_path)
     engine: Any = SimpleNamespace(image_id=lambda _: None)
@@ -86,7 +86,7 @@ def test_the_image_below_a_snapshots_layer_is_made_again(
     decided = Decided(
         loaded=loaded(), lock=lock(), plan=plan(loaded(), lock()), delta=layer, elsewhere=elsewhere
     )  # fmt: skip
-    monkeypatch.setattr(image, "check_buildx", lambda: "0.13")
+    monkeypatch.setattr("devenv.doors.docker.buildx.check_buildx", lambda: "0.13")
     dirs = Dirs(cache=tmp_path, state=tmp_path, config=tmp_path)
     engine: Any = SimpleNamespace(image_id=lambda tag: "sha256:2" if tag.endswith("-" + "5" * 16) else None)
     settings: Any = None

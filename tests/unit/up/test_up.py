@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from devenv.build.build import Image
+from devenv.build.image import Image
 from devenv.checks import readiness
 from devenv.container import container as boot
 from devenv.container.spec import decide

@@ -15,8 +15,9 @@ from devenv.doors.docker.address import Endpoint, Tls
 from devenv.doors.docker.engine import connect
 from devenv.doors.machine import engine
 from devenv.doors.machine.engine import ask, facts, is_remote
+from devenv.doors.machine.engine_facts import EngineFacts
 from devenv.doors.machine.gather import assemble
-from devenv.doors.machine.model import EngineFacts, Nvidia
+from devenv.doors.machine.model import Nvidia
 from devenv.doors.settings.config_yaml import HubSettings
 from devenv.doors.settings.settings import Settings
 from devenv.errors import EngineError
