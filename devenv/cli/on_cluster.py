@@ -91,18 +91,14 @@ def _up(at: _At) -> None:
     with app.console.stages(events) as stages:
         session = app.session(stages)
         decided = completed(decide(find(values.get("preset"), Path.cwd()), session), session)
-        if decided.plan.model:
-            raise UsageError(
-                f"{decided.plan.preset} has a model, and devenv does not bring weights to a cluster yet",
-                hint=f"fill the claim {decided.plan.model.volume} yourself: devenv render --target kubernetes",
-            )
         own = at.environment(values.get("name") or decided.plan.preset)
         with own.locked(session.waiting_for("is using this environment"), session.cancel):
+            weights = _weights(decided, session)
             image = _image(at, decided, session, stages)
             wanted = Wanted(
                 name=own.name, image=image, role=values.get("role") or "workbench", settings=app.settings.clusters
             )
-            result = up(decided.plan, wanted, own, at.kubectl, stages)
+            result = up(decided.plan, wanted, own, at.kubectl, stages, weights_from=weights)
     document = _up_json(at, decided, result, image, stages)
     if events:
         events({"event": "result", **document})
@@ -111,6 +107,17 @@ def _up(at: _At) -> None:
     else:
         _tell(app, own.name, result, stages)
     result.report.raise_failed(own.name)
+
+
+def _weights(decided: Decided, session: Session) -> Path | None:
+    """The folder with the model's files, complete; None without a model."""
+    if decided.lock.model is None:
+        return None
+    from devenv.up.weights import fetch_model
+    from devenv.weights.store import Weights
+
+    fetch_model(decided.lock.model, session)
+    return Weights(session.settings.hubs.dir).folder(decided.lock.model.key)
 
 
 def _image(at: _At, decided: Decided, session: Session, stages: Stages) -> str:

@@ -8,11 +8,12 @@ import dataclasses
 import json
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from devenv.checks import gpu, smoke
 from devenv.checks.smoke import Report
-from devenv.cluster import forward, objects
+from devenv.cluster import forward, objects, weights
 from devenv.cluster.objects import SPEC, Key
 from devenv.cluster.refusals import refused
 from devenv.cluster.wait import Waiting, log_tail
@@ -68,8 +69,12 @@ def urls(
     return found | {name: f"http://127.0.0.1:{ports[port]}/" for name, port in others.items()}
 
 
-def up(plan: Plan, wanted: Wanted, environment: Environment, kubectl: Kubectl, stages: Stages) -> Result:
-    """Bring it up; the image is one that the nodes can have. Raises TargetError, NotReadyError, CancelledError."""
+def up(
+    plan: Plan, wanted: Wanted, environment: Environment, kubectl: Kubectl, stages: Stages, *,
+    weights_from: Path | None = None,
+) -> Result:  # fmt: skip
+    """Bring it up; the image is one that the nodes can have, and `weights_from` has the model's files. Raises
+    TargetError, NotReadyError, CancelledError."""
     plan = in_role(plan, wanted.role)
     with stages.stage("cluster") as stage:
         stage.message(f"{kubectl.context}/{kubectl.namespace}")
@@ -80,6 +85,12 @@ def up(plan: Plan, wanted: Wanted, environment: Environment, kubectl: Kubectl, s
         token = _token(wanted, environment, found)
     selected = ",".join(f"{name}={value}" for name, value in selector(wanted.name, wanted.role).items())
     spec = objects.digest(things)
+    if plan.model and weights_from:
+        with stages.stage("send") as stage:
+            check_storage(kubectl, [one for one in things if one["kind"] == "PersistentVolumeClaim"])
+            stage.cached = not weights.bring(plan, wanted, weights_from, kubectl, stage)
+            stage.message(plan.model.locked.key)
+        found |= objects.existing(kubectl, [one for one in things if one["kind"] == "PersistentVolumeClaim"])
     with stages.stage("apply") as stage:
         stage.cached = _applied(found, wanted, spec)
         if not stage.cached:

@@ -7,7 +7,8 @@ import dataclasses
 import json
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from devenv.doors import process
@@ -102,6 +103,17 @@ class Kubectl:
                 if _ENDED in error.outcome.err or not error.is_away or time.monotonic() > end:
                     return error.outcome
             self.cancel.wait(1.0)
+
+    def feed(
+        self, name: str, command: Sequence[str], path: Path, *, container: str, offset: int, tell: Callable[[int], None]
+    ) -> None:
+        """Run a command in a pod whose standard input is a file from `offset` on. Raises KubectlError, OSError,
+        CancelledError."""
+        words = self.command("exec", "--stdin", name, "--container", container, "--", *command)
+        try:
+            process.feed(words, path, offset=offset, tell=tell, cancel=self.cancel)
+        except process.ProcessError as error:
+            raise KubectlError(error.outcome) from None
 
 
 def connect(context: str | None, namespace: str | None, cancel: Cancellation) -> Kubectl:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from devenv.doors.settings.clusters import ClusterSettings
 from devenv.plan.inside import SERVE, WORKBENCH
 from devenv.plan.plan import Plan
 from devenv.plan.role import DRAIN, FILL, HEALTHY
 from devenv.render.kubernetes.volumes import Volume, volumes
-from devenv.render.kubernetes.words import RUN, Wanted, labels
+from devenv.render.kubernetes.words import MODEL, RUN, Wanted, labels
 
 CONTAINER = "environment"
 """The container that people and commands mean."""
@@ -38,10 +39,7 @@ def spec(plan: Plan, wanted: Wanted) -> dict[str, Any]:
         "restartPolicy": "Never" if wanted.role == RUN else "Always",
         "terminationGracePeriodSeconds": _SPREAD_S + _DRAIN_S + 10 if wanted.role == SERVE else 15,
         "securityContext": _user(plan, wanted),
-        **({"imagePullSecrets": [{"name": settings.pull_secret}]} if settings.pull_secret else {}),
-        **({"runtimeClassName": settings.runtime_class} if settings.runtime_class else {}),
-        **({"nodeSelector": dict(settings.node_selector)} if settings.node_selector else {}),
-        **({"tolerations": [dict(one) for one in settings.tolerations]} if settings.tolerations else {}),
+        **_placed(settings),
         **({"initContainers": [first]} if first else {}),
         "containers": [_container(plan, wanted, held)],
         "volumes": [{"name": one.name, **one.source} for one in held],
@@ -140,4 +138,45 @@ def _probes(plan: Plan, wanted: Wanted) -> dict[str, Any]:
         "startupProbe": probe(2, math.ceil(longest / 2)),
         "readinessProbe": probe(5, 2),
         **(serving if wanted.role == SERVE else {}),
+    }
+
+
+FILLED = "/fill/model"
+"""Where the pod that takes weights has their volume."""
+_PATIENT = 'touch /tmp/alive; while [ -n "$(find /tmp/alive -mmin -5)" ]; do sleep 5; done'
+
+
+def weights_pod(plan: Plan, wanted: Wanted) -> dict[str, Any]:
+    """A pod that takes a model's weights from devenv, which touches /tmp/alive meanwhile; it ends five minutes later.
+    It runs where an environment would: storage may belong to a zone."""
+    assert plan.model
+    settings = wanted.settings
+    container = {
+        "name": CONTAINER, "image": wanted.image, "imagePullPolicy": "IfNotPresent", "command": ["sh", "-c", _PATIENT],
+        "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}},
+        "securityContext": _limits(read_only=True),
+        "volumeMounts": [{"name": "model", "mountPath": FILLED}, {"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108
+    }  # fmt: skip
+    return {
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": f"devenv-fill-{plan.model.locked.digest[:12]}", "labels": MODEL},
+        "spec": {
+            "automountServiceAccountToken": False, "enableServiceLinks": False, "restartPolicy": "Never",
+            "activeDeadlineSeconds": 86400, "terminationGracePeriodSeconds": 1,
+            "securityContext": _user(plan, wanted), **_placed(settings),
+            "containers": [container],
+            "volumes": [
+                {"name": "model", "persistentVolumeClaim": {"claimName": plan.model.volume}},
+                {"name": "tmp", "emptyDir": {}},
+            ],
+        },
+    }  # fmt: skip
+
+
+def _placed(settings: ClusterSettings) -> dict[str, Any]:
+    return {
+        **({"imagePullSecrets": [{"name": settings.pull_secret}]} if settings.pull_secret else {}),
+        **({"runtimeClassName": settings.runtime_class} if settings.runtime_class else {}),
+        **({"nodeSelector": dict(settings.node_selector)} if settings.node_selector else {}),
+        **({"tolerations": [dict(one) for one in settings.tolerations]} if settings.tolerations else {}),
     }

@@ -11,6 +11,8 @@ from devenv.plan.plan import Plan
 from devenv.render.kubernetes.words import MODEL, PREFIX, RUN, Wanted, metadata
 
 HOME = "/home/dev"
+MODEL_FOLDER = "model"
+"""The folder of the weights in their volume."""
 _RUN_BYTES = 64 << 20
 
 
@@ -57,7 +59,9 @@ def _volumes(plan: Plan, wanted: Wanted) -> Iterator[Volume]:
         yield Volume(name=f"vol-{name}", source=own or _claim(wanted, f"vol-{name}"), mount=mount)
     if plan.model:
         claim = {"persistentVolumeClaim": {"claimName": plan.model.volume, "readOnly": True}}
-        yield Volume(name="model", source=claim, mount=plan.model.target(wanted.name), read_only=True)
+        yield Volume(
+            name="model", source=claim, mount=plan.model.target(wanted.name), path=MODEL_FOLDER, read_only=True
+        )
     if wanted.settings.uid != plan.uid:
         yield Volume(
             name="etc", source={"emptyDir": {}}, mount="/etc/passwd", fill="etc", path="passwd", read_only=True
