@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import hashlib
 import json
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.integration.conftest import get
+from tests.integration.hub import COMMIT, ID, Hub
 from tests.kubernetes.conftest import BENCH, HOME, Cluster
 from tests.waiting import until
 
@@ -210,6 +212,30 @@ def test_a_gpu_is_asked_for_by_its_resource(cluster: Cluster, namespace: str, tm
         plugin.send_signal(signal.SIGTERM)
         plugin.wait()
         cluster.devenv("down", "--volumes", "t-gpu", *on)
+
+
+def test_weights_come_once_for_a_namespace(cluster: Cluster, namespace: str, tmp_path: Path) -> None:
+    on = ("--on", f"k8s:bench/{namespace}")
+    files = {"config.json": b"{}", "sub/weights.bin": b"0123456789abcdef" * (1 << 20)}
+    with Hub(files) as hub:
+        cluster.env |= {
+            "HF_ENDPOINT": hub.url,
+            "HF_HOME": str(tmp_path / "hf"),
+            "DEVENV_WEIGHTS_DIR": str(tmp_path / "store"),
+        }
+        named = f"{{id: {ID}, revision: {COMMIT}}}"
+        (tmp_path / "devenv.yaml").write_text(f"extends: python\nname: t-weights\nmodel: {{huggingface: {named}}}\n")
+        cluster.ok("lock", str(tmp_path))
+        cluster.bench("load", cluster.ok("build", str(tmp_path)).out.strip())
+        told = cluster.ok("up", str(tmp_path), "--json", *on).json()
+        assert told["smoke"]["passed"]
+        show = 'cd "$DEVENV_MODEL" && sha256sum config.json sub/weights.bin && ! touch x'
+        sums = cluster.ok("exec", *on, "--", "sh", "-c", show).out.split()[::2]
+        assert sums == [hashlib.sha256(data).hexdigest() for data in files.values()]
+        again = cluster.ok("up", str(tmp_path), "--json", *on).json()
+        assert again["untouched"]
+        assert {one["name"]: one["cached"] for one in again["stages"]}["send"]
+        assert not [one for one in cluster.objects("pod", "-n", namespace) if "fill" in one["metadata"]["name"]]
 
 
 def test_others_objects_and_missing_rights(cluster: Cluster, namespace: str) -> None:
