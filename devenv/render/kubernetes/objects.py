@@ -88,7 +88,7 @@ def _job(plan: Plan, wanted: Wanted) -> dict[str, Any]:
 
 
 def _service(plan: Plan, wanted: Wanted) -> dict[str, Any]:
-    ports = [{"name": name, "port": port, "targetPort": port} for name, port in plan.ports]
+    ports = [{"name": name, "port": port, "targetPort": port, "protocol": "TCP"} for name, port in plan.ports]
     return {
         "apiVersion": "v1", "kind": "Service", "metadata": metadata(wanted.top, wanted),
         "spec": {"type": "ClusterIP", "selector": selector(wanted.name, wanted.role), "ports": ports},

@@ -77,7 +77,7 @@ def _first(plan: Plan, wanted: Wanted, held: tuple[Volume, ...]) -> dict[str, An
 
 
 def _container(plan: Plan, wanted: Wanted, held: tuple[Volume, ...]) -> dict[str, Any]:
-    ports = [{"name": f"p{port}", "containerPort": port} for _, port in plan.ports]
+    ports = [{"name": f"p{port}", "containerPort": port, "protocol": "TCP"} for _, port in plan.ports]
     return {
         "name": CONTAINER,
         "image": wanted.image,

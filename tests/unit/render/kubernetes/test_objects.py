@@ -125,7 +125,7 @@ def test_a_model_is_served_by_pods_that_are_replaced_one_by_one() -> None:
     assert spec["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
     service = kinds["Service"]["spec"]
     assert service["selector"].items() <= spec["template"]["metadata"]["labels"].items()
-    assert service["ports"] == [{"name": "api", "port": 8600, "targetPort": 8600}]
+    assert service["ports"] == [{"name": "api", "port": 8600, "targetPort": 8600, "protocol": "TCP"}]
     container = spec["template"]["spec"]["containers"][0]
     env = {one["name"]: one["value"] for one in container["env"]}
     assert (env["DEVENV_ROLE"], env["DEVENV_PEERS"], env["DEVENV_HOSTS"]) == ("serve", "any", "any")
