@@ -20,9 +20,11 @@ from devenv.errors import TargetError
 PROGRAM = "kubectl"
 _RETRY_S = 60.0
 _AWAY = re.compile(
-    r"connection refused|i/o timeout|no route to host|network is unreachable|TLS handshake timeout|unexpected EOF"
-    r"|connection reset|ServiceUnavailable|server is currently unable|etcdserver: |http2: (client|server)"
-    r"|apiserver (is shutting|not ready)|context deadline exceeded|Client\.Timeout|: EOF\b|server rejected our request",
+    r"connection refused|server \S+ was refused|i/o timeout|no route to host|network is unreachable"
+    r"|TLS handshake timeout|unexpected EOF|: EOF\b|connection reset|broken pipe|lost connection|websocket: close"
+    r"|stream error|error dialing backend|http2: (client|server)|ServiceUnavailable|server is currently unable"
+    r"|etcdserver: |apiserver (is shutting|not ready)|context deadline exceeded|Client\.Timeout"
+    r"|server rejected our request",
     re.IGNORECASE,
 )
 """What a server says, or does not, while it starts again."""

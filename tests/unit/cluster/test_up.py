@@ -156,7 +156,7 @@ def test_missing_rights_are_named_before_anything_is_made(environment: Environme
         ("error: You must be logged in to the server (Unauthorized)", "You must be logged in", "log in to the cluster again"),
         ("Unable to connect to the server: x509: certificate has expired or is not yet valid: current time 2026-11-28",
          "not yet valid", "clock"),
-        ("The connection to the server 10.0.0.1:6443 was refused", "was refused", None),
+        ("The connection to the server 10.0.0.1:6443 was refused - did you specify", "does not answer", "VPN"),
         ("Unable to connect to the server: dial tcp: i/o timeout", "does not answer", "VPN"),
     ],
 )  # fmt: skip

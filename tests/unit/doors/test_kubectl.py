@@ -14,7 +14,7 @@ from devenv.doors.cancellation import Cancellation
 from devenv.doors.kubectl import Kubectl, KubectlError, connect
 from devenv.errors import TargetError
 
-AWAY = "The connection to the server 10.0.0.1:6443 was refused - did you specify the right host or port? connection refused"
+AWAY = "The connection to the server 10.0.0.1:6443 was refused - did you specify the right host or port?"
 Answer = Callable[[Sequence[str]], tuple[int, str, str]]
 
 
