@@ -4,31 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devenv.cli.app import App
-from devenv.container.state import Environment, environment
+from devenv.cli.cluster_command import At, pages
 from devenv.doors import process
 from devenv.doors.cancellation import Cancellation
-from devenv.doors.kubectl import Kubectl, connect
+from devenv.doors.kubectl import connect
 from devenv.doors.terminal.console import printable
-from devenv.errors import NotReadyError, PresetError, SmokeError, UsageError
+from devenv.errors import NotReadyError, SmokeError, UsageError
 from devenv.plan.inside import WORKSPACE
 
 if TYPE_CHECKING:
     from devenv.cli.elsewhere import Command
     from devenv.cluster.life import Here
-    from devenv.cluster.up import Result
     from devenv.doors.settings.targets import KubernetesTarget
-    from devenv.doors.terminal.stages import Stages
-    from devenv.up.decide import Decided
-    from devenv.up.session import Session
-
-_UP = frozenset({"preset", "name", "role", "relock", "json", "json_events", "json_"})
 
 
 def hand(app: App, target: KubernetesTarget, command: Command) -> Any:
@@ -39,139 +31,10 @@ def hand(app: App, target: KubernetesTarget, command: Command) -> Any:
             f"devenv {command.name} does not work in a cluster", hint=f"what does: {', '.join(sorted(_COMMANDS))}"
         )
     kubectl = connect(target.context, target.namespace, Cancellation())
-    return act(_At(app, kubectl, command))
+    return act(At(app, kubectl, command))
 
 
-class _At:
-    """One command in one namespace."""
-
-    def __init__(self, app: App, kubectl: Kubectl, command: Command | None) -> None:
-        self.app = app
-        self.kubectl = kubectl
-        self.values: Mapping[str, Any] = command.values if command else {}
-        self.given: frozenset[str] = command.given if command else frozenset()
-
-    def refuse_others(self, known: frozenset[str]) -> None:
-        """Raise UsageError for options that mean nothing here."""
-        if others := sorted(self.given - known):
-            raise UsageError(
-                f"--{others[0].replace('_', '-')} means nothing in a cluster", hint="leave it out, or use: --on here"
-            )
-
-    def environment(self, name: str) -> Environment:
-        """What this machine keeps for an environment of the namespace: ports and the token."""
-        place = hashlib.sha256(f"{self.kubectl.context}\n{self.kubectl.namespace}".encode()).hexdigest()[:16]
-        return environment(name, self.app.dirs.state / "clusters" / place)
-
-    def select(self, name: str | None) -> Here:
-        """The environment that is meant."""
-        from devenv.cluster.life import select
-
-        return select(self.kubectl, name, _preset_here())
-
-
-def _preset_here() -> str | None:
-    from devenv.preset.load import find, load
-
-    try:
-        return load(find(None, Path.cwd())).preset.name
-    except PresetError:
-        return None
-
-
-def _up(at: _At) -> None:
-    from devenv.cluster.up import up
-    from devenv.preset.load import find
-    from devenv.render.kubernetes.words import Wanted
-    from devenv.up.decide import completed, decide
-
-    at.refuse_others(_UP)
-    app, values = at.app, at.values
-    events = app.console.event if values.get("json_events") else None
-    with app.console.stages(events) as stages:
-        session = app.session(stages)
-        decided = completed(decide(find(values.get("preset"), Path.cwd()), session), session)
-        own = at.environment(values.get("name") or decided.plan.preset)
-        with own.locked(session.waiting_for("is using this environment"), session.cancel):
-            weights = _weights(decided, session)
-            image = _image(at, decided, session, stages)
-            wanted = Wanted(
-                name=own.name, image=image, role=values.get("role") or "workbench", settings=app.settings.clusters
-            )
-            result = up(decided.plan, wanted, own, at.kubectl, stages, weights_from=weights)
-    document = _up_json(at, decided, result, image, stages)
-    if events:
-        events({"event": "result", **document})
-    elif app.json:
-        app.console.json(document)
-    else:
-        _tell(app, own.name, result, stages)
-    result.report.raise_failed(own.name)
-
-
-def _weights(decided: Decided, session: Session) -> Path | None:
-    """The folder with the model's files, complete; None without a model."""
-    if decided.lock.model is None:
-        return None
-    from devenv.up.weights import fetch_model
-    from devenv.weights.store import Weights
-
-    fetch_model(decided.lock.model, session)
-    return Weights(session.settings.hubs.dir).folder(decided.lock.model.key)
-
-
-def _image(at: _At, decided: Decided, session: Session, stages: Stages) -> str:
-    """The image as nodes pull it: by digest from the user's registry, pushed there first."""
-    settings = at.app.settings.clusters
-    if not settings.registry:
-        stages.note(
-            f"no registry is set, so the nodes need the image {decided.plan.image} already; name one as 'registry' in "
-            "config.yaml, section kubernetes"
-        )
-        return decided.plan.image
-    from devenv.cli.known_secrets import known_secrets
-    from devenv.doors.http.registry.reference import Reference
-    from devenv.share.place import InRegistry
-    from devenv.share.push import Subject, push
-    from devenv.up.image import make_image
-
-    tag = decided.plan.image.rpartition(":")[2]
-    place = InRegistry(reference=Reference.parse(f"{settings.registry}/{decided.plan.preset}:{tag}"))
-    decided, image = make_image(decided, session)
-    return push(Subject(decided=decided, image=image), place, known_secrets(at.app), session).reference
-
-
-def _up_json(at: _At, decided: Decided, result: Result, image: str, stages: Stages) -> dict[str, Any]:
-    from devenv.up.report import smoke_json, stages_json
-
-    return {
-        "name": at.environment(at.values.get("name") or decided.plan.preset).name, "preset": decided.plan.preset,
-        "role": result.plan.role, "lock_digest": decided.lock.digest, "image": image, "pod": result.pod,
-        "context": at.kubectl.context, "namespace": at.kubectl.namespace, "urls": result.urls,
-        "untouched": result.untouched, "stages": stages_json(stages.reports()), "smoke": smoke_json(result.report),
-    }  # fmt: skip
-
-
-def _tell(app: App, name: str, result: Result, stages: Stages) -> None:
-    if result.untouched:
-        app.console.note(f"{name} is up already; nothing changed")
-    else:
-        rows = [(one.name, f"{one.seconds:.1f} s", "cached" if one.cached else "") for one in stages.reports()]
-        app.console.note("")
-        app.console.table("", ("stage", "time", ""), rows)
-        app.console.note(f"\n{name} is up as pod {result.pod} after {stages.seconds:.1f} s")
-    for check in result.report.checks:
-        app.console.note(printable(f"smoke {check.line}", one_line=True))
-    _pages(app, result.urls)
-
-
-def _pages(app: App, urls: Mapping[str, str]) -> None:
-    width = max((len(one) for one in urls), default=0)
-    for service, url in urls.items():
-        app.console.data(f"{service.ljust(width)}  {url}")
-
-
-def _ps(at: _At) -> None:
+def _ps(at: At) -> None:
     from devenv.cluster.life import every
 
     found = every(at.kubectl)
@@ -189,7 +52,7 @@ def _ps(at: _At) -> None:
     at.app.console.table("", ("NAME", "PRESET", "STATE", "NODE", "URL"), rows, stdout=True)
 
 
-def _status(at: _At) -> None:
+def _status(at: At) -> None:
     from devenv.cluster.life import services
 
     here = at.select(at.values.get("name"))
@@ -210,7 +73,7 @@ def _status(at: _At) -> None:
     at.app.console.data("\n".join(printable(line, one_line=True) for line in lines))
 
 
-def _stop(at: _At) -> None:
+def _stop(at: At) -> None:
     from devenv.cluster.life import stop
 
     at.refuse_others(frozenset({"names", "json"}))
@@ -220,7 +83,7 @@ def _stop(at: _At) -> None:
         at.app.console.note(f"{here.name} is stopped; its volumes are kept")
 
 
-def _down(at: _At) -> None:
+def _down(at: At) -> None:
     from devenv.cluster.life import down
 
     at.refuse_others(frozenset({"names", "volumes", "ports", "json"}))
@@ -241,7 +104,7 @@ def _down(at: _At) -> None:
         at.app.console.json([*names])
 
 
-def _logs(at: _At) -> None:
+def _logs(at: At) -> None:
     name, service = at.values.get("name"), at.values.get("service")
     here = at.select(name)
     lines, follow = str(at.values.get("lines") or 200), bool(at.values.get("follow"))
@@ -262,7 +125,7 @@ def _any_pod(here: Here) -> str:
     return str(here.pod["metadata"]["name"])
 
 
-def _exec(at: _At) -> None:
+def _exec(at: At) -> None:
     words, name = tuple(at.values.get("words") or ()), at.values.get("name")
     if words[:1] == ("--",):
         words = words[1:]
@@ -273,11 +136,11 @@ def _exec(at: _At) -> None:
     _inside(at, at.select(name), words, at.values.get("workdir"))
 
 
-def _shell(at: _At) -> None:
+def _shell(at: At) -> None:
     _inside(at, at.select(at.values.get("name")), ("bash", "-l"), None)
 
 
-def _inside(at: _At, here: Here, words: tuple[str, ...], workdir: str | None) -> None:
+def _inside(at: At, here: Here, words: tuple[str, ...], workdir: str | None) -> None:
     streams = ["--stdin", *(["--tty"] if sys.stdin.isatty() and sys.stdout.isatty() else [])]
     place = f"{WORKSPACE}/{workdir}" if workdir and not workdir.startswith("/") else workdir or WORKSPACE
     command = ["devenv-exec", "sh", "-c", 'cd "$0" && exec "$@"', place, *words]
@@ -285,7 +148,7 @@ def _inside(at: _At, here: Here, words: tuple[str, ...], workdir: str | None) ->
     sys.exit(process.interactive(full))
 
 
-def _smoke(at: _At) -> None:
+def _smoke(at: At) -> None:
     from devenv.checks import smoke
     from devenv.up.report import smoke_json
 
@@ -308,7 +171,7 @@ def _smoke(at: _At) -> None:
         report.raise_failed(here.name)
 
 
-def _start(at: _At) -> None:
+def _start(at: At) -> None:
     from devenv.cluster import forward
     from devenv.cluster.up import scale
     from devenv.cluster.wait import Waiting
@@ -325,12 +188,24 @@ def _start(at: _At) -> None:
         with stages.stage("forward"):
             ports = forward.choose(own, tuple(port for _, port in here.ports))
             forward.begin(own, at.kubectl, selected, ports, asked=tuple(one.port for one in here.services if one.port))
-    _pages(at.app, here.urls(own))
+    pages(at.app, here.urls(own))
 
 
-_COMMANDS: Mapping[str, Callable[[_At], None]] = {
+def _up(at: At) -> None:
+    from devenv.cli.on_cluster_up import up_there
+
+    up_there(at)
+
+
+def _run(at: At) -> None:
+    from devenv.cli.on_cluster_up import run_there
+
+    run_there(at)
+
+
+_COMMANDS: Mapping[str, Callable[[At], None]] = {
     "up": _up, "ps": _ps, "status": _status, "stop": _stop, "start": _start, "down": _down, "logs": _logs,
-    "exec": _exec, "shell": _shell, "smoke": _smoke,
+    "exec": _exec, "run": _run, "shell": _shell, "smoke": _smoke,
 }  # fmt: skip
 
 
@@ -339,7 +214,7 @@ def rows(app: App, target: KubernetesTarget) -> list[dict[str, Any]]:
     from devenv.cluster.life import every
 
     kubectl = dataclasses.replace(connect(target.context, target.namespace, Cancellation()), retry_s=0)
-    at = _At(app, kubectl, None)
+    at = At(app, kubectl, None)
     return [one.json(at.environment(one.name), kubectl) for one in every(kubectl)]
 
 

@@ -16,7 +16,7 @@ from devenv.errors import NotReadyError, UsageError
 from devenv.plan.inside import SERVE, PlannedCheck, PlannedService
 from devenv.plan.role import HEALTHY
 from devenv.render.kubernetes.pod import CONTAINER
-from devenv.render.kubernetes.words import APP, COMPONENT, FORMAT, INSTANCE, MANAGED_BY, MANAGER, PREFIX, RUN
+from devenv.render.kubernetes.words import APP, COMPONENT, FORMAT, INSTANCE, MANAGED_BY, MANAGER, PREFIX
 
 _OURS = {APP: MANAGER, MANAGED_BY: MANAGER}
 
@@ -158,12 +158,11 @@ def down(name: str, environment: Environment, kubectl: Kubectl, *, with_volumes:
     """Remove exactly our objects of that environment, and its volumes only when asked for. Raises TargetError."""
     forward.end(environment)
     found = [one for one in objects.of_environment(kubectl, name) if objects.is_ours(one)]
-    jobs = [one for one in found if one["metadata"]["labels"].get(COMPONENT) == RUN]
     secrets = [one for one in found if one["kind"] == "Secret" and not with_volumes]
-    removed = objects.remove(kubectl, [one for one in found if one not in secrets and one not in jobs])
+    removed = objects.remove(kubectl, [one for one in found if one not in secrets])
     if with_volumes:
         claims = objects.of_environment(kubectl, name, kinds="persistentvolumeclaim", role="volume")
-        removed += objects.remove(kubectl, [*jobs, *claims])
+        removed += objects.remove(kubectl, claims)
         environment.forget()
     elif ports:
         environment.keep_ports({})

@@ -214,6 +214,13 @@ def test_a_gpu_is_asked_for_by_its_resource(cluster: Cluster, namespace: str, tm
         cluster.devenv("down", "--volumes", "t-gpu", *on)
 
 
+def test_a_command_runs_as_a_job(cluster: Cluster, namespace: str) -> None:
+    on = ("--on", f"k8s:bench/{namespace}")
+    done = cluster.devenv("run", "python", *on, "-e", "KEY=hidden", "--", "sh", "-c", 'echo "$KEY"; whoami; exit 5')
+    assert (done.code, done.out.split()[-2:]) == (5, ["hidden", "dev"])
+    assert not cluster.objects("job,secret,networkpolicy", "-n", namespace, "-l", "app.kubernetes.io/name=devenv")
+
+
 def test_weights_come_once_for_a_namespace(cluster: Cluster, namespace: str, tmp_path: Path) -> None:
     on = ("--on", f"k8s:bench/{namespace}")
     files = {"config.json": b"{}", "sub/weights.bin": b"0123456789abcdef" * (1 << 20)}

@@ -99,7 +99,7 @@ def _closed(wanted: Wanted) -> dict[str, Any]:
     """Nobody in the cluster reaches its pods: pages come through the API server alone."""
     return {
         "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
-        "metadata": metadata(f"devenv-{wanted.name}-{wanted.role}", wanted),
+        "metadata": metadata(wanted.top if wanted.role == RUN else f"{wanted.top}-{wanted.role}", wanted),
         "spec": {"podSelector": {"matchLabels": selector(wanted.name, wanted.role)}, "policyTypes": ["Ingress"]},
     }  # fmt: skip
 

@@ -67,7 +67,9 @@ class FakeKubectl:
         return copy.deepcopy([
             one
             for (kind, _), one in self.objects.items()
-            if kind.lower() in kinds and wanted.items() <= one["metadata"].get("labels", {}).items()
+            if kind.lower() in kinds
+            and (len(arguments) < 3 or arguments[2].startswith("--") or arguments[2] == one["metadata"]["name"])
+            and wanted.items() <= one["metadata"].get("labels", {}).items()
         ])  # fmt: skip
 
     def exec(self, name: str, command: list[str], *, container: str, timeout_s: float = 0) -> Outcome:
