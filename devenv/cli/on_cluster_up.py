@@ -8,18 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 from devenv.cli.app import App
 from devenv.cli.cluster_command import At, pages
+from devenv.container.state import Environment
 from devenv.doors import process
 from devenv.doors.terminal.console import printable
 from devenv.doors.terminal.progress import Silent
-from devenv.errors import UsageError
+from devenv.errors import ShareError, UsageError
 
 if TYPE_CHECKING:
     from devenv.cluster.up import Result
     from devenv.doors.terminal.stages import Stages
+    from devenv.share.place import InRegistry
     from devenv.up.decide import Decided
     from devenv.up.session import Session
 
 _UP = frozenset({"preset", "name", "role", "relock", "json", "json_events", "json_"})
+_PUSHED = "pushed.json"
+_MOST_PUSHED = 1000
 
 
 def up_there(at: At) -> None:
@@ -80,8 +84,30 @@ def _image(at: At, decided: Decided, session: Session, stages: Stages) -> str:
 
     tag = decided.plan.image.rpartition(":")[2]
     place = InRegistry(reference=Reference.parse(f"{settings.registry}/{decided.plan.preset}:{tag}"))
+    # The tag stands for preset, lock and templates, so what was pushed under it is the same image.
+    memory = Environment(name="clusters", folder=at.app.dirs.state / "clusters")
+    known = memory.kept(_PUSHED)
+    known = known if isinstance(known, dict) else {}
+    digest = str(known.get(str(place), ""))
+    if digest and _is_there(place, digest, session):
+        return place.at(digest)
     decided, image = make_image(decided, session)
-    return push(Subject(decided=decided, image=image), place, known_secrets(at.app), session).reference
+    pushed = push(Subject(decided=decided, image=image), place, known_secrets(at.app), session)
+    memory.keep(_PUSHED, dict([*known.items(), (str(place), pushed.digest)][-_MOST_PUSHED:]))
+    return pushed.reference
+
+
+def _is_there(place: InRegistry, digest: str, session: Session) -> bool:
+    with session.stages.stage("registry") as stage:
+        stage.cached = True
+        stage.message(place.at(digest))
+        try:
+            with place.opened(session) as images:
+                images.manifest(digest)
+        except ShareError:
+            stage.cached = False
+            return False
+        return True
 
 
 def _up_json(at: At, decided: Decided, result: Result, image: str, stages: Stages) -> dict[str, Any]:

@@ -27,6 +27,8 @@ _POD_S = 10.0
 _NO_POD = "no pod runs"
 _GONE_S = 900.0
 """How long there may be no pod: it moves, or someone else removed the environment."""
+_AWAY_S = 86400.0
+"""How long the cluster may be away: this machine sleeps, or the cluster is no more."""
 
 
 def main(folder: Path) -> None:
@@ -54,8 +56,8 @@ def main(folder: Path) -> None:
         while not cancel.is_set:
             said, was_long = _once(wanted, cancel)
             tries = 0 if was_long else tries + 1
-            last = last if said == _NO_POD else time.monotonic()
-            if time.monotonic() - last > _GONE_S:
+            last = time.monotonic() if was_long else last
+            if time.monotonic() - last > (_GONE_S if said == _NO_POD else _AWAY_S):
                 return
             if said and not cancel.is_set:
                 environment.keep(ALIVE, {"process": me, "said": said[-500:]})

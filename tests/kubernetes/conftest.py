@@ -19,11 +19,14 @@ from typing import Any
 
 import pytest
 
+from tests.integration.registries import docker_registry
+
 ASKED = bool(os.environ.get("DEVENV_TEST_KUBERNETES"))
 collect_ignore_glob = [] if ASKED else ["test_*.py"]
 ROOT = Path(__file__).parents[2]
 BENCH = ROOT / "tools/kubernetes"
 HOME = Path(os.environ.get("BENCH_HOME") or ROOT / ".venv/tools/kubernetes")
+REGISTRY = int(os.environ.get("BENCH_PORT") or 16443) + 5
 SETTINGS = {"cpu": "50m", "memory": "200Mi", "workspace_size": "100Mi", "data_size": "100Mi"}
 
 
@@ -57,7 +60,9 @@ class Cluster:
         """The user's own settings for clusters."""
         path = self.folder / "config/devenv/config.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"kubernetes": {**SETTINGS, **changes}}))
+        place = f"198.18.0.1:{REGISTRY}"
+        settings = {**SETTINGS, "registry": f"{place}/team", **changes}
+        path.write_text(json.dumps({"registries": {place: {"insecure": True}}, "kubernetes": settings}))
 
     def bench(self, *arguments: str) -> None:
         """A command of the bench."""
@@ -96,13 +101,12 @@ class Cluster:
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Three nodes with the images of `python` and `rapidocr`; gone at the end, unless they were there before."""
+    """Three nodes and a registry that they pull from; gone at the end, unless the nodes were there before."""
     was_there = (HOME / "kubeconfig").exists()
     found = Cluster(tmp_path_factory.mktemp("cluster"))
     found.bench("up", "3")
-    images = [found.ok("build", preset).out.strip() for preset in ("python", "rapidocr")]
-    found.bench("load", *images)
-    yield found
+    with docker_registry(tmp_path_factory.mktemp("registry"), host="198.18.0.1", port=REGISTRY):
+        yield found
     if not was_there:
         found.bench("down")
 

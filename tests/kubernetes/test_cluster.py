@@ -191,7 +191,6 @@ def test_a_gpu_is_asked_for_by_its_resource(cluster: Cluster, namespace: str, tm
     on = ("--on", f"k8s:bench/{namespace}")
     (tmp_path / "devenv.yaml").write_text("extends: python\nname: t-gpu\ngpu: {required: true}\n")
     cluster.ok("lock", str(tmp_path))
-    cluster.bench("load", cluster.ok("build", str(tmp_path)).out.strip())
     without = cluster.devenv("up", str(tmp_path), *on)
     assert without.code == 9
     assert "Insufficient nvidia.com/gpu" in without.err
@@ -233,7 +232,6 @@ def test_weights_come_once_for_a_namespace(cluster: Cluster, namespace: str, tmp
         named = f"{{id: {ID}, revision: {COMMIT}}}"
         (tmp_path / "devenv.yaml").write_text(f"extends: python\nname: t-weights\nmodel: {{huggingface: {named}}}\n")
         cluster.ok("lock", str(tmp_path))
-        cluster.bench("load", cluster.ok("build", str(tmp_path)).out.strip())
         told = cluster.ok("up", str(tmp_path), "--json", *on).json()
         assert told["smoke"]["passed"]
         show = 'cd "$DEVENV_MODEL" && sha256sum config.json sub/weights.bin && ! touch x'

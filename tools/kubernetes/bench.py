@@ -11,7 +11,8 @@
 
 Each node is a set of namespaces (network, mounts, processes, host name) with its own containerd, kubelet and kube-proxy;
 killing its first process ends all of it. The control plane runs on the host. BENCH_HOME: the folder for everything
-(default: .venv/tools/kubernetes). BENCH_BIN: programs that are there already. BENCH_PORT: the first of five ports.
+(default: .venv/tools/kubernetes). BENCH_BIN: programs that are there already. BENCH_PORT: the first of five ports; nodes
+pull by plain HTTP from a registry that a test starts at the sixth, on 198.18.0.1.
 
 Root, Debian 12, cgroup v1, iproute2; it runs beside Docker and does not touch it. Kubernetes is the newest whose servers the
 distribution's own compiler builds: no Pod Security admission, no enforced NetworkPolicy, no DNS, no volume provisioner.
@@ -190,7 +191,7 @@ def start_node(name, index, old):
     }))  # fmt: skip
     write_kubeconfig(place / "kubeconfig", f"system:node:{name}", f"https://{HOST}:{PORT}")
     values = {"NAME": name, "NODE": place, "BIN": BIN, "RUN": RUN, "IP": address, "PODS": PODS,
-              "OLD": "--container-runtime=remote" * old}  # fmt: skip
+              "REGISTRY": f"{HOST}:{PORT + 5}", "OLD": "--container-runtime=remote" * old}  # fmt: skip
     start(name, "env", *(f"{key}={value}" for key, value in values.items()), "nsenter", f"--net=/run/netns/kb-{name}",
           "unshare", "--mount", "--uts", "--pid", "--fork", "--mount-proc", "--kill-child", "sh", HERE / "node.sh")  # fmt: skip
 
