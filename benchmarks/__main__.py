@@ -16,6 +16,7 @@ from benchmarks.devcontainer import devcontainer, measurable
 from benchmarks.doctor import doctor
 from benchmarks.exporting import exporting
 from benchmarks.fetching import fetching
+from benchmarks.memory import memory
 from benchmarks.quick import help_, render
 from benchmarks.rebuild import rebuild
 from benchmarks.result import Result
@@ -36,6 +37,7 @@ BENCHMARKS: dict[str, Callable[[Bench], Result]] = {
     "weights": weights,
     "export": exporting,
     "changes": changes,
+    "memory": memory,
     "share": sharing,
 }
 _REMOVES = frozenset({"cold", "share"})

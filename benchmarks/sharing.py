@@ -31,7 +31,7 @@ def sharing(bench: Bench) -> Result:
 
     def ours() -> tuple[float, float, float, float]:
         cache = bench.folder / "cache"
-        with _registry(bench.folder / "registry") as host:
+        with registry(bench.folder / "registry") as host:
             reference, env = f"{host}/team/share:1", {"XDG_CACHE_HOME": str(cache)}
             _make(bench, project)
             shutil.rmtree(cache, ignore_errors=True)  # with the layers of the last round
@@ -47,7 +47,7 @@ def sharing(bench: Bench) -> Result:
         return pushed.seconds, pulled, more.json()["sent"], layer
 
     def theirs() -> tuple[float, float]:
-        with _registry(bench.folder / "registry") as host:
+        with registry(bench.folder / "registry") as host:
             image = _make(bench, project)
             tag = f"{host}/team/docker:1"
             docker("tag", image, tag)
@@ -94,7 +94,7 @@ def _layer_bytes(storage: Path) -> float:
 
 
 @contextlib.contextmanager
-def _registry(folder: Path) -> Iterator[str]:
+def registry(folder: Path) -> Iterator[str]:
     """An empty registry; its host."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 @click.group("on-box", hidden=True)
 def on_box() -> None:
     """Serve a devenv on another machine."""
+    with contextlib.suppress(OSError):
+        os.utime(Path(_program()[0]).parent)  # it is in use
 
 
 @on_box.command()

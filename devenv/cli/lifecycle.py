@@ -11,7 +11,7 @@ from devenv.checks import readiness
 from devenv.cli.app import App, all_users_option, json_option, pass_app
 from devenv.cli.elsewhere import on_option
 from devenv.container import condition, labels, life, once, usage
-from devenv.container.state import is_name
+from devenv.container.names import is_name
 from devenv.doors.docker.engine import LABEL
 from devenv.doors.terminal.console import bytes_text, printable
 from devenv.errors import EngineError, NotReadyError

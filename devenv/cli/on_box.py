@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devenv.cli.ssh import program
+from devenv.cli.program import program
 from devenv.doors.ssh import Ssh, sockets
 from devenv.doors.terminal.console import printable
 from devenv.errors import TargetError, UsageError
 from devenv.remote.box import OnBox
-from devenv.remote.links import UP, Link, ports_of, rewritten
+from devenv.remote.links import UP, Keeper, Link, ports_of, rewritten
 
 if TYPE_CHECKING:
     from devenv.cli.app import App
@@ -97,7 +97,7 @@ def _captured(app: App, box: OnBox, command: Command, project: Path | None) -> A
         ports = {there: here for link in box.links.every() for there, here in link.ports}
     if command.name in ("stop", "down") and done.code == 0:
         for one in _ended(box, done.out, command, project):
-            box.links.end(one)
+            box.links.end(one, forget=command.name == "down")
     if done.out:
         text = rewritten(done.out, ports)
         app.console.document(text) if app.json else app.console.data(text)
@@ -145,9 +145,12 @@ def linked(app: App, box: OnBox, name: str, urls: Mapping[str, Any], project: Pa
     )  # fmt: skip
     if not wanted.ports and not wanted.project:
         return {}
-    variables = {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    keeper = Keeper(
+        command=(*program(), "on-link"), release=box.ssh.cancel,
+        variables={"PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+    )  # fmt: skip
     try:
-        link = box.links.have(wanted, (*program(), "on-link"), variables)
+        link = box.links.have(wanted, keeper)
     except TargetError as error:
         app.console.warn(f"{error.message}; {error.hint}")
         return {}

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from devenv.cli.on_box import linked, status
 from devenv.cli.open import edit, started
 from devenv.container import desktop
-from devenv.container.state import Environment, is_name
+from devenv.container.names import is_name
+from devenv.container.state import Environment
 from devenv.errors import UsageError
 from devenv.remote.links import rewritten
 

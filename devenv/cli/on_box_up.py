@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devenv.cli import references
 from devenv.cli.on_box import linked, on_box, project_here, told
 from devenv.cli.up import telling_of_failure
 from devenv.doors.terminal.console import Console, printable
 from devenv.errors import FetchError, PresetError, UsageError
-from devenv.fetch.store import Store
 from devenv.plan.inside import WORKBENCH
-from devenv.preset.load import find, is_shipped
 from devenv.preset.project_root import PROJECT_FILE
-from devenv.remote import supply
 from devenv.remote.follow import Ended, Following
 from devenv.remote.talk.places import relative
 
@@ -29,17 +26,20 @@ if TYPE_CHECKING:
     from devenv.remote.box import OnBox
     from devenv.remote.supply import Locked
 
+LOCK_FILE = "devenv.lock"
 _OURS = ("json", "json_events", "folders")
 """Options that mean this machine."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """An `up` for a box: the project that goes along, and the words of the command there."""
+    """An `up` for a box: the project that goes along, and the words of the command there. `locked` reads preset and
+    lock; `lock` is the lock's file, where that is known without reading."""
 
     project: Path | None
     words: tuple[str, ...]
-    locked: Locked | None
+    locked: Callable[[], Locked | None]
+    lock: Path | None
 
 
 def up(app: App, box: OnBox, command: Command) -> None:
@@ -53,7 +53,7 @@ def up(app: App, box: OnBox, command: Command) -> None:
             box = on_box(app, box.target, stages)
             _prepare(app, box, asked)
             ended = _followed(box, asked, stages)
-            if ended.status == FetchError.exit_code and asked.locked and _supplied(app, box, asked.locked, stages):
+            if ended.status == FetchError.exit_code and _supplied(app, box, asked.locked(), stages):
                 ended = _followed(box, asked, stages)
             result = ended.result
             ports: Mapping[int, int] = {}
@@ -100,12 +100,16 @@ def _asked(app: App, command: Command) -> Asked:
     line = words(up_command, values)
     return Asked(
         project=project, words=("-q", "up", "--json-events", *line),
-        locked=None if workspace else supply.locked(word, Path.cwd(), app.dirs),
+        locked=functools.cache(lambda: None if workspace else _locked(app, word)),
+        lock=project / LOCK_FILE if project and word is None else None,
     )  # fmt: skip
 
 
 def _is_elsewhere(word: str) -> bool:
     """Whether a word means no file here: a shipped preset, an image in a registry, a snapshot there."""
+    from devenv.cli import references
+    from devenv.preset.load import find, is_shipped
+
     if references.may_be_reference(word):
         if Path(word).exists():
             raise UsageError(
@@ -122,6 +126,8 @@ def _is_elsewhere(word: str) -> bool:
 
 def _project_of(word: str) -> tuple[Path, str]:
     """The project of a preset's file, and the file in it."""
+    from devenv.preset.load import find
+
     path = find(word, Path.cwd())
     here = project_here()
     if path.name == PROJECT_FILE:
@@ -144,8 +150,15 @@ def _prepare(app: App, box: OnBox, asked: Asked) -> None:
             app.console.warn(f"not the same on {box.target.name}: {path}: {why}")
         if len(done.left) > 10:
             app.console.warn(f"and {len(done.left) - 10} more")
-    if asked.locked:
-        box.supply(asked.locked.lock, all_of_them=bool(app.options.folders))
+    all_of_them = bool(app.options.folders)
+    if (all_of_them or asked.lock is None or not box.has(asked.lock)) and (locked := asked.locked()):
+        box.supply(locked.lock, all_of_them=all_of_them)
+
+
+def _locked(app: App, word: str | None) -> Locked | None:
+    from devenv.remote import supply
+
+    return supply.locked(word, Path.cwd(), app.dirs)
 
 
 def _followed(box: OnBox, asked: Asked, stages: Stages) -> Ended:
@@ -156,10 +169,13 @@ def _followed(box: OnBox, asked: Asked, stages: Stages) -> Ended:
     )
 
 
-def _supplied(app: App, box: OnBox, locked: Locked, stages: Stages) -> bool:
+def _supplied(app: App, box: OnBox, locked: Locked | None, stages: Stages) -> bool:
     """Whether something that the box could not fetch was fetched here and sent."""
+    if locked is None:
+        return False
     from devenv.fetch.fetch import fetch
     from devenv.fetch.sources import archives, repositories
+    from devenv.fetch.store import Store
 
     stages.note(f"{box.target.name} cannot fetch all files: this machine fetches and sends them")
     with stages.stage("fetch") as stage:

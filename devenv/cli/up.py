@@ -10,27 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from devenv.cli import complete, references
+from devenv.cli import complete
 from devenv.cli.app import App, from_option, json_option, pass_app, source_option, weights_dir_option
 from devenv.cli.elsewhere import on_option
-from devenv.cli.meant import decided_by, filling, name_of, snapshot
 from devenv.container.gpu import MODES
 from devenv.doors.terminal.console import Console, printable
 from devenv.errors import CancelledError, DevenvError, UsageError
-from devenv.plan.base_path import NONE, parse
 from devenv.plan.inside import ROLES, WORKBENCH
-from devenv.preset.load import find
-from devenv.up.decide import decide
-from devenv.up.image import make_image
-from devenv.up.preflight import Asked
-from devenv.up.prepare import Wishes, mountable
-from devenv.up.report import image_json, stages_json, up_json
-from devenv.up.up import Result
-from devenv.up.up import up as bring_up
 
 if TYPE_CHECKING:
     from devenv.doors.terminal.stages import Events
     from devenv.share.bring import Way
+    from devenv.up.up import Result
 
 __all__ = ["build", "up"]
 
@@ -104,6 +95,15 @@ def up(
     PRESET is a shipped name, a YAML file, a project folder, a snapshot, an image in a registry (HOST/NAME:TAG), an
     export (DIR, FILE.tar), or nothing: devenv.yaml here or above.
     """
+    # Not at the top: with --on the rooms of `up` are needed on another machine.
+    from devenv.cli import references
+    from devenv.cli.meant import decided_by, filling, name_of, snapshot
+    from devenv.plan.base_path import NONE, parse
+    from devenv.up.preflight import Asked
+    from devenv.up.prepare import Wishes, mountable
+    from devenv.up.report import up_json
+    from devenv.up.up import up as bring_up
+
     if workspace is not None and not workspace.is_dir():
         raise UsageError(f"{workspace} is not a folder", where="--workspace", hint="name a folder that exists")
     events = app.console.event if json_events else None
@@ -170,6 +170,11 @@ def telling_of_failure(events: Events | None) -> Iterator[None]:
 @pass_app
 def build(app: App, preset: str | None, no_cache: bool, relock: bool) -> None:
     """Build the image of PRESET without a network, from files that were fetched and verified before."""
+    from devenv.preset.load import find
+    from devenv.up.decide import decide
+    from devenv.up.image import make_image
+    from devenv.up.report import image_json, stages_json
+
     with app.console.stages() as stages:
         session = app.session(stages)
         decided = decide(find(preset, Path.cwd()), session)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 
 _BLANK = re.compile(r"\n[ \t]*\n")
+_BLANK_BYTES = re.compile(rb"\n[ \t]*\n[ \t\n]*")
+_PACKAGE = b"Package: "
 
 
 def stanzas(text: str) -> Iterator[str]:
@@ -13,6 +16,18 @@ def stanzas(text: str) -> Iterator[str]:
     for stanza in _BLANK.split(text):
         if found := stanza.strip("\n"):
             yield found
+
+
+def packages(index: bytes) -> Iterator[tuple[str, int, int]]:
+    """Name, start and end of each stanza of a Packages index that begins with its `Package`. An index has tens of
+    megabytes, of which little is read: as texts of their own the stanzas would take several times as much memory."""
+    start = len(index) - len(index.lstrip())
+    for blank in itertools.chain(_BLANK_BYTES.finditer(index), (None,)):
+        end = blank.start() if blank else len(index)
+        if index.startswith(_PACKAGE, start):
+            name = index[start + len(_PACKAGE) : index.find(b"\n", start)]
+            yield name.decode(), start, end
+        start = blank.end() if blank else end
 
 
 def field(stanza: str, name: str) -> str:

@@ -42,7 +42,7 @@ _CAUSES = (
     (r"timed out|Timeout|No route to host|Network is unreachable", "it does not answer",
      "switch it on, or bring your network up; then try: ssh {destination} true"),
     (r"Connection (closed|reset)|Broken pipe|kex_exchange|lost", "the connection broke",
-     "run the command again; it goes on with what is there"),
+     "run the command again; it continues with what is there"),
     (r"Bad owner or permissions|Bad configuration option|terminating, \d+ bad", "the client's settings have a mistake",
      "correct ~/.ssh/config"),
 )  # fmt: skip
@@ -86,9 +86,9 @@ class Ssh:
 
     def cancel(self, forwards: Mapping[int, int]) -> None:
         """Let the open connection no longer listen on these ports."""
-        for here, there in forwards.items():
-            with contextlib.suppress(process.TimeoutExpired):
-                self.control("cancel", "-L", f"127.0.0.1:{here}:127.0.0.1:{there}")
+        ports = [f"127.0.0.1:{here}:127.0.0.1:{there}" for here, there in forwards.items()]
+        with contextlib.suppress(process.TimeoutExpired):
+            self.control("cancel", *(part for port in ports for part in ("-L", port)))
 
     def close(self) -> None:
         """Close the connection, with all that uses it."""

@@ -18,7 +18,7 @@ from devenv.remote.probe import Box
 from devenv.remote.talk import places
 
 _UNPACK = r"""
-import os, shutil, sys, tarfile
+import os, shutil, sys, tarfile, time
 top, key = os.path.join(sys.argv[1], "devenv-remote"), sys.argv[2]
 os.makedirs(os.path.join(top, "versions"), mode=0o700, exist_ok=True)
 fresh, place = os.path.join(top, "versions", ".new-%s-%d" % (key, os.getpid())), os.path.join(top, "versions", key)
@@ -33,6 +33,12 @@ try:
     if os.path.isdir(place):
         shutil.rmtree(place)
     os.rename(fresh, place)
+    # Versions that other laptops use stay; of the rest the three that were used last.
+    versions = os.path.join(top, "versions")
+    every = [os.path.join(versions, name) for name in os.listdir(versions) if name[0] != "."]
+    for old in sorted(every, key=os.path.getmtime)[:-3]:
+        if time.time() - os.path.getmtime(old) > 86400:
+            shutil.rmtree(old, ignore_errors=True)
 except OSError as error:
     print("cannot write: %s" % error, file=sys.stderr)
     sys.exit(28 if error.errno in (28, 122) else 1)

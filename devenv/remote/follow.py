@@ -73,12 +73,12 @@ class Following:
                     now = time.monotonic()
                     if self._offset > offset or lost_at is None:
                         lost_at, wait_s = now, _FIRST_WAIT_S
-                        self.stages.note(f"the connection to {self.ssh.name} broke; it goes on there; connecting again")
+                        self.stages.note(f"{self.ssh.name}: the connection broke, up continues there; connecting again")
                     if now - lost_at > self.give_up_s:
                         raise TargetError(
-                            f"the connection to {self.ssh.name} broke; the command goes on there",
+                            f"the connection to {self.ssh.name} broke; the command continues there",
                             detail=error.detail,
-                            hint="run the same command again when it can be reached: it goes on with what is there",
+                            hint="run the same command again when it can be reached: it continues with what is there",
                         ) from None
                 time.sleep(wait_s)
                 wait_s = min(wait_s * 2, _LONGEST_WAIT_S)

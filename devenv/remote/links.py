@@ -9,11 +9,11 @@ import json
 import re
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from devenv.container.state import is_name
+from devenv.container.names import is_name
 from devenv.doors import files, process, secret_file, streams
 from devenv.doors.file_lock import hold
 from devenv.doors.machine.ports import any_free_port, port_is_free
@@ -40,6 +40,16 @@ class Link:
     project: str = ""
     process: str = ""
     state: str = STARTING
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Keeper:
+    """How links are kept: the `command` for a link's file with its `variables`; `release` frees the ports of a link
+    (here to there) that the open connection still has, because its keeper was killed."""
+
+    command: tuple[str, ...]
+    variables: Mapping[str, str]
+    release: Callable[[Mapping[int, int]], None]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,23 +84,25 @@ class Links:
             if link := read(path):
                 yield link
 
-    def have(self, wanted: Link, keeper: Sequence[str], variables: Mapping[str, str]) -> Link:
-        """Keep these ports here from now on; the link when it is up. `keeper` is the command that keeps the link of a
-        file. Raises TargetError with the reason why it is not."""
+    def have(self, wanted: Link, keeper: Keeper) -> Link:
+        """Keep these ports here from now on; the link when it is up. Raises TargetError with the reason why it is
+        not."""
         with hold(self.folder / "links.lock", lambda: None):
-            return self._settled(self._started(wanted, keeper, variables))
+            return self._settled(self._started(wanted, keeper))
 
-    def _started(self, wanted: Link, keeper: Sequence[str], variables: Mapping[str, str]) -> Link:
+    def _started(self, wanted: Link, keeper: Keeper) -> Link:
         old = self.get(wanted.name)
         ports = tuple(sorted(dict(wanted.ports)))
         if old and not is_gone(old) and _is_same(old, wanted, ports):
             return old
         if old:
-            self.end(wanted.name)
-        wanted = dataclasses.replace(wanted, ports=_chosen(ports, dict(old.ports) if old else {}))
+            self.end(wanted.name, wait=True)
+            keeper.release({here: there for there, here in old.ports})
+        kept = old or read(self._ports(wanted.name))
+        wanted = dataclasses.replace(wanted, ports=_chosen(ports, dict(kept.ports) if kept else {}))
         path = self.path(wanted.name)
         keep(path, wanted)
-        streams.background([*keeper, str(path)], variables=variables, said=path.with_suffix(".log"))
+        streams.background([*keeper.command, str(path)], variables=keeper.variables, said=path.with_suffix(".log"))
         return wanted
 
     def _settled(self, link: Link) -> Link:
@@ -107,18 +119,27 @@ class Links:
             hint=f"see {self.path(link.name)}"[:-5] + ".log",
         )
 
-    def end(self, name: str) -> None:
-        """End an environment's link."""
+    def _ports(self, name: str) -> Path:
+        """What keeps the ports of an environment without a link, so that its addresses stay."""
+        return self.path(name).with_suffix(".ports")
+
+    def end(self, name: str, *, forget: bool = False, wait: bool = False) -> None:
+        """End an environment's link; `forget`: its ports, too; `wait` until they are free."""
         path = self.path(name)
         link = read(path)
+        if link and not forget:
+            keep(self._ports(name), link)
+        if forget:
+            self._ports(name).unlink(missing_ok=True)
         path.unlink(missing_ok=True)
         path.with_suffix(".log").unlink(missing_ok=True)
         if link and link.process and not process.is_gone(link.process):
             streams.end(_pid(link.process), signal.SIGTERM)
             limit = time.monotonic() + 10
-            while not process.is_gone(link.process) and time.monotonic() < limit:
+            while wait and not process.is_gone(link.process) and time.monotonic() < limit:
                 time.sleep(_LOOK_EVERY_S)
-            path.unlink(missing_ok=True)  # it may just have written that it is up
+            if wait:
+                path.unlink(missing_ok=True)  # it may just have written that it is up
 
 
 def read(path: Path) -> Link | None:

@@ -50,10 +50,17 @@ Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Stanza:
-    """One package in an archive's index: its control text and the suite that has it."""
+    """One package in an archive's index: its place there and the suite that has it."""
 
-    text: str
+    index: bytes = dataclasses.field(repr=False)
+    start: int
+    end: int
     suite: str
+
+    @property
+    def text(self) -> str:
+        """Its control text."""
+        return self.index[self.start : self.end].decode()
 
     def field(self, name: str) -> str:
         """A field's first line; empty when there is none."""
@@ -167,17 +174,15 @@ class Apt:
         rows = [line.split("\t") for line in listed.splitlines()]
         for file, key, suite in sorted(rows, key=lambda row: len(row[2])):
             try:
-                text = Path(file).read_text(encoding="utf-8")
+                index = Path(file).read_bytes()
             except FileNotFoundError:
                 continue
             if made := _date(file.removesuffix(key.replace("/", "_")), self._origin):
                 # Of several mirrors of a suite the newest, because it had all resolved packages.
                 self._made[suite.rstrip("/")] = max(made, self._made.get(suite.rstrip("/"), ""))
-            for stanza in debian_text.stanzas(text):
-                if stanza.startswith("Package: "):
-                    found.setdefault(stanza[9 : stanza.index("\n")], []).append(
-                        Stanza(text=stanza, suite=suite.rstrip("/"))
-                    )
+            for name, start, end in debian_text.packages(index):
+                one = Stanza(index=index, start=start, end=end, suite=suite.rstrip("/"))
+                found.setdefault(name, []).append(one)
         return found
 
     def _refresh(self) -> dict[str, list[Stanza]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from devenv.doors.debian_text import field, fields, os_release, stanzas
+import pytest
+
+from devenv.doors.debian_text import field, fields, os_release, packages, stanzas
 
 INDEX = """\
 Package: git
@@ -51,3 +53,15 @@ def test_an_os_release_has_variables_with_and_without_quotes() -> None:
     assert os_release(text) == {
         "PRETTY_NAME": "Debian GNU/Linux 12 (bookworm)", "ID": "debian", "VERSION_CODENAME": "bookworm"
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("around", ["", "\n", "\n \t\n\n"])
+def test_an_indexs_packages_are_places_in_it(around: str) -> None:
+    text = f"{around}Package: dash\nVersion: 1\n\nOrigin: X\nPackage: no\n \t\n\nPackage: zlib1g\nVersion: é{around}"
+    index = text.encode()
+    found = {name: index[start:end].decode().strip() for name, start, end in packages(index)}
+    assert found == {"dash": "Package: dash\nVersion: 1", "zlib1g": "Package: zlib1g\nVersion: é"}
+
+
+def test_an_empty_index_has_none() -> None:
+    assert [*packages(b"")] == []

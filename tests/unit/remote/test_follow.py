@@ -94,7 +94,7 @@ def test_no_connection_at_first_is_an_error_at_once(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_connection_that_stays_away_is_one_error_and_the_run_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(TargetError, match="the command goes on there") as told:
+    with pytest.raises(TargetError, match="the command continues there") as told:
         _follow(_box([120, *[0] * 50]), monkeypatch, give_up_s=-1.0)
     assert "run the same command again" in (told.value.hint or "")
 
