@@ -39,14 +39,14 @@ done
 _TAKE = """
 set -e
 mkdir -p "$(dirname "$1")"
-(while :; do touch /tmp/alive; sleep 20; done) & beat=$!
+(while :; do touch /tmp/alive; sleep 20; done) < /dev/null > /dev/null 2>&1 & beat=$!
 trap 'kill $beat' EXIT
 cat >> "$1.part"
 """
 _KEEP = """
 set -e
 touch /tmp/alive
-(while :; do touch /tmp/alive; sleep 20; done) & beat=$!
+(while :; do touch /tmp/alive; sleep 20; done) < /dev/null > /dev/null 2>&1 & beat=$!
 trap 'kill $beat' EXIT
 if ! echo "$2  $1.part" | sha256sum --check --status -; then
     rm -f "$1.part"
