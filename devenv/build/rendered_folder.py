@@ -36,6 +36,12 @@ class Kind(Enum):
     """One of several dev container configurations alone; devenv builds the image."""
     CLUSTER = auto()
     """The objects of a cluster alone."""
+    BATCH = auto()
+    """A batch script for Slurm alone."""
+
+
+_OWN_FILES = (Kind.FILES, Kind.CONFIGURATION, Kind.CLUSTER, Kind.BATCH)
+"""Kinds that are single files among the user's."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +73,7 @@ class RenderedFolder:
         """Write it; returns the changed files for people. `fetch` brings the lock's files into a store and returns it;
         it is called only where they are needed. Raises RenderError before that for a folder with files of the user's.
         """
-        if self.kind in (Kind.FILES, Kind.CONFIGURATION, Kind.CLUSTER):
+        if self.kind in _OWN_FILES:
             return self.rendered.write(self.target)
         from devenv.build.context import assemble
         from devenv.build.standalone import changes
@@ -84,7 +90,7 @@ class RenderedFolder:
 
     def require_free(self) -> None:
         """Raise RenderError unless `write` may replace what lies in `target`."""
-        if self.kind in (Kind.FILES, Kind.CONFIGURATION, Kind.CLUSTER):
+        if self.kind in _OWN_FILES:
             self.rendered.require_free(self.target)
             return
         from devenv.build.standalone import free
@@ -109,7 +115,8 @@ def render_folder(
     dockerfile: Path | None = None, wanted: Wanted | None = None,
 ) -> RenderedFolder:  # fmt: skip
     """The folder of a preset and its lock, to be written to `place`, or `place`/.devcontainer for the kind ONLINE;
-    `configuration`: the name of the one to write, and a `dockerfile` of the user's own for it; `wanted`: for CLUSTER.
+    `configuration`: the name of the one to write, and a `dockerfile` of the user's own for it; `wanted`: for CLUSTER
+    and BATCH.
     Raises RenderError."""
     decided = _for_others(plan(loaded, lock), loaded, place)
     if kind is Kind.ONLINE:
@@ -123,6 +130,11 @@ def render_folder(
 
         assert wanted
         target, rendered = place, render_kubernetes(decided, wanted)
+    elif kind is Kind.BATCH:
+        from devenv.render.slurm import render_slurm
+
+        assert wanted
+        target, rendered = place, render_slurm(decided, wanted)
     elif kind is Kind.CONFIGURATION:
         own = _from(place / devcontainer.place(configuration), dockerfile) if dockerfile else ""
         target, rendered = place, render_configuration(decided, configuration, dockerfile=own)

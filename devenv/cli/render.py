@@ -44,9 +44,9 @@ if TYPE_CHECKING:
     "'FROM ${ENVIRONMENT}'. Clients build it.",
 )  # fmt: skip
 @click.option(
-    "--target", type=click.Choice(["kubernetes"]),
+    "--target", type=click.Choice(["kubernetes", "slurm"]),
     help="Write the objects of a cluster instead: kubernetes/ROLE.yaml, for 'kubectl apply' or a repository that the "
-    "cluster follows. The token is not in it.",
+    "cluster follows, without the token; or a batch script that runs COMMAND: slurm/NAME.sbatch.",
 )  # fmt: skip
 @click.option(
     "--image", metavar="REF", help="With --target: the image as nodes pull it, best by digest, as 'devenv push' prints."
@@ -100,7 +100,7 @@ def render(
     kind = Kind.ONLINE if online else Kind.WITH_ARTIFACTS if with_artifacts else Kind.FILES
     if configuration:
         kind = Kind.CONFIGURATION
-    kind = Kind.CLUSTER if target else kind
+    kind = {"kubernetes": Kind.CLUSTER, "slurm": Kind.BATCH}.get(target or "", kind)
     loaded = load(find(preset, Path.cwd()))
     lock = read_fitting(loaded, app.dirs)
     place = (output or loaded.project or Path.cwd()).absolute()
