@@ -209,7 +209,7 @@ def test_a_gpu_is_asked_for_by_its_resource(cluster: Cluster, namespace: str, tm
         assert given.startswith("GPU-fake-")
     finally:
         plugin.send_signal(signal.SIGTERM)
-        plugin.wait()
+        plugin.communicate()
         cluster.devenv("down", "--volumes", "t-gpu", *on)
 
 

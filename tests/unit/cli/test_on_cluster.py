@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from devenv.cli import on_cluster
+from devenv.cli import elsewhere, on_cluster, once
 from devenv.cli.elsewhere import Command
 from devenv.cluster import life
-from devenv.doors.settings.targets import KubernetesTarget
+from devenv.doors.settings.targets import KubernetesTarget, SshTarget
 from devenv.errors import UsageError
 from devenv.plan.plan import plan
 from devenv.render.kubernetes.objects import objects
@@ -98,3 +98,11 @@ def test_exec_runs_in_the_workspace_as_services_do(
     assert caught.value.code == 3
     assert ran[0][-3:] == ["/workspace/sub", "ls", "-l"]
     assert "devenv-exec" in ran[0]
+
+
+def test_one_command_runs_here_or_in_a_cluster(app: Any) -> None:
+    target = SshTarget(name="box", destination="box")
+    context: Any = SimpleNamespace(info_name="run", command=once.run, get_parameter_source=lambda _: None)
+    values = {one.name: None for one in once.run.params} | {"command": ("true",)}
+    with pytest.raises(UsageError, match="devenv run does not work on another machine yet"):
+        elsewhere.hand(app, context, target, values)
