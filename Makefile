@@ -93,10 +93,12 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || tools/python-venv.sh $(PYTHON)
 	$(PYTHON) -m venv $(VENV)
 
-# Python compiles what it imports: compiling all of every package takes as long as the downloads.
+# Python compiles what it imports: compiling all of every package takes as long as the downloads. uv takes seconds; where it is
+# not there, or does not find the packages because pip's settings name the mirror, pip installs them.
 $(USER_STAMP): pyproject.toml | $(VENV)/bin/python
 	@echo "Installing devenv into $(VENV) …"
-	@$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --editable .
+	@{ command -v uv && uv pip install --quiet --python $(BIN)/python --editable .; } >/dev/null 2>&1 || \
+		$(BIN)/python -m pip install --quiet --no-compile --only-binary :all: --disable-pip-version-check --editable .
 	@touch $@
 
 # Tests run with the package versions with which they last passed. New releases come in by 'make upgrade', not in CI.

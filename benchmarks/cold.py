@@ -84,8 +84,8 @@ def _result(
         name="cold",
         title="Cold build",
         goals=(
-            Goal(text="nothing there, against by hand", figure=first.seconds / byhand, limit=0.6, unit="×"),
-            Goal(text="store full, engine empty", figure=again.seconds / byhand, limit=0.25, unit="×"),
+            Goal(text="nothing there, against by hand", figure=first.seconds / byhand, limit=0.35, unit="×"),
+            Goal(text="store full, engine empty", figure=again.seconds / byhand, limit=0.1, unit="×"),
             Goal(text="nothing changed", figure=unchanged.median, limit=1.0, unit="s"),
         ),
         tables=(

@@ -70,8 +70,8 @@ def weights(bench: Bench) -> Result:
         name="weights",
         title="Model weights",
         goals=(
-            _goal(f"{total / 1e9:.1f} GB against the faster of the hubs' commands", fastest.median, 1.0, "×"),
-            _goal(f"{_MANY} small files against the faster of them", fastest_many.median, 0.5, "×"),
+            _goal(f"{total / 1e9:.1f} GB against the faster of the hubs' commands", fastest.median, 0.8, "×"),
+            _goal(f"{_MANY} small files against the faster of them", fastest_many.median, 0.3, "×"),
             _goal("already here, inside the command", here.median, 0.05, "ms"),
             _goal("from an existing hub cache, inside the command", linked.median, 1.0, "s"),
             _goal("`weights serve` against nginx, time for one large file", served[2].median, 1 / 0.8, "×"),

@@ -42,7 +42,7 @@ find /opt/venv ! -group "$1" -exec chgrp -h "$1" {} +
 find /opt/venv -type d ! -perm -2775 -exec chmod 2775 {} +
 find /opt/venv -type f ! -perm -0020 -exec chmod g+w {} +
 if [ $# = 3 ]; then
-    install -d -m 755 "$3" "$3/opt"
+    install -d -m 755 /layer "$3" "$3/opt"
     cd /opt
     find venv -cnewer /tmp/began ! -type d -print0 | xargs -0r cp --archive --link --parents --target-directory "$3/opt"
 fi

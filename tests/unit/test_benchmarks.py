@@ -193,11 +193,13 @@ def test_cold_is_never_run_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
         "weights",
         "export",
         "changes",
+        "memory",
     ]
     monkeypatch.setattr(command_line, "measurable", lambda: True)
     assert command_line.main(["--no-record"]) == 0
-    assert ran[10:] == [
+    assert ran[11:] == [
         "warm", "noop", "help", "render", "doctor", "rebuild", "fetch", "devcontainer", "weights", "export", "changes",
+        "memory",
     ]  # fmt: skip
 
 

@@ -144,13 +144,13 @@ def test_wheels_are_made_beside_the_base_while_a_copy_of_them_is_cheap() -> None
     small = _dockerfile(_render())
     assert "FROM unpacked AS wheels-0" in small
     assert "FROM wheels-0 AS wheels-1" in small
-    assert "sh /run/build/wheels.sh 990 3.11 /layer\n" in small
+    assert "sh /run/build/wheels.sh 990 3.11 /layer/1\n" in small
     first, second = lock().wheels
     large = _render({"wheels": (first, second.model_copy(update={"size": 300_000_001}))})
     before, _, final = _dockerfile(large).partition(" AS environment")
     assert "AS wheels-0" in before
     assert "wheels-1" not in before
-    assert final.index("COPY --link --from=wheels-0 /layer/ /") < final.index("sh /run/build/wheels.sh 990 3.11\n")
+    assert final.index("COPY --link --from=wheels-0 /layer/0/ /") < final.index("sh /run/build/wheels.sh 990 3.11\n")
     below = _dockerfile(_render({"wheels": (first.model_copy(update={"size": 300_000_001}), second)}))
     assert "AS wheels-" not in below, "what lies over a large layer is installed in its place, too"
 
@@ -458,3 +458,18 @@ def test_a_time_zone_is_set_for_those_who_ask_the_environment_and_those_who_ask_
     assert 'ln -sfn "$zone" /etc/localtime\necho Europe/Berlin > /etc/timezone\n' in text
     assert "TZ" not in _dockerfile(_render())
     assert "localtime" not in _dockerfile(_render())
+
+
+def test_node_and_the_editor_come_before_what_a_project_adds() -> None:
+    final = _dockerfile(_render()).partition(" AS environment")[2]
+    steps = (
+        "--from=wheels-0 /layer/0/ /",
+        "--from=node ",
+        "--from=editor ",
+        "--from=wheels-1 /layer/1/ /",
+        "COPY image/ /",
+    )
+    places = [final.index(one) for one in steps]
+    assert places == sorted(places)
+    bare = _dockerfile(_render({"wheels": (), "apt": ()})).partition(" AS environment")[2]
+    assert bare.index("--from=node ") < bare.index("--from=editor ") < bare.index("COPY image/ /")
