@@ -131,7 +131,7 @@ def render_folder(
         assert wanted
         target, rendered = place, render_kubernetes(decided, wanted)
     elif kind is Kind.BATCH:
-        from devenv.render.slurm import render_slurm
+        from devenv.render.slurm.script import render_slurm
 
         assert wanted
         target, rendered = place, render_slurm(decided, wanted)

@@ -13,7 +13,7 @@ from devenv.doors.settings.clusters import ClusterSettings
 from devenv.errors import UsageError
 from devenv.plan.plan import Plan, plan
 from devenv.render.kubernetes.words import RUN, Wanted
-from devenv.render.slurm import render_slurm
+from devenv.render.slurm.script import render_slurm
 from tests.unit.examples import loaded, lock
 
 WANTED = Wanted(
