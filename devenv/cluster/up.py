@@ -34,7 +34,6 @@ from devenv.render.kubernetes.words import Wanted, selector
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{8,256}")
 _PASSED = "cluster_passed.json"
-_READY = f"until {HEALTHY} > /tmp/.devenv-healthy 2>&1; do sleep 0.1; done"
 REPLICAS = "devenv-replicas"
 """The field manager of the number of a workbench's pods, which `stop` and `start` change."""
 
@@ -251,16 +250,14 @@ def _wait_ready(plan: Plan, inside: _Inside, progress: Progress) -> None:
     if not longest:
         return
     progress.message(f"waiting for {', '.join(one.name for one in plan.services)}")
-    tell = "cat /tmp/.devenv-healthy 2> /dev/null"
-    code, out, err = inside(["timeout", str(longest), "sh", "-c", _READY])
+    code, out, err = inside([HEALTHY, "--wait", str(longest)])
     if code == 0:
         return
-    if code != smoke.TIMED_OUT:
+    if code != 1 or not out.strip():  # kubectl ends with 1 as well
         raise NotReadyError(
             f"the pod ended while it started: {err.strip() or code}", detail=log_tail(inside.kubectl, inside.pod),
             hint="run the command again",
         )  # fmt: skip
-    _, out, _ = inside(["sh", "-c", tell])
     raise NotReadyError(
         f"the services did not answer within {longest} s", detail=out.strip() or None,
         hint="see their logs: devenv logs",

@@ -150,14 +150,14 @@ def test_thirty_environments_side_by_side(cluster: Cluster, namespace: str) -> N
     on = ("--on", f"k8s:bench/{namespace}")
     cluster.settings(cpu="20m", memory="100Mi")
     names = [f"side-{number}" for number in range(30)]
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
         told = [*pool.map(lambda name: cluster.ok("up", "python", "--name", name, "--json", *on).json(), names)]
     assert all(one["smoke"]["passed"] for one in told)
     ports = [url.split("/")[2] for one in told for url in one["urls"].values()]
     assert len(ports) == len(set(ports)), "no two have one port"
     assert len(cluster.ok("ps", "--json", *on).json()) == 30
     assert all(_answers(url) for one in told for url in one["urls"].values())
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
         assert [*pool.map(lambda name: cluster.ok("down", "--volumes", name, *on).code, names)] == [0] * 30
 
 

@@ -134,9 +134,11 @@ def _probes(plan: Plan, wanted: Wanted) -> dict[str, Any]:
         "livenessProbe": probe(15, 12),
         "lifecycle": {"preStop": {"exec": {"command": [DRAIN, str(_SPREAD_S), str(_DRAIN_S)]}}},
     }
+    # Nothing in the cluster waits for a workbench, and each probe starts a program: many of them would be felt.
+    every_s = 5 if wanted.role == SERVE else 30
     return {
-        "startupProbe": probe(2, math.ceil(longest / 2)),
-        "readinessProbe": probe(5, 2),
+        "startupProbe": probe(5, math.ceil(longest / 5)),
+        "readinessProbe": probe(every_s, 2),
         **(serving if wanted.role == SERVE else {}),
     }
 

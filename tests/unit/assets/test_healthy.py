@@ -102,6 +102,17 @@ def test_one_service_alone_is_asked_where_it_is_named(healthy: Any, monkeypatch:
     assert [port for port, *_ in healthy.asked] == [8600]
 
 
+def test_it_waits_until_all_is_well_or_time_is_over(healthy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    healthy.answers[8600] = 502
+    monkeypatch.setattr(sys, "argv", ["healthy", "--wait", "60"])
+    monkeypatch.setattr(healthy.time, "sleep", lambda _: healthy.answers.update({8600: 200}))
+    assert healthy.main() == 0
+    healthy.answers[8600] = 502
+    monkeypatch.setattr(sys, "argv", ["healthy", "--wait", "0"])
+    monkeypatch.setattr(healthy.time, "sleep", lambda _: pytest.fail("the time is over"))
+    assert healthy.main() == 1
+
+
 def test_a_workbench_is_asked_for_its_own_services(monkeypatch: pytest.MonkeyPatch, healthy: Any) -> None:
     rendered = render(plan(loaded(services={"api": SERVICES["api"]}), lock()))
     services = json.loads(rendered.context["image/etc/devenv/health.json"])

@@ -196,9 +196,7 @@ def test_services_that_do_not_answer_are_named(environment: Environment) -> None
     kubectl = FakeKubectl(CLASS)
 
     def answer(command: list[str]) -> tuple[int, str, str]:
-        if command[0] == "timeout":
-            return 124, "", ""
-        return 0, "api: HTTP 502" if "cat" in command[-1] else "", ""
+        return (1, "api: HTTP 502\n", "") if "--wait" in command else (0, "", "")
 
     kubectl.answer = answer
     with pytest.raises(NotReadyError, match="did not answer within") as caught:
