@@ -115,6 +115,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 def namespace(cluster: Cluster) -> Iterator[str]:
     """A namespace for one test; what was forwarded from it ends."""
     name = f"t-{secrets.token_hex(4)}"
+    _recycle(cluster)
     cluster.kubectl("create", "namespace", name)
     cluster.settings()
     yield name
