@@ -33,9 +33,16 @@ def forget(folder: Path, tag: str) -> None:
 def held(image_id: str, begins: str, engine: Engine, folder: Path) -> Iterator[str]:
     """The image under a tag of its own, which begins with `begins` (see `local_tag`): BuildKit takes no ids, and no
     other run moves or removes it."""
+    with passing(begins, engine, folder) as name:
+        engine.tag(image_id, name)
+        yield name
+
+
+@contextlib.contextmanager
+def passing(begins: str, engine: Engine, folder: Path) -> Iterator[str]:
+    """A tag for an image that is needed within the `with` alone; it is removed at the end."""
     name = f"{begins}{secrets.token_hex(8)}"
     keep(folder, [name])
-    engine.tag(image_id, name)
     try:
         yield name
     finally:

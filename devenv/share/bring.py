@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from devenv.build import own_images
 from devenv.build.delta import Delta
 from devenv.build.image import Image
 from devenv.doors import files
+from devenv.doors.docker.local_tag import BELOW_TAG
 from devenv.doors.http.registry.manifest import Descriptor
 from devenv.doors.terminal.console import bytes_text
 from devenv.doors.untrusted import from_json
 from devenv.errors import DriftError, EngineError, ShareError
 from devenv.share.arriving import arriving
-from devenv.share.load import check, loading
+from devenv.share.load import Parts, best_cut, check, loading
 from devenv.share.model_source import model_from
 from devenv.share.recipe import LAYER, VOLUMES
 from devenv.share.tars import decompressed, written
@@ -135,14 +138,17 @@ def _pull_after(known: int, remote: Remote, tag: str, session: Session) -> Image
     """Bring all layers but the first `known` to the engine."""
     assert remote.config is not None
     engine, wanted = session.engine(), remote.layers[known:]
+    cut = best_cut(remote.layers, known) if engine.takes_rest() else known
     with session.stages.stage("load" if remote.place.near else "pull") as stage, arriving(session) as folder:
         with (
+            own_images.passing(BELOW_TAG, engine, session.dirs.images) if cut > known else nullcontext("") as below,
             remote.place.opened(session) as images,
-            loading(
-                remote.config, remote.layers, tag, engine, folder, stage=stage, cancel=session.cancel, known=known
-            ) as incoming,
         ):
-            images.bring(wanted, folder, stage, placed=incoming.placed, grew=incoming.grew)
+            parts = Parts(layers=remote.layers, known=known, cut=cut, below=below)
+            with loading(
+                remote.config, parts, tag, engine, folder, stage=stage, cancel=session.cancel
+            ) as arrivals:  # fmt: skip
+                images.bring(parts.in_order, folder, stage, placed=arrivals.placed, grew=arrivals.grew)
         built = engine.image_id(tag)
         if built is None:
             raise ShareError(f"the engine has not taken {remote.place}", hint="run the command again with -v")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import tarfile
@@ -19,6 +20,8 @@ from devenv.share.incoming import Incoming, Restarted
 from devenv.share.tars import members
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from devenv.doors.cancellation import Cancellation
     from devenv.doors.docker.engine import Engine
     from devenv.doors.http.registry.manifest import Descriptor
@@ -27,27 +30,116 @@ if TYPE_CHECKING:
 
 _CHUNK_BYTES = 1 << 20
 _AT_ONCE = 4
+_MIN_PART_BYTES = 50_000_000
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """An image's layers for an engine that has the first `known`. Where `cut` is more than that, it gets those before
+    `cut` as an image of their own with the tag `below`: it unpacks them while the others arrive."""
+
+    layers: Sequence[Descriptor]
+    known: int = 0
+    cut: int = 0
+    below: str = ""
+
+    @property
+    def in_order(self) -> tuple[Descriptor, ...]:
+        """The layers to bring, in the order in which the engine gets them: the largest first."""
+        first, rest = self.layers[self.known : self.cut], self.layers[max(self.known, self.cut) :]
+        return tuple(one for part in (first, rest) for one in sorted(part, key=lambda one: -one.size))
+
+
+def best_cut(layers: Sequence[Descriptor], known: int) -> int:
+    """Where both parts are as large as can be; `known` where that is not worth another archive."""
+    sizes = [layer.size for layer in layers]
+
+    def smaller(cut: int) -> int:
+        return min(sum(sizes[known:cut]), sum(sizes[cut:]))
+
+    cut = max(range(known + 1, len(layers)), key=smaller, default=known)
+    return cut if cut > known and smaller(cut) >= _MIN_PART_BYTES else known
+
+
+class Arrivals:
+    """The hooks of `Images.bring` for the archives whose layers arrive."""
+
+    def __init__(self, archives: Sequence[_Archive]) -> None:
+        self._archives = archives
+
+    def grew(self, target: Path, part: Path, size: int) -> None:
+        """As `Incoming.grew`, of each archive that has the layer."""
+        for one in self._archives:
+            if target in one.arriving:
+                one.incoming.grew(target, part, size)
+
+    def placed(self, target: Path) -> None:
+        """As `Incoming.placed`, of each archive that has the layer."""
+        for one in self._archives:
+            if target in one.arriving:
+                one.incoming.placed(target)
 
 
 @contextlib.contextmanager
 def loading(
-    config: bytes, layers: Sequence[Descriptor], reference: str, engine: Engine, folder: Path, *, stage: Progress,
-    cancel: Cancellation, known: int = 0,
-) -> Iterator[Incoming]:  # fmt: skip
+    config: bytes, parts: Parts, reference: str, engine: Engine, folder: Path, *, stage: Progress, cancel: Cancellation,
+) -> Iterator[Arrivals]:  # fmt: skip
     """Within the `with`, the layers are brought to the folder, with these hooks; after it, the engine has the image
-    under a tag. The engine gets each byte as it arrives, uses none before all are there and were checked, and compares
-    each layer with the configuration. It has the first `known` layers already: nobody brings these.
+    under a tag. The engine gets each byte as it arrives, uses none of a part before all of it is there and was checked,
+    and compares each layer with the configuration.
 
-    Raises ShareError for a layer that no build of devenv's makes, and removes all of them; EngineError, CancelledError.
+    Raises ShareError for a layer that no build of devenv's makes, and removes all of its part; EngineError,
+    CancelledError.
     """
-    arriving = {folder / layer.hex: layer.size for layer in sorted(layers[known:], key=lambda one: -one.size)}
+    send = partial(_sent, engine=engine, folder=folder, stage=stage, cancel=cancel)
+    with contextlib.ExitStack() as stack:
+        archives: list[_Archive] = []
+        if parts.cut > parts.known:
+            first = Parts(layers=parts.layers[: parts.cut], known=parts.known)
+            archives.append(stack.enter_context(send(_only(config, parts.cut), first, parts.below)))
+        rest = Parts(layers=parts.layers, known=max(parts.known, parts.cut))
+        after = archives[0].work if archives else None
+        archives.append(stack.enter_context(send(config, rest, reference, after=after)))
+        yield Arrivals(archives)
+
+
+def _only(config: bytes, count: int) -> bytes:
+    """The configuration of an image that has the first layers alone, and that nobody runs."""
+    told = json.loads(config)
+    kept = {name: told[name] for name in ("architecture", "os", "variant") if name in told}
+    root = {"type": "layers", "diff_ids": told["rootfs"]["diff_ids"][:count]}
+    return json.dumps({**kept, "config": {}, "rootfs": root}).encode()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Archive:
+    """Layers on their way; `work` ends when the engine has them."""
+
+    arriving: Mapping[Path, int]
+    incoming: Incoming
+    work: Future[None]
+
+
+@contextlib.contextmanager
+def _sent(
+    config: bytes, parts: Parts, reference: str, *, engine: Engine, folder: Path, stage: Progress, cancel: Cancellation,
+    after: Future[None] | None = None,
+) -> Iterator[_Archive]:  # fmt: skip
+    """One archive. Its end, without which it is no image, waits for `after`."""
+    layers = parts.layers
+    arriving = {folder / layer.hex: layer.size for layer in parts.in_order}
     total = sum(arriving.values())
+
+    def content() -> Iterator[bytes]:
+        yield from _layers(arriving, incoming, checks)
+        if after:
+            after.result()
 
     def load() -> None:
         while True:
             with contextlib.suppress(Restarted):  # the engine drops an archive that has no end
                 engine.load(
-                    _archive(config, [layer.hex for layer in layers], reference, _layers(arriving, incoming, checks)),
+                    _archive(config, [layer.hex for layer in layers], reference, content()),
                     lambda done: stage.message(f"unpacking, {bytes_text(done)} of {bytes_text(total)}"),
                 )
                 return
@@ -56,7 +148,7 @@ def loading(
         work = in_thread("load", load)
         work.add_done_callback(lambda done: incoming.fail(error) if (error := done.exception()) else None)
         try:
-            yield incoming
+            yield _Archive(arriving=arriving, incoming=incoming, work=work)
             stage.message("unpacking")
             outcome(work, cancel)
         except ShareError:

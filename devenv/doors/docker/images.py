@@ -75,10 +75,17 @@ class Images(Changes):
         return sum(int(row["Size"]) for row in rows if not row["InUse"] and not row["Shared"])
 
     @guarded
+    def takes_rest(self) -> bool:
+        """Whether it takes an image without the first layers, which it has: not with containerd's image store, and not
+        podman."""
+        facts: Mapping[str, Any] = self._read("/info", lambda: self._api.info())  # noqa: PLW0108
+        return facts.get("Driver") == "overlay2"
+
+    @guarded
     def layers_here(self, diff_ids: Sequence[str]) -> int:
         """How many of an image's first layers, by the hashes of their content, an image of this engine has, too. 0 for
-        engines that take no image without all of its layers: with containerd's image store, and podman."""
-        if self._read("/info", lambda: self._api.info()).get("Driver") != "overlay2":  # noqa: PLW0108
+        engines that take no image without all of its layers."""
+        if not self.takes_rest():
             return 0
         most = 0
         for row in self._read("/images/json", lambda: self._api.images()):  # noqa: PLW0108

@@ -130,6 +130,12 @@ class Engine(handmade.Described):
     def layers_here(self, diff_ids: Sequence[str]) -> int:
         return min(self.here, len(diff_ids))
 
+    def takes_rest(self) -> bool:
+        return True
+
+    def remove_image(self, reference: str) -> None:
+        del self.images[reference]
+
     def image_id(self, reference: str) -> str | None:
         return self.images.get(reference)
 

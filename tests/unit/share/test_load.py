@@ -22,8 +22,7 @@ from devenv.doors.http.registry.manifest import Descriptor
 from devenv.doors.terminal.progress import Silent
 from devenv.errors import CancelledError, EngineError, ShareError
 from devenv.share.formats import LAYER
-from devenv.share.incoming import Incoming
-from devenv.share.load import check, loading
+from devenv.share.load import Arrivals, Parts, best_cut, check, loading
 from tests.unit.share.made import Engine, content, member, packed, tar
 from tests.waiting import until
 
@@ -49,10 +48,11 @@ class Slow:
         self.layers = [Descriptor.of(one, LAYER) for one in layers]
         self.cancel = Cancellation()
 
-    def loading(self) -> contextlib.AbstractContextManager[Incoming]:
-        return loading(CONFIG, self.layers, TAG, self.engine, self.folder, stage=Silent(), cancel=self.cancel)
+    def loading(self) -> contextlib.AbstractContextManager[Arrivals]:
+        parts = Parts(layers=self.layers)
+        return loading(CONFIG, parts, TAG, self.engine, self.folder, stage=Silent(), cancel=self.cancel)
 
-    def grow(self, incoming: Incoming, number: int, data: bytes) -> None:
+    def grow(self, incoming: Arrivals, number: int, data: bytes) -> None:
         """The first bytes of a layer are there, or other ones."""
         target = self.folder / self.layers[number].hex
         part = target.with_suffix(".part")
@@ -60,7 +60,7 @@ class Slow:
             file.write(data)
         incoming.grew(target, part, len(data))
 
-    def place(self, incoming: Incoming, number: int) -> None:
+    def place(self, incoming: Arrivals, number: int) -> None:
         """A layer is whole."""
         target = self.folder / self.layers[number].hex
         part = target.with_suffix(".part")
@@ -70,14 +70,14 @@ class Slow:
         part.replace(target)
         incoming.placed(target)
 
-    def load(self, act: Callable[[Incoming], object] = lambda _: None) -> None:
+    def load(self, act: Callable[[Arrivals], object] = lambda _: None) -> None:
         """All layers come when `act` has returned."""
         with self.loading() as incoming:
             act(incoming)
             for number in range(len(self.layers)):
                 self.place(incoming, number)
 
-    def grow_long(self, incoming: Incoming) -> None:
+    def grow_long(self, incoming: Arrivals) -> None:
         """The first layer goes on arriving, until that raises an error."""
         for _ in range(1000):
             self.grow(incoming, 0, b"x")
@@ -164,7 +164,7 @@ def test_a_failure_of_the_engine_ends_what_brings_the_layers(tmp_path: Path) -> 
 def test_a_failure_of_the_download_ends_the_load_and_keeps_the_layers(tmp_path: Path) -> None:
     slow = Slow(tmp_path, packed(SOUND), packed(tar(member("other"))))
 
-    def bring(incoming: Incoming) -> None:
+    def bring(incoming: Arrivals) -> None:
         slow.place(incoming, 0)
         raise ShareError("no network")
 
@@ -210,7 +210,7 @@ def test_no_engine_uses_a_hostile_layer(made: tuple[tarfile.TarInfo, bytes], why
 def test_a_wrong_layer_ends_what_brings_the_others(tmp_path: Path) -> None:
     slow = Slow(tmp_path, packed(SOUND), packed(tar(member("../x", b"x"))))
 
-    def bring(incoming: Incoming) -> None:
+    def bring(incoming: Arrivals) -> None:
         slow.place(incoming, 1)
         slow.grow_long(incoming)
 
@@ -250,3 +250,122 @@ def test_a_second_frame_hides_nothing() -> None:
     data = packed(tar(member("a"))[:512]) + packed(tar(member("../x", b"x")))
     with pytest.raises(ShareError, match="leaves the image"):
         check("x", io.BytesIO(data))
+
+
+def test_an_image_is_cut_where_both_parts_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("devenv.share.load._MIN_PART_BYTES", 10)
+
+    def cut(*sizes: int, known: int = 0) -> int:
+        return best_cut(
+            [Descriptor(digest=f"sha256:{n}", size=size, media_type=LAYER) for n, size in enumerate(sizes)], known
+        )
+
+    assert cut(20, 30, 60, 1) == 2
+    assert cut(20, 30, 60, 1, known=2) == 2, "what is left is one large layer"
+    assert cut(100) == cut(5, 100) == cut(100, 5) == cut() == 0
+    assert cut(90, 40, 60, known=1) == 2
+
+
+CUT_CONFIG = json.dumps(
+    {
+        "architecture": "amd64",
+        "os": "linux",
+        "config": {"User": "dev"},
+        "rootfs": {"type": "layers", "diff_ids": ["a", "b"]},
+    }
+).encode()
+
+
+class Cut(Slow):
+    """Two layers, each of which is a part."""
+
+    below = "127.0.0.1:0/devenv/below:1"
+
+    def loading(self) -> contextlib.AbstractContextManager[Arrivals]:
+        parts = Parts(layers=self.layers, cut=1, below=self.below)
+        return loading(CUT_CONFIG, parts, TAG, self.engine, self.folder, stage=Silent(), cancel=self.cancel)
+
+    def told(self) -> list[dict[str, Any]]:
+        """The manifests of the archives that the engine has."""
+        found = []
+        for archive in self.engine.loaded:
+            with tarfile.open(fileobj=io.BytesIO(archive)) as members:
+                (manifest,) = json.loads(content(members, "manifest.json"))
+                names = members.getnames()
+            found.append({**manifest, "has": [layer in names for layer in manifest["Layers"]]})
+        return found
+
+
+def _cut(folder: Path) -> Cut:
+    return Cut(folder, packed(SOUND), packed(tar(member("other", os.urandom(50_000)))))
+
+
+def test_the_engine_unpacks_the_first_part_while_the_second_arrives(tmp_path: Path) -> None:
+    slow = _cut(tmp_path)
+    with slow.loading() as arrivals:
+        slow.grow(arrivals, 1, b"")
+        slow.place(arrivals, 0)
+        until(lambda: slow.engine.loaded)
+        assert slow.engine.image_id(TAG) is None
+        slow.place(arrivals, 1)
+    first, second = slow.told()
+    assert (first["RepoTags"], first["has"]) == ([slow.below], [True])
+    assert (second["RepoTags"], second["has"]) == ([TAG], [False, True])
+    with tarfile.open(fileobj=io.BytesIO(slow.engine.loaded[0])) as members:
+        told = json.loads(content(members, first["Config"]))
+    assert told == {
+        "architecture": "amd64",
+        "os": "linux",
+        "config": {},
+        "rootfs": {"type": "layers", "diff_ids": ["a"]},
+    }
+
+
+def test_the_second_part_is_no_image_before_the_engine_has_the_first(tmp_path: Path) -> None:
+    slow, may = _cut(tmp_path), Event()
+    load = slow.engine.load
+    ends: list[str] = []
+
+    def late(archive: Iterator[bytes], tell: Any) -> None:
+        load(archive, tell)
+        if slow.below in slow.engine.images and not ends:
+            assert may.wait(10)
+        ends.append("one")
+
+    slow.engine.load = late
+
+    def act(arrivals: Arrivals) -> None:
+        slow.place(arrivals, 0)
+        slow.place(arrivals, 1)
+        until(lambda: slow.below in slow.engine.images)
+        assert TAG not in slow.engine.images
+        may.set()
+
+    slow.load(act)
+    assert len(ends) == 2
+    assert TAG in slow.engine.images
+
+
+@pytest.mark.parametrize("wrong", [0, 1])
+def test_a_hostile_layer_of_either_part_makes_no_image(wrong: int, tmp_path: Path) -> None:
+    layers = [packed(SOUND), packed(tar(member("other")))]
+    layers[wrong] = packed(tar(member("../x", b"y")))
+    slow = Cut(tmp_path, *layers)
+    with pytest.raises(ShareError, match="leaves the image"):
+        slow.load()
+    assert TAG not in slow.engine.images
+
+
+def test_an_engine_that_refuses_the_first_part_ends_it(tmp_path: Path) -> None:
+    slow = _cut(tmp_path)
+    load = slow.engine.load
+
+    def refuse(archive: Iterator[bytes], tell: Any) -> None:
+        load(archive, tell)
+        if TAG not in slow.engine.images:
+            raise EngineError("no space left")
+
+    slow.engine.load = refuse
+    with pytest.raises(EngineError, match="no space left"):
+        slow.load()
+    assert TAG not in slow.engine.images

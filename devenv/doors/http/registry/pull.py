@@ -41,11 +41,12 @@ def pull(
     placed: Placed = lambda _: None, grew: Grew = lambda *_: None, connections: int = CONNECTIONS,
     piece_bytes: int = PIECE_BYTES,
 ) -> int:  # fmt: skip
-    """Download these blobs to a folder, each under its sha256 in hex, as in `blobs/sha256` of an OCI layout. A file of
-    that name and size was verified, and is not read again. The data received before a failure or kill is kept beside
-    them. `placed` is called with each file once it is whole; `grew` with the file, the path where it arrives, and how
-    many bytes are there from its beginning on, which are not verified yet: fewer than before when those were wrong. Any
-    thread may call them, and what they raise ends the download. Returns the number of downloaded bytes.
+    """Download these blobs, in this order, to a folder, each under its sha256 in hex, as in `blobs/sha256` of an OCI
+    layout. A file of that name and size was verified, and is not read again. The data received before a failure or kill
+    is kept beside them. `placed` is called with each file once it is whole; `grew` with the file, the path where it
+    arrives, and how many bytes are there from its beginning on, which are not verified yet: fewer than before when
+    those were wrong. Any thread may call them, and what they raise ends the download. Returns the number of downloaded
+    bytes.
 
     Raises ShareError (RegistryError, disk), NotReadyError, CancelledError; after a failure the registry is halted.
     """
@@ -94,7 +95,7 @@ class _Download:
         self._progress = progress
         self._task = task
         self._piece_bytes = piece_bytes
-        self._waiting = deque(sorted(blobs, key=lambda blob: -blob.size))
+        self._waiting = deque(blobs)
         self._active: list[Arriving] = []
         self._state = threading.Condition()
         self._failure: BaseException | None = None
