@@ -43,7 +43,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """The values of the options that several commands have. `folders`: those to search for locked files; `registry`:
-    of editor extensions."""
+    of editor extensions; `here`: this machine alone is meant."""
 
     verbose: bool = False
     quiet: bool = False
@@ -51,6 +51,7 @@ class Options:
     folders: tuple[Path, ...] = ()
     weights_dir: str | None = None
     registry: str | None = None
+    here: bool = False
 
 
 _SHARED = ("json", "folders", "weights_dir", "registry")
@@ -212,7 +213,8 @@ def pass_app(command: Callable[..., Any]) -> Callable[..., Any]:
         _refuse_nothing(ctx, values)
         on, has_target = values.pop("on", None), any(one.name == "on" for one in ctx.command.params)
         own = {name: values[name] for name in _SHARED if name in values}
-        app = App(dataclasses.replace(ctx.obj, **own))
+        here = "here" in (on, os.environ.get("DEVENV_ON"))
+        app = App(dataclasses.replace(ctx.obj, **own, here=here))
         if has_target and (on is not None or ctx.info_name != "ps"):  # which shows all targets
             from devenv.cli import elsewhere
 

@@ -11,16 +11,20 @@ from typing import TYPE_CHECKING
 import click
 
 from devenv.cli.app import App, pass_app
+from devenv.cli.elsewhere import VARIABLE
 from devenv.doors import streams
+from devenv.doors.settings.targets import HERE
 from devenv.remote.talk import places
 
 if TYPE_CHECKING:
     from devenv.fetch.store import Store
+    from devenv.weights.store import Weights
 
 
 @click.group("on-box", hidden=True)
 def on_box() -> None:
     """Serve a devenv on another machine."""
+    os.environ[VARIABLE] = HERE  # the targets of this machine's user are not meant
     with contextlib.suppress(OSError):
         os.utime(Path(_program()[0]).parent)  # it is in use
 
@@ -43,7 +47,12 @@ def serve(app: App) -> None:
 
         return Store(app.dirs.store)
 
-    Agent(top=_top(), store=store, heard=sys.stdin.buffer, tell=sys.stdout.buffer).serve()
+    def weights() -> Weights:
+        from devenv.weights.store import Weights
+
+        return Weights(app.settings.hubs.dir)
+
+    Agent(top=_top(), store=store, weights=weights, heard=sys.stdin.buffer, tell=sys.stdout.buffer).serve()
 
 
 @on_box.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})

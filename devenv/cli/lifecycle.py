@@ -30,7 +30,7 @@ def ps(app: App) -> None:
     """
     from devenv.cli import everywhere
 
-    others = everywhere.listed(app)
+    others = None if app.options.here else everywhere.listed(app)
     try:
         every, runs = app.environments.every(), once.every(app.engine)
     except EngineError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -10,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devenv.cli.program import program
+from devenv.container.names import is_name
 from devenv.doors.ssh import Ssh, sockets
 from devenv.doors.terminal.console import printable
-from devenv.errors import TargetError, UsageError
+from devenv.errors import TargetError
 from devenv.remote.box import OnBox
 from devenv.remote.links import UP, Keeper, Link, ports_of, rewritten
 
@@ -21,9 +23,6 @@ if TYPE_CHECKING:
     from devenv.cli.elsewhere import Command
     from devenv.doors.settings.targets import SshTarget
     from devenv.doors.terminal.stages import Stages
-
-_NAMED = ("status", "start", "restart", "smoke", "open", "shell", "diff")
-"""Commands whose first argument may be an environment's name."""
 
 
 def hand(app: App, target: SshTarget, command: Command) -> Any:
@@ -36,9 +35,13 @@ def hand(app: App, target: SshTarget, command: Command) -> Any:
     box.connect()
     project = project_here()
     told(app, box)
-    if command.name in ("exec", "shell", "logs"):
-        tty = command.name != "logs" and sys.stdin.isatty() and sys.stdout.isatty()
+    if command.name in ("exec", "shell"):
+        tty = sys.stdin.isatty() and sys.stdout.isatty()
         sys.exit(box.interactive(project, (command.name, *command.words), tty=tty))
+    if command.name == "logs":
+        with contextlib.suppress(*((KeyboardInterrupt,) if command.values.get("follow") else ())):
+            sys.exit(box.printed(project, (command.name, *command.words), (app.console.data, _echo)))
+        return None
     if command.name == "open":
         from devenv.cli.on_box_open import open_
 
@@ -58,7 +61,9 @@ def on_box(app: App, target: SshTarget, stages: Stages | None = None) -> OnBox:
             made.append(app.console.stages())
         return made[0]
 
-    return OnBox(target=target, ssh=ssh, dirs=app.dirs, make_settings=lambda: app.settings, stages=one)
+    box = OnBox(target=target, ssh=ssh, dirs=app.dirs, make_settings=lambda: app.settings, stages=one)
+    box.links.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return box
 
 
 def project_here() -> Path | None:
@@ -83,7 +88,8 @@ def told(app: App, box: OnBox) -> None:
 
 def _captured(app: App, box: OnBox, command: Command, project: Path | None) -> Any:
     """A command that prints its answer when it has it: addresses in it become those here."""
-    words = command.words
+    ends = command.name in ("stop", "down")
+    words = (*(["--json"] if ends and not app.json else []), *command.words)
     done = box.run(project, (command.name, *words), _echo)
     name = (
         _environment(box, command, project)
@@ -95,10 +101,10 @@ def _captured(app: App, box: OnBox, command: Command, project: Path | None) -> A
         ports = linked(app, box, name[0], name[1], project if name[2] else None)
     elif command.name == "ps":
         ports = {there: here for link in box.links.every() for there, here in link.ports}
-    if command.name in ("stop", "down") and done.code == 0:
-        for one in _ended(box, done.out, command, project):
+    if ends:
+        for one in _names(done.out):
             box.links.end(one, forget=command.name == "down")
-    if done.out:
+    if done.out and not (ends and not app.json):
         text = rewritten(done.out, ports)
         app.console.document(text) if app.json else app.console.data(text)
     if command.name in ("diff", "snapshot") and project and done.code in (0, 12):
@@ -159,25 +165,10 @@ def linked(app: App, box: OnBox, name: str, urls: Mapping[str, Any], project: Pa
     return dict(link.ports)
 
 
-def _ended(box: OnBox, out: str, command: Command, project: Path | None) -> list[str]:
-    names = command.values.get("names") or ()
-    if names:
-        return [one for one in names if box.links.path(one).exists()]
-    here = str(project) if project else None
-    every = list(box.links.every())
-    return [one.name for one in every if one.project == here or len(every) == 1] or _named(out)
-
-
-def _named(out: str) -> list[str]:
+def _names(out: str) -> list[str]:
+    """The environments that a command names in its answer."""
     try:
         value = json.loads(out)
     except ValueError:
         return []
-    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
-
-
-def refuse(command: Command, *options: str) -> None:
-    """Raise UsageError for options that mean this machine."""
-    for one in options:
-        if one in command.given and command.values.get(one):
-            raise UsageError(f"--{one.replace('_', '-')} does not go together with --on", hint="leave one of them out")
+    return [one for one in value if isinstance(one, str) and is_name(one)] if isinstance(value, list) else []

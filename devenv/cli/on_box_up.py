@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import sys
 from collections.abc import Callable, Mapping
@@ -51,10 +50,7 @@ def up(app: App, box: OnBox, command: Command) -> None:
         told(app, box)
         with app.console.stages(events) as stages:
             box = on_box(app, box.target, stages)
-            _prepare(app, box, asked)
-            ended = _followed(box, asked, stages)
-            if ended.status == FetchError.exit_code and _supplied(app, box, asked.locked(), stages):
-                ended = _followed(box, asked, stages)
+            ended = _ended(app, box, asked, stages)
             result = ended.result
             ports: Mapping[int, int] = {}
             if result is not None:
@@ -80,6 +76,22 @@ def up(app: App, box: OnBox, command: Command) -> None:
     sys.exit(ended.status)
 
 
+def _ended(app: App, box: OnBox, asked: Asked, stages: Stages) -> Ended:
+    """Run it there to its end; what the box cannot fetch is fetched here and sent, then it runs again."""
+    _prepare(app, box, asked)
+    ended = _followed(box, asked, stages)
+    if ended.status != FetchError.exit_code:
+        return ended
+    if asked.project:
+        box.synchronise(asked.project)  # the lock may have been made there
+    if (locked := asked.locked()) is None:
+        return ended
+    for supplied in (_supplied, _weights_supplied):
+        if ended.status == FetchError.exit_code and supplied(app, box, locked, stages):
+            ended = _followed(box, asked, stages)
+    return ended
+
+
 def _asked(app: App, command: Command) -> Asked:
     """What to take along. Raises UsageError, PresetError."""
     from devenv.cli.elsewhere import words
@@ -100,7 +112,7 @@ def _asked(app: App, command: Command) -> Asked:
     line = words(up_command, values)
     return Asked(
         project=project, words=("-q", "up", "--json-events", *line),
-        locked=functools.cache(lambda: None if workspace else _locked(app, word)),
+        locked=lambda: None if workspace else _locked(app, word),
         lock=project / LOCK_FILE if project and word is None else None,
     )  # fmt: skip
 
@@ -169,10 +181,19 @@ def _followed(box: OnBox, asked: Asked, stages: Stages) -> Ended:
     )
 
 
-def _supplied(app: App, box: OnBox, locked: Locked | None, stages: Stages) -> bool:
-    """Whether something that the box could not fetch was fetched here and sent."""
-    if locked is None:
+def _weights_supplied(app: App, box: OnBox, locked: Locked, stages: Stages) -> bool:
+    """Whether weights that the box could not fetch were fetched here and sent."""
+    from devenv.up.weights import fetch_model
+
+    model = locked.lock.model
+    if model is None:
         return False
+    fetch_model(model, app.session(stages))
+    return box.supply_weights(model) > 0
+
+
+def _supplied(app: App, box: OnBox, locked: Locked, stages: Stages) -> bool:
+    """Whether something that the box could not fetch was fetched here and sent."""
     from devenv.fetch.fetch import fetch
     from devenv.fetch.sources import archives, repositories
     from devenv.fetch.store import Store

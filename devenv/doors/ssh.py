@@ -27,6 +27,7 @@ LOST = 255
 _OPTIONS = (
     "ControlMaster=auto", "ControlPersist=600", "ServerAliveInterval=5", "ServerAliveCountMax=3", "ConnectTimeout=15",
     "ForwardAgent=no", "ForwardX11=no", "PermitLocalCommand=no",
+    "RemoteCommand=none",
 )  # fmt: skip
 _SOCKET_BYTES = 90
 """A socket's path has 108 bytes, and the client adds 17 while it makes one."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import hashlib
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -22,19 +23,24 @@ from devenv.remote.talk.places import There
 
 if TYPE_CHECKING:
     from devenv.fetch.store import Store
+    from devenv.lock.model import LockedModel
+    from devenv.weights.store import Weights
 
 _MOST_NAMES = 100
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
 class Agent:
-    """One conversation. `top`: the folder of all that devenv has on this box; `store` opens its locked files."""
+    """One conversation. `top`: the folder of all that devenv has on this box; `store` opens its locked files,
+    `weights` its models."""
 
     top: Path
     store: Callable[[], Store]
+    weights: Callable[[], Weights]
     heard: IO[bytes]
     tell: IO[bytes]
     _scanner: Scanner | None = None
+    _weights: tuple[LockedModel, Weights] | None = None
     _rest: Iterator[bytes] = dataclasses.field(default_factory=lambda: iter(()))
 
     def serve(self) -> None:
@@ -42,6 +48,7 @@ class Agent:
         answers: Mapping[str, Callable[[dict[str, Any]], None]] = {
             "ping": lambda _: self._answer(), "project": self._project, "list": self._list, "put": self._put,
             "get": self._get, "remove": self._remove, "missing": self._missing, "store": self._store,
+            "model": self._model, "weight": self._weight,
         }  # fmt: skip
         with contextlib.suppress(BrokenPipeError, wire.WireError):
             self.tell.write(wire.MAGIC)
@@ -55,7 +62,7 @@ class Agent:
                     if isinstance(error, BrokenPipeError):
                         raise
                     self._refuse(error.strerror or str(error), full=error.errno in (errno.ENOSPC, errno.EDQUOT))
-                except (DevenvError, KeyError, TypeError, ValueError) as error:
+                except (DevenvError, KeyError, StopIteration, TypeError, ValueError) as error:
                     self._refuse(str(error))
 
     def _answer(self, chunks: Iterator[bytes] = iter(()), size: int = 0, **values: Any) -> None:  # noqa: B008 - empty
@@ -73,7 +80,7 @@ class Agent:
         folder = there.path(self.top)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         marker = folder.parent / "marker"
-        if not marker.exists() or not any(folder.iterdir()):
+        if not marker.exists() or not marker.stat().st_size or not any(folder.iterdir()):
             marker.write_text(secrets.token_hex(16))
         self._scanner = Scanner(root=folder)
         self._answer(path=str(folder), marker=marker.read_text(), free=shutil.disk_usage(folder).free)
@@ -134,6 +141,40 @@ class Agent:
                 size=int(header["size"]),
             ),
         )
+        self._answer()
+
+    def _model(self, header: dict[str, Any]) -> None:
+        """Begin a model; what lacks of it."""
+        from devenv.lock.model import LockedModel
+
+        model = LockedModel.model_validate_json(wire.whole(self.heard, header["bytes"], most=1 << 26))
+        self._rest = iter(())
+        store = self.weights()
+        with store.only(model.key, lambda: None):
+            store.begin(model)
+        self._weights = model, store
+        lines = "".join(f"{file.path}\n" for file in store.missing(model)).encode()
+        self._answer(iter((lines,)), len(lines))
+
+    def _weight(self, header: dict[str, Any]) -> None:
+        """Take one file of the model, if it is the locked one."""
+        if self._weights is None:
+            raise ValueError("no model was begun")
+        model, store = self._weights
+        file = next(one for one in model.files if one.path == header["path"])
+        digest = hashlib.sha256()
+        fresh = store.parts(model.key) / f"{file.sha256}.sent"
+        with store.only(model.key, lambda: None):
+            try:
+                with fresh.open("wb") as copy:
+                    for piece in self._rest:
+                        digest.update(piece)
+                        copy.write(piece)
+                if digest.hexdigest() != file.sha256:
+                    raise ValueError(f"{file.path} is not the locked file")
+                store.put(model, file, fresh)
+            finally:
+                fresh.unlink(missing_ok=True)
         self._answer()
 
 

@@ -27,7 +27,7 @@ from devenv.remote.talk.session import LackingError, session
 
 if TYPE_CHECKING:
     from devenv.doors.settings.settings import Settings
-    from devenv.lock.model import Lock
+    from devenv.lock.model import Lock, LockedModel
 
 T = TypeVar("T")
 
@@ -76,6 +76,16 @@ class OnBox:
         )
         bring.ready(self.ssh, needs)
 
+    def _ensure(self) -> None:
+        """Have this devenv there before a command that reads standard input: what a first attempt read would be
+        lost."""
+        known = self.links.folder / "there"
+        if self.key in _lines(known):
+            return
+        if not self.is_there():
+            self.bring()
+        secret_file.write(known, self.key + "\n")
+
     def is_there(self) -> bool:
         """Whether this devenv is there. Raises TargetError."""
         return self.key in self.ssh.run(places.start(self.key, "on-box", "hello")).out.split()
@@ -95,9 +105,30 @@ class OnBox:
 
         return self.brought(once)
 
+    def printed(
+        self, project: Path | None, words: Sequence[str], shown: tuple[Callable[[str], None], Callable[[str], None]]
+    ) -> int:
+        """Run a command of devenv there, and show each line and each piece of stderr as it comes; its exit status.
+        Raises TargetError."""
+
+        def once() -> int:
+            with self.ssh.talking(self.guard(project, words), ask=True, echo=shown[1]) as talk:
+                for line in talk.heard:
+                    shown[0](line.decode(errors="replace"))
+                outcome = talk.outcome()
+            if outcome.code == places.LACKING:
+                raise LackingError(f"{self.ssh.name} has not this version of devenv yet")
+            if outcome.code == LOST:
+                raise self.ssh.fault(outcome.err)
+            return outcome.code
+
+        return self.brought(once)
+
     def interactive(self, project: Path | None, words: Sequence[str], *, tty: bool) -> int:
         """Run a command of devenv there on this terminal; its exit status. Raises TargetError when the connection
         breaks."""
+
+        self._ensure()
 
         def once() -> int:
             code = self.ssh.interactive(self.guard(project, words), tty=tty)
@@ -180,10 +211,24 @@ class OnBox:
 
         return self.brought(once)
 
+    def supply_weights(self, model: LockedModel) -> int:
+        """Send what the box lacks of a model that is complete in this machine's store; the number of files. Raises
+        TargetError."""
+        from devenv.remote import supply
+        from devenv.weights.store import Weights
+
+        def once() -> int:
+            with session(self.ssh, self.key) as open_, self.stages().stage("send") as stage:
+                sent = supply.send_weights(open_, model, Weights(self.make_settings().hubs.dir), stage)
+                stage.message(f"{sent} files of {model.key}")
+                return sent
+
+        return self.brought(once)
+
     def forget(self) -> None:
         """Forget what was kept here about it, but copies of files that it deleted."""
         folder = self.links.folder
-        for path in (*folder.glob("*"), *folder.glob("projects/*.state"), *folder.glob("projects/*.lock")):
+        for path in (*folder.glob("*"), *folder.glob("pages/*"), *folder.glob("projects/*.[sl]*")):  # .state, .lock
             if path.is_file():
                 path.unlink(missing_ok=True)
 

@@ -172,10 +172,11 @@ def _is_same(old: Link, wanted: Link, ports: Sequence[int]) -> bool:
 
 
 def _chosen(ports: Sequence[int], kept: Mapping[int, int]) -> tuple[tuple[int, int], ...]:
-    """A port here for each there: the one of last time, the same number, or any that is free."""
+    """A port here for each there: the one of last time, the same number or one of the next hundred, or any that is
+    free."""
     chosen: dict[int, int] = {}
     for there in list(ports)[:_MOST_PORTS]:
-        for here in (kept.get(there), there):
+        for here in (kept.get(there), *range(there, min(there + 100, 65536))):
             if here and here >= 1024 and here not in chosen.values() and port_is_free(here):
                 chosen[there] = here
                 break

@@ -174,7 +174,7 @@ def _install(target: Path, fit: Fit, settings: Settings) -> None:
         listed.write_text("\n".join(pins()) + "\n")
         command = (
             str(uv.find_uv_bin()), "pip", "install", "--target", str(target), "--python", sys.executable,
-            "--python-version", fit.python, "--python-platform", fit.platform, "--only-binary", ":all:", "--no-deps",
+            "--python-version", fit.python, "--python-platform", fit.platform, "--only-binary", ":all:",
             "-r", str(listed),
         )  # fmt: skip
         try:

@@ -13,12 +13,13 @@ from devenv.doors.terminal.progress import Progress
 from devenv.errors import DevenvError
 from devenv.fetch.store import Store
 from devenv.lock.files import lock_path
-from devenv.lock.model import Artifact, Lock
+from devenv.lock.model import Artifact, Lock, LockedModel
 from devenv.lock.model import read as read_lock
 from devenv.preset.load import LoadedPreset, find, load
 from devenv.remote.talk.session import Session, check
+from devenv.weights.store import Weights
 
-TASK = "locked files"
+TASK, WEIGHTS = "locked files", "weights"
 AT_ONCE_BYTES = 64 << 20
 """So much is sent before the box tries its own mirrors, which may be much nearer to it than this machine."""
 
@@ -67,6 +68,25 @@ def send(session: Session, artifacts: Iterable[Artifact], store: Store, progress
     finally:
         progress.finish(TASK)
     return len(every)
+
+
+def send_weights(session: Session, model: LockedModel, store: Weights, progress: Progress) -> int:
+    """Send what the box lacks of a model that is complete here; the box verifies each file. Returns the number of
+    files. Raises TargetError."""
+    data = model.model_dump_json().encode()
+    session.ask({"op": "model"}, (data,), len(data))
+    _, answer = session.answer()
+    lacking = set(answer.decode(errors="replace").splitlines())
+    files_ = [file for file in model.files if file.path in lacking]
+    progress.start(WEIGHTS, sum(file.size for file in files_))
+    try:
+        for file in files_:
+            chunks = _chunks(store.folder(model.key) / file.path, progress)
+            session.ask({"op": "weight", "path": file.path}, chunks, file.size)
+            session.answer()
+    finally:
+        progress.finish(WEIGHTS)
+    return len(files_)
 
 
 def at_once(artifacts: Sequence[Artifact], store: Store, *, all_of_them: bool) -> tuple[Artifact, ...]:

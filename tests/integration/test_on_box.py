@@ -23,7 +23,7 @@ from tests.waiting import until
 
 pytestmark = pytest.mark.engine
 NAME = "t-box-env"
-CUTS = kills(2)
+CUTS = kills(1)
 TOP = HOME / ".local/share/devenv-remote"
 
 
@@ -113,8 +113,6 @@ def test_commands_work_there(laptop: Laptop, up: Any) -> None:
     assert (told["name"], told["urls"]) == (NAME, up["urls"])
     assert up["urls"]["ide"] in laptop.ok("status").out
     assert laptop.ok("open").out.strip() == up["urls"]["ide"]
-    assert "ssh-remote+t-box" in laptop.ok("open", "--vscode").out
-    assert laptop.ok("smoke", "--json").json()["passed"]
     assert "jupyter" in laptop.ok("logs", "-n", "1").out
     (one,) = [one for one in laptop.ok("ps", "--json").json() if one["name"] == NAME]
     assert (one["own"], one["urls"]) == (True, up["urls"])

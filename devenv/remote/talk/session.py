@@ -87,7 +87,9 @@ def check(header: Mapping[str, Any], name: str) -> None:
         return
     why = str(header.get("why"))
     if header.get("full") is True:
-        raise FullError(f"a disk of {name} is full: {why}", hint=f"free space there: devenv prune --on {name}")
+        raise FullError(
+            f"a disk of {name} is full: {why}", hint="free space there, for example with 'devenv prune' there"
+        )
     raise TargetError(f"{name} refused: {why}", hint="run the command again")
 
 

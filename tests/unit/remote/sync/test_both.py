@@ -24,6 +24,7 @@ from devenv.remote.sync.both import Sync
 from devenv.remote.talk import wire
 from devenv.remote.talk.places import There
 from devenv.remote.talk.session import FullError, Session
+from devenv.weights.store import Weights
 
 SSH = Ssh(name="box", destination="me@box", folder=Path("/nowhere"))
 THERE = There(id="0123456789abcdef", name="project")
@@ -85,7 +86,8 @@ class Pair:
             return self.sync().run(session, waiting=lambda: None)
 
     def serve(self, heard: IO[bytes], tell: IO[bytes]) -> None:
-        Agent(top=self.top, store=lambda: self.store, heard=heard, tell=tell).serve()
+        weights = Weights(self.top.parent / "weights there")
+        Agent(top=self.top, store=lambda: self.store, weights=lambda: weights, heard=heard, tell=tell).serve()
 
 
 @pytest.fixture
