@@ -19,6 +19,7 @@ from benchmarks.fetching import fetching
 from benchmarks.memory import memory
 from benchmarks.quick import help_, render
 from benchmarks.rebuild import rebuild
+from benchmarks.remote import is_measurable, remote
 from benchmarks.result import Result
 from benchmarks.sharing import sharing
 from benchmarks.warm import noop, warm
@@ -39,6 +40,7 @@ BENCHMARKS: dict[str, Callable[[Bench], Result]] = {
     "changes": changes,
     "memory": memory,
     "share": sharing,
+    "remote": remote,
 }
 _REMOVES = frozenset({"cold", "share"})
 _DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
@@ -81,6 +83,9 @@ def _usual(name: str) -> bool:
     """Whether a benchmark runs when none is named and nothing may be removed."""
     if name == "devcontainer" and not measurable():
         tell("devcontainer: left out, its image is made by --cold")
+        return False
+    if name == "remote" and not is_measurable():
+        tell("remote: left out, it needs root and an SSH server")
         return False
     return name not in _REMOVES
 

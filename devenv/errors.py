@@ -107,6 +107,12 @@ class MachineError(DevenvError):
     exit_code = 13
 
 
+class TargetError(DevenvError):
+    """Another machine, or a cluster, cannot be reached or used (`--on`)."""
+
+    exit_code = 14
+
+
 class CancelledError(DevenvError):
     """The caller has cancelled the work."""
 

@@ -1,14 +1,15 @@
 #!/bin/sh
 # Install what the tests drive besides Python packages: a browser, a registry and another client of it, compose, another
 # clock for the proof of identity, loopback in a namespace, a web server to measure against, the reference devcontainer
-# client, SSH keys, two programs that read signatures. 'test-tools.sh loopback' installs only what the tests on loopback
-# servers drive.
+# client, SSH keys, an SSH server (its own service is masked), two programs that read signatures. 'test-tools.sh
+# loopback' installs only what the tests on loopback servers drive.
 set -eu
 only=${1:-}
 here=$(cd "$(dirname "$0")/.." && pwd)
 tools="$here/.venv/tools"
 
 packages=
+masked=
 command -v docker-registry >/dev/null 2>&1 || packages="$packages docker-registry"
 command -v skopeo >/dev/null 2>&1 || packages="$packages skopeo"
 command -v ssh >/dev/null 2>&1 || packages="$packages openssh-client"
@@ -21,6 +22,11 @@ if [ "$only" != loopback ]; then
     command -v ip >/dev/null 2>&1 || packages="$packages iproute2"
     command -v strace >/dev/null 2>&1 || packages="$packages strace"
     command -v nginx >/dev/null 2>&1 || packages="$packages nginx-light"
+    # Its own service stays off: the tests run a server on loopback.
+    if [ ! -x /usr/sbin/sshd ]; then
+        packages="$packages openssh-server"
+        masked="ssh.service ssh.socket"
+    fi
     if ! docker compose version >/dev/null 2>&1; then
         # Debian calls compose v2 docker-compose from 13 on, Ubuntu docker-compose-v2.
         if apt-cache show docker-compose-v2 >/dev/null 2>&1; then
@@ -34,6 +40,8 @@ if [ -n "$packages" ]; then
     root=
     [ "$(id -u)" -eq 0 ] || root=sudo
     echo "About to install with apt-get, for the tests:$packages" >&2
+    # shellcheck disable=SC2086 # a list of units
+    [ -z "$masked" ] || [ ! -d /run/systemd/system ] || $root systemctl mask --quiet $masked
     $root apt-get update -qq
     # shellcheck disable=SC2086 # a list of package names
     $root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages >&2

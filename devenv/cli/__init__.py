@@ -73,12 +73,13 @@ _GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Machine": {
         "doctor": ("doctor:doctor", "Check whether this machine can run a preset, before any download."),
+        "targets": ("targets:targets", "Name other machines and clusters, for --on."),
         "settings": ("settings:settings", "Show the settings in force, and where each came from."),
         "prune": ("prune:prune", "Remove unused images, contexts and stored files."),
     },
 }
 _COMMANDS = {name: entry for commands in _GROUPS.values() for name, entry in commands.items()}
-_FOR_PROGRAMS = {"ssh-proxy": "ssh:ssh_proxy"}
+_FOR_PROGRAMS = {"ssh-proxy": "ssh:ssh_proxy", "on-box": "box_side:on_box", "on-link": "box_link:on_link"}
 """What only other programs call: no help, no completion."""
 
 

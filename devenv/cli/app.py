@@ -17,6 +17,7 @@ import click
 from devenv.cli import surroundings
 from devenv.doors.dirs import Dirs
 from devenv.doors.terminal.console import Console, printable
+from devenv.errors import UsageError
 
 if TYPE_CHECKING:
     from devenv.container.environments import Environments
@@ -42,7 +43,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """The values of the options that several commands have. `folders`: those to search for locked files; `registry`:
-    of editor extensions."""
+    of editor extensions; `here`: this machine alone is meant."""
 
     verbose: bool = False
     quiet: bool = False
@@ -50,6 +51,7 @@ class Options:
     folders: tuple[Path, ...] = ()
     weights_dir: str | None = None
     registry: str | None = None
+    here: bool = False
 
 
 _SHARED = ("json", "folders", "weights_dir", "registry")
@@ -189,14 +191,36 @@ def make_console(options: Options = Options()) -> Console:
     )
 
 
+class WithCommand(click.Command):
+    """All words after the first `--` are the command, options of its own among them."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        at = args.index("--") if "--" in args else len(args)
+        command = tuple(args[at + 1 :])
+        rest = super().parse_args(ctx, args[:at])
+        if ctx.params.get("command"):
+            raise UsageError("'--' has to stand before the command", hint=f"devenv {ctx.info_name} … -- COMMAND…")
+        ctx.params["command"] = command
+        return rest
+
+
 def pass_app(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Call a command with the App of its options: those of `devenv` itself, and the command's own of `Options`."""
+    """Call a command with the App of its options: those of `devenv` itself, and the command's own of `Options`; or let
+    the target of `--on` do it."""
 
     @click.pass_context
     def call(ctx: click.Context, /, **values: Any) -> Any:
         _refuse_nothing(ctx, values)
-        own = {name: values.pop(name) for name in _SHARED if name in values}
-        return ctx.invoke(command, App(dataclasses.replace(ctx.obj, **own)), **values)
+        on, has_target = values.pop("on", None), any(one.name == "on" for one in ctx.command.params)
+        own = {name: values[name] for name in _SHARED if name in values}
+        here = "here" in (on, os.environ.get("DEVENV_ON"))
+        app = App(dataclasses.replace(ctx.obj, **own, here=here))
+        if has_target and (on is not None or ctx.info_name != "ps"):  # which shows all targets
+            from devenv.cli import elsewhere
+
+            if target := elsewhere.target(app, on):
+                return elsewhere.hand(app, ctx, target, values)
+        return ctx.invoke(command, app, **{name: value for name, value in values.items() if name not in own})
 
     return functools.update_wrapper(call, command)
 

@@ -34,7 +34,7 @@ def _offered(words: Iterable[str], incomplete: str) -> list[CompletionItem]:
 
 
 def _folders(folder: Path) -> list[str]:
-    from devenv.container.state import is_name
+    from devenv.container.names import is_name
 
     try:
         return [path.name for path in folder.iterdir() if is_name(path.name)]

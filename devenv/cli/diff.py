@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from devenv.cli.app import App, all_users_option, json_option, pass_app
+from devenv.cli.elsewhere import on_option
 from devenv.doors.terminal.console import bytes_text
 from devenv.errors import DriftError, UsageError
 
@@ -29,6 +30,7 @@ _SHOWN = 12
 )
 @all_users_option
 @json_option
+@on_option
 @pass_app
 def diff(app: App, name: str | None, patch_file: str | None, path: str | None, all_users: bool) -> None:
     """Show what an environment holds that its lock did not put there: packages, settings, files, options.

@@ -11,6 +11,7 @@ import click
 
 from devenv.checks.restart import restart as restart_service
 from devenv.cli.app import App, all_users_option, json_option, pass_app
+from devenv.cli.elsewhere import on_option
 from devenv.container import condition
 from devenv.container import logs as log
 from devenv.container.labels import Running
@@ -26,6 +27,7 @@ from devenv.plan.inside import WORKSPACE
 @click.option("-f", "--follow", is_flag=True, help="Keep printing new lines.")
 @click.option("-n", "--lines", default=200, show_default=True, help="The number of last lines to print first.")
 @all_users_option
+@on_option
 @pass_app
 def logs(app: App, name: str | None, service: str | None, follow: bool, lines: int, all_users: bool) -> None:
     """Show the log of SERVICE, or of every service and of 'setup'.
@@ -70,6 +72,7 @@ class _Exec(click.Command):
 )
 @all_users_option
 @click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="[NAME --] COMMAND...")
+@on_option
 @pass_app
 def exec_(app: App, name: str | None, workdir: str | None, words: tuple[str, ...], all_users: bool) -> None:
     """Run COMMAND in the container as the user, in /workspace, and exit with its exit status.
@@ -94,6 +97,7 @@ def exec_(app: App, name: str | None, workdir: str | None, words: tuple[str, ...
 @click.command()
 @click.argument("name", required=False)
 @all_users_option
+@on_option
 @pass_app
 def shell(app: App, name: str | None, all_users: bool) -> None:
     """Open a login shell in the container. The shell and its jobs end when this command ends, for whatever reason."""
@@ -104,6 +108,7 @@ def shell(app: App, name: str | None, all_users: bool) -> None:
 @click.argument("words", nargs=-1, metavar="[NAME] [SERVICE]")
 @all_users_option
 @json_option
+@on_option
 @pass_app
 def restart(app: App, words: tuple[str, ...], all_users: bool) -> None:
     """Restart one service of a running environment, or without SERVICE all of it, and wait until it answers.
@@ -154,6 +159,7 @@ def _restarted(app: App, words: tuple[str, ...], *, all_users: bool) -> tuple[Ru
 @click.argument("name", required=False)
 @all_users_option
 @json_option
+@on_option
 @pass_app
 def smoke(app: App, name: str | None, all_users: bool) -> None:
     """Run the smoke test again in a running environment."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def known_secrets(app: App) -> KnownValues:
     """Tokens and passwords of the settings and variables, and the tokens of this user's environments."""
-    from devenv.container.state import is_name
+    from devenv.container.names import is_name
     from devenv.doors.settings.credentials import Credential, credentials
     from devenv.secrets.known import KnownValues
 

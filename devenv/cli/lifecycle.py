@@ -9,29 +9,45 @@ import click
 
 from devenv.checks import readiness
 from devenv.cli.app import App, all_users_option, json_option, pass_app
+from devenv.cli.elsewhere import on_option
 from devenv.container import condition, labels, life, once, usage
-from devenv.container.state import is_name
+from devenv.container.names import is_name
 from devenv.doors.docker.engine import LABEL
 from devenv.doors.terminal.console import bytes_text, printable
-from devenv.errors import NotReadyError
+from devenv.errors import EngineError, NotReadyError
 from devenv.plan.base_path import ENTRY
 from devenv.plan.inside import WORKBENCH
 
 
 @click.command()
 @json_option
+@on_option
 @pass_app
 def ps(app: App) -> None:
-    """List the environments on this engine, running or not, dev containers, and the commands of 'devenv run'."""
-    every, runs = app.environments.every(), once.every(app.engine)
+    """List the environments on this engine, running or not, dev containers, and the commands of 'devenv run'.
+
+    Then those on your targets. With --on only those of one target.
+    """
+    from devenv.cli import everywhere
+
+    others = None if app.options.here else everywhere.listed(app)
+    try:
+        every, runs = app.environments.every(), once.every(app.engine)
+    except EngineError as error:
+        if others is None:
+            raise
+        app.console.warn(error.message)  # a laptop may have no engine
+        every, runs = (), ()
+    found = [(name, one) for name, rows in others or () for one in rows]
     if app.json:
         own = {one.name: [run.name for run in runs if run.labels.get(labels.RUN) == one.name] for one in every}
-        app.console.json([{**_short(app, running), "runs": own[running.name]} for running in every])
+        here = [{**_short(app, running), "runs": own[running.name], "target": None} for running in every]
+        app.console.json([*here, *({**one, "target": name} for name, one in found)])
         return
-    if not every and not runs:
+    if not every and not runs and not found:
         app.console.note("no environment; make one: devenv up rapidocr")
         return
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (running.name, running.preset, _state(app, running), running.project or "-", _ide(app, running))
         for running in every
     ]
@@ -45,12 +61,17 @@ def ps(app: App) -> None:
         )
         for run in runs
     ]
-    app.console.table("", ("NAME", "PRESET", "STATE", "PROJECT", "URL"), rows, stdout=True)
+    columns: tuple[str, ...] = ("NAME", "PRESET", "STATE", "PROJECT", "URL")
+    if others is not None:
+        columns = ("NAME", "TARGET", *columns[1:])
+        rows = [(row[0], "here", *row[1:]) for row in rows] + [everywhere.row(name, one) for name, one in found]
+    app.console.table("", columns, rows, stdout=True)
 
 
 @click.command()
 @click.argument("name", required=False)
 @json_option
+@on_option
 @pass_app
 def status(app: App, name: str | None) -> None:
     """Show one environment: its services now, URLs, volumes, memory."""
@@ -84,6 +105,7 @@ def status(app: App, name: str | None) -> None:
 @click.argument("names", nargs=-1)
 @all_users_option
 @json_option
+@on_option
 @pass_app
 def stop(app: App, names: tuple[str, ...], all_users: bool) -> None:
     """Stop environments; everything in them is kept."""
@@ -96,6 +118,7 @@ def stop(app: App, names: tuple[str, ...], all_users: bool) -> None:
 @click.command()
 @click.argument("name", required=False)
 @json_option
+@on_option
 @pass_app
 def start(app: App, name: str | None) -> None:
     """Start a stopped or paused environment and wait until its services answer."""
@@ -117,6 +140,7 @@ def start(app: App, name: str | None) -> None:
 @click.option("--ports", is_flag=True, help="Release its ports; the next 'up' chooses new ones.")
 @all_users_option
 @json_option
+@on_option
 @pass_app
 def down(app: App, names: tuple[str, ...], volumes: bool, ports: bool, all_users: bool) -> None:
     """Remove environments' containers and networks. Volumes, token and ports stay, except with the options.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from devenv.cli import references
 from devenv.cli.app import App
-from devenv.container.state import is_name
+from devenv.container.names import is_name
 from devenv.doors.docker.engine import LABEL
 from devenv.errors import PresetError
 from devenv.preset.load import find

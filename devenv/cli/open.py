@@ -13,6 +13,7 @@ import click
 
 from devenv.checks import readiness
 from devenv.cli.app import App, pass_app
+from devenv.cli.elsewhere import on_option
 from devenv.cli.inside import interactive
 from devenv.container import condition, desktop
 from devenv.container.labels import Running
@@ -32,6 +33,7 @@ _START_S = 5.0
 @click.option("--vscode", "editor", flag_value="vscode", help="Open /workspace in VS Code on the desktop.")
 @click.option("--cursor", "editor", flag_value="cursor", help="Open /workspace in Cursor on the desktop.")
 @click.option("--terminal", is_flag=True, help="Open a login shell in this terminal, as 'devenv shell' does.")
+@on_option
 @pass_app
 def open_(
     app: App, name: str | None, service: str | None, page: str | None, editor: Literal["vscode", "cursor"] | None,
@@ -66,7 +68,7 @@ def _show(app: App, running: Running, service: str | None) -> None:
     app.console.data(urls[service])
     # A redirecting page that only this user can read, because the process list shows a browser's arguments.
     page = environment.page(service, urls[service])
-    if not _started(["xdg-open", page.as_uri()]):
+    if not started(["xdg-open", page.as_uri()]):
         ports = sorted(
             {int(url.split("/")[2].rpartition(":")[2]) for url in urls.values() if url.startswith(desktop.HERE)}
         )
@@ -82,7 +84,7 @@ def _show(app: App, running: Running, service: str | None) -> None:
 def _edit(app: App, running: Running, editor: Literal["vscode", "cursor"]) -> None:
     uri = desktop.address(running)
     app.console.data(uri)
-    if not _started(desktop.command(editor, uri)):
+    if not started(desktop.command(editor, uri)):
         far = desktop.command(editor, desktop.address(running, _host()))
         app.console.note(
             f"{desktop.EDITORS[editor][1]} does not run here: open the address above in it; on another machine that "
@@ -90,7 +92,17 @@ def _edit(app: App, running: Running, editor: Literal["vscode", "cursor"]) -> No
         )
 
 
-def _started(command: Sequence[str]) -> bool:
+def edit(app: App, editor: Literal["vscode", "cursor"], uri: str) -> None:
+    """Open a container's files in an editor on this desktop; where it does not run, say how."""
+    app.console.data(uri)
+    if not started(desktop.command(editor, uri)):
+        app.console.note(
+            f"{desktop.EDITORS[editor][1]} does not run here: open the address above in it, with the extensions Dev "
+            f"Containers and Remote - SSH:\n{' '.join(desktop.command(editor, uri))}"
+        )
+
+
+def started(command: Sequence[str]) -> bool:
     """Start a program on this machine's screen; returns whether there is one, and the program. Its output is
     dropped."""
     try:

@@ -14,7 +14,7 @@ from devenv.cli import complete, references
 from devenv.cli.app import App, json_option, pass_app, weights_dir_option
 from devenv.cli.known_secrets import known_secrets
 from devenv.cli.signing import key_for, sign_option
-from devenv.container.state import is_name
+from devenv.container.names import is_name
 from devenv.doors.terminal.console import bytes_text
 from devenv.errors import UsageError
 

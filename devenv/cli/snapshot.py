@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from devenv.cli.app import App, all_users_option, json_option, pass_app
+from devenv.cli.elsewhere import on_option
 from devenv.cli.known_secrets import known_secrets
 from devenv.doors.terminal.console import bytes_text
 
@@ -29,6 +30,7 @@ __all__ = ["reset", "snapshot", "snapshots"]
 )  # fmt: skip
 @click.option("--no-lock", is_flag=True, help="Keep all packages as files; put none into preset and lock.")
 @json_option
+@on_option
 @pass_app
 def snapshot(
     app: App, words: tuple[str, ...], message: str, with_workspace: bool, with_data: bool, allow: tuple[str, ...],

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
-import sys
 from collections.abc import Collection
 from pathlib import Path
 
 import click
 
 from devenv.cli.app import App, json_option, pass_app
+from devenv.cli.program import program
 from devenv.container import condition, ssh
 from devenv.doors import process
 from devenv.errors import EngineError, UsageError
@@ -84,16 +83,7 @@ def _command(app: App) -> tuple[tuple[str, ...], dict[str, str]]:
     """The beginning of a connection's command, and its variables."""
     places = {one: value for one in _PLACES if (value := os.environ.get(one))}
     engine = {one: value for one, value in app.endpoint.variables().items() if value}
-    return (*_program(), "ssh-proxy"), places | engine
-
-
-def _program() -> tuple[str, ...]:
-    """This command line, for a process that has another PATH."""
-    here = Path(sys.argv[0])
-    found = shutil.which("devenv") if here.name == "devenv" else None
-    if found and here.exists() and Path(found).samefile(here):
-        return (str(Path(found).absolute()),)
-    return (sys.executable, "-m", "devenv")
+    return (*program(), "ssh-proxy"), places | engine
 
 
 def _config() -> Path:

@@ -10,26 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from devenv.cli import complete, references
+from devenv.cli import complete
 from devenv.cli.app import App, from_option, json_option, pass_app, source_option, weights_dir_option
-from devenv.cli.meant import decided_by, filling, name_of, snapshot
+from devenv.cli.elsewhere import on_option
 from devenv.container.gpu import MODES
 from devenv.doors.terminal.console import Console, printable
-from devenv.errors import CancelledError, DevenvError
-from devenv.plan.base_path import NONE, parse
+from devenv.errors import CancelledError, DevenvError, UsageError
 from devenv.plan.inside import ROLES, WORKBENCH
-from devenv.preset.load import find
-from devenv.up.decide import decide
-from devenv.up.image import make_image
-from devenv.up.preflight import Asked
-from devenv.up.prepare import Wishes, mountable
-from devenv.up.report import image_json, stages_json, up_json
-from devenv.up.up import Result
-from devenv.up.up import up as bring_up
 
 if TYPE_CHECKING:
     from devenv.doors.terminal.stages import Events
     from devenv.share.bring import Way
+    from devenv.up.up import Result
 
 __all__ = ["build", "up"]
 
@@ -38,8 +30,9 @@ __all__ = ["build", "up"]
 @click.argument("preset", required=False, shell_complete=complete.names)
 @click.option("--name", help="The environment's name; default: the preset's own.")
 @click.option(
-    "--workspace", type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="The folder mounted at /workspace; default: the project's folder.",
+    "--workspace", type=click.Path(path_type=Path),
+    help="The folder mounted at /workspace; default: the project's folder. With --on a folder there, which is not "
+    "copied.",
 )  # fmt: skip
 @click.option("--fresh", is_flag=True, help="Replace the container even when nothing changed.")
 @click.option(
@@ -78,6 +71,7 @@ __all__ = ["build", "up"]
 @click.option(
     "--json-events", is_flag=True, help="Print events on stdout, one JSON object a line; the last one has the result."
 )
+@on_option
 @pass_app
 def up(
     app: App,
@@ -101,8 +95,19 @@ def up(
     PRESET is a shipped name, a YAML file, a project folder, a snapshot, an image in a registry (HOST/NAME:TAG), an
     export (DIR, FILE.tar), or nothing: devenv.yaml here or above.
     """
+    # Not at the top: with --on the rooms of `up` are needed on another machine.
+    from devenv.cli import references
+    from devenv.cli.meant import decided_by, filling, name_of, snapshot
+    from devenv.plan.base_path import NONE, parse
+    from devenv.up.preflight import Asked
+    from devenv.up.prepare import Wishes, mountable
+    from devenv.up.report import up_json
+    from devenv.up.up import up as bring_up
+
+    if workspace is not None and not workspace.is_dir():
+        raise UsageError(f"{workspace} is not a folder", where="--workspace", hint="name a folder that exists")
     events = app.console.event if json_events else None
-    with _telling_of_failure(events), app.console.stages(events) as stages:
+    with telling_of_failure(events), app.console.stages(events) as stages:
         if base_path not in (None, NONE):
             parse(base_path)  # a mistake in it is told before anything is locked
         session = app.session(stages, sources)
@@ -126,7 +131,7 @@ def up(
             wishes = dataclasses.replace(wishes, fill=filling(remote, environment, session))
             result = bring_up(decided, environment, session, project=project, wishes=wishes)
     token = environment.kept_token()
-    with _telling_of_failure(events):
+    with telling_of_failure(events):
         if events:
             events({"event": "result", **up_json(result, stages.reports(), token)})
         elif app.json:
@@ -137,7 +142,7 @@ def up(
 
 
 @contextlib.contextmanager
-def _telling_of_failure(events: Events | None) -> Iterator[None]:
+def telling_of_failure(events: Events | None) -> Iterator[None]:
     """Report a failure as an event too, with the process's exit status."""
     try:
         yield
@@ -165,6 +170,11 @@ def _telling_of_failure(events: Events | None) -> Iterator[None]:
 @pass_app
 def build(app: App, preset: str | None, no_cache: bool, relock: bool) -> None:
     """Build the image of PRESET without a network, from files that were fetched and verified before."""
+    from devenv.preset.load import find
+    from devenv.up.decide import decide
+    from devenv.up.image import make_image
+    from devenv.up.report import image_json, stages_json
+
     with app.console.stages() as stages:
         session = app.session(stages)
         decided = decide(find(preset, Path.cwd()), session)

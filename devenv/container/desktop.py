@@ -29,8 +29,13 @@ def labels() -> tuple[tuple[str, str], ...]:
 
 def address(running: Running, ssh_host: str | None = None) -> str:
     """The URI by which VS Code, and editors made of it, attach to the container. `ssh_host`: this machine's name for a
-    desktop elsewhere. The container's name stands in it as JSON in hexadecimal digits."""
-    told = json.dumps({"containerName": f"/{running.facts.name}"}, separators=(",", ":"))
+    desktop elsewhere."""
+    return address_of(running.facts.name, ssh_host)
+
+
+def address_of(container: str, ssh_host: str | None = None) -> str:
+    """See `address`. The container's name stands in it as JSON in hexadecimal digits."""
+    told = json.dumps({"containerName": f"/{container}"}, separators=(",", ":"))
     beside = f"@ssh-remote+{ssh_host}" if ssh_host else ""
     return f"vscode-remote://attached-container+{told.encode().hex()}{beside}{WORKSPACE}"
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from devenv.container import container, devcontainer, owner
 from devenv.container.labels import Running
-from devenv.container.state import Environment, environment, is_name
+from devenv.container.names import is_name
+from devenv.container.state import Environment, environment
 from devenv.doors.docker.engine import LABEL, Engine
 from devenv.doors.files import is_same
 from devenv.errors import NotReadyError, UsageError

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from devenv.container.gpu import Access, to_json
 from devenv.container.gpu import from_json as gpu_from_json
-from devenv.container.state import Environment, is_name
+from devenv.container.names import is_name
+from devenv.container.state import Environment
 from devenv.doors.docker.engine import LABEL, labels_json
 from devenv.doors.docker.values import ContainerFacts
 from devenv.doors.untrusted import from_json, value_of

@@ -13,7 +13,8 @@ from devenv.build import own_images
 from devenv.build.delta import BELOW_LABEL
 from devenv.container import container, devcontainer, network, once
 from devenv.container.labels import RUN
-from devenv.container.state import environment, is_name
+from devenv.container.names import is_name
+from devenv.container.state import environment
 from devenv.doors.dirs import Dirs
 from devenv.doors.docker.engine import LABEL, Engine
 from devenv.doors.docker.local_tag import BASE_TAG, EDITOR_TAG, LOCAL

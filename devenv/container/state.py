@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from devenv.container.names import is_name
 from devenv.doors import files, secret_file
 from devenv.doors.cancellation import Cancellation
 from devenv.doors.docker.engine import LABEL
@@ -25,7 +26,6 @@ from devenv.errors import NotReadyError, UsageError
 
 _BUNDLE_BYTES = 16 << 20
 _FILLING = "filling.json"
-_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,11 +191,6 @@ class Environment:
         """Hold the environment for one command; calls `waiting` when another command holds it. A kill frees it."""
         with hold(self.folder / "lock", waiting, cancel, leave_nothing=True):
             yield
-
-
-def is_name(name: str) -> bool:
-    """Whether an environment can have this name."""
-    return _NAME.fullmatch(name) is not None
 
 
 def is_models(name: str) -> bool:

@@ -59,7 +59,7 @@ def run(
     cancel = cancel or Cancellation()
     with subprocess.Popen(
         list(command),
-        env=_variables(env),
+        env=variables(env),
         cwd=cwd,
         stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -96,7 +96,7 @@ def lines(
     cancel = cancel or Cancellation()
     process = subprocess.Popen(
         list(command),
-        env=_variables(env),
+        env=variables(env),
         cwd=cwd,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -130,7 +130,38 @@ def lines(
         raise ProcessError(Outcome(command=tuple(command), code=code, out="".join(out), err="".join(tail)))
 
 
-def _variables(changes: Mapping[str, str | None] | None) -> dict[str, str] | None:
+def feed(
+    command: Sequence[str], path: Path, *, offset: int, tell: Callable[[int], None], cancel: Cancellation | None = None
+) -> None:
+    """Run `command` with a file from `offset` on as its standard input, in pieces; `tell` gets the bytes of each.
+
+    Raises ProcessError, FileNotFoundError (no such program), OSError (the file), CancelledError.
+    """
+    log.info("%s", shlex.join(command))
+    cancel = cancel or Cancellation()
+    nothing = subprocess.DEVNULL
+    with (
+        path.open("rb") as file,
+        subprocess.Popen(list(command), stdin=subprocess.PIPE, stdout=nothing, stderr=subprocess.PIPE) as process,
+        cancel.ending(process.kill),
+    ):
+        assert process.stdin is not None
+        assert process.stderr is not None
+        file.seek(offset)
+        with contextlib.suppress(BrokenPipeError):
+            while piece := file.read(1 << 20):
+                process.stdin.write(piece)
+                tell(len(piece))
+            process.stdin.close()
+        err = process.stderr.read().decode(errors="replace")
+        code = process.wait()
+    cancel.check()
+    if code != 0:
+        raise ProcessError(Outcome(command=tuple(command), code=code, out="", err=err))
+
+
+def variables(changes: Mapping[str, str | None] | None) -> dict[str, str] | None:
+    """This process's variables with changes, for a program; None without changes."""
     if not changes:
         return None
     return {name: value for name, value in {**os.environ, **changes}.items() if value is not None}
@@ -153,7 +184,7 @@ def detached(command: Sequence[str], *, watch_s: float) -> bool:
 def become(command: Sequence[str], *, env: Mapping[str, str | None]) -> NoReturn:
     """Go on as another program, in this process; `env` as for `run`. Raises FileNotFoundError."""
     log.info("%s", shlex.join(command))
-    os.execvpe(command[0], list(command), _variables(env) or os.environ)  # noqa: S606 (no shell is meant)
+    os.execvpe(command[0], list(command), variables(env) or os.environ)  # noqa: S606 (no shell is meant)
 
 
 def interactive(
@@ -176,7 +207,7 @@ def interactive(
     apart = tell is not None and not os.isatty(0)
     with (
         _signalled(tell, signals, passed) as children,
-        subprocess.Popen(list(command), env=_variables(env), process_group=0 if apart else None) as process,
+        subprocess.Popen(list(command), env=variables(env), process_group=0 if apart else None) as process,
     ):
         children.append(process)
         try:

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from devenv.container.state import is_name
+from devenv.container.names import is_name
 from devenv.errors import ShareError
 from devenv.preset.load import shipped
 from devenv.share import carried_weights, recipe, sources

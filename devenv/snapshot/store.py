@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from devenv.build.delta import Delta
-from devenv.container.state import is_name
+from devenv.container.names import is_name
 from devenv.doors import files
 from devenv.doors.file_lock import hold
 from devenv.doors.untrusted import from_json, value_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from devenv.container.state import is_name
+from devenv.container.names import is_name
 from devenv.doors.docker.engine import LABEL, Engine
 from devenv.errors import EngineError
 from devenv.lock.model import LockedModel

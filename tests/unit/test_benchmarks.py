@@ -181,6 +181,7 @@ def test_cold_is_never_run_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     everything = {name: (lambda _, n=name: ran.append(n) or empty) for name in command_line.BENCHMARKS}
     monkeypatch.setattr(command_line, "BENCHMARKS", everything)
     monkeypatch.setattr(command_line, "measurable", lambda: False)
+    monkeypatch.setattr(command_line, "is_measurable", lambda: False)
     assert command_line.main(["--no-record"]) == 0
     assert ran == [
         "warm",
@@ -196,10 +197,11 @@ def test_cold_is_never_run_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
         "memory",
     ]
     monkeypatch.setattr(command_line, "measurable", lambda: True)
+    monkeypatch.setattr(command_line, "is_measurable", lambda: True)
     assert command_line.main(["--no-record"]) == 0
     assert ran[11:] == [
         "warm", "noop", "help", "render", "doctor", "rebuild", "fetch", "devcontainer", "weights", "export", "changes",
-        "memory",
+        "memory", "remote",
     ]  # fmt: skip
 
 

@@ -21,3 +21,13 @@ def any_free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def port_answers(port: int, *, timeout_s: float = 5.0) -> bool:
+    """Whether a program answers HTTP on this host's loopback port, whatever it says."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=timeout_s) as link:
+            link.sendall(b"GET / HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")
+            return bool(link.recv(1))
+    except OSError:
+        return False

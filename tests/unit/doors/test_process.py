@@ -12,7 +12,7 @@ from devenv.doors import process
 def test_variables_are_added_and_taken_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KEPT", "1")
     monkeypatch.setenv("TAKEN", "1")
-    seen = process._variables({"ADDED": "1", "TAKEN": None}) or {}
+    seen = process.variables({"ADDED": "1", "TAKEN": None}) or {}
     assert {name: seen.get(name) for name in ("KEPT", "TAKEN", "ADDED")} == {"KEPT": "1", "TAKEN": None, "ADDED": "1"}
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from devenv.container.state import is_name
+from devenv.container.names import is_name
 from devenv.errors import UsageError
 from devenv.snapshot import naming
 from devenv.snapshot.store import Snapshots

@@ -1,0 +1,1 @@
+"""The conversation of two devenv: messages, what they ask, and where things lie on a box."""
