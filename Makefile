@@ -1,6 +1,6 @@
 # Every target does its own set-up. Start with: make up
 .DEFAULT_GOAL := help
-.PHONY: help up down engine test test-engine test-fast test-loopback test-unit check lint format lock upgrade bench bench-check docs golden release clean
+.PHONY: help up down engine test test-kubernetes test-engine test-fast test-loopback test-unit check lint format lock upgrade bench bench-check docs golden release clean
 
 # Else every process of the tests compiles the package again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -44,6 +44,10 @@ test-loopback: $(DEV_STAMP)
 test-engine: $(DEV_STAMP) engine ## The tests that need an engine
 	tools/test-tools.sh
 	$(BIN)/pytest tests/e2e tests/integration -m engine
+
+test-kubernetes: $(DEV_STAMP) engine ## Try environments on a real cluster, which is built here: root, Debian 12, 15 GB, half an hour
+	$(BIN)/python -m pip install --quiet grpcio
+	DEVENV_TEST_KUBERNETES=1 $(BIN)/pytest tests/kubernetes
 
 lint: $(DEV_STAMP) ## ruff and mypy --strict
 	$(BIN)/ruff check .

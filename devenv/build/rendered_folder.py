@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from devenv.lock.model import Lock
     from devenv.plan.plan import Plan
     from devenv.preset.load import LoadedPreset
+    from devenv.render.kubernetes.words import Wanted
     from devenv.render.render import Rendered
 
 
@@ -33,6 +34,14 @@ class Kind(Enum):
     """The build context without artifacts, which the build downloads."""
     CONFIGURATION = auto()
     """One of several dev container configurations alone; devenv builds the image."""
+    CLUSTER = auto()
+    """The objects of a cluster alone."""
+    BATCH = auto()
+    """A batch script for Slurm alone."""
+
+
+_OWN_FILES = (Kind.FILES, Kind.CONFIGURATION, Kind.CLUSTER, Kind.BATCH)
+"""Kinds that are single files among the user's."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +73,7 @@ class RenderedFolder:
         """Write it; returns the changed files for people. `fetch` brings the lock's files into a store and returns it;
         it is called only where they are needed. Raises RenderError before that for a folder with files of the user's.
         """
-        if self.kind in (Kind.FILES, Kind.CONFIGURATION):
+        if self.kind in _OWN_FILES:
             return self.rendered.write(self.target)
         from devenv.build.context import assemble
         from devenv.build.standalone import changes
@@ -81,7 +90,7 @@ class RenderedFolder:
 
     def require_free(self) -> None:
         """Raise RenderError unless `write` may replace what lies in `target`."""
-        if self.kind in (Kind.FILES, Kind.CONFIGURATION):
+        if self.kind in _OWN_FILES:
             self.rendered.require_free(self.target)
             return
         from devenv.build.standalone import free
@@ -103,10 +112,12 @@ class RenderedFolder:
 
 def render_folder(
     loaded: LoadedPreset, lock: Lock, place: Path, kind: Kind, *, configuration: str = "",
-    dockerfile: Path | None = None,
+    dockerfile: Path | None = None, wanted: Wanted | None = None,
 ) -> RenderedFolder:  # fmt: skip
     """The folder of a preset and its lock, to be written to `place`, or `place`/.devcontainer for the kind ONLINE;
-    `configuration`: the name of the one to write, and a `dockerfile` of the user's own for it. Raises RenderError."""
+    `configuration`: the name of the one to write, and a `dockerfile` of the user's own for it; `wanted`: for CLUSTER
+    and BATCH.
+    Raises RenderError."""
     decided = _for_others(plan(loaded, lock), loaded, place)
     if kind is Kind.ONLINE:
         from devenv.build import standalone
@@ -114,6 +125,16 @@ def render_folder(
 
         target = standalone.place(place)
         rendered = standalone.folder(decided, archives(loaded.preset))
+    elif kind is Kind.CLUSTER:
+        from devenv.render.kubernetes.files import render_kubernetes
+
+        assert wanted
+        target, rendered = place, render_kubernetes(decided, wanted)
+    elif kind is Kind.BATCH:
+        from devenv.render.slurm.script import render_slurm
+
+        assert wanted
+        target, rendered = place, render_slurm(decided, wanted)
     elif kind is Kind.CONFIGURATION:
         own = _from(place / devcontainer.place(configuration), dockerfile) if dockerfile else ""
         target, rendered = place, render_configuration(decided, configuration, dockerfile=own)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _TIMEOUT_S = 60
 _MOST_S = 3600
 _PROGRAM = "/usr/local/lib/devenv/gpu-check"
+COMMAND = ("devenv-exec", "timeout", "-k", "5", str(_TIMEOUT_S), "python3", "-I", "-S", _PROGRAM)
+"""The check, run inside."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +40,7 @@ def prove(running: Running, engine: Engine) -> Proof:
     """Let the container compute on its GPUs. Raises MachineError when it cannot: never a silent fallback to the CPU."""
     assert running.gpu is not None
     began = time.monotonic()
-    command = ["devenv-exec", "timeout", "-k", "5", str(_TIMEOUT_S), "python3", "-I", "-S", _PROGRAM]
-    code, out, err = engine.exec(running.facts.name, command, user="root")
+    code, out, err = engine.exec(running.facts.name, [*COMMAND], user="root")
     proof = read(out, err, code, wall_s=round(time.monotonic() - began, 3))
     expected = {one.uuid for one in running.gpu.devices if not one.is_part}
     seen = {str(one.get("uuid")) for one in proof.devices}

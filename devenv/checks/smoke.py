@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from devenv.container.labels import Running
 from devenv.doors.docker.engine import Engine
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 PLUMBING = "plumbing passed; the result itself was not checked"
 _TAIL_LINES = 20
 TIMED_OUT = 124  # coreutils' timeout
+Inside: TypeAlias = Callable[[list[str]], tuple[int, str, str]]
+"""Runs a command in an environment: its status, output and errors."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,11 +80,21 @@ class Report:
 
 def smoke(running: Running, engine: Engine, *, progress: Progress) -> Report:
     """Run every check, one after another. Raises EngineError only; failures are in the report."""
-    checks = []
-    for check in running.checks:
+
+    def inside(command: list[str]) -> tuple[int, str, str]:
+        # As root, which devenv-exec gives up: right after a start `dev` does not have the host user's numbers yet.
+        return engine.exec(running.facts.name, command, user="root")
+
+    return every(running.checks, inside, progress=progress)
+
+
+def every(checks: Iterable[PlannedCheck], inside: Inside, *, progress: Progress) -> Report:
+    """Run checks one after another. Raises what `inside` raises; failures are in the report."""
+    found = []
+    for check in checks:
         progress.message(check.name)
-        checks.append(_run(check, running, engine))
-    return Report(checks=tuple(checks))
+        found.append(_run(check, inside))
+    return Report(checks=tuple(found))
 
 
 def beside(running: Running, engine: Engine, stages: Stages) -> Future[Report]:
@@ -99,12 +111,11 @@ def beside(running: Running, engine: Engine, stages: Stages) -> Future[Report]:
     return in_thread("smoke", act)
 
 
-def _run(check: PlannedCheck, running: Running, engine: Engine) -> Check:
+def _run(check: PlannedCheck, inside: Inside) -> Check:
     told = f"DEVENV_SMOKE_EXPECT={check.expect}"
     command = ["devenv-exec", "env", told, "timeout", "-k", "5", str(check.timeout_s), *check.run]
     began = time.monotonic()
-    # As root, which devenv-exec gives up: right after a start `dev` does not have the host user's numbers yet.
-    code, out, err = engine.exec(running.facts.name, command, user="root")
+    code, out, err = inside(command)
     report = last_object(out)
     said = [line for line in f"{err}\n{out}".splitlines() if line.strip()]
     return Check(

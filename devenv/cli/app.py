@@ -17,6 +17,7 @@ import click
 from devenv.cli import surroundings
 from devenv.doors.dirs import Dirs
 from devenv.doors.terminal.console import Console, printable
+from devenv.errors import UsageError
 
 if TYPE_CHECKING:
     from devenv.container.environments import Environments
@@ -188,6 +189,19 @@ def make_console(options: Options = Options()) -> Console:
         colour=sys.stderr.isatty() and "NO_COLOR" not in os.environ,
         quiet=options.quiet,
     )
+
+
+class WithCommand(click.Command):
+    """All words after the first `--` are the command, options of its own among them."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        at = args.index("--") if "--" in args else len(args)
+        command = tuple(args[at + 1 :])
+        rest = super().parse_args(ctx, args[:at])
+        if ctx.params.get("command"):
+            raise UsageError("'--' has to stand before the command", hint=f"devenv {ctx.info_name} … -- COMMAND…")
+        ctx.params["command"] = command
+        return rest
 
 
 def pass_app(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from devenv.doors.settings.targets import FILE, Book, KubernetesTarget, SshTarget, Target
+from devenv.errors import UsageError
 
 if TYPE_CHECKING:
     from devenv.cli.app import App
@@ -59,6 +60,8 @@ def hand(app: App, ctx: click.Context, target: Target, values: Mapping[str, Any]
         given=frozenset(name for name in values if ctx.get_parameter_source(name) in _GIVEN),
     )  # fmt: skip
     if isinstance(target, SshTarget):
+        if command.name == "run":
+            raise UsageError("devenv run does not work on another machine yet", hint="--on here; devenv exec --on …")
         from devenv.cli import on_box
 
         return on_box.hand(app, target, command)

@@ -11,7 +11,8 @@ from pathlib import Path
 import click
 
 from devenv.cli import complete
-from devenv.cli.app import App, from_option, pass_app, source_option, weights_dir_option
+from devenv.cli.app import App, WithCommand, from_option, pass_app, source_option, weights_dir_option
+from devenv.cli.elsewhere import on_option
 from devenv.cli.inside import attached
 from devenv.cli.meant import meant
 from devenv.container import once as one_off
@@ -28,20 +29,7 @@ from devenv.up.prepare import Wishes, mountable
 __all__ = ["run"]
 
 
-class _Run(click.Command):
-    """All words after the first `--` are the command, options of its own among them."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        at = args.index("--") if "--" in args else len(args)
-        command = tuple(args[at + 1 :])
-        rest = super().parse_args(ctx, args[:at])
-        if ctx.params.get("command"):
-            raise UsageError("'--' has to stand before the command", hint="devenv run [ENV|PRESET] -- COMMAND…")
-        ctx.params["command"] = command
-        return rest
-
-
-@click.command(cls=_Run)
+@click.command(cls=WithCommand)
 @click.argument("target", required=False, metavar="[ENV|PRESET|SNAPSHOT|REF]", shell_complete=complete.names)
 @click.option("--name", help="The environment whose volumes it has; default: that of ENV, else the preset's own name.")
 @click.option(
@@ -65,9 +53,11 @@ class _Run(click.Command):
     "--relock", is_flag=True, envvar="DEVENV_RELOCK",
     help="Lock again the packages that the mirrors no longer have, then continue.",
 )  # fmt: skip
+@click.option("--parallel", type=int, help="In a cluster: so many pods, each with its number in JOB_COMPLETION_INDEX.")
 @from_option
 @source_option
 @weights_dir_option
+@on_option
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="-- COMMAND...")
 @pass_app
 def run(
@@ -80,6 +70,7 @@ def run(
     variables: tuple[str, ...],
     volumes: tuple[str, ...],
     relock: bool,
+    parallel: int | None,
     sources: tuple[str, ...],
     command: tuple[str, ...],
 ) -> None:
@@ -92,9 +83,11 @@ def run(
     COMMAND gets this command's signals, a second Ctrl-C kills it. When this command ends, for whatever reason, COMMAND
     ends too, and the container is removed.
     """
+    if parallel is not None:
+        raise UsageError("--parallel is for a cluster", hint="add --on k8s")
     if not command:
         raise UsageError("no command is given", hint="devenv run [ENV|PRESET|SNAPSHOT|REF] -- COMMAND…")
-    extra = Extra(variables=_variables(variables), mounts=tuple(map(_mount, volumes)))
+    extra = Extra(variables=variables_of(variables), mounts=tuple(map(_mount, volumes)))
     asked = Asked(gpus=gpus, mode=gpu_mode)
     with contextlib.ExitStack() as held:
         with app.console.stages() as stages:
@@ -108,7 +101,7 @@ def run(
     sys.exit(code)
 
 
-def _variables(words: tuple[str, ...]) -> dict[str, str]:
+def variables_of(words: tuple[str, ...]) -> dict[str, str]:
     """NAME=VALUE, or NAME for the value here. Raises UsageError."""
     found = {}
     for word in words:

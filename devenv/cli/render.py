@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from devenv.cli.app import App, from_option, json_option, pass_app
+from devenv.cli.app import App, WithCommand, from_option, json_option, pass_app
 from devenv.errors import DriftError, RenderError, UsageError
+from devenv.plan.inside import ROLES, SERVE, WORKBENCH
 
 if TYPE_CHECKING:
     from devenv.build.rendered_folder import RenderedFolder
     from devenv.fetch.store import Store
+    from devenv.render.kubernetes.words import Wanted
 
 
-@click.command("render")
+@click.command("render", cls=WithCommand)
 @click.argument("preset", required=False)
 @click.option(
     "-o", "--output", type=click.Path(file_okay=False, path_type=Path),
@@ -41,16 +43,37 @@ if TYPE_CHECKING:
     help="With --configuration: a Dockerfile of your own on top of the image, which begins with 'ARG ENVIRONMENT' and "
     "'FROM ${ENVIRONMENT}'. Clients build it.",
 )  # fmt: skip
+@click.option(
+    "--target", type=click.Choice(["kubernetes", "slurm"]),
+    help="Write the objects of a cluster instead: kubernetes/ROLE.yaml, for 'kubectl apply' or a repository that the "
+    "cluster follows, without the token; or a batch script that runs COMMAND: slurm/NAME.sbatch.",
+)  # fmt: skip
+@click.option(
+    "--image", metavar="REF", help="With --target: the image as nodes pull it, best by digest, as 'devenv push' prints."
+)
+@click.option("--name", help="With --target: the environment's name; default: the preset's.")
+@click.option(
+    "--role",
+    type=click.Choice(ROLES),
+    help="With --target: what its pods are for; default: workbench, or run with COMMAND.",
+)
+@click.option("--replicas", type=int, help="With --role serve: how many pods; default: 1.")
+@click.option(
+    "--autoscale", metavar="FEWEST-MOST", help="With --role serve: as many pods as the load needs, such as 1-4."
+)
+@click.option("--parallel", type=int, help="With COMMAND: so many pods, each with its number in JOB_COMPLETION_INDEX.")
 @from_option
 @json_option
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND...]")
 @pass_app
 def render(
     app: App, preset: str | None, output: Path | None, check: bool, with_artifacts: bool, online: bool,
-    configuration: str | None, dockerfile: Path | None,
+    configuration: str | None, dockerfile: Path | None, target: str | None, command: tuple[str, ...], **cluster: Any,
 ) -> None:  # fmt: skip
-    """Write Dockerfile, .devcontainer/devcontainer.json and compose.yaml of PRESET.
+    """Write Dockerfile, .devcontainer/devcontainer.json and compose.yaml of PRESET; with --target what a cluster gets.
 
-    PRESET is a shipped name, a file, a folder, or nothing: then devenv.yaml here or above. The lock must exist.
+    PRESET is a shipped name, a file, a folder, or nothing: then devenv.yaml here or above. The lock must exist. What
+    pods get is in your own config.yaml under 'kubernetes'.
     """
     from devenv.build.rendered_folder import Kind, render_folder
     from devenv.lock.files import read_fitting
@@ -70,13 +93,21 @@ def render(
             f"{configuration!r} is not a name for a configuration",
             hint="use lower-case letters, digits, dashes, dots and underscores, such as 'gpu'",
         )
+    if target is None and (command or any(value is not None for value in cluster.values())):
+        raise UsageError("these options are for a cluster", hint="devenv render --target kubernetes …")
+    if target is not None and (online or with_artifacts or configuration is not None):
+        raise UsageError("--target goes with no other kind of files", hint="render them one after another")
     kind = Kind.ONLINE if online else Kind.WITH_ARTIFACTS if with_artifacts else Kind.FILES
     if configuration:
         kind = Kind.CONFIGURATION
+    kind = {"kubernetes": Kind.CLUSTER, "slurm": Kind.BATCH}.get(target or "", kind)
     loaded = load(find(preset, Path.cwd()))
     lock = read_fitting(loaded, app.dirs)
     place = (output or loaded.project or Path.cwd()).absolute()
-    folder = render_folder(loaded, lock, place, kind, configuration=configuration or "", dockerfile=dockerfile)
+    wanted = _wanted(app, loaded.preset.name, command, **cluster) if target else None
+    folder = render_folder(
+        loaded, lock, place, kind, configuration=configuration or "", dockerfile=dockerfile, wanted=wanted
+    )
     if check:
         _check(app, folder)
         return
@@ -101,6 +132,29 @@ def render(
         app.console.note(f"wrote {path}")
     if not changed:
         app.console.note(f"{folder.target}: up to date")
+
+
+def _wanted(
+    app: App, preset: str, command: tuple[str, ...], *, image: str | None, name: str | None, role: str | None,
+    replicas: int | None, autoscale: str | None, parallel: int | None,
+) -> Wanted:  # fmt: skip
+    """What a cluster is to get. Raises UsageError."""
+    from devenv.render.kubernetes.words import RUN, Wanted, replicas_of
+
+    if command and role:
+        raise UsageError("COMMAND runs in pods of its own", hint="leave --role out")
+    if parallel is not None and not command:
+        raise UsageError(
+            "--parallel is for a COMMAND", hint="devenv render --target kubernetes --parallel 8 -- COMMAND…"
+        )
+    if role != SERVE and (replicas is not None or autoscale is not None):
+        raise UsageError("only the role serve has replicas", hint="add --role serve")
+    return Wanted(
+        name=name or preset, image=image or "", settings=app.settings.clusters, command=command,
+        role=RUN if command else role or WORKBENCH, parallel=1 if parallel is None else parallel,
+        replicas=1 if replicas is None else replicas,
+        autoscale=replicas_of(autoscale) if autoscale else None,
+    )  # fmt: skip
 
 
 def _check(app: App, folder: RenderedFolder) -> None:

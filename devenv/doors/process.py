@@ -130,6 +130,36 @@ def lines(
         raise ProcessError(Outcome(command=tuple(command), code=code, out="".join(out), err="".join(tail)))
 
 
+def feed(
+    command: Sequence[str], path: Path, *, offset: int, tell: Callable[[int], None], cancel: Cancellation | None = None
+) -> None:
+    """Run `command` with a file from `offset` on as its standard input, in pieces; `tell` gets the bytes of each.
+
+    Raises ProcessError, FileNotFoundError (no such program), OSError (the file), CancelledError.
+    """
+    log.info("%s", shlex.join(command))
+    cancel = cancel or Cancellation()
+    nothing = subprocess.DEVNULL
+    with (
+        path.open("rb") as file,
+        subprocess.Popen(list(command), stdin=subprocess.PIPE, stdout=nothing, stderr=subprocess.PIPE) as process,
+        cancel.ending(process.kill),
+    ):
+        assert process.stdin is not None
+        assert process.stderr is not None
+        file.seek(offset)
+        with contextlib.suppress(BrokenPipeError):
+            while piece := file.read(1 << 20):
+                process.stdin.write(piece)
+                tell(len(piece))
+            process.stdin.close()
+        err = process.stderr.read().decode(errors="replace")
+        code = process.wait()
+    cancel.check()
+    if code != 0:
+        raise ProcessError(Outcome(command=tuple(command), code=code, out="", err=err))
+
+
 def variables(changes: Mapping[str, str | None] | None) -> dict[str, str] | None:
     """This process's variables with changes, for a program; None without changes."""
     if not changes:

@@ -10,7 +10,11 @@ from devenv.plan.inside import BOTH, SERVE
 from devenv.plan.plan import Plan
 
 HEALTHY = "/usr/local/lib/devenv/healthy"
-"""The program of the health check; images with services of the model have it."""
+"""The program of the health check."""
+DRAIN = "/usr/local/lib/devenv/drain"
+"""Ends a gateway without losing a request; images with services of the model have it."""
+FILL = "/usr/local/lib/devenv/fill"
+"""Fills the volumes that a pod mounts over folders of the image."""
 RESTART = "unless-stopped"
 """The restart policy of a container that serves: it comes back after a restart of the machine."""
 

@@ -18,7 +18,7 @@ from devenv.errors import RenderError
 from devenv.lock.model import Lock
 from devenv.plan.inside import SERVE, WORKBENCH, WORKSPACE
 from devenv.plan.plan import Plan
-from devenv.plan.role import HEALTHY, health, in_role, serves
+from devenv.plan.role import DRAIN, health, in_role, serves
 from devenv.plan.tree_digest import walk
 from devenv.render.artifacts import artifact_lists
 from devenv.render.devcontainer import MARK, RUN_TMPFS, devcontainer, is_ours, place
@@ -231,7 +231,7 @@ def _static(plan: Plan) -> tuple[dict[str, bytes], dict[str, int]]:
     absent = (
         *(() if plan.lock.editor else _OF_IDE),
         *(() if plan.has("jupyter") else _OF_JUPYTER),
-        *(() if serves(plan) else (HEALTHY.removeprefix("/"),)),
+        *(() if serves(plan) else (DRAIN.removeprefix("/"),)),
     )
     found: dict[str, bytes] = {}
     modes: dict[str, int] = {}

@@ -24,13 +24,12 @@ def supervised(plan: Plan, render: Render) -> Iterator[tuple[str, bytes]]:
     folder of their own, which images without a service of the model lack."""
     yield from _of_role(in_role(plan, WORKBENCH), "/etc/devenv", render)
     if serves(plan):
-        serving = in_role(plan, SERVE)
-        yield from _of_role(serving, "/etc/devenv/serve", render)
-        yield "image/etc/devenv/serve/health.json", _health(serving)
+        yield from _of_role(in_role(plan, SERVE), "/etc/devenv/serve", render)
 
 
 def _of_role(plan: Plan, folder: str, render: Render) -> Iterator[tuple[str, bytes]]:
     yield f"image{folder}/gated", "".join(f"{service.name}\n" for service in plan.gated).encode()
+    yield f"image{folder}/health.json", _health(plan)
     commands = [(service.name, service.command, service.env) for service in plan.services]
     if plan.gated:
         gateway = ("/usr/sbin/nginx", "-e", "stderr", "-c", f"{folder}/gateway.conf", "-g", "daemon off;")

@@ -11,17 +11,37 @@ from pathlib import Path
 import pytest
 
 from devenv.doors.dirs import templates_digest
+from devenv.doors.settings.clusters import ClusterSettings
 from devenv.lock import drift
 from devenv.lock.files import beside
 from devenv.lock.model import Lock, read
 from devenv.plan.plan import plan
 from devenv.preset.load import LoadedPreset, find, load, shipped
+from devenv.render.kubernetes.files import render_kubernetes
+from devenv.render.kubernetes.words import Wanted
 from devenv.render.render import render
 from tests.unit.examples import loaded, lock
 
 HERE = Path(__file__).parent
 LEFT_OUT = ("artifacts/", "build/", "image/usr/", "image/etc/profile.d/", "image/etc/devenv/sbom.cdx.json")
 """Lists that follow the lock, and files that are copied from templates/ as they are."""
+IMAGE = "registry.example/devenv@sha256:" + "0" * 64
+CLUSTERED = {
+    "rapidocr": (
+        Wanted(name="rapidocr", image=IMAGE), Wanted(name="rapidocr", image=IMAGE, role="serve", autoscale=(1, 4)),
+        Wanted(name="rapidocr", image=IMAGE, role="run", command=("ocr", "batch", "pages"), parallel=8),
+    ),
+    "pytorch-cuda": (
+        Wanted(
+            name="trainer", image=IMAGE,
+            settings=ClusterSettings(
+                uid=None, storage_class="fast", memory_limit="16Gi", gpus=2, runtime_class="nvidia",
+                node_selector=(("gpu", "h100"),), tolerations=((("key", "nvidia.com/gpu"), ("operator", "Exists")),),
+            ),
+        ),
+    ),
+}  # fmt: skip
+"""What presets are in a cluster, for those that show all there is."""
 
 
 @cache
@@ -35,6 +55,9 @@ def _rendered(preset: str) -> dict[str, str]:
         patch.setattr("devenv.render.render.sbom", lambda _: b"")  # left out below, and most of the time it takes
         rendered = render(plan(*_shipped(preset)))
         files = {**rendered.context, **rendered.files}
+    if preset in CLUSTERED:
+        for wanted in CLUSTERED[preset]:
+            files |= render_kubernetes(plan(*_shipped(preset)), wanted).files
     return {
         name: data.decode()
         for name, data in sorted(files.items())

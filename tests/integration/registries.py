@@ -377,12 +377,15 @@ def _errors(message: str) -> bytes:
 
 
 @contextlib.contextmanager
-def docker_registry(folder: Path, *, tls: Path | None = None, login: bool = False) -> Iterator[str]:
-    """Debian's docker-registry; its host. `tls`: a folder with cert.pem and key.pem."""
+def docker_registry(
+    folder: Path, *, tls: Path | None = None, login: bool = False, host: str = "127.0.0.1", port: int = 0
+) -> Iterator[str]:
+    """Debian's docker-registry; its host. `tls`: a folder with cert.pem and key.pem; `port` 0: a free one."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((host, port))
         port = probe.getsockname()[1]
-    http_part: dict[str, Any] = {"addr": f"127.0.0.1:{port}"}
+    http_part: dict[str, Any] = {"addr": f"{host}:{port}"}
     if tls is not None:
         http_part["tls"] = {"certificate": str(tls / "cert.pem"), "key": str(tls / "key.pem")}
     config: dict[str, Any] = {
@@ -398,15 +401,15 @@ def docker_registry(folder: Path, *, tls: Path | None = None, login: bool = Fals
             ["docker-registry", "serve", str(folder / "config.yml")], stdout=log, stderr=log
         )  # fmt: skip
     try:
-        until(lambda: _listens(port))
-        yield f"127.0.0.1:{port}"
+        until(lambda: _listens(port, host))
+        yield f"{host}:{port}"
     finally:
         server.terminate()
         server.wait()
 
 
-def _listens(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+def _listens(port: int, host: str = "127.0.0.1") -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((host, port), 1):
         return True
     return False
 

@@ -234,8 +234,8 @@ def _done(seconds: float) -> Done:
 @pytest.mark.parametrize("identity", [None, {"seconds": 18.0, "cached": 1.0, "saved": 4.0, "gigabytes": 1.5}])
 def test_a_cold_build_is_told_with_and_without_the_price_of_identity(identity: dict[str, float] | None) -> None:
     unchanged = Series(name="u", samples=(0.5, 0.7))
-    result = cold._result(_done(60), _done(20), 100.0, unchanged, identity, (571, 600_000_000))
-    assert [goal.figure for goal in result.goals] == [0.6, 0.2, 0.6]
+    result = cold._result(_done(30), _done(8), 100.0, unchanged, identity, (571, 600_000_000))
+    assert [goal.figure for goal in result.goals] == [0.3, 0.08, 0.6]
     assert all(goal.met for goal in result.goals)
     assert ("What identity costs (1.50 GB):" in result.markdown()) == (identity is not None)
     assert ("| `devenv verify --digest`     | 18.00 s | 12.00 s |" in result.markdown()) == (identity is not None)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from devenv.doors import files
-from devenv.doors.settings import signature_rules, targets, tool_configs
+from devenv.doors.settings import clusters, signature_rules, targets, tool_configs
+from devenv.doors.settings.clusters import USUAL, ClusterSettings
 from devenv.doors.settings.signature_rules import SignatureRule
 from devenv.doors.untrusted import from_yaml
 from devenv.errors import UsageError
@@ -30,7 +31,16 @@ _ADDRESSES = {
     ),
     "snapshots": (frozenset(_DISTRIBUTIONS), "DEVENV_APT_SNAPSHOT_"),
 }
-_OTHERS = ("region", "weights", "registries", "extension_registry", "require_signature", "targets", "target")
+_OTHERS = (
+    "region",
+    "weights",
+    "registries",
+    "extension_registry",
+    "require_signature",
+    "targets",
+    "target",
+    "kubernetes",
+)
 _KNOWN = "; ".join(
     [
         f"{section}: {{{', '.join(f'{name}: URL' for name in sorted(names))}}}"
@@ -43,6 +53,7 @@ _KNOWN = "; ".join(
         "registries: {HOST: {ca: FILE, insecure: true}}",
         signature_rules.KNOWN,
         targets.KNOWN,
+        clusters.KNOWN,
     ]
 )
 
@@ -92,6 +103,7 @@ class OwnSettings:
     signature_rules: tuple[SignatureRule, ...]
     extension_registry: str | None = None
     """Of editor extensions: an address, without a trailing slash."""
+    clusters: ClusterSettings = USUAL
 
 
 def read(environ: Mapping[str, str], home: Path, path: Path) -> OwnSettings:
@@ -115,6 +127,7 @@ def read(environ: Mapping[str, str], home: Path, path: Path) -> OwnSettings:
         hubs=_hubs(environ, home, path, data), registries=registries, **addresses,
         signature_rules=_signature_rules(data, lambda name: _below(home, name)),
         extension_registry=_extension_registry(environ, data),
+        clusters=clusters.parsed(data.get("kubernetes", {})),
     )  # fmt: skip
 
 
@@ -219,13 +232,23 @@ def _checked(path: Path) -> dict[str, Any]:
         raise refuse("weights: a folder (dir), and a list of hubs and 'registry' (sources)")
     if (why := _wrong_registries(data) or targets.wrong(data)) is not None:
         raise refuse(why)
-    try:
-        _signature_rules(data, _absolute)
-    except ValueError as error:
-        raise refuse(f"require_signature: {error}") from None
+    if (why := _wrong_values(data)) is not None:
+        raise refuse(why)
     if data.get("region", "cn") != "cn":
         raise refuse("the only region that changes anything is 'cn'")
     return data
+
+
+def _wrong_values(data: Mapping[str, Any]) -> str | None:
+    """Why a section that has a parser of its own cannot be used; None when each can."""
+    section = "require_signature"
+    try:
+        _signature_rules(data, _absolute)
+        section = "kubernetes"
+        clusters.parsed(data.get("kubernetes", {}))
+    except ValueError as error:
+        return f"{section}: {error}"
+    return None
 
 
 def _signature_rules(data: Mapping[str, Any], path_of: Callable[[str], Path]) -> tuple[SignatureRule, ...]:

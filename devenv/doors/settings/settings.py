@@ -13,6 +13,7 @@ from pathlib import Path
 
 from devenv.doors.dirs import Dirs
 from devenv.doors.settings import config_yaml, tool_configs
+from devenv.doors.settings.clusters import USUAL, ClusterSettings
 from devenv.doors.settings.config_yaml import HubSettings, RegistrySettings
 from devenv.doors.settings.pip_settings import PipSettings
 from devenv.doors.settings.signature_rules import SignatureRule
@@ -77,6 +78,8 @@ class Settings:
     """Docker's own config.json, which holds logins to registries; it may be missing."""
     signature_rules: tuple[SignatureRule, ...] = ()
     """Which signatures this machine requires of images."""
+    clusters: ClusterSettings = USUAL
+    """What pods get on clusters."""
     ssh_folder: Path | None = None
     """Where this user's SSH keys are; it may be missing."""
     ssh_signing_key: str | None = None
@@ -124,6 +127,7 @@ class Settings:
             registries=own.registries,
             docker_config=Path(environ.get("DOCKER_CONFIG") or home / ".docker") / "config.json",
             signature_rules=own.signature_rules,
+            clusters=own.clusters,
             ssh_folder=home / ".ssh",
             ssh_signing_key=_ssh_signing_key(git),
         )

@@ -56,7 +56,8 @@ def healthy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             return SimpleNamespace(status=module.answers[self.port])
 
     monkeypatch.setattr(module.http.client, "HTTPConnection", Connection)
-    monkeypatch.setattr(module, "HEALTH", tmp_path / "health.json")
+    monkeypatch.setattr(module, "ETC", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["healthy"])
     monkeypatch.setattr(module, "RUN", tmp_path)
     return module
 
@@ -94,7 +95,31 @@ def test_a_service_without_a_port_has_to_run(healthy: Any, capsys: pytest.Captur
     assert "worker: down" in capsys.readouterr().out
 
 
+def test_one_service_alone_is_asked_where_it_is_named(healthy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    healthy.answers[8602] = 502
+    monkeypatch.setattr(sys, "argv", ["healthy", "api"])
+    assert healthy.main() == 0
+    assert [port for port, *_ in healthy.asked] == [8600]
+
+
+def test_it_waits_until_all_is_well_or_time_is_over(healthy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    healthy.answers[8600] = 502
+    monkeypatch.setattr(sys, "argv", ["healthy", "--wait", "60"])
+    monkeypatch.setattr(healthy.time, "sleep", lambda _: healthy.answers.update({8600: 200}))
+    assert healthy.main() == 0
+    healthy.answers[8600] = 502
+    monkeypatch.setattr(sys, "argv", ["healthy", "--wait", "0"])
+    monkeypatch.setattr(healthy.time, "sleep", lambda _: pytest.fail("the time is over"))
+    assert healthy.main() == 1
+
+
+def test_a_workbench_is_asked_for_its_own_services(monkeypatch: pytest.MonkeyPatch, healthy: Any) -> None:
+    rendered = render(plan(loaded(services={"api": SERVICES["api"]}), lock()))
+    services = json.loads(rendered.context["image/etc/devenv/health.json"])
+    assert [(one["name"], one["path"]) for one in services][-1] == ("api", "/health")
+
+
 def test_images_where_nothing_serves_have_no_part_of_it() -> None:
     context = render(plan(loaded(services={"api": SERVICES["api"]}), lock())).context
-    assert not [name for name in context if "serve/" in name or name.endswith("/healthy")]
+    assert not [name for name in context if "serve/" in name or name.endswith("/drain")]
     assert json.loads(context["image/etc/devenv/environment.json"])["services"][-1].get("role") is None

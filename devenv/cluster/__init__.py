@@ -1,0 +1,1 @@
+"""Environments in a cluster: brought up, watched, forwarded, removed."""

@@ -1,0 +1,1 @@
+"""Plan → objects of Kubernetes: pure values."""
