@@ -37,10 +37,15 @@ def inspect(reference: str, preset: Mapping[str, Any]) -> Image:
     record = json.loads(docker("run", "--rm", "--entrypoint", "cat", reference, "/etc/devenv/environment.json"))
     return Image(
         reference=reference,
-        services=tuple(one for one in record["services"] if one["port"] and one["health_path"]),
-        checks={name: tuple(check["run"]) for name, check in preset["smoke"].items()},
+        services=tuple(one for one in record["services"] if one["port"] and one["health_path"] and _works(one)),
+        checks={name: tuple(check["run"]) for name, check in preset["smoke"].items() if _works(check)},
         shm_size=preset["shm_size"],
     )
+
+
+def _works(part: Mapping[str, Any]) -> bool:
+    """Whether a service or check belongs to the workbench, which `devenv up` starts."""
+    return part.get("role") != "serve"
 
 
 def prepare(image: Image) -> None:

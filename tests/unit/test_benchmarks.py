@@ -304,3 +304,17 @@ def test_the_guard_names_what_became_slower() -> None:
 def test_the_document_has_the_figures_that_the_guard_reads() -> None:
     names = {name for name, _ in guard.recorded(DOCUMENT.read_text())}
     assert names >= set(guard.QUICK)
+
+
+def test_by_hand_only_the_workbenchs_services_are_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    common = {"port": 1, "health_path": "/"}
+    services = [
+        {"name": "ide", **common},
+        {"name": "model", "role": "serve", **common},
+        {"name": "both", "role": "both", **common},
+    ]
+    monkeypatch.setattr(byhand, "docker", lambda *_: json.dumps({"services": services}))
+    smoke = {"page": {"run": ["a"], "role": "workbench"}, "answer": {"run": ["b"], "role": "serve"}}
+    image = byhand.inspect("devenv/x:1", {"smoke": smoke, "shm_size": "64m"})
+    assert [one["name"] for one in image.services] == ["ide", "both"]
+    assert [*image.checks] == ["page"]
