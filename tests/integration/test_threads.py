@@ -22,6 +22,7 @@ from devenv.up.decide import decide
 from devenv.up.session import Session
 from devenv.up.up import up
 from tests.integration.conftest import Cli, docker
+from tests.waiting import until
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
@@ -79,7 +80,7 @@ def test_one_fails_one_is_cancelled_and_both_can_be_brought_up(cli: Cli, tmp_pat
     assert isinstance(failing.outcome, NotReadyError), failing.outcome
     assert "status 3" in failing.outcome.message
     assert waiting.is_alive(), "the failure of one is nothing to the other"
-    assert "sleep 500" in docker("top", "devenv-t-waits")
+    until(lambda: "sleep 500" in docker("top", "devenv-t-waits"))
 
     waiting.session.cancel.cancel()
     waiting.join(60)
