@@ -115,8 +115,8 @@ def _inside(bench: Bench) -> tuple[Series, ...]:
     programs = {
         "`python -c pass`": (sys.executable, "-c", "pass"),
         "… and the command line": (sys.executable, "-c", "import devenv.cli.app"),
-        "… and the rooms of `up`": (sys.executable, "-c", "import devenv.cli.up"),
-        "… and the docker SDK": (sys.executable, "-c", "import devenv.cli.up, docker"),
+        "… and the rooms of `up`": (sys.executable, "-c", "import devenv.cli.up, devenv.up.up"),
+        "… and the docker SDK": (sys.executable, "-c", "import devenv.cli.up, devenv.up.up, docker"),
     }
     told = alternate(max(bench.rounds, 5), [partial(call, *command) for command in programs.values()])
     return tuple(
