@@ -12,6 +12,7 @@ import click
 
 from devenv.cli.app import App, pass_app
 from devenv.cli.elsewhere import VARIABLE
+from devenv.cli.program import program
 from devenv.doors import streams
 from devenv.doors.settings.targets import HERE
 from devenv.remote.talk import places
@@ -97,4 +98,4 @@ def _folder(project: str) -> Path:
 def _program() -> tuple[str, ...]:
     """The script that starts this devenv."""
     script = Path(__file__).resolve().parents[3] / "run"
-    return (str(script),) if script.is_file() else (sys.executable, "-m", "devenv")
+    return (str(script),) if script.is_file() else program()

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from devenv.container.state import Environment
-from devenv.doors import process
+from devenv.doors import process, streams
 from devenv.doors.kubectl import Kubectl
 from devenv.doors.machine.ports import port_is_free
 from devenv.errors import NotReadyError
@@ -60,7 +60,8 @@ def begin(
     environment.keep(FILE, wanted.document())
     if not ports:
         return
-    process.detached([sys.executable, "-m", "devenv.cluster.guard", str(environment.folder)], watch_s=0)
+    # -P: no module from the folder of this command, which may be a stranger's project.
+    streams.background([sys.executable, "-P", "-m", "devenv.cluster.guard", str(environment.folder)])
     end = time.monotonic() + _BEGIN_S
     while any(not answers(outside) for inside, outside in ports.items() if inside in asked):
         kubectl.cancel.wait(0.05)

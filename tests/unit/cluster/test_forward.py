@@ -10,7 +10,7 @@ import pytest
 from devenv.cluster import forward, guard
 from devenv.cluster.forward import Forward
 from devenv.container.state import Environment
-from devenv.doors import process
+from devenv.doors import process, streams
 from devenv.doors.cancellation import Cancellation
 from devenv.errors import CancelledError, NotReadyError
 from tests.unit.cluster.fake import FakeKubectl, pod
@@ -38,13 +38,14 @@ def test_ports_stay_and_others_than_taken_ones_are_chosen(
 
 def test_what_is_forwarded_already_is_left_alone(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
     begun: list[Any] = []
-    monkeypatch.setattr(process, "detached", lambda command, **_: begun.append(command))
+    monkeypatch.setattr(streams, "background", begun.append)
     monkeypatch.setattr(forward, "answers", lambda _: True)
     kubectl: Any = FakeKubectl()
     forward.begin(environment, kubectl, "a=b", {8443: 9443}, asked=(8443,))
     environment.keep(forward.ALIVE, {"process": process.this_process()})
     forward.begin(environment, kubectl, "a=b", {8443: 9443}, asked=(8443,))
     assert len(begun) == 1
+    assert begun[0][1] == "-P", "no module from a stranger's project"
     assert begun[0][-2:] == ["devenv.cluster.guard", str(environment.folder)]
     forward.begin(environment, kubectl, "a=b", {8443: 9444}, asked=(8443,))
     assert len(begun) == 2

@@ -32,7 +32,7 @@ CLASS = {
 @pytest.fixture
 def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
     """What this machine keeps; no port is forwarded."""
-    monkeypatch.setattr(forward.process, "detached", lambda *_, **__: True)
+    monkeypatch.setattr(forward.streams, "background", lambda *_, **__: 1)
     monkeypatch.setattr(forward, "answers", lambda _: True)
     monkeypatch.setattr(forward, "port_is_free", lambda _: True)
     monkeypatch.setattr(wait, "_EVERY_S", 0.001)
