@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatch
 from functools import cache
@@ -164,6 +165,19 @@ def test_no_function_takes_a_row_of_values_by_position() -> None:
         and not (module.startswith("cli.") and "pass_app" in map(ast.unparse, node.decorator_list))
     ]
     assert long == []
+
+
+def test_no_process_takes_modules_from_the_folder_where_it_starts() -> None:
+    """It may be a stranger's project, with a package called devenv."""
+    without = []
+    for module, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.List | ast.Tuple):
+                words = [one.value if isinstance(one, ast.Constant) else "" for one in node.elts]
+                runs = any(a == "-m" and str(b).startswith("devenv") for a, b in itertools.pairwise(words))
+                if runs and "-P" not in words:
+                    without.append(f"{module}:{node.lineno}")
+    assert without == []
 
 
 def test_unit_tests_lie_where_their_modules_lie() -> None:
