@@ -4,7 +4,6 @@ forwarding them after a lost connection."""
 from __future__ import annotations
 
 import dataclasses
-import http.client
 import json
 import sys
 import time
@@ -14,7 +13,7 @@ from typing import Any
 from devenv.container.state import Environment
 from devenv.doors import process, streams
 from devenv.doors.kubectl import Kubectl
-from devenv.doors.machine.ports import port_is_free
+from devenv.doors.machine.ports import port_answers, port_is_free
 from devenv.errors import NotReadyError
 
 FILE = "forward.json"
@@ -63,7 +62,7 @@ def begin(
     # -P: no module from the folder of this command, which may be a stranger's project.
     streams.background([sys.executable, "-P", "-m", "devenv.cluster.guard", str(environment.folder)])
     end = time.monotonic() + _BEGIN_S
-    while any(not answers(outside) for inside, outside in ports.items() if inside in asked):
+    while any(not port_answers(outside) for inside, outside in ports.items() if inside in asked):
         kubectl.cancel.wait(0.05)
         if time.monotonic() > end:
             raise NotReadyError(
@@ -102,19 +101,6 @@ def choose(environment: Environment, inside: tuple[int, ...]) -> dict[int, int]:
     if {**kept, **chosen} != kept:
         environment.keep_ports({**kept, **chosen})
     return chosen
-
-
-def answers(port: int) -> bool:
-    """Whether something answers on 127.0.0.1, as HTTP."""
-    link = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    try:
-        link.request("GET", "/")
-        link.getresponse().read(1)
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        link.close()
-    return True
 
 
 def kept_json(environment: Environment) -> str:

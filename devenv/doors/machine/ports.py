@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
 
 
@@ -25,9 +26,12 @@ def any_free_port() -> int:
 
 def port_answers(port: int, *, timeout_s: float = 5.0) -> bool:
     """Whether a program answers HTTP on this host's loopback port, whatever it says."""
+    link = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=timeout_s) as link:
-            link.sendall(b"GET / HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")
-            return bool(link.recv(1))
-    except OSError:
+        link.request("GET", "/")
+        link.getresponse().read(1)
+    except (OSError, http.client.HTTPException):
         return False
+    finally:
+        link.close()
+    return True

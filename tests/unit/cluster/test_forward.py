@@ -39,7 +39,7 @@ def test_ports_stay_and_others_than_taken_ones_are_chosen(
 def test_what_is_forwarded_already_is_left_alone(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
     begun: list[Any] = []
     monkeypatch.setattr(streams, "background", begun.append)
-    monkeypatch.setattr(forward, "answers", lambda _: True)
+    monkeypatch.setattr(forward, "port_answers", lambda _: True)
     kubectl: Any = FakeKubectl()
     forward.begin(environment, kubectl, "a=b", {8443: 9443}, asked=(8443,))
     environment.keep(forward.ALIVE, {"process": process.this_process()})

@@ -33,7 +33,7 @@ CLASS = {
 def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
     """What this machine keeps; no port is forwarded."""
     monkeypatch.setattr(forward.streams, "background", lambda *_, **__: 1)
-    monkeypatch.setattr(forward, "answers", lambda _: True)
+    monkeypatch.setattr(forward, "port_answers", lambda _: True)
     monkeypatch.setattr(forward, "port_is_free", lambda _: True)
     monkeypatch.setattr(wait, "_EVERY_S", 0.001)
     return Environment(name="demo", folder=tmp_path / "demo")
