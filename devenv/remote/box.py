@@ -89,7 +89,9 @@ class OnBox:
 
     def is_there(self) -> bool:
         """Whether this devenv is there. Raises TargetError."""
-        return self.key in self.ssh.run(places.start(self.key, "on-box", "hello")).out.split()
+        from devenv.remote.bring import hello
+
+        return self.key in hello(self.ssh, self.key).out.split()
 
     def there(self, project: Path | None) -> str:
         """The word by which devenv there finds a project's folder; `-` for none."""
@@ -101,7 +103,7 @@ class OnBox:
         def once() -> Outcome:
             done = self.ssh.printing(self.guard(project, words), echo)
             if done.code == places.LACKING:
-                raise LackingError(f"{self.ssh.name} has not this version of devenv yet")
+                raise LackingError(self.ssh.name)
             return done
 
         return self.brought(once)
@@ -118,7 +120,7 @@ class OnBox:
                     shown[0](line.decode(errors="replace"))
                 outcome = talk.outcome()
             if outcome.code == places.LACKING:
-                raise LackingError(f"{self.ssh.name} has not this version of devenv yet")
+                raise LackingError(self.ssh.name)
             if outcome.code == LOST:
                 raise self.ssh.fault(outcome.err)
             return outcome.code
@@ -134,7 +136,7 @@ class OnBox:
         def once() -> int:
             code = self.ssh.interactive(self.guard(project, words), tty=tty)
             if code == places.LACKING and not self.is_there():  # else the command itself ended with that
-                raise LackingError(f"{self.ssh.name} has not this version of devenv yet")
+                raise LackingError(self.ssh.name)
             return code
 
         code = self.brought(once)

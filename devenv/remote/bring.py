@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 from pathlib import Path
 
+from devenv.doors.process import Outcome
 from devenv.doors.settings.settings import Settings
 from devenv.doors.settings.targets import SshTarget
 from devenv.doors.ssh import LOST, Ssh
@@ -61,7 +62,7 @@ class Bringing:
 def ready(ssh: Ssh, needs: Bringing) -> Box | None:
     """Have this devenv on the box; its facts, when they had to be asked for. Raises TargetError."""
     key = parcel.key()
-    done = ssh.run(places.start(key, "on-box", "hello"), timeout_s=120)
+    done = hello(ssh, key)
     if done.code == 0 and key in done.out.split():
         return None
     with needs.stages.stage("devenv") as stage:
@@ -78,7 +79,7 @@ def ready(ssh: Ssh, needs: Bringing) -> Box | None:
         files = {**parcel.packages(box, python, needs.settings, needs.store), **parcel.own_files()}
         stage.message(f"bringing devenv to {ssh.name}")
         send(ssh, box, python.path, files)
-        if key not in (done := ssh.run(places.start(key, "on-box", "hello"), timeout_s=120)).out.split():
+        if key not in (done := hello(ssh, key)).out.split():
             raise TargetError(
                 f"devenv does not start on {ssh.name}", detail=done.err[-2000:] or None,
                 hint=f"see what Python says there: ssh {ssh.destination} {python.path} -V",
@@ -87,6 +88,11 @@ def ready(ssh: Ssh, needs: Bringing) -> Box | None:
             f"{bytes_text(sum(path.stat().st_size for path in files.values()))} in {box.data}/{places.FOLDER}"
         )
     return box
+
+
+def hello(ssh: Ssh, key: str) -> Outcome:
+    """What the devenv `key` says on the box: its name, where it is there and starts. Raises TargetError."""
+    return ssh.run(places.start(key, "on-box", "hello"), timeout_s=120)
 
 
 def send(ssh: Ssh, box: Box, python: str, files: dict[str, Path]) -> None:

@@ -119,7 +119,7 @@ class Following:
                         relay.event(event)
             outcome = talk.outcome()
         if outcome.code == places.LACKING:
-            raise LackingError(f"{self.ssh.name} has not this version of devenv yet", hint="run the command again")
+            raise LackingError(self.ssh.name)
         raise self.ssh.fault(outcome.err or "Connection closed")
 
 

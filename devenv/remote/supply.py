@@ -16,7 +16,7 @@ from devenv.lock.files import lock_path
 from devenv.lock.model import Artifact, Lock, LockedModel
 from devenv.lock.model import read as read_lock
 from devenv.preset.load import LoadedPreset, find, load
-from devenv.remote.talk.session import Session, check
+from devenv.remote.talk.session import Session
 from devenv.weights.store import Weights
 
 TASK, WEIGHTS = "locked files", "weights"
@@ -60,11 +60,8 @@ def send(session: Session, artifacts: Iterable[Artifact], store: Store, progress
     try:
         for one in every:
             header = {"op": "store", "file": one.file, "sha256": one.sha256, "size": one.size}
-            session.ask(header, _chunks(store.path(one.sha256), progress), one.size)
-            answer, size = session.heard()
-            for _ in session.pieces(size):
-                pass
-            check(answer, session.ssh.name)
+            session.ask(header, _chunks(store.path(one.sha256), progress, TASK), one.size)
+            session.answer()
     finally:
         progress.finish(TASK)
     return len(every)
@@ -81,7 +78,7 @@ def send_weights(session: Session, model: LockedModel, store: Weights, progress:
     progress.start(WEIGHTS, sum(file.size for file in files_))
     try:
         for file in files_:
-            chunks = _chunks(store.folder(model.key) / file.path, progress)
+            chunks = _chunks(store.folder(model.key) / file.path, progress, WEIGHTS)
             session.ask({"op": "weight", "path": file.path}, chunks, file.size)
             session.answer()
     finally:
@@ -95,8 +92,8 @@ def at_once(artifacts: Sequence[Artifact], store: Store, *, all_of_them: bool) -
     return here if all_of_them or sum(one.size for one in here) <= AT_ONCE_BYTES else ()
 
 
-def _chunks(path: Path, progress: Progress) -> Iterator[bytes]:
+def _chunks(path: Path, progress: Progress, task: str) -> Iterator[bytes]:
     with contextlib.suppress(OSError):
         for chunk in files.chunks(path):
-            progress.advance(TASK, len(chunk))
+            progress.advance(task, len(chunk))
             yield chunk

@@ -13,6 +13,7 @@ from devenv.doors import beneath
 from devenv.doors.beneath import Entry
 from devenv.doors.terminal.progress import Progress
 from devenv.remote.sync.merge import Action, beside
+from devenv.remote.talk import wire
 from devenv.remote.talk.session import WINDOW, Session, check
 
 TASK = "project"
@@ -89,7 +90,7 @@ class Applying:
 
     def _accepted(self, path: str) -> bool:
         header, size = self.session.heard()
-        _drain(self.session.pieces(size))
+        wire.drain(self.session.pieces(size))
         if header.get("full") is True:
             check(header, self.target)
         if header.get("ok") is not True:
@@ -118,7 +119,7 @@ class Applying:
             header, size = self.session.heard()
             rest = self.session.pieces(size)
             if header.get("ok") is not True or size != one.there.size:
-                _drain(rest)
+                wire.drain(rest)
                 refused = f"{self.target} refused: {header.get('why')}"
                 self.done.left[one.path] = refused if header.get("ok") is not True else "it changed meanwhile"
                 return False
@@ -128,7 +129,7 @@ class Applying:
             self.done.left[to] = (error.strerror or str(error)).lower()
             return False
         finally:
-            _drain(rest)
+            wire.drain(rest)
         return True
 
     def _counted(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -176,8 +177,3 @@ def _windows(actions: Iterable[Action]) -> Iterator[list[Action]]:
     every = list(actions)
     for at in range(0, len(every), WINDOW):
         yield every[at : at + WINDOW]
-
-
-def _drain(rest: Iterable[bytes]) -> None:
-    for _ in rest:
-        pass

@@ -20,6 +20,9 @@ MOST_LIST_BYTES = 64 << 20
 class LackingError(TargetError):
     """The box has not this devenv yet."""
 
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} has not this version of devenv yet", hint="run the command again")
+
 
 class FullError(TargetError):
     """A disk of the box is full."""
@@ -75,7 +78,7 @@ class Session:
         """Why the conversation ended."""
         outcome = self.talk.outcome(timeout_s=2)
         if outcome.code == places.LACKING:
-            return LackingError(f"{self.ssh.name} has not this version of devenv yet", hint="run the command again")
+            return LackingError(self.ssh.name)
         error = self.ssh.fault(outcome.err or "Connection closed")
         error.detail = "\n".join(filter(None, (error.detail, why))) or None
         return error
