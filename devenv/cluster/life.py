@@ -6,17 +6,32 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from devenv.checks import smoke
+from devenv.checks.smoke import Report
 from devenv.cluster import forward, objects, pods
 from devenv.cluster.objects import Key
-from devenv.cluster.up import scale, urls
+from devenv.cluster.up import Inside, scale, urls
+from devenv.cluster.wait import Waiting
 from devenv.container.state import Environment
 from devenv.doors.kubectl import Kubectl
+from devenv.doors.terminal.progress import Progress
+from devenv.doors.terminal.stages import Stages
 from devenv.doors.untrusted import from_json, value_of
 from devenv.errors import NotReadyError, UsageError
-from devenv.plan.inside import SERVE, PlannedCheck, PlannedService
+from devenv.plan.inside import PlannedCheck, PlannedService
 from devenv.plan.role import HEALTHY
 from devenv.render.kubernetes.pod import CONTAINER
-from devenv.render.kubernetes.words import APP, COMPONENT, FORMAT, INSTANCE, MANAGED_BY, MANAGER, PREFIX
+from devenv.render.kubernetes.words import (
+    APP,
+    COMPONENT,
+    FORMAT,
+    INSTANCE,
+    MANAGED_BY,
+    MANAGER,
+    PREFIX,
+    query,
+    selector,
+)
 
 _OURS = {APP: MANAGER, MANAGED_BY: MANAGER}
 
@@ -154,6 +169,23 @@ def stop(here: Here, environment: Environment, kubectl: Kubectl) -> None:
     scale(kubectl, here.workload, 0)
 
 
+def start(here: Here, environment: Environment, kubectl: Kubectl, stages: Stages) -> None:
+    """Have a pod again, and its pages on this machine. Raises TargetError, NotReadyError, CancelledError."""
+    selected = query(selector(here.name, here.role))
+    with stages.stage("boot") as stage:
+        if not here.replicas:
+            scale(kubectl, here.workload, 1)
+        Waiting(kubectl, selected, here.workload, stage).running(here.image)
+    with stages.stage("forward"):
+        ports = forward.choose(environment, tuple(port for _, port in here.ports))
+        forward.begin(environment, kubectl, selected, ports, asked=tuple(one.port for one in here.services if one.port))
+
+
+def smoked(here: Here, kubectl: Kubectl, progress: Progress) -> Report:
+    """Run its smoke test again. Raises NotReadyError."""
+    return smoke.every(here.checks, Inside(kubectl, here.running_pod()), progress=progress)
+
+
 def down(name: str, environment: Environment, kubectl: Kubectl, *, with_volumes: bool, ports: bool) -> tuple[Key, ...]:
     """Remove exactly our objects of that environment, and its volumes only when asked for. Raises TargetError."""
     forward.end(environment)
@@ -167,8 +199,3 @@ def down(name: str, environment: Environment, kubectl: Kubectl, *, with_volumes:
     elif ports:
         environment.keep_ports({})
     return removed
-
-
-def is_served(here: Here) -> bool:
-    """Whether its pods serve a model."""
-    return here.role == SERVE

@@ -11,7 +11,7 @@ from typing import Any
 from devenv.cluster.refusals import refused
 from devenv.doors.kubectl import Kubectl, KubectlError, documents
 from devenv.errors import TargetError
-from devenv.render.kubernetes.words import APP, COMPONENT, INSTANCE, MANAGED_BY, MANAGER, MODEL, PREFIX
+from devenv.render.kubernetes.words import APP, COMPONENT, INSTANCE, MANAGED_BY, MANAGER, MODEL, PREFIX, query
 
 SPEC = f"{PREFIX}spec"
 """The annotation with the digest of what was applied."""
@@ -128,9 +128,8 @@ def _pod(thing: Mapping[str, Any]) -> dict[str, Any] | None:
     template = thing.get("spec", {}).get("template")
     if not template:
         return None
-    metadata = {**template["metadata"], "generateName": f"{key(thing).name[:50]}-", "name": ""}
-    name = f"{key(thing).name[:50]}-dry-run"
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {**metadata, "name": name}, "spec": template["spec"]}
+    metadata = {**template["metadata"], "name": f"{key(thing).name[:50]}-dry-run"}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
 
 
 def digest(things: Sequence[Mapping[str, Any]]) -> str:
@@ -146,16 +145,14 @@ def of_environment(kubectl: Kubectl, name: str, *, kinds: str = KINDS, role: str
 
 def listed(kubectl: Kubectl, kinds: str, labels: Mapping[str, str]) -> list[dict[str, Any]]:
     """Objects with these labels. Raises TargetError."""
-    selector = ",".join(f"{name}={value}" for name, value in labels.items())
     try:
-        return kubectl.items("get", kinds, "--selector", selector)
+        return kubectl.items("get", kinds, "--selector", query(labels))
     except KubectlError as error:
         raise refused("look into the namespace", error, kubectl) from None
 
 
 def remove(kubectl: Kubectl, things: Iterable[Mapping[str, Any]]) -> tuple[Key, ...]:
-    """Remove exactly these objects, each only while it is the one that was looked at; returns them. Raises
-    TargetError."""
+    """Remove these objects, by kind and name; returns them. Raises TargetError."""
     keys = tuple(key(one) for one in things)
     if not keys:
         return ()

@@ -30,7 +30,7 @@ from devenv.plan.role import HEALTHY, in_role
 from devenv.render.kubernetes.objects import objects as objects_of
 from devenv.render.kubernetes.objects import token_secret
 from devenv.render.kubernetes.pod import CONTAINER
-from devenv.render.kubernetes.words import Wanted, selector
+from devenv.render.kubernetes.words import Wanted, query, selector
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{8,256}")
 _PASSED = "cluster_passed.json"
@@ -82,7 +82,7 @@ def up(
         found = objects.existing(kubectl, [*things, token_secret(wanted, "")])
         objects.check_ours(found.values(), wanted.name, kubectl)
         token = _token(wanted, environment, found)
-    selected = ",".join(f"{name}={value}" for name, value in selector(wanted.name, wanted.role).items())
+    selected = query(selector(wanted.name, wanted.role))
     spec = objects.digest(things)
     if plan.model and weights_from:
         with stages.stage("send") as stage:
@@ -99,7 +99,7 @@ def up(
         pod = waiting.running(wanted.image)
         name = str(pod["metadata"]["name"])
         stage.message(f"{name} on {pod['spec'].get('nodeName', 'a node')}")
-    inside = _Inside(kubectl, name)
+    inside = Inside(kubectl, name)
     known = _known(environment, spec, pod)
     untouched = known is not None and _applied(found, wanted, spec)
     if plan.gpu and wanted.settings.gpus and known is None:
@@ -211,8 +211,8 @@ def check_storage(kubectl: Kubectl, claims: Sequence[dict[str, Any]]) -> None:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Inside:
-    """Runs commands in one pod."""
+class Inside:
+    """Runs commands in one pod, as `smoke.every` wants it."""
 
     kubectl: Kubectl
     pod: str
@@ -222,7 +222,7 @@ class _Inside:
         return done.code, done.out, done.err
 
 
-def _smoke(plan: Plan, inside: _Inside, stages: Stages) -> Report:
+def _smoke(plan: Plan, inside: Inside, stages: Stages) -> Report:
     with stages.stage("smoke") as stage:
         report = smoke.every(plan.smoke, inside, progress=stage)
         stage.failed = not report.passed
@@ -230,7 +230,7 @@ def _smoke(plan: Plan, inside: _Inside, stages: Stages) -> Report:
         return report
 
 
-def _prove(inside: _Inside, stages: Stages) -> None:
+def _prove(inside: Inside, stages: Stages) -> None:
     """Let the pod compute on its GPUs. Raises MachineError when it cannot: never a silent fallback to the CPU."""
     with stages.stage("gpu") as stage:
         code, out, err = inside([*gpu.COMMAND])
@@ -244,7 +244,7 @@ def _prove(inside: _Inside, stages: Stages) -> None:
         stage.message(f"computed on {', '.join(str(one.get('name')) for one in proof.devices)}")
 
 
-def _wait_ready(plan: Plan, inside: _Inside, progress: Progress) -> None:
+def _wait_ready(plan: Plan, inside: Inside, progress: Progress) -> None:
     """Until every service answers, asked inside. Raises NotReadyError."""
     longest = max((service.timeout_s for service in plan.services), default=0)
     if not longest:

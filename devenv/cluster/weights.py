@@ -21,7 +21,7 @@ from devenv.lock.model import LockedModel, ModelFile
 from devenv.plan.plan import Plan
 from devenv.render.kubernetes.pod import CONTAINER, FILLED, weights_pod
 from devenv.render.kubernetes.volumes import MODEL_FOLDER, model_claim
-from devenv.render.kubernetes.words import COMPONENT, MODEL, PREFIX, Wanted
+from devenv.render.kubernetes.words import MODEL, PREFIX, Wanted, query
 
 COMPLETE = f"{PREFIX}complete"
 """The annotation with the digest of the model whose files are all there."""
@@ -76,8 +76,7 @@ def bring(plan: Plan, wanted: Wanted, folder: Path, kubectl: Kubectl, progress: 
     if not _begin(pod, kubectl, claim, model, progress):
         return False
     try:
-        selector = ",".join(f"{key}={value}" for key, value in MODEL.items() if key != COMPONENT)
-        Waiting(kubectl, f"{selector},{COMPONENT}=model", "", progress).running(wanted.image)
+        Waiting(kubectl, query(MODEL), "", progress).running(wanted.image)
         for file in model.files:
             _send(file, folder / file.path, name, kubectl, progress)
         kubectl.run("annotate", "persistentvolumeclaim", plan.model.volume, f"{COMPLETE}={model.digest}", "--overwrite")

@@ -13,6 +13,7 @@ from devenv.errors import UsageError
 from devenv.plan import told
 from devenv.plan.inside import WORKBENCH
 from devenv.plan.plan import Plan
+from devenv.preset.model import SLUG
 
 MANAGER = "devenv"
 """As field manager, and as the value of app.kubernetes.io/managed-by."""
@@ -27,7 +28,6 @@ MODEL = {APP: MANAGER, COMPONENT: "model", MANAGED_BY: MANAGER}
 RUN = "run"
 """The role of a pod for one command, beside those of a plan."""
 _OF_ENGINES = ("image", "editor")
-_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ class Wanted:
 
     def check(self) -> None:
         """Raise UsageError for what no cluster takes."""
-        if not _NAME.fullmatch(self.name):
+        if not re.fullmatch(SLUG, self.name):
             raise UsageError(
                 f"{self.name!r} cannot be an environment's name", hint="take a-z, 0-9 and '-', at most 40 characters"
             )
@@ -79,6 +79,11 @@ def labels(name: str, role: str) -> dict[str, str]:
 def selector(name: str, role: str) -> dict[str, str]:
     """What selects the pods of one role."""
     return {APP: MANAGER, INSTANCE: name, COMPONENT: role}
+
+
+def query(wanted: Mapping[str, str]) -> str:
+    """Labels as `--selector` takes them."""
+    return ",".join(f"{name}={value}" for name, value in wanted.items())
 
 
 def told_of(plan: Plan) -> dict[str, str]:
