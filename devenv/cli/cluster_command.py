@@ -52,10 +52,3 @@ def _preset_here() -> str | None:
         return load(find(None, Path.cwd())).preset.name
     except PresetError:
         return None
-
-
-def pages(app: App, urls: Mapping[str, str]) -> None:
-    """Print the pages."""
-    width = max((len(one) for one in urls), default=0)
-    for service, url in urls.items():
-        app.console.data(f"{service.ljust(width)}  {url}")

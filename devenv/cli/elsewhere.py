@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from devenv.doors.settings.targets import FILE, Book, KubernetesTarget, SshTarget, Target
+from devenv.doors.settings.targets import FILE, Book, KubernetesTarget, SshTarget, Target, Targets
 from devenv.errors import UsageError
 
 if TYPE_CHECKING:
@@ -47,10 +47,20 @@ def book(app: App) -> Book:
 
 def target(app: App, on: str | None) -> Target | None:
     """What `--on` means, or without it the user's default; None for this machine. Raises UsageError."""
+    return targets(app).meant(on)
+
+
+def targets(app: App) -> Targets:
+    """All targets of this user, and the one that is usual in this folder. Raises UsageError."""
+    return book(app).targets(project_here(), os.environ.get(VARIABLE))
+
+
+def project_here() -> Path | None:
+    """The project of this folder, with links resolved."""
     from devenv.preset.project_root import project_of
 
-    project = project_of(Path.cwd())
-    return book(app).targets(project and project.resolve(), os.environ.get(VARIABLE)).meant(on)
+    found = project_of(Path.cwd())
+    return found and found.resolve()
 
 
 def hand(app: App, ctx: click.Context, target: Target, values: Mapping[str, Any]) -> Any:

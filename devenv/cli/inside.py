@@ -63,6 +63,18 @@ class _Exec(click.Command):
         return rest
 
 
+def command_of(words: tuple[str, ...], name: str | None) -> tuple[str | None, tuple[str, ...]]:
+    """The environment that the words of `exec` name, unless `name` does, and the command. Raises UsageError without a
+    command."""
+    if words[:1] == ("--",):
+        words = words[1:]
+    elif name is None and words[1:2] == ("--",):
+        name, words = words[0], words[2:]
+    if not words:
+        raise UsageError("no command is given", hint="devenv exec NAME -- COMMAND")
+    return name, words
+
+
 @click.command(
     "exec", cls=_Exec, context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
 )  # fmt: skip
@@ -82,14 +94,10 @@ def exec_(app: App, name: str | None, workdir: str | None, words: tuple[str, ...
 
     COMMAND ends when this command ends, for whatever reason. With `nohup` or `setsid` in front it keeps running.
     """
-    hint = "devenv ps"
-    if words[0] == "--":
-        words = words[1:]
-    elif name is None and words[1:2] == ("--",):
-        name, words = words[0], words[2:]
+    given, hint = name, "devenv ps"
+    name, words = command_of(words, name)
+    if name != given:
         hint += f"; to run a program named {name!r} in the container: devenv exec -- {name} -- …"
-    if not words:
-        raise UsageError("no command is given", hint="devenv exec NAME -- COMMAND")
     running = app.select(name, all_users=all_users, devcontainers=True, hint=hint)
     sys.exit(interactive(app, running, words, workdir=workdir))
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from devenv.cli.elsewhere import project_here
 from devenv.cli.program import program
 from devenv.container.names import is_name
 from devenv.doors.ssh import Ssh, sockets
@@ -66,14 +67,6 @@ def on_box(app: App, target: SshTarget, stages: Stages | None = None) -> OnBox:
     return box
 
 
-def project_here() -> Path | None:
-    """The project of this folder, with links resolved."""
-    from devenv.preset.project_root import project_of
-
-    found = project_of(Path.cwd())
-    return found and found.resolve()
-
-
 def told(app: App, box: OnBox) -> None:
     """Warn of what happened to projects since the last command, and forget it."""
     notes = box.links.folder / "notes"
@@ -125,9 +118,12 @@ def _environment(box: OnBox, command: Command, project: Path | None) -> tuple[st
     urls = found.get("urls")
     if not isinstance(urls, dict) or not urls or found.get("own") is not True:
         return None
-    far = str(found.get("project") or "")
-    is_own = project is not None and far.endswith(f"/{box.there(project)}")
-    return str(found.get("name")), urls, is_own
+    return str(found.get("name")), urls, is_of_project(box, found, project)
+
+
+def is_of_project(box: OnBox, found: Mapping[str, Any], project: Path | None) -> bool:
+    """Whether an environment there, as its `status` says, has this project's folder."""
+    return project is not None and str(found.get("project")).endswith(f"/{box.there(project)}")
 
 
 def status(box: OnBox, name: str | None, project: Path | None) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from devenv.cli.on_box import linked, status
+from devenv.cli.on_box import is_of_project, linked, status
 from devenv.cli.open import edit, started
 from devenv.container import desktop
 from devenv.container.names import is_name
@@ -43,8 +43,8 @@ def open_(app: App, box: OnBox, command: Command, project: Path | None) -> None:
         raise UsageError(
             f"{found.get('name')} has no page {service!r}; it has: {', '.join(urls)}", hint="devenv status"
         )
-    is_own = project is not None and str(found.get("project")).endswith(f"/{box.there(project)}")
-    ports = linked(app, box, str(found.get("name")), urls, project if is_own else None)
+    of_project = project if is_of_project(box, found, project) else None
+    ports = linked(app, box, str(found.get("name")), urls, of_project)
     url = rewritten(str(urls[service]), ports)
     app.console.data(url)
     if not url.startswith(desktop.HERE):

@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devenv.cli.on_box import linked, on_box, project_here, told
+from devenv.cli.came_up import came_up, pages, serving
+from devenv.cli.elsewhere import project_here
+from devenv.cli.on_box import linked, on_box, told
 from devenv.cli.up import telling_of_failure
 from devenv.doors.dirs import presets_dir
 from devenv.doors.terminal.console import Console, printable
@@ -58,8 +60,8 @@ def up(app: App, box: OnBox, command: Command) -> None:
             ports: Mapping[int, int] = {}
             if result is not None:
                 urls = result.get("urls")
-                pages = urls if isinstance(urls, dict) else {}
-                ports = linked(app, box, str(result.get("name")), pages, asked.project)
+                found = urls if isinstance(urls, dict) else {}
+                ports = linked(app, box, str(result.get("name")), found, asked.project)
             if asked.project and result is not None and result.get("untouched") is not True:
                 box.synchronise(asked.project)  # a new lock, for example
     if result is not None:
@@ -222,15 +224,8 @@ def _rewritten(result: Mapping[str, Any], ports: Mapping[int, int]) -> str:
 
 def _tell(console: Console, result: Mapping[str, Any], target: str, stages: Stages) -> None:
     """Print what an `up` there came to, as for one here."""
-    name, role = result.get("name"), result.get("role", WORKBENCH)
-    serving = "" if role == WORKBENCH else f" with the role {role}"
-    if result.get("untouched") is True:
-        console.note(f"{name} is up already{serving} on {target}; nothing changed")
-    else:
-        rows = [(one.name, f"{one.seconds:.1f} s", "cached" if one.cached else "") for one in stages.reports()]
-        console.note("")
-        console.table("", ("stage", "time", ""), rows)
-        console.note(f"\n{name} is up{serving} on {target} after {stages.seconds:.1f} s")
+    how = f"{serving(result.get('role', WORKBENCH))} on {target}"
+    came_up(console, str(result.get("name")), stages, untouched=result.get("untouched") is True, how=how)
     smoke = result.get("smoke")
     checks = smoke.get("checks") if isinstance(smoke, dict) else None
     for one in checks if isinstance(checks, list) else []:
@@ -240,7 +235,4 @@ def _tell(console: Console, result: Mapping[str, Any], target: str, stages: Stag
             passed = "passed" if one.get("passed") is True else "FAILED"
             console.note(printable(f"smoke {one.get('name')}: {passed} {summary or ''}".rstrip(), one_line=True))
     urls = result.get("urls")
-    pages = urls if isinstance(urls, dict) else {}
-    width = max(map(len, pages), default=0)
-    for service, url in pages.items():
-        console.data(printable(f"{service.ljust(width)}  {url}", one_line=True))
+    pages(console, urls if isinstance(urls, dict) else {})

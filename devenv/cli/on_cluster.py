@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from devenv.cli.app import App
-from devenv.cli.cluster_command import At, pages
+from devenv.cli.came_up import pages
+from devenv.cli.cluster_command import At
+from devenv.container.condition import require_service
 from devenv.doors import process
 from devenv.doors.cancellation import Cancellation
 from devenv.doors.kubectl import connect
@@ -109,9 +111,7 @@ def _logs(at: At) -> None:
     here = at.select(name)
     lines, follow = str(at.values.get("lines") or 200), bool(at.values.get("follow"))
     if service:
-        if service not in {one.name for one in here.services} | {"gateway"}:
-            names = ", ".join(one.name for one in here.services)
-            raise UsageError(f"{here.name} has no service {service!r}", hint=f"its services: {names}, gateway")
+        require_service(here, service)
         tail = ["tail", "-n", lines, *(["-F"] if follow else []), f"/var/log/devenv/{service}/current"]
         sys.exit(process.interactive(at.kubectl.command("exec", here.running_pod(), "-c", "environment", "--", *tail)))
     pod = here.running_pod() if follow else _any_pod(here)
@@ -126,13 +126,9 @@ def _any_pod(here: Here) -> str:
 
 
 def _exec(at: At) -> None:
-    words, name = tuple(at.values.get("words") or ()), at.values.get("name")
-    if words[:1] == ("--",):
-        words = words[1:]
-    elif name is None and words[1:2] == ("--",):
-        name, words = words[0], words[2:]
-    if not words:
-        raise UsageError("no command is given", hint="devenv exec NAME -- COMMAND")
+    from devenv.cli.inside import command_of
+
+    name, words = command_of(tuple(at.values.get("words") or ()), at.values.get("name"))
     _inside(at, at.select(name), words, at.values.get("workdir"))
 
 
@@ -149,18 +145,12 @@ def _inside(at: At, here: Here, words: tuple[str, ...], workdir: str | None) -> 
 
 
 def _smoke(at: At) -> None:
-    from devenv.checks import smoke
+    from devenv.cluster.life import smoked
     from devenv.up.report import smoke_json
 
     here = at.select(at.values.get("name"))
-    pod = here.running_pod()
-
-    def inside(command: list[str]) -> tuple[int, str, str]:
-        done = at.kubectl.exec(pod, command, container="environment")
-        return done.code, done.out, done.err
-
     with at.app.console.stages() as stages, stages.stage("smoke") as stage:
-        report = smoke.every(here.checks, inside, progress=stage)
+        report = smoked(here, at.kubectl, stage)
         stage.failed = not report.passed
     if at.app.json:
         at.app.console.json(smoke_json(report))
@@ -172,23 +162,13 @@ def _smoke(at: At) -> None:
 
 
 def _start(at: At) -> None:
-    from devenv.cluster import forward
-    from devenv.cluster.up import scale
-    from devenv.cluster.wait import Waiting
-    from devenv.render.kubernetes.words import selector
+    from devenv.cluster.life import start
 
     here = at.select(at.values.get("name"))
     own = at.environment(here.name)
-    selected = ",".join(f"{name}={value}" for name, value in selector(here.name, here.role).items())
     with at.app.console.stages() as stages:
-        with stages.stage("boot") as stage:
-            if not here.replicas:
-                scale(at.kubectl, here.workload, 1)
-            Waiting(at.kubectl, selected, here.workload, stage).running(here.image)
-        with stages.stage("forward"):
-            ports = forward.choose(own, tuple(port for _, port in here.ports))
-            forward.begin(own, at.kubectl, selected, ports, asked=tuple(one.port for one in here.services if one.port))
-    pages(at.app, here.urls(own))
+        start(here, own, at.kubectl, stages)
+    pages(at.app.console, here.urls(own))
 
 
 def _up(at: At) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devenv.cli.app import App
-from devenv.cli.cluster_command import At, pages
+from devenv.cli.came_up import came_up, pages
+from devenv.cli.cluster_command import At
 from devenv.container.state import Environment
 from devenv.doors import process
 from devenv.doors.terminal.console import printable
@@ -114,7 +115,7 @@ def _up_json(at: At, decided: Decided, result: Result, image: str, stages: Stage
     from devenv.up.report import smoke_json, stages_json
 
     return {
-        "name": at.environment(at.values.get("name") or decided.plan.preset).name, "preset": decided.plan.preset,
+        "name": at.values.get("name") or decided.plan.preset, "preset": decided.plan.preset,
         "role": result.plan.role, "lock_digest": decided.lock.digest, "image": image, "pod": result.pod,
         "context": at.kubectl.context, "namespace": at.kubectl.namespace, "urls": result.urls,
         "untouched": result.untouched, "stages": stages_json(stages.reports()), "smoke": smoke_json(result.report),
@@ -122,16 +123,11 @@ def _up_json(at: At, decided: Decided, result: Result, image: str, stages: Stage
 
 
 def _tell(app: App, name: str, result: Result, stages: Stages) -> None:
-    if result.untouched:
-        app.console.note(f"{name} is up already; nothing changed")
-    else:
-        rows = [(one.name, f"{one.seconds:.1f} s", "cached" if one.cached else "") for one in stages.reports()]
-        app.console.note("")
-        app.console.table("", ("stage", "time", ""), rows)
-        app.console.note(f"\n{name} is up as pod {result.pod} after {stages.seconds:.1f} s")
+    how = "" if result.untouched else f" as pod {result.pod}"
+    came_up(app.console, name, stages, untouched=result.untouched, how=how)
     for check in result.report.checks:
         app.console.note(printable(f"smoke {check.line}", one_line=True))
-    pages(app, result.urls)
+    pages(app.console, result.urls)
 
 
 def run_there(at: At) -> None:

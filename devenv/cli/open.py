@@ -82,23 +82,18 @@ def _show(app: App, running: Running, service: str | None) -> None:
 
 
 def _edit(app: App, running: Running, editor: Literal["vscode", "cursor"]) -> None:
-    uri = desktop.address(running)
-    app.console.data(uri)
-    if not started(desktop.command(editor, uri)):
-        far = desktop.command(editor, desktop.address(running, _host()))
-        app.console.note(
-            f"{desktop.EDITORS[editor][1]} does not run here: open the address above in it; on another machine that "
-            f"reaches this one by SSH, with the extensions Dev Containers and Remote - SSH:\n{' '.join(far)}"
-        )
+    far = desktop.address(running, _host())
+    edit(app, editor, desktop.address(running), "; on another machine that reaches this one by SSH", far)
 
 
-def edit(app: App, editor: Literal["vscode", "cursor"], uri: str) -> None:
-    """Open a container's files in an editor on this desktop; where it does not run, say how."""
+def edit(app: App, editor: Literal["vscode", "cursor"], uri: str, where: str = "", far: str | None = None) -> None:
+    """Open a container's files in an editor on this desktop; where it does not run, say how. `where`: another machine
+    on which it can, and `far` its address there."""
     app.console.data(uri)
     if not started(desktop.command(editor, uri)):
         app.console.note(
-            f"{desktop.EDITORS[editor][1]} does not run here: open the address above in it, with the extensions Dev "
-            f"Containers and Remote - SSH:\n{' '.join(desktop.command(editor, uri))}"
+            f"{desktop.EDITORS[editor][1]} does not run here: open the address above in it{where}, with the extensions "
+            f"Dev Containers and Remote - SSH:\n{' '.join(desktop.command(editor, far or uri))}"
         )
 
 

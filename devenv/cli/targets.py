@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-from pathlib import Path
 
 import click
 
 from devenv.cli.app import App, json_option, pass_app
-from devenv.cli.elsewhere import VARIABLE, book
+from devenv.cli.elsewhere import book, project_here
+from devenv.cli.elsewhere import targets as all_of
 from devenv.doors.settings.targets import (
     HERE,
     KUBERNETES,
     KubernetesTarget,
     SshTarget,
     Target,
-    Targets,
     check_name,
     destination,
     shown,
@@ -68,7 +66,7 @@ def _made(name: str, text: str | None, python: str | None, cluster: KubernetesTa
 @pass_app
 def list_(app: App) -> None:
     """List the targets, and which is the default."""
-    every = _targets(app)
+    every = all_of(app)
     if app.json:
         app.console.json({
             "targets": [
@@ -96,10 +94,10 @@ def use(app: App, name: str, project: bool) -> None:
 
     The choice is kept in your own settings, never in the project.
     """
-    every = _targets(app)
+    every = all_of(app)
     if name != HERE and name not in {one.name for one in every.named}:
         raise UsageError(f"{name!r} is not a target", hint=f"devenv targets add {name} USER@HOST")
-    folder = _project() if project else None
+    folder = project_here() if project else None
     if project and folder is None:
         raise UsageError("this folder lies in no project", hint="devenv init")
     book(app).use(None if name == HERE and not project else name, folder)
@@ -135,7 +133,7 @@ def rm(app: App, name: str, keep_there: bool) -> None:
 @pass_app
 def check(app: App, name: str) -> None:
     """Look whether a target can be reached and used, and what it has."""
-    target = _targets(app).meant(name)
+    target = all_of(app).meant(name)
     if target is None:
         raise UsageError("this machine is no target", hint="devenv doctor")
     if isinstance(target, SshTarget):
@@ -149,18 +147,7 @@ def check(app: App, name: str) -> None:
 
 
 def _named(app: App, name: str) -> Target:
-    for one in _targets(app).named:
+    for one in all_of(app).named:
         if one.name == name:
             return one
     raise UsageError(f"{name} is not a target", hint="devenv targets list")
-
-
-def _project() -> Path | None:
-    from devenv.preset.project_root import project_of
-
-    found = project_of(Path.cwd())
-    return found and found.resolve()
-
-
-def _targets(app: App) -> Targets:
-    return book(app).targets(_project(), os.environ.get(VARIABLE))

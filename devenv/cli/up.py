@@ -12,6 +12,7 @@ import click
 
 from devenv.cli import complete
 from devenv.cli.app import App, from_option, json_option, pass_app, source_option, weights_dir_option
+from devenv.cli.came_up import came_up, pages, serving
 from devenv.cli.elsewhere import on_option
 from devenv.container.gpu import MODES
 from devenv.doors.terminal.console import Console, printable
@@ -193,28 +194,15 @@ def build(app: App, preset: str | None, no_cache: bool, relock: bool) -> None:
 
 def tell(console: Console, result: Result, stages: Any, token: str) -> None:
     """Print what an `up` came to, and the URLs."""
-    name = result.running.name
-    if result.untouched:
-        console.note(f"{name} is up already{_serving(result)}; nothing changed")
-    else:
-        rows = [(one.name, f"{one.seconds:.1f} s", "cached" if one.cached else "") for one in stages.reports()]
-        console.note("")
-        console.table("", ("stage", "time", ""), rows)
-        console.note(f"\n{name} is up{_serving(result)} after {stages.seconds:.1f} s")
+    how = serving(result.running.role)
+    came_up(console, result.running.name, stages, untouched=result.untouched, how=how)
     if result.running.gpu and result.proof:
         names = ", ".join(f"{one.index}: {one.name}" for one in result.running.gpu.devices)
         console.note(f"gpu {names}: by {result.running.gpu.mode}; computed on inside in {result.proof.seconds:.2f} s")
     for check in result.report.checks:
         console.note(printable(f"smoke {check.line}", one_line=True))
-    urls = result.running.urls(token)
-    width = max((len(one) for one in urls), default=0)
-    for service, url in urls.items():
-        console.data(f"{service.ljust(width)}  {url}")
+    pages(console, result.running.urls(token))
     if result.running.entry and (base := result.running.base_path):
         console.note(
             f"the reverse proxy of {base.text} has to forward to {result.running.entry}, with or without the path"
         )
-
-
-def _serving(result: Result) -> str:
-    return "" if result.running.role == WORKBENCH else f" with the role {result.running.role}"

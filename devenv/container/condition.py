@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
 
 from devenv.container import container
 from devenv.container.container import STOP_TIMEOUT_S
 from devenv.container.labels import Running
 from devenv.doors.docker.engine import Engine
 from devenv.errors import EngineError, NotReadyError, UsageError
+
+if TYPE_CHECKING:
+    from devenv.plan.inside import PlannedService
 
 _WAIT_S = 10.0
 _EVERY_S = 0.1
@@ -39,16 +43,28 @@ def require_running(running: Running) -> Running:
     return running
 
 
-def service_names(running: Running) -> set[str]:
+class Served(Protocol):
+    """An environment with services, on an engine or in a cluster."""
+
+    @property
+    def name(self) -> str:
+        """What users call it."""
+
+    @property
+    def services(self) -> tuple[PlannedService, ...]:
+        """Of its role."""
+
+
+def service_names(served: Served) -> set[str]:
     """The services of the environment that a user can name."""
-    return {*(one.name for one in running.services), "gateway"}
+    return {*(one.name for one in served.services), "gateway"}
 
 
-def require_service(running: Running, service: str) -> None:
+def require_service(served: Served, service: str) -> None:
     """Raise UsageError for what is no service of the environment."""
-    known = service_names(running)
+    known = service_names(served)
     if service not in known:
-        raise UsageError(f"{running.name} has no service {service!r}; it has: {', '.join(sorted(known))}")
+        raise UsageError(f"{served.name} has no service {service!r}; it has: {', '.join(sorted(known))}")
 
 
 def settled(running: Running, engine: Engine, note: Callable[[str], None]) -> Running | None:
