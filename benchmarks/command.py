@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,31 @@ def call(*command: str, cwd: Path | None = None, env: Mapping[str, str] | None =
     if done.returncode != 0:
         raise FailedError(f"{' '.join(command[:6])} … ended with {done.returncode}:\n{done.stderr[-3000:]}")
     return Done(out=done.stdout, err=done.stderr, seconds=seconds)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """One run of a program: wall time, and the most memory that it, or a process that it started, held."""
+
+    seconds: float
+    rss_bytes: int
+
+
+def measured(command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Ran:
+    """Run a program to its end. Raises FailedError with what it said."""
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        command, cwd=cwd, env={**os.environ, **(env or {})}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert process.stderr is not None
+    said = process.stderr.read()
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    process.stderr.close()
+    if process.returncode != 0:
+        raise FailedError(f"{' '.join(command[:4])} … ended with {process.returncode}:\n{said.decode()[-2000:]}")
+    return Ran(seconds=time.perf_counter() - began, rss_bytes=used.ru_maxrss * 1024)
 
 
 def docker(*arguments: str) -> str:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.command import PREFIX, Bench, FailedError, remove_images, tell
+from benchmarks.command import PREFIX, Bench, measured, remove_images, tell
 from benchmarks.result import Goal, Result, Table
 from benchmarks.sharing import registry
 
@@ -73,15 +71,6 @@ def _peaks(bench: Bench, project: Path, reference: str) -> Iterator[tuple[str, i
 
 def _peak(bench: Bench, cwd: Path, *arguments: str, env: dict[str, str] | None = None) -> int:
     """The most bytes in memory of a devenv command, or of a process that it started. Raises FailedError."""
-    said = bench.folder / "memory.err"
-    with said.open("wb") as err:
-        process = subprocess.Popen(
-            [bench.program, *arguments], cwd=cwd, env={**os.environ, **bench.env, **(env or {})},
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=err,
-        )  # fmt: skip
-        _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        raise FailedError(f"devenv {arguments[0]} ended with {process.returncode}:\n{said.read_text()[-2000:]}")
-    tell(f"  {arguments[0]:<10} {used.ru_maxrss * 1024 / 1e6:4.0f} MB")
-    return used.ru_maxrss * 1024
+    peak = measured([bench.program, *arguments], cwd=cwd, env={**bench.env, **(env or {})}).rss_bytes
+    tell(f"  {arguments[0]:<10} {peak / 1e6:4.0f} MB")
+    return peak

@@ -6,15 +6,14 @@ import contextlib
 import dataclasses
 import os
 import random
-import resource
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks.command import Bench, FailedError, call, tell
+from benchmarks.command import Bench, FailedError, Ran, call, measured, tell
 from benchmarks.measure import Series, alternate, ratios
 from benchmarks.result import Goal, Result, Table, row, table
 
@@ -25,14 +24,6 @@ _SERVED_BYTES = 1_500_000_000
 _ID, _COMMIT = "acme/Tiny-1.0", "c0ffee" + "0" * 34
 _MAX_RSS_BYTES = 200_000_000
 _CURL = ("curl", "-sf", "-o", "/dev/null")
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class _Ran:
-    """One run of a program: wall time, and the most memory that it held."""
-
-    seconds: float
-    rss_bytes: int
 
 
 def weights(bench: Bench) -> Result:
@@ -114,7 +105,7 @@ class _Runs:
     """All runs of one program."""
 
     name: str
-    ran: tuple[_Ran, ...]
+    ran: tuple[Ran, ...]
 
     def memory(self) -> str:
         """The most of all runs."""
@@ -158,25 +149,6 @@ def _hub(folder: Path) -> Iterator[str]:
             server.wait()
 
 
-def _measured(command: list[str], env: Mapping[str, str]) -> _Ran:
-    began = time.perf_counter()
-    process = subprocess.Popen(
-        command, env={**os.environ, **env}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL
-    )
-    assert process.stderr is not None
-    said = process.stderr.read()
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    process.stderr.close()
-    if process.returncode != 0:
-        raise FailedError(f"{' '.join(command[:4])} … ended with {process.returncode}:\n{said.decode()[-2000:]}")
-    return _Ran(seconds=time.perf_counter() - began, rss_bytes=_rss(used))
-
-
-def _rss(used: resource.struct_rusage) -> int:
-    return used.ru_maxrss * 1024
-
-
 def _preset(bench: Bench, name: str, url: str) -> Path:
     """A project whose preset names the model, locked."""
     folder = bench.folder / f"preset-{name}"
@@ -198,13 +170,13 @@ def _compare(bench: Bench, name: str, url: str, rounds: int, *, warm_up: int) ->
     target = bench.folder / "target"
     common = {"HF_ENDPOINT": url, "MODELSCOPE_ENDPOINT": url, "HF_HUB_DISABLE_TELEMETRY": "1", **bench.env}
 
-    def run(command: list[str]) -> Callable[[], _Ran]:
-        def once() -> _Ran:
+    def run(command: list[str]) -> Callable[[], Ran]:
+        def once() -> Ran:
             shutil.rmtree(target, ignore_errors=True)
             target.mkdir()
             os.sync()
             caches = {"HF_HOME": str(target / "hf"), "MODELSCOPE_CACHE": str(target / "ms")}
-            return _measured(command, {**common, **caches})
+            return measured(command, env={**common, **caches})
 
         return once
 
